@@ -1,0 +1,50 @@
+//! The shared types of the 3DECG toolkit: leads, recordings, diagnosis codes, label sets and the predictor traits.
+//!
+//! ```
+//! use ecg_core::{LabelSet, Lead, Recording, SamplingRate};
+//! use ndarray::Array2;
+//!
+//! # fn main() -> Result<(), ecg_core::CoreError> {
+//! // Ten seconds of silence on the twelve standard leads, [lead, sample] in mV.
+//! let signal = Array2::<f64>::zeros((12, 5000));
+//! let recording = Recording::new("demo", SamplingRate::new(500.0)?, Lead::STANDARD_12, signal)?;
+//! assert_eq!(recording.duration_s(), 10.0);
+//! assert_eq!(recording.row_of(Lead::AVR), Some(3));
+//! assert_eq!(LabelSet::seven().index_of("RBBB"), Some(4));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Which type for which job
+//!
+//! | type | what |
+//! |---|---|
+//! | [`Recording`] | a signal `[lead, sample]` in mV, its leads by name, its sampling rate and what is known of the patient |
+//! | [`Adc`] | the integers as the recorder stored them, with gain and baseline |
+//! | [`Lead`], [`LeadName`] | one of the twelve standard leads; any lead name as a file has it |
+//! | [`SnomedCode`] | a diagnosis code |
+//! | [`LabelSet`] | the label order that every probability array travels with |
+//! | [`Predict`] | what turns a batch of inputs into probabilities `[n, label]` |
+//! | [`PredictSubsets`] | the same for one input with subsets of its leads kept, for explanations |
+//!
+//! # Conventions
+//!
+//! Axes are named in brackets, in C order: `[lead, sample]`, `[record, lead, sample]`. Signals are `f64` in mV unless a
+//! name says otherwise; rates are in Hz. The standard order of leads is I, II, III, aVR, aVL, aVF, V1 to V6.
+//!
+//! # Sibling crates
+//!
+//! `ecg-io` reads recordings, `ecg3d-convert` makes volumes of them, `ecg3d-models` classifies, `ecg-lime` explains,
+//! `ecg-metrics` judges and `ecg-synth` synthesises.
+
+mod error;
+mod label;
+mod lead;
+mod predict;
+mod recording;
+
+pub use error::CoreError;
+pub use label::{LabelSet, SnomedCode};
+pub use lead::{Lead, LeadName};
+pub use predict::{LeadMask, Predict, PredictError, PredictSubsets};
+pub use recording::{Adc, Recording, SamplingRate, Sex};

@@ -1,0 +1,165 @@
+use ndarray::{Array2, Array3, ArrayView, ArrayView2, Dimension, Ix3};
+
+use crate::LabelSet;
+
+/// Why a prediction could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PredictError {
+    /// The input has another shape than the predictor takes (the batch axis left out).
+    #[error("the predictor takes inputs of shape {expected:?}, found {found:?}")]
+    Shape {
+        /// What the predictor takes.
+        expected: Vec<usize>,
+        /// What it was given.
+        found: Vec<usize>,
+    },
+    /// A mask keeps a lead that the input does not have.
+    #[error("mask {mask} keeps lead {lead} (from 0), but the input has {leads} leads")]
+    Mask {
+        /// Index of the mask.
+        mask: usize,
+        /// The lead, from 0.
+        lead: usize,
+        /// Leads of the input.
+        leads: usize,
+    },
+    /// The predictor itself failed.
+    #[error("the predictor failed")]
+    Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A classifier of inputs with labels that may hold together.
+///
+/// `D` is the dimension of a batch: `Ix3` for prepared signals `[record, lead, sample]`, `Ix4` for volumes
+/// `[record, depth, height, width]`. No `Send` or `Sync` is asked for.
+pub trait Predict<D: Dimension> {
+    /// Shape of one input, the batch axis left out; `[12, 100]` for prepared signals of the published preset.
+    fn input_shape(&self) -> Vec<usize>;
+
+    /// The labels, in the order of the columns of what [`Predict::predict_proba`] returns.
+    fn labels(&self) -> &LabelSet;
+
+    /// Probabilities `[record, label]` of a batch.
+    ///
+    /// # Errors
+    /// A batch of another shape than [`Predict::input_shape`] after its first axis, or a failure of the predictor.
+    fn predict_proba(&self, batch: ArrayView<'_, f32, D>) -> Result<Array2<f64>, PredictError>;
+}
+
+/// A subset of an input's leads: bit `k` is set where lead `k` is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeadMask(pub u32);
+
+impl LeadMask {
+    /// All of `leads` leads (at most 32).
+    pub const fn all(leads: usize) -> Self {
+        Self(if leads >= 32 { u32::MAX } else { (1 << leads) - 1 })
+    }
+
+    /// Whether lead `k` is kept.
+    pub const fn keeps(self, lead: usize) -> bool {
+        lead < 32 && self.0 >> lead & 1 == 1
+    }
+
+    /// Number of leads kept.
+    pub const fn kept(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    /// Checks that masks keep no lead beyond the `leads` of an input.
+    ///
+    /// # Errors
+    /// The first mask that does.
+    pub fn check(masks: &[LeadMask], leads: usize) -> Result<(), PredictError> {
+        for (mask, keep) in masks.iter().enumerate() {
+            let beyond = keep.0 & !LeadMask::all(leads).0;
+            if beyond != 0 {
+                let lead = beyond.trailing_zeros() as usize;
+                return Err(PredictError::Mask { mask, lead, leads });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A predictor of prepared signals that can be asked about subsets of an input's leads.
+///
+/// A lead that is not kept is set to zero in the prepared signal. The provided method does just that; a predictor with
+/// a cheaper way to the same result (a sum of per-lead images) overrides it.
+pub trait PredictSubsets: Predict<Ix3> {
+    /// Probabilities `[mask, label]` of one prepared signal `[lead, sample]` under each mask.
+    ///
+    /// # Errors
+    /// As [`Predict::predict_proba`]; a mask that keeps a lead which the input does not have.
+    fn predict_subsets(
+        &self,
+        prepared: ArrayView2<'_, f32>,
+        masks: &[LeadMask],
+    ) -> Result<Array2<f64>, PredictError> {
+        LeadMask::check(masks, prepared.nrows())?;
+        /// Masked signals in memory at a time.
+        const BATCH: usize = 64;
+        let mut out = Array2::zeros((masks.len(), self.labels().len()));
+        for (chunk, mut rows) in
+            masks.chunks(BATCH).zip(out.axis_chunks_iter_mut(ndarray::Axis(0), BATCH))
+        {
+            let batch = Array3::from_shape_fn(
+                (chunk.len(), prepared.nrows(), prepared.ncols()),
+                |(n, lead, t)| if chunk[n].keeps(lead) { prepared[[lead, t]] } else { 0.0 },
+            );
+            rows.assign(&self.predict_proba(batch.view())?);
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{ArrayView3, Axis};
+
+    /// Probability = share of the leads that are not all zero.
+    struct Share(LabelSet);
+
+    impl Predict<Ix3> for Share {
+        fn input_shape(&self) -> Vec<usize> {
+            vec![12, 4]
+        }
+        fn labels(&self) -> &LabelSet {
+            &self.0
+        }
+        fn predict_proba(&self, batch: ArrayView3<'_, f32>) -> Result<Array2<f64>, PredictError> {
+            Ok(Array2::from_shape_fn((batch.len_of(Axis(0)), 1), |(n, _)| {
+                let record = batch.index_axis(Axis(0), n);
+                record.rows().into_iter().filter(|row| row.iter().any(|v| *v != 0.0)).count() as f64
+                    / 12.0
+            }))
+        }
+    }
+    impl PredictSubsets for Share {}
+
+    #[test]
+    fn masked_leads_are_zero() {
+        let model = Share(LabelSet::new(["x"]).expect("a label"));
+        let prepared = ndarray::Array2::ones((12, 4));
+        // More masks than fit one batch.
+        let masks: Vec<_> = (0..200).map(LeadMask).collect();
+        let p = model.predict_subsets(prepared.view(), &masks).expect("predicts");
+        for (mask, row) in masks.iter().zip(p.rows()) {
+            assert_eq!(row[0], f64::from(mask.kept()) / 12.0);
+        }
+    }
+
+    #[test]
+    fn a_mask_beyond_the_leads_is_refused() {
+        let masks = [LeadMask::all(12), LeadMask(1 << 12)];
+        assert!(matches!(
+            LeadMask::check(&masks, 12),
+            Err(PredictError::Mask { mask: 1, lead: 12, leads: 12 })
+        ));
+        assert!(LeadMask::check(&[LeadMask(u32::MAX)], 32).is_ok());
+        assert_eq!(LeadMask::all(12).kept(), 12);
+        assert!(!LeadMask::all(12).keeps(12) && !LeadMask::all(32).keeps(40));
+    }
+}

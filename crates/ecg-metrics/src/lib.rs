@@ -1,0 +1,1 @@
+//! Metrics for multi-label classifiers, equal to scikit-learn's

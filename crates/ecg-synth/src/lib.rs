@@ -1,0 +1,1 @@
+//! Seeded, labelled synthetic 12-lead ECG recordings
