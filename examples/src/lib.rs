@@ -1,1 +1,13 @@
-//! What the command-line programs share.
+//! What the command-line programs share: how they end, how they report progress and write files, how they load data.
+//!
+//! Nothing here names libtorch, so that a program which needs no network starts without it.
+
+mod output;
+mod progress;
+pub mod source;
+
+pub use output::{run, write_atomic};
+pub use progress::Progress;
+
+/// Exit status of a run in which some records failed and the others went on.
+pub const SOME_FAILED: u8 = 2;

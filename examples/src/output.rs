@@ -1,0 +1,67 @@
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+/// Runs a program: an error is printed to standard error as one line, cause after cause, and ends it with status 1.
+pub fn run(main: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
+    main().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Writes a file whole or not at all: to a temporary name beside it, then renamed.
+///
+/// Folders that are missing are made.
+///
+/// # Errors
+/// What the file system or `write` says, with the path.
+pub fn write_atomic(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    let name = path
+        .file_name()
+        .with_context(|| format!("{} names no file to write", path.display()))?
+        .to_string_lossy();
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
+    let result = (|| {
+        let mut file = BufWriter::new(File::create(&temporary)?);
+        write(&mut file)?;
+        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        std::fs::rename(&temporary, path)
+    })();
+    if result.is_err() {
+        // The error that matters is the one above; the file may not even exist.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    result.with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_what_was_there() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("new/file.txt");
+        write_atomic(&path, |w| w.write_all(b"first")).expect("writes");
+        let error = write_atomic(&path, |w| {
+            w.write_all(b"second")?;
+            Err(io::Error::other("the disk is full"))
+        })
+        .expect_err("the closure failed");
+        assert_eq!(
+            format!("{error:#}"),
+            format!("cannot write {}: the disk is full", path.display())
+        );
+        assert_eq!(std::fs::read(&path).expect("still there"), b"first");
+        assert_eq!(std::fs::read_dir(dir.path().join("new")).expect("lists").count(), 1);
+    }
+}

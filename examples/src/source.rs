@@ -1,0 +1,1 @@
+//! Loads what `--data` names: a folder of recordings, or an `.npz` that `convert` wrote.
