@@ -3,6 +3,7 @@
 //! Nothing here names libtorch, so that a program which needs no network starts without it.
 
 pub mod ecg_paper;
+pub mod heat;
 mod output;
 mod progress;
 pub mod source;

@@ -1,0 +1,88 @@
+//! Matrices as small PNG pictures, in colours that grow evenly lighter, for all eyes and in grey.
+
+use base64::Engine as _;
+use ndarray::ArrayView2;
+
+/// Five points of the viridis colour map (van der Walt and Smith, CC0), from dark to light; straight lines between.
+const COLOURS: [[f64; 3]; 5] = [
+    [68.0, 1.0, 84.0],
+    [59.0, 82.0, 139.0],
+    [33.0, 145.0, 140.0],
+    [94.0, 201.0, 98.0],
+    [253.0, 231.0, 37.0],
+];
+
+/// The colour of `share`, from 0 (dark) to 1 (light); what lies outside, and NaN, takes the nearer end.
+fn colour(share: f64) -> [u8; 3] {
+    let position = share.max(0.0).min(1.0) * (COLOURS.len() - 1) as f64;
+    let k = (position as usize).min(COLOURS.len() - 2);
+    let between = position - k as f64;
+    std::array::from_fn(|c| {
+        (COLOURS[k][c] + between * (COLOURS[k + 1][c] - COLOURS[k][c])).round() as u8
+    })
+}
+
+/// Draws `[row, column]`, one pixel a value, row 0 on top, `low` dark and `high` light.
+///
+/// # Errors
+/// An empty matrix.
+pub fn png(values: ArrayView2<'_, f32>, low: f32, high: f32) -> Result<Vec<u8>, png::EncodingError> {
+    let (rows, columns) = values.dim();
+    let span = f64::from(high - low);
+    let mut pixels = Vec::with_capacity(3 * rows * columns);
+    for value in values.iter() {
+        let share = if span > 0.0 { f64::from(value - low) / span } else { 0.0 };
+        pixels.extend(colour(share));
+    }
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, columns as u32, rows as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.write_header()?.write_image_data(&pixels)?;
+    Ok(file)
+}
+
+/// The same as a `data:` address that an `<img>` takes, so that a page stays one file.
+///
+/// # Errors
+/// An empty matrix.
+pub fn data_url(
+    values: ArrayView2<'_, f32>,
+    low: f32,
+    high: f32,
+) -> Result<String, png::EncodingError> {
+    let encoded = base64::engine::general_purpose::STANDARD.encode(png(values, low, high)?);
+    Ok(format!("data:image/png;base64,{encoded}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn colours_grow_lighter() {
+        let light = |share: f64| {
+            let [r, g, b] = colour(share).map(f64::from);
+            0.2126 * r + 0.7152 * g + 0.0722 * b
+        };
+        for k in 0..100 {
+            assert!(light(f64::from(k) / 100.0) < light(f64::from(k + 1) / 100.0) + 0.5);
+        }
+        assert_eq!(colour(-1.0), [68, 1, 84]);
+        assert_eq!(colour(2.0), [253, 231, 37]);
+        assert_eq!(colour(f64::NAN), [68, 1, 84]);
+    }
+
+    #[test]
+    fn pixels_come_back() {
+        let file = png(array![[0.0, 1.0, 2.0]].view(), 0.0, 2.0).expect("encodes");
+        let mut reader =
+            png::Decoder::new(std::io::Cursor::new(file)).read_info().expect("a PNG header");
+        let mut pixels = vec![0; reader.output_buffer_size().expect("a small picture")];
+        let info = reader.next_frame(&mut pixels).expect("pixels");
+        assert_eq!((info.width, info.height), (3, 1));
+        assert_eq!(pixels, [68, 1, 84, 33, 145, 140, 253, 231, 37]);
+        assert!(png(ndarray::Array2::zeros((0, 3)).view(), 0.0, 1.0).is_err());
+    }
+}
