@@ -1,1 +1,131 @@
-fn main() {}
+//! `cargo xtask`: sets the workspace up, runs the demo, the tests and the gate.
+//!
+//! Plain Rust with one small dependency, so that it is built in seconds on a machine that has nothing yet.
+
+mod ci;
+mod libtorch;
+mod pip;
+mod setup;
+mod smoke;
+mod tools;
+mod workspace;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::workspace::Workspace;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  setup             fetch what is missing (a CPU libtorch, 543 MB once per machine), then return;
+                    returns at once when all is there
+  demo [ARGS]       set up, build the programs and run the main job on embedded data;
+                    ARGS go to `quickstart` (--data DIR, --out DIR, --seed N)
+  test [ARGS]       set up and run `cargo test --workspace ARGS`
+  ci [--from STEP | --only STEP | --list]
+                    the gate: every check that a change must pass
+  help              this text
+
+Environment: LIBTORCH or LIBTORCH_USE_PYTORCH (a libtorch of your own: nothing is fetched),
+LIBTORCH_CACHE (where fetched copies are kept), LIBTORCH_WHEELS (a folder that may already hold
+the wheels), PYTHON (a python3 with pip), CC and CXX.";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<OsString> = args.collect();
+    match dispatch(&command, &rest) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: &OsStr, rest: &[OsString]) -> Result<ExitCode> {
+    match command.to_str() {
+        Some("setup") if rest.is_empty() => {
+            setup::run(&Workspace::locate()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some("setup") => bail!("`cargo xtask setup` takes no arguments"),
+        Some("demo") => demo(&Workspace::locate()?, rest),
+        Some("test") => test(&Workspace::locate()?, rest),
+        Some("ci") => ci::run(&Workspace::locate()?, rest),
+        Some("help" | "--help" | "-h" | "") => {
+            println!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => bail!("no command {command:?}\n\n{HELP}"),
+    }
+}
+
+/// Sets up, builds every program in release and runs the main job; says where its page is.
+fn demo(workspace: &Workspace, rest: &[OsString]) -> Result<ExitCode> {
+    setup::run(workspace)?;
+    workspace::run(workspace.cargo().args([
+        "build",
+        "--release",
+        "-p",
+        "ecg3d-examples",
+        "--bins",
+    ]))?;
+
+    let out = out_folder(rest).unwrap_or_else(|| workspace.root().join("target/quickstart"));
+    let mut quickstart = workspace.program("release", "quickstart");
+    quickstart.args(rest);
+    if out_folder(rest).is_none() {
+        quickstart.arg("--out").arg(&out);
+    }
+    let code = workspace::status(&mut quickstart)?;
+    let report = out.join("report.html");
+    if report.is_file() {
+        println!("report: {}", report.display());
+    }
+    Ok(code)
+}
+
+/// Sets up and runs all tests under cargo's own output.
+fn test(workspace: &Workspace, rest: &[OsString]) -> Result<ExitCode> {
+    setup::run(workspace)?;
+    workspace::status(workspace.cargo().args(["test", "--workspace"]).args(rest))
+}
+
+/// The folder that `--out DIR` or `--out=DIR` names among the arguments.
+fn out_folder(args: &[OsString]) -> Option<PathBuf> {
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if arg == "--out" {
+            return args.next().map(PathBuf::from);
+        }
+        if let Some(folder) = arg.to_str().and_then(|text| text.strip_prefix("--out=")) {
+            return Some(PathBuf::from(folder));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_out_folder_is_read_from_either_form() {
+        let args = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(out_folder(&args(&["--seed", "1", "--out", "a b"])), Some(PathBuf::from("a b")));
+        assert_eq!(out_folder(&args(&["--out=x/y"])), Some(PathBuf::from("x/y")));
+        assert_eq!(out_folder(&args(&["--outer", "x"])), None);
+    }
+
+    #[test]
+    fn an_unknown_command_is_an_error_that_shows_the_help() {
+        let error = dispatch(OsStr::new("tset"), &[]).expect_err("no such command");
+        assert!(error.to_string().contains("tset"));
+        assert!(error.to_string().contains("cargo xtask <command>"));
+    }
+}

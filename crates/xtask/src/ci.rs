@@ -1,0 +1,231 @@
+//! The gate: every check that a change must pass, in the order in which mistakes are cheapest to find.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::{self, Workspace};
+use crate::{setup, smoke};
+
+/// One check of the gate.
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    run: fn(&Workspace) -> Result<()>,
+}
+
+/// All of it builds in the dev profile with one set of flags, so that each crate is compiled once.
+const STEPS: [Step; 10] = [
+    Step { name: "setup", what: "libtorch and the compilers are there", run: setup::run },
+    Step { name: "fmt", what: "the sources are formatted", run: fmt },
+    Step { name: "free", what: "the libtorch-free crates depend on no libtorch", run: free },
+    Step { name: "clippy", what: "no lint speaks up", run: clippy },
+    Step { name: "build", what: "everything builds", run: build },
+    Step { name: "test", what: "every test passes", run: test },
+    Step { name: "bench", what: "the benchmarks build", run: bench },
+    Step { name: "doc", what: "the documentation builds without a warning", run: doc },
+    Step { name: "linkage", what: "programs that need no libtorch do not load it", run: linkage },
+    Step { name: "programs", what: "every program runs once on small data", run: smoke::run },
+];
+
+/// Programs that start in milliseconds because they load nothing of libtorch.
+const LIGHT_PROGRAMS: [&str; 3] = ["inspect", "synthesize", "convert"];
+
+/// Runs the gate, or the part of it that the arguments name, up to the first step that fails.
+pub fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {
+    let names: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
+    if names == ["--list"] {
+        for step in &STEPS {
+            println!("{:9} {}", step.name, step.what);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let steps = select(&names)?;
+    let started = Instant::now();
+    let mut summary = Vec::new();
+    for step in steps {
+        println!("== {}: {}", step.name, step.what);
+        let begun = Instant::now();
+        (step.run)(workspace).with_context(|| {
+            format!("{} failed (again from there: cargo xtask ci --from {0})", step.name)
+        })?;
+        let seconds = begun.elapsed().as_secs_f64();
+        println!("== {}: ok, {seconds:.1} s\n", step.name);
+        summary.push((step.name, seconds));
+    }
+    for (name, seconds) in &summary {
+        println!("{name:9} {seconds:8.1} s");
+    }
+    println!("ci: {} steps passed in {:.0} s", summary.len(), started.elapsed().as_secs_f64());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The steps that `--from STEP` or `--only STEP` leaves; all without either.
+fn select(args: &[&str]) -> Result<&'static [Step]> {
+    let position = |name: &str| {
+        STEPS.iter().position(|step| step.name == name).with_context(|| {
+            let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
+            format!("no step {name:?}; the steps are {}", names.join(", "))
+        })
+    };
+    match args {
+        [] => Ok(&STEPS),
+        ["--from", name] => Ok(&STEPS[position(name)?..]),
+        ["--only", name] => position(name).map(|at| &STEPS[at..=at]),
+        _ => bail!("`cargo xtask ci` takes --from STEP, --only STEP or --list"),
+    }
+}
+
+/// A cargo command of the gate: nothing is asked, nothing changes the lock file.
+fn cargo(workspace: &Workspace, args: &[&str]) -> Command {
+    let mut command = workspace.cargo();
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+fn fmt(workspace: &Workspace) -> Result<()> {
+    workspace::run(&mut cargo(workspace, &["fmt", "--all", "--check"]))
+}
+
+fn clippy(workspace: &Workspace) -> Result<()> {
+    workspace::run(&mut cargo(
+        workspace,
+        &["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"],
+    ))
+}
+
+fn build(workspace: &Workspace) -> Result<()> {
+    workspace::run(&mut cargo(workspace, &["build", "--locked", "--workspace"]))
+}
+
+fn test(workspace: &Workspace) -> Result<()> {
+    workspace::run(&mut cargo(workspace, &["test", "--locked", "--workspace"]))
+}
+
+fn bench(workspace: &Workspace) -> Result<()> {
+    workspace::run(&mut cargo(
+        workspace,
+        &["bench", "--locked", "--workspace", "--no-run", "--profile", "dev"],
+    ))
+}
+
+fn doc(workspace: &Workspace) -> Result<()> {
+    let mut command = cargo(workspace, &["doc", "--locked", "--workspace", "--no-deps"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    workspace::run(&mut command)
+}
+
+/// Every crate but `ecg3d-models` builds, tests and documents without libtorch: none may have it among what it
+/// depends on, not even for tests.
+fn free(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.root().join("crates");
+    let mut names = Vec::new();
+    for entry in
+        fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
+        let entry = entry.with_context(|| format!("cannot read {}", folder.display()))?;
+        if entry.path().join("Cargo.toml").is_file() && entry.file_name() != "ecg3d-models" {
+            names.push(entry.file_name());
+        }
+    }
+    names.sort();
+    for name in &names {
+        let mut command =
+            cargo(workspace, &["tree", "--locked", "--edges", "all", "--prefix", "none"]);
+        command.arg("--package").arg(name).stderr(Stdio::inherit());
+        let output = command.output().context("cannot run cargo tree")?;
+        if !output.status.success() {
+            bail!("{} failed ({})", workspace::line(&command), output.status);
+        }
+        if let Some(found) = libtorch_package(&String::from_utf8_lossy(&output.stdout)) {
+            bail!("{} depends on {found}", name.display());
+        }
+    }
+    println!("{} crates are free of libtorch", names.len());
+    Ok(())
+}
+
+/// The first package of a `cargo tree` that links libtorch.
+fn libtorch_package(tree: &str) -> Option<&str> {
+    tree.lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .find(|name| ["tch", "torch-sys", "ecg3d-models"].contains(name))
+}
+
+/// Looks at what the light programs load, down to the libraries of their libraries.
+fn linkage(workspace: &Workspace) -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        println!("skipped: looks at Linux programs only");
+        return Ok(());
+    }
+    for name in LIGHT_PROGRAMS {
+        let path = workspace.program_path("debug", name);
+        let output = Command::new("ldd").arg(&path).output().context("cannot run ldd")?;
+        if !output.status.success() {
+            bail!("ldd {}: {}", path.display(), crate::tools::last_line(&output.stderr));
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        let libraries = libtorch_libraries(&text);
+        if !libraries.is_empty() {
+            bail!("`{name}` loads {}", libraries.join(", "));
+        }
+    }
+    println!("{} load nothing of libtorch", LIGHT_PROGRAMS.join(", "));
+    // The lines are out before a child writes its own.
+    std::io::stdout().flush().context("cannot write to the terminal")
+}
+
+/// The libraries of libtorch in what `ldd` prints.
+fn libtorch_libraries(ldd: &str) -> Vec<&str> {
+    ldd.lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| {
+            ["libtorch", "libc10", "libgomp", "libcudart", "libcupti"]
+                .iter()
+                .any(|library| name.starts_with(library))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(args: &[&str]) -> Vec<&'static str> {
+        select(args).expect("steps").iter().map(|step| step.name).collect()
+    }
+
+    #[test]
+    fn the_gate_can_start_later_or_run_one_step() {
+        assert_eq!(names(&[]).len(), STEPS.len());
+        assert_eq!(names(&["--only", "fmt"]), ["fmt"]);
+        assert_eq!(names(&["--from", "linkage"]), ["linkage", "programs"]);
+    }
+
+    #[test]
+    fn a_wrong_step_is_told_with_the_right_ones() {
+        let text = select(&["--from", "tset"]).err().expect("no such step").to_string();
+        assert!(text.contains("tset") && text.contains("clippy, build, test"), "{text}");
+        assert!(select(&["test"]).is_err());
+    }
+
+    #[test]
+    fn libtorch_is_seen_in_a_tree_and_only_there() {
+        let tree = "ecg-io v0.1.0 (/x/tch)\nndarray v0.17.2\nmatch v1.0.0\n";
+        assert_eq!(libtorch_package(tree), None);
+        assert_eq!(libtorch_package("a v1\ntorch-sys v0.24.0\n"), Some("torch-sys"));
+    }
+
+    #[test]
+    fn libtorch_is_seen_among_libraries_and_only_there() {
+        let light = "\tlinux-vdso.so.1 (0x1)\n\tlibc.so.6 => /lib/libc.so.6 (0x2)\n";
+        assert!(libtorch_libraries(light).is_empty());
+        let heavy =
+            "\tlibtorch_cpu.so => /x/lib/libtorch_cpu.so (0x1)\n\tlibgomp.so.1 => not found\n";
+        assert_eq!(libtorch_libraries(heavy), ["libtorch_cpu.so", "libgomp.so.1"]);
+    }
+}

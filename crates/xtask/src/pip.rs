@@ -1,0 +1,181 @@
+//! Fetching wheels with pip, which checks their hashes, and saying in one line why it could not.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::libtorch::Wheel;
+use crate::tools::{Python, last_line};
+
+/// The first pip that takes several `--platform` options.
+const OLDEST_PIP: u32 = 21;
+
+/// How often a download tells how far it is.
+const REPORT_EVERY: Duration = Duration::from_secs(20);
+
+/// Checks that the interpreter has a pip that is new enough.
+pub fn check(python: &Python) -> Result<()> {
+    let output = python
+        .command()
+        .args(["-m", "pip", "--version"])
+        .output()
+        .with_context(|| format!("cannot run {}", python.name()))?;
+    if !output.status.success() {
+        bail!(
+            "{} has no pip ({}); install it (Debian, Ubuntu: apt install python3-pip; Fedora: dnf install \
+             python3-pip; elsewhere: python3 -m ensurepip), or set PYTHON to a python3 that has it",
+            python.name(),
+            last_line(&output.stderr)
+        );
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    match major_version(&text) {
+        Some(major) if major < OLDEST_PIP => bail!(
+            "pip of {} is too old: {}; at least {OLDEST_PIP} is needed: {0} -m pip install --upgrade pip",
+            python.name(),
+            text.trim()
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Major version out of `pip 23.2.1 from ...`.
+fn major_version(text: &str) -> Option<u32> {
+    text.strip_prefix("pip ")?.split('.').next()?.parse().ok()
+}
+
+/// Downloads wheels into `folder`; what pip needs meanwhile goes into `temp`.
+pub fn download(python: &Python, wheels: &[&Wheel], folder: &Path, temp: &Path) -> Result<()> {
+    let requirements = temp.join("requirements.txt");
+    let lines: String = wheels
+        .iter()
+        .map(|wheel| format!("{} --hash=sha256:{}\n", wheel.requirement, wheel.sha256))
+        .collect();
+    fs::write(&requirements, lines)
+        .with_context(|| format!("cannot write {}", requirements.display()))?;
+
+    let log_path = temp.join("pip.log");
+    let log =
+        File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
+    let mut command = python.command();
+    command.args(["-m", "pip", "download", "--quiet", "--progress-bar", "off"]);
+    command.args(["--disable-pip-version-check", "--no-input", "--no-cache-dir", "--no-deps"]);
+    command.args(["--require-hashes", "--only-binary=:all:", "--implementation", "cp"]);
+    command.args(["--python-version", "311", "--abi", "cp311", "--abi", "none"]);
+    for glibc in ["_2_28", "_2_25", "_2_17", "2014"] {
+        command.args(["--platform", &format!("manylinux{glibc}_x86_64")]);
+    }
+    command.arg("-r").arg(&requirements).arg("-d").arg(folder);
+    // pip unpacks beside its target, so that one file system needs the room and one clean-up is enough.
+    command.env("TMPDIR", temp);
+    command.stdout(log.try_clone().context("cannot share pip's log")?).stderr(log);
+
+    let mut child = command
+        .stdin(Stdio::null())
+        .spawn()
+        .with_context(|| format!("cannot run {}", python.name()))?;
+    let mut reported = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().context("cannot wait for pip")? {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        if reported.elapsed() >= REPORT_EVERY {
+            println!("  {} MB so far", folder_mb(temp));
+            reported = Instant::now();
+        }
+    };
+    if !status.success() {
+        let text = fs::read(&log_path).unwrap_or_default();
+        bail!(diagnose(&String::from_utf8_lossy(&text)));
+    }
+    Ok(())
+}
+
+/// One line, with the remedy, for what a failed pip wrote.
+fn diagnose(output: &str) -> String {
+    let has = |words: &[&str]| words.iter().any(|word| output.contains(word));
+    let own = "or unpack a libtorch of your own and set LIBTORCH to it";
+    if has(&["DO NOT MATCH THE HASHES"]) {
+        format!(
+            "bad hash: what the package index sent is not the file that was checked; try again, try another index \
+             (PIP_INDEX_URL), {own}"
+        )
+    } else if has(&["No space left", "Errno 28", "Disk quota"]) {
+        "disk full while downloading; make room, or set LIBTORCH_CACHE to a folder elsewhere"
+            .to_owned()
+    } else if has(&[
+        "Failed to establish a new connection",
+        "NewConnectionError",
+        "ConnectTimeoutError",
+        "NameResolutionError",
+        "ConnectionError",
+        "ProxyError",
+        "Connection broken",
+        "IncompleteRead",
+        "Read timed out",
+        "ReadTimeoutError",
+        "RemoteDisconnected",
+        "SSLError",
+    ]) {
+        format!(
+            "no network: pip cannot reach the package index ({}); connect and try again (PIP_INDEX_URL names a \
+             mirror), put the wheels into a folder and set LIBTORCH_WHEELS to it, {own}",
+            last_line(output.as_bytes())
+        )
+    } else {
+        format!(
+            "pip could not fetch libtorch ({}); try again, put the wheels into a folder and set LIBTORCH_WHEELS to \
+             it, {own}",
+            last_line(output.as_bytes())
+        )
+    }
+}
+
+/// Size of all files under a folder, in MB; what vanishes meanwhile does not count.
+fn folder_mb(folder: &Path) -> u64 {
+    fn bytes(folder: &Path) -> u64 {
+        let Ok(entries) = fs::read_dir(folder) else { return 0 };
+        entries
+            .flatten()
+            .map(|entry| match entry.metadata() {
+                Ok(data) if data.is_dir() => bytes(&entry.path()),
+                Ok(data) => data.len(),
+                Err(_) => 0,
+            })
+            .sum()
+    }
+    bytes(folder) / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_pip_is_read() {
+        assert_eq!(major_version("pip 23.2.1 from /usr/lib (python 3.11)\n"), Some(23));
+        assert_eq!(major_version("pip 9.0.1 from /usr"), Some(9));
+        assert_eq!(major_version("nothing"), None);
+    }
+
+    #[test]
+    fn each_failure_of_pip_has_its_own_line() {
+        let hash = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.";
+        assert!(diagnose(hash).starts_with("bad hash"));
+        let disk = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device";
+        assert!(diagnose(disk).starts_with("disk full"));
+        let network = "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(...)'\n\
+                       ERROR: No matching distribution found for torch==2.11.0\n";
+        let told = diagnose(network);
+        assert!(told.starts_with("no network") && told.contains("LIBTORCH_WHEELS"));
+        let other = diagnose("ERROR: something new\n");
+        assert!(other.contains("ERROR: something new") && other.contains("LIBTORCH"));
+        for line in [diagnose(hash), diagnose(disk), told, other] {
+            assert_eq!(line.lines().count(), 1);
+        }
+    }
+}

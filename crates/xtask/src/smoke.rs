@@ -1,0 +1,222 @@
+//! Every program once, on a few synthetic records: does each start, understand its flags and write its files?
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::{self, Workspace};
+
+/// A run of one program. In the arguments and in `writes`, `@/` stands for the folder of this run.
+struct Run {
+    program: &'static str,
+    args: &'static str,
+    writes: &'static [&'static str],
+}
+
+/// The way a user would go, from records to an explanation.
+const RUNS: [Run; 9] = [
+    Run { program: "synthesize", args: "--out @/data --records 40 --seed 1", writes: &["data"] },
+    Run {
+        program: "inspect",
+        args: "@RECORD --json --npz @/inspect.npz",
+        writes: &["inspect.npz"],
+    },
+    Run {
+        program: "convert",
+        args: "--data @/data --out @/prepared.npz --stage prepared --preset corrected",
+        writes: &["prepared.npz", "prepared.json"],
+    },
+    Run {
+        program: "convert",
+        args: "--data @/data --out @/volumes.npz --stage volume --threads 2",
+        writes: &["volumes.npz", "volumes.json"],
+    },
+    Run {
+        program: "train",
+        args: "--data @/data --model ribeiro --preset corrected --epochs 1 --batch 16 --seed 1 --out @/run",
+        writes: &["run/best.safetensors", "run/last.safetensors", "run/log.csv", "run/model.json"],
+    },
+    Run {
+        program: "predict",
+        args: "--weights @/run/best.safetensors --data @/data --out @/predictions.csv",
+        writes: &["predictions.csv"],
+    },
+    Run {
+        program: "evaluate",
+        args: "--weights @/run/best.safetensors --data @/data --out @/evaluation",
+        writes: &["evaluation/metrics.json", "evaluation/report.md", "evaluation/predictions.csv"],
+    },
+    Run {
+        program: "explain",
+        args: "--weights @/run/best.safetensors --record @RECORD --label NSR --out @/explanation",
+        writes: &["explanation/explanation.json"],
+    },
+    Run {
+        program: "quickstart",
+        args: "--data @/data --seed 1 --out @/quickstart",
+        writes: &["quickstart/report.html"],
+    },
+];
+
+/// What can be run where the golden values are; `@GOLDENS` stands for their folder.
+const RUNS_ON_GOLDENS: [Run; 2] = [
+    Run {
+        program: "import-keras",
+        args: "--h5 @GOLDENS/models/3decgnet.h5 --model 3decgnet --out @/imported.safetensors",
+        writes: &["imported.safetensors", "imported.json"],
+    },
+    Run {
+        program: "predict",
+        args: "--weights @/imported.safetensors --data @/volumes.npz --out @/imported.csv",
+        writes: &["imported.csv"],
+    },
+];
+
+/// Runs them all; `programs` of the gate.
+pub fn run(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.scratch("ci");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+
+    for program in programs(workspace.root())? {
+        help(workspace, &program)?;
+    }
+    let goldens = goldens(workspace.root());
+    for one in &RUNS {
+        execute(workspace, one, &folder, goldens.as_deref())?;
+    }
+    match &goldens {
+        Some(_) => {
+            for one in &RUNS_ON_GOLDENS {
+                execute(workspace, one, &folder, goldens.as_deref())?;
+            }
+        }
+        None => println!("skipped: import-keras (no golden values)"),
+    }
+    Ok(())
+}
+
+/// The names of all programs, from their sources.
+fn programs(root: &Path) -> Result<Vec<String>> {
+    let folder = root.join("examples/src/bin");
+    let entries =
+        fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| entry.path().file_stem()?.to_str().map(str::to_owned))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+fn help(workspace: &Workspace, program: &str) -> Result<()> {
+    let mut command = workspace.program("debug", program);
+    command.arg("--help").stdin(Stdio::null());
+    let output = command.output().with_context(|| format!("cannot run {program}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() || !text.contains("Usage:") {
+        bail!("{} shows no help ({})", workspace::line(&command), output.status);
+    }
+    Ok(())
+}
+
+fn execute(workspace: &Workspace, one: &Run, folder: &Path, goldens: Option<&Path>) -> Result<()> {
+    let mut command = workspace.program("debug", one.program);
+    for word in one.args.split_whitespace() {
+        command.arg(resolve(word, folder, goldens)?);
+    }
+    println!("$ {}", workspace::line(&command));
+    let begun = Instant::now();
+    let output_path = folder.join("stdout.txt");
+    let output = fs::File::create(&output_path)
+        .with_context(|| format!("cannot write {}", output_path.display()))?;
+    workspace::run(command.stdin(Stdio::null()).stdout(output))?;
+    for name in one.writes {
+        let path = folder.join(name);
+        let size = fs::metadata(&path)
+            .with_context(|| format!("{} wrote no {}", one.program, path.display()))?
+            .len();
+        if size == 0 {
+            bail!("{} left {} empty", one.program, path.display());
+        }
+    }
+    println!("  {:.1} s", begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Puts the real paths into a word of a command line.
+fn resolve(word: &str, folder: &Path, goldens: Option<&Path>) -> Result<OsString> {
+    if word == "@RECORD" {
+        return first_record(&folder.join("data")).map(PathBuf::into_os_string);
+    }
+    if let Some(rest) = word.strip_prefix("@GOLDENS/") {
+        let goldens = goldens.context("no golden values")?;
+        return Ok(goldens.join(rest).into_os_string());
+    }
+    Ok(match word.strip_prefix("@/") {
+        Some(rest) => folder.join(rest).into_os_string(),
+        None => word.into(),
+    })
+}
+
+/// The first WFDB record of a folder by name, without its extension.
+fn first_record(folder: &Path) -> Result<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .with_context(|| format!("cannot read {}", folder.display()))?
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            if let Ok(record) = first_record(&path) {
+                return Ok(record);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "hea") {
+            return Ok(path.with_extension(""));
+        }
+    }
+    bail!("no record in {}", folder.display())
+}
+
+/// Where the golden values are: `$ECG_GOLDENS`, else beside the checkout.
+fn goldens(root: &Path) -> Option<PathBuf> {
+    let given = std::env::var_os("ECG_GOLDENS").map(PathBuf::from);
+    let folder = given.unwrap_or_else(|| root.join("../shared/goldens"));
+    folder.join("models").is_dir().then_some(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_get_their_paths() {
+        let folder = Path::new("/scratch");
+        let word = |word: &str, goldens: Option<&Path>| resolve(word, folder, goldens);
+        assert_eq!(word("@/a/b.npz", None).expect("a path"), "/scratch/a/b.npz");
+        assert_eq!(word("--seed", None).expect("a flag"), "--seed");
+        assert_eq!(word("@GOLDENS/x", Some(Path::new("/g"))).expect("a path"), "/g/x");
+        assert!(word("@GOLDENS/x", None).is_err());
+        assert!(word("@RECORD", None).is_err(), "there is no record in /scratch/data");
+    }
+
+    #[test]
+    fn every_program_has_a_run() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for program in programs(&root).unwrap_or_default() {
+            let runs = RUNS.iter().chain(&RUNS_ON_GOLDENS);
+            assert!(
+                runs.map(|one| one.program).any(|name| name == program),
+                "{program} has no run"
+            );
+        }
+    }
+}

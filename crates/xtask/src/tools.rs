@@ -1,0 +1,173 @@
+//! The programs of the machine that set-up and build need, and what to say when one is not there.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// Where a program is, by the rules of a shell: a name with a slash is a path, any other is looked up in `PATH`.
+pub fn find(program: &str) -> Option<PathBuf> {
+    let is_file = |path: &PathBuf| path.is_file();
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(is_file);
+    }
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(is_file)
+}
+
+/// A compiler command: the words of `$CXX` or `$CC` when set, else the default name.
+fn compiler(variable: &str, default: &str) -> Vec<String> {
+    let words: Vec<String> =
+        std::env::var(variable).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    if words.is_empty() { vec![default.to_owned()] } else { words }
+}
+
+/// Checks that the build of tch will find a C++ compiler.
+pub fn check_cxx() -> Result<()> {
+    let wanted = compiler("CXX", "c++");
+    if find(&wanted[0]).is_some() {
+        return Ok(());
+    }
+    let other = ["g++", "clang++"].into_iter().find(|name| find(name).is_some());
+    bail!(no_cxx(&wanted[0], other))
+}
+
+fn no_cxx(wanted: &str, other: Option<&str>) -> String {
+    match other {
+        Some(other) => {
+            format!(
+                "no C++ compiler: `{wanted}` is not there, but `{other}` is: export CXX={other}"
+            )
+        }
+        None => format!(
+            "no C++ compiler: `{wanted}` is not there; install one (Debian, Ubuntu: apt install g++; \
+             Fedora: dnf install gcc-c++), or set CXX"
+        ),
+    }
+}
+
+/// The C compiler as a command to which arguments can be added.
+pub fn cc() -> Result<Command> {
+    let words = compiler("CC", "cc");
+    if find(&words[0]).is_none() {
+        bail!(
+            "no C compiler: `{}` is not there; install one (Debian, Ubuntu: apt install gcc; \
+             Fedora: dnf install gcc), or set CC",
+            words[0]
+        );
+    }
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    Ok(command)
+}
+
+/// A Python that runs: `$PYTHON`, else `python3`.
+#[derive(Debug)]
+pub struct Python {
+    program: OsString,
+}
+
+impl Python {
+    /// Finds the interpreter and tries it.
+    pub fn find() -> Result<Self> {
+        let program = std::env::var_os("PYTHON")
+            .filter(|value| !value.is_empty())
+            .unwrap_or_else(|| "python3".into());
+        let python = Self { program };
+        let answer = python.command().args(["-c", "import ctypes, zipfile"]).output();
+        match answer {
+            Ok(output) if output.status.success() => Ok(python),
+            Ok(output) => bail!(
+                "{} does not work ({}); set PYTHON to a working python3",
+                python.name(),
+                last_line(&output.stderr)
+            ),
+            Err(error) => bail!(
+                "no Python: {} cannot be run ({error}); install it (Debian, Ubuntu: apt install \
+                 python3 python3-pip; Fedora: dnf install python3 python3-pip), or set PYTHON to a python3",
+                python.name()
+            ),
+        }
+    }
+
+    /// Its name for messages.
+    pub fn name(&self) -> String {
+        format!("`{}`", self.program.to_string_lossy())
+    }
+
+    /// A command that runs it.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.stdin(Stdio::null());
+        command
+    }
+}
+
+/// SHA-256 of a file in lower-case hexadecimal.
+pub fn sha256(path: &Path) -> Result<String> {
+    let output = Command::new("sha256sum")
+        .arg("--")
+        .arg(path)
+        .output()
+        .context("cannot run sha256sum (it comes with coreutils)")?;
+    if !output.status.success() {
+        bail!("cannot read {}: {}", path.display(), last_line(&output.stderr));
+    }
+    // A file name with odd characters is printed after a backslash, which is no part of the sum.
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.trim_start_matches('\\').split_whitespace().next().unwrap_or_default().to_owned())
+}
+
+/// MB free for this user in the file system of a folder; none where `df` does not tell.
+pub fn free_mb(folder: &Path) -> Option<u64> {
+    let output = Command::new("df").arg("-Pk").arg(folder).output().ok()?;
+    parse_df(&String::from_utf8_lossy(&output.stdout))
+}
+
+fn parse_df(text: &str) -> Option<u64> {
+    let kib: u64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
+    Some(kib * 1024 / 1_000_000)
+}
+
+/// The last line with something in it, for one-line messages.
+pub fn last_line(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
+    last.unwrap_or("it gave no reason").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_compiler_is_told_with_the_remedy() {
+        assert!(no_cxx("c++", Some("g++")).ends_with("export CXX=g++"));
+        assert!(no_cxx("c++", None).contains("apt install g++"));
+        assert!(no_cxx("icpx", None).contains("`icpx`"));
+    }
+
+    #[test]
+    fn programs_are_found_by_path_or_by_name() {
+        let exe = std::env::current_exe().expect("a test has a path");
+        assert_eq!(find(exe.to_str().expect("an ordinary path")), Some(exe));
+        assert_eq!(find("/nonexistent/c++"), None);
+        assert_eq!(find("surely-no-such-program"), None);
+    }
+
+    #[test]
+    fn free_space_is_read_from_df() {
+        let text = "Filesystem 1024-blocks Used Available Capacity Mounted on\n\
+                    /dev/vda 264097732 14000000 81000000 15% /\n";
+        assert_eq!(parse_df(text), Some(82_944));
+        assert_eq!(parse_df(""), None);
+        assert_eq!(parse_df("df: no such file"), None);
+    }
+
+    #[test]
+    fn a_program_that_says_nothing_still_gives_a_line() {
+        assert_eq!(last_line(b"Traceback\nImportError: no zlib\n\n"), "ImportError: no zlib");
+        assert_eq!(last_line(b""), "it gave no reason");
+    }
+}
