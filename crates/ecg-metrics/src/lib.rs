@@ -1,1 +1,83 @@
-//! Metrics for multi-label classifiers, equal to scikit-learn's
+//! Metrics for multi-label classifiers, equal to scikit-learn's, that say where a number is undefined.
+//!
+//! ```
+//! use ecg_core::LabelSet;
+//! use ecg_metrics::{Report, ReportOptions};
+//! use ndarray::array;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let labels = LabelSet::new(["NSR", "AF"])?;
+//! let truth = array![[true, false], [false, true], [true, false], [false, false]]; // [record, label]
+//! let probabilities = array![[0.9, 0.2], [0.3, 0.8], [0.4, 0.1], [0.2, 0.6]];
+//! let report = Report::new(
+//!     &labels,
+//!     truth.view(),
+//!     probabilities.view(),
+//!     &[0.5, 0.5],
+//!     &ReportOptions::default(),
+//! )?;
+//! assert_eq!(report.label("NSR")?.scores.sensitivity, 0.5);
+//! assert_eq!(report.macro_.roc_auc, 1.0);
+//! println!("{report}");                                   // a text table
+//! let json = serde_json::to_string_pretty(&report)?;      // the layout of metrics.json
+//! # assert!(json.contains("\"subset_accuracy\": 0.5"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Which type for which job
+//!
+//! | type | what |
+//! |---|---|
+//! | [`Report`] | everything: each label, micro, macro, weighted and samples averages; JSON, Markdown, CSV, text |
+//! | [`LabelReport`], [`Confusion`], [`Scores`] | the counts and scores of one label |
+//! | [`curves`], [`RocCurve`], [`PrCurve`], [`Reliability`] | points for pictures |
+//! | [`choose_thresholds`], [`ThresholdRule`] | thresholds from validation data |
+//! | [`wilson`] | the interval of a proportion |
+//! | [`ZeroDivision`] | what a division by zero gives |
+//!
+//! # Conventions
+//!
+//! Arrays are `[record, label]`, columns in the order of the [`LabelSet`](ecg_core::LabelSet). A label is predicted where its
+//! probability is above its threshold, strictly. Counts, averages and curves follow scikit-learn 1.9. Where it returns a number
+//! for a division by zero, so do we, and [`Report::undefined`] names it; where it returns NaN (the ROC-AUC of a label that
+//! every record has), so do we, but an average is taken over the labels that have a value, and [`Report::defined`] says how
+//! many those are. NaN is null in JSON.
+//!
+//! The 3DECG-Net study prints two figures under names that mean something else. Its "AUC" is the macro average of the balanced
+//! accuracy ([`Scores::balanced_accuracy`]), its accuracy is [`Report::argmax_agreement`]. Both stand here beside the real
+//! ROC-AUC and the real (subset) accuracy.
+//!
+//! # What a report cannot say
+//!
+//! The intervals treat records as independent. Several recordings of one patient are not, and the intervals are then too
+//! narrow. Thresholds that were chosen on the records that are judged make every thresholded figure too good. With fewer than
+//! [`FEW_POSITIVES`] positives the report says "too few" beside a label: read its interval, not its number.
+//!
+//! # Sibling crates
+//!
+//! `ecg-core` has the label sets, `ecg3d-models` the probabilities, `ecg-lime` the reasons.
+
+mod confusion;
+mod curve;
+mod error;
+mod interval;
+mod options;
+mod ranking;
+mod render;
+mod report;
+mod rows;
+mod scores;
+mod threshold;
+mod truth;
+
+pub use confusion::Confusion;
+pub use curve::{PrCurve, Reliability, RocCurve};
+pub use error::MetricsError;
+pub use interval::wilson;
+pub use options::{ReportOptions, ZeroDivision};
+pub use report::{Curves, FEW_POSITIVES, LabelReport, Report, Undefined, curves};
+pub use rows::SampleScores;
+pub use scores::Scores;
+pub use threshold::{ThresholdRule, choose_thresholds};
+pub use truth::Truth;

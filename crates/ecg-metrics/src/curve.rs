@@ -1,0 +1,150 @@
+use serde::Serialize;
+
+use crate::ranking::Ranking;
+
+/// A receiver operating characteristic, from the highest threshold (infinity, null in JSON) down.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RocCurve {
+    /// 1 - specificity at each threshold; NaN without a negative.
+    pub false_positive_rate: Vec<f64>,
+    /// Sensitivity at each threshold; NaN without a positive.
+    pub true_positive_rate: Vec<f64>,
+    /// What counts as positive is at least this probable.
+    pub thresholds: Vec<f64>,
+}
+
+/// A precision-recall curve, by rising threshold, with the point (recall 0, precision 1) at the end.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PrCurve {
+    /// Precision at each threshold, then 1.
+    pub precision: Vec<f64>,
+    /// Sensitivity at each threshold, then 0; 1 throughout without a positive.
+    pub recall: Vec<f64>,
+    /// What counts as positive is at least this probable. One shorter than the others.
+    pub thresholds: Vec<f64>,
+}
+
+/// A reliability curve: how often a label holds among records of about the same probability.
+///
+/// Bins are of equal width and closed on the right, as in scikit-learn's `calibration_curve`; empty bins are left out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reliability {
+    /// Mean probability of each bin.
+    pub mean_probability: Vec<f64>,
+    /// Share of records in the bin for which the label holds.
+    pub positive_rate: Vec<f64>,
+    /// Records in the bin.
+    pub count: Vec<u64>,
+}
+
+/// Every pair `(probability, truth)` of one label; probabilities from 0 to 1.
+///
+/// # Panics
+/// Slices of different lengths, or a probability that is NaN or negative.
+fn ranking(probabilities: &[f64], truth: &[bool]) -> Ranking {
+    assert_eq!(probabilities.len(), truth.len(), "one truth for each probability");
+    assert!(probabilities.iter().all(|p| *p >= 0.0), "probabilities are from 0 to 1");
+    Ranking::new(probabilities.iter().copied().zip(truth.iter().copied()))
+}
+
+impl RocCurve {
+    /// The curve of one label, without the points that lie in line with their neighbours.
+    ///
+    /// # Panics
+    /// Slices of different lengths, or a probability that is NaN or negative.
+    pub fn new(probabilities: &[f64], truth: &[bool]) -> Self {
+        ranking(probabilities, truth).roc(false)
+    }
+
+    /// The curve with a point for every distinct probability.
+    ///
+    /// # Panics
+    /// As [`RocCurve::new`].
+    pub fn with_every_point(probabilities: &[f64], truth: &[bool]) -> Self {
+        ranking(probabilities, truth).roc(true)
+    }
+
+    /// Area under the curve up to a false positive rate, scaled to 0.5 for a guess and 1 for perfection (McClish 1989).
+    ///
+    /// NaN where the curve is not defined or the rate is not above 0 and at most 1.
+    pub fn partial_auc(&self, max_false_positive_rate: f64) -> f64 {
+        let max = max_false_positive_rate;
+        let (x, y) = (&self.false_positive_rate, &self.true_positive_rate);
+        if !(max > 0.0 && max <= 1.0) || x.iter().chain(y).any(|v| v.is_nan()) {
+            return f64::NAN;
+        }
+        let mut area = 0.0;
+        for (x, y) in x.windows(2).zip(y.windows(2)) {
+            if x[0] >= max {
+                break;
+            }
+            let right = x[1].min(max);
+            let at_right =
+                if x[1] > max { y[0] + (y[1] - y[0]) * (max - x[0]) / (x[1] - x[0]) } else { y[1] };
+            area += (right - x[0]) * (y[0] + at_right) / 2.0;
+        }
+        let least = max * max / 2.0;
+        0.5 * (1.0 + (area - least) / (max - least))
+    }
+}
+
+impl PrCurve {
+    /// The curve of one label.
+    ///
+    /// # Panics
+    /// Slices of different lengths, or a probability that is NaN or negative.
+    pub fn new(probabilities: &[f64], truth: &[bool]) -> Self {
+        ranking(probabilities, truth).precision_recall()
+    }
+}
+
+impl Reliability {
+    /// The curve of one label over `bins` bins (at least one).
+    pub fn new(probabilities: &[f64], truth: &[bool], bins: usize) -> Self {
+        let width = 1.0 / bins.max(1) as f64;
+        let inner_edges: Vec<f64> = (1..bins).map(|k| k as f64 * width).collect();
+        let mut sums = vec![(0.0, 0u64, 0u64); bins.max(1)];
+        for (p, holds) in probabilities.iter().zip(truth) {
+            let bin = inner_edges.partition_point(|edge| edge < p);
+            let sum = &mut sums[bin];
+            *sum = (sum.0 + p, sum.1 + u64::from(*holds), sum.2 + 1);
+        }
+        sums.retain(|sum| sum.2 > 0);
+        Self {
+            mean_probability: sums.iter().map(|s| s.0 / s.2 as f64).collect(),
+            positive_rate: sums.iter().map(|s| s.1 as f64 / s.2 as f64).collect(),
+            count: sums.iter().map(|s| s.2).collect(),
+        }
+    }
+}
+
+/// Expected calibration error over bins of equal width, closed on the left: |mean probability - positive rate|,
+/// weighted by count.
+#[derive(Debug, Clone)]
+pub(crate) struct CalibrationError {
+    sums: Vec<(f64, u64, u64)>,
+}
+
+impl CalibrationError {
+    pub fn new(bins: usize) -> Self {
+        Self { sums: vec![(0.0, 0, 0); bins] }
+    }
+
+    pub fn count(&mut self, probability: f64, holds: bool) {
+        let bins = self.sums.len();
+        let bin = ((probability * bins as f64) as usize).min(bins - 1);
+        let sum = &mut self.sums[bin];
+        *sum = (sum.0 + probability, sum.1 + u64::from(holds), sum.2 + 1);
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        for (own, sum) in self.sums.iter_mut().zip(&other.sums) {
+            *own = (own.0 + sum.0, own.1 + sum.1, own.2 + sum.2);
+        }
+    }
+
+    pub fn value(&self) -> f64 {
+        let n: u64 = self.sums.iter().map(|s| s.2).sum();
+        self.sums.iter().map(|s| (s.0 - s.1 as f64).abs()).sum::<f64>() / n as f64
+    }
+}

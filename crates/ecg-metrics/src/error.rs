@@ -1,0 +1,66 @@
+/// What can be wrong with what metrics are asked of.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricsError {
+    /// No records at all.
+    #[error("there are no records to judge")]
+    Empty,
+    /// Truth and probabilities have different numbers of records.
+    #[error("{truth} rows of truth but {probabilities} rows of probabilities")]
+    RowCount {
+        /// Rows of the truth.
+        truth: usize,
+        /// Rows of the probabilities.
+        probabilities: usize,
+    },
+    /// An array with another number of columns (or a list of another length) than there are labels.
+    #[error("{found} columns of {what}, but the label set has {expected} labels")]
+    LabelCount {
+        /// What has the wrong length: `truth`, `probabilities` or `thresholds`.
+        what: &'static str,
+        /// Labels of the set.
+        expected: usize,
+        /// Columns found.
+        found: usize,
+    },
+    /// A probability that is NaN or outside 0 to 1.
+    #[error("row {row} (from 0), label {label}: {found} is not a probability from 0 to 1")]
+    Probability {
+        /// Row, from 0.
+        row: usize,
+        /// The label.
+        label: String,
+        /// The value.
+        found: f64,
+    },
+    /// A truth that is neither 0 nor 1.
+    #[error("row {row} (from 0), label {label}: the truth must be 0 or 1")]
+    Truth {
+        /// Row, from 0.
+        row: usize,
+        /// The label.
+        label: String,
+    },
+    /// A threshold that is NaN or outside 0 to 1.
+    #[error("the threshold of {label} must be from 0 to 1, found {found}")]
+    Threshold {
+        /// The label.
+        label: String,
+        /// The value.
+        found: f64,
+    },
+    /// A label that is not in the set.
+    #[error("unknown label {found:?}; the labels are {known}")]
+    UnknownLabel {
+        /// The name given.
+        found: String,
+        /// The labels of the set, joined by commas.
+        known: String,
+    },
+    /// Another word than `0`, `1` or `nan` for what a division by zero gives.
+    #[error("a division by zero gives 0, 1 or nan, not {found:?}")]
+    ZeroDivision {
+        /// The text given.
+        found: String,
+    },
+}

@@ -1,0 +1,104 @@
+/// Wilson's score interval of a proportion of `hits` among `n`, at a confidence such as 0.95; NaN where `n` is 0.
+///
+/// Wilson, J. Am. Stat. Assoc. 22 (1927) 209.
+///
+/// ```
+/// let [low, high] = ecg_metrics::wilson(37, 50, 0.95);
+/// assert!((low - 0.6045).abs() < 1e-4 && (high - 0.8413).abs() < 1e-4);
+/// ```
+pub fn wilson(hits: u64, n: u64, confidence: f64) -> [f64; 2] {
+    if n == 0 {
+        return [f64::NAN; 2];
+    }
+    let z = normal_quantile(0.5 + confidence / 2.0);
+    let (n, share) = (n as f64, hits as f64 / n as f64);
+    let scale = 1.0 + z * z / n;
+    let centre = (share + z * z / (2.0 * n)) / scale;
+    let half = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt() / scale;
+    // At 0 and n the exact limits are 0 and 1; rounding must not miss them.
+    [
+        if hits as f64 == 0.0 { 0.0 } else { centre - half },
+        if share == 1.0 { 1.0 } else { centre + half },
+    ]
+}
+
+/// The value below which a standard normal variable lies with the given probability; infinite at 0 and 1.
+pub(crate) fn normal_quantile(probability: f64) -> f64 {
+    if probability <= 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if probability >= 1.0 {
+        return f64::INFINITY;
+    }
+    if probability < 0.5 {
+        return -normal_quantile(1.0 - probability);
+    }
+    // Newton's method on the upper tail; its logarithm is concave, so the steps from 0 never overshoot.
+    let tail = 1.0 - probability;
+    let mut z = 0.0;
+    for _ in 0..60 {
+        let above = normal_tail(z);
+        let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+        let step = above * (above / tail).ln() / density;
+        z += step;
+        if step.abs() < 1e-15 * (1.0 + z) {
+            break;
+        }
+    }
+    z
+}
+
+/// Probability that a standard normal variable exceeds `z`.
+pub(crate) fn normal_tail(z: f64) -> f64 {
+    if z < 0.0 {
+        return 1.0 - normal_tail(-z);
+    }
+    let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    if z < 3.0 {
+        // Series z + z^3/3 + z^5/15 + ... (Abramowitz and Stegun 26.2.11).
+        let (mut term, mut sum, mut k) = (z, z, 1.0);
+        while term > 1e-18 * sum {
+            k += 2.0;
+            term *= z * z / k;
+            sum += term;
+        }
+        0.5 - density * sum
+    } else {
+        // Continued fraction (Abramowitz and Stegun 26.2.14), from its far end.
+        let fraction = (1..=100).rev().fold(z, |below, k| z + f64::from(k) / below);
+        density / fraction
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_of_the_normal_distribution() {
+        // scipy.stats.norm.ppf
+        for (p, z) in [
+            (0.975, 1.959963984540054),
+            (0.5, 0.0),
+            (0.995, 2.5758293035489004),
+            (0.025, -1.959963984540054),
+            (0.9999999, 5.199337582192817),
+        ] {
+            // 1 - p itself has lost 1e-16 / (1 - p) of its digits.
+            assert!(
+                (normal_quantile(p) - z).abs() < 1e-9_f64.min(1e-15 / (1.0 - p) + 1e-13),
+                "{p}"
+            );
+        }
+        assert_eq!(normal_quantile(1.0), f64::INFINITY);
+        assert!((normal_tail(3.0 - 1e-12) - normal_tail(3.0)).abs() < 1e-14);
+    }
+
+    #[test]
+    fn limits() {
+        let [low, high] = wilson(0, 10, 0.95);
+        assert!(low == 0.0 && high > 0.25 && high < 0.31);
+        assert_eq!(wilson(10, 10, 0.95)[1], 1.0);
+        assert!(wilson(0, 0, 0.95)[0].is_nan());
+    }
+}

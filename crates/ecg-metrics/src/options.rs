@@ -1,0 +1,107 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+use crate::MetricsError;
+
+/// What precision, sensitivity, F1, F-beta and Jaccard are where their denominator is zero.
+///
+/// Zero and one count in averages; NaN is left out of them. Default: [`ZeroDivision::Zero`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ZeroDivision {
+    /// They are 0.
+    #[default]
+    Zero,
+    /// They are 1.
+    One,
+    /// They are NaN (null in JSON), and averages leave them out.
+    Nan,
+}
+
+impl ZeroDivision {
+    /// The value itself.
+    pub fn value(self) -> f64 {
+        match self {
+            ZeroDivision::Zero => 0.0,
+            ZeroDivision::One => 1.0,
+            ZeroDivision::Nan => f64::NAN,
+        }
+    }
+}
+
+impl fmt::Display for ZeroDivision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ZeroDivision::Zero => "0",
+            ZeroDivision::One => "1",
+            ZeroDivision::Nan => "nan",
+        })
+    }
+}
+
+impl FromStr for ZeroDivision {
+    type Err = MetricsError;
+
+    fn from_str(text: &str) -> Result<Self, MetricsError> {
+        match text.trim() {
+            "0" => Ok(ZeroDivision::Zero),
+            "1" => Ok(ZeroDivision::One),
+            other if other.eq_ignore_ascii_case("nan") => Ok(ZeroDivision::Nan),
+            _ => Err(MetricsError::ZeroDivision { found: text.to_owned() }),
+        }
+    }
+}
+
+/// Serialises as 0, 1 or `"nan"`.
+impl Serialize for ZeroDivision {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            ZeroDivision::Zero => serializer.serialize_u8(0),
+            ZeroDivision::One => serializer.serialize_u8(1),
+            ZeroDivision::Nan => serializer.serialize_str("nan"),
+        }
+    }
+}
+
+/// How a [`Report`](crate::Report) is made.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ReportOptions {
+    /// What a division by zero gives. Default: 0.
+    pub zero_division: ZeroDivision,
+    /// Where the thresholds come from, in words, for the reader of the report. Default: `default`.
+    pub threshold_source: String,
+    /// Confidence of the Wilson intervals. Default: 0.95.
+    pub confidence: f64,
+}
+
+impl Default for ReportOptions {
+    fn default() -> Self {
+        Self {
+            zero_division: ZeroDivision::Zero,
+            threshold_source: "default".to_owned(),
+            confidence: 0.95,
+        }
+    }
+}
+
+impl ReportOptions {
+    /// Sets what a division by zero gives.
+    pub fn with_zero_division(mut self, value: ZeroDivision) -> Self {
+        self.zero_division = value;
+        self
+    }
+
+    /// Sets the words that say where the thresholds come from.
+    pub fn with_threshold_source(mut self, source: impl Into<String>) -> Self {
+        self.threshold_source = source.into();
+        self
+    }
+
+    /// Sets the confidence of the intervals, between 0 and 1.
+    pub fn with_confidence(mut self, confidence: f64) -> Self {
+        self.confidence = confidence;
+        self
+    }
+}

@@ -1,0 +1,294 @@
+use std::fmt::{self, Write as _};
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::{LabelReport, Report, Scores};
+
+/// Serialises as a map, keys in order.
+struct Map<I>(I);
+
+impl<K: Serialize, V: Serialize, I: Iterator<Item = (K, V)> + Clone> Serialize for Map<I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.clone())
+    }
+}
+
+fn scores_into<M: SerializeMap>(map: &mut M, scores: &Scores) -> Result<(), M::Error> {
+    for (name, value) in Scores::NAMES.iter().zip(scores.values()) {
+        map.serialize_entry(name, &value)?;
+    }
+    Ok(())
+}
+
+impl Serialize for LabelReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let c = &self.confusion;
+        for (name, count) in [
+            ("support", c.support()),
+            ("predicted", c.predicted()),
+            ("tp", c.tp),
+            ("fp", c.fp),
+            ("fn", c.fn_),
+            ("tn", c.tn),
+        ] {
+            map.serialize_entry(name, &count)?;
+        }
+        scores_into(&mut map, &self.scores)?;
+        map.serialize_entry("intervals", &Map(self.intervals.iter().copied()))?;
+        map.serialize_entry("too_few", &self.too_few())?;
+        map.end()
+    }
+}
+
+/// Scores with the number of labels for which each is defined.
+struct Averaged<'a>(&'a Scores, &'a [usize]);
+
+impl Serialize for Averaged<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        scores_into(&mut map, self.0)?;
+        map.serialize_entry("defined", &Map(Scores::NAMES.iter().zip(self.1)))?;
+        map.end()
+    }
+}
+
+/// The layout of `metrics.json`; NaN is null.
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("n", &self.n)?;
+        let thresholds = self.labels.iter().map(|own| (&own.label, own.threshold));
+        map.serialize_entry("thresholds", &Map(thresholds))?;
+        map.serialize_entry("threshold_source", &self.threshold_source)?;
+        map.serialize_entry("zero_division", &self.zero_division)?;
+        map.serialize_entry("confidence", &self.confidence)?;
+        map.serialize_entry("labels", &Map(self.labels.iter().map(|own| (&own.label, own))))?;
+        map.serialize_entry("micro", &self.micro)?;
+        map.serialize_entry("macro", &Averaged(&self.macro_, &self.defined))?;
+        map.serialize_entry("weighted", &Averaged(&self.weighted, &self.defined))?;
+        map.serialize_entry("samples", &self.samples)?;
+        for (name, value) in self.overall() {
+            map.serialize_entry(name, &value)?;
+        }
+        map.serialize_entry("without_label", &self.without_label)?;
+        map.serialize_entry("undefined", &self.undefined)?;
+        map.end()
+    }
+}
+
+/// A column of the tables: heading, and the score it shows.
+type Column = (&'static str, fn(&Scores) -> f64);
+
+const COLUMNS: [Column; 9] = [
+    ("Sens", |s| s.sensitivity),
+    ("Spec", |s| s.specificity),
+    ("Prec", |s| s.precision),
+    ("NPV", |s| s.npv),
+    ("F1", |s| s.f1),
+    ("BalAcc", |s| s.balanced_accuracy),
+    ("AUC", |s| s.roc_auc),
+    ("AP", |s| s.average_precision),
+    ("Brier", |s| s.brier),
+];
+
+fn number(value: f64) -> String {
+    if value.is_nan() { "-".to_owned() } else { format!("{value:.3}") }
+}
+
+impl Report {
+    fn overall(&self) -> [(&'static str, f64); 7] {
+        [
+            ("subset_accuracy", self.subset_accuracy),
+            ("hamming_loss", self.hamming_loss),
+            ("coverage_error", self.coverage_error),
+            ("label_ranking_average_precision", self.label_ranking_average_precision),
+            ("label_ranking_loss", self.label_ranking_loss),
+            ("argmax_agreement", self.argmax_agreement),
+            ("macro_balanced_accuracy", self.macro_.balanced_accuracy),
+        ]
+    }
+
+    /// Heading and rows of the main table.
+    fn table(&self) -> Vec<Vec<String>> {
+        let mut head: Vec<String> =
+            ["Label", "n", "TP", "FP", "FN", "TN"].map(String::from).to_vec();
+        head.extend(COLUMNS.iter().map(|column| column.0.to_owned()));
+        let mut rows = vec![head];
+        for own in &self.labels {
+            let c = &own.confusion;
+            let mut row = vec![own.label.clone()];
+            row.extend([c.support(), c.tp, c.fp, c.fn_, c.tn].map(|count| count.to_string()));
+            row.extend(COLUMNS.iter().map(|column| number(column.1(&own.scores))));
+            rows.push(row);
+        }
+        for (name, scores) in
+            [("micro", &self.micro), ("macro", &self.macro_), ("weighted", &self.weighted)]
+        {
+            let mut row = vec![name.to_owned()];
+            row.extend(std::iter::repeat_n(String::new(), 5));
+            row.extend(COLUMNS.iter().map(|column| number(column.1(scores))));
+            rows.push(row);
+        }
+        let s = &self.samples;
+        let mut row = vec!["samples".to_owned()];
+        row.extend(std::iter::repeat_n(String::new(), 5));
+        row.extend(COLUMNS.iter().map(|column| match column.0 {
+            "Sens" => number(s.sensitivity),
+            "Prec" => number(s.precision),
+            "F1" => number(s.f1),
+            "AUC" => number(s.roc_auc),
+            "AP" => number(s.average_precision),
+            _ => String::new(),
+        }));
+        rows.push(row);
+        rows
+    }
+
+    /// Averages that not all labels entered, in words.
+    fn partial_averages(&self) -> Vec<String> {
+        let all = self.labels.len();
+        let names = Scores::NAMES.iter().zip(self.defined).filter(|(_, n)| *n < all);
+        names.map(|(name, n)| format!("{name} is defined for {n} of {all} labels")).collect()
+    }
+
+    /// The report as Markdown: main table, intervals, overall figures, what was undefined.
+    pub fn to_markdown(&self) -> String {
+        let mut text = format!(
+            "{} records, {} of them with none of the labels. Thresholds: {}. A label is predicted where its probability \
+             exceeds its threshold.\n\n",
+            self.n, self.without_label, self.threshold_source
+        );
+        let rows = self.table();
+        markdown_table(&mut text, &rows);
+
+        let _ = writeln!(text, "\nIntervals ({}, Wilson):\n", percent(self.confidence));
+        let mut rows = vec![
+            ["Label", "Threshold", "Sensitivity", "Specificity", "Precision", "NPV", ""]
+                .map(String::from)
+                .to_vec(),
+        ];
+        for own in &self.labels {
+            let mut row = vec![own.label.clone(), own.threshold.to_string()];
+            for wanted in ["sensitivity", "specificity", "precision", "npv"] {
+                let found = own.intervals.iter().find(|(name, _)| *name == wanted);
+                row.push(match found {
+                    Some((_, [low, high])) if !low.is_nan() => format!("{low:.3} to {high:.3}"),
+                    _ => "-".to_owned(),
+                });
+            }
+            row.push(if own.too_few() { "too few".to_owned() } else { String::new() });
+            rows.push(row);
+        }
+        markdown_table(&mut text, &rows);
+
+        text.push_str("\nOver all labels:\n\n");
+        let mut rows = vec![["Figure", "Value"].map(String::from).to_vec()];
+        rows.extend(self.overall().map(|(name, v)| vec![name.replace('_', " "), number(v)]));
+        markdown_table(&mut text, &rows);
+
+        if !self.undefined.is_empty() {
+            let _ = writeln!(
+                text,
+                "\nUndefined (a division by zero gives {}; a score without a value is left out of averages):\n",
+                self.zero_division
+            );
+            let mut rows = vec![["Where", "Score", "Why", "Reported"].map(String::from).to_vec()];
+            rows.extend(self.undefined.iter().map(|u| {
+                vec![u.scope.clone(), u.score.clone(), u.reason.clone(), number(u.reported)]
+            }));
+            markdown_table(&mut text, &rows);
+            for line in self.partial_averages() {
+                let _ = writeln!(text, "\n{line}.");
+            }
+        }
+        text
+    }
+
+    /// One line for each label, every count and score in full precision; an undefined score is an empty field.
+    pub fn to_csv(&self) -> String {
+        let mut text = String::from("label,threshold,support,tp,fp,fn,tn");
+        for name in Scores::NAMES {
+            let _ = write!(text, ",{name}");
+        }
+        text.push('\n');
+        for own in &self.labels {
+            let c = &own.confusion;
+            let _ = write!(
+                text,
+                "{},{},{},{},{},{},{}",
+                csv_field(&own.label),
+                own.threshold,
+                c.support(),
+                c.tp,
+                c.fp,
+                c.fn_,
+                c.tn
+            );
+            for value in own.scores.values() {
+                text.push(',');
+                if !value.is_nan() {
+                    let _ = write!(text, "{value}");
+                }
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// The report as a text table.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.table();
+        let widths: Vec<usize> = (0..rows[0].len())
+            .map(|k| rows.iter().map(|row| row[k].chars().count()).max().unwrap_or(0))
+            .collect();
+        writeln!(f, "{} records, thresholds: {}", self.n, self.threshold_source)?;
+        for row in &rows {
+            let mut line = String::new();
+            for (k, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                let _ = if k == 0 {
+                    write!(line, "{cell:<width$}")
+                } else {
+                    write!(line, "  {cell:>width$}")
+                };
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        writeln!(
+            f,
+            "subset accuracy {}, Hamming loss {}",
+            number(self.subset_accuracy),
+            number(self.hamming_loss)
+        )?;
+        for line in self.partial_averages() {
+            writeln!(f, "{line}")?;
+        }
+        Ok(())
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.4}", share * 100.0).trim_end_matches('0').trim_end_matches('.').to_owned() + " %"
+}
+
+fn csv_field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+fn markdown_table(out: &mut String, rows: &[Vec<String>]) {
+    for (k, row) in rows.iter().enumerate() {
+        let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        let _ = writeln!(out, "| {} |", cells.join(" | "));
+        if k == 0 {
+            let rule: Vec<&str> =
+                (0..row.len()).map(|k| if k == 0 { "---" } else { "---:" }).collect();
+            let _ = writeln!(out, "|{}|", rule.join("|"));
+        }
+    }
+}

@@ -1,0 +1,394 @@
+use ecg_core::LabelSet;
+use ndarray::ArrayView2;
+
+use crate::curve::CalibrationError;
+use crate::ranking::Ranking;
+use crate::rows::Rows;
+use crate::scores::{ProbabilityScores, undefined};
+use crate::{
+    Confusion, MetricsError, PrCurve, Reliability, ReportOptions, RocCurve, SampleScores, Scores,
+    Truth, ZeroDivision, wilson,
+};
+
+/// Fewer positives than this, and a report says "too few" beside a label's intervals.
+pub const FEW_POSITIVES: u64 = 10;
+
+/// Everything about one label.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LabelReport {
+    /// The label.
+    pub label: String,
+    /// A record has the label by prediction where its probability exceeds this.
+    pub threshold: f64,
+    /// The counts.
+    pub confusion: Confusion,
+    /// The scores.
+    pub scores: Scores,
+    /// Wilson's intervals of accuracy, precision, sensitivity, specificity and NPV; NaN where those are undefined.
+    pub intervals: [(&'static str, [f64; 2]); 5],
+}
+
+impl LabelReport {
+    /// Whether fewer than [`FEW_POSITIVES`] records have the label.
+    pub fn too_few(&self) -> bool {
+        self.confusion.support() < FEW_POSITIVES
+    }
+}
+
+/// A score that was a division by zero.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Undefined {
+    /// A label, `micro`, or `samples`.
+    pub scope: String,
+    /// Name of the score.
+    pub score: String,
+    /// Why it is undefined.
+    pub reason: String,
+    /// What the report has in its place; NaN (null in JSON) where it has nothing.
+    pub reported: f64,
+}
+
+/// All metrics of a multi-label classifier on one set of records.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Records.
+    pub n: usize,
+    /// What a division by zero gave.
+    pub zero_division: ZeroDivision,
+    /// Where the thresholds come from.
+    pub threshold_source: String,
+    /// Confidence of the intervals.
+    pub confidence: f64,
+    /// One entry for each label, in the order of the label set.
+    pub labels: Vec<LabelReport>,
+    /// Scores over all decisions about any label taken together.
+    pub micro: Scores,
+    /// Averages over the labels for which a score has a value.
+    pub macro_: Scores,
+    /// The same, weighted by the number of records that have the label.
+    pub weighted: Scores,
+    /// Labels for which each score is truly defined, in the order of [`Scores::NAMES`].
+    pub defined: [usize; Scores::NAMES.len()],
+    /// Averages over the records.
+    pub samples: SampleScores,
+    /// Share of records with every label right.
+    pub subset_accuracy: f64,
+    /// Share of wrong decisions.
+    pub hamming_loss: f64,
+    /// How many of the most probable labels one must take to have all true ones, on average.
+    pub coverage_error: f64,
+    /// Label-ranking average precision.
+    pub label_ranking_average_precision: f64,
+    /// Share of (true, false) label pairs in the wrong order or tied, on average.
+    pub label_ranking_loss: f64,
+    /// How often the most probable label is the first true label (the first label where none is true): what the 3DECG-Net
+    /// study prints as accuracy.
+    pub argmax_agreement: f64,
+    /// Records with no true label.
+    pub without_label: usize,
+    /// What was undefined.
+    pub undefined: Vec<Undefined>,
+}
+
+/// Each label's column as `(probability, truth)`, everything checked; at least one column and one row.
+pub(crate) fn checked_columns<T: Truth>(
+    labels: &LabelSet,
+    truth: &ArrayView2<'_, T>,
+    proba: &ArrayView2<'_, f64>,
+) -> Result<Vec<Vec<(f64, bool)>>, MetricsError> {
+    for (what, found) in [("truth", truth.ncols()), ("probabilities", proba.ncols())] {
+        if found != labels.len() {
+            return Err(MetricsError::LabelCount { what, expected: labels.len(), found });
+        }
+    }
+    if truth.nrows() != proba.nrows() {
+        return Err(MetricsError::RowCount { truth: truth.nrows(), probabilities: proba.nrows() });
+    }
+    if truth.nrows() == 0 {
+        return Err(MetricsError::Empty);
+    }
+    labels.iter().enumerate().map(|(k, label)| column(label, k, truth, proba)).collect()
+}
+
+fn column<T: Truth>(
+    label: &str,
+    k: usize,
+    truth: &ArrayView2<'_, T>,
+    proba: &ArrayView2<'_, f64>,
+) -> Result<Vec<(f64, bool)>, MetricsError> {
+    let rows = truth.column(k).into_iter().zip(proba.column(k)).enumerate();
+    rows.map(|(row, (holds, p))| {
+        if !(0.0..=1.0).contains(p) {
+            return Err(MetricsError::Probability { row, label: label.to_owned(), found: *p });
+        }
+        match holds.holds() {
+            Some(holds) => Ok((*p, holds)),
+            None => Err(MetricsError::Truth { row, label: label.to_owned() }),
+        }
+    })
+    .collect()
+}
+
+impl Report {
+    /// Judges probabilities `[record, label]` against the truth `[record, label]`.
+    ///
+    /// A label is predicted where its probability exceeds its threshold, strictly. Each label is sorted once, so the whole
+    /// costs O(n log n).
+    ///
+    /// # Errors
+    /// No records; numbers of rows, columns or thresholds that do not fit; a probability that is NaN or outside 0 to 1; a
+    /// truth other than 0 and 1; a threshold outside 0 to 1.
+    pub fn new<T: Truth>(
+        labels: &LabelSet,
+        truth: ArrayView2<'_, T>,
+        proba: ArrayView2<'_, f64>,
+        thresholds: &[f64],
+        options: &ReportOptions,
+    ) -> Result<Self, MetricsError> {
+        if thresholds.len() != labels.len() {
+            let (expected, found) = (labels.len(), thresholds.len());
+            return Err(MetricsError::LabelCount { what: "thresholds", expected, found });
+        }
+        for (label, found) in labels.iter().zip(thresholds) {
+            if !(0.0..=1.0).contains(found) {
+                return Err(MetricsError::Threshold { label: label.to_owned(), found: *found });
+            }
+        }
+        let empty = options.zero_division;
+        let columns = checked_columns(labels, &truth, &proba)?;
+        let n = columns[0].len();
+
+        let mut pooled = Pool::default();
+        let mut rankings = Vec::with_capacity(columns.len());
+        let mut reports = Vec::with_capacity(columns.len());
+        for ((label, column), threshold) in labels.iter().zip(&columns).zip(thresholds) {
+            let pool = Pool::of(column, *threshold);
+            pooled.add(&pool);
+            let ranking = Ranking::new(column.iter().copied());
+            let scores = Scores::new(&pool.confusion, &ranking, pool.probability(), empty);
+            rankings.push(ranking);
+            reports.push(LabelReport {
+                label: label.to_owned(),
+                threshold: *threshold,
+                confusion: pool.confusion,
+                scores,
+                intervals: intervals(&pool.confusion, options.confidence),
+            });
+        }
+        let micro = Scores::new(
+            &pooled.confusion,
+            &Ranking::merged(&rankings),
+            pooled.probability(),
+            empty,
+        );
+
+        let mut rows = Rows::new(empty);
+        let mut without_label = 0;
+        for row in 0..n {
+            let mut confusion = Confusion::default();
+            for (column, threshold) in columns.iter().zip(thresholds) {
+                let (p, holds) = column[row];
+                confusion.count(holds, p > *threshold);
+            }
+            without_label += usize::from(confusion.support() == 0);
+            rows.take(columns.iter().map(|column| column[row]), &confusion);
+        }
+
+        let all: Vec<Scores> = reports.iter().map(|report| report.scores).collect();
+        let support: Vec<f64> =
+            reports.iter().map(|report| report.confusion.support() as f64).collect();
+        let rank = rows.rank_scores();
+        let mut report = Self {
+            n,
+            zero_division: empty,
+            threshold_source: options.threshold_source.clone(),
+            confidence: options.confidence,
+            micro,
+            macro_: Scores::average(&all, &vec![1.0; all.len()]),
+            weighted: Scores::average(&all, &support),
+            defined: [reports.len(); Scores::NAMES.len()],
+            samples: rows.scores(),
+            subset_accuracy: rows.subset_accuracy(),
+            hamming_loss: (pooled.confusion.fp + pooled.confusion.fn_) as f64
+                / pooled.confusion.n() as f64,
+            coverage_error: rank.coverage_error,
+            label_ranking_average_precision: rank.average_precision,
+            label_ranking_loss: rank.ranking_loss,
+            argmax_agreement: rows.argmax_agreement(),
+            without_label,
+            undefined: Vec::new(),
+            labels: reports,
+        };
+        report.list_undefined(&pooled.confusion);
+        Ok(report)
+    }
+
+    /// The entry of one label.
+    ///
+    /// # Errors
+    /// A label that is not among those judged.
+    pub fn label(&self, label: &str) -> Result<&LabelReport, MetricsError> {
+        self.labels.iter().find(|own| own.label == label).ok_or_else(|| {
+            let known: Vec<&str> = self.labels.iter().map(|own| own.label.as_str()).collect();
+            MetricsError::UnknownLabel { found: label.to_owned(), known: known.join(",") }
+        })
+    }
+
+    fn list_undefined(&mut self, pooled: &Confusion) {
+        let mut list = Vec::new();
+        let mut note = |scope: &str, confusion: &Confusion, scores: &Scores| -> Vec<usize> {
+            let values = scores.values();
+            undefined(confusion)
+                .filter_map(|(score, reason)| {
+                    let k = Scores::NAMES.iter().position(|name| *name == score)?;
+                    list.push(Undefined {
+                        scope: scope.to_owned(),
+                        score: score.to_owned(),
+                        reason: reason.to_owned(),
+                        reported: values[k],
+                    });
+                    Some(k)
+                })
+                .collect()
+        };
+        for report in &self.labels {
+            for k in note(&report.label, &report.confusion, &report.scores) {
+                self.defined[k] -= 1;
+            }
+        }
+        note("micro", pooled, &self.micro);
+
+        let samples = &self.samples;
+        let rows = self.n as u64;
+        for (score, defined, reason) in [
+            ("precision", samples.precision_defined, "have no predicted label"),
+            ("sensitivity", samples.sensitivity_defined, "have no true label"),
+            ("f1", samples.f1_defined, "have neither a true nor a predicted label"),
+            ("fbeta2", samples.f1_defined, "have neither a true nor a predicted label"),
+            ("jaccard", samples.f1_defined, "have neither a true nor a predicted label"),
+            ("roc_auc", samples.roc_auc_defined, "have no true label or no false one"),
+            ("average_precision", samples.sensitivity_defined, "have no true label"),
+        ] {
+            if defined < rows {
+                let reported = match score {
+                    "roc_auc" => f64::NAN,
+                    "average_precision" => 0.0,
+                    _ => self.zero_division.value(),
+                };
+                list.push(Undefined {
+                    scope: "samples".to_owned(),
+                    score: score.to_owned(),
+                    reason: format!("{} of {rows} records {reason}", rows - defined),
+                    reported,
+                });
+            }
+        }
+        self.undefined = list;
+    }
+}
+
+/// ROC, precision-recall and reliability curves of one label.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Curves {
+    /// The label.
+    pub label: String,
+    /// Receiver operating characteristic, corners only.
+    pub roc: RocCurve,
+    /// Precision against recall.
+    pub precision_recall: PrCurve,
+    /// Reliability over ten bins.
+    pub reliability: Reliability,
+}
+
+/// The curves of every label, in the order of the label set.
+///
+/// # Errors
+/// As [`Report::new`], thresholds apart.
+pub fn curves<T: Truth>(
+    labels: &LabelSet,
+    truth: ArrayView2<'_, T>,
+    proba: ArrayView2<'_, f64>,
+) -> Result<Vec<Curves>, MetricsError> {
+    let columns = checked_columns(labels, &truth, &proba)?;
+    let curves = labels.iter().zip(columns).map(|(label, column)| {
+        let ranking = Ranking::new(column.iter().copied());
+        let (p, holds): (Vec<f64>, Vec<bool>) = column.into_iter().unzip();
+        Curves {
+            label: label.to_owned(),
+            roc: ranking.roc(false),
+            precision_recall: ranking.precision_recall(),
+            reliability: Reliability::new(&p, &holds, 10),
+        }
+    });
+    Ok(curves.collect())
+}
+
+/// What adds up over decisions.
+#[derive(Debug, Clone)]
+struct Pool {
+    confusion: Confusion,
+    squares: f64,
+    logs: f64,
+    ece10: CalibrationError,
+    ece15: CalibrationError,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            confusion: Confusion::default(),
+            squares: 0.0,
+            logs: 0.0,
+            ece10: CalibrationError::new(10),
+            ece15: CalibrationError::new(15),
+        }
+    }
+}
+
+impl Pool {
+    fn of(column: &[(f64, bool)], threshold: f64) -> Self {
+        let mut pool = Self::default();
+        for &(p, holds) in column {
+            pool.confusion.count(holds, p > threshold);
+            let right = if holds { p } else { 1.0 - p };
+            pool.squares += (1.0 - right) * (1.0 - right);
+            pool.logs -= right.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln();
+            pool.ece10.count(p, holds);
+            pool.ece15.count(p, holds);
+        }
+        pool
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.confusion.add(&other.confusion);
+        self.squares += other.squares;
+        self.logs += other.logs;
+        self.ece10.add(&other.ece10);
+        self.ece15.add(&other.ece15);
+    }
+
+    fn probability(&self) -> ProbabilityScores {
+        let n = self.confusion.n() as f64;
+        ProbabilityScores {
+            brier: self.squares / n,
+            log_loss: self.logs / n,
+            ece10: self.ece10.value(),
+            ece15: self.ece15.value(),
+        }
+    }
+}
+
+fn intervals(c: &Confusion, confidence: f64) -> [(&'static str, [f64; 2]); 5] {
+    [
+        ("accuracy", c.tp + c.tn, c.n()),
+        ("precision", c.tp, c.predicted()),
+        ("sensitivity", c.tp, c.support()),
+        ("specificity", c.tn, c.tn + c.fp),
+        ("npv", c.tn, c.tn + c.fn_),
+    ]
+    .map(|(name, hits, n)| (name, wilson(hits, n, confidence)))
+}
