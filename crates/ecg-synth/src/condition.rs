@@ -1,0 +1,273 @@
+use ecg_core::{LabelSet, SnomedCode};
+use serde::{Deserialize, Serialize};
+
+use crate::SynthError;
+
+/// What drives the ventricles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Rhythm {
+    /// Sinus rhythm at 60 to 100 a minute: label NSR.
+    NormalSinus,
+    /// Sinus rhythm at 40 to 59 a minute: label SB.
+    SinusBradycardia,
+    /// Sinus rhythm at 101 to 150 a minute: label STach.
+    SinusTachycardia,
+    /// Irregular beats at a mean of 50 to 150 a minute over fibrillatory waves, no P: label AF.
+    AtrialFibrillation,
+    /// Sinus rhythm that follows respiration by +-12 to 25 %: none of the seven labels.
+    SinusArrhythmia,
+    /// Sawtooth at 250 to 320 a minute, conducted 2:1, 3:1, 4:1 or variably: none of the seven labels.
+    AtrialFlutter,
+    /// Regular beats without P at 151 to 210 a minute: none of the seven labels.
+    SupraventricularTachycardia,
+    /// Beats paced from the right ventricle at 55 to 90 a minute, half of them after a P: none of the seven labels.
+    Paced,
+}
+
+impl Rhythm {
+    /// All rhythms.
+    pub const ALL: [Rhythm; 8] = [
+        Rhythm::NormalSinus,
+        Rhythm::SinusBradycardia,
+        Rhythm::SinusTachycardia,
+        Rhythm::AtrialFibrillation,
+        Rhythm::SinusArrhythmia,
+        Rhythm::AtrialFlutter,
+        Rhythm::SupraventricularTachycardia,
+        Rhythm::Paced,
+    ];
+
+    /// Whether a sinus P wave precedes each beat of the rhythm and is conducted.
+    pub fn is_sinus(self) -> bool {
+        matches!(
+            self,
+            Rhythm::NormalSinus
+                | Rhythm::SinusBradycardia
+                | Rhythm::SinusTachycardia
+                | Rhythm::SinusArrhythmia
+        )
+    }
+}
+
+/// How the ventricles are reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Conduction {
+    /// Through both bundle branches.
+    Normal,
+    /// Left bundle branch block.
+    LeftBundleBranchBlock,
+    /// Right bundle branch block.
+    RightBundleBranchBlock,
+    /// Incomplete right bundle branch block, QRS 100 to 119 ms: none of the seven labels.
+    IncompleteRightBundleBranchBlock,
+}
+
+/// Single early beats from elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Ectopy {
+    /// None.
+    None,
+    /// Premature atrial beats: early, another P, an incomplete pause.
+    Atrial,
+    /// Premature ventricular beats: early, wide, no P, a full pause.
+    Ventricular,
+}
+
+/// How well the electrodes were attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Quality {
+    /// The usual disturbances.
+    Good,
+    /// One electrode with several times the muscle noise and wander.
+    PoorElectrode,
+    /// One of I, II, V1 to V6 without signal. (Where I is flat, III equals II.)
+    FlatLead,
+}
+
+/// What a synthetic recording shows. Any parts go together but for what [`Condition::check`] refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Condition {
+    /// Default: [`Rhythm::NormalSinus`].
+    pub rhythm: Rhythm,
+    /// PR of 210 to 320 ms. Default: no.
+    pub first_degree_av_block: bool,
+    /// Default: [`Conduction::Normal`].
+    pub conduction: Conduction,
+    /// Default: [`Ectopy::None`].
+    pub ectopy: Ectopy,
+    /// High voltage to the left and back, often with an inverted lateral T. Default: no.
+    pub left_ventricular_hypertrophy: bool,
+    /// Default: [`Quality::Good`].
+    pub quality: Quality,
+}
+
+impl Condition {
+    /// The rhythm and nothing else.
+    pub const fn new(rhythm: Rhythm) -> Self {
+        Self {
+            rhythm,
+            first_degree_av_block: false,
+            conduction: Conduction::Normal,
+            ectopy: Ectopy::None,
+            left_ventricular_hypertrophy: false,
+            quality: Quality::Good,
+        }
+    }
+
+    /// With first-degree AV block.
+    pub const fn with_first_degree_av_block(mut self) -> Self {
+        self.first_degree_av_block = true;
+        self
+    }
+
+    /// With another conduction.
+    pub const fn with_conduction(mut self, conduction: Conduction) -> Self {
+        self.conduction = conduction;
+        self
+    }
+
+    /// With ectopic beats.
+    pub const fn with_ectopy(mut self, ectopy: Ectopy) -> Self {
+        self.ectopy = ectopy;
+        self
+    }
+
+    /// With left ventricular hypertrophy.
+    pub const fn with_left_ventricular_hypertrophy(mut self) -> Self {
+        self.left_ventricular_hypertrophy = true;
+        self
+    }
+
+    /// With another quality.
+    pub const fn with_quality(mut self, quality: Quality) -> Self {
+        self.quality = quality;
+        self
+    }
+
+    /// Checks that the parts go together.
+    ///
+    /// # Errors
+    /// First-degree AV block or premature atrial beats without sinus rhythm; premature ventricular beats in flutter,
+    /// supraventricular tachycardia or paced rhythm; a bundle branch block or hypertrophy in paced rhythm; hypertrophy with left
+    /// bundle branch block.
+    pub fn check(&self) -> Result<(), SynthError> {
+        let rhythm = self.rhythm;
+        if self.first_degree_av_block && !rhythm.is_sinus() {
+            return Err(SynthError::AvBlock { found: rhythm });
+        }
+        match self.ectopy {
+            Ectopy::Atrial if !rhythm.is_sinus() => {
+                return Err(SynthError::Ectopy { ectopy: "premature atrial beats", found: rhythm });
+            }
+            Ectopy::Ventricular if !rhythm.is_sinus() && rhythm != Rhythm::AtrialFibrillation => {
+                return Err(SynthError::Ectopy {
+                    ectopy: "premature ventricular beats",
+                    found: rhythm,
+                });
+            }
+            _ => {}
+        }
+        let incompatible = |part, with| Err(SynthError::Incompatible { part, with });
+        if rhythm == Rhythm::Paced && self.conduction != Conduction::Normal {
+            return incompatible("a bundle branch block", "paced rhythm");
+        }
+        if self.left_ventricular_hypertrophy {
+            if rhythm == Rhythm::Paced {
+                return incompatible("left ventricular hypertrophy", "paced rhythm");
+            }
+            if self.conduction == Conduction::LeftBundleBranchBlock {
+                return incompatible("left ventricular hypertrophy", "left bundle branch block");
+            }
+        }
+        Ok(())
+    }
+
+    /// One value for each label of [`LabelSet::seven`], in its order. A sinus rhythm keeps its label beside blocks.
+    pub fn labels(&self) -> Vec<bool> {
+        LabelSet::seven()
+            .iter()
+            .map(|label| match label {
+                "NSR" => self.rhythm == Rhythm::NormalSinus,
+                "AF" => self.rhythm == Rhythm::AtrialFibrillation,
+                "IAVB" => self.first_degree_av_block,
+                "LBBB" => self.conduction == Conduction::LeftBundleBranchBlock,
+                "RBBB" => self.conduction == Conduction::RightBundleBranchBlock,
+                "SB" => self.rhythm == Rhythm::SinusBradycardia,
+                _ => self.rhythm == Rhythm::SinusTachycardia,
+            })
+            .collect()
+    }
+
+    /// SNOMED CT codes of everything shown, the distractors too.
+    pub fn diagnoses(&self) -> Vec<SnomedCode> {
+        let mut codes = vec![match self.rhythm {
+            Rhythm::NormalSinus => 426_783_006,
+            Rhythm::SinusBradycardia => 426_177_001,
+            Rhythm::SinusTachycardia => 427_084_000,
+            Rhythm::AtrialFibrillation => 164_889_003,
+            Rhythm::SinusArrhythmia => 427_393_009,
+            Rhythm::AtrialFlutter => 164_890_007,
+            Rhythm::SupraventricularTachycardia => 426_761_007,
+            Rhythm::Paced => 10_370_003,
+        }];
+        if self.first_degree_av_block {
+            codes.push(270_492_004);
+        }
+        match self.conduction {
+            Conduction::Normal => {}
+            Conduction::LeftBundleBranchBlock => codes.push(164_909_002),
+            Conduction::RightBundleBranchBlock => codes.push(59_118_001),
+            Conduction::IncompleteRightBundleBranchBlock => codes.push(713_426_002),
+        }
+        match self.ectopy {
+            Ectopy::None => {}
+            Ectopy::Atrial => codes.push(284_470_004),
+            Ectopy::Ventricular => codes.push(427_172_004),
+        }
+        if self.left_ventricular_hypertrophy {
+            codes.push(164_873_001);
+        }
+        codes.into_iter().map(SnomedCode).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_stand_beside_each_other() {
+        let condition = Condition::new(Rhythm::SinusTachycardia)
+            .with_first_degree_av_block()
+            .with_conduction(Conduction::LeftBundleBranchBlock);
+        assert_eq!(condition.check(), Ok(()));
+        assert_eq!(condition.labels(), [false, false, true, true, false, false, true]);
+        let codes: Vec<u64> = condition.diagnoses().iter().map(|code| code.0).collect();
+        assert_eq!(codes, [427_084_000, 270_492_004, 164_909_002]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for rhythm in Rhythm::ALL {
+            let blocked = Condition::new(rhythm).with_first_degree_av_block();
+            assert_eq!(blocked.check().is_ok(), rhythm.is_sinus(), "{rhythm:?}");
+        }
+        use Conduction::LeftBundleBranchBlock;
+        for bad in [
+            Condition::new(Rhythm::AtrialFibrillation).with_ectopy(Ectopy::Atrial),
+            Condition::new(Rhythm::Paced).with_ectopy(Ectopy::Ventricular),
+            Condition::new(Rhythm::Paced).with_conduction(LeftBundleBranchBlock),
+            Condition::new(Rhythm::Paced).with_left_ventricular_hypertrophy(),
+            Condition::new(Rhythm::NormalSinus)
+                .with_conduction(LeftBundleBranchBlock)
+                .with_left_ventricular_hypertrophy(),
+        ] {
+            assert!(bad.check().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+use ecg_core::{Adc, LabelSet, Lead, LeadName, Recording, SamplingRate, Sex};
+use ndarray::{Array2, ArrayView1};
+use serde::{Deserialize, Serialize};
+
+use crate::atrial::AtrialWave;
+use crate::dipole::{self, Position};
+use crate::leads::{self, GAIN_PER_MV};
+use crate::noise::{Electrode, Noise};
+use crate::rhythm::{BeatKind, Timeline};
+use crate::rng::{Rng, Stream};
+use crate::shape::Shape;
+use crate::{Condition, SynthError, plan};
+
+/// Lowest sampling rate in Hz: below, the QRS is no longer carried.
+const LOWEST_HZ: f64 = 100.0;
+/// Highest sampling rate in Hz.
+const HIGHEST_HZ: f64 = 5000.0;
+/// Shortest recording in s.
+const SHORTEST_S: f64 = 1.0;
+/// Longest recording in s.
+const LONGEST_S: f64 = 3600.0;
+/// Seconds of rhythm drawn beyond the end, so that the P wave of a beat outside is not missing.
+const RUN_OUT_S: f64 = 2.0;
+
+/// What to synthesise.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SynthOptions {
+    /// Equal seeds give equal records. Default: 0.
+    pub seed: u64,
+    /// Samples a second, 100 to 5000. Default: 500.
+    pub sampling_rate_hz: f64,
+    /// Length in seconds, 1 to 3600. Default: 10.
+    pub seconds: f64,
+}
+
+impl Default for SynthOptions {
+    fn default() -> Self {
+        Self { seed: 0, sampling_rate_hz: 500.0, seconds: 10.0 }
+    }
+}
+
+impl SynthOptions {
+    /// With another seed.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// With another sampling rate in Hz.
+    pub fn with_sampling_rate_hz(mut self, hz: f64) -> Self {
+        self.sampling_rate_hz = hz;
+        self
+    }
+
+    /// With another length in seconds.
+    pub fn with_seconds(mut self, seconds: f64) -> Self {
+        self.seconds = seconds;
+        self
+    }
+}
+
+/// A beat as it was put into the recording. Times in seconds from the first sample.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Beat {
+    /// Where it comes from.
+    pub kind: BeatKind,
+    /// The reference point of the QRS, close to the peak of R.
+    pub r_s: f64,
+    /// Start of its P wave, if it has one.
+    pub p_onset_s: Option<f64>,
+    /// From the start of P to the start of the QRS, in ms.
+    pub pr_ms: Option<f64>,
+    /// Start of the QRS.
+    pub qrs_onset_s: f64,
+    /// End of the QRS.
+    pub qrs_offset_s: f64,
+}
+
+/// What a recording was made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Truth {
+    /// Mean ventricular rate that was aimed at, without ectopic beats, per minute.
+    pub rate_bpm: f64,
+    /// The beats whose reference point lies within the recording, in order.
+    pub beats: Vec<Beat>,
+    /// f or F waves of fibrillation or flutter.
+    pub atrial: Option<AtrialWave>,
+    /// How far the frontal axis was turned from the tables', in degrees; positive is to the right.
+    pub frontal_rotation_deg: f64,
+    /// The electrode that is badly attached.
+    pub poor_electrode: Option<Electrode>,
+    /// The lead without signal.
+    pub flat_lead: Option<Lead>,
+}
+
+/// A synthetic recording with all that is known of it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SynthRecord {
+    /// The recording: `signal` is exactly the integers of `adc` divided by 1000 per mV; diagnoses, patient, age and sex are
+    /// filled.
+    pub recording: Recording,
+    /// One value for each label of [`LabelSet::seven`].
+    pub labels: Vec<bool>,
+    /// What it shows.
+    pub condition: Condition,
+    /// Beat by beat.
+    pub truth: Truth,
+    /// The twelve leads before noise, lead failure and digitisation, mV, `[lead, sample]` in the order of
+    /// [`Lead::STANDARD_12`].
+    pub clean: Array2<f64>,
+    /// The dipole behind `clean`: X (left), Y (foot), Z (back), mV, `[axis, sample]`.
+    pub dipole: Array2<f64>,
+}
+
+/// Makes recordings; record `i` depends on the options and `i` alone. `Send + Sync`; share it between threads.
+#[derive(Debug, Clone)]
+pub struct Synthesizer {
+    options: SynthOptions,
+    rate: SamplingRate,
+    samples: usize,
+}
+
+impl Synthesizer {
+    /// # Errors
+    /// A sampling rate or a duration out of bounds.
+    pub fn new(options: SynthOptions) -> Result<Self, SynthError> {
+        let hz = options.sampling_rate_hz;
+        let wrong_rate =
+            SynthError::SamplingRate { found: hz, lowest: LOWEST_HZ, highest: HIGHEST_HZ };
+        if !(LOWEST_HZ..=HIGHEST_HZ).contains(&hz) {
+            return Err(wrong_rate);
+        }
+        let rate = SamplingRate::new(hz).map_err(|_| wrong_rate)?;
+        if !(SHORTEST_S..=LONGEST_S).contains(&options.seconds) {
+            return Err(SynthError::Duration {
+                found: options.seconds,
+                shortest: SHORTEST_S,
+                longest: LONGEST_S,
+            });
+        }
+        let samples = (options.seconds * hz).round() as usize;
+        Ok(Self { options, rate, samples })
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &SynthOptions {
+        &self.options
+    }
+
+    /// Samples of each lead.
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// The labels of [`SynthRecord::labels`].
+    pub fn label_set(&self) -> LabelSet {
+        LabelSet::seven()
+    }
+
+    /// What record `index` shows; see [`Synthesizer::record`].
+    pub fn condition(&self, index: u64) -> Condition {
+        plan::draw(self.options.seed, index)
+    }
+
+    /// Number of the patient of record `index`, from 0. Of four records the last two are of one patient, who keeps age,
+    /// sex, voltage and axis; what the records show is drawn anew.
+    pub fn patient(index: u64) -> u64 {
+        index / 4 * 3 + (index % 4).min(2)
+    }
+
+    /// Record `index` of the mix.
+    ///
+    /// Each block of 20 records holds 6 normal sinus rhythms, 3 sinus bradycardias, 3 sinus tachycardias, 4 atrial fibrillations and one
+    /// each of sinus arrhythmia, flutter, supraventricular tachycardia and paced rhythm, shuffled. Beside them, independently:
+    /// first-degree AV block in 30 % of the sinus rhythms; left block in 17 %, right block in 17 % and incomplete right block
+    /// in 7 % of all but paced rhythms; premature ventricular beats in 8 % of sinus rhythms and fibrillations, premature atrial beats
+    /// in 8 % of sinus rhythms; hypertrophy in 8 % where it may be; a poor electrode in 6 %, a flat lead in 3 %. A
+    /// quarter of the sinus rhythms has a rate close to a border between labels (55 to 65, 95 to 105).
+    pub fn record(&self, index: u64) -> SynthRecord {
+        self.render(index, self.condition(index))
+    }
+
+    /// Record `index`, but showing `condition`: patient, noise and all else that the condition does not touch are those of
+    /// [`Synthesizer::record`].
+    ///
+    /// # Errors
+    /// A condition that [`Condition::check`] refuses.
+    pub fn record_with(
+        &self,
+        index: u64,
+        condition: &Condition,
+    ) -> Result<SynthRecord, SynthError> {
+        condition.check()?;
+        Ok(self.render(index, *condition))
+    }
+
+    fn render(&self, index: u64, condition: Condition) -> SynthRecord {
+        let seed = self.options.seed;
+        let hz = self.rate.hz();
+        let patient = Patient::draw(seed, Self::patient(index));
+        let mut rng = Rng::new(seed, index, Stream::Rhythm);
+        let timeline = Timeline::draw(&condition, self.options.seconds + RUN_OUT_S, &mut rng);
+        let shape =
+            Shape::draw(&condition, patient.voltage, &mut Rng::new(seed, index, Stream::Shape));
+        let noise = Noise::draw(&condition, &mut Rng::new(seed, index, Stream::Noise));
+
+        let dipole = dipole::render(&timeline, &shape, &patient.position, self.samples, hz);
+        let mut measured = leads::measured(&dipole);
+        let clean = leads::twelve(&measured);
+        noise.disturb(&mut measured, hz, &mut Rng::new(seed, index, Stream::Emg));
+        let values = leads::digitise(&measured);
+
+        let beats =
+            timeline.beats.iter().filter(|beat| (0.0..self.options.seconds).contains(&beat.r_s));
+        let beats = beats
+            .map(|beat| {
+                let form = dipole::form_of(beat, &shape);
+                Beat {
+                    kind: beat.kind,
+                    r_s: beat.r_s,
+                    p_onset_s: dipole::p_onset_s(beat, form),
+                    pr_ms: beat.pr_ms,
+                    qrs_onset_s: beat.r_s + form.on_ms / 1000.0,
+                    qrs_offset_s: beat.r_s + form.off_ms / 1000.0,
+                }
+            })
+            .collect();
+        let mut rows = Array2::zeros((3, self.samples));
+        for (mut row, values) in rows.rows_mut().into_iter().zip(&dipole) {
+            row.assign(&ArrayView1::from(values));
+        }
+        SynthRecord {
+            recording: self.recording(index, &condition, &patient, values),
+            labels: condition.labels(),
+            condition,
+            truth: Truth {
+                rate_bpm: timeline.rate_bpm,
+                beats,
+                atrial: timeline.atrial,
+                frontal_rotation_deg: patient.position.frontal.to_degrees(),
+                poor_electrode: noise.poor_electrode,
+                flat_lead: noise.flat_lead,
+            },
+            clean,
+            dipole: rows,
+        }
+    }
+
+    fn recording(
+        &self,
+        index: u64,
+        condition: &Condition,
+        patient: &Patient,
+        values: Array2<i32>,
+    ) -> Recording {
+        let signal = values.mapv(|value| f64::from(value) / GAIN_PER_MV);
+        let leads = Lead::STANDARD_12.map(LeadName::from);
+        let mut recording = Recording::new(format!("synth{index:05}"), self.rate, leads, signal)
+            .expect("twelve names for twelve rows");
+        recording.adc =
+            Some(Adc { values, gain_per_mv: vec![GAIN_PER_MV; 12], baseline: vec![0; 12] });
+        recording.diagnoses = condition.diagnoses();
+        recording.patient = Some(format!("p{:05}", Self::patient(index)));
+        recording.age_years = Some(patient.age_years);
+        recording.sex = Some(patient.sex);
+        recording
+    }
+}
+
+/// What the recordings of one person share.
+struct Patient {
+    age_years: f64,
+    sex: Sex,
+    /// Factor on every wave.
+    voltage: f64,
+    position: Position,
+}
+
+impl Patient {
+    fn draw(seed: u64, number: u64) -> Self {
+        let mut rng = Rng::new(seed, number, Stream::Patient);
+        Self {
+            age_years: rng.normal(60.0, 16.0).round().clamp(18.0, 95.0),
+            sex: if rng.chance(0.5) { Sex::Female } else { Sex::Male },
+            voltage: rng.lognormal(0.2),
+            position: Position::draw(&mut rng),
+        }
+    }
+}

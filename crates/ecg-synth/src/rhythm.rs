@@ -1,0 +1,280 @@
+use core::f64::consts::TAU;
+
+use serde::{Deserialize, Serialize};
+
+use crate::atrial::AtrialWave;
+use crate::rng::Rng;
+use crate::{Condition, Ectopy, Rhythm};
+
+/// Seconds before the start of the recording at which the rhythm starts, so that the first waves are whole.
+const RUN_UP_S: f64 = 4.0;
+/// Respiration, Hz: it modulates the sinus node and turns the heart's axis.
+pub(crate) const RESPIRATION_HZ: f64 = 0.25;
+
+/// Where a beat comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum BeatKind {
+    /// The sinus node.
+    Sinus,
+    /// A premature beat of the atria.
+    PrematureAtrial,
+    /// A premature beat of the ventricles.
+    PrematureVentricular,
+    /// Conducted from fibrillating atria.
+    Fibrillation,
+    /// Conducted from fluttering atria.
+    Flutter,
+    /// A supraventricular re-entry without visible P.
+    Reentry,
+    /// A pacemaker, with or without a P before it.
+    Paced,
+}
+
+/// A beat before its waves are drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Planned {
+    pub(crate) kind: BeatKind,
+    /// Time of R from the start of the recording.
+    pub(crate) r_s: f64,
+    /// PR interval, if a P wave belongs to the beat.
+    pub(crate) pr_ms: Option<f64>,
+    /// The interval that the T wave is adapted to: a running mean of RR, since repolarisation follows the rate slowly.
+    pub(crate) qt_rr_s: f64,
+}
+
+/// The beats of a recording and what the atria do between them.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Timeline {
+    pub(crate) rate_bpm: f64,
+    pub(crate) beats: Vec<Planned>,
+    pub(crate) atrial: Option<AtrialWave>,
+}
+
+impl Timeline {
+    /// Beats until `end_s`. Drawn in the order of time, so a longer recording starts with the beats of a shorter one.
+    pub(crate) fn draw(condition: &Condition, end_s: f64, rng: &mut Rng) -> Self {
+        match condition.rhythm {
+            Rhythm::NormalSinus
+            | Rhythm::SinusBradycardia
+            | Rhythm::SinusTachycardia
+            | Rhythm::SinusArrhythmia => sinus(condition, end_s, rng),
+            Rhythm::AtrialFibrillation => fibrillation(condition, end_s, rng),
+            Rhythm::AtrialFlutter => flutter(end_s, rng),
+            Rhythm::SupraventricularTachycardia => {
+                regular(BeatKind::Reentry, rng.within(151.0, 210.0), 0.004, None, end_s, rng)
+            }
+            Rhythm::Paced => {
+                let rate = rng.within(55.0, 90.0);
+                let pr = rng.chance(0.5).then_some(160.0);
+                regular(BeatKind::Paced, rate, 0.0, pr, end_s, rng)
+            }
+        }
+    }
+
+    fn new(rate_bpm: f64, atrial: Option<AtrialWave>) -> Self {
+        Self { rate_bpm, beats: Vec::new(), atrial }
+    }
+
+    fn push(&mut self, kind: BeatKind, r_s: f64, pr_ms: Option<f64>) {
+        let qt_rr_s = match self.beats.last() {
+            Some(last) => 0.7 * last.qt_rr_s + 0.3 * (r_s - last.r_s),
+            None => 60.0 / self.rate_bpm,
+        };
+        self.beats.push(Planned { kind, r_s, pr_ms, qt_rr_s });
+    }
+}
+
+/// Mean rate of a sinus rhythm; a quarter of them close to a border between labels.
+fn sinus_rate(condition: &Condition, rng: &mut Rng) -> f64 {
+    let border = rng.chance(0.25);
+    let side = rng.chance(0.5);
+    let (low, high) = match (condition.rhythm, border, side) {
+        (Rhythm::SinusBradycardia, true, _) => (55.0, 59.0),
+        (Rhythm::SinusBradycardia, false, _) => (40.0, 59.0),
+        (Rhythm::SinusTachycardia, true, _) => (101.0, 105.0),
+        // Beyond 120 a minute a long PR would put P into the QRS before.
+        (Rhythm::SinusTachycardia, false, _) if condition.first_degree_av_block => (101.0, 120.0),
+        (Rhythm::SinusTachycardia, false, _) => (101.0, 150.0),
+        (Rhythm::SinusArrhythmia, ..) => (60.0, 95.0),
+        (_, true, true) => (60.0, 65.0),
+        (_, true, false) => (95.0, 100.0),
+        _ => (60.0, 100.0),
+    };
+    rng.within(low, high)
+}
+
+/// PR interval in ms at a sinus rate.
+fn pr_interval(rate_bpm: f64, first_degree_av_block: bool, rng: &mut Rng) -> f64 {
+    if first_degree_av_block {
+        let longest = (60_000.0 / rate_bpm - 250.0).min(320.0);
+        rng.within(210.0, longest)
+    } else {
+        (rng.normal(160.0, 14.0) - 0.35 * (rate_bpm - 70.0)).clamp(115.0, 195.0)
+    }
+}
+
+fn sinus(condition: &Condition, end_s: f64, rng: &mut Rng) -> Timeline {
+    let rate = sinus_rate(condition, rng);
+    let mean_s = 60.0 / rate;
+    let pr = pr_interval(rate, condition.first_degree_av_block, rng);
+    let [respiration, pressure] = [rng.within(0.0, TAU), rng.within(0.0, TAU)];
+    let arrhythmia = rng.within(0.12, 0.25);
+    let depth = if condition.rhythm == Rhythm::SinusArrhythmia { arrhythmia } else { 0.02 };
+    // Beats from one ectopic beat to the next; the first comes within three beats of the start.
+    let every = 3 + rng.below(4);
+    let mut until = rng.below(3);
+
+    let mut timeline = Timeline::new(rate, None);
+    let mut t = -RUN_UP_S - mean_s * rng.unit();
+    while t < end_s {
+        let rr = mean_s
+            * (1.0
+                + depth * libm::sin(TAU * RESPIRATION_HZ * t + respiration)
+                + 0.012 * libm::sin(TAU * 0.1 * t + pressure)
+                + rng.normal(0.0, 0.005));
+        let jitter = rng.normal(0.0, 1.5).clamp(-4.0, 4.0);
+        timeline.push(BeatKind::Sinus, t, Some(pr + jitter));
+        let due = condition.ectopy != Ectopy::None && t >= 0.0 && until == 0;
+        if t >= 0.0 {
+            until = if until == 0 { every } else { until - 1 };
+        }
+        if !due {
+            t += rr;
+        } else if condition.ectopy == Ectopy::Ventricular {
+            // Not within the refractory period, and still premature; then a full compensatory pause.
+            let coupling = (rr * rng.within(0.55, 0.70)).max(0.34).min(0.85 * rr);
+            timeline.push(BeatKind::PrematureVentricular, t + coupling, None);
+            t += 2.0 * rr;
+        } else {
+            // The ectopic P comes after the T wave's peak at the earliest; the sinus node is reset, so the pause is short.
+            let earliest = 0.30 + pr / 1000.0;
+            let coupling = (rr * rng.within(0.60, 0.75)).max(earliest).min(0.9 * rr);
+            timeline.push(BeatKind::PrematureAtrial, t + coupling, Some(pr));
+            t += coupling + rr * rng.within(1.0, 1.15);
+        }
+    }
+    timeline
+}
+
+/// RR interval in s of atrial fibrillation with a mean of 0.66 s: the AV-node model after Corino et al. 2011 (IEEE TBME
+/// 58:3386). Two refractory periods; impulses arrive at rate `lam` and pass with a probability that rises linearly for `tp` after
+/// the refractory period.
+fn corino(rng: &mut Rng) -> f64 {
+    let (lam, tp) = (7.0, 0.25);
+    let l = -libm::log(1.0 - rng.unit());
+    let rising = (2.0 * tp * l / lam).sqrt();
+    let x = if rising <= tp { rising } else { tp + (l - lam * tp / 2.0) / lam };
+    x + if rng.chance(0.6) { 0.35 } else { 0.50 }
+}
+
+/// Mean of [`corino`] in s: the integral of its survival, 0.41 + 0.1928 + exp(-lam tp / 2) / lam.
+const CORINO_MEAN_S: f64 = 0.6624;
+
+fn fibrillation(condition: &Condition, end_s: f64, rng: &mut Rng) -> Timeline {
+    /// Shortest interval that a ventricle follows, in s.
+    const REFRACTORY_S: f64 = 0.28;
+    /// Shortest interval after a premature ventricular beat, which leaves the AV node refractory, in s.
+    const AFTER_PREMATURE_S: f64 = 0.55;
+    let rate = rng.normal(92.0, 24.0).clamp(50.0, 150.0);
+    let scale = 60.0 / rate / CORINO_MEAN_S;
+    let mut timeline = Timeline::new(rate, Some(AtrialWave::fibrillation(rng)));
+    let every = 4 + rng.below(4);
+    let mut until = 1 + rng.below(3);
+    let mut t = -RUN_UP_S - rng.unit();
+    while t < end_s {
+        timeline.push(BeatKind::Fibrillation, t, None);
+        if t >= 0.0 {
+            until = if until == 0 { every } else { until - 1 };
+        }
+        let mut shortest = REFRACTORY_S;
+        if condition.ectopy == Ectopy::Ventricular && t >= 0.0 && until == 0 {
+            t += rng.within(0.36, 0.44);
+            timeline.push(BeatKind::PrematureVentricular, t, None);
+            shortest = AFTER_PREMATURE_S;
+        }
+        t += (scale * corino(rng)).max(shortest);
+    }
+    timeline
+}
+
+fn flutter(end_s: f64, rng: &mut Rng) -> Timeline {
+    let hz = rng.within(250.0, 320.0) / 60.0;
+    let fixed = match rng.unit() {
+        p if p < 0.40 => Some(2),
+        p if p < 0.50 => Some(3),
+        p if p < 0.65 => Some(4),
+        _ => None,
+    };
+    let mean = fixed.map_or(3.0, f64::from);
+    let mut timeline = Timeline::new(60.0 * hz / mean, Some(AtrialWave::flutter(hz, rng)));
+    // Whole cycles from beat to beat, so that QRS keeps its place in the sawtooth.
+    let mut cycle = (-RUN_UP_S * hz).floor();
+    let place = rng.unit();
+    while (cycle + place) / hz < end_s {
+        timeline.push(BeatKind::Flutter, (cycle + place) / hz + rng.normal(0.0, 0.002), None);
+        cycle += f64::from(fixed.unwrap_or_else(|| [2, 2, 3, 4, 4][rng.below(5)]));
+    }
+    timeline
+}
+
+fn regular(
+    kind: BeatKind,
+    rate: f64,
+    spread: f64,
+    pr_ms: Option<f64>,
+    end_s: f64,
+    rng: &mut Rng,
+) -> Timeline {
+    let mean_s = 60.0 / rate;
+    let mut timeline = Timeline::new(rate, None);
+    let mut t = -RUN_UP_S - mean_s * rng.unit();
+    while t < end_s {
+        timeline.push(kind, t, pr_ms);
+        t += mean_s * (1.0 + rng.normal(0.0, spread));
+    }
+    timeline
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Stream;
+
+    #[test]
+    fn corino_has_the_stated_mean_and_spread() {
+        let mut rng = Rng::new(3, 0, Stream::Rhythm);
+        let rr: Vec<f64> = (0..20_000).map(|_| corino(&mut rng)).collect();
+        let mean = rr.iter().sum::<f64>() / 2e4;
+        let sd = (rr.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2e4).sqrt();
+        // Standard error of the mean: 0.17 / sqrt(20000) = 0.0012; four of them.
+        assert!((mean - CORINO_MEAN_S).abs() < 0.005, "{mean}");
+        assert!((sd / mean - 0.26).abs() < 0.02, "{}", sd / mean);
+    }
+
+    #[test]
+    fn a_longer_recording_starts_with_the_beats_of_a_shorter() {
+        for rhythm in Rhythm::ALL {
+            let beats = |end_s| {
+                let mut rng = Rng::new(5, 9, Stream::Rhythm);
+                Timeline::draw(&Condition::new(rhythm), end_s, &mut rng).beats
+            };
+            let (short, long) = (beats(5.0), beats(30.0));
+            assert!(short.len() > 3 && long.len() > short.len());
+            assert_eq!(short, long[..short.len()]);
+        }
+    }
+
+    #[test]
+    fn a_long_pr_leaves_room_for_the_t_wave() {
+        let condition = Condition::new(Rhythm::SinusTachycardia).with_first_degree_av_block();
+        for index in 0..200 {
+            let mut rng = Rng::new(1, index, Stream::Rhythm);
+            let timeline = Timeline::draw(&condition, 10.0, &mut rng);
+            assert!((101.0..=120.0).contains(&timeline.rate_bpm));
+            let pr = timeline.beats[0].pr_ms.expect("sinus beats have a P");
+            assert!((205.0..=325.0).contains(&pr), "{pr}");
+            assert!(pr <= 60_000.0 / timeline.rate_bpm - 250.0 + 4.0);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+use crate::rng::Rng;
+use crate::waves::{self, Axes, Complex};
+use crate::{Condition, Conduction, Rhythm};
+
+/// One Gaussian of one axis of the dipole.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kernel {
+    /// 0 = X, 1 = Y, 2 = Z.
+    pub(crate) axis: usize,
+    pub(crate) mu_ms: f64,
+    pub(crate) amp_mv: f64,
+    pub(crate) sigma_ms: f64,
+}
+
+/// QRS and T of one kind of beat as this recording shows them.
+#[derive(Debug)]
+pub(crate) struct Beatform {
+    /// Centres in ms from R.
+    pub(crate) qrs: Vec<Kernel>,
+    /// Centres in ms from the end of the QRS.
+    pub(crate) t: Vec<Kernel>,
+    /// ms from R.
+    pub(crate) on_ms: f64,
+    /// ms from R.
+    pub(crate) off_ms: f64,
+}
+
+/// The waves of one recording.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// Centres in ms from the onset of P.
+    pub(crate) p: Vec<Kernel>,
+    /// The same of premature atrial beats.
+    pub(crate) premature_p: Vec<Kernel>,
+    pub(crate) main: Beatform,
+    pub(crate) premature: Beatform,
+    /// Dipole of the pacemaker's spike, mV.
+    pub(crate) spike: [f64; 3],
+}
+
+/// How a table is adapted to a recording.
+struct Fit {
+    /// Factor on the voltage of QRS and T along each axis.
+    gain: [f64; 3],
+    /// Further factor on T along each axis.
+    t_gain: [f64; 3],
+    /// Factor on the times of the QRS.
+    time: f64,
+}
+
+/// Each Gaussian varies by itself: its height by a lognormal of 0.08, its width by +-8 %.
+fn vary(axes: &Axes, gain: [f64; 3], time: f64, from_ms: f64, rng: &mut Rng) -> Vec<Kernel> {
+    let mut kernels = Vec::new();
+    for (axis, row) in axes.iter().enumerate() {
+        for &(mu, a, sigma) in *row {
+            kernels.push(Kernel {
+                axis,
+                mu_ms: (mu - from_ms) * time,
+                amp_mv: a * gain[axis] * rng.lognormal(0.08),
+                sigma_ms: sigma * time * rng.within(0.92, 1.08),
+            });
+        }
+    }
+    kernels
+}
+
+fn fit(table: &Complex, fit: &Fit, rng: &mut Rng) -> Beatform {
+    let t_gain = core::array::from_fn(|axis| fit.gain[axis] * fit.t_gain[axis]);
+    Beatform {
+        qrs: vary(&table.qrs, fit.gain, fit.time, 0.0, rng),
+        t: vary(&table.t, t_gain, 1.0, table.off_ms, rng),
+        on_ms: table.on_ms * fit.time,
+        off_ms: table.off_ms * fit.time,
+    }
+}
+
+impl Shape {
+    /// `voltage` is the patient's factor on everything.
+    pub(crate) fn draw(condition: &Condition, voltage: f64, rng: &mut Rng) -> Self {
+        // All is drawn whatever the condition, so that two conditions of one record differ in nothing else.
+        let t_gain = rng.within(0.5, 1.0);
+        let block_time = rng.within(0.80, 1.05);
+        let left_block_gain = rng.within(1.0, 2.0);
+        let [to_left, to_back] = [rng.within(1.5, 1.9), rng.within(1.6, 2.1)];
+        let strain = rng.chance(0.6);
+        let side = rng.below(2);
+        let premature_gain = rng.within(1.3, 1.8);
+        let premature_time = rng.within(0.95, 1.10);
+        let spike = rng.within(0.3, 1.2);
+
+        let mut main = Fit { gain: [voltage; 3], t_gain: [t_gain; 3], time: 1.0 };
+        if condition.left_ventricular_hypertrophy {
+            main.gain = [voltage * to_left, voltage, voltage * to_back];
+            // Repolarisation does not grow with the QRS, and turns away from it under strain.
+            let lateral = if strain { -0.5 } else { 1.0 };
+            main.t_gain = [t_gain * lateral / to_left, t_gain, t_gain / to_back];
+        }
+        let table = match (condition.rhythm, condition.conduction) {
+            (Rhythm::Paced, _) => &waves::PACED,
+            (_, Conduction::Normal) => &waves::NORMAL,
+            (_, Conduction::LeftBundleBranchBlock) => {
+                main.gain = [voltage * left_block_gain; 3];
+                &waves::LBBB
+            }
+            (_, Conduction::RightBundleBranchBlock) => &waves::RBBB,
+            (_, Conduction::IncompleteRightBundleBranchBlock) => &waves::INCOMPLETE_RBBB,
+        };
+        if table.off_ms - table.on_ms > 120.0 {
+            main.time = block_time;
+        }
+        let premature = Fit {
+            gain: waves::VENTRICULAR[side].map(|factor| factor * voltage * premature_gain),
+            t_gain: [1.0; 3],
+            time: premature_time,
+        };
+        let p_gain = [voltage * rng.lognormal(0.15); 3];
+        Self {
+            p: vary(&waves::P, p_gain, 1.0, -waves::P_LEAD_MS, rng),
+            premature_p: vary(&waves::P_ECTOPIC, p_gain, 1.0, -waves::P_LEAD_MS, rng),
+            premature: fit(&waves::LBBB, &premature, rng),
+            main: fit(table, &main, rng),
+            spike: [0.35, 0.8, -0.45].map(|weight| weight * spike),
+        }
+    }
+}
