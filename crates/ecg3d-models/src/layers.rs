@@ -1,0 +1,376 @@
+//! Layers with Keras's meaning on libtorch's layout: `[n, channel, axis..]`.
+//!
+//! Each knows its path, the prefix of its parameters' names, under which it shows its output to whoever asked for the
+//! activations.
+
+use std::cell::RefCell;
+
+use tch::{TchError, Tensor, no_grad};
+
+use crate::init::Init;
+use crate::params::Builder;
+
+pub(crate) type Result<T> = std::result::Result<T, TchError>;
+
+/// How a batch goes through a network.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pass<'a> {
+    /// Batch statistics in the normalisations, and their running values updated.
+    pub train: bool,
+    /// Dropout acts.
+    pub dropout: bool,
+    /// Where each layer leaves its output, when somebody wants it.
+    pub taps: Option<&'a RefCell<Vec<(String, Tensor)>>>,
+}
+
+impl Pass<'_> {
+    fn show(&self, path: &str, y: &Tensor) {
+        if let Some(taps) = self.taps {
+            taps.borrow_mut().push((path.to_owned(), y.shallow_clone()));
+        }
+    }
+}
+
+/// How the ends of an axis are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Padding {
+    Same,
+    Valid,
+}
+
+/// What Keras's `same` adds before and after an axis of `n`; an even kernel gets less before.
+pub(crate) fn same_padding(n: i64, kernel: i64, stride: i64) -> (i64, i64) {
+    let total = (((n + stride - 1) / stride - 1) * stride + kernel - n).max(0);
+    (total / 2, total - total / 2)
+}
+
+/// `x` with the axes after the second padded as Keras's `same` does for `kernel` and `stride`.
+fn pad_same(x: &Tensor, kernel: &[i64], stride: i64, value: f64) -> Result<Tensor> {
+    // libtorch wants the last axis first.
+    let sizes = x.size();
+    let pads: Vec<i64> = sizes[2..]
+        .iter()
+        .zip(kernel)
+        .rev()
+        .flat_map(|(n, k)| {
+            let (before, after) = same_padding(*n, *k, stride);
+            [before, after]
+        })
+        .collect();
+    if pads.iter().all(|p| *p == 0) {
+        return Ok(x.shallow_clone());
+    }
+    x.f_pad(&pads, "constant", value)
+}
+
+/// A convolution over one or three axes.
+#[derive(Debug)]
+pub(crate) struct Conv {
+    path: String,
+    kernel: Tensor,
+    bias: Option<Tensor>,
+    sizes: Vec<i64>,
+    stride: i64,
+    padding: Padding,
+}
+
+/// What a [`Conv`] is made by; [`ConvOptions::default`] is Keras's default with `same`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ConvOptions {
+    pub stride: i64,
+    pub padding: Padding,
+    pub bias: bool,
+    pub init: Init,
+}
+
+impl Default for ConvOptions {
+    fn default() -> Self {
+        Self { stride: 1, padding: Padding::Same, bias: true, init: Init::GlorotUniform }
+    }
+}
+
+impl Conv {
+    pub(crate) fn new(
+        b: &mut Builder,
+        path: &str,
+        sizes: &[usize],
+        channels: [usize; 2],
+        options: ConvOptions,
+    ) -> Result<Self> {
+        let shape = [sizes, &channels].concat();
+        let kernel = b.weight(format!("{path}.kernel"), &shape, options.init)?;
+        let bias = if options.bias {
+            Some(b.weight(format!("{path}.bias"), &channels[1..], Init::Zeros)?)
+        } else {
+            None
+        };
+        let sizes = sizes.iter().map(|n| *n as i64).collect();
+        let ConvOptions { stride, padding, .. } = options;
+        Ok(Self { path: path.to_owned(), kernel, bias, sizes, stride, padding })
+    }
+
+    /// `[n, input, axis..]` -> `[n, output, axis..]`.
+    pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        let rank = self.sizes.len();
+        // Where both ends get the same, libtorch pads as it goes.
+        let mut padding = vec![0; rank];
+        let mut padded = None;
+        if self.padding == Padding::Same {
+            let pads = || x.size().into_iter().skip(2).zip(&self.sizes);
+            let pads = pads().map(|(n, k)| same_padding(n, *k, self.stride));
+            if pads.clone().all(|(before, after)| before == after) {
+                padding = pads.map(|(before, _)| before).collect();
+            } else {
+                padded = Some(pad_same(x, &self.sizes, self.stride, 0.0)?);
+            }
+        }
+        let x = padded.as_ref().unwrap_or(x);
+        let (stride, dilation) = (vec![self.stride; rank], vec![1; rank]);
+        let bias = self.bias.as_ref();
+        let y = match rank {
+            1 => x.f_conv1d(&self.kernel, bias, &stride, &padding, &dilation, 1)?,
+            _ => x.f_conv3d(&self.kernel, bias, &stride, &padding, &dilation, 1)?,
+        };
+        pass.show(&self.path, &y);
+        Ok(y)
+    }
+}
+
+/// The largest value of each block of `size` along every axis after the second, with blocks `size` apart.
+pub(crate) fn max_pool(x: &Tensor, size: i64, padding: Padding) -> Result<Tensor> {
+    let rank = x.dim() - 2;
+    let sizes = vec![size; rank];
+    let padded = match padding {
+        Padding::Same => pad_same(x, &sizes, size, f64::NEG_INFINITY)?,
+        Padding::Valid => x.shallow_clone(),
+    };
+    let (none, one) = (vec![0; rank], vec![1; rank]);
+    match rank {
+        1 => padded.f_max_pool1d(&sizes, &sizes, &none, &one, false),
+        _ => padded.f_max_pool3d(&sizes, &sizes, &none, &one, false),
+    }
+}
+
+/// Batch normalisation over the second axis.
+#[derive(Debug)]
+pub(crate) struct BatchNorm {
+    path: String,
+    gamma: Tensor,
+    beta: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+}
+
+/// Share of the batch in the running statistics, 1 - Keras's momentum.
+const BN_UPDATE: f64 = 0.01;
+const BN_EPSILON: f64 = 1e-3;
+
+impl BatchNorm {
+    pub(crate) fn new(b: &mut Builder, path: &str, channels: usize) -> Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            gamma: b.weight(format!("{path}.gamma"), &[channels], Init::Ones)?,
+            beta: b.weight(format!("{path}.beta"), &[channels], Init::Zeros)?,
+            mean: b.buffer(format!("{path}.moving_mean"), &[channels], Init::Zeros)?,
+            variance: b.buffer(format!("{path}.moving_variance"), &[channels], Init::Ones)?,
+        })
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        // libtorch feeds the running variance the unbiased batch variance, as Keras does for inputs of rank 4 and 5;
+        // for ranks 2 and 3 Keras feeds it the biased one.
+        let biased = pass.train && x.dim() <= 3;
+        let kept = if biased {
+            Some(no_grad(|| self.variance.f_mul_scalar(1.0 - BN_UPDATE))?)
+        } else {
+            None
+        };
+        let y = x.f_batch_norm(
+            Some(&self.gamma),
+            Some(&self.beta),
+            Some(&self.mean),
+            Some(&self.variance),
+            pass.train,
+            BN_UPDATE,
+            BN_EPSILON,
+            true,
+        )?;
+        if let Some(kept) = kept {
+            let n = (x.numel() as i64 / self.gamma.numel() as i64) as f64;
+            no_grad(|| -> Result<()> {
+                let fresh = self.variance.f_sub(&kept)?.f_mul_scalar((n - 1.0) / n)?;
+                self.variance.shallow_clone().f_copy_(&kept.f_add(&fresh)?)
+            })?;
+        }
+        pass.show(&self.path, &y);
+        Ok(y)
+    }
+}
+
+/// A dense layer on the last axis.
+#[derive(Debug)]
+pub(crate) struct Dense {
+    path: String,
+    kernel: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Dense {
+    pub(crate) fn new(b: &mut Builder, path: &str, sizes: [usize; 2], init: Init) -> Result<Self> {
+        let kernel = b.weight(format!("{path}.kernel"), &sizes, init)?;
+        let bias = Some(b.weight(format!("{path}.bias"), &sizes[1..], Init::Zeros)?);
+        Ok(Self { path: path.to_owned(), kernel, bias })
+    }
+
+    pub(crate) fn without_bias(b: &mut Builder, path: &str, sizes: [usize; 2]) -> Result<Self> {
+        let kernel = b.weight(format!("{path}.kernel"), &sizes, Init::GlorotUniform)?;
+        Ok(Self { path: path.to_owned(), kernel, bias: None })
+    }
+
+    /// `[.., input]` -> `[.., output]`, with `activation` on it.
+    pub(crate) fn forward(
+        &self,
+        x: &Tensor,
+        activation: fn(&Tensor) -> Result<Tensor>,
+        pass: Pass<'_>,
+    ) -> Result<Tensor> {
+        let y = activation(&x.f_linear(&self.kernel, self.bias.as_ref())?)?;
+        pass.show(&self.path, &y);
+        Ok(y)
+    }
+}
+
+/// No activation.
+pub(crate) fn linear(x: &Tensor) -> Result<Tensor> {
+    Ok(x.shallow_clone())
+}
+
+/// Sets a share of the values to zero while training, and scales the others up.
+pub(crate) fn dropout(x: &Tensor, share: f64, pass: Pass<'_>) -> Result<Tensor> {
+    if pass.dropout { x.f_dropout(share, true) } else { Ok(x.shallow_clone()) }
+}
+
+/// Squeeze and excitation (Hu et al., CVPR 2018): scales each channel by a gate that sees the means of all.
+#[derive(Debug)]
+pub(crate) struct SqueezeExcite {
+    squeeze: Dense,
+    excite: Dense,
+}
+
+impl SqueezeExcite {
+    pub(crate) fn new(
+        b: &mut Builder,
+        path: &str,
+        channels: usize,
+        squeezed: usize,
+    ) -> Result<Self> {
+        Ok(Self {
+            squeeze: Dense::without_bias(b, &format!("{path}.squeeze"), [channels, squeezed])?,
+            excite: Dense::without_bias(b, &format!("{path}.excite"), [squeezed, channels])?,
+        })
+    }
+
+    /// `[n, channel, depth, height, width]`, the same out.
+    pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        let means = x.f_mean_dim([2i64, 3, 4].as_slice(), false, None)?; // [n, channel]
+        let squeezed = self.squeeze.forward(&means, Tensor::f_relu, pass)?;
+        let gate = self.excite.forward(&squeezed, Tensor::f_sigmoid, pass)?;
+        x.f_mul(&gate.f_reshape([gate.size()[0], gate.size()[1], 1, 1, 1])?)
+    }
+}
+
+/// A convolutional LSTM (Shi et al., NeurIPS 2015), without peepholes, as Keras has it: gates i, f, c, o; hard sigmoid
+/// on the gates, tanh inside; the bias in the input convolution; states start at zero.
+#[derive(Debug)]
+pub(crate) struct ConvLstm2d {
+    path: String,
+    kernel: Tensor,
+    recurrent: Tensor,
+    bias: Tensor,
+}
+
+impl ConvLstm2d {
+    pub(crate) fn new(
+        b: &mut Builder,
+        path: &str,
+        size: usize,
+        [input, filters]: [usize; 2],
+    ) -> Result<Self> {
+        let gates = 4 * filters;
+        Ok(Self {
+            path: path.to_owned(),
+            kernel: b.weight(
+                format!("{path}.kernel"),
+                &[size, size, input, gates],
+                Init::GlorotUniform,
+            )?,
+            recurrent: b.weight(
+                format!("{path}.recurrent_kernel"),
+                &[size, size, filters, gates],
+                Init::Orthogonal,
+            )?,
+            bias: b.weight(format!("{path}.bias"), &[gates], Init::ForgetGate)?,
+        })
+    }
+
+    /// `[n, step, input, height, width]` -> the states after each step, `[n, step, filter, height, width]`.
+    pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        let size = x.size();
+        let [n, steps, input, height, width] = size[..] else {
+            return Err(TchError::Shape(format!("expected 5 axes, found {size:?}")));
+        };
+        let padding = [self.kernel.size()[2] / 2, self.kernel.size()[3] / 2];
+        let one = [1i64, 1];
+        let conv = |x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>| {
+            x.f_conv2d(kernel, bias, one, padding, one, 1)
+        };
+        // The input's part of all gates at all steps in one convolution; `unbind` once, because a `select` at each step
+        // would cost a whole gradient tensor each.
+        let gates =
+            conv(&x.f_reshape([n * steps, input, height, width])?, &self.kernel, Some(&self.bias))?;
+        let per_step = gates.f_reshape([n, steps, -1, height, width])?.f_unbind(1)?;
+
+        let mut states: Vec<Tensor> = Vec::with_capacity(per_step.len());
+        let mut cell: Option<Tensor> = None;
+        for from_input in per_step {
+            let gates = match states.last() {
+                Some(state) => conv(state, &self.recurrent, None)?.f_add(&from_input)?,
+                None => from_input,
+            };
+            let [i, f, c, o] = &gates.f_chunk(4, 1)?[..] else {
+                return Err(TchError::Shape("a convolutional LSTM needs four gates".to_owned()));
+            };
+            let fresh = hard_sigmoid(i)?.f_mul(&c.f_tanh()?)?;
+            let new_cell = match &cell {
+                Some(old) => hard_sigmoid(f)?.f_mul(old)?.f_add(&fresh)?,
+                None => fresh,
+            };
+            states.push(hard_sigmoid(o)?.f_mul(&new_cell.f_tanh()?)?);
+            cell = Some(new_cell);
+        }
+        let y = Tensor::f_stack(&states, 1)?;
+        pass.show(&self.path, &y);
+        Ok(y)
+    }
+}
+
+/// clip(0.2 x + 0.5, 0, 1); libtorch's own has slope 1/6.
+fn hard_sigmoid(x: &Tensor) -> Result<Tensor> {
+    x.f_mul_scalar(0.2)?.f_add_scalar(0.5)?.f_clamp(0.0, 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_padding_is_as_keras_has_it() {
+        assert_eq!(same_padding(100, 16, 1), (7, 8));
+        assert_eq!(same_padding(100, 16, 3), (7, 8));
+        assert_eq!(same_padding(100, 3, 3), (1, 1));
+        assert_eq!(same_padding(34, 2, 2), (0, 0));
+        assert_eq!(same_padding(45, 7, 7), (2, 2));
+        assert_eq!(same_padding(45, 3, 1), (1, 1));
+        assert_eq!(same_padding(10, 1, 2), (0, 0));
+    }
+}

@@ -1,0 +1,255 @@
+use std::cell::RefCell;
+
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::error::Doing;
+use crate::layers::Pass;
+use crate::nets::{Ribeiro, ThreeDEcgNet};
+use crate::params::{Builder, Parameter, Start};
+use crate::{Architecture, ModelError, Preset};
+
+/// A network with its parameters.
+///
+/// Parameters have names like `block_1.conv_1.kernel`, which are the keys of the weights file, and libtorch's layout,
+/// `[output, input, kernel..]`. A network is `Send` but, as [`Tensor`], not `Sync`.
+#[derive(Debug)]
+pub struct Network {
+    architecture: Architecture,
+    mode: Preset,
+    n_labels: usize,
+    device: Device,
+    kind: Kind,
+    dropout: bool,
+    net: Net,
+    parameters: Vec<Parameter>,
+}
+
+#[derive(Debug)]
+enum Net {
+    ThreeDEcgNet(ThreeDEcgNet),
+    Ribeiro(Ribeiro),
+}
+
+impl Network {
+    /// A network with fresh parameters in `f32`, by Keras's initialisers.
+    ///
+    /// They depend on the architecture, the mode, the number of labels and the seed alone: every machine gets the same.
+    ///
+    /// # Errors
+    /// libtorch cannot use the device.
+    pub fn new(
+        architecture: Architecture,
+        mode: Preset,
+        n_labels: usize,
+        device: Device,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        Self::start(architecture, mode, n_labels, device, Kind::Float, Start::Seed(seed))
+    }
+
+    pub(crate) fn start(
+        architecture: Architecture,
+        mode: Preset,
+        n_labels: usize,
+        device: Device,
+        kind: Kind,
+        start: Start,
+    ) -> Result<Self, ModelError> {
+        let mut b = Builder::new(start, device, kind);
+        let net = no_grad(|| match architecture {
+            Architecture::ThreeDEcgNet => {
+                ThreeDEcgNet::new(&mut b, mode, n_labels).map(Net::ThreeDEcgNet)
+            }
+            Architecture::Ribeiro => Ribeiro::new(&mut b, mode, n_labels).map(Net::Ribeiro),
+        })
+        .doing("make the parameters of a network")?;
+        let parameters = b.finish();
+        Ok(Self { architecture, mode, n_labels, device, kind, dropout: true, net, parameters })
+    }
+
+    /// Which network this is.
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
+    /// Whether the network is the study's program or its text.
+    pub fn mode(&self) -> Preset {
+        self.mode
+    }
+
+    /// Number of labels.
+    pub fn n_labels(&self) -> usize {
+        self.n_labels
+    }
+
+    /// Where the parameters are.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The parameters' number type.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Logits `[n, label]` of a batch: volumes `[n, 45, 45, 45]` or prepared signals `[n, 12, 100]`, of any float type and
+    /// on any device.
+    ///
+    /// With `train`, the batch's own statistics normalise and update the running ones, dropout acts (see
+    /// [`Network::set_dropout`]), and gradients are recorded. Without, call it inside [`tch::no_grad`].
+    ///
+    /// # Errors
+    /// A batch of another shape, or empty; a failure of libtorch, such as too little memory.
+    pub fn forward_logits(&self, x: &Tensor, train: bool) -> Result<Tensor, ModelError> {
+        self.run(x, Pass { train, dropout: train && self.dropout, taps: None })
+    }
+
+    /// What each layer with parameters makes of a batch, by the layer's path, in order, without training.
+    ///
+    /// A dense layer's output is taken after its activation. Axes are libtorch's, `[n, channel, axis..]`, but for the
+    /// convolutional LSTMs, `[n, depth, channel, height, width]`, and dense layers, `[n, axis.., channel]`.
+    ///
+    /// # Errors
+    /// As [`Network::forward_logits`].
+    pub fn activations(&self, x: &Tensor) -> Result<Vec<(String, Tensor)>, ModelError> {
+        let taps = RefCell::new(Vec::new());
+        let _logits =
+            no_grad(|| self.run(x, Pass { train: false, dropout: false, taps: Some(&taps) }))?;
+        Ok(taps.into_inner())
+    }
+
+    fn run(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
+        let expected = self.architecture.input().shape();
+        let found: Vec<usize> = x.size().into_iter().map(|n| n as usize).collect();
+        if found.len() != expected.len() + 1 || found[1..] != *expected || found[0] == 0 {
+            return Err(ModelError::Input {
+                model: self.architecture.name(),
+                expected: expected.to_vec(),
+                found,
+            });
+        }
+        let forward = || {
+            let x = x.f_to_device(self.device)?.f_to_kind(self.kind)?;
+            match &self.net {
+                Net::ThreeDEcgNet(net) => net.forward(&x, pass),
+                Net::Ribeiro(net) => net.forward(&x, pass),
+            }
+        };
+        forward().doing("run a network")
+    }
+
+    /// The parameters that training changes, by name, in the order of their making.
+    pub fn trainable(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.parameters.iter().filter(|p| p.trainable).map(|p| (p.name.as_str(), &p.tensor))
+    }
+
+    /// The running statistics of the normalisations, by name, in the order of their making.
+    pub fn buffers(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.parameters.iter().filter(|p| !p.trainable).map(|p| (p.name.as_str(), &p.tensor))
+    }
+
+    /// All that a weights file holds: parameters and running statistics, in the order of their making.
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.parameters.iter().map(|p| (p.name.as_str(), &p.tensor))
+    }
+
+    /// Number of values in [`Network::tensors`], and how many of them are trained.
+    pub fn parameter_count(&self) -> (usize, usize) {
+        let count = |(_, tensor): (&str, &Tensor)| tensor.numel();
+        (self.tensors().map(count).sum(), self.trainable().map(count).sum())
+    }
+
+    /// Whether dropout acts while training. Default: true.
+    pub fn set_dropout(&mut self, on: bool) {
+        self.dropout = on;
+    }
+
+    /// Copies the values of another network of the same architecture, mode and labels into this one, whatever their
+    /// number types and devices.
+    ///
+    /// # Errors
+    /// libtorch refuses: a parameter's shape differs.
+    pub fn copy_from(&mut self, other: &Network) -> Result<(), ModelError> {
+        no_grad(|| {
+            for (own, theirs) in self.parameters.iter_mut().zip(&other.parameters) {
+                own.tensor.f_copy_(&theirs.tensor)?;
+            }
+            Ok(())
+        })
+        .doing("copy the parameters of a network")
+    }
+
+    /// A copy with its own parameters of another number type; `f64` serves comparisons, `bf16` speed.
+    ///
+    /// # Errors
+    /// libtorch refuses.
+    pub fn to_kind(&self, kind: Kind) -> Result<Self, ModelError> {
+        self.copied(self.device, kind)
+    }
+
+    /// A copy with its own parameters on another device.
+    ///
+    /// # Errors
+    /// libtorch cannot use the device.
+    pub fn to_device(&self, device: Device) -> Result<Self, ModelError> {
+        self.copied(device, self.kind)
+    }
+
+    fn copied(&self, device: Device, kind: Kind) -> Result<Self, ModelError> {
+        let Self { architecture, mode, n_labels, .. } = *self;
+        let mut copy = Self::start(architecture, mode, n_labels, device, kind, Start::Blank)?;
+        copy.copy_from(self)?;
+        copy.dropout = self.dropout;
+        Ok(copy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(architecture: Architecture, mode: Preset) -> Network {
+        Network::new(architecture, mode, 7, Device::Cpu, 1).expect("builds")
+    }
+
+    #[test]
+    fn parameter_counts_are_kerass() {
+        let count = |arch| network(arch, Preset::Published).parameter_count();
+        assert_eq!(count(Architecture::ThreeDEcgNet), (270_416, 270_000));
+        let (all, trained) = count(Architecture::Ribeiro);
+        assert_eq!(all, 6_432_999);
+        assert!(trained < all);
+    }
+
+    #[test]
+    fn both_modes_of_ribeiro_run_and_differ() {
+        let x = Tensor::arange(2 * 1200, (Kind::Float, Device::Cpu)).sin().reshape([2, 12, 100]);
+        let logits =
+            |mode| network(Architecture::Ribeiro, mode).forward_logits(&x, false).expect("runs");
+        let (published, corrected) = (logits(Preset::Published), logits(Preset::Corrected));
+        assert_eq!(published.size(), [2, 7]);
+        assert!((published - corrected).abs().max().double_value(&[]) > 1e-3);
+    }
+
+    #[test]
+    fn wrong_shapes_are_errors() {
+        let net = network(Architecture::Ribeiro, Preset::Corrected);
+        for shape in [&[2i64, 12, 99][..], &[12, 100], &[0, 12, 100], &[1, 45, 45, 45]] {
+            let x = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+            let error = net.forward_logits(&x, false).expect_err("a wrong shape");
+            assert!(error.to_string().contains("ribeiro takes a batch of shape [n, 12, 100]"));
+        }
+    }
+
+    #[test]
+    fn f64_copies_agree_and_do_not_share() {
+        let net = network(Architecture::Ribeiro, Preset::Corrected);
+        let copy = net.to_kind(Kind::Double).expect("copies");
+        let x = Tensor::ones([1, 12, 100], (Kind::Float, Device::Cpu));
+        let (a, b) = (net.forward_logits(&x, false), copy.forward_logits(&x, false));
+        let (a, b) = (a.expect("runs"), b.expect("runs"));
+        assert_eq!(b.kind(), Kind::Double);
+        // f32 rounding through 10 layers of sums of thousands.
+        assert!((a - b).abs().max().double_value(&[]) < 1e-4);
+    }
+}

@@ -1,0 +1,103 @@
+//! The named parameters of a network, and how its layers ask for them.
+
+use tch::{Device, Kind, TchError, Tensor};
+
+use crate::init::Init;
+
+/// One named tensor of a network, in libtorch's layout: `[output, input, kernel..]`.
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    pub name: String,
+    pub tensor: Tensor,
+    pub trainable: bool,
+}
+
+/// Where fresh parameters come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Start {
+    /// Keras's initialisers.
+    Seed(u64),
+    /// Zeros: the values are about to be filled in.
+    Blank,
+}
+
+/// Hands parameters to the layers of a network under construction, and keeps them in order.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    start: Start,
+    device: Device,
+    kind: Kind,
+    parameters: Vec<Parameter>,
+}
+
+impl Builder {
+    pub(crate) fn new(start: Start, device: Device, kind: Kind) -> Self {
+        Self { start, device, kind, parameters: Vec::new() }
+    }
+
+    /// A weight that is trained. `shape` is Keras's, `[kernel.., input, output]`.
+    pub(crate) fn weight(
+        &mut self,
+        name: String,
+        shape: &[usize],
+        init: Init,
+    ) -> Result<Tensor, TchError> {
+        self.add(name, shape, init, true)
+    }
+
+    /// A running statistic.
+    pub(crate) fn buffer(
+        &mut self,
+        name: String,
+        shape: &[usize],
+        init: Init,
+    ) -> Result<Tensor, TchError> {
+        self.add(name, shape, init, false)
+    }
+
+    fn add(
+        &mut self,
+        name: String,
+        shape: &[usize],
+        init: Init,
+        trainable: bool,
+    ) -> Result<Tensor, TchError> {
+        let values = match self.start {
+            Start::Seed(seed) => init.values(shape, seed, self.parameters.len() as u64),
+            Start::Blank => vec![0.0; shape.iter().product()],
+        };
+        let tensor = from_keras(&values, shape)?
+            .f_to_device(self.device)?
+            .f_to_kind(self.kind)?
+            .f_set_requires_grad(trainable)?;
+        let own = tensor.shallow_clone();
+        self.parameters.push(Parameter { name, tensor, trainable });
+        Ok(own)
+    }
+
+    pub(crate) fn finish(self) -> Vec<Parameter> {
+        self.parameters
+    }
+}
+
+/// A tensor in libtorch's layout `[output, input, kernel..]` of values in Keras's, `[kernel.., input, output]`.
+pub(crate) fn from_keras(values: &[f32], shape: &[usize]) -> Result<Tensor, TchError> {
+    let sizes: Vec<i64> = shape.iter().map(|n| *n as i64).collect();
+    let tensor = Tensor::f_from_slice(values)?.f_reshape(&sizes)?;
+    let rank = sizes.len() as i64;
+    if rank < 2 {
+        return Ok(tensor);
+    }
+    let axes: Vec<i64> = [rank - 1, rank - 2].into_iter().chain(0..rank - 2).collect();
+    tensor.f_permute(&axes)?.f_contiguous()
+}
+
+/// The reverse of [`from_keras`], as a view.
+pub(crate) fn to_keras(tensor: &Tensor) -> Result<Tensor, TchError> {
+    let rank = tensor.dim() as i64;
+    if rank < 2 {
+        return Ok(tensor.shallow_clone());
+    }
+    let axes: Vec<i64> = (2..rank).chain([1, 0]).collect();
+    tensor.f_permute(&axes)
+}
