@@ -11,6 +11,7 @@ mod tools;
 mod workspace;
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -58,7 +59,8 @@ fn dispatch(command: &OsStr, rest: &[OsString]) -> Result<ExitCode> {
         Some("test") => test(&Workspace::locate()?, rest),
         Some("ci") => ci::run(&Workspace::locate()?, rest),
         Some("help" | "--help" | "-h" | "") => {
-            println!("{HELP}");
+            // A reader that goes early (`| head`) is no fault.
+            let _ = writeln!(std::io::stdout(), "{HELP}");
             Ok(ExitCode::SUCCESS)
         }
         _ => bail!("no command {command:?}\n\n{HELP}"),

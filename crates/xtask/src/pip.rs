@@ -95,36 +95,38 @@ pub fn download(python: &Python, wheels: &[&Wheel], folder: &Path, temp: &Path) 
     Ok(())
 }
 
+/// What pip and its HTTP library write when the index cannot be reached, or goes away in the middle.
+const NETWORK_ERRORS: [&str; 12] = [
+    "NameResolutionError",
+    "Temporary failure in name resolution",
+    "ConnectTimeoutError",
+    "ReadTimeoutError",
+    "Read timed out",
+    "ProxyError",
+    "SSLError",
+    "IncompleteRead",
+    "RemoteDisconnected",
+    "NewConnectionError",
+    "ConnectionError",
+    "Connection broken",
+];
+
 /// One line, with the remedy, for what a failed pip wrote.
 fn diagnose(output: &str) -> String {
-    let has = |words: &[&str]| words.iter().any(|word| output.contains(word));
-    let own = "or unpack a libtorch of your own and set LIBTORCH to it";
-    if has(&["DO NOT MATCH THE HASHES"]) {
+    let has = |word: &&str| output.contains(*word);
+    let own = "or set LIBTORCH to a libtorch of your own";
+    if output.contains("DO NOT MATCH THE HASHES") {
         format!(
             "bad hash: what the package index sent is not the file that was checked; try again, try another index \
              (PIP_INDEX_URL), {own}"
         )
-    } else if has(&["No space left", "Errno 28", "Disk quota"]) {
+    } else if ["No space left", "Errno 28", "Disk quota"].iter().any(has) {
         "disk full while downloading; make room, or set LIBTORCH_CACHE to a folder elsewhere"
             .to_owned()
-    } else if has(&[
-        "Failed to establish a new connection",
-        "NewConnectionError",
-        "ConnectTimeoutError",
-        "NameResolutionError",
-        "ConnectionError",
-        "ProxyError",
-        "Connection broken",
-        "IncompleteRead",
-        "Read timed out",
-        "ReadTimeoutError",
-        "RemoteDisconnected",
-        "SSLError",
-    ]) {
+    } else if let Some(cause) = NETWORK_ERRORS.into_iter().find(|word| has(word)) {
         format!(
-            "no network: pip cannot reach the package index ({}); connect and try again (PIP_INDEX_URL names a \
-             mirror), put the wheels into a folder and set LIBTORCH_WHEELS to it, {own}",
-            last_line(output.as_bytes())
+            "no network: pip cannot reach the package index ({cause}); connect and try again (PIP_INDEX_URL names \
+             a mirror), put the wheels into a folder and set LIBTORCH_WHEELS to it, {own}"
         )
     } else {
         format!(
@@ -171,7 +173,7 @@ mod tests {
         let network = "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(...)'\n\
                        ERROR: No matching distribution found for torch==2.11.0\n";
         let told = diagnose(network);
-        assert!(told.starts_with("no network") && told.contains("LIBTORCH_WHEELS"));
+        assert!(told.contains("index (NewConnectionError)") && told.contains("LIBTORCH_WHEELS"));
         let other = diagnose("ERROR: something new\n");
         assert!(other.contains("ERROR: something new") && other.contains("LIBTORCH"));
         for line in [diagnose(hash), diagnose(disk), told, other] {
