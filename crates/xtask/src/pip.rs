@@ -1,6 +1,7 @@
 //! Fetching wheels with pip, which checks their hashes, and saying in one line why it could not.
 
-use std::fs::{self, File};
+use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -57,9 +58,6 @@ pub fn download(python: &Python, wheels: &[&Wheel], folder: &Path, temp: &Path) 
     fs::write(&requirements, lines)
         .with_context(|| format!("cannot write {}", requirements.display()))?;
 
-    let log_path = temp.join("pip.log");
-    let log =
-        File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
     let mut command = python.command();
     command.args(["-m", "pip", "download", "--quiet", "--progress-bar", "off"]);
     command.args(["--disable-pip-version-check", "--no-input", "--no-cache-dir", "--no-deps"]);
@@ -71,12 +69,19 @@ pub fn download(python: &Python, wheels: &[&Wheel], folder: &Path, temp: &Path) 
     command.arg("-r").arg(&requirements).arg("-d").arg(folder);
     // pip unpacks beside its target, so that one file system needs the room and one clean-up is enough.
     command.env("TMPDIR", temp);
-    command.stdout(log.try_clone().context("cannot share pip's log")?).stderr(log);
 
     let mut child = command
-        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot run {}", python.name()))?;
+    let mut errors = child.stderr.take().context("pip has no standard error")?;
+    let reader = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        // What was read before a failure still tells something.
+        let _ = errors.read_to_end(&mut text);
+        text
+    });
     let mut reported = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().context("cannot wait for pip")? {
@@ -89,7 +94,7 @@ pub fn download(python: &Python, wheels: &[&Wheel], folder: &Path, temp: &Path) 
         }
     };
     if !status.success() {
-        let text = fs::read(&log_path).unwrap_or_default();
+        let text = reader.join().unwrap_or_default();
         bail!(diagnose(&String::from_utf8_lossy(&text)));
     }
     Ok(())
