@@ -80,6 +80,8 @@ impl Shape {
         // All is drawn whatever the condition, so that two conditions of one record differ in nothing else.
         let t_gain = rng.within(0.5, 1.0);
         let block_time = rng.within(0.80, 1.05);
+        let narrow_time = rng.within(0.82, 1.02);
+        let incomplete_time = rng.within(0.92, 1.0);
         let left_block_gain = rng.within(1.0, 2.0);
         let [to_left, to_back] = [rng.within(1.5, 1.9), rng.within(1.6, 2.1)];
         let strain = rng.chance(0.6);
@@ -105,9 +107,11 @@ impl Shape {
             (_, Conduction::RightBundleBranchBlock) => &waves::RBBB,
             (_, Conduction::IncompleteRightBundleBranchBlock) => &waves::INCOMPLETE_RBBB,
         };
-        if table.off_ms - table.on_ms > 120.0 {
-            main.time = block_time;
-        }
+        main.time = match table.off_ms - table.on_ms {
+            wide if wide > 120.0 => block_time,
+            narrow if narrow < 105.0 => narrow_time,
+            _ => incomplete_time,
+        };
         let premature = Fit {
             gain: waves::VENTRICULAR[side].map(|factor| factor * voltage * premature_gain),
             t_gain: [1.0; 3],

@@ -1,0 +1,154 @@
+//! What records promise whatever they show: consistent leads, independence, reproducibility.
+
+use ecg_core::{Lead, Recording};
+use ecg_synth::{Condition, Quality, Rhythm, SynthError, SynthOptions, Synthesizer};
+
+fn synthesizer(options: SynthOptions) -> Synthesizer {
+    Synthesizer::new(options).expect("in bounds")
+}
+
+fn integers(recording: &Recording) -> &ndarray::Array2<i32> {
+    &recording.adc.as_ref().expect("synthetic recordings have integers").values
+}
+
+/// FNV-1a of the integers, little-endian, row by row.
+fn fnv(recording: &Recording) -> u64 {
+    let bytes = integers(recording).iter().flat_map(|value| value.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[test]
+fn integers_are_the_same_on_every_machine() {
+    let synthesizer = synthesizer(SynthOptions::default().with_seed(42));
+    let found = [0, 1, 1_000_003].map(|index| fnv(&synthesizer.record(index).recording));
+    let pinned = [0x4fbb_8ec9_acf2_c480, 0xd480_70c7_b4de_198f, 0xac7d_882e_8ded_3678];
+    assert_eq!(found, pinned, "{found:#018x?}");
+}
+
+#[test]
+fn a_record_does_not_depend_on_those_before() {
+    let options = SynthOptions::default().with_seed(3).with_seconds(4.0);
+    let all = synthesizer(options.clone());
+    let before: Vec<_> = (0..30).map(|index| all.record(index)).collect();
+    let shard = synthesizer(options);
+    for index in [29, 7, 0] {
+        assert_eq!(shard.record(index), before[index as usize]);
+    }
+    assert_ne!(before[0].recording.signal, before[1].recording.signal);
+    // A record of the mix is the record of its condition.
+    let same = shard.record_with(7, &shard.condition(7)).expect("possible");
+    assert_eq!(same, before[7]);
+}
+
+#[test]
+fn einthoven_and_goldberger_hold() {
+    let synthesizer = synthesizer(SynthOptions::default().with_seconds(2.0));
+    for index in 0..40 {
+        let record = synthesizer.record(index);
+        for v in record.clean.columns() {
+            assert_eq!(v[2], v[1] - v[0]);
+            assert_eq!(v[3], -(v[0] + v[1]) / 2.0);
+            assert_eq!(v[4], v[0] - v[1] / 2.0);
+            assert_eq!(v[5], v[1] - v[0] / 2.0);
+        }
+        for v in integers(&record.recording).columns() {
+            assert_eq!(v[2], v[1] - v[0]);
+            assert_eq!(v[3] + v[4] + v[5], 0);
+            for (twice, stored) in
+                [(-(v[0] + v[1]), v[3]), (2 * v[0] - v[1], v[4]), (2 * v[1] - v[0], v[5])]
+            {
+                assert!((2 * stored - twice).abs() <= 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_signal_is_the_integers() {
+    let record = synthesizer(SynthOptions::default()).record(5);
+    let recording = &record.recording;
+    assert_eq!(recording.standard_rows().expect("twelve leads"), std::array::from_fn(|k| k));
+    let adc = recording.adc.as_ref().expect("integers");
+    assert_eq!(
+        (adc.gain_per_mv.as_slice(), adc.baseline.as_slice()),
+        (&[1000.0; 12][..], &[0; 12][..])
+    );
+    assert_eq!(recording.signal, adc.values.mapv(|value| f64::from(value) / 1000.0));
+    // Apart from the disturbances, they are the noise-free signal.
+    let rms = (&recording.signal - &record.clean).mapv(|d| d * d).mean().expect("samples").sqrt();
+    assert!((0.01..0.3).contains(&rms), "{rms}");
+    assert_eq!(record.condition.diagnoses(), recording.diagnoses);
+}
+
+#[test]
+fn rate_and_duration_keep_the_beats() {
+    let base = SynthOptions::default().with_seed(8);
+    let usual = synthesizer(base.clone());
+    let coarse = synthesizer(base.clone().with_sampling_rate_hz(250.0));
+    let odd = synthesizer(base.clone().with_sampling_rate_hz(333.3).with_seconds(25.0));
+    for index in 0..20 {
+        let (usual, coarse, odd) = (usual.record(index), coarse.record(index), odd.record(index));
+        assert_eq!(usual.truth, coarse.truth);
+        assert_eq!(usual.truth.beats, odd.truth.beats[..usual.truth.beats.len()]);
+        assert_eq!(odd.recording.n_samples(), 8333);
+        // The recorder's low pass makes the pacemaker's spike depend on the rate.
+        if usual.condition.rhythm != Rhythm::Paced {
+            for (k, column) in coarse.clean.columns().into_iter().enumerate() {
+                let difference = (&column - &usual.clean.column(2 * k)).mapv(f64::abs);
+                // Where the Gaussians are cut differs by a sample.
+                assert!(difference.iter().all(|d| *d < 1e-5), "{index} {difference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn any_rate_and_duration_within_bounds() {
+    for (hz, seconds, samples) in
+        [(100.0, 1.0, 100), (128.0, 60.0, 7680), (360.0, 10.0, 3600), (2000.0, 3.5, 7000)]
+    {
+        let options = SynthOptions::default().with_sampling_rate_hz(hz).with_seconds(seconds);
+        let record = synthesizer(options).record(1);
+        assert_eq!(record.recording.signal.dim(), (12, samples));
+        assert!(record.recording.signal.iter().all(|mv| mv.abs() < 10.1));
+    }
+    for hz in [0.0, -500.0, 99.0, 1e6, f64::NAN, f64::INFINITY] {
+        let error = Synthesizer::new(SynthOptions::default().with_sampling_rate_hz(hz));
+        assert!(matches!(error, Err(SynthError::SamplingRate { .. })), "{hz}");
+    }
+    for seconds in [0.0, -1.0, 0.5, 1e9, f64::NAN] {
+        let error = Synthesizer::new(SynthOptions::default().with_seconds(seconds));
+        assert!(matches!(error, Err(SynthError::Duration { .. })), "{seconds}");
+    }
+}
+
+#[test]
+fn a_flat_lead_is_flat_and_derived_leads_follow() {
+    let synthesizer = synthesizer(SynthOptions::default().with_seconds(2.0));
+    let condition = Condition::new(Rhythm::NormalSinus).with_quality(Quality::FlatLead);
+    let mut seen = std::collections::HashSet::new();
+    for index in 0..60 {
+        let record = synthesizer.record_with(index, &condition).expect("possible");
+        let flat = record.truth.flat_lead.expect("asked for");
+        let signal = &record.recording.signal;
+        assert!(signal.row(flat.index()).iter().all(|mv| *mv == 0.0));
+        if flat == Lead::I {
+            assert_eq!(signal.row(Lead::II.index()), signal.row(Lead::III.index()));
+        }
+        seen.insert(flat);
+    }
+    assert_eq!(seen.len(), 8);
+}
+
+#[test]
+fn patients_recur() {
+    let synthesizer = synthesizer(SynthOptions::default().with_seconds(1.0));
+    let of = |index| synthesizer.record(index).recording;
+    for (index, patient) in [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (7, 5), (8, 6)] {
+        assert_eq!(Synthesizer::patient(index), patient);
+        assert_eq!(of(index).patient, Some(format!("p{patient:05}")));
+    }
+    assert_eq!((of(2).age_years, of(2).sex), (of(3).age_years, of(3).sex));
+}
