@@ -1,0 +1,232 @@
+use tch::{Kind, TchError, Tensor};
+
+use crate::ModelError;
+use crate::error::Doing;
+
+/// Adam in the form that Keras computes (Kingma and Ba 2015, the "epsilon hat" of its section 2):
+/// `theta -= lr sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon)`.
+///
+/// libtorch's own adds epsilon to the *corrected* `sqrt(v)`, which is another number. Betas are 0.9 and 0.999, epsilon is
+/// 1e-7, as in Keras. `weight_decay` is decoupled (Loshchilov and Hutter 2019): a share `lr weight_decay` of every tensor
+/// with two axes or more (kernels, not biases or gains) is taken away at each step.
+#[derive(Debug)]
+pub struct KerasAdam {
+    slots: Vec<Slot>,
+    weight_decay: f64,
+    steps: u64,
+}
+
+/// A parameter with its moments, which have its shape and kind.
+#[derive(Debug)]
+struct Slot {
+    name: String,
+    parameter: Tensor,
+    first: Tensor,
+    second: Tensor,
+}
+
+const BETA1: f64 = 0.9;
+const BETA2: f64 = 0.999;
+const EPSILON: f64 = 1e-7;
+
+impl KerasAdam {
+    /// An optimizer of the named parameters, which stay shared with the network; moments start at zero.
+    ///
+    /// # Errors
+    /// libtorch could not make the moments (memory).
+    pub fn new(
+        parameters: impl IntoIterator<Item = (String, Tensor)>,
+        weight_decay: f64,
+    ) -> Result<Self, ModelError> {
+        let slots = parameters
+            .into_iter()
+            .map(|(name, parameter)| {
+                let value = parameter.f_detach()?;
+                let (first, second) = (value.f_zeros_like()?, value.f_zeros_like()?);
+                Ok(Slot { name, parameter, first, second })
+            })
+            .collect::<Result<_, TchError>>()
+            .doing("make the optimizer's moments")?;
+        Ok(Self { slots, weight_decay, steps: 0 })
+    }
+
+    /// Steps taken so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Forgets the gradients, so that the next backward pass does not add to them.
+    pub fn zero_grad(&mut self) {
+        for slot in &mut self.slots {
+            slot.parameter.zero_grad();
+        }
+    }
+
+    /// Scales all gradients together so that their joint Euclidean norm is `limit` at most; returns the norm before.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn clip_norm(&mut self, limit: f64) -> Result<f64, ModelError> {
+        tch::no_grad(|| {
+            let mut squares = Vec::with_capacity(self.slots.len());
+            for slot in &self.slots {
+                let grad = slot.parameter.grad();
+                if grad.defined() {
+                    squares.push(grad.f_square()?.f_sum(Kind::Float)?);
+                }
+            }
+            if squares.is_empty() {
+                return Ok(0.0);
+            }
+            let norm =
+                Tensor::f_stack(&squares, 0)?.f_sum(Kind::Double)?.f_double_value(&[])?.sqrt();
+            if norm > limit {
+                for slot in &self.slots {
+                    let mut grad = slot.parameter.grad();
+                    if grad.defined() {
+                        let _ = grad.f_mul_scalar_(limit / norm)?;
+                    }
+                }
+            }
+            Ok(norm)
+        })
+        .doing("clip the gradients")
+    }
+
+    /// One step with learning rate `lr`. Parameters without a gradient stay as they are.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn step(&mut self, lr: f64) -> Result<(), ModelError> {
+        self.steps += 1;
+        let t = self.steps as f64;
+        let alpha = lr * (1.0 - BETA2.powf(t)).sqrt() / (1.0 - BETA1.powf(t));
+        let decay = lr * self.weight_decay;
+        tch::no_grad(|| {
+            for slot in &mut self.slots {
+                let grad = slot.parameter.grad();
+                if !grad.defined() {
+                    continue;
+                }
+                let _ = slot.first.f_lerp_(&grad, 1.0 - BETA1)?;
+                let _ = slot.second.f_lerp_(&grad.f_square()?, 1.0 - BETA2)?;
+                let root = slot.second.f_sqrt()?.f_add_scalar_(EPSILON)?;
+                let change = slot.first.f_div(&root)?.f_mul_scalar_(-alpha)?;
+                if decay > 0.0 && slot.parameter.dim() > 1 {
+                    let _ = slot.parameter.f_mul_scalar_(1.0 - decay)?;
+                }
+                let _ = slot.parameter.f_add_(&change)?;
+            }
+            Ok(())
+        })
+        .doing("change the parameters")
+    }
+
+    /// The moments by parameter name, for a checkpoint: `(name, m, v)`.
+    pub(crate) fn moments(&self) -> impl Iterator<Item = (&str, &Tensor, &Tensor)> {
+        self.slots.iter().map(|slot| (slot.name.as_str(), &slot.first, &slot.second))
+    }
+
+    /// Takes up the state of another run. `moment` gives the tensor of a name and a slot, `m` or `v`.
+    pub(crate) fn restore(
+        &mut self,
+        steps: u64,
+        mut moment: impl FnMut(&str, &'static str, &Tensor) -> Result<Tensor, ModelError>,
+    ) -> Result<(), ModelError> {
+        for slot in &mut self.slots {
+            slot.first = moment(&slot.name, "m", &slot.first)?;
+            slot.second = moment(&slot.name, "v", &slot.second)?;
+        }
+        self.steps = steps;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(tensor: &Tensor) -> Vec<f64> {
+        Vec::try_from(&tensor.detach().to_kind(Kind::Double).view(-1)).expect("a flat tensor")
+    }
+
+    fn parameter(values: &[f64]) -> Tensor {
+        Tensor::from_slice(values).set_requires_grad(true)
+    }
+
+    /// Minimises sum(c theta) with given c at each step, so that the gradient is c.
+    fn steps_with(theta: &Tensor, adam: &mut KerasAdam, lr: f64, gradients: &[[f64; 2]]) {
+        for gradient in gradients {
+            adam.zero_grad();
+            (theta * Tensor::from_slice(gradient)).sum(Kind::Double).backward();
+            adam.step(lr).expect("steps");
+        }
+    }
+
+    #[test]
+    fn two_steps_by_hand() {
+        // Step 1: m = .1 g, v = .001 g^2, alpha = lr sqrt(.001)/.1. For g = 2 the change is
+        // lr sqrt(.001)/.1 * .2 / (sqrt(.004) + 1e-7) = .01 * .99999841886...; for g = 1e-6,
+        // where epsilon shows, .01 * 1e-6 sqrt(.001) / (1e-6 sqrt(.001) + 1e-7) = .01 * .240253...
+        let theta = parameter(&[1.0, 1.0]);
+        let mut adam = KerasAdam::new([("w".into(), theta.shallow_clone())], 0.0).expect("new");
+        steps_with(&theta, &mut adam, 0.01, &[[2.0, 1e-6]]);
+        let root = 0.001_f64.sqrt();
+        let first = [
+            1.0 - 0.01 * (root / 0.1) * 0.2 / (2.0 * root + 1e-7),
+            1.0 - 0.01 * 1e-6 * root / (1e-6 * root + 1e-7),
+        ];
+        for (found, expected) in values(&theta).iter().zip(first) {
+            assert!((found - expected).abs() < 1e-15, "{found} {expected}");
+        }
+        assert!((first[1] - (1.0 - 0.01 * 0.240_253_073_352_042)).abs() < 1e-12, "{}", first[1]);
+        // Step 2 with g = -1: m = .9 * .2 - .1 = .08, v = .999 * .004 + .001 = .004996,
+        // alpha = .01 sqrt(.001999)/.19.
+        steps_with(&theta, &mut adam, 0.01, &[[-1.0, 0.0]]);
+        let alpha = 0.01 * 0.001_999_f64.sqrt() / 0.19;
+        let expected = first[0] - alpha * 0.08 / (0.004_996_f64.sqrt() + 1e-7);
+        assert!((values(&theta)[0] - expected).abs() < 1e-15, "{} {expected}", values(&theta)[0]);
+        assert_eq!(adam.steps(), 2);
+    }
+
+    #[test]
+    fn f32_stays_f32() {
+        let theta = Tensor::from_slice(&[1.0_f32, -1.0]).set_requires_grad(true);
+        let mut adam = KerasAdam::new([("w".into(), theta.shallow_clone())], 0.0).expect("new");
+        theta.square().sum(Kind::Float).backward();
+        adam.step(0.001).expect("steps");
+        assert_eq!(theta.kind(), Kind::Float);
+        // The first step is lr in the direction of the sign, but for epsilon.
+        for (found, expected) in values(&theta).iter().zip([0.999, -0.999]) {
+            assert!((found - expected).abs() < 1e-6, "{found}");
+        }
+    }
+
+    #[test]
+    fn decay_takes_kernels_only_and_no_gradient_means_no_change() {
+        let kernel = parameter(&[1.0, 2.0]).detach().view([1, 2]).set_requires_grad(true);
+        let bias = parameter(&[3.0]);
+        let idle = parameter(&[4.0]);
+        let named = [("k", &kernel), ("b", &bias), ("i", &idle)];
+        let named = named.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+        let mut adam = KerasAdam::new(named, 0.5).expect("new");
+        ((&kernel * 0.0).sum(Kind::Double) + (&bias * 0.0).sum(Kind::Double)).backward();
+        adam.step(0.1).expect("steps");
+        assert_eq!(values(&kernel), [0.95, 1.9]);
+        assert_eq!(values(&bias), [3.0]);
+        assert_eq!(values(&idle), [4.0]);
+    }
+
+    #[test]
+    fn clipping_keeps_the_direction() {
+        let (a, b) = (parameter(&[0.0]), parameter(&[0.0]));
+        let named = [("a".to_owned(), a.shallow_clone()), ("b".to_owned(), b.shallow_clone())];
+        let mut adam = KerasAdam::new(named, 0.0).expect("new");
+        (&a * 3.0 + &b * 4.0).sum(Kind::Double).backward();
+        assert_eq!(adam.clip_norm(10.0).expect("clips"), 5.0);
+        assert_eq!(values(&a.grad()), [3.0]);
+        assert_eq!(adam.clip_norm(1.0).expect("clips"), 5.0);
+        assert!((values(&a.grad())[0] - 0.6).abs() < 1e-12);
+        assert!((values(&b.grad())[0] - 0.8).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,245 @@
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use super::{EpochLog, KerasAdam, TrainConfig};
+use crate::error::Doing;
+use crate::{ModelError, Network};
+
+/// Version of the checkpoint's layout.
+const FORMAT: u32 = 1;
+/// Key of the state in the file's header.
+const KEY: &str = "training";
+
+/// What a run needs beside its tensors to go on: everything else is drawn from the seed and the epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    format: u32,
+    /// Steps that the optimizer took.
+    steps: u64,
+    /// The recipe, to be compared.
+    config: serde_json::Value,
+    /// Architecture, mode, labels, preprocessing and SHA-256 of the data, to be compared.
+    run: serde_json::Value,
+    /// The epochs done.
+    pub(crate) history: Vec<EpochLog>,
+}
+
+/// The folder of a run and the names in it.
+#[derive(Debug, Clone)]
+pub(crate) struct RunDir(PathBuf);
+
+impl RunDir {
+    /// Takes a folder for a run, and makes it where it is missing. Returns whether it has a checkpoint to go on from.
+    pub(crate) fn open(path: &Path, resume: bool) -> Result<(Self, bool), ModelError> {
+        let dir = Self(path.to_owned());
+        let found = ["checkpoint.safetensors", "last.safetensors", "log.csv", "best.safetensors"]
+            .into_iter()
+            .find(|name| path.join(name).exists());
+        match found {
+            None => {}
+            Some(name) if !resume => {
+                return Err(ModelError::RunExists { path: path.to_owned(), found: name });
+            }
+            Some("checkpoint.safetensors") => return Ok((dir, true)),
+            // Killed in its first epoch, after `best.safetensors`: nothing is lost by starting over.
+            Some("best.safetensors") => {}
+            Some(_) => {
+                return Err(ModelError::NoCheckpoint { path: dir.checkpoint() });
+            }
+        }
+        std::fs::create_dir_all(path).map_err(|source| ModelError::Io {
+            path: path.to_owned(),
+            doing: "make",
+            source,
+        })?;
+        Ok((dir, false))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn best(&self) -> PathBuf {
+        self.0.join("best.safetensors")
+    }
+
+    pub(crate) fn last(&self) -> PathBuf {
+        self.0.join("last.safetensors")
+    }
+
+    pub(crate) fn checkpoint(&self) -> PathBuf {
+        self.0.join("checkpoint.safetensors")
+    }
+
+    /// Writes `log.csv` anew from all epochs, so that it agrees with the checkpoint whatever happened before.
+    pub(crate) fn write_log(&self, history: &[EpochLog]) -> Result<(), ModelError> {
+        let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        let mut text =
+            String::from("epoch,lr,train_loss,val_loss,val_macro_f1,val_macro_auroc,seconds\n");
+        for log in history {
+            text += &format!(
+                "{},{},{},{},{},{},{:.3}\n",
+                log.epoch,
+                log.lr,
+                log.train_loss,
+                number(log.val_loss),
+                number(log.val_f1),
+                number(log.val_auroc),
+                log.seconds
+            );
+        }
+        write_atomic(&self.0.join("log.csv"), text.as_bytes())
+    }
+}
+
+/// Writes a file whole or not at all.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    let failed = |source| ModelError::Io { path: path.to_owned(), doing: "write", source };
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".train-").tempfile_in(dir).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+/// The recipe as it is compared: without what may change between the parts of one run.
+fn comparable(config: &TrainConfig) -> serde_json::Value {
+    let mut value = serde_json::to_value(config).unwrap_or_default();
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("patience");
+        if !config.schedule.depends_on_epochs() {
+            fields.remove("epochs");
+        }
+    }
+    value
+}
+
+/// Saves the whole state of a run behind the epochs of `history`.
+pub(crate) fn save(
+    path: &Path,
+    network: &Network,
+    adam: &KerasAdam,
+    config: &TrainConfig,
+    run: &serde_json::Value,
+    history: &[EpochLog],
+) -> Result<(), ModelError> {
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    let mut add = |name: String, tensor: &Tensor| {
+        let shape = tensor.size().into_iter().map(|n| n as usize).collect();
+        bytes_of(tensor).map(|bytes| tensors.push((name, shape, bytes)))
+    };
+    for (name, tensor) in network.tensors() {
+        add(format!("network/{name}"), tensor)?;
+    }
+    for (name, first, second) in adam.moments() {
+        add(format!("m/{name}"), first)?;
+        add(format!("v/{name}"), second)?;
+    }
+    let state = State {
+        format: FORMAT,
+        steps: adam.steps(),
+        config: comparable(config),
+        run: run.clone(),
+        history: history.to_vec(),
+    };
+    let wrong = |reason: String| ModelError::Checkpoint { path: path.to_owned(), reason };
+    let header = serde_json::to_string(&state).map_err(|error| wrong(error.to_string()))?;
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| {
+            Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?))
+        })
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
+    let bytes = views
+        .and_then(|views| {
+            safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), header)])))
+        })
+        .map_err(|error| wrong(error.to_string()))?;
+    write_atomic(path, &bytes)
+}
+
+/// Takes up the state that [`save`] left, and returns the epochs done.
+pub(crate) fn load(
+    path: &Path,
+    network: &Network,
+    adam: &mut KerasAdam,
+    config: &TrainConfig,
+    run: &serde_json::Value,
+) -> Result<Vec<EpochLog>, ModelError> {
+    let wrong = |reason: String| ModelError::Checkpoint { path: path.to_owned(), reason };
+    let bytes = std::fs::read(path).map_err(|source| ModelError::Io {
+        path: path.to_owned(),
+        doing: "read",
+        source,
+    })?;
+    let (_, metadata) =
+        SafeTensors::read_metadata(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let header = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY));
+    let header = header.ok_or_else(|| wrong("it holds no training state".to_owned()))?;
+    let state: State = serde_json::from_str(header).map_err(|error| wrong(error.to_string()))?;
+    if state.format != FORMAT {
+        return Err(wrong(format!("its format is {}, expected {FORMAT}", state.format)));
+    }
+    for (now, then) in [(&comparable(config), &state.config), (run, &state.run)] {
+        if let Some((what, now, then)) = difference(now, then) {
+            return Err(ModelError::ResumeDiffers { path: path.to_owned(), what, then, now });
+        }
+    }
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let tensor = |key: String, like: &Tensor| -> Result<Tensor, ModelError> {
+        let view = file.tensor(&key).map_err(|error| wrong(error.to_string()))?;
+        let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+        if view.dtype() != Dtype::F32 || shape != like.size() {
+            return Err(wrong(format!(
+                "tensor {key} is {:?} of shape {shape:?}, expected F32 of shape {:?}",
+                view.dtype(),
+                like.size()
+            )));
+        }
+        Tensor::f_from_data_size(view.data(), &shape, Kind::Float)
+            .and_then(|tensor| tensor.f_to_device(like.device()))
+            .doing("read a checkpoint")
+    };
+    // Nothing is changed before every tensor is known to be there.
+    let values = network
+        .tensors()
+        .map(|(name, own)| Ok((own.shallow_clone(), tensor(format!("network/{name}"), own)?)))
+        .collect::<Result<Vec<_>, ModelError>>()?;
+    adam.restore(state.steps, |name, slot, own| tensor(format!("{slot}/{name}"), own))?;
+    tch::no_grad(|| {
+        values.into_iter().try_for_each(|(mut own, value)| own.f_copy_(&value))
+    })
+    .doing("read a checkpoint")?;
+    Ok(state.history)
+}
+
+/// The first field that differs between two JSON objects, with its values in both.
+fn difference(
+    now: &serde_json::Value,
+    then: &serde_json::Value,
+) -> Option<(String, String, String)> {
+    let (now, then) = (now.as_object()?, then.as_object()?);
+    let none = serde_json::Value::Null;
+    now.keys().chain(then.keys()).find_map(|key| {
+        let (a, b) = (now.get(key).unwrap_or(&none), then.get(key).unwrap_or(&none));
+        (a != b).then(|| (key.clone(), a.to_string(), b.to_string()))
+    })
+}
+
+/// The values of a tensor as little-endian `f32`.
+fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
+    let mut values = vec![0_f32; tensor.numel()];
+    tensor
+        .f_detach()
+        .and_then(|tensor| tensor.f_to_device(Device::Cpu))
+        .and_then(|tensor| tensor.f_to_kind(Kind::Float)?.f_contiguous())
+        .and_then(|tensor| tensor.f_copy_data(&mut values, tensor.numel()))
+        .doing("copy a tensor to memory")?;
+    Ok(values.into_iter().flat_map(f32::to_le_bytes).collect())
+}

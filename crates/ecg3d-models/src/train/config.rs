@@ -1,0 +1,184 @@
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Augment, Schedule};
+use crate::{ModelError, Preset};
+
+/// Which epoch's weights are the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BestBy {
+    /// The lowest loss on the validation records.
+    Loss,
+    /// The highest macro ROC-AUC on them, over the labels for which it is defined. A network that grows too sure of itself
+    /// loses by the loss long before it ranks worse.
+    Auroc,
+}
+
+/// How a network is trained.
+///
+/// ```
+/// use ecg3d_models::TrainConfig;
+///
+/// let config = TrainConfig::corrected().with_epochs(12).with_seed(7);
+/// assert_eq!((config.epochs, config.batch), (12, 32));
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TrainConfig {
+    /// Passes over the training records. Default: 100; corrected: 30.
+    pub epochs: usize,
+    /// Records in a step; the last step of an epoch takes what is left. Default: 32.
+    pub batch: usize,
+    /// Base learning rate. Default: 1e-3.
+    pub lr: f64,
+    /// How the rate moves. Default: [`Schedule::Decay`] with 100 epochs a decade; corrected: one epoch of warm-up, then
+    /// a cosine down to a hundredth.
+    pub schedule: Schedule,
+    /// Decoupled weight decay of [`super::KerasAdam`]. Default: 0; corrected: 0.01.
+    pub weight_decay: f64,
+    /// Largest joint norm of the gradients. Default: none; corrected: 1.
+    pub clip_norm: Option<f64>,
+    /// Weight of a rare label's positives: sqrt(negatives / positives), from 1 to this limit. Default: none, all
+    /// weigh 1; corrected: 3.
+    pub positive_weight_limit: Option<f64>,
+    /// Random changes to each record in each epoch. Default: none; corrected: see [`TrainConfig::corrected`].
+    pub augment: Augment,
+    /// Which epoch is the best. Default: [`BestBy::Loss`]; corrected: [`BestBy::Auroc`].
+    pub best_by: BestBy,
+    /// Ends the run after so many epochs without a better one. Default: never.
+    pub patience: Option<usize>,
+    /// Seed of the order, the windows, the augmentation and dropout. Default: 0.
+    pub seed: u64,
+    /// Folder for weights, log and checkpoint; without one nothing is written. Default: none.
+    #[serde(skip)]
+    pub run_dir: Option<PathBuf>,
+    /// Goes on with the run that is in `run_dir`, rather than refuse a folder with a run in it. Default: false.
+    #[serde(skip)]
+    pub resume: bool,
+}
+
+impl TrainConfig {
+    /// The study's recipe: Adam at 1e-3, falling to a tenth over 100 epochs, batches of 32, plain cross-entropy.
+    pub fn published() -> Self {
+        Self {
+            epochs: 100,
+            batch: 32,
+            lr: 1e-3,
+            schedule: Schedule::Decay { epochs_per_decade: 100.0 },
+            weight_decay: 0.0,
+            clip_norm: None,
+            positive_weight_limit: None,
+            augment: Augment::NONE,
+            best_by: BestBy::Loss,
+            patience: None,
+            seed: 0,
+            run_dir: None,
+            resume: false,
+        }
+    }
+
+    /// A recipe for a few hundred to a few thousand records: decoupled weight decay, warm-up and cosine, clipped
+    /// gradients, rare labels lifted, and augmentation (scale .15, noise .05, wander .1, one lead in twenty dropped).
+    /// The window of each record is drawn anew in each epoch with any recipe, where the preprocessing gives more than one.
+    pub fn corrected() -> Self {
+        Self {
+            epochs: 30,
+            schedule: Schedule::WarmupCosine { warmup_epochs: 1.0, floor: 0.01 },
+            weight_decay: 0.01,
+            clip_norm: Some(1.0),
+            positive_weight_limit: Some(3.0),
+            augment: Augment { scale: 0.15, noise: 0.05, wander: 0.1, lead_dropout: 0.05 },
+            best_by: BestBy::Auroc,
+            ..Self::published()
+        }
+    }
+
+    /// The recipe that goes with a preset.
+    pub fn preset(preset: Preset) -> Self {
+        match preset {
+            Preset::Published => Self::published(),
+            Preset::Corrected => Self::corrected(),
+        }
+    }
+
+    /// Refuses what can't be meant.
+    pub(crate) fn check(&self) -> Result<(), ModelError> {
+        let positive = |what, value: f64| {
+            if value.is_finite() && value > 0.0 {
+                Ok(())
+            } else {
+                Err(ModelError::Setting { what, expected: "a positive number", found: value })
+            }
+        };
+        positive("epochs", self.epochs as f64)?;
+        positive("batch", self.batch as f64)?;
+        positive("lr", self.lr)?;
+        if let Schedule::Decay { epochs_per_decade } = self.schedule {
+            positive("epochs_per_decade", epochs_per_decade)?;
+        }
+        if let Some(limit) = self.clip_norm {
+            positive("clip_norm", limit)?;
+        }
+        Ok(())
+    }
+
+    /// Sets [`TrainConfig::epochs`].
+    pub fn with_epochs(self, epochs: usize) -> Self {
+        Self { epochs, ..self }
+    }
+
+    /// Sets [`TrainConfig::batch`].
+    pub fn with_batch(self, batch: usize) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// Sets [`TrainConfig::lr`].
+    pub fn with_lr(self, lr: f64) -> Self {
+        Self { lr, ..self }
+    }
+
+    /// Sets [`TrainConfig::schedule`].
+    pub fn with_schedule(self, schedule: Schedule) -> Self {
+        Self { schedule, ..self }
+    }
+
+    /// Sets [`TrainConfig::augment`].
+    pub fn with_augment(self, augment: Augment) -> Self {
+        Self { augment, ..self }
+    }
+
+    /// Sets [`TrainConfig::best_by`].
+    pub fn with_best_by(self, best_by: BestBy) -> Self {
+        Self { best_by, ..self }
+    }
+
+    /// Sets [`TrainConfig::patience`].
+    pub fn with_patience(self, patience: Option<usize>) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Sets [`TrainConfig::seed`].
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Sets [`TrainConfig::run_dir`].
+    pub fn with_run_dir(self, run_dir: impl Into<PathBuf>) -> Self {
+        Self { run_dir: Some(run_dir.into()), ..self }
+    }
+
+    /// Sets [`TrainConfig::resume`].
+    pub fn with_resume(self, resume: bool) -> Self {
+        Self { resume, ..self }
+    }
+}
+
+/// [`TrainConfig::published`].
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self::published()
+    }
+}

@@ -1,0 +1,89 @@
+use ndarray::{Array2, Array3, Axis};
+use sha2::{Digest, Sha256};
+
+use crate::ModelError;
+
+/// Records to train on, in memory as prepared signals.
+#[derive(Debug, Clone)]
+pub struct TrainData {
+    /// Prepared signals `[record, lead, sample]` at 50 Hz, zero behind the end of a record.
+    pub prepared: Array3<f32>,
+    /// Real samples of each record.
+    pub lengths: Vec<usize>,
+    /// 0 or 1, `[record, label]`.
+    pub labels: Array2<u8>,
+    /// Whose record it is; equal for the records of one person.
+    pub patients: Vec<String>,
+    /// Record names.
+    pub names: Vec<String>,
+}
+
+impl TrainData {
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.prepared.len_of(Axis(0))
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Checks that the parts fit together, that `rows` are there and hold numbers.
+    pub(crate) fn check(
+        &self,
+        n_labels: usize,
+        window: usize,
+        rows: impl Iterator<Item = usize>,
+    ) -> Result<(), ModelError> {
+        let (records, leads, samples) = self.prepared.dim();
+        if leads != 12 || samples < window {
+            return Err(ModelError::TrainShape {
+                expected: window,
+                found: self.prepared.shape().to_vec(),
+            });
+        }
+        for (what, found) in [
+            ("lengths", self.lengths.len()),
+            ("rows of labels", self.labels.nrows()),
+            ("patients", self.patients.len()),
+            ("names", self.names.len()),
+        ] {
+            if found != records {
+                return Err(ModelError::RowCount { what, expected: records, found });
+            }
+        }
+        if self.labels.ncols() != n_labels {
+            return Err(ModelError::RowCount {
+                what: "columns of labels",
+                expected: n_labels,
+                found: self.labels.ncols(),
+            });
+        }
+        for row in rows {
+            if row >= records {
+                return Err(ModelError::NoSuchRow { row, records });
+            }
+            if !self.prepared.index_axis(Axis(0), row).iter().all(|value| value.is_finite()) {
+                return Err(ModelError::NotANumber { record: self.names[row].clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// SHA-256 of what is learned from and validated on, in lower-case hexadecimal.
+    pub(crate) fn hash(&self, train: &[usize], val: &[usize]) -> String {
+        let mut hash = Sha256::new();
+        for (rows, use_of) in [(train, "train"), (val, "val")] {
+            hash.update(use_of);
+            hash.update((rows.len() as u64).to_le_bytes());
+            for &row in rows {
+                hash.update((self.lengths[row] as u64).to_le_bytes());
+                let values = self.prepared.index_axis(Axis(0), row);
+                hash.update(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
+                hash.update(self.labels.row(row).to_vec());
+            }
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}

@@ -1,0 +1,193 @@
+use std::time::{Duration, Instant};
+
+use ndarray::{Array2, Axis};
+use tch::{Kind, Tensor};
+
+use super::feed::{Feed, Window};
+use super::loss::{bce_from_logits, f1, roc_auc};
+use super::random::{Purpose, Stream};
+use super::{EpochLog, Event, KerasAdam, TrainConfig, TrainData};
+use crate::error::Doing;
+use crate::{ModelError, Network};
+
+/// Runs epochs.
+pub(crate) struct Engine<'a> {
+    pub(crate) network: &'a mut Network,
+    pub(crate) adam: KerasAdam,
+    pub(crate) feed: Feed<'a>,
+    pub(crate) data: &'a TrainData,
+    pub(crate) train_rows: &'a [usize],
+    pub(crate) val_rows: &'a [usize],
+    pub(crate) config: &'a TrainConfig,
+    /// Weight of each label's positives.
+    pub(crate) positive_weights: Option<Tensor>,
+}
+
+/// Windows in the network at a time in validation.
+const VALIDATION_BATCH: usize = 32;
+
+impl Engine<'_> {
+    /// Steps in an epoch.
+    pub(crate) fn batches(&self) -> usize {
+        self.train_rows.len().div_ceil(self.config.batch)
+    }
+
+    /// Trains for one epoch (from 0) and validates.
+    pub(crate) fn epoch(
+        &mut self,
+        epoch: usize,
+        clock: &mut Clock,
+        observer: &mut dyn FnMut(&Event),
+    ) -> Result<EpochLog, ModelError> {
+        let began = Instant::now();
+        let (config, batches) = (self.config, self.batches());
+        tch::manual_seed(Stream::new(config.seed, Purpose::Torch, epoch, 0).bits() as i64);
+        let mut order = self.train_rows.to_vec();
+        Stream::new(config.seed, Purpose::Order, epoch, 0).shuffle(&mut order);
+        let (mut sum, mut seen, mut lr) = (0.0, 0, 0.0);
+        for (batch, rows) in order.chunks(config.batch).enumerate() {
+            lr = config.lr * config.schedule.factor(epoch, batch, config.epochs, batches);
+            let loss = self.step(rows, epoch, lr)?;
+            if !loss.is_finite() {
+                let (epoch, batch) = (epoch + 1, batch + 1);
+                return Err(ModelError::NotFinite { epoch, batch, loss, kept: None });
+            }
+            sum += loss * rows.len() as f64;
+            seen += rows.len();
+            clock.step();
+            observer(&Event::Batch {
+                epoch: epoch + 1,
+                batch: batch + 1,
+                batches,
+                loss,
+                lr,
+                records_per_s: seen as f64 / began.elapsed().as_secs_f64(),
+                remaining: clock.remaining(),
+            });
+        }
+        let logits = self.logits(self.val_rows)?;
+        if logits.iter().any(|logit| !logit.is_finite()) {
+            return Err(ModelError::NotFinite {
+                epoch: epoch + 1,
+                batch: batches,
+                loss: f64::NAN,
+                kept: None,
+            });
+        }
+        let score = self.score(&logits);
+        Ok(EpochLog {
+            epoch: epoch + 1,
+            lr,
+            train_loss: sum / seen as f64,
+            val_loss: score.map(|score| score.loss),
+            val_f1: score.map(|score| score.f1),
+            val_auroc: score.and_then(|score| score.auroc),
+            seconds: began.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// One step on some records; returns the loss, and changes nothing where that is not finite.
+    fn step(&mut self, rows: &[usize], epoch: usize, lr: f64) -> Result<f64, ModelError> {
+        let x = self.feed.drawn(rows, epoch)?;
+        let targets = self.feed.targets(rows, self.network.kind())?;
+        let targets = targets.f_to_device(self.network.device()).doing("move the labels")?;
+        let logits = self.network.forward_logits(&x, true)?;
+        let loss = bce_from_logits(&logits, &targets, self.positive_weights.as_ref())?;
+        let value = loss.f_double_value(&[]).doing("read the loss")?;
+        if value.is_finite() {
+            self.adam.zero_grad();
+            loss.f_backward().doing("compute the gradients")?;
+            if let Some(limit) = self.config.clip_norm {
+                self.adam.clip_norm(limit)?;
+            }
+            self.adam.step(lr)?;
+        }
+        Ok(value)
+    }
+
+    /// Logits `[row, label]` without training: the mean over each record's windows.
+    pub(crate) fn logits(&self, rows: &[usize]) -> Result<Array2<f64>, ModelError> {
+        let n_labels = self.network.n_labels();
+        let mut sums = Array2::zeros((rows.len(), n_labels));
+        let mut counts = vec![0_usize; rows.len()];
+        let windows: Vec<(usize, Window)> = rows
+            .iter()
+            .enumerate()
+            .flat_map(|(k, &row)| self.feed.windows_of(row).map(move |window| (k, window)))
+            .collect();
+        for chunk in windows.chunks(VALIDATION_BATCH) {
+            let inputs: Vec<Window> = chunk.iter().map(|&(_, window)| window).collect();
+            let x = self.feed.plain(&inputs)?;
+            let logits = tch::no_grad(|| self.network.forward_logits(&x, false))?;
+            let values = logits
+                .f_to_kind(Kind::Double)
+                .and_then(|logits| Vec::<f64>::try_from(logits.f_reshape([-1])?))
+                .doing("read the logits")?;
+            for (&(k, _), values) in chunk.iter().zip(values.chunks_exact(n_labels)) {
+                counts[k] += 1;
+                for (sum, value) in sums.row_mut(k).iter_mut().zip(values) {
+                    *sum += value;
+                }
+            }
+        }
+        for (mut row, count) in sums.rows_mut().into_iter().zip(counts) {
+            row /= count as f64;
+        }
+        Ok(sums)
+    }
+
+    /// How good logits `[row, label]` of the validation records are; `None` without such records.
+    fn score(&self, logits: &Array2<f64>) -> Option<Score> {
+        if self.val_rows.is_empty() {
+            return None;
+        }
+        let truth = self.data.labels.select(Axis(0), self.val_rows);
+        let loss = truth
+            .iter()
+            .zip(logits)
+            .map(|(&z, &x)| x.max(0.0) - x * f64::from(z) + (-x.abs()).exp().ln_1p())
+            .sum::<f64>()
+            / logits.len() as f64;
+        let columns = || truth.axis_iter(Axis(1)).zip(logits.axis_iter(Axis(1)));
+        let f1s: f64 = columns().map(|(truth, logits)| f1(truth, logits)).sum();
+        let aurocs: Vec<f64> =
+            columns().filter_map(|(truth, logits)| roc_auc(truth, logits)).collect();
+        let auroc = aurocs.iter().sum::<f64>() / aurocs.len() as f64;
+        Some(Score {
+            loss,
+            f1: f1s / truth.ncols() as f64,
+            auroc: (!aurocs.is_empty()).then_some(auroc),
+        })
+    }
+}
+
+/// Figures of one validation.
+#[derive(Debug, Clone, Copy)]
+struct Score {
+    loss: f64,
+    f1: f64,
+    auroc: Option<f64>,
+}
+
+/// Guesses how long the rest takes from what was done since the start.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    began: Instant,
+    done: usize,
+    left: usize,
+}
+
+impl Clock {
+    pub(crate) fn start(steps: usize) -> Self {
+        Self { began: Instant::now(), done: 0, left: steps }
+    }
+
+    fn step(&mut self) {
+        self.done += 1;
+        self.left = self.left.saturating_sub(1);
+    }
+
+    pub(crate) fn remaining(&self) -> Duration {
+        self.began.elapsed().mul_f64(self.left as f64 / self.done.max(1) as f64)
+    }
+}

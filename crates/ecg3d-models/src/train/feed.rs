@@ -1,0 +1,113 @@
+use ecg3d_convert::ImagePlan;
+use ndarray::{Array2, Array3, Array4, ArrayView2, Axis, s};
+use rayon::prelude::*;
+use tch::{Kind, Tensor};
+
+use super::random::{Purpose, Stream};
+use super::{Augment, TrainConfig, TrainData};
+use crate::error::Doing;
+use crate::{InputKind, ModelCard, ModelError, Network};
+
+/// Makes a network's input of records: cuts windows, changes them at random for training, and turns them into volumes
+/// where the network reads those.
+#[derive(Debug)]
+pub(crate) struct Feed<'a> {
+    data: &'a TrainData,
+    /// For a network that reads volumes.
+    volumes: Option<ImagePlan>,
+    windows: Windows,
+    augment: Augment,
+    seed: u64,
+}
+
+/// A window: the record's row and the first sample.
+pub(crate) type Window = (usize, usize);
+
+impl<'a> Feed<'a> {
+    pub(crate) fn new(
+        network: &Network,
+        card: &ModelCard,
+        data: &'a TrainData,
+        config: &TrainConfig,
+    ) -> Result<Self, ModelError> {
+        let volumes = match network.architecture().input() {
+            InputKind::Volume => Some(ImagePlan::new(&card.preprocessing)?),
+            InputKind::Signal => None,
+        };
+        let windows = Windows::of(&card.preprocessing);
+        Ok(Self { data, volumes, windows, augment: config.augment, seed: config.seed })
+    }
+
+    /// Samples of a window.
+    pub(crate) fn window(&self) -> usize {
+        self.windows.length
+    }
+
+    /// Every window of a record.
+    pub(crate) fn windows_of(&self, row: usize) -> impl Iterator<Item = Window> + use<> {
+        self.windows.starts(self.data.lengths[row]).map(move |start| (row, start))
+    }
+
+    /// The network's input for windows as they are.
+    pub(crate) fn plain(&self, windows: &[Window]) -> Result<Tensor, ModelError> {
+        self.tensor(self.cut(windows))
+    }
+
+    /// The network's input for one epoch's look at some records: a window drawn at random of each, and changed.
+    pub(crate) fn drawn(&self, rows: &[usize], epoch: usize) -> Result<Tensor, ModelError> {
+        let mut streams: Vec<Stream> = rows
+            .iter()
+            .map(|&row| Stream::new(self.seed, Purpose::Record, epoch, row))
+            .collect();
+        let windows: Vec<Window> = rows
+            .iter()
+            .zip(&mut streams)
+            .map(|(&row, random)| (row, self.windows.draw(self.data.lengths[row], random)))
+            .collect();
+        let mut signals = self.cut(&windows);
+        signals
+            .axis_iter_mut(Axis(0))
+            .into_par_iter()
+            .zip(streams.par_iter_mut())
+            .for_each(|(signal, random)| self.augment.apply(signal, random));
+        self.tensor(signals)
+    }
+
+    /// Labels `[record, label]` as numbers.
+    pub(crate) fn targets(&self, rows: &[usize], kind: Kind) -> Result<Tensor, ModelError> {
+        let labels = self.data.labels.select(Axis(0), rows);
+        let (n, k) = labels.dim();
+        let values: Vec<f32> = labels.iter().map(|&label| f32::from(label)).collect();
+        Tensor::f_from_slice(&values)
+            .and_then(|tensor| tensor.f_reshape([n as i64, k as i64])?.f_to_kind(kind))
+            .doing("make the labels' tensor")
+    }
+
+    /// Copies windows out of the records, `[window, lead, sample]`.
+    fn cut(&self, windows: &[Window]) -> Array3<f32> {
+        let length = self.windows.length;
+        let mut out = Array3::zeros((windows.len(), 12, length));
+        for (mut signal, &(row, start)) in out.outer_iter_mut().zip(windows) {
+            signal.assign(&self.data.prepared.slice(s![row, .., start..start + length]));
+        }
+        out
+    }
+
+    /// Turns signals `[n, lead, sample]` into what the network reads.
+    fn tensor(&self, signals: Array3<f32>) -> Result<Tensor, ModelError> {
+        let Some(plan) = &self.volumes else {
+            return tensor_of(signals.as_slice(), signals.shape());
+        };
+        let [depth, height, width] = plan.volume_size();
+        let mut volumes = Array4::zeros((signals.len_of(Axis(0)), depth, height, width));
+        volumes
+            .axis_iter_mut(Axis(0))
+            .into_par_iter()
+            .zip(signals.axis_iter(Axis(0)))
+            .try_for_each_init(
+                || plan.scratch(),
+                |scratch, (volume, signal)| plan.volume_of_window_into(signal, volume, scratch),
+            )?;
+        tensor_of(volumes.as_slice(), volumes.shape())
+    }
+}

@@ -1,0 +1,35 @@
+//! Training: splits, recipes, the optimizer and the loop around them.
+
+mod adam;
+mod augment;
+mod config;
+mod data;
+mod event;
+mod loss;
+mod random;
+mod schedule;
+mod split;
+
+pub use adam::KerasAdam;
+pub use augment::Augment;
+pub use config::{BestBy, TrainConfig};
+pub use data::TrainData;
+pub use event::{EpochLog, Event, Warning};
+pub use loss::bce_from_logits;
+pub use schedule::Schedule;
+pub use split::{
+    PUBLISHED_FOLDS, Split, folds_by_patient, shared_patients, split_by_fold, split_published,
+};
+
+/// The folder of golden values; says so on standard output where there is none.
+#[cfg(test)]
+pub(crate) fn goldens() -> Option<std::path::PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens");
+    let dir =
+        std::env::var_os("ECG_GOLDENS").map_or_else(|| beside.into(), std::path::PathBuf::from);
+    if dir.is_dir() {
+        return Some(dir);
+    }
+    println!("skipped: no golden values");
+    None
+}
