@@ -54,22 +54,18 @@ fn spatial_speed(record: &SynthRecord) -> Vec<f64> {
 /// First and last sample of the QRS around sample `r`: outwards, as far as the spatial speed exceeds 0.003 mV/ms, bridging
 /// up to 10 ms, within -120 to +160 ms.
 fn qrs_bounds(speed: &[f64], r: usize) -> (usize, usize) {
-    let (mut on, mut off) = (r, r);
-    for k in (r - 60..=r).rev() {
-        if speed[k] > 0.003 {
-            on = k;
-        } else if on - k > 5 {
-            break;
+    let outwards = |samples: &mut dyn Iterator<Item = usize>| {
+        let mut bound = r;
+        for k in samples {
+            if speed[k] > 0.003 {
+                bound = k;
+            } else if k.abs_diff(bound) > 5 {
+                break;
+            }
         }
-    }
-    for k in r..=r + 80 {
-        if speed[k] > 0.003 {
-            off = k;
-        } else if k - off > 5 {
-            break;
-        }
-    }
-    (on, off)
+        bound
+    };
+    (outwards(&mut (r - 60..=r).rev()), outwards(&mut (r..=r + 80)))
 }
 
 /// Samples of R of the beats far enough from both ends.
