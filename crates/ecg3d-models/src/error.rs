@@ -41,6 +41,137 @@ pub enum ModelError {
         #[source]
         source: TchError,
     },
+    /// A setting of a training run that can't be meant.
+    #[error("{what} must be {expected}, found {found}")]
+    Setting {
+        /// The setting.
+        what: &'static str,
+        /// What it must be.
+        expected: &'static str,
+        /// The value given.
+        found: f64,
+    },
+    /// No record is left to learn from.
+    #[error("no records to train on, of {records} in the data set")]
+    NothingToTrainOn {
+        /// Records of the data set.
+        records: usize,
+    },
+    /// Signals to train on that no window fits.
+    #[error("training takes prepared signals [n, 12, {expected} or more], found {found:?}")]
+    TrainShape {
+        /// Samples of a window.
+        expected: usize,
+        /// Shape of the signals given.
+        found: Vec<usize>,
+    },
+    /// Parts of a data set that do not fit together.
+    #[error("{expected} {what} expected, found {found}")]
+    RowCount {
+        /// What was counted.
+        what: &'static str,
+        /// How many there should be.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// A row beyond the end of the data set.
+    #[error("row {row} (from 0) is beyond the {records} records of the data set")]
+    NoSuchRow {
+        /// The row.
+        row: usize,
+        /// Records of the data set.
+        records: usize,
+    },
+    /// A prepared signal with values that are not finite.
+    #[error("record {record} holds values that are not finite")]
+    NotANumber {
+        /// The record.
+        record: String,
+    },
+    /// The loss left the finite numbers.
+    #[error(
+        "the loss is {loss} in epoch {epoch}, batch {batch}{}; try a lower learning rate, or look for extreme values",
+        and_kept(.kept)
+    )]
+    NotFinite {
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The step in its epoch, from 1.
+        batch: usize,
+        /// The loss.
+        loss: f64,
+        /// The run folder that keeps the epochs before, if any is kept.
+        kept: Option<PathBuf>,
+    },
+    /// A fold beyond those there are.
+    #[error("fold {found} is not one of the folds 0 to {}", .folds - 1)]
+    Fold {
+        /// The fold given.
+        found: usize,
+        /// Number of folds.
+        folds: usize,
+    },
+    /// A fold that no record, or every record, is in.
+    #[error(
+        "fold {found} can't validate: the records are in folds {known:?}, and both sides need some"
+    )]
+    NoSuchFold {
+        /// The fold given.
+        found: usize,
+        /// The folds that have records.
+        known: Vec<usize>,
+    },
+    /// Too few patients to cut into folds.
+    #[error(
+        "{patients} patients can't be cut into {folds} folds; two folds or more are needed, and a patient for each"
+    )]
+    TooFewPatients {
+        /// Patients there are.
+        patients: usize,
+        /// Folds asked for.
+        folds: usize,
+    },
+    /// A run folder with a run in it.
+    #[error(
+        "{path} already holds a run ({found}); give --resume to go on with it, or another folder",
+        path = .path.display()
+    )]
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+        /// A file of that run.
+        found: &'static str,
+    },
+    /// A run that can't be resumed, because its checkpoint is gone.
+    #[error("the run can't be resumed: there is no {path}", path = .path.display())]
+    NoCheckpoint {
+        /// Where the checkpoint should be.
+        path: PathBuf,
+    },
+    /// A checkpoint that is damaged or of another kind.
+    #[error("{path} is no usable checkpoint: {reason}", path = .path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A run that is to go on under other settings or data.
+    #[error(
+        "the run of {path} can't go on with another {what}: it had {then}, now it is {now}",
+        path = .path.display()
+    )]
+    ResumeDiffers {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+        /// Its value in the checkpoint.
+        then: String,
+        /// Its value now.
+        now: String,
+    },
     /// A file could not be read or written.
     #[error("cannot {doing} {path}", path = .path.display())]
     Io {
@@ -52,11 +183,101 @@ pub enum ModelError {
         #[source]
         source: std::io::Error,
     },
+    /// A weights file lacks one of the network's tensors.
+    #[error("{path} has no {name}, which {model} needs", path = .path.display())]
+    MissingTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The network.
+        model: &'static str,
+    },
+    /// A weights file has a tensor that the network has not.
+    #[error("{path} holds {name}, which {model} does not have", path = .path.display())]
+    UnexpectedTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The network.
+        model: &'static str,
+    },
+    /// A tensor of a weights file has another shape than the network's.
+    #[error("{name} in {path} has shape {found:?}, expected {expected:?}", path = .path.display())]
+    TensorShape {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// The network's shape, in the file's order of axes.
+        expected: Vec<usize>,
+        /// The file's shape.
+        found: Vec<usize>,
+    },
+    /// A file that should be HDF5 is not, is damaged, or was cut short.
+    #[error("cannot read {path} as an HDF5 file", path = .path.display())]
+    Hdf5 {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: hdf5_reader::error::Error,
+    },
+    /// An HDF5 file that is none of Keras's weight files.
+    #[error(
+        "{path} is HDF5 but not a weights file of Keras 2: it holds {found}, expected {expected}",
+        path = .path.display()
+    )]
+    KerasLayout {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// What such files hold.
+        expected: String,
+    },
+    /// The `model_config` of a Keras file is not JSON.
+    #[error("the model_config of {path} is not JSON", path = .path.display())]
+    KerasConfig {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A Keras file holds another network.
+    #[error("{path} is not {model}: found {found}, expected {expected}", path = .path.display())]
+    KerasGraph {
+        /// The file.
+        path: PathBuf,
+        /// The network asked for.
+        model: &'static str,
+        /// What the file has.
+        found: String,
+        /// What stands there in the network.
+        expected: String,
+    },
+    /// A network whose corrected form has no counterpart in Keras files.
+    #[error("the corrected {model} cannot be imported from {path}: its weights have other shapes; import it as published", path = .path.display())]
+    KerasPreset {
+        /// The file.
+        path: PathBuf,
+        /// The network.
+        model: &'static str,
+    },
 }
 
 /// Lengths of axes as they stand in a message: `45, 45, 45`.
 fn join(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The end of a message about a run that broke off.
+fn and_kept(run_dir: &Option<PathBuf>) -> String {
+    run_dir
+        .as_ref()
+        .map_or(String::new(), |path| format!("; the epochs before are kept in {}", path.display()))
 }
 
 /// Names what was being done when libtorch failed.

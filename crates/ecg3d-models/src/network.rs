@@ -179,6 +179,18 @@ impl Network {
         .doing("copy the parameters of a network")
     }
 
+    /// Fills in every parameter and running statistic with what `value` has for its name and present tensor.
+    pub(crate) fn fill(
+        &mut self,
+        mut value: impl FnMut(&str, &Tensor) -> Result<Tensor, ModelError>,
+    ) -> Result<(), ModelError> {
+        for own in &mut self.parameters {
+            let new = value(&own.name, &own.tensor)?;
+            no_grad(|| own.tensor.f_copy_(&new)).doing("fill in a parameter")?;
+        }
+        Ok(())
+    }
+
     /// A copy with its own parameters of another number type; `f64` serves comparisons, `bf16` speed.
     ///
     /// # Errors

@@ -1,0 +1,312 @@
+//! The graph in a file's `model_config`, and its comparison with the one expected.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::expected::{Graph, Op};
+use crate::ModelError;
+
+/// A layer as `model_config` has it.
+#[derive(Debug)]
+struct FileLayer<'a> {
+    name: &'a str,
+    /// Its class, or the function of a `TFOpLambda`.
+    class: &'a str,
+    config: &'a Value,
+    inputs: Vec<&'a str>,
+}
+
+/// Our path of each layer with weights, with the name of the file's layer that stands there.
+pub(super) fn match_layers(
+    path: &Path,
+    model_config: &str,
+    expected: &Graph,
+) -> Result<Vec<(String, String)>, ModelError> {
+    let config: Value = serde_json::from_str(model_config)
+        .map_err(|source| ModelError::KerasConfig { path: path.to_owned(), source })?;
+    let layers = layers(&config).ok_or_else(|| ModelError::KerasLayout {
+        path: path.to_owned(),
+        found: "a model_config without a list of layers".to_owned(),
+        expected: "a functional model".to_owned(),
+    })?;
+    let output = output(&config, &layers);
+    let mut matcher = Matcher { path, layers, expected, found: vec![None; expected.nodes.len()] };
+    matcher.match_input()?;
+    matcher.match_node(expected.nodes.len() - 1, output)?;
+    matcher.finish()
+}
+
+fn layers(config: &Value) -> Option<HashMap<&str, FileLayer<'_>>> {
+    let mut layers = HashMap::new();
+    for layer in config.get("config")?.get("layers")?.as_array()? {
+        let config = layer.get("config")?;
+        let name = layer.get("name").or_else(|| config.get("name"))?.as_str()?;
+        let class = match layer.get("class_name")?.as_str()? {
+            "TFOpLambda" => config.get("function")?.as_str()?,
+            class => class,
+        };
+        let inputs = layer.get("inbound_nodes").map(inputs).unwrap_or_default();
+        layers.insert(name, FileLayer { name, class, config, inputs });
+    }
+    Some(layers)
+}
+
+/// Names of the layers whose output a layer takes, in order. An inbound node is a list of `[layer, node, tensor, kwargs]`;
+/// a `TFOpLambda` nests one level less and may hold its second operand in the kwargs, `{"y": [layer, node, tensor]}`.
+fn inputs(nodes: &Value) -> Vec<&str> {
+    fn call<'a>(value: &'a Value, names: &mut Vec<&'a str>) {
+        let Some([first, rest @ ..]) = value.as_array().map(Vec::as_slice) else { return };
+        match first.as_str() {
+            Some(name) => {
+                names.push(name);
+                if let Some(kwargs) = rest.get(2).and_then(Value::as_object) {
+                    kwargs.values().for_each(|operand| call(operand, names));
+                }
+            }
+            None => value.as_array().into_iter().flatten().for_each(|inner| call(inner, names)),
+        }
+    }
+    let mut names = Vec::new();
+    call(nodes, &mut names);
+    names
+}
+
+/// The output layer's name: as declared, else the layer that no other takes.
+fn output<'a>(config: &'a Value, layers: &HashMap<&'a str, FileLayer<'a>>) -> &'a str {
+    let declared = config.pointer("/config/output_layers").map(inputs).unwrap_or_default();
+    declared.first().copied().unwrap_or_else(|| {
+        let taken: Vec<&str> = layers.values().flat_map(|l| l.inputs.iter().copied()).collect();
+        layers.keys().copied().find(|name| !taken.contains(name)).unwrap_or_default()
+    })
+}
+
+struct Matcher<'a> {
+    path: &'a Path,
+    layers: HashMap<&'a str, FileLayer<'a>>,
+    expected: &'a Graph,
+    /// The file's layer at each expected one.
+    found: Vec<Option<&'a str>>,
+}
+
+impl<'a> Matcher<'a> {
+    /// The layer of a name, past layers that do nothing outside training.
+    fn layer(&self, mut name: &'a str) -> Result<&FileLayer<'a>, ModelError> {
+        // A malformed graph may run in a circle; a chain is no longer than the graph.
+        for _ in 0..=self.layers.len() {
+            let Some(layer) = self.layers.get(name) else { break };
+            let idle = matches!(layer.class, "Dropout" | "SpatialDropout3D")
+                || layer.class == "Activation" && text(layer.config, "activation") == "linear";
+            match layer.inputs[..] {
+                [input] if idle => name = input,
+                _ => return Ok(layer),
+            }
+        }
+        Err(self.mismatch(format!("layer {name:?}, which is not in its model_config"), "a layer"))
+    }
+
+    fn mismatch(&self, found: String, expected: impl Into<String>) -> ModelError {
+        ModelError::KerasGraph {
+            path: self.path.to_owned(),
+            model: self.expected.architecture.name(),
+            found,
+            expected: expected.into(),
+        }
+    }
+
+    /// Another network shows most clearly in what it takes.
+    fn match_input(&self) -> Result<(), ModelError> {
+        let wanted = &self.expected.nodes[0].op;
+        match self.layers.values().find(|layer| layer.class == "InputLayer") {
+            Some(layer) => {
+                check(layer, wanted).map_err(|found| self.mismatch(found, describe(wanted, "")))
+            }
+            None => Err(self.mismatch("a model_config without input".to_owned(), "one input")),
+        }
+    }
+
+    fn match_node(&mut self, mut k: usize, name: &'a str) -> Result<(), ModelError> {
+        let graph = self.expected;
+        while graph.nodes[k].op == Op::Dropout {
+            k = graph.nodes[k].inputs[0];
+        }
+        let node = &graph.nodes[k];
+        let layer = self.layer(name)?;
+        let (name, inputs) = (layer.name, layer.inputs.clone());
+        let fits = check(layer, &node.op);
+        match self.found[k] {
+            Some(other) if other == name => return Ok(()),
+            Some(other) => {
+                let found = format!("layers {other:?} and {name:?} in one place");
+                return Err(self.mismatch(found, describe(&node.op, &node.path)));
+            }
+            None => self.found[k] = Some(name),
+        }
+        if let Err(found) = fits {
+            return Err(self.mismatch(found, describe(&node.op, &node.path)));
+        }
+        if inputs.len() != node.inputs.len() {
+            let found = format!("layer {name:?} with {} inputs", inputs.len());
+            let expected = format!("{} with {}", describe(&node.op, &node.path), node.inputs.len());
+            return Err(self.mismatch(found, expected));
+        }
+        let so_far = self.found.clone();
+        let first = self.match_inputs(&node.inputs, inputs.iter().copied());
+        if first.is_err() && matches!(node.op, Op::Add | Op::Multiply) {
+            // Sums and products may be written either way round.
+            self.found = so_far;
+            if self.match_inputs(&node.inputs, inputs.into_iter().rev()).is_ok() {
+                return Ok(());
+            }
+        }
+        first
+    }
+
+    fn match_inputs(
+        &mut self,
+        nodes: &[usize],
+        names: impl Iterator<Item = &'a str>,
+    ) -> Result<(), ModelError> {
+        nodes.iter().zip(names).try_for_each(|(node, name)| self.match_node(*node, name))
+    }
+
+    fn finish(self) -> Result<Vec<(String, String)>, ModelError> {
+        let mut taken = HashMap::new();
+        let mut pairs = Vec::new();
+        for (node, name) in self.expected.nodes.iter().zip(&self.found) {
+            let (Some(name), false) = (name, node.path.is_empty()) else { continue };
+            if let Some(other) = taken.insert(*name, node.path.as_str()) {
+                let found = format!("layer {name:?} as both {other} and {}", node.path);
+                return Err(self.mismatch(found, "two layers"));
+            }
+            pairs.push((node.path.clone(), (*name).to_owned()));
+        }
+        Ok(pairs)
+    }
+}
+
+fn text<'a>(config: &'a Value, key: &str) -> &'a str {
+    config.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn numbers(config: &Value, key: &str) -> Vec<u64> {
+    let list = config.get(key).and_then(Value::as_array);
+    list.map(|list| list.iter().filter_map(Value::as_u64).collect()).unwrap_or_default()
+}
+
+fn number(config: &Value, key: &str) -> Option<f64> {
+    config.get(key).and_then(Value::as_f64)
+}
+
+fn describe(op: &Op, path: &str) -> String {
+    let what = match op {
+        Op::Input(shape) => format!("an input of shape {shape:?}"),
+        Op::ConvLstm2d { kernel } => format!("ConvLSTM2D of kernel {kernel:?}"),
+        Op::Conv { kernel, stride, padding } => {
+            format!("Conv{}D of kernel {kernel:?}, stride {stride}, {padding}", kernel.len())
+        }
+        Op::Dense { activation } => format!("Dense with activation {activation}"),
+        Op::MaxPool { size, padding } => format!("MaxPooling of {size}, {padding}"),
+        other => format!("{other:?}"),
+    };
+    if path.is_empty() { what } else { format!("{what} ({path})") }
+}
+
+/// Whether a layer does what is expected; else what it is.
+fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
+    let FileLayer { name, class, config, .. } = layer;
+    let class = *class;
+    let activation = text(config, "activation");
+    let padding = text(config, "padding");
+    let all = |key: &str, value: u64| numbers(config, key).iter().all(|n| *n == value);
+    let fits = match op {
+        Op::Input(shape) => class == "InputLayer" && numbers(config, "batch_input_shape") == *shape,
+        Op::ConvLstm2d { kernel } => {
+            class == "ConvLSTM2D"
+                && numbers(config, "kernel_size") == *kernel
+                && padding == "same"
+                && all("strides", 1)
+                && activation == "tanh"
+                && text(config, "recurrent_activation") == "hard_sigmoid"
+        }
+        Op::Conv { kernel, stride, padding: expected } => {
+            class == format!("Conv{}D", kernel.len())
+                && numbers(config, "kernel_size") == *kernel
+                && all("strides", *stride)
+                && all("dilation_rate", 1)
+                // One position has no edge to pad.
+                && (padding == *expected || kernel.iter().all(|k| *k == 1))
+                && activation == "linear"
+        }
+        Op::BatchNorm => class == "BatchNormalization" && number(config, "epsilon") == Some(1e-3),
+        Op::Dense { activation: expected } => class == "Dense" && activation == *expected,
+        Op::Relu => {
+            matches!(class, "tf.nn.relu" | "nn.relu" | "ReLU")
+                || class == "Activation" && activation == "relu"
+        }
+        Op::Softmax => class == "Activation" && activation == "softmax" || class == "Softmax",
+        Op::Dropout => class == "Dropout",
+        Op::GlobalAverage => class.starts_with("GlobalAveragePooling"),
+        Op::MaxPool { size, padding: expected } => {
+            class.starts_with("MaxPooling")
+                && all("pool_size", *size)
+                && all("strides", *size)
+                && padding == *expected
+        }
+        Op::Multiply => matches!(class, "Multiply" | "math.multiply" | "tf.math.multiply"),
+        Op::Add => {
+            matches!(class, "Add" | "__operators__.add" | "tf.__operators__.add" | "math.add")
+        }
+        Op::Concatenate => class == "Concatenate",
+        Op::Flatten => class == "Flatten",
+    };
+    if fits {
+        return Ok(());
+    }
+    let mut found = format!("layer {name:?}, a {class}");
+    for key in [
+        "batch_input_shape",
+        "kernel_size",
+        "pool_size",
+        "strides",
+        "padding",
+        "epsilon",
+        "activation",
+    ] {
+        match config.get(key) {
+            Some(value) if !value.is_null() && !value.is_object() => {
+                found += &format!(", {key} {value}");
+            }
+            _ => {}
+        }
+    }
+    Err(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn inbound_nodes_of_both_kinds() {
+        assert_eq!(inputs(&json!([[["a", 0, 0, {}], ["b", 0, 0, {}]]])), ["a", "b"]);
+        let add = json!([["a", 0, 0, {"y": ["b", 0, 0], "name": null}]]);
+        assert_eq!(inputs(&add), ["a", "b"]);
+        assert!(inputs(&json!([])).is_empty());
+        assert_eq!(inputs(&json!([["dense", 0, 0]])), ["dense"]);
+        assert_eq!(inputs(&json!(["dense", 0, 0])), ["dense"]);
+    }
+
+    #[test]
+    fn a_circle_ends() {
+        let config = json!({"config": {"layers": [
+            {"class_name": "Dropout", "name": "a", "config": {}, "inbound_nodes": [[["b", 0, 0, {}]]]},
+            {"class_name": "Dropout", "name": "b", "config": {}, "inbound_nodes": [[["a", 0, 0, {}]]]},
+        ], "output_layers": [["a", 0, 0]]}});
+        let graph = Graph::of(crate::Architecture::Ribeiro);
+        let error = match_layers(Path::new("x.h5"), &config.to_string(), &graph);
+        assert!(matches!(error, Err(ModelError::KerasGraph { .. })));
+    }
+}

@@ -1,0 +1,260 @@
+//! Weight files of Keras 2: full models and weights alone in the legacy `.h5` layout, compiled or not, and `.weights.h5`.
+
+mod expected;
+mod graph;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use hdf5_reader::Hdf5File;
+use hdf5_reader::dataset::Dataset;
+use hdf5_reader::group::Group;
+use tch::{Device, Kind};
+
+use crate::error::Doing;
+use crate::params::{Start, from_keras, to_keras};
+use crate::{Architecture, ModelError, Network, Preset};
+use expected::{Graph, Op};
+
+/// A network out of a Keras file.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    pub network: Network,
+    /// Our name of each tensor with the file's, in our order.
+    pub names: Vec<(String, String)>,
+}
+
+/// A weight as the file has it, in Keras's order of axes.
+struct Weight {
+    /// Where it stands in the file, for messages.
+    at: String,
+    dataset: Dataset,
+}
+
+/// Reads a network of `n_labels` labels.
+pub(crate) fn import(
+    path: &Path,
+    architecture: Architecture,
+    mode: Preset,
+    n_labels: usize,
+) -> Result<Imported, ModelError> {
+    if architecture == Architecture::ThreeDEcgNet && mode == Preset::Corrected {
+        return Err(ModelError::KerasPreset { path: path.to_owned(), model: architecture.name() });
+    }
+    let file = KerasFile::open(path)?;
+    let mut weights = file.weights(&Graph::of(architecture))?;
+    let mut network =
+        Network::start(architecture, mode, n_labels, Device::Cpu, Kind::Float, Start::Blank)?;
+    let mut names = Vec::new();
+    network.fill(|name, own| {
+        let Some(weight) = weights.remove(name) else {
+            return Err(ModelError::MissingTensor {
+                path: path.to_owned(),
+                name: name.to_owned(),
+                model: architecture.name(),
+            });
+        };
+        let expected: Vec<usize> =
+            to_keras(own).doing("read a shape")?.size().into_iter().map(|n| n as usize).collect();
+        let found: Vec<usize> = weight.dataset.shape().iter().map(|n| *n as usize).collect();
+        if found != expected {
+            return Err(ModelError::TensorShape {
+                path: path.to_owned(),
+                name: format!("{name} ({})", weight.at),
+                expected,
+                found,
+            });
+        }
+        let values = weight.dataset.read_array::<f32>().map_err(|e| file.wrong(e))?;
+        names.push((name.to_owned(), weight.at));
+        from_keras(&values.into_iter().collect::<Vec<_>>(), &expected).doing("make a tensor")
+    })?;
+    if let Some((name, weight)) = weights.into_iter().min_by(|a, b| a.0.cmp(&b.0)) {
+        return Err(ModelError::UnexpectedTensor {
+            path: path.to_owned(),
+            name: format!("{name} ({})", weight.at),
+            model: architecture.name(),
+        });
+    }
+    Ok(Imported { network, names })
+}
+
+struct KerasFile<'a> {
+    path: &'a Path,
+    file: Hdf5File,
+}
+
+impl<'a> KerasFile<'a> {
+    fn open(path: &'a Path) -> Result<Self, ModelError> {
+        // A missing file or a folder is told apart from one that is not HDF5.
+        std::fs::File::open(path)
+            .and_then(|file| file.metadata())
+            .and_then(|m| {
+                if m.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
+            })
+            .map_err(|source| ModelError::Io { path: path.to_owned(), doing: "read", source })?;
+        match Hdf5File::open(path) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(ModelError::Hdf5 { path: path.to_owned(), source }),
+        }
+    }
+
+    fn wrong(&self, source: hdf5_reader::error::Error) -> ModelError {
+        ModelError::Hdf5 { path: self.path.to_owned(), source }
+    }
+
+    /// All weights by our names.
+    fn weights(&self, graph: &Graph) -> Result<HashMap<String, Weight>, ModelError> {
+        let root = self.file.root_group().map_err(|e| self.wrong(e))?;
+        let (groups, _) = root.member_names().map_err(|e| self.wrong(e))?;
+        let has = |name: &str| groups.iter().any(|group| group == name);
+        if has("_layer_checkpoint_dependencies") {
+            return self.checkpoint(&root, graph);
+        }
+        let layers = if has("model_weights") {
+            root.group("model_weights").map_err(|e| self.wrong(e))?
+        } else {
+            root.clone()
+        };
+        if let Some(config) = self.strings(&root, "model_config")? {
+            return self.legacy(&layers, graph::match_layers(self.path, &config.concat(), graph)?);
+        }
+        let Some(names) = self.strings(&layers, "layer_names")? else {
+            return Err(ModelError::KerasLayout {
+                path: self.path.to_owned(),
+                found: format!("groups [{}]", groups.join(", ")),
+                expected: "model_weights or _layer_checkpoint_dependencies".to_owned(),
+            });
+        };
+        let mut weighted = Vec::new();
+        for name in names {
+            let group = layers.group(&name).map_err(|e| self.wrong(e))?;
+            if self.strings(&group, "weight_names")?.is_some_and(|names| !names.is_empty()) {
+                weighted.push(name);
+            }
+        }
+        let paths: Vec<String> = weighted_paths(graph).map(|(_, path)| path.to_owned()).collect();
+        if weighted.len() != paths.len() {
+            return Err(ModelError::KerasGraph {
+                path: self.path.to_owned(),
+                model: graph.architecture.name(),
+                found: format!("{} layers with weights", weighted.len()),
+                expected: format!("{}", paths.len()),
+            });
+        }
+        self.legacy(&layers, paths.into_iter().zip(weighted).collect())
+    }
+
+    /// The legacy layout: `<layer>/<weight name>`, where the weight name repeats the layer.
+    fn legacy(
+        &self,
+        layers: &Group,
+        pairs: Vec<(String, String)>,
+    ) -> Result<HashMap<String, Weight>, ModelError> {
+        let mut weights = HashMap::new();
+        for (path, layer) in pairs {
+            let group = layers.group(&layer).map_err(|e| self.wrong(e))?;
+            for name in self.strings(&group, "weight_names")?.unwrap_or_default() {
+                let last = name.rsplit('/').next().unwrap_or(&name);
+                let own = format!("{path}.{}", last.split(':').next().unwrap_or(last));
+                let dataset = find(&group, &name).map_err(|e| self.wrong(e.with_context(&name)))?;
+                weights.insert(own, Weight { at: name, dataset });
+            }
+        }
+        Ok(weights)
+    }
+
+    /// The `.weights.h5` layout, which names layers by class and count and has no graph: the `i`-th layer with weights of
+    /// a class, in Keras's order of layers, is `class_{2 i}`.
+    fn checkpoint(
+        &self,
+        root: &Group,
+        graph: &Graph,
+    ) -> Result<HashMap<String, Weight>, ModelError> {
+        let layers = root.group("_layer_checkpoint_dependencies").map_err(|e| self.wrong(e))?;
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        let mut weights = HashMap::new();
+        for (op, path) in weighted_paths(graph) {
+            let Some((class, place, names)) = checkpoint_names(op) else { continue };
+            let count = counts.entry(class).or_default();
+            let layer = if *count == 0 { class.to_owned() } else { format!("{class}_{count}") };
+            *count += 2;
+            let at = format!("_layer_checkpoint_dependencies/{layer}/{place}");
+            let missing = |_| ModelError::KerasGraph {
+                path: self.path.to_owned(),
+                model: graph.architecture.name(),
+                found: format!("no group {at}"),
+                expected: format!("the weights of {path} there"),
+            };
+            let group = layers.group(&layer).map_err(missing)?;
+            let mut vars = group;
+            for part in place.split('/') {
+                vars = vars.group(part).map_err(missing)?;
+            }
+            for (k, dataset) in self.sorted(&vars)?.into_iter().enumerate() {
+                let own = match names.get(k) {
+                    Some(name) => format!("{path}.{name}"),
+                    None => format!("{path}.{k}"),
+                };
+                weights.insert(own, Weight { at: format!("{at}/{k}"), dataset });
+            }
+        }
+        Ok(weights)
+    }
+
+    /// The datasets `0`, `1`, ... of a group.
+    fn sorted(&self, group: &Group) -> Result<Vec<Dataset>, ModelError> {
+        let (_, names) = group.member_names().map_err(|e| self.wrong(e))?;
+        (0..names.len()).map(|k| group.dataset(&k.to_string()).map_err(|e| self.wrong(e))).collect()
+    }
+
+    /// A list of names in an attribute; `None` where there is no such attribute. An empty list is stored as numbers.
+    fn strings(&self, group: &Group, name: &str) -> Result<Option<Vec<String>>, ModelError> {
+        let attribute = match group.attribute(name) {
+            Ok(attribute) => attribute,
+            Err(hdf5_reader::error::Error::AttributeNotFound(_)) => return Ok(None),
+            Err(e) => return Err(self.wrong(e)),
+        };
+        if attribute.num_elements().map_err(|e| self.wrong(e))? == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        attribute.read_strings().map(Some).map_err(|e| self.wrong(e))
+    }
+}
+
+fn find(group: &Group, name: &str) -> hdf5_reader::error::Result<Dataset> {
+    let mut group = group.clone();
+    let mut parts = name.split('/').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return group.dataset(part);
+        }
+        group = group.group(part)?;
+    }
+    Err(hdf5_reader::error::Error::DatasetNotFound(name.to_owned()))
+}
+
+/// The layers with weights in Keras's order.
+fn weighted_paths(graph: &Graph) -> impl Iterator<Item = (&Op, &str)> {
+    let order = graph.keras_order().into_iter().map(|k| &graph.nodes[k]);
+    order.filter(|node| !node.path.is_empty()).map(|node| (&node.op, node.path.as_str()))
+}
+
+/// A layer's class, the place of its variables and their names in a `.weights.h5` file; `None` for weightless ones.
+fn checkpoint_names(op: &Op) -> Option<(&'static str, &'static str, &'static [&'static str])> {
+    Some(match op {
+        Op::ConvLstm2d { .. } => {
+            ("conv_lstm2d", "cell/vars", &["kernel", "recurrent_kernel", "bias"])
+        }
+        Op::Conv { kernel, .. } if kernel.len() == 1 => ("conv1d", "vars", &["kernel", "bias"]),
+        Op::Conv { .. } => ("conv3d", "vars", &["kernel", "bias"]),
+        Op::Dense { .. } => ("dense", "vars", &["kernel", "bias"]),
+        Op::BatchNorm => {
+            ("batch_normalization", "vars", &["gamma", "beta", "moving_mean", "moving_variance"])
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+use std::path::{Path, PathBuf};
+
+use ndarray::ArrayD;
+use ndarray_npy::NpzReader;
+use tch::{Kind, Tensor, no_grad};
+
+use super::*;
+
+/// `models/NAME` among the golden values; says so where there are none.
+fn golden(name: &str) -> Option<PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens");
+    let dir = std::env::var_os("ECG_GOLDENS").map_or_else(|| beside.into(), PathBuf::from);
+    if dir.is_dir() {
+        return Some(dir.join("models").join(name));
+    }
+    println!("skipped: no golden values");
+    None
+}
+
+fn arrays(path: &Path) -> NpzReader<std::fs::File> {
+    NpzReader::new(std::fs::File::open(path).expect("opens")).expect("an npz")
+}
+
+fn tensor(npz: &mut NpzReader<std::fs::File>, name: &str) -> Tensor {
+    let array: ArrayD<f32> = npz.by_name(name).expect(name);
+    let shape: Vec<i64> = array.shape().iter().map(|n| *n as i64).collect();
+    Tensor::from_slice(&array.into_iter().collect::<Vec<_>>()).reshape(shape)
+}
+
+fn published(h5: &Path, architecture: Architecture) -> Imported {
+    import(h5, architecture, Preset::Published, 7).expect("imports")
+}
+
+fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.size(), b.size());
+    (a.to_kind(Kind::Double) - b.to_kind(Kind::Double)).abs().max().double_value(&[])
+}
+
+fn probabilities(network: &Network, x: &Tensor) -> Tensor {
+    no_grad(|| network.forward_logits(x, false)).expect("runs").sigmoid()
+}
+
+#[test]
+fn three_d_ecg_net_equals_keras_in_every_layout() {
+    let Some(io) = golden("3decgnet.io.npz") else { return };
+    let mut io = arrays(&io);
+    let (x, y) = (tensor(&mut io, "x").squeeze_dim(4), tensor(&mut io, "y"));
+    let (x_uv, y_uv) = (tensor(&mut io, "x_uV").squeeze_dim(4), tensor(&mut io, "y_uV"));
+    let file = |name: &str| golden(name).expect("found before");
+    let full = published(&file("3decgnet.h5"), Architecture::ThreeDEcgNet);
+    // Keras's own f32 and f64 differ by 4e-7.
+    let difference = largest_difference(&probabilities(&full.network, &x), &y);
+    println!("3decgnet: {difference:e} from Keras");
+    assert!(difference < 1e-5);
+    assert!(largest_difference(&probabilities(&full.network, &x_uv), &y_uv) < 1e-5);
+
+    let weights = published(&file("3decgnet.weights.h5"), Architecture::ThreeDEcgNet);
+    for ((name, a), (_, b)) in full.network.tensors().zip(weights.network.tensors()) {
+        assert!(a == b, "{name} differs between .h5 and .weights.h5");
+    }
+    let compiled = published(&file("3decgnet.compiled_after1step.h5"), Architecture::ThreeDEcgNet);
+    assert!(largest_difference(&probabilities(&compiled.network, &x), &y) > 1e-4);
+}
+
+#[test]
+fn ribeiro_equals_keras_in_both_modes() {
+    let (Some(io), Some(h5)) = (golden("ribeiro.io.npz"), golden("ribeiro.h5")) else { return };
+    let mut io = arrays(&io);
+    let (x, y) = (tensor(&mut io, "x"), tensor(&mut io, "y"));
+    // Keras's input is [n, 100, 12]: the study's reshape undone, and the transpose undone.
+    let published = published(&h5, Architecture::Ribeiro).network;
+    let difference = largest_difference(&probabilities(&published, &x.reshape([-1, 12, 100])), &y);
+    println!("ribeiro: {difference:e} from Keras");
+    assert!(difference < 1e-5);
+    let corrected = import(&h5, Architecture::Ribeiro, Preset::Corrected, 7).expect("imports");
+    let (x, y) = (tensor(&mut io, "x_transposed"), tensor(&mut io, "y_transposed"));
+    assert!(largest_difference(&probabilities(&corrected.network, &x.transpose(1, 2)), &y) < 1e-5);
+}
+
+#[test]
+fn activations_equal_kerass() {
+    let (Some(h5), Some(io)) = (golden("3decgnet.h5"), golden("3decgnet.io.npz")) else { return };
+    let imported = published(&h5, Architecture::ThreeDEcgNet);
+    let x = tensor(&mut arrays(&io), "x").squeeze_dim(4);
+    let activations = imported.network.activations(&x).expect("runs");
+    let mut golden = arrays(&golden("3decgnet.acts.npz").expect("found before"));
+    let names = golden.names().expect("names");
+    let mut compared = 0;
+    for (path, ours) in activations {
+        let kernel = |name: &str| name.rsplit_once('.').is_some_and(|(layer, _)| layer == path);
+        let (_, weight) = imported.names.iter().find(|(own, _)| kernel(own)).expect("a layer");
+        let layer = weight.split('/').next().expect("a layer");
+        let find = |kind: &str| {
+            names.iter().find(|n| n.trim_end_matches(".npy") == format!("{kind}__{layer}"))
+        };
+        let (theirs, ours) = if let Some(whole) = find("act") {
+            (tensor(&mut golden, whole), ours)
+        } else if let Some(part) = find("sub") {
+            // Ours to Keras's order of axes, and every seventh position.
+            let ours = match path.starts_with("conv_lstm") {
+                true => ours.permute([0, 1, 3, 4, 2]),
+                false => ours.permute([0, 2, 3, 4, 1]),
+            };
+            let ours = (1..4).fold(ours, |x, axis| x.slice(axis, 0, None, 7));
+            (tensor(&mut golden, part), ours)
+        } else {
+            continue;
+        };
+        // The last layer's golden is a probability.
+        let ours = if path == "dense_3" { ours.sigmoid() } else { ours };
+        let scale = theirs.abs().max().double_value(&[]);
+        let difference = largest_difference(&ours.reshape(theirs.size()), &theirs) / scale;
+        assert!(difference < 1e-4, "{path} ({layer}): {difference:e} of its peak");
+        compared += 1;
+    }
+    println!("{compared} layers compared");
+    assert!(compared >= 30);
+}
+
+#[test]
+fn other_models_and_bad_files_are_refused() {
+    let Some(h5) = golden("3decgnet.h5") else { return };
+    let wrong = |path: &Path, architecture, what: &str| {
+        let error = import(path, architecture, Preset::Published, 7).expect_err("a wrong file");
+        let error: &dyn std::error::Error = &error;
+        let text = match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        println!("{text}");
+        assert!(text.contains(what), "{text:?} lacks {what:?}");
+        assert!(text.contains(&path.display().to_string()), "{text:?} lacks the path");
+    };
+    let other = |name: &str| golden(name).expect("found before");
+    wrong(&other("ribeiro.h5"), Architecture::ThreeDEcgNet, "[null,100,12]");
+    wrong(&h5, Architecture::Ribeiro, "[100, 12]");
+    wrong(&other("zhang.h5"), Architecture::ThreeDEcgNet, "expected");
+    wrong(&other("sobahi.h5"), Architecture::ThreeDEcgNet, "expected");
+    wrong(&other("3decgnet.weights.h5"), Architecture::Ribeiro, "no group");
+    wrong(&other("ops.json"), Architecture::Ribeiro, "HDF5");
+    wrong(&other("absent.h5"), Architecture::Ribeiro, "cannot read");
+
+    let dir = tempfile::tempdir().expect("a folder");
+    let bytes = std::fs::read(&h5).expect("reads");
+    let empty = dir.path().join("empty.h5");
+    std::fs::write(&empty, b"").expect("writes");
+    wrong(&empty, Architecture::ThreeDEcgNet, "HDF5");
+    for part in 1..16 {
+        let path = dir.path().join(format!("cut_{part}.h5"));
+        std::fs::write(&path, &bytes[..bytes.len() * part / 16]).expect("writes");
+        wrong(&path, Architecture::ThreeDEcgNet, "as an HDF5 file");
+    }
+}
+
+#[test]
+fn another_number_of_labels_is_refused() {
+    let Some(h5) = golden("ribeiro.h5") else { return };
+    let error = import(&h5, Architecture::Ribeiro, Preset::Published, 5);
+    assert!(matches!(error, Err(ModelError::TensorShape { found, .. }) if found == [5440, 7]));
+}
