@@ -1,7 +1,19 @@
-//! Lets tests and binaries find libtorch without any variable set.
+//! Lets tests find libtorch without any variable set, and load its CUDA half where there is one.
+
+use std::path::Path;
 
 fn main() {
-    if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
-        println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+    println!("cargo::rerun-if-changed=build.rs");
+    // Told by torch-sys, on systems that have an rpath.
+    let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else { return };
+    println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+    let cuda = Path::new(&lib).join("libtorch_cuda.so");
+    if cuda.is_file() {
+        // Nothing calls into it by name, so the linker would leave it out, and CUDA with it.
+        println!(
+            "cargo::rustc-link-arg=-Wl,--push-state,--no-as-needed,{},--pop-state",
+            cuda.display()
+        );
+        println!("cargo::rustc-link-arg=-Wl,--allow-shlib-undefined");
     }
 }
