@@ -1,0 +1,128 @@
+use ecg_core::{Lead, PredictError};
+
+/// Why an explanation could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimeError {
+    /// The predictor failed on a perturbed input.
+    #[error("predicting perturbed inputs {first} to {last} (from 0) failed")]
+    Predict {
+        /// First input of the batch.
+        first: usize,
+        /// Last input of the batch.
+        last: usize,
+        /// What the predictor said.
+        source: PredictError,
+    },
+    /// The predictor returned an array of another shape than asked for.
+    #[error(
+        "the predictor returned {found:?} probabilities ([input, label]), expected {expected:?}"
+    )]
+    PredictedShape {
+        /// What was expected.
+        expected: [usize; 2],
+        /// What came.
+        found: [usize; 2],
+    },
+    /// A probability that is NaN or outside 0 to 1.
+    #[error("perturbed input {input} (from 0), label {label}: {found} is not a probability")]
+    Probability {
+        /// The input.
+        input: usize,
+        /// The label.
+        label: String,
+        /// The value.
+        found: f64,
+    },
+    /// A label that the predictor does not know.
+    #[error("unknown label {found:?}; the predictor's labels are {known}")]
+    UnknownLabel {
+        /// The name given.
+        found: String,
+        /// The predictor's labels, joined by commas.
+        known: String,
+    },
+    /// The signal has another number of leads than the players were made for.
+    #[error("the signal has {found} leads, the players cover {expected}")]
+    LeadCount {
+        /// Leads that the players were made for.
+        expected: usize,
+        /// Rows of the signal.
+        found: usize,
+    },
+    /// A lead that the eight independent players need.
+    #[error("lead {lead} is missing; the eight independent players need the twelve standard leads")]
+    MissingLead {
+        /// The lead.
+        lead: Lead,
+    },
+    /// Groups that do not cover every lead exactly once.
+    #[error("lead {lead} (from 0) is in {times} groups, expected 1")]
+    Group {
+        /// Row of the lead.
+        lead: usize,
+        /// In how many groups it is.
+        times: usize,
+    },
+    /// No player at all, or more than subsets can be counted for.
+    #[error("{found} players, expected 1 to {max}")]
+    PlayerCount {
+        /// Players given.
+        found: usize,
+        /// The most that are possible.
+        max: usize,
+    },
+    /// A method that needs every subset was given only some.
+    #[error(
+        "{method} needs each of the {expected} subsets once, in counting order; found {found} subsets"
+    )]
+    Incomplete {
+        /// The method.
+        method: &'static str,
+        /// Subsets needed.
+        expected: usize,
+        /// Subsets given.
+        found: usize,
+    },
+    /// Masks, weights and targets of a fit that differ in number.
+    #[error(
+        "{masks} masks, {targets} targets and {weights} weights; expected one of each for every mask"
+    )]
+    FitLength {
+        /// Masks.
+        masks: usize,
+        /// Targets.
+        targets: usize,
+        /// Weights.
+        weights: usize,
+    },
+    /// A weight that is negative or not finite, or weights that are all zero.
+    #[error("weights must be finite, not negative and not all zero")]
+    Weights,
+    /// A setting outside its range.
+    #[error("{setting} must be {expected}, found {found}")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// What it may be.
+        expected: &'static str,
+        /// The value given.
+        found: f64,
+    },
+    /// A fit that did not reach its minimum.
+    #[error("the fit stopped after {iterations} iterations with a gradient of {gradient:e}")]
+    NotConverged {
+        /// Newton steps made.
+        iterations: usize,
+        /// Largest component of the gradient.
+        gradient: f64,
+    },
+    /// The observer asked to stop.
+    #[error("stopped after {done} of {total} evaluations")]
+    Stopped {
+        /// Evaluations made.
+        done: usize,
+        /// Evaluations wanted.
+        total: usize,
+    },
+}

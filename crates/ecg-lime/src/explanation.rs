@@ -1,0 +1,263 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Einthoven;
+
+/// What is explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Target {
+    /// The probability.
+    #[default]
+    Probability,
+    /// ln(p / (1 - p)), with p kept 1e-12 away from 0 and 1.
+    Logit,
+}
+
+impl Target {
+    /// The target's value for a probability.
+    pub fn of(self, probability: f64) -> f64 {
+        match self {
+            Target::Probability => probability,
+            Target::Logit => {
+                let p = probability.clamp(1e-12, 1.0 - 1e-12);
+                (p / (1.0 - p)).ln()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Target::Probability => "probability",
+            Target::Logit => "logit",
+        })
+    }
+}
+
+/// How a decision is shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Exact Shapley values from all subsets.
+    #[default]
+    Shapley,
+    /// Weighted ridge regression on all subsets: LIME without sampling.
+    Lime,
+    /// The study's LIME: 793 subsets, hard labels, logistic regression.
+    Published,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Method::Shapley => "shapley",
+            Method::Lime => "lime",
+            Method::Published => "published",
+        })
+    }
+}
+
+/// A word that names no method.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown method {found:?}; expected shapley, lime or published")]
+pub struct UnknownMethod {
+    /// The word.
+    pub found: String,
+}
+
+impl FromStr for Method {
+    type Err = UnknownMethod;
+
+    fn from_str(text: &str) -> Result<Self, UnknownMethod> {
+        match text {
+            "shapley" => Ok(Method::Shapley),
+            "lime" => Ok(Method::Lime),
+            "published" => Ok(Method::Published),
+            _ => Err(UnknownMethod { found: text.to_owned() }),
+        }
+    }
+}
+
+/// The settings under which an explanation was made.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Settings {
+    /// Of exact Shapley values.
+    Shapley {
+        /// What is shared out.
+        target: Target,
+    },
+    /// Of exhaustive LIME.
+    Lime {
+        /// What is fitted.
+        target: Target,
+        /// Width of the kernel over the distance from the full subset, sqrt(players removed).
+        kernel_width: f64,
+        /// Ridge penalty.
+        penalty: f64,
+    },
+    /// Of the published LIME.
+    Published {
+        /// A subset is positive where the probability exceeds this.
+        threshold: f64,
+        /// Inverse of the penalty.
+        c: f64,
+        /// Subsets that entered the regression.
+        masks: usize,
+        /// Those of them that were positive.
+        positive: usize,
+    },
+}
+
+/// One player's part.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Contribution {
+    /// The lead, or the group of leads.
+    pub lead: String,
+    /// Its part, with its sign: above zero where it speaks for the label.
+    pub value: f64,
+    /// Published LIME only: the softmax over the players in percent, which the study's pictures show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub softmax_percent: Option<f64>,
+}
+
+/// Each player's part in one decision about one record.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// How it was made.
+    pub method: Method,
+    /// The label that is explained.
+    pub label: String,
+    /// The parts, in the order of the players.
+    pub values: Vec<Contribution>,
+    /// Value with no player: f(none) for Shapley values, the fitted intercept otherwise.
+    pub intercept: f64,
+    /// The target for the record itself; of the published LIME, its probability.
+    pub f_all: f64,
+    /// The target with every lead removed.
+    pub f_none: f64,
+    /// f(all) - (intercept + sum of the values): rounding only for Shapley values. `None` for the published LIME, whose values
+    /// are in units of its own.
+    pub efficiency_residual: Option<f64>,
+    /// Weighted share of the variance over the subsets that the sum of the parts explains; NaN where nothing varies. Shapley
+    /// values are judged under the Shapley kernel.
+    pub weighted_r2: f64,
+    /// Perturbed inputs that were evaluated, for all labels together.
+    pub evaluations: usize,
+    /// Seed of the sampling; `None` where nothing is sampled.
+    pub seed: Option<u64>,
+    /// The method's settings.
+    pub settings: Settings,
+    /// Shapley interaction indices `[player, player]`; Shapley values only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interactions: Option<Vec<Vec<f64>>>,
+    /// Set where the limb leads contradict each other, so that each lead became a player.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Einthoven>,
+}
+
+impl Explanation {
+    /// The player with the largest part for the label (the largest value, not the largest magnitude).
+    pub fn top(&self) -> Option<&Contribution> {
+        self.values.iter().max_by(|a, b| a.value.total_cmp(&b.value))
+    }
+
+    /// The value of a lead or group by name.
+    pub fn value_of(&self, lead: &str) -> Option<f64> {
+        self.values.iter().find(|own| own.lead == lead).map(|own| own.value)
+    }
+}
+
+/// A table of the parts.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} for {}: f(all) {:.4}, f(none) {:.4}, intercept {:.4}, {} evaluations",
+            self.method, self.label, self.f_all, self.f_none, self.intercept, self.evaluations
+        )?;
+        let width = self.values.iter().map(|own| own.lead.chars().count()).max().unwrap_or(0);
+        let largest = self.values.iter().map(|own| own.value.abs()).fold(0.0, f64::max);
+        for own in &self.values {
+            let bar = if largest > 0.0 { (own.value.abs() / largest * 20.0).round() } else { 0.0 };
+            let sign = if own.value < 0.0 { "-" } else { "+" };
+            write!(f, "{:<width$}  {:>+9.4}", own.lead, own.value)?;
+            if let Some(percent) = own.softmax_percent {
+                write!(f, "  {percent:>5.1} %")?;
+            }
+            writeln!(f, "  {}", sign.repeat(bar as usize))?;
+        }
+        if let Some(Einthoven { residual, tolerance }) = self.fallback {
+            writeln!(
+                f,
+                "limb leads differ from I and II by {residual:.3} (tolerated: {tolerance:.3}), so each lead is a player"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// What came of asking for an explanation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// An explanation.
+    Explained(Explanation),
+    /// Published LIME only: every subset has the same hard label, so no regression is possible.
+    OneClass(OneClass),
+}
+
+/// Hard labels that are all the same.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct OneClass {
+    /// The label that was to be explained.
+    pub label: String,
+    /// Whether every subset has the label (or none).
+    pub positive: bool,
+    /// The threshold that made the hard labels.
+    pub threshold: f64,
+    /// Smallest and largest probability among the subsets.
+    pub range: [f64; 2],
+    /// The record's own probability.
+    pub f_all: f64,
+    /// Probability with every lead removed.
+    pub f_none: f64,
+    /// Perturbed inputs that were evaluated.
+    pub evaluations: usize,
+}
+
+impl Outcome {
+    /// The explanation, if there is one.
+    pub fn explanation(&self) -> Option<&Explanation> {
+        match self {
+            Outcome::Explained(explanation) => Some(explanation),
+            Outcome::OneClass(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Explained(explanation) => explanation.fmt(f),
+            Outcome::OneClass(one) => writeln!(
+                f,
+                "published LIME has nothing to say about {}: {} of the perturbed inputs has a probability above {} ({:.4} to {:.4})",
+                one.label,
+                if one.positive { "every one" } else { "none" },
+                one.threshold,
+                one.range[0],
+                one.range[1]
+            ),
+        }
+    }
+}

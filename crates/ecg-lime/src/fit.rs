@@ -1,0 +1,290 @@
+use ecg_core::LeadMask;
+use nalgebra::{DMatrix, DVector};
+
+use crate::LimeError;
+
+/// A linear surrogate: value = intercept + sum of the coefficients of the players kept.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LinearFit {
+    /// One for each player.
+    pub coefficients: Vec<f64>,
+    /// Value with no player kept; for a logistic fit, the logit.
+    pub intercept: f64,
+    /// Weighted share of the variance that the fit explains (of the 0/1 targets, for a logistic fit); NaN where the targets
+    /// do not vary.
+    pub weighted_r2: f64,
+    /// Newton steps; 0 for a fit in closed form.
+    pub iterations: usize,
+}
+
+/// What a logistic regression came to.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum LogisticOutcome {
+    /// The exact minimiser.
+    Fit(LinearFit),
+    /// Every target is the same, so there is nothing to regress.
+    OneClass {
+        /// Which class that is.
+        positive: bool,
+    },
+}
+
+fn check(masks: &[LeadMask], targets: usize, weights: &[f64]) -> Result<(), LimeError> {
+    if targets != masks.len() || weights.len() != masks.len() {
+        return Err(LimeError::FitLength { masks: masks.len(), targets, weights: weights.len() });
+    }
+    let usable =
+        weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().any(|w| *w > 0.0);
+    if usable { Ok(()) } else { Err(LimeError::Weights) }
+}
+
+/// Row of the design matrix: the players kept, then 1 for the intercept.
+fn design(mask: LeadMask, players: usize) -> impl Iterator<Item = f64> {
+    (0..players).map(move |k| f64::from(u8::from(mask.keeps(k)))).chain([1.0])
+}
+
+/// 1 - (weighted squared error) / (weighted variance).
+pub(crate) fn weighted_r2(
+    targets: impl Iterator<Item = f64> + Clone,
+    fitted: impl Iterator<Item = f64>,
+    weights: &[f64],
+) -> f64 {
+    let total: f64 = weights.iter().sum();
+    let mean = targets.clone().zip(weights).map(|(y, w)| w * y).sum::<f64>() / total;
+    let (mut error, mut variance) = (0.0, 0.0);
+    for ((y, fit), w) in targets.zip(fitted).zip(weights) {
+        error += w * (y - fit) * (y - fit);
+        variance += w * (y - mean) * (y - mean);
+    }
+    if variance > 0.0 { 1.0 - error / variance } else { f64::NAN }
+}
+
+/// Weighted ridge regression of `targets` on the players kept; the intercept is not penalised.
+///
+/// Minimises sum of w (y - fit)^2 + `penalty` |coefficients|^2, in closed form.
+///
+/// # Errors
+/// Lengths that differ; unusable weights; a penalty that is negative or not finite; no unique minimum (only with penalty 0).
+pub fn ridge(
+    masks: &[LeadMask],
+    players: usize,
+    targets: &[f64],
+    weights: &[f64],
+    penalty: f64,
+) -> Result<LinearFit, LimeError> {
+    check(masks, targets.len(), weights)?;
+    if !(penalty.is_finite() && penalty >= 0.0) {
+        let expected = "zero or more";
+        return Err(LimeError::Setting { setting: "the ridge penalty", expected, found: penalty });
+    }
+    let size = players + 1;
+    let mut normal = DMatrix::<f64>::zeros(size, size);
+    let mut right = DVector::<f64>::zeros(size);
+    for ((mask, y), w) in masks.iter().zip(targets).zip(weights) {
+        let row = DVector::from_iterator(size, design(*mask, players));
+        normal.ger(*w, &row, &row, 1.0);
+        right.axpy(w * y, &row, 1.0);
+    }
+    for k in 0..players {
+        normal[(k, k)] += penalty;
+    }
+    let solved = normal.cholesky().map(|factor| factor.solve(&right));
+    let Some(solution) = solved else {
+        let expected = "positive where the masks leave a player undetermined";
+        return Err(LimeError::Setting { setting: "the ridge penalty", expected, found: penalty });
+    };
+    let fitted = masks.iter().map(|mask| dot(&solution, *mask, players));
+    Ok(LinearFit {
+        coefficients: solution.iter().take(players).copied().collect(),
+        intercept: solution[players],
+        weighted_r2: weighted_r2(targets.iter().copied(), fitted, weights),
+        iterations: 0,
+    })
+}
+
+fn dot(parameters: &DVector<f64>, mask: LeadMask, players: usize) -> f64 {
+    design(mask, players).zip(parameters.iter()).map(|(x, b)| x * b).sum()
+}
+
+/// ln(1 + e^z) without overflow.
+fn softplus(z: f64) -> f64 {
+    z.max(0.0) + (-z.abs()).exp().ln_1p()
+}
+
+fn sigmoid(z: f64) -> f64 {
+    if z >= 0.0 {
+        1.0 / (1.0 + (-z).exp())
+    } else {
+        let e = z.exp();
+        e / (1.0 + e)
+    }
+}
+
+/// Weighted logistic regression of hard labels on the players kept, at its exact minimum.
+///
+/// Minimises sum of w ln(1 + exp(-s z)) + |coefficients|^2 / (2 `c`), s = 1 or -1, z = intercept + coefficients; the intercept
+/// is not penalised. With both classes present the minimum exists and is unique, separable or not; Newton's method with
+/// step halving finds it.
+///
+/// # Errors
+/// Lengths that differ; unusable weights; a `c` that is not positive and finite.
+pub fn logistic(
+    masks: &[LeadMask],
+    players: usize,
+    labels: &[bool],
+    weights: &[f64],
+    c: f64,
+) -> Result<LogisticOutcome, LimeError> {
+    check(masks, labels.len(), weights)?;
+    if !(c.is_finite() && c > 0.0) {
+        let expected = "positive and finite";
+        return Err(LimeError::Setting { setting: "the inverse penalty C", expected, found: c });
+    }
+    // A record without weight has no say, not even about how many classes there are.
+    let mut seen = labels.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(label, _)| *label);
+    let first = seen.next().unwrap_or(false);
+    if seen.all(|label| label == first) {
+        return Ok(LogisticOutcome::OneClass { positive: first });
+    }
+
+    let size = players + 1;
+    let objective = |b: &DVector<f64>| {
+        let losses = masks.iter().zip(labels).zip(weights).map(|((mask, label), w)| {
+            let z = dot(b, *mask, players);
+            w * softplus(if *label { -z } else { z })
+        });
+        let squares: f64 = b.iter().take(players).map(|b| b * b).sum();
+        losses.sum::<f64>() + squares / (2.0 * c)
+    };
+    const MOST_ITERATIONS: usize = 200;
+
+    let mut b = DVector::<f64>::zeros(size);
+    let mut value = objective(&b);
+    let mut largest = f64::INFINITY;
+    let (mut iterations, mut polished) = (0, 0);
+    while iterations < MOST_ITERATIONS {
+        let mut gradient = DVector::<f64>::zeros(size);
+        let mut hessian = DMatrix::<f64>::zeros(size, size);
+        for ((mask, label), w) in masks.iter().zip(labels).zip(weights) {
+            let row = DVector::from_iterator(size, design(*mask, players));
+            let p = sigmoid(dot(&b, *mask, players));
+            gradient.axpy(w * (p - f64::from(u8::from(*label))), &row, 1.0);
+            hessian.ger(w * p * (1.0 - p), &row, &row, 1.0);
+        }
+        for k in 0..players {
+            gradient[k] += b[k] / c;
+            hessian[(k, k)] += 1.0 / c;
+        }
+        largest = gradient.amax();
+        // The intercept's curvature can underflow far from the minimum; a trace of a penalty keeps the matrix invertible.
+        hessian[(players, players)] += 1e-300;
+        let Some(factor) = hessian.cholesky() else { break };
+        let step = factor.solve(&gradient);
+        let slope = step.dot(&gradient);
+        iterations += 1;
+        // Half the slope is what the objective can still lose. Near the minimum its rounding hides that from a line search, and
+        // full steps square the error each time.
+        if slope <= 1e-9 * (1.0 + value) {
+            b -= &step;
+            polished += 1;
+            if polished == 5 || slope <= 1e-24 * (1.0 + value) {
+                break;
+            }
+            continue;
+        }
+        let mut share = 1.0;
+        let improved = loop {
+            let trial = &b - &step * share;
+            let trial_value = objective(&trial);
+            if trial_value <= value - 1e-4 * share * slope {
+                break Some((trial, trial_value));
+            }
+            share /= 2.0;
+            if share < 1e-10 {
+                break None;
+            }
+        };
+        let Some(better) = improved else { break };
+        (b, value) = better;
+    }
+    // Far from a minimum the gradient is of the order of the weights.
+    if largest > 1e-4 * weights.iter().sum::<f64>() {
+        return Err(LimeError::NotConverged { iterations, gradient: largest });
+    }
+    let targets = labels.iter().map(|label| f64::from(u8::from(*label)));
+    let fitted = masks.iter().map(|mask| sigmoid(dot(&b, *mask, players)));
+    Ok(LogisticOutcome::Fit(LinearFit {
+        coefficients: b.iter().take(players).copied().collect(),
+        intercept: b[players],
+        weighted_r2: weighted_r2(targets, fitted, weights),
+        iterations,
+    }))
+}
+
+/// Softmax of coefficients in percent: how the study's pictures show them. It hides signs.
+pub fn softmax_percent(coefficients: &[f64]) -> Vec<f64> {
+    let largest = coefficients.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let exps: Vec<f64> = coefficients.iter().map(|c| (c - largest).exp()).collect();
+    let sum: f64 = exps.iter().sum();
+    exps.into_iter().map(|e| 100.0 * e / sum).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_class_is_an_outcome() {
+        let masks = crate::all_masks(2);
+        let outcome = logistic(&masks, 2, &[true; 4], &[1.0; 4], 1.0).expect("valid");
+        assert_eq!(outcome, LogisticOutcome::OneClass { positive: true });
+        // The only negative has no weight.
+        let outcome = logistic(&masks, 2, &[false, true, true, true], &[0.0, 1.0, 1.0, 1.0], 1.0);
+        assert_eq!(outcome.expect("valid"), LogisticOutcome::OneClass { positive: true });
+    }
+
+    #[test]
+    fn separable_with_hardly_any_penalty() {
+        let masks = crate::all_masks(6);
+        let labels: Vec<bool> = masks.iter().map(|mask| mask.keeps(3)).collect();
+        let outcome = logistic(&masks, 6, &labels, &vec![1.0; 64], 1e8).expect("converges");
+        let LogisticOutcome::Fit(fit) = outcome else { panic!("two classes") };
+        assert!(fit.coefficients[3] > 20.0);
+        for (k, c) in fit.coefficients.iter().enumerate().filter(|(k, _)| *k != 3) {
+            assert!(c.abs() < 1e-6, "{k}: {c}");
+        }
+    }
+
+    #[test]
+    fn bad_settings_are_refused() {
+        let masks = crate::all_masks(2);
+        assert!(matches!(
+            ridge(&masks, 2, &[0.0; 3], &[1.0; 4], 1.0),
+            Err(LimeError::FitLength { masks: 4, targets: 3, weights: 4 })
+        ));
+        assert!(matches!(ridge(&masks, 2, &[0.0; 4], &[0.0; 4], 1.0), Err(LimeError::Weights)));
+        assert!(matches!(
+            ridge(&masks, 2, &[0.0; 4], &[1.0; 4], f64::NAN),
+            Err(LimeError::Setting { .. })
+        ));
+        // Player 1 is never removed, so without a penalty nothing determines it.
+        let partial = [LeadMask(0b11), LeadMask(0b10)];
+        assert!(matches!(
+            ridge(&partial, 2, &[1.0, 0.0], &[1.0; 2], 0.0),
+            Err(LimeError::Setting { .. })
+        ));
+        assert!(matches!(
+            logistic(&masks, 2, &[true, false, true, true], &[1.0; 4], 0.0),
+            Err(LimeError::Setting { .. })
+        ));
+    }
+
+    #[test]
+    fn softmax_adds_up() {
+        let percent = softmax_percent(&[1000.0, 999.0, -1000.0]);
+        assert!((percent.iter().sum::<f64>() - 100.0).abs() < 1e-12);
+        assert!(percent[0] > percent[1] && percent[2] == 0.0);
+    }
+}

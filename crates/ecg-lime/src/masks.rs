@@ -1,0 +1,49 @@
+use ecg_core::LeadMask;
+
+/// The 793 masks of the published LIME, for twelve leads: all ways to remove 1, then 2, 3 and 4 leads, each in
+/// lexicographic order of the removed leads (Python's `itertools.combinations`). The full mask is not among them.
+pub fn published_masks() -> Vec<LeadMask> {
+    removals(12, 4)
+}
+
+/// All ways to remove 1 to `most` of `players` (at most 32), in that order.
+pub fn removals(players: usize, most: usize) -> Vec<LeadMask> {
+    let mut masks = Vec::new();
+    for size in 1..=most.min(players) {
+        let mut removed: Vec<usize> = (0..size).collect();
+        loop {
+            let gone = removed.iter().fold(0u32, |bits, k| bits | 1 << k);
+            masks.push(LeadMask(LeadMask::all(players).0 & !gone));
+            // The last place that can still move up moves, and those after it follow close behind.
+            let Some(place) = (0..size).rev().find(|&k| removed[k] + size < players + k) else {
+                break;
+            };
+            removed[place] += 1;
+            for k in place + 1..size {
+                removed[k] = removed[k - 1] + 1;
+            }
+        }
+    }
+    masks
+}
+
+/// All 2^players masks (at most 20 players), in counting order: mask `m` has the bits of `m`; the first keeps nothing, the last everything.
+pub fn all_masks(players: usize) -> Vec<LeadMask> {
+    (0..1u32 << players.min(20)).map(LeadMask).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removals_are_in_lexicographic_order() {
+        let masks = published_masks();
+        assert_eq!(masks.len(), 793);
+        let removed = |k: usize| LeadMask::all(12).0 & !masks[k].0;
+        assert_eq!((removed(0), removed(11), removed(12), removed(13)), (1, 1 << 11, 0b11, 0b101));
+        assert_eq!(removed(792), 0b1111 << 8);
+        assert_eq!(removals(2, 4), [LeadMask(0b10), LeadMask(0b01), LeadMask(0)]);
+        assert_eq!(all_masks(3).len(), 8);
+    }
+}

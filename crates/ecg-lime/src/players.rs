@@ -1,0 +1,279 @@
+use ecg_core::{Lead, LeadMask, LeadName};
+use ndarray::{Array3, ArrayView2, s};
+
+use crate::LimeError;
+
+/// The most players for which all subsets are evaluated.
+pub const MAX_PLAYERS: usize = 16;
+
+/// One of those among whom a decision is shared out: a lead, or a group of leads that go together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Player {
+    /// What it is called: the lead's or the group's name.
+    pub name: String,
+    /// Rows of the signal that are set to zero with it.
+    pub rows: Vec<usize>,
+}
+
+/// Those among whom a decision is shared out, and what removing one of them does to the signal.
+///
+/// A mask over players has bit `k` set where player `k` is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Players {
+    list: Vec<Player>,
+    leads: Vec<LeadName>,
+    limb: Option<LimbRows>,
+}
+
+/// Rows of the six limb leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LimbRows {
+    i: usize,
+    ii: usize,
+    iii: usize,
+    avr: usize,
+    avl: usize,
+    avf: usize,
+}
+
+impl LimbRows {
+    /// Each derived lead with its share of I and of II (Einthoven, Goldberger).
+    fn derived(self) -> [(usize, f32, f32); 4] {
+        [
+            (self.iii, -1.0, 1.0),
+            (self.avr, -0.5, -0.5),
+            (self.avl, 1.0, -0.5),
+            (self.avf, -0.5, 1.0),
+        ]
+    }
+}
+
+impl Players {
+    /// Each lead for itself.
+    ///
+    /// For the published comparison. The six limb leads hold two signals' worth of information, so their values split what they
+    /// share, and removing one of them makes an ECG that no body can produce.
+    pub fn leads<L: Clone + Into<LeadName>>(leads: &[L]) -> Self {
+        let leads: Vec<LeadName> = leads.iter().cloned().map(Into::into).collect();
+        let list = leads
+            .iter()
+            .enumerate()
+            .map(|(row, lead)| Player { name: lead.as_str().to_owned(), rows: vec![row] });
+        Self { list: list.collect(), limb: None, leads }
+    }
+
+    /// The eight independent leads I, II and V1 to V6. Removing I or II recomputes III, aVR, aVL and aVF from what is left.
+    ///
+    /// # Errors
+    /// One of the twelve standard leads is missing.
+    pub fn independent<L: Clone + Into<LeadName>>(leads: &[L]) -> Result<Self, LimeError> {
+        let leads: Vec<LeadName> = leads.iter().cloned().map(Into::into).collect();
+        let row = |lead: Lead| {
+            let found = leads.iter().position(|name| name.lead() == Some(lead));
+            found.ok_or(LimeError::MissingLead { lead })
+        };
+        let limb = LimbRows {
+            i: row(Lead::I)?,
+            ii: row(Lead::II)?,
+            iii: row(Lead::III)?,
+            avr: row(Lead::AVR)?,
+            avl: row(Lead::AVL)?,
+            avf: row(Lead::AVF)?,
+        };
+        const EIGHT: [Lead; 8] =
+            [Lead::I, Lead::II, Lead::V1, Lead::V2, Lead::V3, Lead::V4, Lead::V5, Lead::V6];
+        let list = EIGHT
+            .into_iter()
+            .map(|lead| Ok(Player { name: lead.name().to_owned(), rows: vec![row(lead)?] }))
+            .collect::<Result<_, LimeError>>()?;
+        Ok(Self { list, limb: Some(limb), leads })
+    }
+
+    /// Groups of leads that go together, by name and rows.
+    ///
+    /// # Errors
+    /// A lead that is in no group or in several.
+    pub fn groups<L: Clone + Into<LeadName>>(
+        leads: &[L],
+        groups: &[(&str, &[usize])],
+    ) -> Result<Self, LimeError> {
+        let leads: Vec<LeadName> = leads.iter().cloned().map(Into::into).collect();
+        let rows = groups.iter().flat_map(|group| group.1).copied();
+        let beyond = rows.clone().max().map_or(0, |row| row + 1);
+        for lead in 0..leads.len().max(beyond) {
+            let times = rows.clone().filter(|row| *row == lead).count();
+            if times != usize::from(lead < leads.len()) {
+                return Err(LimeError::Group { lead, times });
+            }
+        }
+        let list = groups
+            .iter()
+            .map(|(name, rows)| Player { name: (*name).to_owned(), rows: rows.to_vec() });
+        Ok(Self { list: list.collect(), limb: None, leads })
+    }
+
+    /// The limb leads against the precordial ones, of twelve leads in standard order.
+    pub fn limb_and_precordial() -> Self {
+        let player = |name: &str, rows: std::ops::Range<usize>| Player {
+            name: name.to_owned(),
+            rows: rows.collect(),
+        };
+        Self {
+            list: vec![player("limb", 0..6), player("precordial", 6..12)],
+            leads: Lead::STANDARD_12.map(LeadName::from).to_vec(),
+            limb: None,
+        }
+    }
+
+    /// The players in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Player> {
+        self.list.iter()
+    }
+
+    /// Number of players.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The signal's leads, in the order of its rows.
+    pub fn lead_names(&self) -> &[LeadName] {
+        &self.leads
+    }
+
+    /// Whether removing I or II recomputes the derived limb leads.
+    pub fn derives_limb_leads(&self) -> bool {
+        self.limb.is_some()
+    }
+
+    /// The same leads, each a player for itself.
+    pub fn each_lead(&self) -> Self {
+        Self::leads(&self.leads)
+    }
+
+    /// The leads kept by a mask over players, where removal only zeroes rows.
+    pub(crate) fn lead_mask(&self, mask: LeadMask) -> LeadMask {
+        let kept = self.list.iter().enumerate().filter(|(k, _)| mask.keeps(*k));
+        LeadMask(kept.flat_map(|(_, player)| &player.rows).fold(0, |bits, row| bits | 1 << row))
+    }
+
+    /// Signals `[mask, lead, sample]` with the removed leads zero and the derived ones recomputed.
+    ///
+    /// Where both I and II are kept, the derived leads stay as recorded, so that the full mask gives back the signal itself.
+    pub(crate) fn masked(&self, prepared: ArrayView2<'_, f32>, masks: &[LeadMask]) -> Array3<f32> {
+        let mut batch = Array3::zeros((masks.len(), prepared.nrows(), prepared.ncols()));
+        for (mask, mut signal) in masks.iter().zip(batch.outer_iter_mut()) {
+            for (_, player) in self.list.iter().enumerate().filter(|(k, _)| mask.keeps(*k)) {
+                for &row in &player.rows {
+                    signal.row_mut(row).assign(&prepared.row(row));
+                }
+            }
+            let Some(limb) = self.limb else { continue };
+            // I and II are the first two players.
+            let (i, ii) = (f32::from(u8::from(mask.keeps(0))), f32::from(u8::from(mask.keeps(1))));
+            for (row, of_i, of_ii) in limb.derived() {
+                let mut derived = signal.row_mut(row);
+                if mask.keeps(0) && mask.keeps(1) {
+                    derived.assign(&prepared.row(row));
+                } else {
+                    derived.scaled_add(of_i * i, &prepared.row(limb.i));
+                    derived.scaled_add(of_ii * ii, &prepared.row(limb.ii));
+                }
+            }
+        }
+        batch
+    }
+
+    /// By how much the derived limb leads differ at most from what I and II make of them, in the signal's units; 0 for players
+    /// that derive nothing.
+    pub fn einthoven_residual(&self, prepared: ArrayView2<'_, f32>) -> f64 {
+        let Some(limb) = self.limb else { return 0.0 };
+        let mut largest = 0.0f32;
+        for (row, of_i, of_ii) in limb.derived() {
+            let rows =
+                prepared.row(row).into_iter().zip(prepared.row(limb.i)).zip(prepared.row(limb.ii));
+            for ((own, i), ii) in rows {
+                largest = largest.max((own - of_i * i - of_ii * ii).abs());
+            }
+        }
+        f64::from(largest)
+    }
+
+    /// Largest absolute value of the rows of the limb leads.
+    pub(crate) fn limb_peak(&self, prepared: ArrayView2<'_, f32>) -> f64 {
+        let Some(limb) = self.limb else { return 0.0 };
+        let rows = [limb.i, limb.ii, limb.iii, limb.avr, limb.avl, limb.avf];
+        rows.into_iter()
+            .flat_map(|row| prepared.slice_move(s![row, ..]))
+            .fold(0.0, |peak, v| f64::max(peak, f64::from(v.abs())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    /// Twelve leads that obey Einthoven; the eight independent ones are random.
+    fn body(samples: usize) -> Array2<f32> {
+        let mut x = Array2::from_shape_fn((12, samples), |(lead, t)| {
+            ((lead * 31 + t * 17) % 23) as f32 - 11.0
+        });
+        let derived =
+            Players::independent(&Lead::STANDARD_12).expect("twelve").limb.expect("limb").derived();
+        for (row, of_i, of_ii) in derived {
+            for t in 0..samples {
+                x[[row, t]] = of_i * x[[0, t]] + of_ii * x[[1, t]];
+            }
+        }
+        x
+    }
+
+    #[test]
+    fn removing_a_limb_lead_leaves_a_possible_ecg() {
+        let players = Players::independent(&Lead::STANDARD_12).expect("twelve leads");
+        let x = body(7);
+        assert_eq!(players.einthoven_residual(x.view()), 0.0);
+        let masks = crate::all_masks(8);
+        let batch = players.masked(x.view(), &masks);
+        for (mask, signal) in masks.iter().zip(batch.outer_iter()) {
+            assert_eq!(players.einthoven_residual(signal), 0.0, "{mask:?}");
+            for (k, player) in players.iter().enumerate() {
+                let row = signal.row(player.rows[0]);
+                if mask.keeps(k) {
+                    assert_eq!(row, x.row(player.rows[0]));
+                } else {
+                    assert!(row.iter().all(|v| *v == 0.0));
+                }
+            }
+        }
+        assert_eq!(batch.index_axis(ndarray::Axis(0), 255), x);
+    }
+
+    #[test]
+    fn limb_leads_that_do_not_fit_are_noticed() {
+        let players = Players::independent(&Lead::STANDARD_12).expect("twelve leads");
+        let mut x = body(7);
+        x[[3, 2]] += 0.25;
+        assert_eq!(players.einthoven_residual(x.view()), 0.25);
+        // The recorded signal is kept as it is where nothing limb-like is removed.
+        let batch = players.masked(x.view(), &[LeadMask::all(8)]);
+        assert_eq!(batch.index_axis(ndarray::Axis(0), 0), x);
+    }
+
+    #[test]
+    fn groups_cover_each_lead_once() {
+        let leads = [Lead::I, Lead::II, Lead::V1];
+        let groups = Players::groups(&leads, &[("limb", &[0, 1]), ("V", &[2])]).expect("covered");
+        assert_eq!(groups.lead_mask(LeadMask(0b01)), LeadMask(0b011));
+        let twice = Players::groups(&leads, &[("a", &[0, 1]), ("b", &[1, 2])]);
+        assert!(matches!(twice, Err(LimeError::Group { lead: 1, times: 2 })));
+        let beyond = Players::groups(&leads, &[("a", &[0, 1, 2, 3])]);
+        assert!(matches!(beyond, Err(LimeError::Group { lead: 3, times: 1 })));
+        assert!(matches!(
+            Players::independent(&leads),
+            Err(LimeError::MissingLead { lead: Lead::III })
+        ));
+    }
+}
