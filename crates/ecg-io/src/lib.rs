@@ -1,1 +1,95 @@
-//! Reads and writes 12-lead ECG recordings: WFDB, CSV, label tables and whole data sets
+//! Reads and writes 12-lead ECG recordings: WFDB, CSV, label tables and whole data sets.
+//!
+//! ```
+//! use ecg_core::{Lead, Recording, SamplingRate, SnomedCode};
+//! use ecg_io::{Dataset, DatasetOptions, ReadOptions, WriteOptions, read_recording, write_wfdb};
+//! use ndarray::Array2;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path();
+//! // Two seconds of a slow wave on twelve leads, [lead, sample] in mV, with a diagnosis (atrial fibrillation).
+//! let signal = Array2::from_shape_fn((12, 1000), |(lead, t)| (t as f64 / 80.0).sin() * lead as f64 / 12.0);
+//! let mut recording = Recording::new("demo", SamplingRate::new(500.0)?, Lead::STANDARD_12, signal)?;
+//! recording.diagnoses.push(SnomedCode(164889003));
+//! write_wfdb(dir, &recording, &WriteOptions::default())?;
+//!
+//! let loaded = read_recording(dir.join("demo"), &ReadOptions::default())?;
+//! assert!(loaded.warnings.is_empty());
+//! assert!((loaded.recording.signal[[4, 77]] - recording.signal[[4, 77]]).abs() <= 0.0005);
+//!
+//! // The whole folder, several recordings at once, each with a result of its own.
+//! let dataset = Dataset::open(dir, &DatasetOptions::default())?;
+//! for (i, loaded) in dataset.load_all(0).into_iter().enumerate() {
+//!     let labels = dataset.labels_of(i, &loaded?.recording).expect("the record states a diagnosis");
+//!     assert_eq!(dataset.names()[i], "demo");
+//!     assert_eq!(dataset.label_set().index_of("AF"), labels.iter().position(|on| *on));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Which function or type for which job
+//!
+//! | job | what |
+//! |---|---|
+//! | one recording in mV | [`read_recording`]: WFDB or CSV; [`read_csv`] |
+//! | a WFDB record as it is stored: integers, several rates, any units | [`read_wfdb`] |
+//! | a header alone | [`read_header`], [`Header::parse`] |
+//! | a folder with labels, patients and folds | [`Dataset`] |
+//! | diagnosis codes to labels | [`LabelMap`], [`NsrRule`] |
+//! | write | [`write_wfdb`], [`write_csv`] |
+//! | what was read leniently | [`Warning`], in [`Loaded::warnings`] and [`Dataset::warnings`] |
+//!
+//! # Conventions
+//!
+//! - Signals are `[lead, sample]`, `f64`, in mV, as (stored value - baseline) / gain; NaN where the format marks a sample
+//!   as invalid. Stored integers come along in [`ecg_core::Recording::adc`].
+//! - Leads keep the names and the order of their file; [`ecg_core::Recording::row_of`] finds them whatever the case.
+//! - Reading is lenient: known departures from the formats are read with a [`Warning`] that names path, line and field.
+//!   [`ReadOptions::strict`] refuses them. What cannot be understood is an [`IoError`] in either mode.
+//! - A WFDB checksum that does not fit is an error, unless [`ReadOptions::verify_checksums`] is off.
+//! - A record of a data set is named by its path below the folder, `/` between folders, without extension.
+//!
+//! # Formats
+//!
+//! WFDB headers in full, with signal formats 0, 8, 16, 24, 32, 61, 80, 160, 212, 310 and 311 (so also the `16+24` of
+//! MATLAB containers), byte offsets, several files, several samples in a frame, and skew. Formats 16, 24, 32, 61, 80, 160
+//! and 212 are written.
+//!
+//! # Limits
+//!
+//! Multi-segment records and FLAC formats (508, 516, 524) are refused with a clear error, annotation files are not read.
+//! No file makes a reader panic, hang or allocate without bound: sizes come from the files, never from the header alone,
+//! and signal files outside the header's folder are refused. Signals are read whole, not in parts.
+//!
+//! # Sibling crates
+//!
+//! `ecg-core` has the shared types, `ecg3d-convert` makes volumes of recordings, `ecg-synth` synthesises recordings.
+
+mod atomic;
+mod csv;
+mod dataset;
+mod error;
+mod format;
+mod header;
+mod labels;
+mod options;
+mod read;
+mod record;
+mod signal;
+mod text;
+mod warning;
+mod write;
+
+pub use csv::{read_csv, write_csv};
+pub use dataset::{Dataset, DatasetOptions, Entry, LabelSource};
+pub use error::IoError;
+pub use format::Format;
+pub use header::{Comment, Date, Header, SegmentSpec, SignalSpec, TimeOfDay, read_header};
+pub use labels::{LabelMap, NsrRule, is_contradictory};
+pub use options::{ReadOptions, WriteOptions};
+pub use read::{Loaded, read_recording};
+pub use record::{WfdbRecord, read_wfdb};
+pub use warning::Warning;
+pub use write::write_wfdb;

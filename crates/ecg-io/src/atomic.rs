@@ -1,0 +1,24 @@
+//! Files that are there whole or not at all.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::IoError;
+
+/// Writes a file under a temporary name beside it, and renames it when it is complete.
+pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<(), IoError> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(IoError::write(folder))?;
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.with_file_name(format!(".{name}.{}-{count}.tmp", std::process::id()));
+    let written = fs::write(&temporary, content).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|source| {
+        // The first error is the one that matters.
+        let _ = fs::remove_file(&temporary);
+        IoError::write(path)(source)
+    })
+}

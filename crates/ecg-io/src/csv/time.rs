@@ -1,0 +1,72 @@
+//! The sampling rate behind a column of times.
+
+use std::path::Path;
+
+use crate::IoError;
+
+/// The rate in Hz of evenly spaced times in seconds, with the line of each.
+///
+/// Printed times are rounded: a whole number of Hz is taken where it fits the times as well as their mean distance.
+pub(super) fn rate_of(times: &[(u64, f64)], path: &Path) -> Result<f64, IoError> {
+    let no_rate = || IoError::NoSamplingRate { path: path.to_owned() };
+    let ([(_, first), .., (_, last)], n) = (times, times.len()) else { return Err(no_rate()) };
+    let step = (last - first) / (n - 1) as f64;
+    if step <= 0.0 || !step.is_finite() {
+        let (line, found) = times[1];
+        let path = path.to_owned();
+        return Err(IoError::UnevenTime { path, line, found, expected: first + step.abs() });
+    }
+    let deviation = |step: f64| {
+        times.iter().zip(0_u32..).map(move |(&(line, time), k)| {
+            let expected = first + f64::from(k) * step;
+            (line, time, expected)
+        })
+    };
+    let mut largest: f64 = 0.0;
+    for (line, found, expected) in deviation(step) {
+        let distance = (found - expected).abs();
+        if distance.is_nan() || distance > 0.5 * step {
+            return Err(IoError::UnevenTime { path: path.to_owned(), line, found, expected });
+        }
+        largest = largest.max(distance);
+    }
+    let rate = 1.0 / step;
+    let whole = rate.round();
+    let slack = 2.0 * largest + 1e-9 * last.abs().max(step);
+    let fits = whole >= 1.0
+        && deviation(1.0 / whole).all(|(_, time, expected)| (time - expected).abs() <= slack);
+    Ok(if fits { whole } else { rate })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(times: impl Iterator<Item = f64>) -> Result<f64, IoError> {
+        rate_of(&(2..).zip(times).collect::<Vec<_>>(), Path::new("r.csv"))
+    }
+
+    #[test]
+    fn exact_and_rounded_times() {
+        assert_eq!(rate((0..5000).map(|k| f64::from(k) / 500.0)).expect("even"), 500.0);
+        // Three decimals of 360 Hz.
+        let rounded = (0..3600).map(|k| (f64::from(k) / 360.0 * 1e3).round() / 1e3);
+        assert_eq!(rate(rounded).expect("even"), 360.0);
+        let odd = rate((0..1000).map(|k| 5.0 + f64::from(k) / 62.4725)).expect("even");
+        assert!((odd - 62.4725).abs() < 1e-9);
+        let near = rate((0..5000).map(|k| f64::from(k) / 250.01)).expect("even");
+        assert!((near - 250.01).abs() < 1e-9, "not rounded to 250: {near}");
+    }
+
+    #[test]
+    fn what_is_not_even_is_refused_with_its_line() {
+        let missing = (0..100).filter(|k| *k != 60).map(f64::from);
+        assert!(matches!(rate(missing), Err(IoError::UnevenTime { .. })));
+        assert!(matches!(
+            rate([0.0, 1.0, f64::NAN, 3.0].into_iter()),
+            Err(IoError::UnevenTime { line: 4, .. })
+        ));
+        assert!(matches!(rate([1.0, 0.0].into_iter()), Err(IoError::UnevenTime { .. })));
+        assert!(matches!(rate([1.0].into_iter()), Err(IoError::NoSamplingRate { .. })));
+    }
+}

@@ -1,0 +1,55 @@
+use std::fmt::Write;
+use std::path::Path;
+
+use ecg_core::Recording;
+
+use crate::IoError;
+use crate::atomic::write_file;
+use crate::write::comment_lines;
+
+/// Writes a recording as a table in mV, one column for each lead, that [`crate::read_csv`] reads back bit for bit.
+///
+/// Sampling rate, age, sex, diagnoses and comments stand before it as lines that start with `#`. Stored integers are not
+/// kept. The file is there whole or not at all; missing folders are made.
+///
+/// # Errors
+/// A file that cannot be written.
+pub fn write_csv(path: impl AsRef<Path>, recording: &Recording) -> Result<(), IoError> {
+    let mut text = String::with_capacity(recording.signal.len() * 8 + 1024);
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "# fs: {}", recording.sampling_rate.hz());
+    for comment in comment_lines(recording).filter(|comment| !states_layout(comment)) {
+        let _ = writeln!(text, "# {comment}");
+    }
+    let names: Vec<String> = recording.leads.iter().map(|lead| quoted(lead.as_str())).collect();
+    let _ = writeln!(text, "{}", names.join(","));
+    for sample in recording.signal.columns() {
+        for (k, value) in sample.iter().enumerate() {
+            let comma = if k > 0 { "," } else { "" };
+            let _ = if value.is_nan() {
+                write!(text, "{comma}nan")
+            } else {
+                write!(text, "{comma}{value}")
+            };
+        }
+        text.push('\n');
+    }
+    write_file(path.as_ref(), text.as_bytes())
+}
+
+/// Whether a comment of the source would contradict the table that is written.
+fn states_layout(comment: &str) -> bool {
+    comment.split_once([':', '=']).is_some_and(|(key, _)| {
+        let key = key.trim().to_ascii_lowercase();
+        ["fs", "unit", "units"].contains(&key.as_str()) || key.starts_with("sampl")
+    })
+}
+
+fn quoted(name: &str) -> String {
+    let name = name.replace(['\n', '\r'], " ");
+    if name.contains([',', '"', ';', '\t', '#']) {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    } else {
+        name
+    }
+}

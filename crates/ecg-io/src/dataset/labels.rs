@@ -1,0 +1,193 @@
+//! Which labels, patient and fold belong to which record.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use ecg_core::{LabelSet, Sex};
+
+use super::Entry;
+use super::walk::Found;
+use crate::labels::{LabelTable, PtbXlTable, Rows};
+use crate::warning::Notes;
+use crate::{DatasetOptions, IoError, NsrRule, Warning};
+
+/// Where the labels of a data set come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LabelSource {
+    /// A label file with 0/1 columns, taken as it stands.
+    File(PathBuf),
+    /// PTB-XL's own table; records that it does not name have their `#Dx:` comments.
+    PtbXl(Vec<PathBuf>),
+    /// The `#Dx:` comment of each record.
+    Comments,
+}
+
+impl fmt::Display for LabelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::PtbXl(tables) => {
+                let tables: Vec<_> = tables.iter().map(|t| t.display().to_string()).collect();
+                write!(f, "{}, otherwise the #Dx: comments", tables.join(", "))
+            }
+            Self::Comments => f.write_str("the #Dx: comments of the records"),
+        }
+    }
+}
+
+/// What tables say about one record.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Facts {
+    pub labels: Option<Vec<bool>>,
+    pub patient: Option<String>,
+    pub fold: Option<u32>,
+    pub age_years: Option<f64>,
+    pub sex: Option<Sex>,
+}
+
+pub(super) struct Labelled {
+    pub source: LabelSource,
+    pub labels: LabelSet,
+    /// One for each record, in order.
+    pub facts: Vec<Facts>,
+    pub warnings: Vec<Warning>,
+}
+
+impl Labelled {
+    pub fn new(root: &Path, found: &Found, options: &DatasetOptions) -> Result<Self, IoError> {
+        let beside = root.join("labels.csv");
+        let file = options.labels_file.clone().or_else(|| beside.is_file().then_some(beside));
+        match file {
+            Some(path) if is_ptbxl(&path)? => {
+                let everywhere = BTreeMap::from([(root.to_owned(), path)]);
+                Self::from_ptbxl(root, &found.entries, &everywhere, options)
+            }
+            Some(path) => Self::from_file(path, &found.entries, options),
+            None => Self::from_ptbxl(root, &found.entries, &found.ptbxl, options),
+        }
+    }
+
+    fn from_file(
+        path: PathBuf,
+        entries: &[Entry],
+        options: &DatasetOptions,
+    ) -> Result<Self, IoError> {
+        let table = LabelTable::read(&path)?;
+        let mut notes = Notes::new(&path, false);
+        let by_path: HashMap<&str, usize> =
+            entries.iter().enumerate().map(|(i, entry)| (entry.name.as_str(), i)).collect();
+        let mut by_base: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (i, entry) in entries.iter().enumerate() {
+            by_base.entry(base_name(&entry.name)).or_default().push(i);
+        }
+        let mut facts = vec![Facts::default(); entries.len()];
+        let mut row_of = vec![None; entries.len()];
+        let (mut absent, mut ambiguous) = (Vec::new(), Vec::new());
+        for row in table.rows {
+            let base = by_base.get(base_name(&row.record)).map_or(&[][..], Vec::as_slice);
+            let index = match (by_path.get(row.record.as_str()), base) {
+                (Some(&index), _) => index,
+                // A bare name, or one from another root.
+                (None, &[index]) => index,
+                (None, []) => {
+                    absent.push((row.line, row.record));
+                    continue;
+                }
+                (None, _) => {
+                    ambiguous.push((row.line, row.record));
+                    continue;
+                }
+            };
+            if let Some(first) = row_of[index].replace(row.line) {
+                let (line, record) = (row.line, entries[index].name.clone());
+                return Err(IoError::DuplicateRow { path, line, record, first });
+            }
+            let (labels, patient, fold) = (Some(row.labels), row.patient, row.fold);
+            facts[index] = Facts { labels, patient, fold, ..Facts::default() };
+        }
+        note_rows(&mut notes, &absent, "rows name no record of the folder");
+        note_rows(&mut notes, &ambiguous, "rows name several records of the folder");
+        let unlabelled: Vec<(u64, String)> = entries
+            .iter()
+            .zip(&facts)
+            .filter(|(_, facts)| facts.labels.is_none())
+            .map(|(entry, _)| (0, entry.name.clone()))
+            .collect();
+        note_rows(&mut notes, &unlabelled, "records of the folder have no row");
+        if options.nsr_rule != NsrRule::Challenge {
+            let message = format!("the NSR rule {} does not change a label file", options.nsr_rule);
+            notes.remark(None, "NSR", message);
+        }
+        let warnings = notes.warnings;
+        Ok(Self { source: LabelSource::File(path), labels: table.labels, facts, warnings })
+    }
+
+    fn from_ptbxl(
+        root: &Path,
+        entries: &[Entry],
+        tables: &BTreeMap<PathBuf, PathBuf>,
+        options: &DatasetOptions,
+    ) -> Result<Self, IoError> {
+        let (map, rule) = (&options.label_map, options.nsr_rule);
+        let mut facts = vec![Facts::default(); entries.len()];
+        let mut used = Vec::new();
+        let mut warnings = Vec::new();
+        for (folder, path) in tables {
+            let table = PtbXlTable::read(path)?;
+            let mut hit = vec![false; table.rows.len()];
+            for (entry, facts) in entries.iter().zip(&mut facts) {
+                // The nearest table above the record counts; deeper folders come later in the map.
+                if !(folder == root || entry.path.starts_with(folder)) {
+                    continue;
+                }
+                let Some(index) = table.find(base_name(&entry.name)) else { continue };
+                let row = &table.rows[index];
+                hit[index] = true;
+                *facts = Facts {
+                    labels: Some(map.apply_scp(&row.statements, rule)),
+                    patient: row.patient.clone(),
+                    fold: row.fold,
+                    age_years: row.age_years,
+                    sex: row.sex,
+                };
+            }
+            let absent: Vec<(u64, String)> = table
+                .rows
+                .iter()
+                .zip(&hit)
+                .filter(|(_, hit)| !**hit)
+                .map(|(row, _)| (row.line, format!("of line {}", row.line)))
+                .collect();
+            let mut notes = Notes::new(path, false);
+            note_rows(&mut notes, &absent, "rows name no record of the folder");
+            warnings.append(&mut notes.warnings);
+            if hit.contains(&true) {
+                used.push(path.clone());
+            }
+        }
+        let source = if used.is_empty() { LabelSource::Comments } else { LabelSource::PtbXl(used) };
+        Ok(Self { source, labels: map.labels().clone(), facts, warnings })
+    }
+}
+
+/// One warning for many rows, with the first few names.
+fn note_rows(notes: &mut Notes<'_>, rows: &[(u64, String)], what: &str) {
+    let Some((line, _)) = rows.first() else { return };
+    let mut names: Vec<&str> = rows.iter().take(3).map(|(_, name)| name.as_str()).collect();
+    if rows.len() > names.len() {
+        names.push("...");
+    }
+    let message = format!("{} {what}: {}", rows.len(), names.join(", "));
+    notes.remark((*line > 0).then_some(*line), "record", message);
+}
+
+fn is_ptbxl(path: &Path) -> Result<bool, IoError> {
+    let (names, ..) = Rows::open(path)?.read()?;
+    Ok(names.iter().any(|name| name == "scp_codes"))
+}
+
+pub(super) fn base_name(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}

@@ -1,0 +1,244 @@
+//! A folder of recordings with their labels.
+
+mod labels;
+mod parallel;
+mod walk;
+
+use std::path::{Path, PathBuf};
+
+use ecg_core::{LabelSet, Recording};
+
+pub use labels::LabelSource;
+use labels::{Facts, Labelled};
+
+use crate::header::Clinical;
+use crate::{IoError, LabelMap, Loaded, NsrRule, ReadOptions, Warning, read_recording};
+
+/// How a data set is opened.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct DatasetOptions {
+    /// How its recordings are read. Default: [`ReadOptions::default`].
+    pub read: ReadOptions,
+    /// Which diagnosis codes count for which label. Default: [`LabelMap::default`].
+    pub label_map: LabelMap,
+    /// When a recording counts as normal sinus rhythm. Default: [`NsrRule::Challenge`].
+    pub nsr_rule: NsrRule,
+    /// A label file, or a `ptbxl_database.csv`, that takes the place of those in the folder. Default: none.
+    pub labels_file: Option<PathBuf>,
+}
+
+impl DatasetOptions {
+    /// Sets [`DatasetOptions::read`].
+    pub fn with_read(mut self, read: ReadOptions) -> Self {
+        self.read = read;
+        self
+    }
+
+    /// Sets [`DatasetOptions::label_map`].
+    pub fn with_label_map(mut self, map: LabelMap) -> Self {
+        self.label_map = map;
+        self
+    }
+
+    /// Sets [`DatasetOptions::nsr_rule`].
+    pub fn with_nsr_rule(mut self, rule: NsrRule) -> Self {
+        self.nsr_rule = rule;
+        self
+    }
+
+    /// Sets [`DatasetOptions::labels_file`].
+    pub fn with_labels_file(mut self, file: Option<PathBuf>) -> Self {
+        self.labels_file = file;
+        self
+    }
+}
+
+/// One recording of a [`Dataset`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Path relative to the data set's folder, `/` between folders, without extension.
+    pub name: String,
+    /// The WFDB header or CSV file.
+    pub path: PathBuf,
+}
+
+/// A folder of WFDB and CSV recordings, and what label tables say about them.
+///
+/// Opening a data set reads its tables and no recording. Recordings are read one at a time with [`Dataset::load`] or
+/// many at once with [`Dataset::for_each_parallel`]; one that cannot be read does not keep the others from it.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    entries: Vec<Entry>,
+    names: Vec<String>,
+    facts: Vec<Facts>,
+    labels: LabelSet,
+    source: LabelSource,
+    warnings: Vec<Warning>,
+    options: DatasetOptions,
+}
+
+impl Dataset {
+    /// Finds the recordings of a folder and below, sorted by name, and their labels.
+    ///
+    /// Labels come from [`DatasetOptions::labels_file`], else from `labels.csv` in the folder (columns `record`, optional
+    /// `patient` and `fold`, then one 0/1 column for each label), else from the nearest `ptbxl_database.csv` above a
+    /// record, else from the record's `#Dx:` comment. A row's `record` is a record's name, or a base name that only one
+    /// record has. Rows without a record, and records without a row, are [`Dataset::warnings`].
+    ///
+    /// Links out of the folder and links to folders are not followed, names that start with a dot passed over.
+    ///
+    /// # Errors
+    /// A folder that cannot be read or has no recording, and a broken label table (with line and column).
+    pub fn open(dir: impl AsRef<Path>, options: &DatasetOptions) -> Result<Self, IoError> {
+        let dir = dir.as_ref();
+        let found = walk::walk(dir, options.labels_file.as_deref())?;
+        if found.entries.is_empty() {
+            return Err(IoError::EmptyDataset { path: dir.to_owned() });
+        }
+        let labelled = Labelled::new(dir, &found, options)?;
+        let mut warnings = found.warnings;
+        warnings.extend(labelled.warnings);
+        Ok(Self {
+            names: found.entries.iter().map(|entry| entry.name.clone()).collect(),
+            entries: found.entries,
+            facts: labelled.facts,
+            labels: labelled.labels,
+            source: labelled.source,
+            warnings,
+            options: options.clone(),
+        })
+    }
+
+    /// Number of recordings; never 0.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The recordings in order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The names of the recordings in order.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Number of the recording of this name.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.names.binary_search_by(|own| own.as_str().cmp(name)).ok()
+    }
+
+    /// The labels, in the order of label rows.
+    pub fn label_set(&self) -> &LabelSet {
+        &self.labels
+    }
+
+    /// Where the labels come from.
+    pub fn label_source(&self) -> &LabelSource {
+        &self.source
+    }
+
+    /// When a recording counts as normal sinus rhythm.
+    pub fn nsr_rule(&self) -> NsrRule {
+        self.options.nsr_rule
+    }
+
+    /// What was found otherwise than expected when the data set was opened.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Labels of recording `i` that a table states; see [`Dataset::labels_of`] for those of comments.
+    ///
+    /// # Panics
+    /// `i` is not below [`Dataset::len`]; so for all methods that take a number.
+    pub fn labels(&self, i: usize) -> Option<&[bool]> {
+        self.facts[i].labels.as_deref()
+    }
+
+    /// Labels of recording `i`, which was loaded; `None` where neither a table nor a `#Dx:` comment states any.
+    pub fn labels_of(&self, i: usize, recording: &Recording) -> Option<Vec<bool>> {
+        if let Some(labels) = self.labels(i) {
+            return Some(labels.to_vec());
+        }
+        let from_comments = !matches!(self.source, LabelSource::File(_));
+        (from_comments && states_diagnoses(recording))
+            .then(|| self.options.label_map.apply(&recording.diagnoses, self.options.nsr_rule))
+    }
+
+    /// Patient of recording `i` that a table states: equal for recordings of one person.
+    pub fn patient(&self, i: usize) -> Option<&str> {
+        self.facts[i].patient.as_deref()
+    }
+
+    /// Fold of recording `i` that a table states.
+    pub fn fold(&self, i: usize) -> Option<u32> {
+        self.facts[i].fold
+    }
+
+    /// Reads recording `i`, with its name in the data set and the patient, age and sex that tables state.
+    ///
+    /// # Errors
+    /// Those of [`read_recording`].
+    pub fn load(&self, i: usize) -> Result<Loaded, IoError> {
+        let entry = &self.entries[i];
+        let mut loaded = read_recording(&entry.path, &self.options.read)?;
+        let facts = &self.facts[i];
+        let recording = &mut loaded.recording;
+        recording.name.clone_from(&entry.name);
+        if facts.patient.is_some() {
+            recording.patient.clone_from(&facts.patient);
+        }
+        recording.age_years = recording.age_years.or(facts.age_years);
+        recording.sex = recording.sex.or(facts.sex);
+        Ok(loaded)
+    }
+
+    /// Reads every recording, several at once; each has its own result, in order.
+    ///
+    /// `threads` of 0 means one for each processor. All recordings are in memory at the end; where that is too much, use
+    /// [`Dataset::for_each_parallel`].
+    pub fn load_all(&self, threads: usize) -> Vec<Result<Loaded, IoError>> {
+        let mut all = Vec::with_capacity(self.len());
+        let done: Result<(), std::convert::Infallible> = self.for_each_parallel(
+            threads,
+            |_, loaded| loaded,
+            |_, loaded| {
+                all.push(loaded);
+                Ok(())
+            },
+        );
+        match done {
+            Ok(()) => all,
+        }
+    }
+
+    /// Reads every recording and works on it, several at once, and delivers what the work gives in order.
+    ///
+    /// `work` runs on `threads` threads (0: one for each processor), `deliver` on the caller's. Only a few results for
+    /// each thread exist at a time, however many recordings there are. The first error of `deliver` ends the work.
+    ///
+    /// # Errors
+    /// That of `deliver`.
+    ///
+    /// # Panics
+    /// Passes on a panic of `work` or `deliver`.
+    pub fn for_each_parallel<T: Send, E>(
+        &self,
+        threads: usize,
+        work: impl Fn(usize, Result<Loaded, IoError>) -> T + Sync,
+        deliver: impl FnMut(usize, T) -> Result<(), E>,
+    ) -> Result<(), E> {
+        parallel::in_order(self.len(), threads, |i| work(i, self.load(i)), deliver)
+    }
+}
+
+/// Whether a recording says what was diagnosed, if only that it was none of the labels.
+fn states_diagnoses(recording: &Recording) -> bool {
+    !recording.diagnoses.is_empty()
+        || recording.comments.iter().any(|comment| Clinical::states_diagnoses(comment))
+}

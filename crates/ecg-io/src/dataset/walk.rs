@@ -1,0 +1,127 @@
+//! The recordings and tables of a folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Entry;
+use crate::csv::looks_like_recording;
+use crate::read::has_extension;
+use crate::warning::Notes;
+use crate::{IoError, Warning};
+
+/// Name of the table that PTB-XL comes with.
+pub(super) const PTBXL_TABLE: &str = "ptbxl_database.csv";
+
+/// Tables that accompany data sets and are no recordings.
+const KNOWN_TABLES: [&str; 3] = ["labels.csv", PTBXL_TABLE, "scp_statements.csv"];
+
+/// What a folder holds.
+pub(super) struct Found {
+    /// Recordings, sorted by name.
+    pub entries: Vec<Entry>,
+    /// PTB-XL tables by the folder they are in.
+    pub ptbxl: BTreeMap<PathBuf, PathBuf>,
+    pub warnings: Vec<Warning>,
+}
+
+/// Looks for recordings in a folder and below. Links that lead out of it are not followed, links to folders never (they
+/// could run in a circle). Names that start with a dot are passed over.
+pub(super) fn walk(root: &Path, labels_file: Option<&Path>) -> Result<Found, IoError> {
+    let real_root = fs::canonicalize(root).map_err(IoError::read(root))?;
+    let labels_file = labels_file.and_then(|path| fs::canonicalize(path).ok());
+    let mut found = Found { entries: Vec::new(), ptbxl: BTreeMap::new(), warnings: Vec::new() };
+    let mut tables = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let read = fs::read_dir(&folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+        let items = match read {
+            Ok(items) => items,
+            Err(source) if folder == root => return Err(IoError::read(root)(source)),
+            Err(source) => {
+                found.warn(&folder, "folder", format!("cannot be read, skipped: {source}"));
+                continue;
+            }
+        };
+        for item in items {
+            let path = item.path();
+            if item.file_name().to_string_lossy().starts_with('.') {
+                continue;
+            }
+            let Ok(kind) = item.file_type() else { continue };
+            if kind.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if kind.is_symlink() && !link_stays_inside(&path, &real_root, &mut found) {
+                continue;
+            }
+            if has_extension(&path, "hea") {
+                found.add(root, path);
+            } else if has_extension(&path, "csv") {
+                tables.push(path);
+            }
+        }
+    }
+    for path in tables {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name == PTBXL_TABLE
+            && let Some(folder) = path.parent()
+        {
+            found.ptbxl.insert(folder.to_owned(), path.clone());
+        }
+        let is_labels = labels_file.is_some() && fs::canonicalize(&path).ok() == labels_file;
+        if is_labels || KNOWN_TABLES.contains(&name.as_ref()) {
+            continue;
+        }
+        if looks_like_recording(&path) {
+            found.add(root, path);
+        } else {
+            found.warn(&path, "columns", "no recording (no lead among them), skipped".to_owned());
+        }
+    }
+    // A WFDB header comes before a table of the same name.
+    found.entries.sort_by(|a, b| {
+        a.name.cmp(&b.name).then_with(|| b.path.extension().cmp(&a.path.extension()))
+    });
+    let mut doubles = Vec::new();
+    found.entries.dedup_by(|later, first| {
+        let double = later.name == first.name;
+        if double {
+            doubles.push((later.path.clone(), first.path.clone()));
+        }
+        double
+    });
+    for (later, first) in doubles {
+        let message = format!("already the name of {}, skipped", first.display());
+        found.warn(&later, "record", message);
+    }
+    found.warnings.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(found)
+}
+
+impl Found {
+    fn add(&mut self, root: &Path, path: PathBuf) {
+        let relative = path.strip_prefix(root).unwrap_or(&path).with_extension("");
+        let parts: Vec<_> =
+            relative.components().map(|c| c.as_os_str().to_string_lossy()).collect();
+        self.entries.push(Entry { name: parts.join("/"), path });
+    }
+
+    fn warn(&mut self, path: &Path, field: &'static str, message: String) {
+        let mut notes = Notes::new(path, false);
+        notes.remark(None, field, message);
+        self.warnings.append(&mut notes.warnings);
+    }
+}
+
+fn link_stays_inside(path: &Path, real_root: &Path, found: &mut Found) -> bool {
+    let reason = match fs::canonicalize(path) {
+        Ok(target) if target.is_dir() => "a link to a folder, not followed",
+        Ok(target) if target.starts_with(real_root) => return true,
+        Ok(_) => "a link out of the data folder, not followed",
+        Err(_) => "a link to nothing",
+    };
+    found.warn(path, "link", reason.to_owned());
+    false
+}

@@ -1,0 +1,369 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ecg_core::CoreError;
+
+use crate::Warning;
+
+/// Why a recording, a label table or a data set could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IoError {
+    /// A file or folder cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A folder, a pipe or a device stands where a file was expected.
+    #[error("{} is not a file", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Neither a WFDB header nor a CSV file stands at the path.
+    #[error("no recording at {}: expected a WFDB header ({}) or a .csv file", path.display(), header.display())]
+    NoSuchRecord {
+        /// The path asked for.
+        path: PathBuf,
+        /// The header looked for.
+        header: PathBuf,
+    },
+    /// A text file larger than any real one.
+    #[error("{} has {bytes} bytes, at most {limit} are read", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// A file that should be text holds something else.
+    #[error("{}:{line}: not plain text with lines that end in LF or CRLF: found {found}", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// What was found.
+        found: String,
+    },
+    /// A header without a record line.
+    #[error("{} is empty: expected a record line", path.display())]
+    EmptyHeader {
+        /// The header.
+        path: PathBuf,
+    },
+    /// A field of a WFDB header that cannot be read.
+    #[error("{}:{line}: {field}: found {found:?}, expected {expected}", path.display())]
+    Field {
+        /// The header.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Name of the field.
+        field: &'static str,
+        /// The text there.
+        found: String,
+        /// What the grammar asks for.
+        expected: &'static str,
+    },
+    /// More or fewer signal or segment lines than the record line announces.
+    #[error("{}: the record line announces {expected} {what} lines, found {found}", path.display())]
+    LineCount {
+        /// The header.
+        path: PathBuf,
+        /// `signal` or `segment`.
+        what: &'static str,
+        /// Lines announced.
+        expected: u64,
+        /// Lines there.
+        found: u64,
+    },
+    /// Segment lengths that do not add up to the record's length.
+    #[error("{}: the segments have {found} samples together, the record line says {expected}", path.display())]
+    SegmentLengths {
+        /// The header.
+        path: PathBuf,
+        /// Samples announced.
+        expected: u64,
+        /// Sum of the segments.
+        found: u64,
+    },
+    /// A departure from the format, in strict mode.
+    #[error("{0} (refused in strict mode)")]
+    Strict(Warning),
+    /// A signal file that lies outside the record's folder, or is no file name.
+    #[error("{}:{line}: signal file {name:?} is refused: expected a file name, without .. and not absolute", path.display())]
+    UnsafeName {
+        /// The header.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// The name.
+        name: String,
+    },
+    /// Signals of one file that disagree about it.
+    #[error("{}:{line}: {field} of {file:?} is {found} here, {expected} for the signal before", path.display())]
+    GroupDiffers {
+        /// The header.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// `format`, `byte offset` or `block size`.
+        field: &'static str,
+        /// The signal file.
+        file: String,
+        /// Value of the signal before.
+        expected: u64,
+        /// Value of this signal.
+        found: u64,
+    },
+    /// The signals of a file are not on consecutive lines.
+    #[error("{}:{line}: {file:?} was named before another file; the signals of a file stand together", path.display())]
+    FileOrder {
+        /// The header.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// The signal file.
+        file: String,
+    },
+    /// A signal file shorter than its header says.
+    #[error("{} has {found} bytes, its header asks for {expected}", path.display())]
+    Truncated {
+        /// The signal file.
+        path: PathBuf,
+        /// Bytes needed.
+        expected: u64,
+        /// Bytes there.
+        found: u64,
+    },
+    /// A record without a sample.
+    #[error("{} has no samples", path.display())]
+    NoSamples {
+        /// The header or signal file.
+        path: PathBuf,
+    },
+    /// More samples without a file behind them than are plausible.
+    #[error("{} asks for {samples} samples that no file holds, at most {limit} are made", path.display())]
+    TooManyNullSamples {
+        /// The header.
+        path: PathBuf,
+        /// Samples asked for.
+        samples: u64,
+        /// The most that are made.
+        limit: u64,
+    },
+    /// A skew that leaves nothing of its signal.
+    #[error("{}:{line}: the skew is {skew} samples, the signal has {samples}", path.display())]
+    SkewPastEnd {
+        /// The header.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// The skew in samples.
+        skew: u64,
+        /// Samples of the signal.
+        samples: u64,
+    },
+    /// A signal whose checksum is not what the header says.
+    #[error("{}:{line}: the checksum of signal {signal} ({lead}) is {found}, the header says {expected}", path.display())]
+    Checksum {
+        /// The header.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Number of the signal, from 0.
+        signal: usize,
+        /// Its name.
+        lead: String,
+        /// Value of the header, mod 2^16.
+        expected: u16,
+        /// Value of the samples.
+        found: u16,
+    },
+    /// A part of the format that is not read.
+    #[error("{}:{line}: {what} cannot be read by this version", path.display())]
+    NotSupported {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// What it is.
+        what: &'static str,
+    },
+    /// A cell of a CSV file or label table that cannot be read.
+    #[error("{}:{line}: column {column} ({name}): found {found:?}, expected {expected}", path.display())]
+    Cell {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Column, from 1.
+        column: usize,
+        /// Name of the column.
+        name: String,
+        /// The text there.
+        found: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// A row with more or fewer cells than the others.
+    #[error("{}:{line}: {found} columns, expected {expected}", path.display())]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Columns expected.
+        expected: usize,
+        /// Columns there.
+        found: usize,
+    },
+    /// A CSV file that states no sampling rate.
+    #[error("{} states no sampling rate: expected a time column, a line \"# fs: 500\", or a rate given by the caller", path.display())]
+    NoSamplingRate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Times that are not evenly spaced.
+    #[error("{}:{line}: time {found} s, expected {expected} s (samples evenly spaced)", path.display())]
+    UnevenTime {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// The time there.
+        found: f64,
+        /// The time expected.
+        expected: f64,
+    },
+    /// A table without a column that it must have.
+    #[error("{}:{line}: no column {column:?}; found {found}", path.display())]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Name of the column.
+        column: &'static str,
+        /// The columns there, joined by commas.
+        found: String,
+    },
+    /// Two rows for one record.
+    #[error("{}:{line}: record {record:?} has a row already, on line {first}", path.display())]
+    DuplicateRow {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// The record.
+        record: String,
+        /// Line of the first row.
+        first: u64,
+    },
+    /// A comma-separated file that is broken as such.
+    #[error("{} is not a readable table", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with its position.
+        source: ::csv::Error,
+    },
+    /// A folder without recordings.
+    #[error("no recordings in {}: expected WFDB headers (.hea) or CSV recordings (.csv) there or below", path.display())]
+    EmptyDataset {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A name that cannot stand for a WFDB record.
+    #[error(
+        "{name:?} cannot be the name of a WFDB record: expected letters, digits, _ and -, with / between folders"
+    )]
+    RecordName {
+        /// The name.
+        name: String,
+    },
+    /// A format that is only read.
+    #[error("signals are not written in format {format}; expected 16, 24, 32, 61, 80, 160 or 212")]
+    WriteFormat {
+        /// Code of the format.
+        format: u32,
+    },
+    /// A gain that is no positive number.
+    #[error("the gain must be a positive number of units per mV, found {found}")]
+    WriteGain {
+        /// The gain.
+        found: f64,
+    },
+    /// A sample that the format cannot hold.
+    #[error(
+        "sample {sample} of lead {lead} of {record} is {value} mV: format {format} at {gain} units per mV holds {low} to {high} mV"
+    )]
+    WriteRange {
+        /// The recording.
+        record: String,
+        /// The lead.
+        lead: String,
+        /// The sample, from 0.
+        sample: usize,
+        /// Its value in mV.
+        value: f64,
+        /// Code of the format.
+        format: u32,
+        /// Units per mV.
+        gain: f64,
+        /// Lowest value in mV.
+        low: f64,
+        /// Highest value in mV.
+        high: f64,
+    },
+    /// Values that do not make a recording.
+    #[error("{}", path.display())]
+    Recording {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: CoreError,
+    },
+    /// The name of a label map or rule that does not exist.
+    #[error("unknown {what} {found:?}; expected {expected}")]
+    UnknownName {
+        /// `label map` or `NSR rule`.
+        what: &'static str,
+        /// The name given.
+        found: String,
+        /// The names there are.
+        expected: &'static str,
+    },
+}
+
+impl IoError {
+    pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        |source| Self::Read { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        |source| Self::Write { path: path.to_owned(), source }
+    }
+}
+
+/// At most 60 characters of a text, for messages.
+pub(crate) fn clip(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}

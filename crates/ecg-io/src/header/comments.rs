@@ -1,0 +1,149 @@
+//! What comment lines say about the patient.
+
+use ecg_core::{Sex, SnomedCode};
+
+use super::Comment;
+use crate::IoError;
+use crate::error::clip;
+use crate::warning::Notes;
+
+/// Age, sex and diagnoses, as the CinC headers state them: `#Age: 61`, `# Sex: Female`, `#Dx: 426783006,164889003`.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Clinical {
+    pub age_years: Option<f64>,
+    pub sex: Option<Sex>,
+    pub diagnoses: Vec<SnomedCode>,
+    pub patient: Option<String>,
+}
+
+impl Clinical {
+    pub fn from_comments(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Self, IoError> {
+        let mut clinical = Self::default();
+        for Comment { line, text } in comments {
+            let Some((key, value)) = text.split_once(':') else { continue };
+            let (key, value) = (key.trim(), value.trim());
+            if key.eq_ignore_ascii_case("Age") {
+                clinical.age_years = match value.parse::<f64>() {
+                    Ok(age) if (0.0..=150.0).contains(&age) => Some(age),
+                    _ => None,
+                };
+                if clinical.age_years.is_none() && !is_unknown(value) {
+                    let message = format!("{:?} is no age in years, ignored", clip(value));
+                    notes.remark(Some(*line), "Age", message);
+                }
+            } else if key.eq_ignore_ascii_case("Sex") {
+                clinical.sex = sex_of(value);
+                if clinical.sex.is_none() && !is_unknown(value) {
+                    let message = format!("{:?} is not Female or Male, ignored", clip(value));
+                    notes.remark(Some(*line), "Sex", message);
+                }
+            } else if key.eq_ignore_ascii_case("Dx") && !is_unknown(value) {
+                clinical.add_diagnoses(value, *line, notes)?;
+            } else if key.eq_ignore_ascii_case("Patient") && !is_unknown(value) {
+                clinical.patient = Some(value.to_owned());
+            }
+        }
+        Ok(clinical)
+    }
+
+    fn add_diagnoses(
+        &mut self,
+        list: &str,
+        line: u64,
+        notes: &mut Notes<'_>,
+    ) -> Result<(), IoError> {
+        for item in list.split(',').map(str::trim) {
+            if item.is_empty() {
+                notes.quirk(Some(line), "Dx", "a comma without a code, ignored")?;
+                continue;
+            }
+            match item.parse::<SnomedCode>() {
+                Ok(code) if self.diagnoses.contains(&code) => {
+                    notes.quirk(Some(line), "Dx", format!("{code} appears twice, kept once"))?;
+                }
+                Ok(code) => self.diagnoses.push(code),
+                Err(_) => {
+                    let message = format!("{:?} is no SNOMED CT code, ignored", clip(item));
+                    notes.quirk(Some(line), "Dx", message)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a comment states diagnoses, if only none that is known.
+    pub fn states_diagnoses(comment: &str) -> bool {
+        comment.split_once(':').is_some_and(|(key, value)| {
+            key.trim().eq_ignore_ascii_case("Dx") && !is_unknown(value.trim())
+        })
+    }
+
+    /// Whether a comment is one of those read here.
+    pub fn is_clinical(comment: &str) -> bool {
+        comment.split_once(':').is_some_and(|(key, _)| {
+            ["Age", "Sex", "Dx", "Patient"]
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(key.trim()))
+        })
+    }
+}
+
+fn is_unknown(value: &str) -> bool {
+    value.is_empty() || ["unknown", "nan", "n/a"].iter().any(|w| w.eq_ignore_ascii_case(value))
+}
+
+pub(crate) fn sex_of(value: &str) -> Option<Sex> {
+    if ["female", "f"].iter().any(|w| w.eq_ignore_ascii_case(value)) {
+        Some(Sex::Female)
+    } else if ["male", "m"].iter().any(|w| w.eq_ignore_ascii_case(value)) {
+        Some(Sex::Male)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn read(texts: &[&str], strict: bool) -> Result<(Clinical, usize), IoError> {
+        let comments: Vec<Comment> = (14..)
+            .zip(texts)
+            .map(|(line, text)| Comment { line, text: (*text).to_owned() })
+            .collect();
+        let mut notes = Notes::new(Path::new("r.hea"), strict);
+        let clinical = Clinical::from_comments(&comments, &mut notes)?;
+        Ok((clinical, notes.warnings.len()))
+    }
+
+    #[test]
+    fn a_usual_record() {
+        let (clinical, warnings) =
+            read(&["Age: 61", "sex : female", "Dx: 426783006,67741000119109", "Rx: Unknown"], true)
+                .expect("no quirk");
+        assert_eq!((clinical.age_years, clinical.sex), (Some(61.0), Some(Sex::Female)));
+        assert_eq!(clinical.diagnoses, [SnomedCode(426_783_006), SnomedCode(67_741_000_119_109)]);
+        assert_eq!(warnings, 0);
+    }
+
+    #[test]
+    fn unknown_values_are_not_worth_a_warning() {
+        let (clinical, warnings) =
+            read(&["Age: NaN", "Sex: Unknown", "Dx: ", "Dx: Unknown"], true).expect("no quirk");
+        assert_eq!((clinical, warnings), (Clinical::default(), 0));
+    }
+
+    #[test]
+    fn broken_lists_keep_what_can_be_read() {
+        let list = "Dx: 426783006,,164889003,426783006,AF,";
+        let (clinical, warnings) = read(&[list], false).expect("lenient");
+        assert_eq!(clinical.diagnoses, [SnomedCode(426_783_006), SnomedCode(164_889_003)]);
+        assert_eq!(warnings, 3);
+        for bad in ["Dx: 1,", "Dx: 1,1", "Dx: AF"] {
+            assert!(matches!(read(&[bad], true), Err(IoError::Strict(w)) if w.line == Some(14)));
+        }
+        assert_eq!(read(&["Age: old", "Sex: x"], true).expect("remarks").1, 2);
+    }
+}

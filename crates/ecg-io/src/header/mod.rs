@@ -1,0 +1,205 @@
+//! The header of a WFDB record.
+
+mod comments;
+mod fields;
+mod parse;
+mod units;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use ecg_core::SamplingRate;
+
+pub(crate) use comments::Clinical;
+pub(crate) use units::{Unit, unit_of};
+
+use crate::text::{check_text, read_file};
+use crate::warning::Notes;
+use crate::{Format, IoError, ReadOptions, Warning};
+
+/// Largest header that is read; real ones with thousands of segments stay below a megabyte.
+const MAX_HEADER_BYTES: u64 = 16 << 20;
+
+/// What a WFDB header (`.hea`) says.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Header {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// Record name as it stands there.
+    pub name: String,
+    /// Frames a second; equals the sampling rate of signals with one sample in a frame.
+    pub frame_rate: SamplingRate,
+    /// Counter ticks a second.
+    pub counter_frequency: f64,
+    /// Counter value at the first sample.
+    pub base_counter: f64,
+    /// Length in frames; `None` where the header does not say.
+    pub n_frames: Option<u64>,
+    /// Time of day of the first sample.
+    pub base_time: Option<TimeOfDay>,
+    /// Date of the first sample.
+    pub base_date: Option<Date>,
+    /// The signals in order; empty in a multi-segment record.
+    pub signals: Vec<SignalSpec>,
+    /// The segments of a multi-segment record in order; empty otherwise.
+    pub segments: Vec<SegmentSpec>,
+    /// Number of signals that the record line announces.
+    pub n_signals: usize,
+    /// Comment lines, without the comment sign and the blanks around.
+    pub comments: Vec<Comment>,
+    /// Lowest version of the WFDB library that can read the record, where stated.
+    pub library_version: Option<String>,
+}
+
+/// One signal of a [`Header`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SignalSpec {
+    /// Line of the header, from 1.
+    pub line: u64,
+    /// Name of the signal file; `~` for a signal without one.
+    pub file: String,
+    /// How the samples are stored.
+    pub format: Format,
+    /// Samples in a frame. Default: 1.
+    pub samples_per_frame: u32,
+    /// Samples by which the signal is late in its file. Default: 0.
+    pub skew: u32,
+    /// Bytes before the first sample (a sample number in FLAC files). Default: 0.
+    pub offset: u64,
+    /// ADC units for one physical unit. Default: 200.
+    pub gain: f64,
+    /// Whether the header gave the gain.
+    pub calibrated: bool,
+    /// The stored value of physical zero. Default: the ADC zero.
+    pub baseline: i32,
+    /// Physical units as they stand there. Default: mV.
+    pub units: String,
+    /// Bits of the ADC. Default: those of the format.
+    pub adc_resolution: u32,
+    /// The stored value in the middle of the ADC's range. Default: 0.
+    pub adc_zero: i32,
+    /// The first value; formats of differences start from it. Default: the ADC zero.
+    pub initial_value: i32,
+    /// Sum of all stored values, mod 2^16.
+    pub checksum: Option<u16>,
+    /// Bytes that the file must be read in; 0 for ordinary files. Default: 0.
+    pub block_size: u64,
+    /// What the signal is, usually the lead. May be empty.
+    pub description: String,
+}
+
+/// One segment of a multi-segment [`Header`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentSpec {
+    /// Line of the header, from 1.
+    pub line: u64,
+    /// Name of its record; `~` for a gap.
+    pub name: String,
+    /// Length in frames; 0 for a layout segment.
+    pub n_frames: u64,
+}
+
+/// A comment line of a [`Header`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Comment {
+    /// Line of the header, from 1.
+    pub line: u64,
+    /// The text, without the comment sign and the blanks around.
+    pub text: String,
+}
+
+/// A time of day.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub struct TimeOfDay {
+    /// 0 to 23.
+    pub hours: u8,
+    /// 0 to 59.
+    pub minutes: u8,
+    /// 0 to below 60, with fractions.
+    pub seconds: f64,
+}
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pad = if self.seconds < 10.0 { "0" } else { "" };
+        write!(f, "{:02}:{:02}:{pad}{}", self.hours, self.minutes, self.seconds)
+    }
+}
+
+/// A date of the Gregorian calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Date {
+    /// The year.
+    pub year: u16,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+}
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}
+
+impl Header {
+    /// Reads a header from bytes. `path` is named in errors and warnings, nothing is read from there.
+    ///
+    /// # Errors
+    /// What departs from the grammar; in strict mode also what lenient reading warns of.
+    pub fn parse(
+        bytes: &[u8],
+        path: &Path,
+        options: &ReadOptions,
+    ) -> Result<(Self, Vec<Warning>), IoError> {
+        let mut notes = Notes::new(path, options.strict);
+        let header = Self::parse_with(bytes, &mut notes)?;
+        Ok((header, notes.warnings))
+    }
+
+    pub(crate) fn parse_with(bytes: &[u8], notes: &mut Notes<'_>) -> Result<Self, IoError> {
+        check_text(bytes, notes.path)?;
+        parse::parse(bytes, notes)
+    }
+
+    /// Name of a signal: its description, else its number.
+    pub(crate) fn lead_name(&self, signal: usize) -> String {
+        match self.signals.get(signal) {
+            Some(spec) if !spec.description.is_empty() => spec.description.clone(),
+            _ => format!("signal {signal}"),
+        }
+    }
+}
+
+/// Reads the header of a WFDB record; `path` may lack the `.hea`.
+///
+/// # Errors
+/// A missing or unreadable file, and those of [`Header::parse`].
+pub fn read_header(
+    path: impl AsRef<Path>,
+    options: &ReadOptions,
+) -> Result<(Header, Vec<Warning>), IoError> {
+    let path = header_path(path.as_ref());
+    Header::parse(&header_bytes(&path)?, &path, options)
+}
+
+pub(crate) fn header_bytes(path: &Path) -> Result<Vec<u8>, IoError> {
+    read_file(path, MAX_HEADER_BYTES)
+}
+
+/// `path` with `.hea`; a record's own name may contain dots.
+pub(crate) fn header_path(path: &Path) -> PathBuf {
+    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("hea")) {
+        return path.to_owned();
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".hea");
+    name.into()
+}

@@ -1,0 +1,240 @@
+use std::fmt;
+use std::str::FromStr;
+
+use ecg_core::{LabelSet, SnomedCode};
+
+use crate::IoError;
+
+/// When a recording counts as normal sinus rhythm (NSR).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum NsrRule {
+    /// As the headers of the CinC challenges have it: code 426783006, or NORM or SR in PTB-XL, whatever else is there.
+    #[default]
+    Challenge,
+    /// Only where the rhythm is: not beside AF, SB or STach; in PTB-XL SR, or NORM without a statement of another rhythm.
+    Rhythm,
+}
+
+impl fmt::Display for NsrRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Challenge => "challenge",
+            Self::Rhythm => "rhythm",
+        })
+    }
+}
+
+impl FromStr for NsrRule {
+    type Err = IoError;
+
+    fn from_str(text: &str) -> Result<Self, IoError> {
+        match text {
+            "challenge" => Ok(Self::Challenge),
+            "rhythm" => Ok(Self::Rhythm),
+            _ => Err(IoError::UnknownName {
+                what: "NSR rule",
+                found: text.to_owned(),
+                expected: "challenge or rhythm",
+            }),
+        }
+    }
+}
+
+/// The codes of the seven labels in the study (label, SNOMED CT).
+const PUBLISHED: [(&str, u64); 7] = [
+    ("NSR", 426_783_006),
+    ("AF", 164_889_003),
+    ("IAVB", 270_492_004),
+    ("LBBB", 164_909_002),
+    ("RBBB", 59_118_001),
+    ("SB", 426_177_001),
+    ("STach", 427_084_000),
+];
+
+/// Codes that stand for the same: the complete bundle branch blocks.
+const EQUIVALENT: [(&str, u64); 2] = [("LBBB", 733_534_002), ("RBBB", 713_427_006)];
+
+/// The SCP-ECG statements of PTB-XL.
+const SCP: [(&str, &str); 8] = [
+    ("NSR", "NORM"),
+    ("NSR", "SR"),
+    ("AF", "AFIB"),
+    ("IAVB", "1AVB"),
+    ("LBBB", "CLBBB"),
+    ("RBBB", "CRBBB"),
+    ("SB", "SBRAD"),
+    ("STach", "STACH"),
+];
+
+/// Statements of another rhythm, beside which NORM does not make a sinus rhythm under [`NsrRule::Rhythm`].
+const OTHER_RHYTHMS: [&str; 11] =
+    ["AFIB", "AFLT", "SBRAD", "STACH", "SARRH", "SVARR", "SVTAC", "PSVT", "PACE", "BIGU", "TRIGU"];
+
+/// Which diagnosis codes count for which label.
+///
+/// The default counts equivalent codes (complete LBBB and RBBB); [`LabelMap::published`] does not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelMap {
+    name: String,
+    labels: LabelSet,
+    snomed: Vec<(SnomedCode, usize)>,
+    scp: Vec<(String, usize)>,
+}
+
+impl Default for LabelMap {
+    fn default() -> Self {
+        Self::of_pairs("default", PUBLISHED.iter().chain(&EQUIVALENT))
+    }
+}
+
+impl LabelMap {
+    /// The study's map: one SNOMED CT code for each label.
+    pub fn published() -> Self {
+        Self::of_pairs("published", PUBLISHED.iter())
+    }
+
+    fn of_pairs<'a>(name: &str, pairs: impl Iterator<Item = &'a (&'a str, u64)>) -> Self {
+        let snomed = pairs.map(|&(label, code)| (SnomedCode(code), label));
+        Self::new(name, LabelSet::seven(), snomed, SCP.map(|(label, code)| (code, label)))
+    }
+
+    /// A map of one's own, from SNOMED CT codes and SCP statements to labels. Pairs whose label is not in the set are
+    /// left out.
+    pub fn new<'a>(
+        name: impl Into<String>,
+        labels: LabelSet,
+        snomed: impl IntoIterator<Item = (SnomedCode, &'a str)>,
+        scp: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let column = |label: &str| labels.index_of(label);
+        let snomed =
+            snomed.into_iter().filter_map(|(code, label)| Some((code, column(label)?))).collect();
+        let scp = scp
+            .into_iter()
+            .filter_map(|(code, label)| Some((code.to_owned(), column(label)?)))
+            .collect();
+        Self { name: name.into(), labels, snomed, scp }
+    }
+
+    /// The map's name, for reports.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The labels, in the order of the rows that the map makes.
+    pub fn labels(&self) -> &LabelSet {
+        &self.labels
+    }
+
+    /// The labels of a recording with these diagnoses.
+    pub fn apply(&self, diagnoses: &[SnomedCode], rule: NsrRule) -> Vec<bool> {
+        let mut row = vec![false; self.labels.len()];
+        for (code, column) in &self.snomed {
+            row[*column] |= diagnoses.contains(code);
+        }
+        if rule == NsrRule::Rhythm
+            && is_contradictory(&self.labels, &row)
+            && let Some(nsr) = self.labels.index_of("NSR")
+        {
+            row[nsr] = false;
+        }
+        row
+    }
+
+    /// The labels of a recording with these SCP statements, at any likelihood.
+    pub fn apply_scp<S: AsRef<str>>(&self, statements: &[S], rule: NsrRule) -> Vec<bool> {
+        let has = |code: &str| statements.iter().any(|statement| statement.as_ref() == code);
+        let mut row = vec![false; self.labels.len()];
+        for (code, column) in &self.scp {
+            row[*column] |= has(code);
+        }
+        if rule == NsrRule::Rhythm
+            && !has("SR")
+            && OTHER_RHYTHMS.into_iter().any(has)
+            && let Some(nsr) = self.labels.index_of("NSR")
+        {
+            row[nsr] = false;
+        }
+        row
+    }
+}
+
+impl FromStr for LabelMap {
+    type Err = IoError;
+
+    fn from_str(text: &str) -> Result<Self, IoError> {
+        match text {
+            "default" => Ok(Self::default()),
+            "published" => Ok(Self::published()),
+            _ => Err(IoError::UnknownName {
+                what: "label map",
+                found: text.to_owned(),
+                expected: "default or published",
+            }),
+        }
+    }
+}
+
+/// Whether labels contradict one another: NSR together with AF, SB or STach.
+pub fn is_contradictory(labels: &LabelSet, row: &[bool]) -> bool {
+    let has = |label| labels.index_of(label).is_some_and(|column| row.get(column) == Some(&true));
+    has("NSR") && ["AF", "SB", "STach"].into_iter().any(has)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(row: &[bool]) -> String {
+        let labels = LabelSet::seven();
+        let on: Vec<_> = labels.iter().zip(row).filter(|(_, on)| **on).map(|(l, _)| l).collect();
+        on.join("+")
+    }
+
+    #[test]
+    fn equivalents_count_only_in_the_default_map() {
+        let codes = [SnomedCode(733_534_002), SnomedCode(713_427_006), SnomedCode(426_761_007)];
+        assert_eq!(names(&LabelMap::default().apply(&codes, NsrRule::Challenge)), "LBBB+RBBB");
+        assert_eq!(names(&LabelMap::published().apply(&codes, NsrRule::Challenge)), "");
+    }
+
+    #[test]
+    fn each_published_code_is_its_label() {
+        for (label, code) in PUBLISHED {
+            let row = LabelMap::published().apply(&[SnomedCode(code)], NsrRule::Rhythm);
+            assert_eq!(names(&row), label);
+        }
+    }
+
+    #[test]
+    fn the_rules_for_sinus_rhythm() {
+        let map = LabelMap::default();
+        let codes = [SnomedCode(426_783_006), SnomedCode(426_177_001)];
+        assert_eq!(names(&map.apply(&codes, NsrRule::Challenge)), "NSR+SB");
+        assert_eq!(names(&map.apply(&codes, NsrRule::Rhythm)), "SB");
+        let scp = |codes: &[&str], rule| names(&map.apply_scp(codes, rule));
+        assert_eq!(scp(&["NORM", "SBRAD"], NsrRule::Challenge), "NSR+SB");
+        assert_eq!(scp(&["NORM", "SBRAD"], NsrRule::Rhythm), "SB");
+        assert_eq!(scp(&["NORM", "SARRH"], NsrRule::Rhythm), "");
+        assert_eq!(scp(&["NORM", "SR", "SARRH"], NsrRule::Rhythm), "NSR");
+        assert_eq!(scp(&["NORM", "CRBBB", "1AVB"], NsrRule::Rhythm), "NSR+IAVB+RBBB");
+        assert!(is_contradictory(map.labels(), &map.apply(&codes, NsrRule::Challenge)));
+    }
+
+    #[test]
+    fn a_map_of_ones_own() {
+        let labels = LabelSet::new(["PVC"]).expect("one label");
+        let map =
+            LabelMap::new("pvc", labels, [(SnomedCode(427_172_004), "PVC")], [("PVC", "PVC")]);
+        assert_eq!(map.apply(&[SnomedCode(427_172_004)], NsrRule::Rhythm), [true]);
+        assert_eq!(map.apply_scp(&["NORM"], NsrRule::Rhythm), [false]);
+    }
+
+    #[test]
+    fn names_are_parsed() {
+        assert_eq!("rhythm".parse::<NsrRule>().expect("a rule"), NsrRule::Rhythm);
+        assert_eq!(NsrRule::default().to_string(), "challenge");
+        assert_eq!("published".parse::<LabelMap>().expect("a map"), LabelMap::published());
+        assert!("x".parse::<NsrRule>().is_err() && "x".parse::<LabelMap>().is_err());
+    }
+}

@@ -1,0 +1,145 @@
+//! The table of PTB-XL (`ptbxl_database.csv`).
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use ecg_core::Sex;
+
+use super::table::{Rows, integer};
+use crate::IoError;
+
+/// One recording of PTB-XL.
+#[derive(Debug, PartialEq)]
+pub(crate) struct PtbXlRow {
+    pub line: u64,
+    pub patient: Option<String>,
+    pub age_years: Option<f64>,
+    pub sex: Option<Sex>,
+    pub fold: Option<u32>,
+    /// SCP statements, whatever their likelihood.
+    pub statements: Vec<String>,
+}
+
+/// The table, by the base names of its recordings at either rate.
+#[derive(Debug)]
+pub(crate) struct PtbXlTable {
+    pub rows: Vec<PtbXlRow>,
+    by_name: HashMap<String, usize>,
+}
+
+impl PtbXlTable {
+    pub fn read(path: &Path) -> Result<Self, IoError> {
+        let table = Rows::open(path)?;
+        let (names, header_line, rows) = table.read()?;
+        let column = |wanted: &str| names.iter().position(|name| name == wanted);
+        let codes =
+            column("scp_codes").ok_or_else(|| table.missing(header_line, "scp_codes", &names))?;
+        let files: Vec<usize> =
+            ["filename_hr", "filename_lr"].into_iter().filter_map(column).collect();
+        if files.is_empty() {
+            return Err(table.missing(header_line, "filename_hr", &names));
+        }
+        let mut out = Self { rows: Vec::with_capacity(rows.len()), by_name: HashMap::new() };
+        for (line, cells) in rows {
+            let text = |name: &str| {
+                column(name).map(|k| cells[k].as_str()).filter(|text| !text.is_empty())
+            };
+            let statements = statements(&cells[codes]).ok_or_else(|| {
+                table.cell(line, codes, &names, &cells[codes], "a list such as {'NORM': 100.0}")
+            })?;
+            // Written as a decimal number, 13243.0.
+            let patient = text("patient_id")
+                .map(|id| format!("ptbxl-{}", id.strip_suffix(".0").unwrap_or(id)));
+            // Ages beyond 89 are hidden as 300.
+            let age = text("age").and_then(|age| age.parse().ok());
+            for &file in &files {
+                let name = cells[file].rsplit('/').next().unwrap_or_default();
+                if !name.is_empty() {
+                    out.by_name.insert(name.to_owned(), out.rows.len());
+                }
+            }
+            out.rows.push(PtbXlRow {
+                line,
+                patient,
+                age_years: age.filter(|age| (0.0..=120.0).contains(age)),
+                sex: match text("sex") {
+                    Some("0" | "0.0") => Some(Sex::Male),
+                    Some("1" | "1.0") => Some(Sex::Female),
+                    _ => None,
+                },
+                fold: text("strat_fold").and_then(integer),
+                statements,
+            });
+        }
+        Ok(out)
+    }
+
+    /// Number of the row of a recording, by its base name.
+    pub fn find(&self, base_name: &str) -> Option<usize> {
+        self.by_name.get(base_name).copied()
+    }
+}
+
+/// The keys of a Python dictionary such as `{'NORM': 80.0, 'SBRAD': 0.0}`.
+fn statements(text: &str) -> Option<Vec<String>> {
+    let inside = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
+    if inside.is_empty() {
+        return Some(Vec::new());
+    }
+    inside
+        .split(',')
+        .map(|pair| {
+            let (key, likelihood) = pair.split_once(':')?;
+            likelihood.trim().parse::<f64>().ok()?;
+            let key = key.trim();
+            let quote = key.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+            let key = key.strip_prefix(quote)?.strip_suffix(quote)?;
+            Some(key.trim().to_owned())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<PtbXlTable, IoError> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("ptbxl_database.csv");
+        std::fs::write(&path, text).expect("writes");
+        PtbXlTable::read(&path)
+    }
+
+    #[test]
+    fn rows_are_found_by_either_file() {
+        let table = read(
+            "ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_lr,filename_hr\n\
+             2,13243.0,300.0,0,\"{'NORM': 80.0, 'SBRAD': 0.0}\",2,records100/00000/00002_lr,records500/00000/00002_hr\n\
+             3,7.0,54.0,1,{},,a/3_lr,a/3_hr\n",
+        )
+        .expect("reads");
+        assert_eq!(table.find("00002_hr"), Some(0));
+        assert_eq!(table.find("3_lr"), Some(1));
+        assert_eq!(table.find("00002"), None);
+        let row = &table.rows[0];
+        assert_eq!(row.statements, ["NORM", "SBRAD"]);
+        assert_eq!((row.patient.as_deref(), row.fold), (Some("ptbxl-13243"), Some(2)));
+        assert_eq!((row.age_years, row.sex, row.line), (None, Some(Sex::Male), 2));
+        let row = &table.rows[1];
+        assert_eq!((row.age_years, row.sex, row.fold), (Some(54.0), Some(Sex::Female), None));
+    }
+
+    #[test]
+    fn broken_tables_name_the_place() {
+        let header = "scp_codes,filename_hr\n";
+        for bad in ["NORM", "{NORM: 1}", "{'NORM'}", "{'NORM': x}"] {
+            let error = read(&format!("{header}{bad},x\n")).expect_err(bad);
+            assert!(matches!(error, IoError::Cell { line: 2, column: 1, .. }), "{error}");
+        }
+        assert!(matches!(read("a,b\n"), Err(IoError::MissingColumn { column: "scp_codes", .. })));
+        assert!(matches!(
+            read("scp_codes\n{}\n"),
+            Err(IoError::MissingColumn { column: "filename_hr", .. })
+        ));
+    }
+}

@@ -1,0 +1,69 @@
+use std::path::{Path, PathBuf};
+
+use ecg_core::Recording;
+
+use crate::csv::read_csv_recording;
+use crate::header::header_path;
+use crate::record::read_wfdb_recording;
+use crate::{IoError, ReadOptions, Warning};
+
+/// A recording, and what was read otherwise than its files say.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The recording.
+    pub recording: Recording,
+    /// Departures from the format that were read leniently, and assumptions that were made.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads a recording in mV: a WFDB record (`path` with or without `.hea`), or a CSV file.
+///
+/// Units of voltage become mV; a signal in other units keeps its values, with a warning. Where WFDB signals have
+/// different numbers of samples in a frame, each is averaged over its frame, and [`Recording::adc`] is empty.
+/// The recording is named after its file.
+///
+/// # Errors
+/// No recording there; for WFDB the errors of [`crate::read_wfdb`], for CSV those of [`crate::read_csv`].
+pub fn read_recording(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Loaded, IoError> {
+    let path = path.as_ref();
+    match locate(path)? {
+        Source::Wfdb(header) => read_wfdb_recording(&header, options),
+        Source::Csv(file) => read_csv_recording(&file, options),
+    }
+}
+
+/// Which file a recording's path means.
+enum Source {
+    Wfdb(PathBuf),
+    Csv(PathBuf),
+}
+
+fn locate(path: &Path) -> Result<Source, IoError> {
+    if has_extension(path, "hea") {
+        return Ok(Source::Wfdb(path.to_owned()));
+    }
+    if has_extension(path, "csv") {
+        return Ok(Source::Csv(path.to_owned()));
+    }
+    let header = header_path(path);
+    if header.is_file() {
+        return Ok(Source::Wfdb(header));
+    }
+    let mut csv = path.as_os_str().to_owned();
+    csv.push(".csv");
+    let csv = PathBuf::from(csv);
+    if csv.is_file() {
+        return Ok(Source::Csv(csv));
+    }
+    // A signal file stands for its record.
+    let sibling = path.with_extension("hea");
+    if ["dat", "mat"].iter().any(|e| has_extension(path, e)) && sibling.is_file() {
+        return Ok(Source::Wfdb(sibling));
+    }
+    Err(IoError::NoSuchRecord { path: path.to_owned(), header })
+}
+
+pub(crate) fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension))
+}

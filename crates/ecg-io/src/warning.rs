@@ -1,0 +1,102 @@
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::IoError;
+
+/// Something that a file says otherwise than its format asks, or leaves to a guess, and how it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Warning {
+    /// The file.
+    pub path: PathBuf,
+    /// Line of the first occurrence, from 1, where the file has lines.
+    pub line: Option<u64>,
+    /// The field concerned, such as `units`.
+    pub field: &'static str,
+    /// What was found, and how it was read.
+    pub message: String,
+    /// How often it occurred in the file.
+    pub count: u64,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}: {}", self.field, self.message)?;
+        if self.count > 1 {
+            write!(f, " ({} times)", self.count)?;
+        }
+        Ok(())
+    }
+}
+
+/// Collects the warnings of one file; in strict mode a quirk ends the reading instead.
+pub(crate) struct Notes<'a> {
+    pub path: &'a Path,
+    pub strict: bool,
+    pub warnings: Vec<Warning>,
+}
+
+impl<'a> Notes<'a> {
+    pub fn new(path: &'a Path, strict: bool) -> Self {
+        Self { path, strict, warnings: Vec::new() }
+    }
+
+    /// A departure from the format: a warning, or an error in strict mode.
+    pub fn quirk(
+        &mut self,
+        line: Option<u64>,
+        field: &'static str,
+        message: impl Into<String>,
+    ) -> Result<(), IoError> {
+        if self.strict {
+            return Err(IoError::Strict(self.warning(line, field, message.into())));
+        }
+        self.remark(line, field, message);
+        Ok(())
+    }
+
+    /// Something legal that a reader should know: never an error.
+    pub fn remark(&mut self, line: Option<u64>, field: &'static str, message: impl Into<String>) {
+        let message = message.into();
+        // Twelve signals with the same quirk are one warning.
+        if let Some(last) = self
+            .warnings
+            .iter_mut()
+            .rev()
+            .take(4)
+            .find(|warning| warning.field == field && warning.message == message)
+        {
+            last.count += 1;
+        } else {
+            let warning = self.warning(line, field, message);
+            self.warnings.push(warning);
+        }
+    }
+
+    fn warning(&self, line: Option<u64>, field: &'static str, message: String) -> Warning {
+        Warning { path: self.path.to_owned(), line, field, message, count: 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_warnings_are_counted() {
+        let mut notes = Notes::new(Path::new("a/r.hea"), false);
+        for line in 2..14 {
+            notes.quirk(Some(line), "units", "\"mv\" read as mV").expect("lenient");
+        }
+        assert_eq!(notes.warnings.len(), 1);
+        assert_eq!(notes.warnings[0].to_string(), "a/r.hea:2: units: \"mv\" read as mV (12 times)");
+        let mut strict = Notes::new(Path::new("r.hea"), true);
+        strict.remark(None, "gain", "200/mV assumed");
+        let refused = strict.quirk(Some(2), "units", "x").expect_err("strict");
+        assert!(matches!(refused, IoError::Strict(warning) if warning.line == Some(2)));
+    }
+}
