@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::libtorch::Wheel;
+use crate::recipe::Wheel;
 use crate::tools::{Python, last_line};
 
 /// The first pip that takes several `--platform` options.

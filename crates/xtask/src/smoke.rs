@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn every_program_has_a_run() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        for program in programs(&root).unwrap_or_default() {
+        for program in programs(&root).expect("the sources of the programs") {
             let runs = RUNS.iter().chain(&RUNS_ON_GOLDENS);
             assert!(
                 runs.map(|one| one.program).any(|name| name == program),

@@ -1,6 +1,7 @@
 //! The programs of the machine that set-up and build need, and what to say when one is not there.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -135,6 +136,56 @@ pub fn last_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
     last.unwrap_or("it gave no reason").to_owned()
+}
+
+/// A path with a suffix to its name.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// A folder that goes when the value does.
+#[derive(Debug)]
+pub struct Temporary(PathBuf);
+
+impl Temporary {
+    /// Makes the folder.
+    pub fn new(path: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // Left over at worst, and then the next run's to remove.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Folders for tests.
+#[cfg(test)]
+pub mod scratch {
+    use super::*;
+
+    /// A folder of its own for a test.
+    pub fn scratch(name: &str) -> Temporary {
+        let path = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
+        Temporary::new(path).expect("the temporary folder can be written")
+    }
+
+    /// Writes a file, with the folders above it.
+    pub fn put(folder: &Path, name: &str, text: &str) {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a new folder");
+        fs::write(path, text).expect("a new file");
+    }
 }
 
 #[cfg(test)]
