@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::libtorch::VERSION;
 use crate::recipe::Wheel;
 use crate::tools::{Python, last_line};
 
@@ -50,6 +51,8 @@ fn major_version(text: &str) -> Option<u32> {
 
 /// Downloads wheels into `folder`; what pip needs meanwhile goes into `temp`.
 pub fn download(python: &Python, wheels: &[&Wheel], folder: &Path, temp: &Path) -> Result<()> {
+    let total_mb: u64 = wheels.iter().map(|wheel| wheel.mb).sum();
+    println!("libtorch {VERSION} (CPU): {total_mb} MB to download");
     let requirements = temp.join("requirements.txt");
     let lines: String = wheels
         .iter()
@@ -89,7 +92,8 @@ pub fn download(python: &Python, wheels: &[&Wheel], folder: &Path, temp: &Path) 
         }
         std::thread::sleep(Duration::from_millis(100));
         if reported.elapsed() >= REPORT_EVERY {
-            println!("  {} MB so far", folder_mb(temp));
+            // At the end pip has some of it twice.
+            println!("  {} of {total_mb} MB", folder_mb(temp).min(total_mb));
             reported = Instant::now();
         }
     };

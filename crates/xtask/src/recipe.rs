@@ -33,7 +33,7 @@ pub struct Wheel {
     /// Name and version for pip.
     pub requirement: &'static str,
     /// Size in MB.
-    pub mb: u32,
+    pub mb: u64,
 }
 
 /// torch, CUPTI and the CUDA runtime, in the order that `unpack.py` wants.
@@ -170,8 +170,6 @@ fn fetch(python: &Python, temp: &Path) -> Result<Vec<PathBuf>> {
         return Ok(paths);
     }
     pip::check(python)?;
-    let mb: u32 = wanted.iter().map(|wheel| wheel.mb).sum();
-    println!("libtorch {VERSION} (CPU): {mb} MB to download");
     pip::download(python, &wanted, &folder, temp)?;
     for wheel in wanted {
         let path = folder.join(wheel.file);
