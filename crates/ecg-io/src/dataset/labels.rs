@@ -8,7 +8,7 @@ use ecg_core::{LabelSet, Sex};
 
 use super::Entry;
 use super::walk::Found;
-use crate::labels::{LabelTable, PtbXlTable, Rows};
+use crate::labels::{LabelTable, PtbXlTable, Table};
 use crate::warning::Notes;
 use crate::{DatasetOptions, IoError, NsrRule, Warning};
 
@@ -59,22 +59,23 @@ impl Labelled {
     pub fn new(root: &Path, found: &Found, options: &DatasetOptions) -> Result<Self, IoError> {
         let beside = root.join("labels.csv");
         let file = options.labels_file.clone().or_else(|| beside.is_file().then_some(beside));
-        match file {
-            Some(path) if is_ptbxl(&path)? => {
-                let everywhere = BTreeMap::from([(root.to_owned(), path)]);
-                Self::from_ptbxl(root, &found.entries, &everywhere, options)
-            }
-            Some(path) => Self::from_file(path, &found.entries, options),
-            None => Self::from_ptbxl(root, &found.entries, &found.ptbxl, options),
+        let Some(path) = file else {
+            return Self::from_ptbxl(root, &found.entries, &found.ptbxl, options);
+        };
+        let table = Table::read(&path)?;
+        if table.column("scp_codes").is_some() {
+            let everywhere = BTreeMap::from([(root.to_owned(), path)]);
+            return Self::from_ptbxl(root, &found.entries, &everywhere, options);
         }
+        Self::from_file(path, LabelTable::new(&table)?, &found.entries, options)
     }
 
     fn from_file(
         path: PathBuf,
+        table: LabelTable,
         entries: &[Entry],
         options: &DatasetOptions,
     ) -> Result<Self, IoError> {
-        let table = LabelTable::read(&path)?;
         let mut notes = Notes::new(&path, false);
         let by_path: HashMap<&str, usize> =
             entries.iter().enumerate().map(|(i, entry)| (entry.name.as_str(), i)).collect();
@@ -181,11 +182,6 @@ fn note_rows(notes: &mut Notes<'_>, rows: &[(u64, String)], what: &str) {
     }
     let message = format!("{} {what}: {}", rows.len(), names.join(", "));
     notes.remark((*line > 0).then_some(*line), "record", message);
-}
-
-fn is_ptbxl(path: &Path) -> Result<bool, IoError> {
-    let (names, ..) = Rows::open(path)?.read()?;
-    Ok(names.iter().any(|name| name == "scp_codes"))
 }
 
 pub(super) fn base_name(name: &str) -> &str {

@@ -6,4 +6,4 @@ mod table;
 
 pub use map::{LabelMap, NsrRule, is_contradictory};
 pub(crate) use ptbxl::PtbXlTable;
-pub(crate) use table::{LabelTable, Rows};
+pub(crate) use table::{LabelTable, Table};

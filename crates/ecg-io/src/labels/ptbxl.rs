@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ecg_core::Sex;
 
-use super::table::{Rows, integer};
+use super::table::{Table, integer};
 use crate::IoError;
 
 /// One recording of PTB-XL.
@@ -29,23 +29,20 @@ pub(crate) struct PtbXlTable {
 
 impl PtbXlTable {
     pub fn read(path: &Path) -> Result<Self, IoError> {
-        let table = Rows::open(path)?;
-        let (names, header_line, rows) = table.read()?;
-        let column = |wanted: &str| names.iter().position(|name| name == wanted);
-        let codes =
-            column("scp_codes").ok_or_else(|| table.missing(header_line, "scp_codes", &names))?;
-        let files: Vec<usize> =
-            ["filename_hr", "filename_lr"].into_iter().filter_map(column).collect();
-        if files.is_empty() {
-            return Err(table.missing(header_line, "filename_hr", &names));
-        }
-        let mut out = Self { rows: Vec::with_capacity(rows.len()), by_name: HashMap::new() };
-        for (line, cells) in rows {
+        let table = Table::read(path)?;
+        let codes = table.required("scp_codes")?;
+        let files: Vec<usize> = match (table.column("filename_hr"), table.column("filename_lr")) {
+            (None, None) => vec![table.required("filename_hr")?],
+            (high, low) => high.into_iter().chain(low).collect(),
+        };
+        let mut out = Self { rows: Vec::with_capacity(table.rows.len()), by_name: HashMap::new() };
+        for (line, cells) in &table.rows {
+            let line = *line;
             let text = |name: &str| {
-                column(name).map(|k| cells[k].as_str()).filter(|text| !text.is_empty())
+                table.column(name).map(|k| cells[k].as_str()).filter(|text| !text.is_empty())
             };
             let statements = statements(&cells[codes]).ok_or_else(|| {
-                table.cell(line, codes, &names, &cells[codes], "a list such as {'NORM': 100.0}")
+                table.cell(line, codes, &cells[codes], "a list such as {'NORM': 100.0}")
             })?;
             // Written as a decimal number, 13243.0.
             let patient = text("patient_id")

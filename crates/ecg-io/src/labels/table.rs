@@ -12,68 +12,65 @@ use crate::text::{decode_text, read_file};
 /// Largest label table that is read.
 const MAX_TABLE_BYTES: u64 = 1 << 30;
 
-/// The rows of a comma-separated table with a row of names.
-pub(crate) struct Rows {
+/// A comma-separated table with a row of names.
+pub(crate) struct Table {
     path: PathBuf,
-    content: Vec<u8>,
+    names: Vec<String>,
+    names_line: u64,
+    /// The cells of each row, as many as names, with its line.
+    pub rows: Vec<(u64, Vec<String>)>,
 }
 
-impl Rows {
-    pub fn open(path: &Path) -> Result<Self, IoError> {
-        Ok(Self { path: path.to_owned(), content: read_file(path, MAX_TABLE_BYTES)? })
-    }
-
-    /// The column names, and each row with its line.
-    pub fn read(&self) -> Result<(Vec<String>, u64, Vec<(u64, Vec<String>)>), IoError> {
-        let content = self.content.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(&self.content);
+impl Table {
+    pub fn read(path: &Path) -> Result<Self, IoError> {
+        let content = read_file(path, MAX_TABLE_BYTES)?;
+        let content = content.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(&content);
         let mut reader = ::csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .trim(::csv::Trim::All)
             .from_reader(content);
-        let mut rows = Vec::new();
-        let mut names: Option<(u64, Vec<String>)> = None;
+        let path = path.to_owned();
+        let mut table = Self { path, names: Vec::new(), names_line: 1, rows: Vec::new() };
         for record in reader.byte_records() {
             let record =
-                record.map_err(|source| IoError::Table { path: self.path.clone(), source })?;
+                record.map_err(|source| IoError::Table { path: table.path.clone(), source })?;
             let line = record.position().map_or(0, ::csv::Position::line);
             let cells: Vec<String> = record.iter().map(|c| decode_text(c).into_owned()).collect();
-            match &names {
-                None => names = Some((line, cells)),
-                Some((_, names)) if names.len() != cells.len() => {
-                    let (expected, found) = (names.len(), cells.len());
-                    return Err(IoError::Columns {
-                        path: self.path.clone(),
-                        line,
-                        expected,
-                        found,
-                    });
-                }
-                Some(_) => rows.push((line, cells)),
+            if table.names.is_empty() {
+                (table.names, table.names_line) = (cells, line);
+            } else if table.names.len() == cells.len() {
+                table.rows.push((line, cells));
+            } else {
+                let (expected, found) = (table.names.len(), cells.len());
+                return Err(IoError::Columns { path: table.path, line, expected, found });
             }
         }
-        let (line, names) = names.ok_or_else(|| self.missing(1, "record", &[]))?;
-        Ok((names, line, rows))
+        Ok(table)
     }
 
-    pub fn missing(&self, line: u64, column: &'static str, names: &[String]) -> IoError {
-        let found = if names.is_empty() { "nothing".to_owned() } else { clip(&names.join(", ")) };
-        IoError::MissingColumn { path: self.path.clone(), line, column, found }
+    /// Number of the column of this name.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|own| own.eq_ignore_ascii_case(name))
     }
 
-    pub fn cell(
-        &self,
-        line: u64,
-        column: usize,
-        names: &[String],
-        found: &str,
-        expected: &'static str,
-    ) -> IoError {
+    /// Number of the column of this name, which must be there.
+    pub fn required(&self, column: &'static str) -> Result<usize, IoError> {
+        self.column(column).ok_or_else(|| {
+            let found = match self.names.is_empty() {
+                true => "nothing".to_owned(),
+                false => clip(&self.names.join(", ")),
+            };
+            IoError::MissingColumn { path: self.path.clone(), line: self.names_line, column, found }
+        })
+    }
+
+    pub fn cell(&self, line: u64, column: usize, found: &str, expected: &'static str) -> IoError {
         IoError::Cell {
             path: self.path.clone(),
             line,
             column: column + 1,
-            name: names[column].clone(),
+            name: self.names[column].clone(),
             found: clip(found),
             expected,
         }
@@ -98,40 +95,43 @@ pub(crate) struct LabelTable {
 }
 
 impl LabelTable {
-    pub fn read(path: &Path) -> Result<Self, IoError> {
-        let table = Rows::open(path)?;
-        let (names, header_line, rows) = table.read()?;
-        let column = |wanted: &str| names.iter().position(|name| name.eq_ignore_ascii_case(wanted));
-        let record =
-            column("record").ok_or_else(|| table.missing(header_line, "record", &names))?;
-        let (patient, fold) = (column("patient"), column("fold"));
-        let label_columns: Vec<usize> = (0..names.len())
+    pub fn new(table: &Table) -> Result<Self, IoError> {
+        let path = || table.path.clone();
+        let record = table.required("record")?;
+        let (patient, fold) = (table.column("patient"), table.column("fold"));
+        let label_columns: Vec<usize> = (0..table.names.len())
             .filter(|&k| k != record && Some(k) != patient && Some(k) != fold)
             .collect();
         if label_columns.is_empty() {
-            return Err(table.missing(header_line, "(one for each label)", &names));
+            return Err(IoError::MissingColumn {
+                path: path(),
+                line: table.names_line,
+                column: "(one for each label)",
+                found: clip(&table.names.join(", ")),
+            });
         }
-        let labels = LabelSet::new(label_columns.iter().map(|&k| names[k].clone()))
-            .map_err(|source| IoError::Recording { path: path.to_owned(), source })?;
+        let labels = LabelSet::new(label_columns.iter().map(|&k| table.names[k].clone()))
+            .map_err(|source| IoError::Recording { path: path(), source })?;
         let mut first_line: HashMap<String, u64> = HashMap::new();
-        let mut out = Vec::with_capacity(rows.len());
-        for (line, cells) in rows {
+        let mut out = Vec::with_capacity(table.rows.len());
+        for (line, cells) in &table.rows {
+            let line = *line;
             let name = record_key(&cells[record]);
             if name.is_empty() {
-                return Err(table.cell(line, record, &names, &cells[record], "a record name"));
+                return Err(table.cell(line, record, &cells[record], "a record name"));
             }
             if let Some(&first) = first_line.get(&name) {
-                let path = path.to_owned();
-                return Err(IoError::DuplicateRow { path, line, record: name, first });
+                return Err(IoError::DuplicateRow { path: path(), line, record: name, first });
             }
             first_line.insert(name.clone(), line);
             let text = |column: Option<usize>| {
                 column.map(|k| cells[k].as_str()).filter(|text| !text.is_empty())
             };
             let fold = match (fold, text(fold)) {
-                (Some(k), Some(text)) => Some(integer(text).ok_or_else(|| {
-                    table.cell(line, k, &names, text, "an integer of at least 0")
-                })?),
+                (Some(k), Some(text)) => Some(
+                    integer(text)
+                        .ok_or_else(|| table.cell(line, k, text, "an integer of at least 0"))?,
+                ),
                 _ => None,
             };
             let labels = label_columns
@@ -139,7 +139,7 @@ impl LabelTable {
                 .map(|&k| match cells[k].as_str() {
                     "0" | "0.0" => Ok(false),
                     "1" | "1.0" => Ok(true),
-                    other => Err(table.cell(line, k, &names, other, "0 or 1")),
+                    other => Err(table.cell(line, k, other, "0 or 1")),
                 })
                 .collect::<Result<_, _>>()?;
             let patient = text(patient).map(str::to_owned);
@@ -171,7 +171,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("labels.csv");
         std::fs::write(&path, text).expect("writes");
-        LabelTable::read(&path)
+        LabelTable::new(&Table::read(&path)?)
     }
 
     #[test]

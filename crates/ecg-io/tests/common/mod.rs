@@ -1,0 +1,49 @@
+//! Where the tests find data that is not part of the repository.
+
+#![allow(dead_code, reason = "every test program uses a part")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder of golden values; `None`, with a word about it, where there is none.
+pub fn goldens(part: &str) -> Option<PathBuf> {
+    find("ECG_GOLDENS", concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens"), part)
+        .or_else(|| {
+            println!("skipped: no golden values");
+            None
+        })
+}
+
+/// A real data set, unpacked once beside the build; `None`, with a word about it, where there is none.
+pub fn real_data(name: &str) -> Option<PathBuf> {
+    let archive = find(
+        "ECG_DATA",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"),
+        &format!("{name}.tar.xz"),
+    );
+    let Some(archive) = archive else {
+        println!("skipped: no real recordings");
+        return None;
+    };
+    let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let done = base.join(name);
+    if !done.is_dir() {
+        // Unpacked elsewhere and renamed when whole, in case another process does the same.
+        let partial = base.join(format!("{name}.{}", std::process::id()));
+        std::fs::create_dir_all(&partial).expect("a folder for the data");
+        let tar = Command::new("tar").arg("-xJf").arg(&archive).arg("-C").arg(&partial).status();
+        assert!(tar.expect("tar runs").success(), "{} cannot be unpacked", archive.display());
+        if std::fs::rename(&partial, &done).is_err() {
+            assert!(done.is_dir(), "another process unpacked the data");
+            std::fs::remove_dir_all(&partial).expect("the copy goes");
+        }
+    }
+    // The archive may hold one folder of its own name.
+    let inner = done.join(name);
+    Some(if inner.is_dir() { inner } else { done })
+}
+
+fn find(variable: &str, beside: &str, part: &str) -> Option<PathBuf> {
+    let base = std::env::var_os(variable).map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    Some(base.join(part)).filter(|path| path.exists())
+}
