@@ -1,0 +1,8 @@
+//! Recursive filters: Butterworth designs as second-order sections, run causally or forward and backward.
+
+mod butterworth;
+mod pairing;
+mod sos;
+
+pub use butterworth::{Band, butterworth};
+pub use sos::{Sos, SosState};

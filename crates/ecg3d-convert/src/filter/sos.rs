@@ -1,0 +1,273 @@
+use crate::ConvertError;
+use crate::simd::{Task, run};
+
+/// Leads that are filtered side by side: the recursion of one is too slow to keep the processor busy.
+const LANES: usize = 4;
+
+/// A recursive filter as a chain of second-order sections.
+///
+/// A section `[b0, b1, b2, 1, a1, a2]` has the transfer function (b0 + b1/z + b2/z^2) / (1 + a1/z + a2/z^2).
+///
+/// ```
+/// use ecg3d_convert::{Band, butterworth};
+///
+/// let high_pass = butterworth(1, Band::High(0.5), 500.0)?;
+/// let mut signal = vec![1.0; 5000]; // an offset
+/// high_pass.filter(&mut signal, &mut high_pass.rest());
+/// assert!(signal[4999].abs() < 1e-12); // is gone
+/// # Ok::<(), ecg3d_convert::ConvertError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sos {
+    sections: Vec<[f64; 6]>,
+}
+
+/// What a filter remembers between two pieces of a signal: two values for each section.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SosState(Vec<[f64; 2]>);
+
+impl SosState {
+    /// The two values of each section, as scipy's `zi`.
+    pub fn values(&self) -> &[[f64; 2]] {
+        &self.0
+    }
+
+    /// The state times `factor`: the steady state of a step of that height, if `self` is that of a unit step.
+    pub fn scaled(&self, factor: f64) -> Self {
+        Self(self.0.iter().map(|z| z.map(|value| value * factor)).collect())
+    }
+}
+
+impl Sos {
+    /// A filter of these sections, `[b0, b1, b2, a0, a1, a2]` each, divided by their `a0`.
+    ///
+    /// # Errors
+    /// No section; a coefficient that is not finite, or an `a0` of zero.
+    pub fn new(sections: &[[f64; 6]]) -> Result<Self, ConvertError> {
+        let bad = |s: &&[f64; 6]| s[3] == 0.0 || s.iter().any(|c| !c.is_finite());
+        if sections.is_empty() || sections.iter().find(bad).is_some() {
+            return Err(ConvertError::config(
+                "a filter's sections",
+                format_args!("{sections:?}"),
+                "at least one section of finite numbers with a0 other than 0",
+            ));
+        }
+        Ok(Self::from_normalised(sections.iter().map(|s| s.map(|c| c / s[3])).collect()))
+    }
+
+    /// `sections` is not empty and every a0 is 1.
+    pub(super) fn from_normalised(sections: Vec<[f64; 6]>) -> Self {
+        Self { sections }
+    }
+
+    /// The sections, `[b0, b1, b2, 1, a1, a2]` each.
+    pub fn sections(&self) -> &[[f64; 6]] {
+        &self.sections
+    }
+
+    /// The state of a filter that has seen nothing but zeros.
+    pub fn rest(&self) -> SosState {
+        SosState(vec![[0.0; 2]; self.sections.len()])
+    }
+
+    /// The state of a filter that has seen nothing but ones (scipy's `sosfilt_zi`).
+    pub fn steady(&self) -> SosState {
+        let mut scale = 1.0;
+        let mut states = Vec::with_capacity(self.sections.len());
+        for &[b0, b1, b2, _, a1, a2] in &self.sections {
+            // The fixed point of the recursion under a constant input of 1.
+            let out = (b0 + b1 + b2) / (1.0 + a1 + a2);
+            states.push([scale * (out - b0), scale * (b2 - a2 * out)]);
+            scale *= out;
+        }
+        SosState(states)
+    }
+
+    /// Filters a piece of a signal in place, causally; `state` carries over to the next piece.
+    pub fn filter(&self, signal: &mut [f64], state: &mut SosState) {
+        for (&section, z) in self.sections.iter().zip(&mut state.0) {
+            let mut lanes = [*z];
+            section_lanes(section, [signal], &mut lanes, false);
+            *z = lanes[0];
+        }
+    }
+
+    /// Filters forward and backward in place, so that no delay is left (scipy's `sosfiltfilt` with odd padding).
+    ///
+    /// The signal is continued on both sides by `padding` samples, turned about its end points. The extent of the
+    /// padding is what scipy calls `padlen`.
+    ///
+    /// # Errors
+    /// A signal of at most `padding` samples.
+    pub fn filter_both_ways(&self, signal: &mut [f64], padding: usize) -> Result<(), ConvertError> {
+        let n = signal.len();
+        let mut padded = Vec::new();
+        self.rows_both_ways(signal, n, padding, &mut padded)
+    }
+
+    /// Filters rows of `n` samples in place, each from rest.
+    pub(crate) fn filter_rows(&self, rows: &mut [f64], n: usize) {
+        run(FilterRows { sections: &self.sections, start: None, rows, n, backward: false });
+    }
+
+    /// [`Sos::filter_both_ways`] over rows of `n` samples.
+    pub(crate) fn rows_both_ways(
+        &self,
+        rows: &mut [f64],
+        n: usize,
+        padding: usize,
+        padded: &mut Vec<f64>,
+    ) -> Result<(), ConvertError> {
+        if n <= padding {
+            let what = "filtering forward and backward";
+            return Err(ConvertError::Length { what, expected: padding + 1, found: n });
+        }
+        let width = n + 2 * padding;
+        let count = rows.len() / n;
+        padded.clear();
+        padded.resize(width * count, 0.0);
+        for (row, out) in rows.chunks_exact(n).zip(padded.chunks_exact_mut(width)) {
+            extend_odd(row, padding, out);
+        }
+        let steady = self.steady();
+        for backward in [false, true] {
+            let start = Some(steady.values());
+            run(FilterRows { sections: &self.sections, start, rows: padded, n: width, backward });
+        }
+        for (row, from) in rows.chunks_exact_mut(n).zip(padded.chunks_exact(width)) {
+            row.copy_from_slice(&from[padding..padding + n]);
+        }
+        Ok(())
+    }
+}
+
+/// Continues a row by `padding` samples on both sides, turned by half a circle about its end points.
+fn extend_odd(row: &[f64], padding: usize, out: &mut [f64]) {
+    let n = row.len();
+    let (first, last) = (row[0], row[n - 1]);
+    for k in 0..padding {
+        out[k] = 2.0 * first - row[padding - k];
+        out[padding + n + k] = 2.0 * last - row[n - 2 - k];
+    }
+    out[padding..padding + n].copy_from_slice(row);
+}
+
+/// Filters rows of `n` samples, a few side by side.
+struct FilterRows<'a> {
+    sections: &'a [[f64; 6]],
+    /// The steady state of a unit step, to start each row from its first value; from rest if `None`.
+    start: Option<&'a [[f64; 2]]>,
+    rows: &'a mut [f64],
+    n: usize,
+    backward: bool,
+}
+
+impl Task for FilterRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { sections, start, rows, n, backward } = self;
+        if n == 0 {
+            return;
+        }
+        let mut groups = rows.chunks_exact_mut(n * LANES);
+        for group in &mut groups {
+            let mut rows = group.chunks_exact_mut(n);
+            let lanes: [&mut [f64]; LANES] =
+                std::array::from_fn(|_| rows.next().expect("the group has this many rows"));
+            filter_lanes(sections, start, lanes, backward);
+        }
+        for row in groups.into_remainder().chunks_exact_mut(n) {
+            filter_lanes(sections, start, [row], backward);
+        }
+    }
+}
+
+#[inline(always)]
+fn filter_lanes<const L: usize>(
+    sections: &[[f64; 6]],
+    start: Option<&[[f64; 2]]>,
+    mut rows: [&mut [f64]; L],
+    backward: bool,
+) {
+    // The value that the whole chain starts from: the state of each section goes with it.
+    let first: [f64; L] = std::array::from_fn(|lane| {
+        let row = &rows[lane];
+        if backward { row[row.len() - 1] } else { row[0] }
+    });
+    for (k, &section) in sections.iter().enumerate() {
+        let unit = start.map_or([0.0; 2], |start| start[k]);
+        let mut states: [[f64; 2]; L] =
+            std::array::from_fn(|lane| unit.map(|value| value * first[lane]));
+        section_lanes(section, rows.each_mut().map(|row| &mut **row), &mut states, backward);
+    }
+}
+
+/// One section in transposed direct form II, the order of operations that scipy uses.
+#[inline(always)]
+fn section_lanes<const L: usize>(
+    [b0, b1, b2, _, a1, a2]: [f64; 6],
+    mut rows: [&mut [f64]; L],
+    states: &mut [[f64; 2]; L],
+    backward: bool,
+) {
+    let n = rows[0].len();
+    let mut step = |t: usize| {
+        for (row, z) in rows.iter_mut().zip(states.iter_mut()) {
+            let x = row[t];
+            let y = b0 * x + z[0];
+            z[0] = b1 * x - a1 * y + z[1];
+            z[1] = b2 * x - a2 * y;
+            row[t] = y;
+        }
+    };
+    if backward {
+        (0..n).rev().for_each(&mut step);
+    } else {
+        (0..n).for_each(&mut step);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_filtered_as_if_alone() {
+        let sos = Sos::new(&[[0.5, 0.2, 0.1, 1.0, -0.9, 0.3], [2.0, -2.0, 0.0, 2.0, 0.4, 0.0]])
+            .expect("a filter");
+        let n = 37;
+        let mut rows: Vec<f64> = (0..7 * n).map(|k| ((k * k) % 23) as f64 - 11.0).collect();
+        let mut alone = rows.clone();
+        sos.filter_rows(&mut rows, n);
+        for row in alone.chunks_exact_mut(n) {
+            // In two pieces, with the state carried over.
+            let mut state = sos.rest();
+            let (head, tail) = row.split_at_mut(11);
+            sos.filter(head, &mut state);
+            sos.filter(tail, &mut state);
+        }
+        assert_eq!(rows, alone);
+    }
+
+    #[test]
+    fn a_constant_stays_steady() {
+        let sos = Sos::new(&[[0.5, 0.2, 0.1, 1.0, -0.5, 0.3]]).expect("a filter");
+        let mut signal = vec![3.0; 20];
+        sos.filter(&mut signal, &mut sos.steady().scaled(3.0));
+        for value in &signal {
+            approx::assert_relative_eq!(*value, signal[0], max_relative = 1e-14);
+        }
+    }
+
+    #[test]
+    fn padding_needs_a_longer_signal() {
+        let sos = Sos::new(&[[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]]).expect("a filter");
+        let error = sos.filter_both_ways(&mut [1.0, 2.0], 2).expect_err("too short");
+        assert_eq!(
+            error.to_string(),
+            "filtering forward and backward needs at least 3 values, found 2"
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! Finite impulse responses: the low-pass of the polyphase resampler, and its convolution.
+
+use std::f64::consts::PI;
+
+use ndarray::{Array1, ArrayView1, ArrayView2, ArrayViewMut2};
+use ndarray_conv::{ConvFFTExt, ConvMode, PaddingMode, get_fft_processor};
+
+use crate::ConvertError;
+
+/// Modified Bessel function of the first kind and order 0, by its power series.
+fn bessel_i0(x: f64) -> f64 {
+    let quarter = x * x / 4.0;
+    let (mut sum, mut term, mut k) = (1.0, 1.0, 1.0);
+    while term > sum * 1e-17 {
+        term *= quarter / (k * k);
+        sum += term;
+        k += 1.0;
+    }
+    sum
+}
+
+/// Taps of a low-pass of 2 `half` + 1 taps, symmetric, that passes a constant unchanged.
+///
+/// `cutoff` is the corner as a share of half the sampling rate; the window is Kaiser's with `beta`. The result is that
+/// of scipy's `firwin(2 * half + 1, cutoff, window=("kaiser", beta))`. Source: Kaiser, in Kuo and Kaiser (editors),
+/// System Analysis by Digital Computer, 1966.
+pub fn kaiser_low_pass(half: usize, cutoff: f64, beta: f64) -> Vec<f64> {
+    let tap = |k: usize| {
+        let m = k as f64 - half as f64;
+        let share = if half == 0 { 0.0 } else { m / half as f64 };
+        let window = bessel_i0(beta * (1.0 - share * share).max(0.0).sqrt()) / bessel_i0(beta);
+        let angle = PI * cutoff * m;
+        let sinc = if m == 0.0 { 1.0 } else { angle.sin() / angle };
+        cutoff * sinc * window
+    };
+    let taps: Vec<f64> = (0..=2 * half).map(tap).collect();
+    let sum: f64 = taps.iter().sum();
+    taps.into_iter().map(|tap| tap / sum).collect()
+}
+
+/// Convolves each row with `taps` by FFT, where they overlap fully, and keeps every `step`-th value from `first` on.
+pub(crate) fn convolve_rows(
+    rows: ArrayView2<'_, f64>,
+    taps: &[f64],
+    first: usize,
+    step: usize,
+    mut out: ArrayViewMut2<'_, f64>,
+) -> Result<(), ConvertError> {
+    let kernel = ArrayView1::from(taps);
+    let mut processor = get_fft_processor::<f64, f64>();
+    for (row, mut out) in rows.rows().into_iter().zip(out.rows_mut()) {
+        let full: Array1<f64> = row
+            .conv_fft_with_processor(&kernel, ConvMode::Valid, PaddingMode::Zeros, &mut processor)
+            .map_err(|error| ConvertError::Convolution {
+                samples: row.len(),
+                taps: taps.len(),
+                reason: error.to_string(),
+            })?;
+        let values = full.iter().skip(first).step_by(step);
+        out.iter_mut().zip(values).for_each(|(cell, &value)| *cell = value);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn low_pass_is_symmetric_and_passes_constants() {
+        let taps = kaiser_low_pass(100, 0.1, 5.0);
+        assert_eq!(taps.len(), 201);
+        for k in 0..100 {
+            approx::assert_relative_eq!(taps[k], taps[200 - k], max_relative = 1e-12);
+        }
+        approx::assert_relative_eq!(taps.iter().sum::<f64>(), 1.0, max_relative = 1e-15);
+    }
+}

@@ -1,0 +1,260 @@
+use ecg_core::LeadMask;
+use ndarray::{Array3, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, s};
+
+use crate::kernel::{ImageTask, Layout, VolumeTask};
+use crate::simd::run;
+use crate::zoom::CubicZoom;
+use crate::{ConvertConfig, ConvertError, Real, Recurrence, Scratch};
+
+/// The second half of the conversion, which needs no sampling rate: from a window of a prepared signal to the images
+/// of its leads, and from these to the volume.
+///
+/// Immutable and shared freely between threads. All calls are generic over `f32` and `f64`.
+///
+/// ```
+/// use ecg3d_convert::{ConvertConfig, ImagePlan, Scratch};
+/// use ndarray::{Array2, Array3};
+///
+/// let plan = ImagePlan::new(&ConvertConfig::published())?;
+/// let window = Array2::from_shape_fn((12, 100), |(lead, t)| ((lead + 1) * t % 17) as f32);
+/// let mut volume = Array3::zeros((45, 45, 45));
+/// plan.volume_of_window_into(window.view(), volume.view_mut(), &mut Scratch::new())?;
+/// assert_eq!(volume[[7, 3, 20]], volume[[7, 20, 3]]); // each slice is symmetric
+/// # Ok::<(), ecg3d_convert::ConvertError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ImagePlan {
+    window: usize,
+    layout: Layout,
+}
+
+impl ImagePlan {
+    /// Plans images and volumes as a configuration asks for them.
+    ///
+    /// # Errors
+    /// A configuration that makes no sense.
+    pub fn new(config: &ConvertConfig) -> Result<Self, ConvertError> {
+        config.check()?;
+        let window = config.window_samples();
+        let recurrence = Recurrence::new(config.embedding_dimension, config.embedding_delay)?;
+        let states = recurrence.states(window);
+        let [depth, height, width] = config.volume_size;
+        let zoom = CubicZoom::new;
+        let layout = Layout::new(
+            recurrence,
+            zoom(config.leads.count(), depth)?,
+            zoom(states, height)?,
+            zoom(states, width)?,
+        );
+        Ok(Self { window, layout })
+    }
+
+    /// Shape of a window, `[lead, sample]`: `[12, 100]` in both presets.
+    pub fn window_shape(&self) -> [usize; 2] {
+        [self.layout.leads(), self.window]
+    }
+
+    /// Shape of the images, `[lead, height, width]`: `[12, 45, 45]` in both presets.
+    pub fn images_shape(&self) -> [usize; 3] {
+        let [_, height, width] = self.volume_shape();
+        [self.layout.leads(), height, width]
+    }
+
+    /// Shape of the volume, `[depth, height, width]`: `[45, 45, 45]` in both presets.
+    pub fn volume_shape(&self) -> [usize; 3] {
+        self.layout.volume_shape()
+    }
+
+    /// Recurrence images `[lead, height, width]` of a window `[lead, sample]`, resized along both time axes.
+    ///
+    /// # Errors
+    /// A window of another shape than [`ImagePlan::window_shape`].
+    pub fn images<T: Real>(&self, window: ArrayView2<'_, T>) -> Result<Array3<T>, ConvertError> {
+        let mut out = Array3::zeros(self.images_shape());
+        self.images_into(window, out.view_mut(), &mut Scratch::new())?;
+        Ok(out)
+    }
+
+    /// [`ImagePlan::images`] without allocating.
+    ///
+    /// # Errors
+    /// An array of another shape than planned.
+    pub fn images_into<T: Real>(
+        &self,
+        window: ArrayView2<'_, T>,
+        mut out: ArrayViewMut3<'_, T>,
+        scratch: &mut Scratch,
+    ) -> Result<(), ConvertError> {
+        ConvertError::check_shape("the window", window.shape(), &self.window_shape())?;
+        ConvertError::check_shape("the array of images", out.shape(), &self.images_shape())?;
+        let need = [self.layout.image_buffer(), self.layout.images_len()];
+        with_buffers(scratch, need, |[work, spare]| match out.as_slice_mut() {
+            Some(out) => run(ImageTask { layout: &self.layout, window, work, out }),
+            None => {
+                let spare = &mut spare[..self.layout.images_len()];
+                run(ImageTask { layout: &self.layout, window, work, out: spare });
+                out.iter_mut().zip(spare).for_each(|(cell, value)| *cell = *value);
+            }
+        });
+        Ok(())
+    }
+
+    /// The volume `[depth, height, width]` of the leads' images: the images interpolated along the leads.
+    ///
+    /// # Errors
+    /// Images of another shape than [`ImagePlan::images_shape`].
+    pub fn volume<T: Real>(&self, images: ArrayView3<'_, T>) -> Result<Array3<T>, ConvertError> {
+        let mut out = Array3::zeros(self.volume_shape());
+        self.volume_into(images, out.view_mut(), &mut Scratch::new())?;
+        Ok(out)
+    }
+
+    /// [`ImagePlan::volume`] without allocating.
+    ///
+    /// # Errors
+    /// An array of another shape than planned.
+    pub fn volume_into<T: Real>(
+        &self,
+        images: ArrayView3<'_, T>,
+        out: ArrayViewMut3<'_, T>,
+        scratch: &mut Scratch,
+    ) -> Result<(), ConvertError> {
+        self.masked_volume_into(images, None, out, scratch)
+    }
+
+    /// The volume of a window `[lead, sample]`.
+    ///
+    /// # Errors
+    /// A window of another shape than [`ImagePlan::window_shape`].
+    pub fn volume_of_window<T: Real>(
+        &self,
+        window: ArrayView2<'_, T>,
+    ) -> Result<Array3<T>, ConvertError> {
+        let mut out = Array3::zeros(self.volume_shape());
+        self.volume_of_window_into(window, out.view_mut(), &mut Scratch::new())?;
+        Ok(out)
+    }
+
+    /// [`ImagePlan::volume_of_window`] without allocating.
+    ///
+    /// # Errors
+    /// An array of another shape than planned.
+    pub fn volume_of_window_into<T: Real>(
+        &self,
+        window: ArrayView2<'_, T>,
+        mut out: ArrayViewMut3<'_, T>,
+        scratch: &mut Scratch,
+    ) -> Result<(), ConvertError> {
+        ConvertError::check_shape("the window", window.shape(), &self.window_shape())?;
+        ConvertError::check_shape("the volume", out.shape(), &self.volume_shape())?;
+        let work = self.layout.image_buffer().max(self.layout.volume_buffer());
+        with_buffers(scratch, [work, self.layout.images_len()], |[work, images]| {
+            let images = &mut images[..self.layout.images_len()];
+            run(ImageTask { layout: &self.layout, window, work, out: images });
+            self.run_volume(images, None, &mut out, work);
+        });
+        Ok(())
+    }
+
+    /// The volumes of subsets of the leads, streamed through a caller's buffer `[volume, depth, height, width]`.
+    ///
+    /// A lead that a mask does not keep counts as zero in the prepared signal, and so adds nothing to the volume: no
+    /// image is made again, and the volumes have the same bits as [`ImagePlan::volume_into`] of images with zeros in those
+    /// leads. `use_volumes` is called with the index of the first mask and the volumes of as many masks as the buffer holds
+    /// (fewer at the end).
+    ///
+    /// # Errors
+    /// Arrays of another shape than planned, a buffer for no volume, a mask that keeps a lead beyond the last; what
+    /// `use_volumes` returns, at once.
+    pub fn volumes_of_subsets<T: Real, E: From<ConvertError>>(
+        &self,
+        images: ArrayView3<'_, T>,
+        masks: &[LeadMask],
+        mut buffer: ArrayViewMut4<'_, T>,
+        scratch: &mut Scratch,
+        mut use_volumes: impl FnMut(usize, ArrayView4<'_, T>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let leads = self.layout.leads();
+        for (mask, keep) in masks.iter().enumerate() {
+            let beyond = keep.0 & !LeadMask::all(leads).0;
+            if beyond != 0 {
+                let lead = beyond.trailing_zeros() as usize;
+                return Err(ConvertError::Mask { mask, lead, leads }.into());
+            }
+        }
+        let [depth, height, width] = self.volume_shape();
+        let room = buffer.len_of(Axis(0));
+        let expected = [room.max(1), depth, height, width];
+        ConvertError::check_shape("the buffer of volumes", buffer.shape(), &expected)?;
+        for (chunk, part) in masks.chunks(room).enumerate() {
+            for (&mask, volume) in part.iter().zip(buffer.outer_iter_mut()) {
+                self.masked_volume_into(images, Some(mask), volume, scratch)?;
+            }
+            use_volumes(chunk * room, buffer.slice(s![..part.len(), .., .., ..]))?;
+        }
+        Ok(())
+    }
+
+    fn masked_volume_into<T: Real>(
+        &self,
+        images: ArrayView3<'_, T>,
+        mask: Option<LeadMask>,
+        mut out: ArrayViewMut3<'_, T>,
+        scratch: &mut Scratch,
+    ) -> Result<(), ConvertError> {
+        ConvertError::check_shape("the array of images", images.shape(), &self.images_shape())?;
+        ConvertError::check_shape("the volume", out.shape(), &self.volume_shape())?;
+        let need = [self.layout.volume_buffer(), self.layout.images_len()];
+        with_buffers(scratch, need, |[work, spare]| match images.as_slice() {
+            Some(images) => self.run_volume(images, mask, &mut out, work),
+            None => {
+                let spare = &mut spare[..self.layout.images_len()];
+                spare.iter_mut().zip(images).for_each(|(own, value)| *own = *value);
+                self.run_volume(spare, mask, &mut out, work);
+            }
+        });
+        Ok(())
+    }
+
+    /// Makes the volume plane by plane, so that the output may have any layout.
+    fn run_volume<T: Real>(
+        &self,
+        images: &[T],
+        mask: Option<LeadMask>,
+        out: &mut ArrayViewMut3<'_, T>,
+        work: &mut [T],
+    ) {
+        let layout = &self.layout;
+        if let Some(out) = out.as_slice_mut() {
+            run(VolumeTask { layout, images, mask, work, planes: 0..layout.depth(), out });
+            return;
+        }
+        for (plane, mut rows) in out.outer_iter_mut().enumerate() {
+            let (work, spare) = work.split_at_mut(layout.coefficients_len());
+            let spare = &mut spare[..layout.plane()];
+            let planes = plane..plane + 1;
+            run(VolumeTask { layout, images, mask, work, planes, out: spare });
+            rows.iter_mut().zip(spare).for_each(|(cell, value)| *cell = *value);
+        }
+    }
+}
+
+/// Lends two parts of the scratch, each starting at a cache line.
+fn with_buffers<T: Real, R>(
+    scratch: &mut Scratch,
+    need: [usize; 2],
+    work: impl FnOnce([&mut [T]; 2]) -> R,
+) -> R {
+    const LINE: usize = 64;
+    let slack = LINE / size_of::<T>();
+    let first = need[0].next_multiple_of(slack);
+    let buffer = T::buffer(scratch);
+    let whole = first + need[1] + slack;
+    if buffer.len() < whole {
+        buffer.resize(whole, T::zero());
+    }
+    // Without an address to align to (never so in practice) the slack stays unused.
+    let start = buffer.as_ptr().align_offset(LINE).min(slack);
+    let (a, b) = buffer[start..].split_at_mut(first);
+    work([a, b])
+}

@@ -1,0 +1,228 @@
+use ndarray::{ArrayView2, ArrayViewMut2};
+use serde::{Deserialize, Serialize};
+
+use crate::ConvertError;
+use crate::fir::{convolve_rows, kaiser_low_pass};
+use crate::simd::{Task, run};
+
+/// Lobes of the filter on each side, and the shape of its window: what scipy uses by default.
+const LOBES: usize = 10;
+const KAISER_BETA: f64 = 5.0;
+
+/// How the filter of a [`PolyResampler`] is computed. Both ways give the same values to rounding.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FirMethod {
+    /// The whole signal is convolved with the filter by FFT (`ndarray-conv`) and every `down`-th value kept. Where the
+    /// rate is also raised (`up` above 1), nearly all of that would be products with zeros, and the other way is taken.
+    Convolution,
+    /// Only the values that are kept are computed, each from the taps that meet a sample.
+    #[default]
+    Polyphase,
+}
+
+/// Resamples by the ratio of two whole numbers with a linear-phase low-pass, and continues the signal beyond its ends by
+/// the line through its first and last sample.
+///
+/// The result is that of scipy's `resample_poly(x, up, down, padtype="line")` with its default Kaiser(5.0) window:
+/// 20 max(up, down) + 1 taps, the corner at half the lower rate. `n` samples become `n up / down`, rounded up.
+///
+/// ```
+/// use ecg3d_convert::{PolyResampler, rate_ratio};
+///
+/// let (up, down) = rate_ratio(360.0, 50.0)?;
+/// assert_eq!((up, down), (5, 36));
+/// let resampler = PolyResampler::new(up, down)?;
+/// let line: Vec<f64> = (0..3600).map(|t| t as f64 / 360.0).collect();
+/// let slow = resampler.resample(&line)?;
+/// assert_eq!(slow.len(), 500);
+/// assert!((slow[250] - 5.0).abs() < 1e-3); // a line stays a line, but for the ripple of the filter
+/// # Ok::<(), ecg3d_convert::ConvertError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct PolyResampler {
+    up: usize,
+    down: usize,
+    /// Taps on each side of the middle one.
+    half: usize,
+    /// Samples by which a signal is continued on both sides.
+    padding: usize,
+    taps: Vec<f64>,
+    /// The taps of each phase, last first: those that meet samples where the middle lies `phase` steps behind one.
+    phases: Vec<Vec<f64>>,
+    method: FirMethod,
+}
+
+impl PolyResampler {
+    /// Plans resampling by `up / down`, which need not be in lowest terms.
+    ///
+    /// # Errors
+    /// A factor of zero, or above 100,000 in lowest terms.
+    pub fn new(up: usize, down: usize) -> Result<Self, ConvertError> {
+        if up == 0 || down == 0 {
+            let expected = "two positive whole numbers";
+            return Err(ConvertError::config("up/down", format_args!("{up}/{down}"), expected));
+        }
+        let (up, down) = super::rate_ratio(down as f64, up as f64)?;
+        let longest = up.max(down);
+        let half = LOBES * longest;
+        let mut taps = kaiser_low_pass(half, 1.0 / longest as f64, KAISER_BETA);
+        taps.iter_mut().for_each(|tap| *tap *= up as f64);
+        let phase = |r: usize| {
+            let mut own: Vec<f64> = taps.iter().skip(r).step_by(up).copied().collect();
+            own.reverse();
+            own
+        };
+        let phases = (0..up).map(phase).collect();
+        let padding = half.div_ceil(up) + 1;
+        Ok(Self { up, down, half, padding, taps, phases, method: FirMethod::default() })
+    }
+
+    /// Chooses how the filter is computed. Default: [`FirMethod::Polyphase`].
+    #[must_use]
+    pub fn with_method(mut self, method: FirMethod) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// The factors in lowest terms.
+    pub fn ratio(&self) -> (usize, usize) {
+        (self.up, self.down)
+    }
+
+    /// Samples that `n` samples become.
+    pub fn output_len(&self, n: usize) -> usize {
+        (n * self.up).div_ceil(self.down)
+    }
+
+    /// Resamples one signal.
+    ///
+    /// # Errors
+    /// No sample at all; a convolution that failed.
+    pub fn resample(&self, signal: &[f64]) -> Result<Vec<f64>, ConvertError> {
+        let mut out = vec![0.0; self.output_len(signal.len())];
+        self.resample_rows(signal, signal.len(), &mut out, &mut Vec::new())?;
+        Ok(out)
+    }
+
+    /// Resamples rows of `n` samples; `out` has rows of `output_len(n)`.
+    ///
+    /// Allocates nothing where `extended` has been used with rows of this length before, but for the convolution.
+    pub(crate) fn resample_rows(
+        &self,
+        rows: &[f64],
+        n: usize,
+        out: &mut [f64],
+        extended: &mut Vec<f64>,
+    ) -> Result<(), ConvertError> {
+        if n == 0 {
+            let what = "polyphase resampling";
+            return Err(ConvertError::Length { what, expected: 1, found: n });
+        }
+        if self.up == self.down {
+            out.copy_from_slice(rows);
+            return Ok(());
+        }
+        let width = n + 2 * self.padding;
+        let kept = self.output_len(n);
+        extended.clear();
+        extended.resize(rows.len() / n * width, 0.0);
+        for (row, out) in rows.chunks_exact(n).zip(extended.chunks_exact_mut(width)) {
+            extend_line(row, self.padding, out);
+        }
+        if self.method == FirMethod::Convolution && self.up == 1 {
+            let shape = (rows.len() / n, width);
+            let view = ArrayView2::from_shape(shape, extended.as_slice());
+            let out = ArrayViewMut2::from_shape((shape.0, kept), out);
+            let (Ok(view), Ok(out)) = (view, out) else {
+                unreachable!("both were cut to these shapes above")
+            };
+            return convolve_rows(view, &self.taps, self.padding - self.half, self.down, out);
+        }
+        run(Polyphase { plan: self, extended, width, out, kept });
+        Ok(())
+    }
+}
+
+/// Continues a row by `padding` samples on both sides, along the line through its first and last sample.
+fn extend_line(row: &[f64], padding: usize, out: &mut [f64]) {
+    let n = row.len();
+    let (first, last) = (row[0], row[n - 1]);
+    let slope = if n > 1 { (last - first) / (n - 1) as f64 } else { 0.0 };
+    for k in 0..padding {
+        out[k] = first - (padding - k) as f64 * slope;
+        out[padding + n + k] = last + (k + 1) as f64 * slope;
+    }
+    out[padding..padding + n].copy_from_slice(row);
+}
+
+struct Polyphase<'a> {
+    plan: &'a PolyResampler,
+    extended: &'a [f64],
+    width: usize,
+    out: &'a mut [f64],
+    kept: usize,
+}
+
+impl Task for Polyphase<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Self { plan, extended, width, out, kept } = self;
+        for (row, out) in extended.chunks_exact(width).zip(out.chunks_exact_mut(kept)) {
+            for (m, value) in out.iter_mut().enumerate() {
+                // The last tap that counts meets sample `last`; both in the signal made `up` times longer by zeros.
+                let position = m * plan.down + plan.half;
+                let taps = &plan.phases[position % plan.up];
+                let last = position / plan.up + plan.padding;
+                *value = dot(taps, &row[last + 1 - taps.len()..=last]);
+            }
+        }
+    }
+}
+
+/// Scalar product in eight sums, which a processor can add side by side.
+#[inline(always)]
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    const SUMS: usize = 8;
+    let mut sums = [0.0; SUMS];
+    let (a, a_rest) = a.as_chunks::<SUMS>();
+    let (b, b_rest) = b.as_chunks::<SUMS>();
+    for (a, b) in a.iter().zip(b) {
+        for k in 0..SUMS {
+            sums[k] += a[k] * b[k];
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_of_filtering_agree() {
+        let x: Vec<f64> = (0..1234).map(|t| ((t * t * 7 + 13 * t) % 401) as f64 - 200.0).collect();
+        for (up, down) in [(1, 10), (1, 2), (1, 20), (5, 36)] {
+            let plan = PolyResampler::new(up, down).expect("a plan");
+            let direct = plan.resample(&x).expect("resamples");
+            let by_fft = plan.with_method(FirMethod::Convolution).resample(&x).expect("resamples");
+            assert_eq!(direct.len(), by_fft.len());
+            for (a, b) in direct.iter().zip(&by_fft) {
+                // Relative to the peak of 200: the FFT's rounding.
+                approx::assert_abs_diff_eq!(a, b, epsilon = 200.0 * 1e-14);
+            }
+        }
+    }
+
+    #[test]
+    fn equal_rates_change_nothing() {
+        let plan = PolyResampler::new(7, 7).expect("a plan");
+        assert_eq!(plan.resample(&[1.0, 5.0, 2.0]), Ok(vec![1.0, 5.0, 2.0]));
+        assert!(plan.resample(&[]).is_err());
+        assert!(PolyResampler::new(0, 1).is_err());
+    }
+}

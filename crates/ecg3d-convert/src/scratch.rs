@@ -1,0 +1,26 @@
+use crate::FftScratch;
+
+/// What the `_into` calls work in: made once, used again and again, by any plan.
+///
+/// It grows at first use; after that no call allocates. What it holds never changes a result.
+#[derive(Debug, Clone, Default)]
+pub struct Scratch {
+    /// The leads of a recording while it is prepared, `[lead, sample]`.
+    pub(crate) rows: Vec<f64>,
+    /// The same with padding.
+    pub(crate) padded: Vec<f64>,
+    /// The leads after resampling.
+    pub(crate) resampled: Vec<f64>,
+    pub(crate) fft: FftScratch,
+    pub(crate) f32s: Vec<f32>,
+    pub(crate) f64s: Vec<f64>,
+    pub(crate) prepared_f32: Vec<f32>,
+    pub(crate) prepared_f64: Vec<f64>,
+}
+
+impl Scratch {
+    /// An empty scratch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}

@@ -1,0 +1,207 @@
+use ecg3d_convert::{
+    Band, CubicZoom, FftResampler, PolyResampler, Recurrence, Sos, butterworth, zoom,
+};
+use ndarray::{Array, ArrayD, Axis, Ix2};
+use serde_json::Value;
+
+use crate::support::{Npz, assert_close, goldens};
+
+/// Allowed, relative to the peak: rounding in other orders of summation.
+const F64: f64 = 1e-12;
+
+fn json(path: &std::path::Path) -> Value {
+    let text = std::fs::read_to_string(path).expect("reads");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+fn sections(value: &Value) -> Vec<[f64; 6]> {
+    serde_json::from_value(value.clone()).expect("sections")
+}
+
+/// Coefficients: the designs' rounding grows with the order, and roots of order 12 are ill-conditioned.
+fn assert_design(what: &str, own: &Sos, expected: &[[f64; 6]]) {
+    assert_eq!(own.sections().len(), expected.len(), "{what}");
+    for (own, expected) in own.sections().iter().zip(expected) {
+        // The overall gain in b0 may be tiny: each half is measured by its own peak.
+        for part in [0..3, 3..6] {
+            let peak = expected[part.clone()].iter().fold(0.0, |p: f64, v| p.max(v.abs()));
+            for (a, b) in own[part.clone()].iter().zip(&expected[part]) {
+                assert!((a - b).abs() <= 1e-10 * peak, "{what}: {own:?}, expected {expected:?}");
+            }
+        }
+    }
+}
+
+fn map_rows(x: &ArrayD<f64>, f: impl Fn(&[f64]) -> Vec<f64>) -> ArrayD<f64> {
+    let rows: Vec<_> = x.rows().into_iter().map(|row| Array::from(f(&row.to_vec()))).collect();
+    let views: Vec<_> = rows.iter().map(|row| row.view()).collect();
+    ndarray::stack(Axis(0), &views).expect("equal lengths").into_dyn()
+}
+
+#[test]
+fn butterworth_designs() {
+    let Some(folder) = goldens("blocks") else { return };
+    for (name, expected) in json(&folder.join("butter_design.json")).as_object().expect("a map") {
+        let (kind, order) = name.rsplit_once('_').expect("an order");
+        let order = order.parse().expect("a number");
+        let band = match kind {
+            "highpass" => Band::High(0.5),
+            "lowpass" => Band::Low(40.0),
+            "bandpass" => Band::Pass(0.5, 40.0),
+            "bandstop" => Band::Stop(48.0, 52.0),
+            other => panic!("{other}"),
+        };
+        let own = butterworth(order, band, 500.0).expect("a design");
+        assert_design(name, &own, &sections(expected));
+    }
+}
+
+#[test]
+fn filters() {
+    let Some(folder) = goldens("blocks") else { return };
+    let mut arrays = Npz::open(&folder.join("filters.npz"));
+    let x = arrays.read::<f64>("x");
+    for (name, case) in json(&folder.join("filters.json")).as_object().expect("a map") {
+        let corner = |k: usize| case["fc"][k].as_f64().expect("a frequency");
+        let one = || case["fc"].as_f64().expect("a frequency");
+        let band = match name.split('_').next() {
+            Some("highpass") => Band::High(one()),
+            Some("lowpass") => Band::Low(one()),
+            Some("bandpass") => Band::Pass(corner(0), corner(1)),
+            _ => Band::Stop(corner(0), corner(1)),
+        };
+        let order = name.split("_o").nth(1).and_then(|rest| rest[..1].parse().ok());
+        let rate = case["fs"].as_f64().expect("a rate");
+        let expected = sections(&case["sos"]);
+        let design = butterworth(order.expect("an order"), band, rate).expect("a design");
+        assert_design(name, &design, &expected);
+        // Run with scipy's own coefficients, so that the filters are compared and not the designs.
+        let sos = Sos::new(&expected).expect("a filter");
+        let read = |arrays: &mut Npz, what: &str| arrays.read::<f64>(&format!("{name}__{what}"));
+        let steady = sos.steady();
+        let zi = steady.values().concat();
+        let zi = Array::from(zi).into_shape_with_order((steady.values().len(), 2)).expect("pairs");
+        assert_close(name, zi.view().into_dyn(), read(&mut arrays, "zi").view(), 1e-9);
+        let run = |row: &[f64], start: f64| {
+            let mut out = row.to_vec();
+            sos.filter(&mut out, &mut steady.scaled(start));
+            out
+        };
+        let found = map_rows(&x, |row| run(row, 0.0));
+        assert_close(name, found.view(), read(&mut arrays, "sosfilt").view(), F64);
+        let padding = case["sosfiltfilt_padlen"].as_u64().expect("a length") as usize;
+        let found = map_rows(&x, |row| {
+            let mut out = row.to_vec();
+            sos.filter_both_ways(&mut out, padding).expect("filters");
+            out
+        });
+        // The steady states of the higher orders are ill-conditioned.
+        let tolerance = if name.contains("_o4") { 1e-9 } else { F64 };
+        assert_close(name, found.view(), read(&mut arrays, "sosfiltfilt").view(), tolerance);
+    }
+}
+
+#[test]
+fn resampling() {
+    let Some(folder) = goldens("blocks") else { return };
+    let mut arrays = Npz::open(&folder.join("resample.npz"));
+    let names: Vec<_> = arrays.names().into_iter().filter(|name| name.starts_with('x')).collect();
+    assert_eq!(names.len(), 13);
+    for name in names {
+        let sizes: Vec<usize> =
+            name.split('_').skip(1).map(|size| size.parse().expect("a size")).collect();
+        let plan = FftResampler::new(sizes[0], sizes[1]).expect("a plan");
+        let x = arrays.read::<f64>(&name);
+        let found = map_rows(&x, |row| plan.resample(row).expect("resamples"));
+        assert_close(&name, found.view(), arrays.read(&name.replace('x', "y")).view(), F64);
+    }
+    let mut arrays = Npz::open(&folder.join("resample_poly.npz"));
+    for name in arrays.names().into_iter().filter(|name| name.starts_with('x')) {
+        let sizes: Vec<usize> =
+            name.split('_').skip(1).map(|size| size.parse().expect("a size")).collect();
+        let plan = PolyResampler::new(sizes[1], sizes[2]).expect("a plan");
+        let x = arrays.read::<f64>(&name);
+        let found = map_rows(&x, |row| plan.resample(row).expect("resamples"));
+        assert_close(&name, found.view(), arrays.read(&name.replace('x', "y")).view(), F64);
+    }
+}
+
+#[test]
+fn recurrence_plots() {
+    let Some(folder) = goldens("blocks") else { return };
+    let mut arrays = Npz::open(&folder.join("recurrence.npz"));
+    let x = arrays.read::<f64>("x");
+    let names: Vec<_> = arrays.names().into_iter().filter(|name| name.starts_with('D')).collect();
+    assert!(!names.is_empty());
+    for name in names {
+        let parts: Vec<usize> = name
+            .split('_')
+            .skip(1)
+            .map(|part| part.trim_start_matches(['m', 't']).parse().expect("a number"))
+            .collect();
+        let plot = Recurrence::new(parts[0], parts[1]).expect("a plot");
+        let row = x.index_axis(Axis(0), parts[2]).to_owned().into_raw_vec_and_offset().0;
+        let found = plot.distances(&row).expect("distances");
+        assert_close(&name, found.view().into_dyn(), arrays.read(&name).view(), F64);
+    }
+}
+
+#[test]
+fn zooms() {
+    let Some(folder) = goldens("blocks") else { return };
+    let mut arrays = Npz::open(&folder.join("zoom.npz"));
+    let mut seen = 0;
+    for case in json(&folder.join("zoom.json")).as_array().expect("a list") {
+        let key = case["key"].as_str().expect("a name");
+        // Within the range of the samples these modes are one.
+        if !(key.ends_with("_o3_constant") || key.ends_with("_o3_mirror")) {
+            continue;
+        }
+        let read = |what: &str| -> Vec<usize> {
+            serde_json::from_value(case[what].clone()).expect("sizes")
+        };
+        let spoilt: Vec<bool> = serde_json::from_value(case["zero_last"].clone()).expect("flags");
+        if spoilt.contains(&true) {
+            continue;
+        }
+        let source = key.split('_').next().expect("a name");
+        let x = arrays.read::<f64>(&format!("{source}_x"));
+        assert_eq!(x.shape(), read("src"));
+        let found = zoom(x.view(), &read("dst")).expect("zooms");
+        assert_close(key, found.view(), arrays.read(key).view(), F64);
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn zoom_matrices() {
+    let Some(folder) = goldens("linear") else { return };
+    let mut arrays = Npz::open(&folder.join("matrices.npz"));
+    for (from, to, name) in [(12, 45, "A_depth"), (99, 45, "A_h")] {
+        let own = CubicZoom::new(from, to).expect("a zoom").matrix();
+        assert_close(name, own.view().into_dyn(), arrays.read(name).view(), F64);
+    }
+    // Filter and resampling together are one matrix.
+    let expected = arrays.read::<f64>("L").into_dimensionality::<Ix2>().expect("two axes");
+    let filter = butterworth(1, Band::High(0.5), 50.0).expect("a filter");
+    let resampler = FftResampler::new(1000, 100).expect("a plan");
+    for column in [0, 1, 499, 500, 998, 999] {
+        let mut impulse = vec![0.0; 1000];
+        impulse[column] = 1.0;
+        filter.filter(&mut impulse, &mut filter.rest());
+        let found = Array::from(resampler.resample(&impulse).expect("resamples")).into_dyn();
+        assert_close("L", found.view(), expected.column(column).into_dyn(), F64);
+    }
+}
+
+#[test]
+fn the_last_value_is_never_lost() {
+    // Where scipy's zoom writes a zero for want of a rounding.
+    for (from, to) in [(26, 45), (51, 45), (62, 45), (90, 45), (101, 45), (16, 30), (61, 30)] {
+        let ones = ArrayD::from_elem(vec![from], 1.0);
+        for value in zoom(ones.view(), &[to]).expect("zooms") {
+            approx::assert_relative_eq!(value, 1.0, max_relative = 1e-14);
+        }
+    }
+}
