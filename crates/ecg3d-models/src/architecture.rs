@@ -110,13 +110,3 @@ mod tests {
         assert!(matches!("resnet".parse::<Architecture>(), Err(ModelError::UnknownModel { .. })));
     }
 }
-
-/// Whether the study's program or its text is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// Bit for bit what the study's programs do.
-    Published,
-    /// What the study's text intends.
-    Corrected,
-}

@@ -41,6 +41,9 @@ pub enum ModelError {
         #[source]
         source: TchError,
     },
+    /// The converter refuses a configuration or a signal.
+    #[error("the conversion failed")]
+    Convert(#[from] ecg3d_convert::ConvertError),
     /// A setting of a training run that can't be meant.
     #[error("{what} must be {expected}, found {found}")]
     Setting {
@@ -82,6 +85,16 @@ pub enum ModelError {
         row: usize,
         /// Records of the data set.
         records: usize,
+    },
+    /// A record whose real samples are fewer than a window or more than its signal.
+    #[error("record {record} has {found} samples, expected {} to {}", .expected[0], .expected[1])]
+    RecordLength {
+        /// The record.
+        record: String,
+        /// Samples of a window and of the signals.
+        expected: [usize; 2],
+        /// Real samples of the record.
+        found: usize,
     },
     /// A prepared signal with values that are not finite.
     #[error("record {record} holds values that are not finite")]
@@ -183,6 +196,116 @@ pub enum ModelError {
         #[source]
         source: std::io::Error,
     },
+    /// An input of a kind that the network does not read.
+    #[error("{model} reads {takes}, it can't use {found}")]
+    InputKind {
+        /// The network.
+        model: &'static str,
+        /// What it reads.
+        takes: &'static str,
+        /// What it was given.
+        found: &'static str,
+    },
+    /// Prepared signals of another shape than the preprocessing makes.
+    #[error("prepared signals are [n, {}, {}{}], found {found:?}", .expected[0], .expected[1], or_more(.longer))]
+    Prepared {
+        /// Shape of one signal, `[lead, sample]`.
+        expected: [usize; 2],
+        /// Whether signals may have more samples.
+        longer: bool,
+        /// Shape of the signals given.
+        found: Vec<usize>,
+    },
+    /// A record that no window fits.
+    #[error("row {row} has {found} samples, a window needs {expected}")]
+    TooShort {
+        /// The row, from 0.
+        row: usize,
+        /// Samples of a window.
+        expected: usize,
+        /// Samples of the record.
+        found: usize,
+    },
+    /// A record said to be longer than its row.
+    #[error("row {row} is said to have {found} samples, but rows have {expected}")]
+    TooLong {
+        /// The row, from 0.
+        row: usize,
+        /// Samples of a row.
+        expected: usize,
+        /// Samples the record is said to have.
+        found: usize,
+    },
+    /// Weights that are fine as a file but can't be used.
+    #[error("cannot use {path}", path = .path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<ModelError>,
+    },
+    /// A model card that contradicts itself or its network.
+    #[error("the model card's {what} is {found}, expected {expected}")]
+    CardValue {
+        /// The entry.
+        what: &'static str,
+        /// What the card says.
+        found: String,
+        /// What it should say.
+        expected: String,
+    },
+    /// A weights file without a model card.
+    #[error(
+        "{path} holds no model card (metadata entry \"card\"), so its network, labels and preprocessing are unknown",
+        path = .path.display()
+    )]
+    CardMissing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A model card that can't be read.
+    #[error("the model card of {path} can't be read", path = .path.display())]
+    Card {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A file that is no `.safetensors`.
+    #[error("{path} is not a .safetensors weights file", path = .path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: safetensors::SafeTensorError,
+    },
+    /// A Keras file where weights of this toolkit are wanted.
+    #[error("{path} is an HDF5 file, expected .safetensors; convert it with import-keras first", path = .path.display())]
+    StillKeras {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A weights file without all the bytes that its header tells of.
+    #[error("{path} has {found} bytes, not those that its header tells of: it was cut short or damaged", path = .path.display())]
+    CutShort {
+        /// The file.
+        path: PathBuf,
+        /// Bytes there are.
+        found: usize,
+    },
+    /// A tensor of another number type than `f32`.
+    #[error("{name} in {path} is of type {found}, expected F32", path = .path.display())]
+    TensorType {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its number type.
+        found: String,
+    },
     /// A weights file lacks one of the network's tensors.
     #[error("{path} has no {name}, which {model} needs", path = .path.display())]
     MissingTensor {
@@ -266,6 +389,10 @@ pub enum ModelError {
         /// The network.
         model: &'static str,
     },
+}
+
+fn or_more(longer: &bool) -> &'static str {
+    if *longer { " or more" } else { "" }
 }
 
 /// Lengths of axes as they stand in a message: `45, 45, 45`.

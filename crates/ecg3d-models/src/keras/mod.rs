@@ -6,15 +6,43 @@ mod graph;
 use std::collections::HashMap;
 use std::path::Path;
 
+use ecg_core::LabelSet;
+use ecg3d_convert::ConvertConfig;
 use hdf5_reader::Hdf5File;
 use hdf5_reader::dataset::Dataset;
 use hdf5_reader::group::Group;
+use sha2::{Digest, Sha256};
 use tch::{Device, Kind};
 
 use crate::error::Doing;
+use crate::files::read;
 use crate::params::{Start, from_keras, to_keras};
-use crate::{Architecture, ModelError, Network, Preset};
+use crate::{Architecture, ModelCard, ModelError, Network, Preset};
 use expected::{Graph, Op};
+
+/// Reads a weights file of Keras 2: a legacy `.h5`, compiled or not, or a `.weights.h5`.
+///
+/// Layers are found by the graph in the file's `model_config`, not by their names, which depend on the session that made
+/// them. The card has the study's seven labels, and the preset's preprocessing.
+///
+/// # Errors
+/// A file that can't be read, is no HDF5, is cut short, or holds another network: each names the file, what was found and
+/// what was expected. The corrected 3DECG-Net, whose weights have other shapes.
+pub fn import_keras(
+    h5: impl AsRef<Path>,
+    architecture: Architecture,
+    preset: Preset,
+) -> Result<(Network, ModelCard), ModelError> {
+    let path = h5.as_ref();
+    let labels = LabelSet::seven();
+    let network = import(path, architecture, preset, labels.len())?.network;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let hash: String =
+        Sha256::digest(read(path)?).iter().map(|byte| format!("{byte:02x}")).collect();
+    let card = ModelCard::new(architecture, preset, labels, ConvertConfig::preset(preset))
+        .with_origin(format!("Keras weights {name}, SHA-256 {hash}"));
+    Ok((network, card))
+}
 
 /// A network out of a Keras file.
 #[derive(Debug)]

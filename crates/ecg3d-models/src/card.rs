@@ -1,0 +1,178 @@
+use std::collections::BTreeMap;
+
+use ecg_core::LabelSet;
+use ecg3d_convert::ConvertConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::{Architecture, ModelError, Preset};
+
+/// What a weights file says of itself: the network, its labels, and how its input is made.
+///
+/// Stands as JSON in the header of the `.safetensors` file, so that weights never travel without it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ModelCard {
+    /// Version of the card's format, [`ModelCard::FORMAT`].
+    pub format: u32,
+    /// Which network.
+    pub architecture: Architecture,
+    /// Whether the network is the study's program or its text.
+    pub mode: Preset,
+    /// The labels, in the order of the network's outputs.
+    pub labels: LabelSet,
+    /// How recordings become prepared signals and volumes.
+    pub preprocessing: ConvertConfig,
+    /// [`ConvertConfig::hash`] of the preprocessing when the card was made.
+    pub preprocessing_hash: String,
+    /// The probability above which a label is predicted, by label; `None` means 0.5 for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<BTreeMap<String, f64>>,
+    /// Where the weights come from, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// What the network was trained on and how: counts, hash, recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<serde_json::Value>,
+    /// What it reached, and on what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<serde_json::Value>,
+    /// The software that made the file.
+    pub software: String,
+}
+
+impl ModelCard {
+    /// The version of the format that this software writes, and the latest that it reads.
+    pub const FORMAT: u32 = 1;
+
+    /// A card with the entries that every model has.
+    pub fn new(
+        architecture: Architecture,
+        mode: Preset,
+        labels: LabelSet,
+        preprocessing: ConvertConfig,
+    ) -> Self {
+        Self {
+            format: Self::FORMAT,
+            architecture,
+            mode,
+            labels,
+            preprocessing_hash: preprocessing.hash(),
+            preprocessing,
+            thresholds: None,
+            origin: None,
+            training: None,
+            metrics: None,
+            software: concat!("ecg3d-models ", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+
+    /// Sets where the weights come from.
+    #[must_use]
+    pub fn with_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
+    /// Sets the thresholds, in the order of the labels.
+    ///
+    /// # Errors
+    /// Not one for each label, or one outside 0 to 1.
+    pub fn with_thresholds(mut self, thresholds: &[f64]) -> Result<Self, ModelError> {
+        if thresholds.len() != self.labels.len() {
+            return Err(ModelError::CardValue {
+                what: "number of thresholds",
+                found: thresholds.len().to_string(),
+                expected: self.labels.len().to_string(),
+            });
+        }
+        let names = self.labels.iter().map(str::to_owned);
+        self.thresholds = Some(names.zip(thresholds.iter().copied()).collect());
+        self.check()?;
+        Ok(self)
+    }
+
+    /// The probability above which each label is predicted, strictly, in the order of the labels; 0.5 where the card has
+    /// none.
+    pub fn threshold_values(&self) -> Vec<f64> {
+        let own = |label| self.thresholds.as_ref().and_then(|t| t.get(label)).copied();
+        self.labels.iter().map(|label| own(label).unwrap_or(0.5)).collect()
+    }
+
+    /// Checks the entries against one another.
+    ///
+    /// # Errors
+    /// The first that can't be: a later format, a preprocessing that this version does otherwise or that makes another
+    /// input than the network reads, a threshold of an unknown label or outside 0 to 1.
+    pub fn check(&self) -> Result<(), ModelError> {
+        let wrong = |what, found: String, expected: String| {
+            Err(ModelError::CardValue { what, found, expected })
+        };
+        if self.format == 0 || self.format > Self::FORMAT {
+            return wrong("format", self.format.to_string(), format!("1 to {}", Self::FORMAT));
+        }
+        self.preprocessing.check()?;
+        let hash = self.preprocessing.hash();
+        if hash != self.preprocessing_hash {
+            return wrong("preprocessing_hash", self.preprocessing_hash.clone(), hash);
+        }
+        let shape = [self.preprocessing.leads.count(), self.preprocessing.window_samples()];
+        if shape != [12, 100] {
+            return wrong("window, [lead, sample],", format!("{shape:?}"), "[12, 100]".to_owned());
+        }
+        if self.preprocessing.volume_size != [45; 3] {
+            let found = format!("{:?}", self.preprocessing.volume_size);
+            return wrong("volume_size", found, "[45, 45, 45]".to_owned());
+        }
+        for (label, threshold) in self.thresholds.iter().flatten() {
+            if self.labels.index_of(label).is_none() {
+                let expected = format!("one of {}", self.labels);
+                return wrong("label with a threshold", label.clone(), expected);
+            }
+            if !(0.0..=1.0).contains(threshold) {
+                return wrong("threshold", format!("{threshold} for {label}"), "0 to 1".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn card() -> ModelCard {
+        let preprocessing = ConvertConfig::corrected();
+        ModelCard::new(Architecture::Ribeiro, Preset::Corrected, LabelSet::seven(), preprocessing)
+    }
+
+    #[test]
+    fn a_card_survives_json() {
+        let card = card().with_origin("a test").with_thresholds(&[0.25; 7]).expect("seven");
+        let text = serde_json::to_string(&card).expect("serialises");
+        let back: ModelCard = serde_json::from_str(&text).expect("parses");
+        assert_eq!(back, card);
+        assert_eq!(back.threshold_values(), [0.25; 7]);
+        back.check().expect("agrees with itself");
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let text = |card: ModelCard| card.check().expect_err("contradicts itself").to_string();
+        let mut other = card();
+        other.preprocessing = ConvertConfig::published();
+        assert!(text(other).contains("preprocessing_hash"));
+        let mut later = card();
+        later.format = 2;
+        assert!(text(later).contains("format is 2, expected 1 to 1"));
+        let mut unknown = card();
+        unknown.thresholds = Some(BTreeMap::from([("AFL".to_owned(), 0.5)]));
+        assert!(text(unknown).contains("AFL"));
+        let config = ConvertConfig::corrected().with_window_s(3.0);
+        let wide =
+            ModelCard::new(Architecture::Ribeiro, Preset::Corrected, LabelSet::seven(), config);
+        assert!(text(wide).contains("[12, 150]"));
+        assert!(card().with_thresholds(&[0.5; 6]).is_err());
+        assert!(card().with_thresholds(&[f64::NAN; 7]).is_err());
+        assert_eq!(card().threshold_values(), [0.5; 7]);
+    }
+}

@@ -1,0 +1,45 @@
+//! Files written whole or not at all.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::ModelError;
+
+/// Writes to a temporary name beside `path`, then renames; makes missing folders.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
+    // Two threads may write to one folder at once.
+    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+    let failed = |source| ModelError::Io { path: path.to_owned(), doing: "write", source };
+    let name =
+        path.file_name().ok_or(std::io::ErrorKind::InvalidFilename.into()).map_err(failed)?;
+    let count = WRITTEN.fetch_add(1, Ordering::Relaxed);
+    let temporary = path.with_file_name(format!(
+        ".{}.{}-{count}.tmp",
+        name.to_string_lossy(),
+        std::process::id()
+    ));
+    let write = || {
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(|source| {
+        // The error that matters is the one at hand; the file may not even exist.
+        let _ = std::fs::remove_file(&temporary);
+        failed(source)
+    })
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    std::fs::read(path).map_err(|source| ModelError::Io {
+        path: path.to_owned(),
+        doing: "read",
+        source,
+    })
+}

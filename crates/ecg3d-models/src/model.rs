@@ -1,0 +1,411 @@
+use std::fmt;
+use std::path::Path;
+
+use ecg_core::{LabelSet, LeadMask, Predict, PredictError, PredictSubsets};
+use ecg3d_convert::{ImagePlan, Resample, Scratch};
+use ndarray::{Array2, Array4, ArrayView2, ArrayView3, ArrayView4, Axis, Ix3, s};
+use rayon::prelude::*;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::error::Doing;
+use crate::weights::{check_pair, load};
+use crate::{InputKind, ModelCard, ModelError, Network};
+
+/// A network with its card, ready to predict.
+///
+/// A predictor of prepared signals `[record, lead, sample]` whatever its network reads: windows are cut, volumes are made
+/// where needed, and a record's probability is the sigmoid of the mean of its windows' logits. Memory is bounded by
+/// [`Model::batch`], whatever the number of records.
+#[derive(Debug)]
+pub struct Model {
+    network: Network,
+    card: ModelCard,
+    plan: ImagePlan,
+    batch: usize,
+}
+
+/// Where a window is: its record's row and its first sample.
+type Window = (usize, usize);
+
+/// Logits of the windows of each record, added up.
+struct Sums {
+    logits: Array2<f64>,
+    windows: Vec<usize>,
+}
+
+impl Sums {
+    fn new(rows: usize, labels: usize) -> Self {
+        Self { logits: Array2::zeros((rows, labels)), windows: vec![0; rows] }
+    }
+
+    fn add(&mut self, row: usize, logits: ArrayView2<'_, f64>, of: usize) {
+        self.logits.row_mut(row).scaled_add(1.0, &logits.row(of));
+        self.windows[row] += 1;
+    }
+
+    /// Sigmoid of the means.
+    fn probabilities(mut self) -> Array2<f64> {
+        for (mut row, windows) in self.logits.rows_mut().into_iter().zip(self.windows) {
+            row.mapv_inplace(|sum| 1.0 / (1.0 + (-sum / windows as f64).exp()));
+        }
+        self.logits
+    }
+}
+
+impl Model {
+    /// A model of a network at hand, say just trained.
+    ///
+    /// # Errors
+    /// A card that is not the network's or contradicts itself.
+    pub fn new(network: Network, card: ModelCard) -> Result<Self, ModelError> {
+        check_pair(&network, &card)?;
+        let plan = ImagePlan::new(&card.preprocessing)?;
+        // A volume takes about 150 MB on its way through 3DECG-Net.
+        let batch = match (network.architecture().input(), network.device()) {
+            (InputKind::Volume, Device::Cpu) => 4,
+            (InputKind::Volume, _) => 32,
+            (InputKind::Signal, _) => 64,
+        };
+        Ok(Self { network, card, plan, batch })
+    }
+
+    /// Loads a weights file.
+    ///
+    /// # Errors
+    /// A file that can't be read, is cut short, or is no weights file; one without a card; a card that this version can't
+    /// use; tensors that are not those of the card's network. Each names the file, what was found and what was expected.
+    pub fn load(path: impl AsRef<Path>, device: Device) -> Result<Self, ModelError> {
+        let (network, card) = load(path.as_ref(), device)?;
+        Self::new(network, card)
+    }
+
+    /// What the weights say of themselves.
+    pub fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    /// The labels, in the order of the columns of all predictions.
+    pub fn labels(&self) -> &LabelSet {
+        &self.card.labels
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The network and the card, to train on.
+    pub fn into_parts(self) -> (Network, ModelCard) {
+        (self.network, self.card)
+    }
+
+    /// Windows that go through the network at once. Default: 64 signals; 4 volumes on the CPU, 32 on a GPU.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Sets how many windows go through the network at once; 0 counts as 1.
+    #[must_use]
+    pub fn with_batch(mut self, windows: usize) -> Self {
+        self.batch = windows.max(1);
+        self
+    }
+
+    /// Probabilities `[record, label]` of prepared signals `[record, lead, sample]`.
+    ///
+    /// `lengths` says how many samples of each record are real; `None`: all. With preprocessing to a rate (corrected), the
+    /// rows may have any number of samples from one window on, and windows are cut from the real ones; otherwise a row is
+    /// one window.
+    ///
+    /// # Errors
+    /// Signals of another shape; a record of which no window is real; a failure of libtorch.
+    pub fn predict_prepared(
+        &self,
+        signals: ArrayView3<'_, f32>,
+        lengths: Option<&[usize]>,
+    ) -> Result<Array2<f64>, ModelError> {
+        let (n, _, samples) = signals.dim();
+        self.check_prepared(signals.shape())?;
+        if let Some(lengths) = lengths.filter(|lengths| lengths.len() != n) {
+            let (what, found) = ("lengths", lengths.len());
+            return Err(ModelError::RowCount { what, expected: n, found });
+        }
+        let mut windows: Vec<Window> = Vec::new();
+        for row in 0..n {
+            let length = lengths.map_or(samples, |lengths| lengths[row]);
+            if length > samples {
+                return Err(ModelError::TooLong { row, expected: samples, found: length });
+            }
+            let starts = self.starts(row, length)?;
+            windows.extend(starts.into_iter().map(|start| (row, start)));
+        }
+        let mut sums = Sums::new(n, self.labels().len());
+        for chunk in windows.chunks(self.batch) {
+            let logits = match self.network.architecture().input() {
+                InputKind::Signal => self.signal_logits(signals, chunk)?,
+                InputKind::Volume => self.volume_logits_of(signals, chunk)?,
+            };
+            for (k, (row, _)) in chunk.iter().enumerate() {
+                sums.add(*row, logits.view(), k);
+            }
+        }
+        Ok(sums.probabilities())
+    }
+
+    /// Probabilities `[record, label]` of volumes `[record, depth, height, width]`, one of each record.
+    ///
+    /// # Errors
+    /// A network that reads signals; volumes of another shape; a failure of libtorch.
+    pub fn predict_volumes(&self, volumes: ArrayView4<'_, f32>) -> Result<Array2<f64>, ModelError> {
+        self.check_volume_input("volumes")?;
+        self.check_shape(volumes.shape(), &self.plan.volume_shape())?;
+        self.each_chunk(volumes, |chunk| self.logits(chunk))
+    }
+
+    /// Probabilities `[record, label]` of lead images `[record, lead, height, width]`, those of one window of each record.
+    ///
+    /// # Errors
+    /// A network that reads signals; images of another shape; a failure of libtorch.
+    pub fn predict_images(&self, images: ArrayView4<'_, f32>) -> Result<Array2<f64>, ModelError> {
+        self.check_volume_input("lead images")?;
+        self.check_shape(images.shape(), &self.plan.images_shape())?;
+        let [depth, height, width] = self.plan.volume_shape();
+        self.each_chunk(images, |chunk| {
+            let mut volumes = Array4::zeros((chunk.len_of(Axis(0)), depth, height, width));
+            let mut scratch = Scratch::new();
+            for (images, volume) in chunk.outer_iter().zip(volumes.outer_iter_mut()) {
+                self.plan.volume_into(images, volume, &mut scratch)?;
+            }
+            self.logits(volumes.view())
+        })
+    }
+
+    fn each_chunk(
+        &self,
+        rows: ArrayView4<'_, f32>,
+        logits: impl Fn(ArrayView4<'_, f32>) -> Result<Array2<f64>, ModelError>,
+    ) -> Result<Array2<f64>, ModelError> {
+        let mut sums = Sums::new(rows.len_of(Axis(0)), self.labels().len());
+        for (c, chunk) in rows.axis_chunks_iter(Axis(0), self.batch).enumerate() {
+            let logits = logits(chunk)?;
+            for k in 0..chunk.len_of(Axis(0)) {
+                sums.add(c * self.batch + k, logits.view(), k);
+            }
+        }
+        Ok(sums.probabilities())
+    }
+
+    /// Probabilities `[mask, label]` of one prepared signal under masks.
+    fn subsets(
+        &self,
+        prepared: ArrayView2<'_, f32>,
+        masks: &[LeadMask],
+    ) -> Result<Array2<f64>, ModelError> {
+        self.check_prepared(&[1, prepared.nrows(), prepared.ncols()])?;
+        let mut sums = Sums::new(masks.len(), self.labels().len());
+        for start in self.starts(0, prepared.ncols())? {
+            let window = prepared.slice(s![.., start..start + self.plan.window_shape()[1]]);
+            match self.network.architecture().input() {
+                InputKind::Signal => self.signal_subsets(window, masks, &mut sums)?,
+                InputKind::Volume => self.volume_subsets(window, masks, &mut sums)?,
+            }
+        }
+        Ok(sums.probabilities())
+    }
+
+    fn signal_subsets(
+        &self,
+        window: ArrayView2<'_, f32>,
+        masks: &[LeadMask],
+        sums: &mut Sums,
+    ) -> Result<(), ModelError> {
+        for (c, chunk) in masks.chunks(self.batch).enumerate() {
+            let values = chunk.iter().flat_map(|mask| {
+                window
+                    .indexed_iter()
+                    .map(|((lead, _), value)| if mask.keeps(lead) { *value } else { 0.0 })
+            });
+            let shape = [chunk.len(), window.nrows(), window.ncols()];
+            let logits = self.run(&values.collect::<Vec<_>>(), &shape)?;
+            for k in 0..chunk.len() {
+                sums.add(c * self.batch + k, logits.view(), k);
+            }
+        }
+        Ok(())
+    }
+
+    /// Volumes of subsets are sums of the leads' images: no recurrence plot is made again.
+    fn volume_subsets(
+        &self,
+        window: ArrayView2<'_, f32>,
+        masks: &[LeadMask],
+        sums: &mut Sums,
+    ) -> Result<(), ModelError> {
+        let [depth, height, width] = self.plan.volume_shape();
+        let images = self.plan.images(window)?;
+        let mut buffer = Array4::zeros((self.batch.min(masks.len().max(1)), depth, height, width));
+        let mut scratch = Scratch::new();
+        self.plan.volumes_of_subsets(
+            images.view(),
+            masks,
+            buffer.view_mut(),
+            &mut scratch,
+            |first, volumes| -> Result<(), ModelError> {
+                let logits = self.logits(volumes)?;
+                for k in 0..logits.nrows() {
+                    sums.add(first + k, logits.view(), k);
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn signal_logits(
+        &self,
+        signals: ArrayView3<'_, f32>,
+        windows: &[Window],
+    ) -> Result<Array2<f64>, ModelError> {
+        let [leads, samples] = self.plan.window_shape();
+        let values: Vec<f32> = windows
+            .iter()
+            .flat_map(|(row, start)| signals.slice_move(s![*row, .., *start..start + samples]))
+            .copied()
+            .collect();
+        self.run(&values, &[windows.len(), leads, samples])
+    }
+
+    fn volume_logits_of(
+        &self,
+        signals: ArrayView3<'_, f32>,
+        windows: &[Window],
+    ) -> Result<Array2<f64>, ModelError> {
+        // Threads may share the plan, not the network.
+        let plan = &self.plan;
+        let [_, samples] = plan.window_shape();
+        let [depth, height, width] = plan.volume_shape();
+        let mut volumes = Array4::<f32>::zeros((windows.len(), depth, height, width));
+        volumes.axis_iter_mut(Axis(0)).into_par_iter().zip(windows).try_for_each_init(
+            Scratch::new,
+            |scratch, (volume, (row, start))| {
+                let window = signals.slice(s![*row, .., *start..start + samples]);
+                plan.volume_of_window_into(window, volume, scratch)
+            },
+        )?;
+        self.logits(volumes.view())
+    }
+
+    /// Logits `[n, label]` of as many volumes as fit a batch.
+    fn logits(&self, volumes: ArrayView4<'_, f32>) -> Result<Array2<f64>, ModelError> {
+        let volumes = volumes.as_standard_layout();
+        match volumes.as_slice() {
+            Some(values) => self.run(values, volumes.shape()),
+            None => self.run(&volumes.iter().copied().collect::<Vec<_>>(), volumes.shape()),
+        }
+    }
+
+    fn run(&self, values: &[f32], shape: &[usize]) -> Result<Array2<f64>, ModelError> {
+        let sizes: Vec<i64> = shape.iter().map(|n| *n as i64).collect();
+        let x = Tensor::f_from_slice(values).and_then(|x| x.f_reshape(&sizes));
+        let logits = no_grad(|| self.network.forward_logits(&x.doing("make an input")?, false))?;
+        let mut out = Array2::zeros((shape[0], self.labels().len()));
+        let cpu = logits.f_to_device(Device::Cpu).and_then(|y| y.f_to_kind(Kind::Double));
+        let cpu = cpu.and_then(|y| y.f_contiguous()).doing("read logits")?;
+        if let Some(values) = out.as_slice_mut() {
+            let n = values.len();
+            cpu.f_copy_data(values, n).doing("read logits")?;
+        }
+        Ok(out)
+    }
+
+    /// First samples of the windows of a record of which `length` samples are real.
+    fn starts(&self, row: usize, length: usize) -> Result<Vec<usize>, ModelError> {
+        let starts = self.card.preprocessing.window_starts(length);
+        if starts.is_empty() {
+            let [_, expected] = self.plan.window_shape();
+            return Err(ModelError::TooShort { row, expected, found: length });
+        }
+        Ok(starts)
+    }
+
+    fn check_prepared(&self, found: &[usize]) -> Result<(), ModelError> {
+        let expected = self.plan.window_shape();
+        let longer = matches!(self.card.preprocessing.resample, Resample::Polyphase { .. });
+        let fits = found[1] == expected[0]
+            && (found[2] == expected[1] || longer && found[2] > expected[1]);
+        if fits {
+            return Ok(());
+        }
+        Err(ModelError::Prepared { expected, longer, found: found.to_vec() })
+    }
+
+    fn check_volume_input(&self, found: &'static str) -> Result<(), ModelError> {
+        let architecture = self.network.architecture();
+        match architecture.input() {
+            InputKind::Volume => Ok(()),
+            InputKind::Signal => Err(ModelError::InputKind {
+                model: architecture.name(),
+                takes: "prepared signals",
+                found,
+            }),
+        }
+    }
+
+    fn check_shape(&self, found: &[usize], expected: &[usize]) -> Result<(), ModelError> {
+        if found[1..] == *expected {
+            return Ok(());
+        }
+        Err(ModelError::Input {
+            model: self.network.architecture().name(),
+            expected: expected.to_vec(),
+            found: found.to_vec(),
+        })
+    }
+}
+
+/// Names the model: `3decgnet (published)`.
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.card.architecture, self.card.mode)
+    }
+}
+
+/// A shape becomes the trait's own error, the rest its cause.
+fn predict_error(error: ModelError, prepared: &[usize]) -> PredictError {
+    match error {
+        ModelError::Prepared { expected, .. } => {
+            PredictError::Shape { expected: expected.to_vec(), found: prepared.to_vec() }
+        }
+        other => PredictError::Backend(Box::new(other)),
+    }
+}
+
+/// Every sample counts as real; see [`Model::predict_prepared`] for zero-padded records.
+impl Predict<Ix3> for Model {
+    fn input_shape(&self) -> Vec<usize> {
+        self.card.preprocessing.prepared_shape().to_vec()
+    }
+
+    fn labels(&self) -> &LabelSet {
+        &self.card.labels
+    }
+
+    fn predict_proba(&self, batch: ArrayView3<'_, f32>) -> Result<Array2<f64>, PredictError> {
+        let prepared = batch.shape()[1..].to_vec();
+        self.predict_prepared(batch, None).map_err(|error| predict_error(error, &prepared))
+    }
+}
+
+/// Every sample counts as real: leave a record's padding out of `prepared`. A subset holds in all windows.
+impl PredictSubsets for Model {
+    fn predict_subsets(
+        &self,
+        prepared: ArrayView2<'_, f32>,
+        masks: &[LeadMask],
+    ) -> Result<Array2<f64>, PredictError> {
+        LeadMask::check(masks, prepared.nrows())?;
+        self.subsets(prepared, masks).map_err(|error| predict_error(error, prepared.shape()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+use std::path::Path;
+
+use ecg_core::{LeadMask, Predict, PredictError, PredictSubsets};
+use ecg3d_convert::ConvertConfig;
+use ndarray::{Array3, Array4, s};
+use tch::Device;
+
+use super::*;
+use crate::{Architecture, Preset, save};
+
+fn model(architecture: Architecture, mode: Preset) -> Model {
+    let network = Network::new(architecture, mode, 7, Device::Cpu, 1).expect("builds");
+    let config = ConvertConfig::preset(mode);
+    let card = ModelCard::new(architecture, mode, LabelSet::seven(), config);
+    Model::new(network, card).expect("fits")
+}
+
+fn signals(n: usize, samples: usize) -> Array3<f32> {
+    Array3::from_shape_fn((n, 12, samples), |(n, lead, t)| {
+        ((t * (lead + 2) + 31 * n) as f32 * 0.05).sin()
+    })
+}
+
+/// Sums in other orders round otherwise.
+#[track_caller]
+fn assert_close(a: &Array2<f64>, b: &Array2<f64>) {
+    assert_eq!(a.dim(), b.dim());
+    let difference = (a - b).iter().fold(0.0f64, |max, d| max.max(d.abs()));
+    assert!(difference < 1e-5, "{difference}");
+}
+
+#[test]
+fn a_record_is_the_mean_of_its_windows_logits() {
+    let model = model(Architecture::Ribeiro, Preset::Corrected).with_batch(2);
+    let x = signals(2, 250);
+    let whole = model.predict_proba(x.view()).expect("predicts");
+    let logit = |p: f64| (p / (1.0 - p)).ln();
+    let mut mean = Array2::<f64>::zeros((2, 7));
+    for start in [0, 50, 100, 150] {
+        let window = x.slice(s![.., .., start..start + 100]);
+        mean += &model.predict_proba(window).expect("predicts").mapv(logit);
+    }
+    assert_close(&whole, &mean.mapv(|sum| 1.0 / (1.0 + (-sum / 4.0).exp())));
+
+    // Padding does not count, and lengths are checked.
+    let short = model.predict_prepared(x.view(), Some(&[250, 149])).expect("predicts");
+    let first = model.predict_proba(x.slice(s![1..2, .., ..100])).expect("predicts");
+    assert_close(&short.slice(s![1..2, ..]).to_owned(), &first);
+    let wrong = |lengths: &[usize]| model.predict_prepared(x.view(), Some(lengths));
+    assert!(matches!(wrong(&[250, 99]), Err(ModelError::TooShort { row: 1, found: 99, .. })));
+    assert!(matches!(wrong(&[251, 99]), Err(ModelError::TooLong { row: 0, found: 251, .. })));
+    assert!(matches!(wrong(&[250]), Err(ModelError::RowCount { .. })));
+}
+
+#[test]
+fn subsets_equal_masked_predictions() {
+    let masks = [LeadMask(0), LeadMask(0b1010_0000_0001), LeadMask::all(12)];
+    for (architecture, samples) in [(Architecture::Ribeiro, 150), (Architecture::ThreeDEcgNet, 100)]
+    {
+        let model = model(architecture, Preset::Corrected).with_batch(2);
+        let x = signals(1, samples);
+        let subsets = model.predict_subsets(x.slice(s![0, .., ..]), &masks).expect("predicts");
+        let masked = Array3::from_shape_fn((3, 12, samples), |(k, lead, t)| {
+            if masks[k].keeps(lead) { x[[0, lead, t]] } else { 0.0 }
+        });
+        assert_close(&subsets, &model.predict_proba(masked.view()).expect("predicts"));
+    }
+    let ribeiro = model(Architecture::Ribeiro, Preset::Published);
+    let x = signals(1, 100);
+    let beyond = ribeiro.predict_subsets(x.slice(s![0, .., ..]), &[LeadMask(1 << 12)]);
+    assert!(matches!(beyond, Err(PredictError::Mask { mask: 0, lead: 12, leads: 12 })));
+}
+
+#[test]
+fn volumes_images_and_signals_agree() {
+    let model = model(Architecture::ThreeDEcgNet, Preset::Published).with_batch(2);
+    let x = signals(1, 100);
+    let plan = ImagePlan::new(&ConvertConfig::published()).expect("plans");
+    let images = plan.images(x.slice(s![0, .., ..])).expect("converts");
+    let volume = plan.volume(images.view()).expect("converts");
+    let from_signal = model.predict_proba(x.view()).expect("predicts");
+    let from_images = model.predict_images(images.view().insert_axis(Axis(0))).expect("predicts");
+    let from_volume = model.predict_volumes(volume.view().insert_axis(Axis(0))).expect("predicts");
+    assert_close(&from_signal, &from_images);
+    assert_close(&from_signal, &from_volume);
+    assert!(model.predict_volumes(Array4::zeros((1, 45, 45, 44)).view()).is_err());
+    let ribeiro = self::model(Architecture::Ribeiro, Preset::Published);
+    let error = ribeiro.predict_volumes(Array4::zeros((1, 45, 45, 45)).view());
+    assert_eq!(
+        error.expect_err("signals only").to_string(),
+        "ribeiro reads prepared signals, it can't use volumes"
+    );
+}
+
+#[test]
+fn empty_batches_and_wrong_shapes() {
+    let model = model(Architecture::Ribeiro, Preset::Published);
+    assert_eq!(model.input_shape(), [12, 100]);
+    let none = model.predict_proba(Array3::zeros((0, 12, 100)).view()).expect("nothing to do");
+    assert_eq!(none.dim(), (0, 7));
+    for shape in [(1, 12, 101), (1, 11, 100)] {
+        let error = model.predict_proba(Array3::zeros(shape).view());
+        assert!(matches!(error, Err(PredictError::Shape { .. })));
+    }
+    let none = model.predict_subsets(signals(1, 100).slice(s![0, .., ..]), &[]);
+    assert_eq!(none.expect("nothing to do").dim(), (0, 7));
+}
+
+fn refused(path: &Path, what: &str) {
+    let error = Model::load(path, Device::Cpu).expect_err("a bad file");
+    let mut text = error.to_string();
+    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    assert!(text.contains(what), "{text:?} lacks {what:?}");
+    assert!(text.contains(&path.display().to_string()), "{text:?} lacks the path");
+}
+
+#[test]
+fn weights_come_back_with_their_card() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("new/ribeiro.safetensors");
+    let model = model(Architecture::Ribeiro, Preset::Corrected);
+    save(model.network(), model.card(), &path).expect("saves");
+    let back = Model::load(&path, Device::Cpu).expect("loads");
+    assert_eq!(back.card(), model.card());
+    let x = signals(1, 100);
+    let [a, b] = [&model, &back].map(|model| model.predict_proba(x.view()).expect("predicts"));
+    assert_eq!(a, b);
+    let first = std::fs::read(&path).expect("reads");
+    save(back.network(), back.card(), &path).expect("saves");
+    assert_eq!(first, std::fs::read(&path).expect("reads"));
+    let copy = std::fs::read_to_string(path.with_extension("json")).expect("a copy of the card");
+    assert_eq!(&serde_json::from_str::<ModelCard>(&copy).expect("a card"), back.card());
+}
+
+#[test]
+fn bad_weights_are_refused_by_name() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("weights.safetensors");
+    let small = model(Architecture::ThreeDEcgNet, Preset::Published);
+    save(small.network(), small.card(), &path).expect("saves");
+    let good = std::fs::read(&path).expect("reads");
+    let with = |bytes: &[u8]| std::fs::write(&path, bytes).expect("writes");
+    let replaced = |from: &str, to: &str| {
+        assert_eq!(from.len(), to.len(), "the header's length must stay");
+        let at = good.windows(from.len()).position(|w| w == from.as_bytes()).expect("in there");
+        let mut bytes = good.clone();
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        bytes
+    };
+
+    refused(&dir.path().join("absent"), "No such file");
+    with(&good[..good.len() - 1]);
+    refused(&path, "cut short");
+    with(&good[..good.len() / 2]);
+    refused(&path, "cut short");
+    for part in [0, 1, 7, 8, 100] {
+        with(&good[..part]);
+        refused(&path, "cut short");
+    }
+    with(b"record,NSR,AF\n1,0.5,0.5\n");
+    refused(&path, "not a .safetensors");
+    with(b"\x89HDF\r\n\x1a\nand so on");
+    refused(&path, "import-keras");
+    with(&replaced("\"card\"", "\"cord\""));
+    refused(&path, "no model card");
+    with(&replaced("architecture\\\":\\\"3decgnet\\\"", "architecture\\\":\\\"3decgnot\\\""));
+    refused(&path, "unknown model \"3decgnot\"");
+    with(&replaced("architecture\\\":\\\"3decgnet\\\"", "architecture\\\": \\\"ribeiro\\\""));
+    refused(&path, "which ribeiro does not have");
+    with(&replaced("mode\\\":\\\"published\\\"", "mode\\\":\\\"corrected\\\""));
+    refused(&path, "dense_1.kernel");
+    with(&replaced("\\\"STach\\\"]", "\\\"ST\\\"   ]"));
+    assert!(Model::load(&path, Device::Cpu).is_ok(), "a label may have any name");
+    with(&replaced("\\\"SB\\\",\\\"STach\\\"]", "\\\"STach\\\"]       "));
+    refused(&path, "dense_3.kernel");
+    with(&replaced("cutoff_hz\\\":0.5", "cutoff_hz\\\":0.7"));
+    refused(&path, "preprocessing_hash");
+}
+
+#[test]
+fn a_card_must_be_its_networks() {
+    let network =
+        |mode| Network::new(Architecture::Ribeiro, mode, 7, Device::Cpu, 1).expect("builds");
+    let card = |labels| {
+        let config = ConvertConfig::published();
+        ModelCard::new(Architecture::Ribeiro, Preset::Published, labels, config)
+    };
+    let wrong = Model::new(network(Preset::Corrected), card(LabelSet::seven()));
+    assert!(wrong.expect_err("another mode").to_string().contains("mode"));
+    let two = LabelSet::new(["a", "b"]).expect("two");
+    let wrong = Model::new(network(Preset::Published), card(two));
+    assert!(wrong.expect_err("other labels").to_string().contains("labels is 2, expected 7"));
+}

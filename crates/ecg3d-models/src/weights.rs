@@ -1,0 +1,162 @@
+//! The weights file: one `.safetensors` with the model card in its header.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use tch::{Device, Kind, Tensor};
+
+use crate::error::Doing;
+use crate::files::{read, write_atomic};
+use crate::params::Start;
+use crate::{ModelCard, ModelError, Network};
+
+/// The card's key in the header's metadata.
+const CARD: &str = "card";
+
+/// Writes a network and its card to a `.safetensors` file, and a readable copy of the card to a `.json` beside it.
+///
+/// Both are written whole or not at all; missing folders are made. Values are stored as `f32`, in libtorch's layout.
+///
+/// # Errors
+/// A card that is not the network's or contradicts itself; a file that can't be written.
+pub fn save(network: &Network, card: &ModelCard, path: &Path) -> Result<(), ModelError> {
+    write_weights(network, card, path)?;
+    write_card(card, &path.with_extension("json"))
+}
+
+/// The weights alone.
+pub(crate) fn write_weights(
+    network: &Network,
+    card: &ModelCard,
+    path: &Path,
+) -> Result<(), ModelError> {
+    check_pair(network, card)?;
+    let failed = |source| ModelError::Safetensors { path: path.to_owned(), source };
+    let mut tensors = Vec::new();
+    for (name, tensor) in network.tensors() {
+        let shape: Vec<usize> = tensor.size().into_iter().map(|n| n as usize).collect();
+        tensors.push((name, shape, bytes(tensor).doing("read a parameter")?));
+    }
+    let mut views = Vec::new();
+    for (name, shape, bytes) in &tensors {
+        views.push((*name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(failed)?));
+    }
+    let text = serde_json::to_string(card)
+        .map_err(|source| ModelError::Card { path: path.to_owned(), source })?;
+    let metadata = HashMap::from([(CARD.to_owned(), text)]);
+    let file = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
+    write_atomic(path, &file)
+}
+
+/// The readable copy of a card, which nothing reads.
+pub(crate) fn write_card(card: &ModelCard, path: &Path) -> Result<(), ModelError> {
+    let mut text = serde_json::to_string_pretty(card)
+        .map_err(|source| ModelError::Card { path: path.to_owned(), source })?;
+    text.push('\n');
+    write_atomic(path, text.as_bytes())
+}
+
+/// Values in C order as little-endian `f32`.
+fn bytes(tensor: &Tensor) -> Result<Vec<u8>, tch::TchError> {
+    let tensor = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+    let mut values = vec![0.0f32; tensor.numel()];
+    tensor.f_copy_data(&mut values, tensor.numel())?;
+    Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect())
+}
+
+/// Whether a card is this network's, and agrees with itself.
+pub(crate) fn check_pair(network: &Network, card: &ModelCard) -> Result<(), ModelError> {
+    card.check()?;
+    let found = |what, found: &dyn ToString, expected: &dyn ToString| ModelError::CardValue {
+        what,
+        found: found.to_string(),
+        expected: expected.to_string(),
+    };
+    if card.architecture != network.architecture() {
+        return Err(found("architecture", &card.architecture, &network.architecture()));
+    }
+    if card.mode != network.mode() {
+        return Err(found("mode", &card.mode, &network.mode()));
+    }
+    if card.labels.len() != network.n_labels() {
+        return Err(found("number of labels", &card.labels.len(), &network.n_labels()));
+    }
+    Ok(())
+}
+
+/// Reads what [`save`] wrote.
+pub(crate) fn load(path: &Path, device: Device) -> Result<(Network, ModelCard), ModelError> {
+    let file = read(path)?;
+    if file.starts_with(b"\x89HDF") {
+        return Err(ModelError::StillKeras { path: path.to_owned() });
+    }
+    let failed = |source| match source {
+        SafeTensorError::HeaderTooSmall
+        | SafeTensorError::InvalidHeaderLength
+        | SafeTensorError::MetadataIncompleteBuffer => {
+            ModelError::CutShort { path: path.to_owned(), found: file.len() }
+        }
+        source => ModelError::Safetensors { path: path.to_owned(), source },
+    };
+    let (_, metadata) = SafeTensors::read_metadata(&file).map_err(failed)?;
+    let card = metadata.metadata().as_ref().and_then(|entries| entries.get(CARD));
+    let card = card.ok_or_else(|| ModelError::CardMissing { path: path.to_owned() })?;
+    let card: ModelCard = serde_json::from_str(card)
+        .map_err(|source| ModelError::Card { path: path.to_owned(), source })?;
+    card.check().map_err(|source| ModelError::Unusable {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })?;
+    let tensors = SafeTensors::deserialize(&file).map_err(failed)?;
+    let network = network(path, &card, &tensors, device)?;
+    Ok((network, card))
+}
+
+/// The network that a card names, with the file's values.
+fn network(
+    path: &Path,
+    card: &ModelCard,
+    tensors: &SafeTensors<'_>,
+    device: Device,
+) -> Result<Network, ModelError> {
+    let path = || path.to_owned();
+    let model = card.architecture.name();
+    let mut network = Network::start(
+        card.architecture,
+        card.mode,
+        card.labels.len(),
+        device,
+        Kind::Float,
+        Start::Blank,
+    )?;
+    let own: Vec<&str> = network.tensors().map(|(name, _)| name).collect();
+    let mut others: Vec<&str> = tensors.names();
+    others.retain(|name| !own.contains(name));
+    if let Some(name) = others.into_iter().min() {
+        let name = name.to_owned();
+        return Err(ModelError::UnexpectedTensor { path: path(), name, model });
+    }
+    network.fill(|name, own| {
+        let name = name.to_owned();
+        let Ok(view) = tensors.tensor(&name) else {
+            return Err(ModelError::MissingTensor { path: path(), name, model });
+        };
+        let expected: Vec<usize> = own.size().into_iter().map(|n| n as usize).collect();
+        if view.shape() != expected {
+            let found = view.shape().to_vec();
+            return Err(ModelError::TensorShape { path: path(), name, expected, found });
+        }
+        if view.dtype() != Dtype::F32 {
+            let found = view.dtype().to_string();
+            return Err(ModelError::TensorType { path: path(), name, found });
+        }
+        let (values, _) = view.data().as_chunks::<4>();
+        let values: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        Tensor::f_from_slice(&values)
+            .and_then(|tensor| tensor.f_reshape(own.size()))
+            .doing("make a parameter")
+    })?;
+    Ok(network)
+}
