@@ -113,16 +113,16 @@ impl Shape {
             _ => incomplete_time,
         };
         let premature = Fit {
-            gain: waves::VENTRICULAR[side].map(|factor| factor * voltage * premature_gain),
+            gain: waves::VENTRICULAR_FROM[side].map(|factor| factor * voltage * premature_gain),
             t_gain: [1.0; 3],
             time: premature_time,
         };
         let p_gain = [voltage * rng.lognormal(0.15); 3];
         Self {
             p: vary(&waves::P, p_gain, 1.0, -waves::P_LEAD_MS, rng),
-            premature_p: vary(&waves::P_ECTOPIC, p_gain, 1.0, -waves::P_LEAD_MS, rng),
-            premature: fit(&waves::LBBB, &premature, rng),
             main: fit(table, &main, rng),
+            premature_p: vary(&waves::P_ECTOPIC, p_gain, 1.0, -waves::P_LEAD_MS, rng),
+            premature: fit(&waves::VENTRICULAR, &premature, rng),
             spike: [0.35, 0.8, -0.45].map(|weight| weight * spike),
         }
     }

@@ -125,6 +125,14 @@ pub(crate) const PACED: Complex = Complex {
     off_ms: 112.0,
 };
 
-/// Factors on X, Y and Z that turn [`LBBB`] into a premature ventricular beat, and those of its T wave: from the outflow tract
-/// of the right ventricle (left block, directed downwards), and from the left ventricle (right block, upwards).
-pub(crate) const VENTRICULAR: [[f64; 3]; 2] = [[0.7, 5.0, 1.3], [-0.6, -4.0, -1.1]];
+/// Premature beat from the outflow tract of the right ventricle: left block, directed downwards, broad in all leads.
+pub(crate) const VENTRICULAR: Complex = Complex {
+    qrs: [LBBB.qrs[0], &[(-10.0, 0.35, 20.0), (30.0, 0.60, 24.0), (62.0, 0.20, 18.0)], LBBB.qrs[2]],
+    t: [LBBB.t[0], &[(285.0, -0.06, 70.0), (320.0, -0.20, 45.0)], LBBB.t[2]],
+    on_ms: -56.0,
+    off_ms: 108.0,
+};
+
+/// Factors on X, Y and Z of [`VENTRICULAR`]: as it is, a little more to the back, and turned round, for a beat of the left
+/// ventricle (right block, directed upwards).
+pub(crate) const VENTRICULAR_FROM: [[f64; 3]; 2] = [[0.7, 1.2, 1.3], [-0.6, -1.1, -1.1]];

@@ -23,8 +23,8 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// How many recordings
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
-    records: u64,
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    records: i64,
     /// Equal seeds give equal recordings
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
@@ -66,6 +66,8 @@ fn main() -> ExitCode {
 }
 
 fn synthesize(arguments: &Arguments) -> Result<ExitCode> {
+    ensure!(arguments.records > 0, "--records must be at least 1, found {}", arguments.records);
+    let records = arguments.records.unsigned_abs();
     let options = SynthOptions::default()
         .with_seed(arguments.seed)
         .with_sampling_rate_hz(arguments.fs)
@@ -73,14 +75,14 @@ fn synthesize(arguments: &Arguments) -> Result<ExitCode> {
     let synthesizer = Synthesizer::new(options.clone())?;
     let manifest = Manifest {
         program: format!("synthesize {}", env!("CARGO_PKG_VERSION")),
-        records: arguments.records,
+        records,
         format: arguments.format,
         options,
     };
     claim(&arguments.out, &manifest)?;
 
-    let progress = Progress::new(arguments.records, "records");
-    let rows: Vec<String> = (0..arguments.records)
+    let progress = Progress::new(records, "records");
+    let rows: Vec<String> = (0..records)
         .into_par_iter()
         .map(|index| {
             let row = write_record(&synthesizer, index, arguments)?;
@@ -95,7 +97,7 @@ fn synthesize(arguments: &Arguments) -> Result<ExitCode> {
         writeln!(file, "record,patient,fold,{labels}")?;
         rows.iter().try_for_each(|row| writeln!(file, "{row}"))
     })?;
-    println!("{} records and labels.csv in {}", arguments.records, arguments.out.display());
+    println!("{records} records and labels.csv in {}", arguments.out.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -104,7 +106,8 @@ fn claim(dir: &Path, manifest: &Manifest) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let path = dir.join(MANIFEST);
     if path.exists() {
-        let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         if serde_json::from_slice::<Manifest>(&text).is_ok_and(|found| found == *manifest) {
             return Ok(());
         }
