@@ -86,8 +86,14 @@ mod tests {
 
     #[test]
     fn hashes_stay_what_they_are() {
-        assert_eq!(ConvertConfig::published().hash(), "PIN_PUBLISHED");
-        assert_eq!(ConvertConfig::corrected().hash(), "PIN_CORRECTED");
+        assert_eq!(
+            ConvertConfig::published().hash(),
+            "e047122cf50569c412dacf43ea78dfb71d5bd5acf264c572c3bb5e5cc2e74c85"
+        );
+        assert_eq!(
+            ConvertConfig::corrected().hash(),
+            "62c777d3531e29cf4cfdfc31b91f6adc4cee98e149c919034d1b2798b42a771c"
+        );
     }
 
     #[test]

@@ -25,6 +25,6 @@ pub use image::ImagePlan;
 pub use plan::{ConvertPlan, ConvertWarning, Outcome, Prepared};
 pub use real::Real;
 pub use recurrence::Recurrence;
-pub use resample::{FftResampler, FftScratch, FirMethod, PolyResampler, rate_ratio};
+pub use resample::{Edges, FftResampler, FftScratch, FirMethod, PolyResampler, rate_ratio};
 pub use scratch::Scratch;
 pub use zoom::{CubicZoom, zoom};

@@ -21,7 +21,7 @@ const NEGLIGIBLE: f64 = 1e-19;
 /// let zoom = CubicZoom::new(3, 5)?;
 /// let values = zoom.matrix().dot(&ndarray::arr1(&[0.0, 1.0, 0.0]));
 /// assert!((values[2] - 1.0).abs() < 1e-15); // at the middle sample
-/// assert!((values[1] - 0.6875).abs() < 1e-15); // half-way
+/// assert!((values[1] - 0.5).abs() < 1e-15); // half-way
 /// # Ok::<(), ecg3d_convert::ConvertError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]

@@ -75,10 +75,12 @@ impl Sos {
         let mut scale = 1.0;
         let mut states = Vec::with_capacity(self.sections.len());
         for &[b0, b1, b2, _, a1, a2] in &self.sections {
-            // The fixed point of the recursion under a constant input of 1.
-            let out = (b0 + b1 + b2) / (1.0 + a1 + a2);
-            states.push([scale * (out - b0), scale * (b2 - a2 * out)]);
-            scale *= out;
+            // The fixed point of the recursion under a constant input of 1, in the order of operations of scipy: in a
+            // filter of low corners the sums nearly cancel.
+            let first = ((b1 - a1 * b0) + (b2 - a2 * b0)) / ((1.0 + a1) + a2);
+            let second = (1.0 + a1) * first - (b1 - a1 * b0);
+            states.push([scale * first, scale * second]);
+            scale *= (b0 + b1 + b2) / (1.0 + a1 + a2);
         }
         SosState(states)
     }

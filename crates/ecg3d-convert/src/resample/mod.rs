@@ -5,5 +5,5 @@ mod poly;
 mod ratio;
 
 pub use fft::{FftResampler, FftScratch};
-pub use poly::{FirMethod, PolyResampler};
+pub use poly::{Edges, FirMethod, PolyResampler};
 pub use ratio::rate_ratio;

@@ -22,8 +22,18 @@ pub enum FirMethod {
     Polyphase,
 }
 
-/// Resamples by the ratio of two whole numbers with a linear-phase low-pass, and continues the signal beyond its ends by
-/// the line through its first and last sample.
+/// How a signal goes on beyond its ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Edges {
+    /// Along the line through its first and last sample (`padtype="line"` of scipy).
+    #[default]
+    Line,
+    /// With zeros (`padtype="constant"`).
+    Zero,
+}
+
+/// Resamples by the ratio of two whole numbers with a linear-phase low-pass.
 ///
 /// The result is that of scipy's `resample_poly(x, up, down, padtype="line")` with its default Kaiser(5.0) window:
 /// 20 max(up, down) + 1 taps, the corner at half the lower rate. `n` samples become `n up / down`, rounded up.
@@ -52,6 +62,7 @@ pub struct PolyResampler {
     /// The taps of each phase, last first: those that meet samples where the middle lies `phase` steps behind one.
     phases: Vec<Vec<f64>>,
     method: FirMethod,
+    edges: Edges,
 }
 
 impl PolyResampler {
@@ -76,13 +87,29 @@ impl PolyResampler {
         };
         let phases = (0..up).map(phase).collect();
         let padding = half.div_ceil(up) + 1;
-        Ok(Self { up, down, half, padding, taps, phases, method: FirMethod::default() })
+        Ok(Self {
+            up,
+            down,
+            half,
+            padding,
+            taps,
+            phases,
+            method: FirMethod::default(),
+            edges: Edges::default(),
+        })
     }
 
     /// Chooses how the filter is computed. Default: [`FirMethod::Polyphase`].
     #[must_use]
     pub fn with_method(mut self, method: FirMethod) -> Self {
         self.method = method;
+        self
+    }
+
+    /// Chooses how a signal goes on beyond its ends. Default: [`Edges::Line`].
+    #[must_use]
+    pub fn with_edges(mut self, edges: Edges) -> Self {
+        self.edges = edges;
         self
     }
 
@@ -129,7 +156,11 @@ impl PolyResampler {
         extended.clear();
         extended.resize(rows.len() / n * width, 0.0);
         for (row, out) in rows.chunks_exact(n).zip(extended.chunks_exact_mut(width)) {
-            extend_line(row, self.padding, out);
+            let out_row = &mut out[self.padding..][..n];
+            out_row.copy_from_slice(row);
+            if self.edges == Edges::Line {
+                extend_line(self.padding, out);
+            }
         }
         if self.method == FirMethod::Convolution && self.up == 1 {
             let shape = (rows.len() / n, width);
@@ -145,16 +176,15 @@ impl PolyResampler {
     }
 }
 
-/// Continues a row by `padding` samples on both sides, along the line through its first and last sample.
-fn extend_line(row: &[f64], padding: usize, out: &mut [f64]) {
-    let n = row.len();
-    let (first, last) = (row[0], row[n - 1]);
+/// Fills the first and last `padding` values along the line through the first and last of those between.
+fn extend_line(padding: usize, out: &mut [f64]) {
+    let n = out.len() - 2 * padding;
+    let (first, last) = (out[padding], out[padding + n - 1]);
     let slope = if n > 1 { (last - first) / (n - 1) as f64 } else { 0.0 };
     for k in 0..padding {
         out[k] = first - (padding - k) as f64 * slope;
         out[padding + n + k] = last + (k + 1) as f64 * slope;
     }
-    out[padding..padding + n].copy_from_slice(row);
 }
 
 struct Polyphase<'a> {

@@ -2,14 +2,14 @@ use crate::ConvertError;
 
 /// The largest factor by which a rate is raised or lowered; the filter has 20 taps for each.
 const LIMIT: u64 = 100_000;
-/// Relative error of a rate that is taken for a fraction: a thousandth of a sample in ten seconds of 1 kHz.
-const TOLERANCE: f64 = 1e-7;
+/// Relative error of a rate that is taken for a fraction: a five-hundredth of a sample in ten seconds of 1 kHz.
+const TOLERANCE: f64 = 2e-7;
 /// Largest denominator of a rate: 1000/3 Hz is written as 333.3333.
 const DENOMINATOR: u64 = 1000;
 
 /// The factors `(up, down)`, in lowest terms, that turn a sampling rate into another.
 ///
-/// A rate that is no whole number is taken for the simplest fraction within a relative error of 1e-7 (a denominator of
+/// A rate that is no whole number is taken for the simplest fraction within a relative error of 2e-7 (a denominator of
 /// at most 1000).
 ///
 /// # Errors
@@ -68,7 +68,7 @@ mod tests {
             (50.0, (1, 1)),
             (360.0, (5, 36)),
             (257.0, (50, 257)),
-            (333.3333333, (3, 20)),
+            (333.3333, (3, 20)),
             (249.9, (500, 2499)),
             (12.5, (4, 1)),
         ] {

@@ -3,7 +3,7 @@ use ecg3d_convert::{
     Band, ConvertConfig, ConvertError, ConvertPlan, FftResampler, ImagePlan, LeadSelection,
     PolyResampler, Recurrence, Scratch, butterworth, zoom,
 };
-use ndarray::{Array2, Array3, Array4, ArrayD, Axis, s};
+use ndarray::{Array2, Array3, Array4, ArrayD, Axis, ShapeBuilder, s};
 use proptest::prelude::*;
 
 use crate::support::{recording, synthetic_adc, worst};
@@ -108,8 +108,6 @@ proptest! {
     }
 }
 
-use ndarray::ShapeBuilder;
-
 fn subsets(plan: &ImagePlan, images: &Array3<f64>, masks: &[LeadMask], room: usize) -> Array4<f64> {
     let mut out = Array4::zeros((masks.len(), 45, 45, 45));
     let mut buffer = Array4::zeros((room, 45, 45, 45));
@@ -132,7 +130,7 @@ fn subsets(plan: &ImagePlan, images: &Array3<f64>, masks: &[LeadMask], room: usi
 fn masks_and_buffers_are_checked() {
     let plan = ImagePlan::new(&ConvertConfig::published()).expect("a plan");
     let images = Array3::<f32>::zeros((12, 45, 45));
-    let mut call = |masks: &[LeadMask], shape: [usize; 4]| {
+    let call = |masks: &[LeadMask], shape: [usize; 4]| {
         plan.volumes_of_subsets(
             images.view(),
             masks,
