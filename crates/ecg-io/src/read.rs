@@ -13,6 +13,8 @@ use crate::{IoError, ReadOptions, Warning};
 pub struct Loaded {
     /// The recording.
     pub recording: Recording,
+    /// The WFDB header or CSV file that was read.
+    pub path: PathBuf,
     /// Departures from the format that were read leniently, and assumptions that were made.
     pub warnings: Vec<Warning>,
 }

@@ -131,7 +131,7 @@ pub(crate) fn read_wfdb_recording(path: &Path, options: &ReadOptions) -> Result<
     recording.sex = clinical.sex;
     recording.patient = clinical.patient;
     recording.comments = header.comments.into_iter().map(|comment| comment.text).collect();
-    Ok(Loaded { recording, warnings: notes.warnings })
+    Ok(Loaded { recording, path: path.to_owned(), warnings: notes.warnings })
 }
 
 fn to_matrix(header: &Header, signal: Vec<f64>) -> Array2<f64> {

@@ -83,7 +83,7 @@ pub(crate) fn read_csv_recording(path: &Path, options: &ReadOptions) -> Result<L
     recording.sex = clinical.sex;
     recording.patient = clinical.patient;
     recording.comments = comments.into_iter().map(|comment| comment.text).collect();
-    Ok(Loaded { recording, warnings: notes.warnings })
+    Ok(Loaded { recording, path: path.to_owned(), warnings: notes.warnings })
 }
 
 /// The rows of a file as they come.
