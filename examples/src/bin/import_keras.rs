@@ -1,0 +1,49 @@
+//! Turns the study's Keras weight files into weights of this toolkit.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use ecg3d_models::{Architecture, Preset, import_keras, save};
+
+/// Turns a weights file of Keras 2 (.h5, compiled or not, or .weights.h5) into a .safetensors file with a model card, and a
+/// readable copy of the card beside it.
+#[derive(Parser)]
+#[command(name = "import-keras")]
+struct Arguments {
+    /// Keras's file
+    #[arg(long, value_name = "FILE")]
+    h5: PathBuf,
+    /// The network in it: 3decgnet or ribeiro
+    #[arg(long, value_name = "NAME")]
+    model: String,
+    /// Weights file to write; its name ends in .safetensors
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Preprocessing and mode that the weights were trained under: published or corrected
+    #[arg(long, value_name = "P", default_value_t = Preset::Published)]
+    preset: Preset,
+}
+
+fn main() -> ExitCode {
+    ecg3d_examples::run(run)
+}
+
+fn run() -> Result<ExitCode> {
+    let Arguments { h5, model, out, preset } = Arguments::parse();
+    let architecture: Architecture = model.parse()?;
+    ensure!(
+        out.extension().is_some_and(|extension| extension == "safetensors"),
+        "--out is {}, expected a name that ends in .safetensors",
+        out.display()
+    );
+    let (network, card) = import_keras(&h5, architecture, preset)?;
+    save(&network, &card, &out)?;
+    let (parameters, trained) = network.parameter_count();
+    println!(
+        "{}: {architecture} ({preset}), {parameters} parameters, {trained} of them trained",
+        out.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
