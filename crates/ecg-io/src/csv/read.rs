@@ -134,13 +134,15 @@ impl Table {
             if matches!(column, Column::Ignored) {
                 continue;
             }
-            let value = number(cell, self.layout.delimiter).ok_or_else(|| IoError::Cell {
+            let is_time = matches!(column, Column::Time { .. });
+            let value = number(cell, self.layout.delimiter).filter(|v| !(is_time && v.is_nan()));
+            let value = value.ok_or_else(|| IoError::Cell {
                 path: path.to_owned(),
                 line,
                 column: index + 1,
                 name: self.names[index].clone(),
                 found: crate::error::clip(cell),
-                expected: "a number",
+                expected: if is_time { "a time" } else { "a number" },
             })?;
             match column {
                 Column::Time { seconds } => self.times.push((line, value * seconds)),

@@ -1,0 +1,200 @@
+//! Folders of recordings with their labels.
+
+use std::fs;
+use std::path::Path;
+
+use ecg_core::{Lead, Recording, SamplingRate, Sex, SnomedCode};
+use ecg_io::{
+    Dataset, DatasetOptions, IoError, LabelMap, LabelSource, NsrRule, WriteOptions, write_csv,
+    write_wfdb,
+};
+use ndarray::Array2;
+
+fn recording(name: &str, codes: &[u64]) -> Recording {
+    let rate = SamplingRate::new(500.0).expect("a rate");
+    let signal = Array2::from_elem((12, 10), 0.5);
+    let mut recording =
+        Recording::new(name, rate, Lead::STANDARD_12, signal).expect("twelve leads");
+    recording.diagnoses = codes.iter().map(|code| SnomedCode(*code)).collect();
+    recording
+}
+
+fn wfdb(dir: &Path, name: &str, codes: &[u64]) {
+    write_wfdb(dir, &recording(name, codes), &WriteOptions::default()).expect("writes");
+}
+
+fn open(dir: &Path) -> Dataset {
+    Dataset::open(dir, &DatasetOptions::default()).expect("opens")
+}
+
+fn messages(dataset: &Dataset) -> Vec<String> {
+    dataset
+        .warnings()
+        .iter()
+        .map(|warning| format!("{}: {}", warning.field, warning.message))
+        .collect()
+}
+
+fn labels(dataset: &Dataset, i: usize) -> Option<String> {
+    let loaded = dataset.load(i).expect("loads");
+    let row = dataset.labels_of(i, &loaded.recording)?;
+    let on = dataset.label_set().iter().zip(row).filter(|(_, on)| *on).map(|(label, _)| label);
+    Some(on.collect::<Vec<_>>().join("+"))
+}
+
+#[test]
+fn recordings_are_found_and_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    wfdb(dir, "b/r2", &[164_889_003]);
+    wfdb(dir, "a_1", &[]);
+    write_csv(dir.join("b/deep/r1.csv"), &recording("x", &[426_177_001])).expect("writes");
+    write_csv(dir.join("b/r2.csv"), &recording("x", &[])).expect("writes");
+    fs::write(dir.join("RECORDS"), "a_1\n").expect("writes");
+    fs::write(dir.join("conditions.csv"), "Acronym,Name\nAF,x\n").expect("writes");
+    fs::write(dir.join(".hidden.hea"), "").expect("writes");
+    let dataset = open(dir);
+    assert_eq!(dataset.names(), ["a_1", "b/deep/r1", "b/r2"]);
+    assert_eq!(dataset.index_of("b/r2"), Some(2));
+    assert_eq!(dataset.load(2).expect("loads").recording.name, "b/r2");
+    assert!(dataset.entries()[2].path.ends_with("b/r2.hea"));
+    assert_eq!(dataset.label_source(), &LabelSource::Comments);
+    assert_eq!(labels(&dataset, 0), None);
+    assert_eq!(labels(&dataset, 1).as_deref(), Some("SB"));
+    assert_eq!(labels(&dataset, 2).as_deref(), Some("AF"));
+    let messages = messages(&dataset);
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(messages[0].contains("already the name of") && messages[1].contains("no recording"));
+}
+
+#[test]
+fn a_bad_record_does_not_keep_the_others() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for k in 0..20 {
+        wfdb(dir.path(), &format!("r{k:02}"), &[]);
+    }
+    fs::write(dir.path().join("r07.dat"), [0; 5]).expect("writes");
+    for threads in [0, 1, 3] {
+        let all = open(dir.path()).load_all(threads);
+        assert_eq!(all.len(), 20);
+        for (k, loaded) in all.iter().enumerate() {
+            match loaded {
+                Ok(loaded) => assert_eq!(loaded.recording.name, format!("r{k:02}")),
+                Err(error) => {
+                    assert!(matches!(error, IoError::Truncated { expected: 240, found: 5, .. }));
+                    assert_eq!(k, 7);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_label_file_goes_by_path_or_unique_base_name() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    for name in ["a/x", "b/x", "b/y", "b/z"] {
+        wfdb(dir, name, &[164_889_003]);
+    }
+    let table = "record,patient,fold,P,Q\na/x,p1,3,1,0\ny,p2,,0,1\nx,,,1,1\nq/w,,,0,0\n";
+    fs::write(dir.join("labels.csv"), table).expect("writes");
+    let dataset = open(dir);
+    assert_eq!(dataset.label_set().to_string(), "P,Q");
+    assert_eq!(dataset.label_source().to_string(), dir.join("labels.csv").display().to_string());
+    assert_eq!(dataset.labels(0), Some(&[true, false][..]));
+    assert_eq!(dataset.labels(1), None, "two records are named x");
+    assert_eq!(dataset.labels(2), Some(&[false, true][..]));
+    assert_eq!((dataset.patient(0), dataset.fold(0)), (Some("p1"), Some(3)));
+    assert_eq!((dataset.patient(2), dataset.fold(2)), (Some("p2"), None));
+    let loaded = dataset.load(3).expect("loads");
+    assert_eq!(dataset.labels_of(3, &loaded.recording), None, "the table counts, not the comment");
+    assert_eq!(dataset.load(0).expect("loads").recording.patient.as_deref(), Some("p1"));
+    let messages = messages(&dataset);
+    assert_eq!(
+        messages,
+        [
+            "record: 1 rows name no record of the folder: q/w",
+            "record: 1 rows name several records of the folder: x",
+            "record: 2 records of the folder have no row: b/x, b/z",
+        ]
+    );
+
+    let elsewhere = dir.join("b/other.csv");
+    fs::write(&elsewhere, "record,AF\nb/x,1\nz,2\n").expect("writes");
+    let options = DatasetOptions::default().with_labels_file(Some(elsewhere.clone()));
+    let error = Dataset::open(dir, &options).expect_err("a 2");
+    assert_eq!(
+        error.to_string(),
+        format!("{}:3: column 2 (AF): found \"2\", expected 0 or 1", elsewhere.display())
+    );
+    fs::write(&elsewhere, "record,AF\nb/y,1\ny,1\n").expect("writes");
+    assert!(matches!(
+        Dataset::open(dir, &options),
+        Err(IoError::DuplicateRow { line: 3, first: 2, .. })
+    ));
+    let missing = DatasetOptions::default().with_labels_file(Some(dir.join("none.csv")));
+    assert!(matches!(Dataset::open(dir, &missing), Err(IoError::Read { .. })));
+}
+
+#[test]
+fn ptb_xl_has_its_own_table() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    wfdb(dir, "ptbxl/records500/00000/00001_hr", &[]);
+    wfdb(dir, "ptbxl/records100/00000/00001_lr", &[]);
+    wfdb(dir, "cinc/HR1", &[426_783_006, 427_084_000, 713_427_006]);
+    let table = "ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_lr,filename_hr\n\
+        1,15709.0,56.0,1,\"{'NORM': 100.0, 'SBRAD': 0.0}\",3,records100/00000/00001_lr,records500/00000/00001_hr\n\
+        9,1.0,,,{},1,records100/00000/00009_lr,records500/00000/00009_hr\n";
+    let path = dir.join("ptbxl/ptbxl_database.csv");
+    fs::write(&path, table).expect("writes");
+    let dataset = open(dir);
+    assert_eq!(dataset.label_source(), &LabelSource::PtbXl(vec![path.clone()]));
+    assert_eq!(labels(&dataset, 0).as_deref(), Some("NSR+RBBB+STach"));
+    for i in [1, 2] {
+        assert_eq!(labels(&dataset, i).as_deref(), Some("NSR+SB"));
+        assert_eq!((dataset.patient(i), dataset.fold(i)), (Some("ptbxl-15709"), Some(3)));
+        let recording = dataset.load(i).expect("loads").recording;
+        assert_eq!((recording.age_years, recording.sex), (Some(56.0), Some(Sex::Female)));
+    }
+    assert_eq!(messages(&dataset), ["record: 1 rows name no record of the folder: of line 3"]);
+
+    let options = DatasetOptions::default()
+        .with_nsr_rule(NsrRule::Rhythm)
+        .with_label_map(LabelMap::published());
+    let dataset = Dataset::open(dir, &options).expect("opens");
+    assert_eq!(labels(&dataset, 0).as_deref(), Some("STach"));
+    assert_eq!(labels(&dataset, 1).as_deref(), Some("SB"));
+    // The table counts wherever it lies when it is named.
+    let moved = tempfile::tempdir().expect("a folder");
+    let named = moved.path().join("tables.csv");
+    fs::rename(path, &named).expect("moves");
+    let options = DatasetOptions::default().with_labels_file(Some(named));
+    let dataset = Dataset::open(dir, &options).expect("opens");
+    assert_eq!(labels(&dataset, 1).as_deref(), Some("NSR+SB"));
+}
+
+#[test]
+fn nothing_to_open() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = DatasetOptions::default();
+    assert!(matches!(Dataset::open(dir.path(), &options), Err(IoError::EmptyDataset { .. })));
+    let missing = dir.path().join("none");
+    assert!(matches!(Dataset::open(missing, &options), Err(IoError::Read { .. })));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_out_of_the_folder_are_not_followed() {
+    use std::os::unix::fs::symlink;
+    let outside = tempfile::tempdir().expect("a folder");
+    wfdb(outside.path(), "secret", &[]);
+    let dir = tempfile::tempdir().expect("a folder");
+    wfdb(dir.path(), "in/r", &[]);
+    symlink(outside.path().join("secret.hea"), dir.path().join("out.hea")).expect("links");
+    symlink(dir.path(), dir.path().join("in/circle")).expect("links");
+    symlink(dir.path().join("in/r.hea"), dir.path().join("in/again.hea")).expect("links");
+    let dataset = open(dir.path());
+    assert_eq!(dataset.names(), ["in/again", "in/r"]);
+    assert_eq!(dataset.warnings().len(), 2);
+}

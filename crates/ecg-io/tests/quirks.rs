@@ -1,0 +1,134 @@
+//! The quirks of real databases that need more than a header: made small here.
+
+use std::fs;
+use std::path::Path;
+
+use ecg_io::{IoError, Loaded, ReadOptions, read_recording};
+
+fn write(dir: &Path, header: &str, files: &[(&str, &[i16])]) {
+    fs::write(dir.join("r.hea"), header).expect("writes");
+    for (name, samples) in files {
+        let bytes: Vec<u8> = samples.iter().flat_map(|v| v.to_le_bytes()).collect();
+        fs::write(dir.join(name), bytes).expect("writes");
+    }
+}
+
+fn read(dir: &Path, strict: bool) -> Result<Loaded, IoError> {
+    read_recording(dir.join("r"), &ReadOptions::default().with_strict(strict))
+}
+
+fn both(header: &str, files: &[(&str, &[i16])]) -> (Loaded, Result<Loaded, IoError>) {
+    let dir = tempfile::tempdir().expect("a folder");
+    write(dir.path(), header, files);
+    (read(dir.path(), false).expect(header), read(dir.path(), true))
+}
+
+#[test]
+fn a_matlab_container() {
+    let mut file = vec![30_i16, 0, 12, 0, 2, 0, 0, 0, 4, 0];
+    file.extend([i16::from_le_bytes(*b"va"), i16::from_le_bytes(*b"l\0")]);
+    file.extend([1, 2, 3, 4]);
+    let header =
+        "r 2 500 2\nr.mat 16+24 1000/mV 16 0 1 4 0 I\nr.mat 16x1+24 1000/mV 16 0 2 6 0 II\n";
+    let (loaded, strict) = both(header, &[("r.mat", &file)]);
+    assert_eq!(loaded.recording.signal, ndarray::array![[0.001, 0.003], [0.002, 0.004]]);
+    assert!(loaded.warnings.is_empty() && strict.is_ok());
+}
+
+#[test]
+fn two_files_and_invalid_codes() {
+    let header = "r 3 1000 2\nr.dat 16 2000 16 0 1 -32765 0 avr\nr.dat 16 2000 16 0 2 6 0 V1\nr.xyz 16 2000 16 0 9 18 0 vx\n";
+    let files: [(&str, &[i16]); 2] = [("r.dat", &[3, 2, -32768, 4]), ("r.xyz", &[9, 9])];
+    let (loaded, strict) = both(header, &files);
+    let recording = loaded.recording;
+    assert_eq!(recording.signal.row(1).to_vec(), [0.001, 0.002]);
+    assert!(recording.signal[[0, 1]].is_nan());
+    let adc = recording.adc.as_ref().expect("stored integers");
+    assert_eq!(adc.values[[0, 1]], -32768);
+    assert_eq!(recording.row_of(ecg_core::Lead::AVR), Some(0));
+    assert!(strict.is_ok());
+}
+
+#[test]
+fn units_become_mv() {
+    let header = "r 4 500 1\nr.dat 16 2/uV 16 0 0 4 0 I\nr.dat 16 0.5(2)/V 16 0 0 4 0 II\n\
+        r.dat 16 100/mmHg 16 0 0 4 0 ABP\nr.dat 16 4/mv 16 0 0 4 0 V1\n";
+    let (loaded, strict) = both(header, &[("r.dat", &[4, 4, 4, 4])]);
+    assert_eq!(loaded.recording.signal.column(0).to_vec(), [0.002, 4000.0, 0.04, 1.0]);
+    let fields: Vec<_> = loaded.warnings.iter().map(|w| (w.line, w.field)).collect();
+    assert_eq!(fields, [(Some(4), "units"), (Some(5), "units")]);
+    assert!(matches!(strict, Err(IoError::Strict(w)) if w.line == Some(5)));
+}
+
+#[test]
+fn a_renamed_signal_file() {
+    let header = "S 1 500 2\nJS.mat 16 1000/mV 16 0 1 3 0 I\n";
+    let (loaded, strict) = both(header, &[("r.mat", &[1, 2])]);
+    assert_eq!(loaded.recording.n_samples(), 2);
+    assert!(loaded.warnings.iter().any(|warning| warning.field == "file name"));
+    assert!(matches!(strict, Err(IoError::Strict(_))));
+    let (loaded, _) = both(header, &[("r.mat", &[9, 9]), ("JS.mat", &[1, 2])]);
+    assert_eq!(loaded.recording.signal[[0, 1]], 0.002, "the file that is named comes first");
+}
+
+#[test]
+fn a_lost_line_end() {
+    let header = "r 2 500 500000/mV 16 0 15 31255 0 I\nr.dat 16 1000/mV 16 0 5 5 0 II\n";
+    let (loaded, strict) = both(header, &[("r.dat", &[15, 5, 16, 6, 17, 7])]);
+    assert_eq!(loaded.recording.signal.row(0).to_vec(), [0.015, 0.016, 0.017]);
+    assert!(matches!(strict, Err(IoError::Strict(_))));
+}
+
+#[test]
+fn more_in_the_file_than_the_header_says() {
+    let header = "r 1 500 2\nr.dat 16 1000/mV 16 0 1 3 0 I\n";
+    let (loaded, strict) = both(header, &[("r.dat", &[1, 2, 3])]);
+    assert_eq!((loaded.recording.n_samples(), loaded.warnings.len()), (2, 1));
+    assert!(matches!(strict, Err(IoError::Strict(_))));
+}
+
+#[test]
+fn frames_with_different_rates_are_averaged_and_skew_is_corrected() {
+    let header = "r 2 250 3\nr.dat 16x2 1000/mV 16 0 0 0 0 I\nr.dat 16:1 1000/mV 16 0 0 60 0 II\n";
+    let samples = [-32768, 2, 10, 4, 6, 20, -32768, -32768, 30];
+    let header = header.replace(" 0 0 0 0 I", " 0 0 -32756 0 I");
+    let (loaded, _) = both(&header, &[("r.dat", &samples)]);
+    let rows = &loaded.recording.signal;
+    assert_eq!((rows[[0, 0]], rows[[0, 1]]), (0.002, 0.005));
+    assert!(rows[[0, 2]].is_nan() && rows[[1, 2]].is_nan());
+    assert_eq!((rows[[1, 0]], rows[[1, 1]]), (0.02, 0.03));
+    assert_eq!(loaded.recording.sampling_rate.hz(), 250.0);
+    assert!(loaded.recording.adc.is_none());
+}
+
+#[test]
+fn names_that_lead_elsewhere_are_refused() {
+    for name in ["../x", "/etc/passwd", "a/../../x", "-", "a\\x", "./x", "r.hea", "~"] {
+        let dir = tempfile::tempdir().expect("a folder");
+        write(dir.path(), &format!("r 1 500 1\n{name} 16\n"), &[]);
+        let error = read(dir.path(), false).expect_err(name);
+        let fits = match name {
+            // Plain names, if odd ones.
+            "./x" | "~" => matches!(error, IoError::Read { .. } | IoError::UnsafeName { .. }),
+            _ => matches!(error, IoError::UnsafeName { line: 2, .. }),
+        };
+        assert!(fits, "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_header_cannot_ask_for_memory() {
+    for header in [
+        "r 1 500 9000000000000000000\nr.dat 16\n",
+        "r 1 500 10000000000\nr.dat 16x4000000000\n",
+        "r 2 500 2\nr.dat 16\n~ 0x4000000000\n",
+    ] {
+        let dir = tempfile::tempdir().expect("a folder");
+        write(dir.path(), header, &[("r.dat", &[1, 2])]);
+        let error = read(dir.path(), false).expect_err(header);
+        assert!(
+            matches!(error, IoError::Truncated { .. } | IoError::TooManyNullSamples { .. }),
+            "{error}"
+        );
+    }
+}
