@@ -1,0 +1,271 @@
+//! What is judged, and the files that say how it did.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use ecg_core::LabelSet;
+use ecg_metrics::{Curves, Report, ReportOptions, curves};
+use ecg3d_examples::chart::{LineChart, Series};
+use ecg3d_examples::source::{self, Failed, LabelArgs, Rows};
+use ecg3d_examples::{Progress, write_atomic};
+use ecg3d_models::Model;
+use ndarray::{Array2, s};
+use serde::Serialize;
+use tch::Device;
+
+/// Predictions with their truth, row by row.
+pub struct Judged {
+    /// What was judged, in words.
+    pub what: String,
+    /// Where the truth comes from, in words.
+    pub truth_source: String,
+    /// Columns of the arrays.
+    pub labels: LabelSet,
+    /// Rows of the arrays.
+    pub records: Vec<String>,
+    /// `[record, label]`.
+    pub truth: Array2<bool>,
+    /// `[record, label]`.
+    pub probabilities: Array2<f64>,
+    /// The weights' own thresholds.
+    pub thresholds: Option<Vec<f64>>,
+    /// What could not be judged.
+    pub failed: Vec<Failed>,
+}
+
+/// Predicts the records of `data` with the weights' own preprocessing.
+pub fn from_weights(weights: &Path, data: &Path, labels: &LabelArgs) -> Result<Judged> {
+    let model = Model::load(weights, Device::cuda_if_available())?;
+    let source = source::load(data, &model.card().preprocessing, labels)?;
+    source.report_failures();
+    let truth = source.require_labels(model.labels())?;
+    Ok(Judged {
+        what: format!("{model} from {} on {}", weights.display(), data.display()),
+        truth_source: source.label_source.clone(),
+        labels: model.labels().clone(),
+        probabilities: predict(&model, &source.rows)
+            .with_context(|| format!("cannot predict the records of {}", data.display()))?,
+        thresholds: model.card().thresholds.is_some().then(|| model.card().threshold_values()),
+        records: source.names,
+        failed: source.failed,
+        truth,
+    })
+}
+
+/// Probabilities `[record, label]`.
+fn predict(model: &Model, rows: &Rows) -> Result<Array2<f64>> {
+    /// Records between two steps of the progress bar.
+    const STEP: usize = 32;
+    let n = rows.len();
+    let mut out = Array2::zeros((n, model.labels().len()));
+    let progress = Progress::new(n as u64, "records classified");
+    for start in (0..n).step_by(STEP) {
+        let end = n.min(start + STEP);
+        let part = match rows {
+            Rows::Prepared { signals, lengths } => model.predict_prepared(
+                signals.slice(s![start..end, .., ..]),
+                Some(&lengths[start..end]),
+            ),
+            Rows::Images(images) => model.predict_images(images.slice(s![start..end, .., .., ..])),
+            Rows::Volumes(volumes) => {
+                model.predict_volumes(volumes.slice(s![start..end, .., .., ..]))
+            }
+        };
+        out.slice_mut(s![start..end, ..]).assign(&part?);
+        progress.inc((end - start) as u64);
+    }
+    progress.finish();
+    Ok(out)
+}
+
+/// The layout of `metrics.json`: the report, then what failed.
+#[derive(Serialize)]
+struct Metrics<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    failed: &'a [Failed],
+}
+
+impl Judged {
+    /// Writes all files into `out`.
+    pub fn write(&self, thresholds: &[f64], options: &ReportOptions, out: &Path) -> Result<Report> {
+        let (truth, p) = (self.truth.view(), self.probabilities.view());
+        let report = Report::new(&self.labels, truth, p, thresholds, options)?;
+        let curves = curves(&self.labels, truth, p)?;
+        write_atomic(&out.join("predictions.csv"), |file| {
+            let mut table = csv::Writer::from_writer(file);
+            table.write_record(std::iter::once("record").chain(self.labels.iter()))?;
+            for (record, row) in self.records.iter().zip(self.probabilities.rows()) {
+                let cells = row.iter().map(f64::to_string);
+                table.write_record(std::iter::once(record.clone()).chain(cells))?;
+            }
+            table.flush()
+        })?;
+        for (name, chart) in [
+            ("roc", roc(&report, &curves)),
+            ("precision_recall", precision_recall(&report, &curves)),
+            ("calibration", calibration(&report, &curves)),
+        ] {
+            let path = out.join(format!("{name}.svg"));
+            write_atomic(&path, |file| file.write_all(chart.svg().as_bytes()))?;
+        }
+        write_atomic(&out.join("report.md"), |file| {
+            file.write_all(self.markdown(&report).as_bytes())
+        })?;
+        let metrics = Metrics { report: &report, failed: &self.failed };
+        let json = serde_json::to_string_pretty(&metrics).context("metrics.json")?;
+        write_atomic(&out.join("metrics.json"), |file| writeln!(file, "{json}"))?;
+        Ok(report)
+    }
+
+    /// Records that are said to have a normal sinus rhythm and another rhythm at once.
+    fn contradictory(&self) -> usize {
+        let Some(normal) = self.labels.index_of("NSR") else { return 0 };
+        let others: Vec<usize> =
+            ["AF", "SB", "STach"].iter().filter_map(|label| self.labels.index_of(label)).collect();
+        let rows = self.truth.rows().into_iter();
+        rows.filter(|row| row[normal] && others.iter().any(|&other| row[other])).count()
+    }
+
+    fn markdown(&self, report: &Report) -> String {
+        let mut text = format!(
+            "# Evaluation\n\nOf {}, against the labels of {}.\n\n{}",
+            self.what,
+            self.truth_source,
+            report.to_markdown()
+        );
+        let contradictory = self.contradictory();
+        if contradictory > 0 {
+            text.push_str(&format!(
+                "\n{contradictory} records are labelled NSR together with AF, SB or STach.\n"
+            ));
+        }
+        text.push_str(
+            "\nThe intervals take the records as independent; where one patient has several, they are too narrow. \"Macro \
+             balanced accuracy\" and \"argmax agreement\" are what the 3DECG-Net study prints as AUC and accuracy.\n\n\
+             ![ROC curves](roc.svg)\n\n![Precision against sensitivity](precision_recall.svg)\n\n\
+             ![Calibration](calibration.svg)\n",
+        );
+        if !self.failed.is_empty() {
+            text.push_str(&format!("\n{} records could not be judged:\n\n", self.failed.len()));
+            for failed in &self.failed {
+                text.push_str(&format!("- `{}`: {}\n", failed.record, failed.reason));
+            }
+        }
+        text
+    }
+}
+
+/// A name for the legend with the number that belongs to its line.
+fn named(label: &str, what: &str, value: f64) -> String {
+    if value.is_nan() {
+        format!("{label} (undefined)")
+    } else {
+        format!("{label} ({what} {value:.3})")
+    }
+}
+
+fn chart(title: &str, x: &str, y: &str, diagonal: bool, series: Vec<Series>) -> LineChart {
+    LineChart {
+        title: title.to_owned(),
+        x_label: x.to_owned(),
+        y_label: y.to_owned(),
+        x: (0.0, 1.0),
+        y: (0.0, 1.0),
+        diagonal,
+        series,
+    }
+}
+
+fn roc(report: &Report, curves: &[Curves]) -> LineChart {
+    let line = |(own, curve): (&ecg_metrics::LabelReport, &Curves)| Series {
+        name: named(&own.label, "AUC", own.scores.roc_auc),
+        points: zip(&curve.roc.false_positive_rate, &curve.roc.true_positive_rate),
+        dots: false,
+    };
+    let series = report.labels.iter().zip(curves).map(line).collect();
+    chart("ROC curves", "1 - specificity", "sensitivity", true, series)
+}
+
+fn precision_recall(report: &Report, curves: &[Curves]) -> LineChart {
+    let line = |(own, curve): (&ecg_metrics::LabelReport, &Curves)| {
+        let none = own.confusion.support() == 0;
+        let curve = &curve.precision_recall;
+        Series {
+            name: named(
+                &own.label,
+                "AP",
+                if none { f64::NAN } else { own.scores.average_precision },
+            ),
+            points: if none { Vec::new() } else { steps(&zip(&curve.recall, &curve.precision)) },
+            dots: false,
+        }
+    };
+    let series = report.labels.iter().zip(curves).map(line).collect();
+    chart("Precision against sensitivity", "sensitivity", "precision", false, series)
+}
+
+fn calibration(report: &Report, curves: &[Curves]) -> LineChart {
+    let line = |(own, curve): (&ecg_metrics::LabelReport, &Curves)| Series {
+        name: named(&own.label, "ECE", own.scores.ece10),
+        points: zip(&curve.reliability.mean_probability, &curve.reliability.positive_rate),
+        dots: true,
+    };
+    let series = report.labels.iter().zip(curves).map(line).collect();
+    chart("Calibration over ten bins", "mean probability", "share with the label", true, series)
+}
+
+fn zip(x: &[f64], y: &[f64]) -> Vec<(f64, f64)> {
+    x.iter().copied().zip(y.iter().copied()).collect()
+}
+
+/// Precision does not fall or rise linearly between two thresholds: each value holds until the next lower sensitivity.
+fn steps(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mut out = Vec::with_capacity(2 * points.len());
+    for &(x, y) in points {
+        if let Some(&(_, before)) = out.last() {
+            out.push((x, before));
+        }
+        out.push((x, y));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn all_files_are_written() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let judged = Judged {
+            what: "p.csv".into(),
+            truth_source: "t.csv".into(),
+            labels: LabelSet::new(["NSR", "AF", "never"]).expect("labels"),
+            records: ["a", "b, c", "d"].map(String::from).to_vec(),
+            truth: array![[true, true, false], [false, true, false], [true, false, false]],
+            probabilities: array![[0.9, 0.1, 0.2], [0.123456789012345, 0.5, 0.0], [0.6, 0.7, 1.0]],
+            thresholds: None,
+            failed: vec![Failed { record: "e".into(), reason: "is short".into() }],
+        };
+        let options = ReportOptions::default();
+        judged.write(&[0.5; 3], &options, dir.path()).expect("writes");
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).expect(name);
+        let json: serde_json::Value = serde_json::from_str(&read("metrics.json")).expect("JSON");
+        assert_eq!((&json["n"], &json["failed"][0]["record"]), (&3.into(), &"e".into()));
+        assert!(json["labels"]["never"]["roc_auc"].is_null());
+        assert_eq!(json["labels"]["AF"]["tp"], 0);
+        let table = read("predictions.csv");
+        assert!(
+            table.starts_with(
+                "record,NSR,AF,never\na,0.9,0.1,0.2\n\"b, c\",0.123456789012345,0.5,0\n"
+            )
+        );
+        assert!(read("report.md").contains("1 records are labelled NSR together"));
+        for name in ["roc.svg", "precision_recall.svg", "calibration.svg"] {
+            assert!(read(name).contains("never (undefined)") || name == "calibration.svg");
+            assert!(!read(name).contains("NaN"));
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Judges predictions against the truth: `metrics.json`, `report.md`, `predictions.csv` and pictures.
+
+mod judged;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use ecg_core::LabelSet;
+use ecg_metrics::{ReportOptions, ZeroDivision};
+use ecg3d_examples::source::{Failed, LabelArgs};
+use ecg3d_examples::{SOME_FAILED, run};
+
+use judged::Judged;
+use table::Table;
+
+/// Judge a model, or a file of predictions, on records whose labels are known.
+///
+/// Either --weights with --data, or --predictions with --labels. Writes metrics.json, report.md, predictions.csv and
+/// the pictures roc.svg, precision_recall.svg and calibration.svg. A label is predicted where its probability is above
+/// the threshold.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Weights that `train` or `import-keras` wrote [default: the shipped 3DECG-Net]
+    #[arg(long, value_name = "FILE", conflicts_with = "predictions")]
+    weights: Option<PathBuf>,
+    /// Folder of records, or .npz that `convert` wrote
+    #[arg(long, value_name = "DIR", required_unless_present = "predictions")]
+    data: Option<PathBuf>,
+    /// Table of predictions: record, then one probability a label
+    #[arg(long, value_name = "FILE", requires = "labels", conflicts_with = "data")]
+    predictions: Option<PathBuf>,
+    /// A second table of predictions, to be compared with the first
+    #[arg(long, value_name = "FILE", requires = "predictions")]
+    against: Option<PathBuf>,
+    #[command(flatten)]
+    labels: LabelArgs,
+    /// Folder for the results
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// One threshold for all labels, one for each in order, or NAME=VALUE pairs, separated by commas [default: the
+    /// weights', else 0.5]
+    #[arg(long, value_name = "LIST")]
+    thresholds: Option<String>,
+    /// What a division by zero gives: 0, 1 or nan
+    #[arg(long, value_name = "VALUE", default_value = "0")]
+    zero_division: ZeroDivision,
+}
+
+fn main() -> ExitCode {
+    run(|| {
+        let args = Args::parse();
+        if args.against.is_some() {
+            bail!("--against is not available yet; judge each file by itself");
+        }
+        let judged = match &args.predictions {
+            Some(predictions) => from_table(predictions, &args)?,
+            None => judged::from_weights(
+                args.weights.as_deref().context(
+                    "no weights are shipped yet; give --weights FILE, which train and import-keras write",
+                )?,
+                args.data.as_deref().context("--data DIR is missing")?,
+                &args.labels,
+            )?,
+        };
+        let (thresholds, source) = thresholds(&args, &judged)?;
+        let options = ReportOptions::default()
+            .with_zero_division(args.zero_division)
+            .with_threshold_source(source);
+        let report = judged.write(&thresholds, &options, &args.out)?;
+        print!("{report}");
+        println!("written to {}", args.out.display());
+        Ok(status(&judged.failed))
+    })
+}
+
+fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
+    let labels = args.labels.labels.as_deref().context("--predictions needs --labels FILE")?;
+    let table = Table::predictions(predictions)?;
+    let truth = table.truth_from(&Table::labels(labels)?)?;
+    Ok(Judged {
+        what: predictions.display().to_string(),
+        truth_source: labels.display().to_string(),
+        labels: table.labels,
+        records: table.records,
+        truth,
+        probabilities: table.values,
+        thresholds: None,
+        failed: Vec::new(),
+    })
+}
+
+fn status(failed: &[Failed]) -> ExitCode {
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) }
+}
+
+/// The thresholds in label order, and where they come from.
+fn thresholds(args: &Args, judged: &Judged) -> Result<(Vec<f64>, String)> {
+    match (&args.thresholds, &judged.thresholds) {
+        (Some(text), _) => Ok((parse_thresholds(text, &judged.labels)?, "--thresholds".to_owned())),
+        (None, Some(own)) => Ok((own.clone(), "weights".to_owned())),
+        (None, None) => Ok((vec![0.5; judged.labels.len()], "default 0.5".to_owned())),
+    }
+}
+
+fn parse_thresholds(text: &str, labels: &LabelSet) -> Result<Vec<f64>> {
+    let value =
+        |text: &str| -> Result<f64> {
+            let value: f64 =
+                text.trim().parse().ok().filter(|v| (0.0..=1.0).contains(v)).with_context(
+                    || format!("--thresholds: {text:?} is not a number from 0 to 1"),
+                )?;
+            Ok(value)
+        };
+    if text.contains('=') {
+        let mut out = vec![0.5; labels.len()];
+        for pair in text.split(',') {
+            let (name, threshold) = pair
+                .split_once('=')
+                .with_context(|| format!("--thresholds: {pair:?} is not NAME=VALUE"))?;
+            let column = labels.index_of(name.trim()).with_context(|| {
+                format!("--thresholds: unknown label {}; the labels are {labels}", name.trim())
+            })?;
+            out[column] = value(threshold)?;
+        }
+        return Ok(out);
+    }
+    let all = text.split(',').map(value).collect::<Result<Vec<_>>>()?;
+    if let [one] = all[..] {
+        return Ok(vec![one; labels.len()]);
+    }
+    ensure!(
+        all.len() == labels.len(),
+        "--thresholds: {} values for {} labels ({labels})",
+        all.len(),
+        labels.len()
+    );
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_in_three_ways() {
+        let labels = LabelSet::new(["AF", "SB"]).expect("labels");
+        let parse = |text: &str| parse_thresholds(text, &labels);
+        assert_eq!(parse("0.3").expect("one"), [0.3, 0.3]);
+        assert_eq!(parse("0.3,0.4").expect("each"), [0.3, 0.4]);
+        assert_eq!(parse("SB=0.2").expect("named"), [0.5, 0.2]);
+        for bad in ["", "x", "1.5", "0.1,0.2,0.3", "XX=0.1", "AF=", "AF=0.1,0.2", "nan"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}
