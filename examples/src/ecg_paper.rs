@@ -183,7 +183,8 @@ mod tests {
     fn short_recordings_and_missing_leads_are_drawn() {
         let mut short = recording(1);
         short.leads[11] = "X".into();
-        let svg = ecg_svg(&short, Some(&[-1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
+        let svg =
+            ecg_svg(&short, Some(&[-1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
         assert!(svg.contains(FOR) && svg.contains(AGAINST));
         assert!(ecg_svg(&recording(10), Some(&[0.0; 12])).contains("</svg>"));
     }

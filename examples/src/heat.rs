@@ -26,7 +26,11 @@ fn colour(share: f64) -> [u8; 3] {
 ///
 /// # Errors
 /// An empty matrix.
-pub fn png(values: ArrayView2<'_, f32>, low: f32, high: f32) -> Result<Vec<u8>, png::EncodingError> {
+pub fn png(
+    values: ArrayView2<'_, f32>,
+    low: f32,
+    high: f32,
+) -> Result<Vec<u8>, png::EncodingError> {
     let (rows, columns) = values.dim();
     let span = f64::from(high - low);
     let mut pixels = Vec::with_capacity(3 * rows * columns);

@@ -2,11 +2,14 @@
 //!
 //! Nothing here names libtorch, so that a program which needs no network starts without it.
 
+pub mod chart;
 pub mod ecg_paper;
 pub mod heat;
 mod output;
 mod progress;
 pub mod source;
+pub mod stages;
+pub mod synthetic;
 
 pub use output::{run, write_atomic};
 pub use progress::Progress;

@@ -1,1 +1,463 @@
 //! Loads what `--data` names: a folder of recordings, or an `.npz` that `convert` wrote.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use ecg_core::{LabelSet, SamplingRate};
+use ecg_io::{Dataset, DatasetOptions, IoError, LabelMap, Loaded, NsrRule};
+use ecg3d_convert::{ConvertConfig, ConvertPlan, Preset};
+use ndarray::{Array, Array2, Array3, Array4, ArrayD, Axis, Dimension, Ix3, Ix4};
+use ndarray_npy::{NpzReader, ReadNpzError};
+use serde::{Deserialize, Serialize};
+
+use crate::Progress;
+
+/// How labels are found and read; flags that several programs share.
+#[derive(Debug, Clone, Default, Args)]
+pub struct LabelArgs {
+    /// Label table with a column `record` and one 0/1 column a label [default: labels.csv in the data folder, else
+    /// ptbxl_database.csv, else each header's #Dx]
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Diagnosis codes that count: with their equivalents, or those of the study alone
+    #[arg(long, value_name = "MAP", default_value = "default", value_parser = ["default", "published"])]
+    pub label_map: String,
+    /// When normal sinus rhythm counts: as in the PhysioNet challenges, or as a statement of rhythm
+    #[arg(long, value_name = "RULE", default_value = "challenge", value_parser = ["challenge", "rhythm"])]
+    pub nsr_rule: String,
+}
+
+impl LabelArgs {
+    /// The options under which a folder is opened.
+    pub fn dataset_options(&self) -> DatasetOptions {
+        let map = match self.label_map.as_str() {
+            "published" => LabelMap::published(),
+            _ => LabelMap::default(),
+        };
+        let rule = match self.nsr_rule.as_str() {
+            "rhythm" => NsrRule::Rhythm,
+            _ => NsrRule::Challenge,
+        };
+        DatasetOptions::default()
+            .with_label_map(map)
+            .with_nsr_rule(rule)
+            .with_labels_file(self.labels.clone())
+    }
+}
+
+/// A record that could not be used, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The record's name.
+    pub record: String,
+    /// The error, cause after cause.
+    pub reason: String,
+}
+
+/// What the rows of a source are.
+#[derive(Debug, Clone)]
+pub enum Rows {
+    /// Prepared signals `[record, lead, sample]` and how many samples of each are real.
+    Prepared {
+        /// `[record, lead, sample]`, zero behind the end of a record.
+        signals: Array3<f32>,
+        /// Real samples of each record.
+        lengths: Vec<usize>,
+    },
+    /// Lead images `[record, lead, height, width]`.
+    Images(Array4<f32>),
+    /// Volumes `[record, depth, height, width]`.
+    Volumes(Array4<f32>),
+}
+
+impl Rows {
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Prepared { signals, .. } => signals.len_of(Axis(0)),
+            Self::Images(rows) | Self::Volumes(rows) => rows.len_of(Axis(0)),
+        }
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A data set in memory, one row a record.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// What the networks read.
+    pub rows: Rows,
+    /// Record names in row order.
+    pub names: Vec<String>,
+    /// Columns of `labels`.
+    pub label_set: LabelSet,
+    /// The labels of each record, where known.
+    pub labels: Vec<Option<Vec<bool>>>,
+    /// Whose record it is; the record's own name where unknown.
+    pub patients: Vec<String>,
+    /// The fold that a label table puts the record in.
+    pub folds: Vec<Option<u32>>,
+    /// What could not be used.
+    pub failed: Vec<Failed>,
+    /// Where the labels come from, in words.
+    pub label_source: String,
+}
+
+impl Source {
+    /// Labels `[record, label]` in the order of `wanted`.
+    ///
+    /// # Errors
+    /// A record without labels; a label that the source does not have.
+    pub fn require_labels(&self, wanted: &LabelSet) -> Result<Array2<bool>> {
+        let columns = wanted
+            .iter()
+            .map(|label| {
+                self.label_set.index_of(label).with_context(|| {
+                    format!(
+                        "label {label} is not among the labels of {}: {}",
+                        self.label_source, self.label_set
+                    )
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let mut out = Array2::from_elem((self.names.len(), wanted.len()), false);
+        for ((mut row, own), name) in out.rows_mut().into_iter().zip(&self.labels).zip(&self.names)
+        {
+            let own = own.as_ref().with_context(|| {
+                format!(
+                    "record {name} has no labels in {}; give a table with --labels",
+                    self.label_source
+                )
+            })?;
+            for (cell, &column) in row.iter_mut().zip(&columns) {
+                *cell = own[column];
+            }
+        }
+        Ok(out)
+    }
+
+    /// Keeps the given rows only, in the order given.
+    pub fn select(&mut self, rows: &[usize]) {
+        self.rows = match &self.rows {
+            Rows::Prepared { signals, lengths } => Rows::Prepared {
+                signals: signals.select(Axis(0), rows),
+                lengths: rows.iter().map(|&row| lengths[row]).collect(),
+            },
+            Rows::Images(images) => Rows::Images(images.select(Axis(0), rows)),
+            Rows::Volumes(volumes) => Rows::Volumes(volumes.select(Axis(0), rows)),
+        };
+        self.names = rows.iter().map(|&row| self.names[row].clone()).collect();
+        self.labels = rows.iter().map(|&row| self.labels[row].clone()).collect();
+        self.patients = rows.iter().map(|&row| self.patients[row].clone()).collect();
+        self.folds = rows.iter().map(|&row| self.folds[row]).collect();
+    }
+
+    /// Says on standard error which records failed, and how many.
+    pub fn report_failures(&self) {
+        for failed in &self.failed {
+            eprintln!("failed: {}: {}", failed.record, failed.reason);
+        }
+        if !self.failed.is_empty() {
+            eprintln!("{} records used, {} failed", self.names.len(), self.failed.len());
+        }
+    }
+
+    /// The status that the program ends with: 0, or [`crate::SOME_FAILED`].
+    pub fn exit_code(&self) -> std::process::ExitCode {
+        if self.failed.is_empty() {
+            std::process::ExitCode::SUCCESS
+        } else {
+            std::process::ExitCode::from(crate::SOME_FAILED)
+        }
+    }
+}
+
+/// Loads a folder of recordings, prepared as `config` says, or an `.npz`.
+///
+/// # Errors
+/// A folder without recordings, one in which every record failed, an `.npz` that `config` did not make.
+pub fn load(data: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
+    let is_npz = data.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"));
+    if is_npz { load_npz(data, config) } else { load_folder(data, config, labels) }
+}
+
+/// Plans for the sampling rates met so far: most folders have one or two.
+#[derive(Debug)]
+pub struct Plans {
+    config: ConvertConfig,
+    by_rate: Mutex<BTreeMap<u64, std::sync::Arc<ConvertPlan>>>,
+}
+
+impl Plans {
+    /// Plans of one configuration.
+    pub fn new(config: &ConvertConfig) -> Self {
+        Self { config: config.clone(), by_rate: Mutex::default() }
+    }
+
+    /// The plan for a rate, made the first time it is asked for.
+    ///
+    /// # Errors
+    /// A configuration or rate that the converter refuses.
+    pub fn at(&self, rate: SamplingRate) -> Result<std::sync::Arc<ConvertPlan>> {
+        let mut plans = self.by_rate.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(plan) = plans.get(&rate.hz().to_bits()) {
+            return Ok(plan.clone());
+        }
+        let plan = std::sync::Arc::new(ConvertPlan::new(self.config.clone(), rate)?);
+        plans.insert(rate.hz().to_bits(), plan.clone());
+        Ok(plan)
+    }
+}
+
+fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
+    let dataset = Dataset::open(dir, &labels.dataset_options())?;
+    for warning in dataset.warnings() {
+        eprintln!("warning: {warning}");
+    }
+    let plans = Plans::new(config);
+    let progress = Progress::new(dataset.len() as u64, "records read");
+    let mut source = Source {
+        rows: Rows::Prepared { signals: Array3::zeros((0, 0, 0)), lengths: Vec::new() },
+        names: Vec::new(),
+        label_set: dataset.label_set().clone(),
+        labels: Vec::new(),
+        patients: Vec::new(),
+        folds: Vec::new(),
+        failed: Vec::new(),
+        label_source: dataset.label_source().to_string(),
+    };
+    let mut values = Vec::new();
+    let mut lengths = Vec::new();
+    let mut shape = [0; 2];
+    let prepare = |loaded: Result<Loaded, IoError>| -> Result<_> {
+        let Loaded { recording, warnings, .. } = loaded?;
+        let prepared = plans.at(recording.sampling_rate)?.prepare(&recording)?;
+        Ok((recording, prepared, warnings))
+    };
+    dataset.for_each_parallel(
+        0,
+        |_, loaded| prepare(loaded),
+        |index, result| -> Result<()> {
+            progress.inc(1);
+            let name = dataset.names()[index].clone();
+            match result {
+                Ok((recording, prepared, warnings)) => {
+                    for warning in warnings {
+                        progress.line(&format!("warning: {warning}"));
+                    }
+                    for warning in &prepared.warnings {
+                        progress.line(&format!("warning: {name}: {warning}"));
+                    }
+                    shape = [prepared.signal.nrows(), prepared.signal.ncols()];
+                    values.extend(prepared.signal.iter());
+                    lengths.push(prepared.length);
+                    source.labels.push(dataset.labels_of(index, &recording));
+                    source.patients.push(recording.patient.unwrap_or_else(|| name.clone()));
+                    source.folds.push(dataset.fold(index));
+                    source.names.push(name);
+                }
+                Err(error) => {
+                    source.failed.push(Failed { record: name, reason: format!("{error:#}") });
+                }
+            }
+            Ok(())
+        },
+    )?;
+    progress.finish();
+    if source.names.is_empty() {
+        source.report_failures();
+        bail!("{}: none of {} records could be used", dir.display(), dataset.len());
+    }
+    let signals = Array3::from_shape_vec((lengths.len(), shape[0], shape[1]), values)?;
+    source.rows = Rows::Prepared { signals, lengths };
+    Ok(source)
+}
+
+/// What `convert` writes beside an `.npz`.
+#[derive(Debug, Deserialize)]
+struct Sidecar {
+    records: Vec<String>,
+    config_hash: String,
+    #[serde(default)]
+    labels: Option<LabelSet>,
+    #[serde(default)]
+    patients: Option<Vec<String>>,
+}
+
+fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
+    let shown = path.display();
+    let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
+    let mut npz =
+        NpzReader::new(file).with_context(|| format!("{shown} is not an .npz archive"))?;
+    let held = npz.names().with_context(|| format!("cannot list {shown}"))?;
+    let rows = if let Some(signals) = read_floats::<Ix3>(&mut npz, path, "prepared")? {
+        let full = signals.len_of(Axis(2));
+        let lengths = match read_array::<i64>(&mut npz, path, "length")? {
+            Some(lengths) => lengths
+                .iter()
+                .map(|&length| {
+                    usize::try_from(length).ok().filter(|length| *length <= full).with_context(
+                        || format!("{shown}: array length holds {length}, expected 0 to {full}"),
+                    )
+                })
+                .collect::<Result<Vec<_>>>()?,
+            None => vec![full; signals.len_of(Axis(0))],
+        };
+        ensure!(
+            lengths.len() == signals.len_of(Axis(0)),
+            "{shown}: array length has {} rows, prepared has {}",
+            lengths.len(),
+            signals.len_of(Axis(0))
+        );
+        Rows::Prepared { signals, lengths }
+    } else if let Some(images) = read_floats::<Ix4>(&mut npz, path, "images")? {
+        Rows::Images(images)
+    } else if let Some(volumes) = read_floats::<Ix4>(&mut npz, path, "volume")? {
+        Rows::Volumes(volumes)
+    } else {
+        bail!("{shown} holds {}, expected an array prepared, images or volume", held.join(", "));
+    };
+    let n = rows.len();
+    ensure!(n > 0, "{shown} holds no record");
+    let sidecar = read_sidecar(path, config)?;
+    let names = match &sidecar {
+        Some(sidecar) => {
+            ensure!(
+                sidecar.records.len() == n,
+                "{} names {} records, {shown} holds {n}",
+                path.with_extension("json").display(),
+                sidecar.records.len()
+            );
+            sidecar.records.clone()
+        }
+        None => (0..n).map(|row| row.to_string()).collect(),
+    };
+    let label_set = sidecar.as_ref().and_then(|sidecar| sidecar.labels.clone()).unwrap_or_default();
+    let labels = match read_array::<u8>(&mut npz, path, "labels")? {
+        Some(labels) => {
+            let labels = labels
+                .into_dimensionality::<ndarray::Ix2>()
+                .with_context(|| format!("{shown}: array labels has the wrong number of axes"))?;
+            ensure!(
+                labels.dim() == (n, label_set.len()),
+                "{shown}: array labels is {:?}, expected {:?}",
+                labels.shape(),
+                [n, label_set.len()]
+            );
+            labels
+                .rows()
+                .into_iter()
+                .map(|row| Some(row.iter().map(|&v| v != 0).collect()))
+                .collect()
+        }
+        None => vec![None; n],
+    };
+    let patients = sidecar
+        .and_then(|sidecar| sidecar.patients)
+        .filter(|patients| patients.len() == n)
+        .unwrap_or_else(|| names.clone());
+    Ok(Source {
+        rows,
+        names,
+        label_set,
+        labels,
+        patients,
+        folds: vec![None; n],
+        failed: Vec::new(),
+        label_source: shown.to_string(),
+    })
+}
+
+/// Reads the sidecar, and refuses an archive that another preprocessing made.
+fn read_sidecar(npz: &Path, config: &ConvertConfig) -> Result<Option<Sidecar>> {
+    let path = npz.with_extension("json");
+    if !path.exists() {
+        eprintln!(
+            "warning: {} has no {} beside it; taken as made by the same preprocessing",
+            npz.display(),
+            path.display()
+        );
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let sidecar: Sidecar = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not what convert writes", path.display()))?;
+    let wanted = config.hash();
+    if sidecar.config_hash != wanted {
+        bail!(
+            "{} was made by another preprocessing (found {}, expected {}); make it again with {}",
+            npz.display(),
+            name_of(&sidecar.config_hash),
+            name_of(&wanted),
+            match preset_of(&wanted) {
+                Some(preset) => format!("convert --preset {preset}"),
+                None => "the settings of the weights' card".to_owned(),
+            }
+        );
+    }
+    Ok(Some(sidecar))
+}
+
+/// The preset that a configuration's hash belongs to.
+fn preset_of(hash: &str) -> Option<Preset> {
+    [Preset::Published, Preset::Corrected]
+        .into_iter()
+        .find(|preset| ConvertConfig::preset(*preset).hash() == hash)
+}
+
+/// The preset that a configuration's hash belongs to, or the hash.
+fn name_of(hash: &str) -> String {
+    preset_of(hash).map_or_else(|| format!("configuration {hash}"), |preset| preset.to_string())
+}
+
+/// An array of that name, if the archive holds one.
+fn read_array<T: ndarray_npy::ReadableElement>(
+    npz: &mut NpzReader<File>,
+    path: &Path,
+    name: &str,
+) -> Result<Option<ArrayD<T>>> {
+    let held = npz.names().with_context(|| format!("cannot list {}", path.display()))?;
+    if !held.iter().any(|own| own == name) {
+        return Ok(None);
+    }
+    let array = npz
+        .by_name(name)
+        .with_context(|| format!("{}: array {name} cannot be read", path.display()))?;
+    Ok(Some(array))
+}
+
+/// An array of f32 or f64 of that name, a trailing axis of 1 dropped.
+fn read_floats<D: Dimension>(
+    npz: &mut NpzReader<File>,
+    path: &Path,
+    name: &str,
+) -> Result<Option<Array<f32, D>>> {
+    let held = npz.names().with_context(|| format!("cannot list {}", path.display()))?;
+    if !held.iter().any(|own| own == name) {
+        return Ok(None);
+    }
+    let array: Result<ArrayD<f32>, ReadNpzError> = npz.by_name(name);
+    let mut array = match array {
+        Ok(array) => array,
+        Err(_) => read_array::<f64>(npz, path, name)?
+            .with_context(|| format!("{}: array {name} is gone", path.display()))?
+            .mapv(|value| value as f32),
+    };
+    let axes = D::NDIM.unwrap_or(array.ndim());
+    if array.ndim() == axes + 1 && array.shape().last() == Some(&1) {
+        array.index_axis_inplace(Axis(axes), 0);
+    }
+    let shape = array.shape().to_vec();
+    let array = array.into_dimensionality().with_context(|| {
+        format!("{}: array {name} is {shape:?}, expected {axes} axes", path.display())
+    })?;
+    Ok(Some(array))
+}

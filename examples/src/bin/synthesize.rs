@@ -1,16 +1,12 @@
 //! Writes labelled synthetic 12-lead recordings.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
-use clap::{Parser, ValueEnum};
-use ecg_io::{WriteOptions, write_csv, write_wfdb};
-use ecg_synth::{SynthOptions, Synthesizer};
-use ecg3d_examples::{Progress, write_atomic};
-use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use anyhow::{Result, ensure};
+use clap::Parser;
+use ecg_synth::SynthOptions;
+use ecg3d_examples::synthetic::{Format, write_folder};
 
 /// Writes labelled synthetic 12-lead recordings: DIR/synth00000 ..., and DIR/labels.csv at the end.
 ///
@@ -39,27 +35,6 @@ struct Arguments {
     format: Format,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Format {
-    /// NAME.hea and NAME.dat: format 16, 1000 steps per mV, checksums
-    Wfdb,
-    /// NAME.csv: mV, a column for each lead
-    Csv,
-}
-
-/// What tells a folder of one run from that of another.
-#[derive(PartialEq, Serialize, Deserialize)]
-struct Manifest {
-    program: String,
-    records: u64,
-    format: Format,
-    options: SynthOptions,
-}
-
-/// Name of the [`Manifest`] within the folder.
-const MANIFEST: &str = "synthesize.json";
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     ecg3d_examples::run(|| synthesize(&arguments))
@@ -72,81 +47,7 @@ fn synthesize(arguments: &Arguments) -> Result<ExitCode> {
         .with_seed(arguments.seed)
         .with_sampling_rate_hz(arguments.fs)
         .with_seconds(arguments.seconds);
-    let synthesizer = Synthesizer::new(options.clone())?;
-    let manifest = Manifest {
-        program: format!("synthesize {}", env!("CARGO_PKG_VERSION")),
-        records,
-        format: arguments.format,
-        options,
-    };
-    claim(&arguments.out, &manifest)?;
-
-    let progress = Progress::new(records, "records");
-    let rows: Vec<String> = (0..records)
-        .into_par_iter()
-        .map(|index| {
-            let row = write_record(&synthesizer, index, arguments)?;
-            progress.inc(1);
-            Ok(row)
-        })
-        .collect::<Result<_>>()?;
-    progress.finish();
-
-    let labels = synthesizer.label_set();
-    write_atomic(&arguments.out.join("labels.csv"), |file| {
-        writeln!(file, "record,patient,fold,{labels}")?;
-        rows.iter().try_for_each(|row| writeln!(file, "{row}"))
-    })?;
+    write_folder(&arguments.out, records, options, arguments.format)?;
     println!("{records} records and labels.csv in {}", arguments.out.display());
     Ok(ExitCode::SUCCESS)
-}
-
-/// Makes the folder and writes the manifest, unless the folder belongs to something else.
-fn claim(dir: &Path, manifest: &Manifest) -> Result<()> {
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let path = dir.join(MANIFEST);
-    if path.exists() {
-        let text =
-            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        if serde_json::from_slice::<Manifest>(&text).is_ok_and(|found| found == *manifest) {
-            return Ok(());
-        }
-        bail!(
-            "{} holds the recordings of other arguments (see {MANIFEST}); give another --out, or empty it",
-            dir.display()
-        );
-    }
-    for entry in std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
-        let name = entry.with_context(|| format!("cannot read {}", dir.display()))?.file_name();
-        // A hidden file may be the beginning of a manifest.
-        ensure!(
-            name.as_encoded_bytes().starts_with(b"."),
-            "{} holds {} and no {MANIFEST} of a run with these arguments; give another --out",
-            dir.display(),
-            name.display()
-        );
-    }
-    write_atomic(&path, |file| {
-        serde_json::to_writer_pretty(&mut *file, manifest)?;
-        writeln!(file)
-    })
-}
-
-/// Writes one record and returns its row of labels.csv.
-fn write_record(synthesizer: &Synthesizer, index: u64, arguments: &Arguments) -> Result<String> {
-    let record = synthesizer.record(index);
-    let recording = &record.recording;
-    match arguments.format {
-        Format::Wfdb => write_wfdb(&arguments.out, recording, &WriteOptions::default())?,
-        Format::Csv => {
-            write_csv(arguments.out.join(format!("{}.csv", recording.name)), recording)?;
-        }
-    }
-    let patient = recording.patient.as_deref().unwrap_or_default();
-    let mut row = format!("{},{patient},{}", recording.name, Synthesizer::patient(index) % 10);
-    for held in &record.labels {
-        // Writing to a string cannot fail.
-        let _ = write!(row, ",{}", u8::from(*held));
-    }
-    Ok(row)
 }

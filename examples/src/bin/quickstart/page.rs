@@ -1,0 +1,290 @@
+//! The report: one self-contained page, nothing loaded from elsewhere.
+
+use std::fmt::Write;
+
+use ecg_core::{LabelSet, Lead};
+use ecg_metrics::{LabelReport, Report};
+use ecg3d_examples::chart::{bars_svg, escape};
+use ecg3d_examples::ecg_paper::ecg_svg;
+use ecg3d_examples::heat;
+use ndarray::{Array3, Axis};
+
+use crate::example::Example;
+
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:1080px;margin:2em auto;padding:0 1em}\
+h1{margin-bottom:.2em}h2{margin-top:2em;border-bottom:1px solid #ccc}\
+table{border-collapse:collapse;margin:1em 0}th,td{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}\
+th:first-child,td:first-child{text-align:left}\
+svg{max-width:100%;height:auto}.pictures{display:grid;grid-template-columns:repeat(6,1fr);gap:.6em}\
+.pictures figure{margin:0;text-align:center}.pictures img{width:100%;image-rendering:pixelated}\
+figcaption{font-size:.85em;color:#444}.note{color:#444;font-size:.9em}.pair{display:flex;flex-wrap:wrap;gap:1em}\
+.pair>div{flex:1 1 400px}.warning{background:#fff4d6;padding:.6em 1em;border-left:4px solid #e69f00}";
+
+/// One recording as the converter sees it.
+pub struct Cube<'a> {
+    /// Name of the recording.
+    pub name: &'a str,
+    /// `[lead, time, time]`, before resizing.
+    pub recurrence: &'a Array3<f32>,
+    /// `[depth, height, width]`.
+    pub volume: &'a Array3<f32>,
+}
+
+/// What happened, in the order in which it did.
+pub struct Page<'a> {
+    /// One line on where the recordings come from.
+    pub source: &'a str,
+    /// Rows of the table of steps: what, how much, seconds.
+    pub steps: &'a [(String, String, f64)],
+    /// Recordings for training, for validation, and unseen.
+    pub split: [usize; 3],
+    /// Recordings of each label among those three.
+    pub counts: &'a [[usize; 3]],
+    /// Records that could not be used, with the reason.
+    pub failed: &'a [ecg3d_examples::source::Failed],
+    /// Labels in column order.
+    pub labels: &'a LabelSet,
+    /// All stages in one picture, SVG.
+    pub stages: &'a str,
+    /// One recording converted.
+    pub cube: Cube<'a>,
+    /// An explained example for each label that has one.
+    pub examples: &'a [Example],
+    /// How good the network is on the unseen recordings.
+    pub report: &'a Report,
+    /// How the recordings were prepared and how the network was trained, in a sentence each.
+    pub method: &'a [String],
+}
+
+impl Page<'_> {
+    /// The page.
+    ///
+    /// # Errors
+    /// An empty picture.
+    pub fn html(&self) -> anyhow::Result<String> {
+        let mut page = format!(
+            "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+             <meta name=\"viewport\" content=\"width=device-width\"><title>3DECG quick start</title>\
+             <style>{STYLE}</style></head><body><h1>3DECG quick start</h1><p>{}</p>",
+            escape(self.source)
+        );
+        self.overview(&mut page)?;
+        self.conversion(&mut page)?;
+        self.decisions(&mut page)?;
+        self.metrics(&mut page)?;
+        page.push_str("</body></html>\n");
+        Ok(page)
+    }
+
+    fn overview(&self, page: &mut String) -> anyhow::Result<()> {
+        page.push_str(
+            "<h2>What was done</h2><table><tr><th>step</th><th></th><th>seconds</th></tr>",
+        );
+        for (what, amount, seconds) in self.steps {
+            write!(
+                page,
+                "<tr><td>{}</td><td>{}</td><td>{seconds:.1}</td></tr>",
+                escape(what),
+                escape(amount)
+            )?;
+        }
+        page.push_str("</table>");
+        for sentence in self.method {
+            write!(page, "<p>{}</p>", escape(sentence))?;
+        }
+        page.push_str(
+            "<table><tr><th>label</th><th></th><th>training</th><th>validation</th><th>unseen</th></tr>",
+        );
+        for (label, [train, validation, unseen]) in self.labels.iter().zip(self.counts) {
+            write!(
+                page,
+                "<tr><td>{}</td><td>{}</td><td>{train}</td><td>{validation}</td><td>{unseen}</td></tr>",
+                escape(label),
+                escape(LabelSet::description(label).unwrap_or_default())
+            )?;
+        }
+        let [train, validation, unseen] = self.split;
+        write!(
+            page,
+            "<tr><td>recordings</td><td></td><td>{train}</td><td>{validation}</td><td>{unseen}</td></tr></table>\
+             <p class=\"note\">A recording may have several labels, or none. No patient is in two of the three \
+             groups.</p>"
+        )?;
+        if !self.failed.is_empty() {
+            write!(
+                page,
+                "<div class=\"warning\"><p>{} records could not be used:</p><ul>",
+                self.failed.len()
+            )?;
+            const SHOWN: usize = 20;
+            for failed in self.failed.iter().take(SHOWN) {
+                write!(
+                    page,
+                    "<li><b>{}</b>: {}</li>",
+                    escape(&failed.record),
+                    escape(&failed.reason)
+                )?;
+            }
+            if self.failed.len() > SHOWN {
+                write!(page, "<li>and {} more</li>", self.failed.len() - SHOWN)?;
+            }
+            page.push_str("</ul></div>");
+        }
+        Ok(())
+    }
+
+    fn conversion(&self, page: &mut String) -> anyhow::Result<()> {
+        let Cube { name, recurrence, volume } = &self.cube;
+        let (height, width) = (recurrence.len_of(Axis(1)), recurrence.len_of(Axis(2)));
+        let peak = recurrence.iter().fold(0.0_f32, |a, b| a.max(*b));
+        write!(
+            page,
+            "<h2>From recording to volume</h2>{}<p>The first two seconds of <b>{}</b>. In the recurrence plot of a lead, \
+             the pixel in row i and column j is the distance between the signal's states at the times i and j: dark \
+             where they are alike. Time runs from left to right and from top to bottom; {height} x {width} pixels.</p>\
+             <div class=\"pictures\">",
+            self.stages,
+            escape(name)
+        )?;
+        for (lead, image) in Lead::STANDARD_12.iter().zip(recurrence.outer_iter()) {
+            write!(
+                page,
+                "<figure><img alt=\"recurrence plot of lead {lead}\" src=\"{}\"><figcaption>{lead}</figcaption></figure>",
+                heat::data_url(image, 0.0, peak)?
+            )?;
+        }
+        let (low, high) =
+            volume.iter().fold((f32::MAX, f32::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
+        let depth = volume.len_of(Axis(0));
+        write!(
+            page,
+            "</div><p>The plots are stacked and resized to a volume of {depth} x {} x {} by cubic splines. Slices \
+             through its depth; between two leads a slice is a mixture of both:</p><div class=\"pictures\">",
+            volume.len_of(Axis(1)),
+            volume.len_of(Axis(2))
+        )?;
+        let slices = 12;
+        for k in 0..slices {
+            let slice = k * (depth - 1) / (slices - 1);
+            let lead = slice as f64 * 11.0 / (depth - 1) as f64;
+            let (below, above) = (lead.floor() as usize, lead.ceil() as usize);
+            let place = if below == above {
+                Lead::STANDARD_12[below].to_string()
+            } else {
+                format!("{}–{}", Lead::STANDARD_12[below], Lead::STANDARD_12[above])
+            };
+            write!(
+                page,
+                "<figure><img alt=\"slice {slice} of the volume\" src=\"{}\"><figcaption>{slice} ({place})</figcaption></figure>",
+                heat::data_url(volume.index_axis(Axis(0), slice), low, high)?
+            )?;
+        }
+        page.push_str(
+            "</div><p class=\"note\">What a recurrence plot cannot show: polarity and offset. A signal turned upside down \
+             has the same plot. The network below reads the prepared signals themselves, and does see polarity.</p>",
+        );
+        Ok(())
+    }
+
+    fn decisions(&self, page: &mut String) -> anyhow::Result<()> {
+        page.push_str(
+            "<h2>Decisions, and what each lead did</h2><p>For each label, one recording that has it and that the network \
+             recognised, among recordings that it has not seen. Paper: 25 mm/s, 10 mm/mV. Leads are tinted blue where \
+             they spoke for the label and orange where they spoke against it. The values are exact Shapley values of the \
+             log-odds over the eight leads that an ECG measures: leads III, aVR, aVL and aVF follow from I and II, and \
+             go with them.</p>",
+        );
+        for label in self.labels.iter() {
+            write!(
+                page,
+                "<h3>{}: {}</h3>",
+                escape(label),
+                escape(LabelSet::description(label).unwrap_or_default())
+            )?;
+            match self.examples.iter().find(|example| example.label == label) {
+                Some(example) => self.decision(page, example)?,
+                None => page.push_str(
+                    "<p>No true positive among the unseen recordings: nothing to explain.</p>",
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    fn decision(&self, page: &mut String, example: &Example) -> anyhow::Result<()> {
+        let recording = &example.recording;
+        let mut about = vec![recording.name.clone()];
+        about.extend(recording.age_years.map(|age| format!("{age:.0} years")));
+        about.extend(recording.sex.map(|sex| format!("{sex:?}").to_lowercase()));
+        let true_labels: Vec<&str> = self
+            .labels
+            .iter()
+            .zip(&example.truth)
+            .filter_map(|(label, &holds)| holds.then_some(label))
+            .collect();
+        about.push(format!("labels: {}", true_labels.join(", ")));
+        let shares: [f64; 12] = std::array::from_fn(|k| {
+            example.explanation.value_of(Lead::STANDARD_12[k].name()).unwrap_or(0.0)
+        });
+        let probabilities: Vec<(String, f64)> = self
+            .labels
+            .iter()
+            .map(str::to_owned)
+            .zip(example.probabilities.iter().copied())
+            .collect();
+        let parts: Vec<(String, f64)> =
+            example.explanation.values.iter().map(|own| (own.lead.clone(), own.value)).collect();
+        write!(
+            page,
+            "<p class=\"note\">{}</p>{}<div class=\"pair\"><div>{}</div><div>{}</div></div>",
+            escape(&about.join(" · ")),
+            ecg_svg(recording, Some(&shares)),
+            bars_svg("Probability of each label", "probability", &probabilities),
+            bars_svg("What each lead did", "log-odds", &parts),
+        )?;
+        Ok(())
+    }
+
+    fn metrics(&self, page: &mut String) -> anyhow::Result<()> {
+        write!(
+            page,
+            "<h2>How good it is</h2><p>On the {} recordings that were not used for training. A label is predicted where \
+             its probability exceeds the threshold.</p><table><tr><th>label</th><th>threshold</th><th>positives</th>\
+             <th>TP</th><th>FP</th><th>FN</th><th>TN</th><th>sensitivity</th><th>specificity</th><th>precision</th>\
+             <th>F1</th><th>ROC-AUC</th><th>average precision</th></tr>",
+            self.split[2]
+        )?;
+        for label in self.labels.iter() {
+            let LabelReport { threshold, confusion, scores: m, .. } = self.report.label(label)?;
+            write!(
+                page,
+                "<tr><td>{}</td><td>{:.2}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>",
+                escape(label),
+                threshold,
+                confusion.support(),
+                confusion.tp,
+                confusion.fp,
+                confusion.fn_,
+                confusion.tn
+            )?;
+            for value in
+                [m.sensitivity, m.specificity, m.precision, m.f1, m.roc_auc, m.average_precision]
+            {
+                write!(page, "<td>{}</td>", figure(value))?;
+            }
+            page.push_str("</tr>");
+        }
+        write!(
+            page,
+            "</table><p>Every label right: {} of the recordings (subset accuracy). Labels wrong: {} (Hamming loss).</p>",
+            figure(self.report.subset_accuracy),
+            figure(self.report.hamming_loss)
+        )?;
+        Ok(())
+    }
+}
+
+/// A figure with three decimals, or a dash where it is undefined.
+fn figure(value: f64) -> String {
+    if value.is_finite() { format!("{value:.3}") } else { "–".to_owned() }
+}
