@@ -3,6 +3,8 @@
 mod comments;
 mod fields;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod units;
 
 use std::fmt;
