@@ -178,27 +178,26 @@ impl BatchNorm {
 
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         // libtorch feeds the running variance the unbiased batch variance, as Keras does for inputs of rank 4 and 5;
-        // for ranks 2 and 3 Keras feeds it the biased one.
+        // for ranks 2 and 3 Keras feeds it the biased one. The backward pass wants the tensor that libtorch was given
+        // untouched, so that is a copy then.
         let biased = pass.train && x.dim() <= 3;
-        let kept = if biased {
-            Some(no_grad(|| self.variance.f_mul_scalar(1.0 - BN_UPDATE))?)
-        } else {
-            None
-        };
+        let variance =
+            if biased { self.variance.f_mul_scalar(1.0)? } else { self.variance.shallow_clone() };
         let y = x.f_batch_norm(
             Some(&self.gamma),
             Some(&self.beta),
             Some(&self.mean),
-            Some(&self.variance),
+            Some(&variance),
             pass.train,
             BN_UPDATE,
             BN_EPSILON,
             true,
         )?;
-        if let Some(kept) = kept {
+        if biased {
             let n = (x.numel() as i64 / self.gamma.numel() as i64) as f64;
             no_grad(|| -> Result<()> {
-                let fresh = self.variance.f_sub(&kept)?.f_mul_scalar((n - 1.0) / n)?;
+                let kept = self.variance.f_mul_scalar(1.0 - BN_UPDATE)?;
+                let fresh = variance.f_sub(&kept)?.f_mul_scalar((n - 1.0) / n)?;
                 self.variance.shallow_clone().f_copy_(&kept.f_add(&fresh)?)
             })?;
         }
@@ -360,17 +359,4 @@ fn hard_sigmoid(x: &Tensor) -> Result<Tensor> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn same_padding_is_as_keras_has_it() {
-        assert_eq!(same_padding(100, 16, 1), (7, 8));
-        assert_eq!(same_padding(100, 16, 3), (7, 8));
-        assert_eq!(same_padding(100, 3, 3), (1, 1));
-        assert_eq!(same_padding(34, 2, 2), (0, 0));
-        assert_eq!(same_padding(45, 7, 7), (2, 2));
-        assert_eq!(same_padding(45, 3, 1), (1, 1));
-        assert_eq!(same_padding(10, 1, 2), (0, 0));
-    }
-}
+mod tests;

@@ -1,0 +1,169 @@
+use std::fs::File;
+use std::path::Path;
+
+use ndarray::ArrayD;
+use ndarray_npy::NpzReader;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::*;
+use crate::params::{Start, from_keras, to_keras};
+
+#[test]
+fn same_padding_is_as_keras_has_it() {
+    assert_eq!(same_padding(100, 16, 1), (7, 8));
+    assert_eq!(same_padding(100, 16, 3), (7, 8));
+    assert_eq!(same_padding(100, 3, 3), (1, 1));
+    assert_eq!(same_padding(34, 2, 2), (0, 0));
+    assert_eq!(same_padding(45, 7, 7), (2, 2));
+    assert_eq!(same_padding(45, 3, 1), (1, 1));
+    assert_eq!(same_padding(10, 1, 2), (0, 0));
+}
+
+/// Outputs, gradients and running statistics of single layers against Keras's, small cases that come with the crate.
+#[test]
+fn layers_equal_kerass() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ops.npz");
+    assert_eq!(compare(Path::new(path)), 9);
+}
+
+/// The same over all cases of the golden values that have a layer here.
+#[test]
+fn layers_equal_kerass_in_all_cases() {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens");
+    let dir = std::env::var_os("ECG_GOLDENS").unwrap_or_else(|| beside.into());
+    let path = Path::new(&dir).join("models/ops.npz");
+    if !path.exists() {
+        println!("skipped: no golden values");
+        return;
+    }
+    let cases = compare(&path);
+    println!("{cases} cases compared");
+    assert!(cases >= 38);
+}
+
+struct Case {
+    npz: NpzReader<File>,
+    name: String,
+}
+
+impl Case {
+    /// An array as Keras has it.
+    fn array(&mut self, what: &str) -> Option<Tensor> {
+        let array: ArrayD<f32> = self.npz.by_name(&format!("{}__{what}", self.name)).ok()?;
+        let shape: Vec<i64> = array.shape().iter().map(|n| *n as i64).collect();
+        Some(Tensor::from_slice(&array.into_iter().collect::<Vec<_>>()).reshape(shape))
+    }
+
+    fn weights(&mut self, what: &str) -> Vec<Tensor> {
+        (0..).map_while(|k| self.array(&format!("{what}{k}"))).collect()
+    }
+
+    /// The number behind a letter in the case's name: 2 for `s` in `conv3d_same_s2`.
+    fn number(&self, letter: &str) -> Option<i64> {
+        self.name.split('_').find_map(|part| part.strip_prefix(letter)?.parse().ok())
+    }
+
+    fn close(&self, what: &str, ours: &Tensor, theirs: &Tensor) {
+        assert_eq!(ours.size(), theirs.size(), "{} {what}", self.name);
+        let peak = theirs.abs().max().double_value(&[]).max(1.0);
+        let difference = (ours - theirs).abs().max().double_value(&[]) / peak;
+        // Both are f32: sums of up to some hundred terms round by a few 1e-7 of their peak.
+        assert!(difference < 1e-5, "{} {what}: {difference:e} of its peak", self.name);
+    }
+}
+
+fn compare(path: &Path) -> usize {
+    let mut npz = NpzReader::new(File::open(path).expect("opens")).expect("an npz");
+    let names = npz.names().expect("names");
+    let cases = names.iter().filter_map(|name| name.trim_end_matches(".npy").strip_suffix("__x"));
+    cases.filter(|name| compare_case(path, name)).count()
+}
+
+/// Whether there is a layer for the case.
+fn compare_case(path: &Path, name: &str) -> bool {
+    let npz = NpzReader::new(File::open(path).expect("opens")).expect("an npz");
+    let mut case = Case { npz, name: name.to_owned() };
+    let pass = Pass { train: name.ends_with("_train"), dropout: false, taps: None };
+    let padding = if name.contains("same") { Padding::Same } else { Padding::Valid };
+    let weights = case.weights("w");
+    let shape =
+        |k: usize| -> Vec<usize> { weights[k].size().into_iter().map(|n| n as usize).collect() };
+    let mut b = Builder::new(Start::Blank, Device::Cpu, Kind::Float);
+    let kind = name.split('_').next().unwrap_or(name);
+    let forward: Box<dyn Fn(&Tensor) -> Result<Tensor>> = match kind {
+        "conv1d" | "conv3d" => {
+            let [sizes @ .., input, output] = &shape(0)[..] else { panic!("{name}: a kernel") };
+            let stride = case.number("s").unwrap_or(1);
+            let bias = weights.len() > 1;
+            let options = ConvOptions { stride, padding, bias, init: Init::Zeros };
+            let layer = Conv::new(&mut b, "x", sizes, [*input, *output], options).expect("builds");
+            Box::new(move |x| layer.forward(x, pass))
+        }
+        "convlstm" if !name.ends_with("last") => {
+            let kernel = shape(0);
+            let layer = ConvLstm2d::new(&mut b, "x", kernel[0], [kernel[2], kernel[3] / 4]);
+            let layer = layer.expect("builds");
+            Box::new(move |x| layer.forward(x, pass))
+        }
+        "bn" => {
+            let layer = BatchNorm::new(&mut b, "x", shape(0)[0]).expect("builds");
+            Box::new(move |x| layer.forward(x, pass))
+        }
+        "dense" | "dense5d" => {
+            let [input, output] = shape(0)[..] else { panic!("{name}: a kernel") };
+            let layer = Dense::new(&mut b, "x", [input, output], Init::Zeros).expect("builds");
+            let activation = if name.ends_with("relu") { Tensor::f_relu } else { linear };
+            Box::new(move |x| layer.forward(x, activation, pass))
+        }
+        "maxpool1d" | "maxpool3d" => {
+            let size = case.number("k").or_else(|| case.number(""));
+            let Some(size) = size else { return false };
+            Box::new(move |x| max_pool(x, size, padding))
+        }
+        _ => return false,
+    };
+    let parameters = b.finish();
+    assert_eq!(parameters.len(), weights.len(), "{name}");
+    for (parameter, weight) in parameters.iter().zip(&weights) {
+        let values: Vec<f32> = Vec::try_from(weight.reshape(-1)).expect("f32");
+        let shape: Vec<usize> = weight.size().into_iter().map(|n| n as usize).collect();
+        let value = from_keras(&values, &shape).expect("a tensor");
+        no_grad(|| parameter.tensor.shallow_clone().copy_(&value));
+    }
+
+    let x = case.array("x").expect("x").set_requires_grad(true);
+    let y = channels_last(kind, &forward(&channels_first(kind, &x)).expect("runs"));
+    let expected = case.array("y").expect("y");
+    case.close("y", &y, &expected);
+    let dy = case.array("dy").expect("dy");
+    (&y * dy).sum(Kind::Float).backward();
+    let expected = case.array("dx").expect("dx");
+    case.close("dx", &x.grad(), &expected);
+    let trained = parameters.iter().filter(|p| p.trainable);
+    for (k, (parameter, expected)) in trained.zip(case.weights("dw")).enumerate() {
+        let gradient = to_keras(&parameter.tensor.grad()).expect("a layout");
+        case.close(&format!("dw{k}"), &gradient, &expected);
+    }
+    for (k, (parameter, expected)) in parameters.iter().zip(case.weights("wafter")).enumerate() {
+        let value = to_keras(&parameter.tensor.detach()).expect("a layout");
+        case.close(&format!("wafter{k}"), &value, &expected);
+    }
+    true
+}
+
+/// Keras's `[n, axis.., channel]` to ours; a convolutional LSTM has its steps before the channel.
+fn channels_first(kind: &str, x: &Tensor) -> Tensor {
+    match kind {
+        "dense" | "dense5d" => x.shallow_clone(),
+        "convlstm" => x.movedim_int(-1, 2),
+        _ => x.movedim_int(-1, 1),
+    }
+}
+
+fn channels_last(kind: &str, y: &Tensor) -> Tensor {
+    match kind {
+        "dense" | "dense5d" => y.shallow_clone(),
+        "convlstm" => y.movedim_int(2, -1),
+        _ => y.movedim_int(1, -1),
+    }
+}
