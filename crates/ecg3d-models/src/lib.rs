@@ -1,4 +1,63 @@
 //! 3DECG-Net and its benchmark networks on libtorch: inference, training, Keras import.
+//!
+//! ```
+//! use ecg_core::{LabelSet, Predict};
+//! use ecg3d_convert::ConvertConfig;
+//! use ecg3d_models::{Architecture, Model, ModelCard, Network, Preset};
+//! use ndarray::Array3;
+//! use tch::Device;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // An untrained network; `Model::load("weights.safetensors", Device::Cpu)` gives a trained one.
+//! let (architecture, mode) = (Architecture::Ribeiro, Preset::Corrected);
+//! let network = Network::new(architecture, mode, 7, Device::Cpu, 42)?;
+//! let card = ModelCard::new(architecture, mode, LabelSet::seven(), ConvertConfig::corrected());
+//! let model = Model::new(network, card)?;
+//!
+//! // Two prepared signals [record, lead, sample]: 2 s at 50 Hz, in mV.
+//! let signals = Array3::<f32>::zeros((2, 12, 100));
+//! let probabilities = model.predict_proba(signals.view())?;
+//! assert_eq!(probabilities.dim(), (2, 7)); // [record, label]
+//! assert_eq!(model.labels().index_of("AF"), Some(1));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Which type for which job
+//!
+//! | type | what |
+//! |---|---|
+//! | [`Model`] | a network with its card: loads weights, predicts from prepared signals, lead images or volumes, and answers questions about subsets of the leads |
+//! | [`ModelCard`] | what weights say of themselves: network, mode, labels, preprocessing, thresholds |
+//! | [`Network`] | the parameters and the pass through them, for training and looking inside |
+//! | [`Architecture`], [`InputKind`] | which network, and what it reads |
+//! | [`Preset`] | the network of the study's program or of its text |
+//! | [`import_keras`] | the study's weight files |
+//! | [`save`] | weights and card in one file |
+//! | [`train`](train()), [`TrainConfig`], [`TrainData`] | training by the study's recipe or another |
+//! | [`KerasAdam`], [`Schedule`], [`bce_from_logits`] | its parts |
+//! | [`split_published`], [`folds_by_patient`] | which records to train on |
+//!
+//! # Conventions
+//!
+//! Prepared signals are `[record, lead, sample]` at 50 Hz, volumes `[record, depth, height, width]` (45 each: leads, time,
+//! time), lead images `[record, lead, height, width]`, all `f32` in the units of the preprocessing: ADC units (published)
+//! or mV (corrected). Probabilities are `[record, label]`, `f64`, in the order of the label set; several labels may
+//! hold at once. A label is predicted where its probability is above its threshold, strictly.
+//!
+//! The networks keep Keras's meaning where libtorch's differs (batch normalisation, hard sigmoid, padding, starts), and are
+//! compared with Keras layer by layer. In published mode they are the study's programs, faults included. In corrected mode
+//! 3DECG-Net pads before its pooling by 7, so that no plane is lost (7 x 7 x 7 positions remain instead of 6 x 6 x 6), and
+//! its attention's softmax runs over these 343 positions instead of an axis of length 1; Ribeiro's network gets the
+//! signal transposed instead of reshaped. `docs/fidelity.md` lists every difference.
+//!
+//! Fresh parameters depend on the seed alone, not on the machine. [`tch::set_num_threads`] sets the threads of a pass;
+//! networks and models can be sent to another thread, but not shared.
+//!
+//! # Sibling crates
+//!
+//! `ecg-core` has the shared types, `ecg3d-convert` makes prepared signals and volumes, `ecg-lime` explains predictions, and
+//! `ecg-metrics` judges them.
 
 mod architecture;
 mod card;

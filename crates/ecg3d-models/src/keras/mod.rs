@@ -35,21 +35,13 @@ pub fn import_keras(
 ) -> Result<(Network, ModelCard), ModelError> {
     let path = h5.as_ref();
     let labels = LabelSet::seven();
-    let network = import(path, architecture, preset, labels.len())?.network;
+    let network = import(path, architecture, preset, labels.len())?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let hash: String =
         Sha256::digest(read(path)?).iter().map(|byte| format!("{byte:02x}")).collect();
     let card = ModelCard::new(architecture, preset, labels, ConvertConfig::preset(preset))
         .with_origin(format!("Keras weights {name}, SHA-256 {hash}"));
     Ok((network, card))
-}
-
-/// A network out of a Keras file.
-#[derive(Debug)]
-pub(crate) struct Imported {
-    pub network: Network,
-    /// Our name of each tensor with the file's, in our order.
-    pub names: Vec<(String, String)>,
 }
 
 /// A weight as the file has it, in Keras's order of axes.
@@ -65,7 +57,7 @@ pub(crate) fn import(
     architecture: Architecture,
     mode: Preset,
     n_labels: usize,
-) -> Result<Imported, ModelError> {
+) -> Result<Network, ModelError> {
     if architecture == Architecture::ThreeDEcgNet && mode == Preset::Corrected {
         return Err(ModelError::KerasPreset { path: path.to_owned(), model: architecture.name() });
     }
@@ -73,7 +65,6 @@ pub(crate) fn import(
     let mut weights = file.weights(&Graph::of(architecture))?;
     let mut network =
         Network::start(architecture, mode, n_labels, Device::Cpu, Kind::Float, Start::Blank)?;
-    let mut names = Vec::new();
     network.fill(|name, own| {
         let Some(weight) = weights.remove(name) else {
             return Err(ModelError::MissingTensor {
@@ -94,7 +85,6 @@ pub(crate) fn import(
             });
         }
         let values = weight.dataset.read_array::<f32>().map_err(|e| file.wrong(e))?;
-        names.push((name.to_owned(), weight.at));
         from_keras(&values.into_iter().collect::<Vec<_>>(), &expected).doing("make a tensor")
     })?;
     if let Some((name, weight)) = weights.into_iter().min_by(|a, b| a.0.cmp(&b.0)) {
@@ -104,7 +94,7 @@ pub(crate) fn import(
             model: architecture.name(),
         });
     }
-    Ok(Imported { network, names })
+    Ok(network)
 }
 
 struct KerasFile<'a> {

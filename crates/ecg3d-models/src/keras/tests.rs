@@ -27,7 +27,7 @@ fn tensor(npz: &mut NpzReader<std::fs::File>, name: &str) -> Tensor {
     Tensor::from_slice(&array.into_iter().collect::<Vec<_>>()).reshape(shape)
 }
 
-fn published(h5: &Path, architecture: Architecture) -> Imported {
+fn published(h5: &Path, architecture: Architecture) -> Network {
     import(h5, architecture, Preset::Published, 7).expect("imports")
 }
 
@@ -49,17 +49,17 @@ fn three_d_ecg_net_equals_keras_in_every_layout() {
     let file = |name: &str| golden(name).expect("found before");
     let full = published(&file("3decgnet.h5"), Architecture::ThreeDEcgNet);
     // Keras's own f32 and f64 differ by 4e-7.
-    let difference = largest_difference(&probabilities(&full.network, &x), &y);
+    let difference = largest_difference(&probabilities(&full, &x), &y);
     println!("3decgnet: {difference:e} from Keras");
     assert!(difference < 1e-5);
-    assert!(largest_difference(&probabilities(&full.network, &x_uv), &y_uv) < 1e-5);
+    assert!(largest_difference(&probabilities(&full, &x_uv), &y_uv) < 1e-5);
 
     let weights = published(&file("3decgnet.weights.h5"), Architecture::ThreeDEcgNet);
-    for ((name, a), (_, b)) in full.network.tensors().zip(weights.network.tensors()) {
+    for ((name, a), (_, b)) in full.tensors().zip(weights.tensors()) {
         assert!(a == b, "{name} differs between .h5 and .weights.h5");
     }
     let compiled = published(&file("3decgnet.compiled_after1step.h5"), Architecture::ThreeDEcgNet);
-    assert!(largest_difference(&probabilities(&compiled.network, &x), &y) > 1e-4);
+    assert!(largest_difference(&probabilities(&compiled, &x), &y) > 1e-4);
 }
 
 #[test]
@@ -68,28 +68,30 @@ fn ribeiro_equals_keras_in_both_modes() {
     let mut io = arrays(&io);
     let (x, y) = (tensor(&mut io, "x"), tensor(&mut io, "y"));
     // Keras's input is [n, 100, 12]: the study's reshape undone, and the transpose undone.
-    let published = published(&h5, Architecture::Ribeiro).network;
+    let published = published(&h5, Architecture::Ribeiro);
     let difference = largest_difference(&probabilities(&published, &x.reshape([-1, 12, 100])), &y);
     println!("ribeiro: {difference:e} from Keras");
     assert!(difference < 1e-5);
     let corrected = import(&h5, Architecture::Ribeiro, Preset::Corrected, 7).expect("imports");
     let (x, y) = (tensor(&mut io, "x_transposed"), tensor(&mut io, "y_transposed"));
-    assert!(largest_difference(&probabilities(&corrected.network, &x.transpose(1, 2)), &y) < 1e-5);
+    assert!(largest_difference(&probabilities(&corrected, &x.transpose(1, 2)), &y) < 1e-5);
 }
 
 #[test]
 fn activations_equal_kerass() {
     let (Some(h5), Some(io)) = (golden("3decgnet.h5"), golden("3decgnet.io.npz")) else { return };
-    let imported = published(&h5, Architecture::ThreeDEcgNet);
+    let network = published(&h5, Architecture::ThreeDEcgNet);
+    let file = KerasFile::open(&h5).expect("opens");
+    let weights = file.weights(&Graph::of(Architecture::ThreeDEcgNet)).expect("reads");
     let x = tensor(&mut arrays(&io), "x").squeeze_dim(4);
-    let activations = imported.network.activations(&x).expect("runs");
+    let activations = network.activations(&x).expect("runs");
     let mut golden = arrays(&golden("3decgnet.acts.npz").expect("found before"));
     let names = golden.names().expect("names");
     let mut compared = 0;
     for (path, ours) in activations {
-        let kernel = |name: &str| name.rsplit_once('.').is_some_and(|(layer, _)| layer == path);
-        let (_, weight) = imported.names.iter().find(|(own, _)| kernel(own)).expect("a layer");
-        let layer = weight.split('/').next().expect("a layer");
+        let of_layer = |name: &str| name.rsplit_once('.').is_some_and(|(layer, _)| layer == path);
+        let weight = weights.iter().find(|(name, _)| of_layer(name)).expect("a layer").1;
+        let layer = weight.at.split('/').next().expect("a layer");
         let find = |kind: &str| {
             names.iter().find(|n| n.trim_end_matches(".npy") == format!("{kind}__{layer}"))
         };

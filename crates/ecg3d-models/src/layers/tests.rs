@@ -41,6 +41,8 @@ fn layers_equal_kerass_in_all_cases() {
     assert!(cases >= 38);
 }
 
+type Forward<'a> = Box<dyn Fn(&Tensor) -> Result<Tensor> + 'a>;
+
 struct Case {
     npz: NpzReader<File>,
     name: String,
@@ -90,7 +92,7 @@ fn compare_case(path: &Path, name: &str) -> bool {
         |k: usize| -> Vec<usize> { weights[k].size().into_iter().map(|n| n as usize).collect() };
     let mut b = Builder::new(Start::Blank, Device::Cpu, Kind::Float);
     let kind = name.split('_').next().unwrap_or(name);
-    let forward: Box<dyn Fn(&Tensor) -> Result<Tensor>> = match kind {
+    let forward: Forward<'_> = match kind {
         "conv1d" | "conv3d" => {
             let [sizes @ .., input, output] = &shape(0)[..] else { panic!("{name}: a kernel") };
             let stride = case.number("s").unwrap_or(1);
