@@ -145,11 +145,13 @@ impl Report {
         rows
     }
 
-    /// Averages that not all labels entered, in words.
-    fn partial_averages(&self) -> Vec<String> {
+    /// Scores that are not defined for all labels, in words.
+    fn partly_defined(&self) -> Option<String> {
         let all = self.labels.len();
-        let names = Scores::NAMES.iter().zip(self.defined).filter(|(_, n)| *n < all);
-        names.map(|(name, n)| format!("{name} is defined for {n} of {all} labels")).collect()
+        let partial = Scores::NAMES.iter().zip(self.defined).filter(|(_, n)| *n < all);
+        let partial: Vec<String> = partial.map(|(name, n)| format!("{name} for {n}")).collect();
+        (!partial.is_empty())
+            .then(|| format!("Defined for fewer than all {all} labels: {}", partial.join(", ")))
     }
 
     /// The report as Markdown: main table, intervals, overall figures, what was undefined.
@@ -160,7 +162,7 @@ impl Report {
             self.n, self.without_label, self.threshold_source
         );
         let rows = self.table();
-        markdown_table(&mut text, &rows);
+        markdown_table(&mut text, &rows, 1);
 
         let _ = writeln!(text, "\nIntervals ({}, Wilson):\n", percent(self.confidence));
         let mut rows = vec![
@@ -180,12 +182,12 @@ impl Report {
             row.push(if own.too_few() { "too few".to_owned() } else { String::new() });
             rows.push(row);
         }
-        markdown_table(&mut text, &rows);
+        markdown_table(&mut text, &rows, 1);
 
         text.push_str("\nOver all labels:\n\n");
         let mut rows = vec![["Figure", "Value"].map(String::from).to_vec()];
         rows.extend(self.overall().map(|(name, v)| vec![name.replace('_', " "), number(v)]));
-        markdown_table(&mut text, &rows);
+        markdown_table(&mut text, &rows, 1);
 
         if !self.undefined.is_empty() {
             let _ = writeln!(
@@ -197,8 +199,8 @@ impl Report {
             rows.extend(self.undefined.iter().map(|u| {
                 vec![u.scope.clone(), u.score.clone(), u.reason.clone(), number(u.reported)]
             }));
-            markdown_table(&mut text, &rows);
-            for line in self.partial_averages() {
+            markdown_table(&mut text, &rows, 3);
+            if let Some(line) = self.partly_defined() {
                 let _ = writeln!(text, "\n{line}.");
             }
         }
@@ -262,7 +264,7 @@ impl fmt::Display for Report {
             number(self.subset_accuracy),
             number(self.hamming_loss)
         )?;
-        for line in self.partial_averages() {
+        if let Some(line) = self.partly_defined() {
             writeln!(f, "{line}")?;
         }
         Ok(())
@@ -281,13 +283,14 @@ fn csv_field(text: &str) -> String {
     }
 }
 
-fn markdown_table(out: &mut String, rows: &[Vec<String>]) {
+/// The first `words` columns are set to the left, the others, of numbers, to the right.
+fn markdown_table(out: &mut String, rows: &[Vec<String>], words: usize) {
     for (k, row) in rows.iter().enumerate() {
         let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
         let _ = writeln!(out, "| {} |", cells.join(" | "));
         if k == 0 {
             let rule: Vec<&str> =
-                (0..row.len()).map(|k| if k == 0 { "---" } else { "---:" }).collect();
+                (0..row.len()).map(|k| if k < words { "---" } else { "---:" }).collect();
             let _ = writeln!(out, "|{}|", rule.join("|"));
         }
     }
