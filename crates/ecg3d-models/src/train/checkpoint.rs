@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -8,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{EpochLog, KerasAdam, TrainConfig};
 use crate::error::Doing;
+use crate::files::{read, write_atomic};
 use crate::{ModelError, Network};
 
 /// Version of the checkpoint's layout.
@@ -72,6 +72,11 @@ impl RunDir {
         self.0.join("last.safetensors")
     }
 
+    /// The card of the best weights, to read.
+    pub(crate) fn card(&self) -> PathBuf {
+        self.0.join("model.json")
+    }
+
     pub(crate) fn checkpoint(&self) -> PathBuf {
         self.0.join("checkpoint.safetensors")
     }
@@ -95,17 +100,6 @@ impl RunDir {
         }
         write_atomic(&self.0.join("log.csv"), text.as_bytes())
     }
-}
-
-/// Writes a file whole or not at all.
-pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    let failed = |source| ModelError::Io { path: path.to_owned(), doing: "write", source };
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".train-").tempfile_in(dir).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
 }
 
 /// The recipe as it is compared: without what may change between the parts of one run.
@@ -172,31 +166,82 @@ pub(crate) fn load(
     config: &TrainConfig,
     run: &serde_json::Value,
 ) -> Result<Vec<EpochLog>, ModelError> {
-    let wrong = |reason: String| ModelError::Checkpoint { path: path.to_owned(), reason };
-    let bytes = std::fs::read(path).map_err(|source| ModelError::Io {
-        path: path.to_owned(),
-        doing: "read",
-        source,
-    })?;
-    let (_, metadata) =
-        SafeTensors::read_metadata(&bytes).map_err(|error| wrong(error.to_string()))?;
-    let header = metadata.metadata().as_ref().and_then(|entries| entries.get(KEY));
-    let header = header.ok_or_else(|| wrong("it holds no training state".to_owned()))?;
-    let state: State = serde_json::from_str(header).map_err(|error| wrong(error.to_string()))?;
+    let file = TensorFile::read(path)?;
+    let state: State =
+        serde_json::from_str(&file.header(KEY)?).map_err(|error| file.wrong(error))?;
     if state.format != FORMAT {
-        return Err(wrong(format!("its format is {}, expected {FORMAT}", state.format)));
+        return Err(file.wrong(format!("its format is {}, expected {FORMAT}", state.format)));
     }
     for (now, then) in [(&comparable(config), &state.config), (run, &state.run)] {
         if let Some((what, now, then)) = difference(now, then) {
             return Err(ModelError::ResumeDiffers { path: path.to_owned(), what, then, now });
         }
     }
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(error.to_string()))?;
-    let tensor = |key: String, like: &Tensor| -> Result<Tensor, ModelError> {
-        let view = file.tensor(&key).map_err(|error| wrong(error.to_string()))?;
+    let own = network.tensors();
+    let values = own
+        .map(|(name, own)| file.tensor(&format!("network/{name}"), own))
+        .collect::<Result<Vec<_>, _>>()?;
+    adam.restore(state.steps, |name, slot, own| file.tensor(&format!("{slot}/{name}"), own))?;
+    assign(network, &values)?;
+    Ok(state.history)
+}
+
+/// Copies values into a network, in its order.
+pub(crate) fn assign(network: &Network, values: &[Tensor]) -> Result<(), ModelError> {
+    tch::no_grad(|| {
+        network
+            .tensors()
+            .zip(values)
+            .try_for_each(|((_, own), value)| own.shallow_clone().f_copy_(value))
+    })
+    .doing("copy the values of a network")
+}
+
+/// Copies of the values of a network, in its order.
+pub(crate) fn values_of(network: &Network) -> Result<Vec<Tensor>, ModelError> {
+    network
+        .tensors()
+        .map(|(_, own)| {
+            let own = own.f_detach()?;
+            let mut copy = own.f_empty_like()?;
+            copy.f_copy_(&own)?;
+            Ok(copy)
+        })
+        .collect::<Result<_, tch::TchError>>()
+        .doing("copy the values of a network")
+}
+
+/// A file of named tensors in memory.
+struct TensorFile<'a> {
+    path: &'a Path,
+    bytes: Vec<u8>,
+}
+
+impl<'a> TensorFile<'a> {
+    fn read(path: &'a Path) -> Result<Self, ModelError> {
+        Ok(Self { path, bytes: read(path)? })
+    }
+
+    fn wrong(&self, reason: impl ToString) -> ModelError {
+        ModelError::Checkpoint { path: self.path.to_owned(), reason: reason.to_string() }
+    }
+
+    fn header(&self, key: &str) -> Result<String, ModelError> {
+        let (_, metadata) =
+            SafeTensors::read_metadata(&self.bytes).map_err(|error| self.wrong(error))?;
+        let entries = metadata.metadata().as_ref();
+        entries
+            .and_then(|entries| entries.get(key).cloned())
+            .ok_or_else(|| self.wrong(format_args!("its header has no entry {key:?}")))
+    }
+
+    /// The tensor of a key, on the device of `like`, whose shape it must have.
+    fn tensor(&self, key: &str, like: &Tensor) -> Result<Tensor, ModelError> {
+        let file = SafeTensors::deserialize(&self.bytes).map_err(|error| self.wrong(error))?;
+        let view = file.tensor(key).map_err(|error| self.wrong(error))?;
         let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
         if view.dtype() != Dtype::F32 || shape != like.size() {
-            return Err(wrong(format!(
+            return Err(self.wrong(format_args!(
                 "tensor {key} is {:?} of shape {shape:?}, expected F32 of shape {:?}",
                 view.dtype(),
                 like.size()
@@ -205,18 +250,7 @@ pub(crate) fn load(
         Tensor::f_from_data_size(view.data(), &shape, Kind::Float)
             .and_then(|tensor| tensor.f_to_device(like.device()))
             .doing("read a checkpoint")
-    };
-    // Nothing is changed before every tensor is known to be there.
-    let values = network
-        .tensors()
-        .map(|(name, own)| Ok((own.shallow_clone(), tensor(format!("network/{name}"), own)?)))
-        .collect::<Result<Vec<_>, ModelError>>()?;
-    adam.restore(state.steps, |name, slot, own| tensor(format!("{slot}/{name}"), own))?;
-    tch::no_grad(|| {
-        values.into_iter().try_for_each(|(mut own, value)| own.f_copy_(&value))
-    })
-    .doing("read a checkpoint")?;
-    Ok(state.history)
+    }
 }
 
 /// The first field that differs between two JSON objects, with its values in both.

@@ -64,6 +64,11 @@ impl TrainData {
             if row >= records {
                 return Err(ModelError::NoSuchRow { row, records });
             }
+            let found = self.lengths[row];
+            if found < window || found > samples {
+                let (record, expected) = (self.names[row].clone(), [window, samples]);
+                return Err(ModelError::RecordLength { record, expected, found });
+            }
             if !self.prepared.index_axis(Axis(0), row).iter().all(|value| value.is_finite()) {
                 return Err(ModelError::NotANumber { record: self.names[row].clone() });
             }

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use ndarray::{Array2, Axis};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::feed::{Feed, Window};
 use super::loss::{bce_from_logits, f1, roc_auc};
@@ -20,7 +20,7 @@ pub(crate) struct Engine<'a> {
     pub(crate) val_rows: &'a [usize],
     pub(crate) config: &'a TrainConfig,
     /// Weight of each label's positives.
-    pub(crate) positive_weights: Option<Tensor>,
+    pub(crate) label_weights: Option<Tensor>,
 }
 
 /// Windows in the network at a time in validation.
@@ -92,7 +92,7 @@ impl Engine<'_> {
         let targets = self.feed.targets(rows, self.network.kind())?;
         let targets = targets.f_to_device(self.network.device()).doing("move the labels")?;
         let logits = self.network.forward_logits(&x, true)?;
-        let loss = bce_from_logits(&logits, &targets, self.positive_weights.as_ref())?;
+        let loss = bce_from_logits(&logits, &targets, self.label_weights.as_ref())?;
         let value = loss.f_double_value(&[]).doing("read the loss")?;
         if value.is_finite() {
             self.adam.zero_grad();
@@ -113,15 +113,18 @@ impl Engine<'_> {
         let windows: Vec<(usize, Window)> = rows
             .iter()
             .enumerate()
-            .flat_map(|(k, &row)| self.feed.windows_of(row).map(move |window| (k, window)))
+            .flat_map(|(k, &row)| {
+                self.feed.windows_of(row).into_iter().map(move |window| (k, window))
+            })
             .collect();
         for chunk in windows.chunks(VALIDATION_BATCH) {
             let inputs: Vec<Window> = chunk.iter().map(|&(_, window)| window).collect();
             let x = self.feed.plain(&inputs)?;
             let logits = tch::no_grad(|| self.network.forward_logits(&x, false))?;
             let values = logits
-                .f_to_kind(Kind::Double)
-                .and_then(|logits| Vec::<f64>::try_from(logits.f_reshape([-1])?))
+                .f_to_device(Device::Cpu)
+                .and_then(|logits| logits.f_to_kind(Kind::Double)?.f_reshape([-1]))
+                .and_then(Vec::<f64>::try_from)
                 .doing("read the logits")?;
             for (&(k, _), values) in chunk.iter().zip(values.chunks_exact(n_labels)) {
                 counts[k] += 1;
@@ -134,6 +137,12 @@ impl Engine<'_> {
             row /= count as f64;
         }
         Ok(sums)
+    }
+
+    /// How many of some records have each label.
+    pub(crate) fn positives(&self, rows: &[usize]) -> Vec<usize> {
+        let columns = self.data.labels.axis_iter(Axis(1));
+        columns.map(|column| rows.iter().filter(|&&row| column[row] != 0).count()).collect()
     }
 
     /// How good logits `[row, label]` of the validation records are; `None` without such records.

@@ -1,12 +1,12 @@
-use ecg3d_convert::ImagePlan;
-use ndarray::{Array2, Array3, Array4, ArrayView2, Axis, s};
+use ecg3d_convert::{ConvertConfig, ImagePlan, Scratch, Windows};
+use ndarray::{Array, Array3, Array4, Axis, Dimension, s};
 use rayon::prelude::*;
 use tch::{Kind, Tensor};
 
 use super::random::{Purpose, Stream};
 use super::{Augment, TrainConfig, TrainData};
 use crate::error::Doing;
-use crate::{InputKind, ModelCard, ModelError, Network};
+use crate::{InputKind, ModelError};
 
 /// Makes a network's input of records: cuts windows, changes them at random for training, and turns them into volumes
 /// where the network reads those.
@@ -15,7 +15,7 @@ pub(crate) struct Feed<'a> {
     data: &'a TrainData,
     /// For a network that reads volumes.
     volumes: Option<ImagePlan>,
-    windows: Windows,
+    preprocessing: &'a ConvertConfig,
     augment: Augment,
     seed: u64,
 }
@@ -25,27 +25,31 @@ pub(crate) type Window = (usize, usize);
 
 impl<'a> Feed<'a> {
     pub(crate) fn new(
-        network: &Network,
-        card: &ModelCard,
+        input: InputKind,
+        preprocessing: &'a ConvertConfig,
         data: &'a TrainData,
         config: &TrainConfig,
     ) -> Result<Self, ModelError> {
-        let volumes = match network.architecture().input() {
-            InputKind::Volume => Some(ImagePlan::new(&card.preprocessing)?),
+        let volumes = match input {
+            InputKind::Volume => Some(ImagePlan::new(preprocessing)?),
             InputKind::Signal => None,
         };
-        let windows = Windows::of(&card.preprocessing);
-        Ok(Self { data, volumes, windows, augment: config.augment, seed: config.seed })
-    }
-
-    /// Samples of a window.
-    pub(crate) fn window(&self) -> usize {
-        self.windows.length
+        Ok(Self { data, volumes, preprocessing, augment: config.augment, seed: config.seed })
     }
 
     /// Every window of a record.
-    pub(crate) fn windows_of(&self, row: usize) -> impl Iterator<Item = Window> + use<> {
-        self.windows.starts(self.data.lengths[row]).map(move |start| (row, start))
+    pub(crate) fn windows_of(&self, row: usize) -> Vec<Window> {
+        let starts = self.preprocessing.window_starts(self.data.lengths[row]);
+        starts.into_iter().map(|start| (row, start)).collect()
+    }
+
+    /// Any window of a record, whether or not prediction would use it; the first where it uses only that.
+    fn draw(&self, row: usize, random: &mut Stream) -> Window {
+        let last = self.data.lengths[row].saturating_sub(self.preprocessing.window_samples());
+        match self.preprocessing.windows {
+            Windows::All => (row, random.below(last + 1)),
+            _ => (row, 0),
+        }
     }
 
     /// The network's input for windows as they are.
@@ -55,20 +59,15 @@ impl<'a> Feed<'a> {
 
     /// The network's input for one epoch's look at some records: a window drawn at random of each, and changed.
     pub(crate) fn drawn(&self, rows: &[usize], epoch: usize) -> Result<Tensor, ModelError> {
-        let mut streams: Vec<Stream> = rows
-            .iter()
-            .map(|&row| Stream::new(self.seed, Purpose::Record, epoch, row))
-            .collect();
-        let windows: Vec<Window> = rows
-            .iter()
-            .zip(&mut streams)
-            .map(|(&row, random)| (row, self.windows.draw(self.data.lengths[row], random)))
-            .collect();
+        let mut streams: Vec<Stream> =
+            rows.iter().map(|&row| Stream::new(self.seed, Purpose::Record, epoch, row)).collect();
+        let windows: Vec<Window> =
+            rows.iter().zip(&mut streams).map(|(&row, random)| self.draw(row, random)).collect();
         let mut signals = self.cut(&windows);
         signals
             .axis_iter_mut(Axis(0))
             .into_par_iter()
-            .zip(streams.par_iter_mut())
+            .zip(&mut streams)
             .for_each(|(signal, random)| self.augment.apply(signal, random));
         self.tensor(signals)
     }
@@ -85,7 +84,7 @@ impl<'a> Feed<'a> {
 
     /// Copies windows out of the records, `[window, lead, sample]`.
     fn cut(&self, windows: &[Window]) -> Array3<f32> {
-        let length = self.windows.length;
+        let length = self.preprocessing.window_samples();
         let mut out = Array3::zeros((windows.len(), 12, length));
         for (mut signal, &(row, start)) in out.outer_iter_mut().zip(windows) {
             signal.assign(&self.data.prepared.slice(s![row, .., start..start + length]));
@@ -96,18 +95,27 @@ impl<'a> Feed<'a> {
     /// Turns signals `[n, lead, sample]` into what the network reads.
     fn tensor(&self, signals: Array3<f32>) -> Result<Tensor, ModelError> {
         let Some(plan) = &self.volumes else {
-            return tensor_of(signals.as_slice(), signals.shape());
+            return tensor_of(&signals);
         };
-        let [depth, height, width] = plan.volume_size();
+        let [depth, height, width] = plan.volume_shape();
         let mut volumes = Array4::zeros((signals.len_of(Axis(0)), depth, height, width));
         volumes
             .axis_iter_mut(Axis(0))
             .into_par_iter()
             .zip(signals.axis_iter(Axis(0)))
-            .try_for_each_init(
-                || plan.scratch(),
-                |scratch, (volume, signal)| plan.volume_of_window_into(signal, volume, scratch),
-            )?;
-        tensor_of(volumes.as_slice(), volumes.shape())
+            .try_for_each_init(Scratch::new, |scratch, (volume, signal)| {
+                plan.volume_of_window_into(signal, volume, scratch)
+            })?;
+        tensor_of(&volumes)
     }
+}
+
+/// A tensor with an array's values.
+fn tensor_of<D: Dimension>(array: &Array<f32, D>) -> Result<Tensor, ModelError> {
+    let shape: Vec<i64> = array.shape().iter().map(|&n| n as i64).collect();
+    let values = array.as_standard_layout();
+    let values = values.as_slice().unwrap_or_default();
+    Tensor::f_from_slice(values)
+        .and_then(|tensor| tensor.f_reshape(&shape))
+        .doing("make the input's tensor")
 }

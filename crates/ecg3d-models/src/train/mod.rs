@@ -2,11 +2,17 @@
 
 mod adam;
 mod augment;
+mod checkpoint;
 mod config;
 mod data;
+mod engine;
 mod event;
+mod feed;
+#[cfg(test)]
+mod golden;
 mod loss;
 mod random;
+mod run;
 mod schedule;
 mod split;
 
@@ -16,6 +22,7 @@ pub use config::{BestBy, TrainConfig};
 pub use data::TrainData;
 pub use event::{EpochLog, Event, Warning};
 pub use loss::bce_from_logits;
+pub use run::{Outcome, train};
 pub use schedule::Schedule;
 pub use split::{
     PUBLISHED_FOLDS, Split, folds_by_patient, shared_patients, split_by_fold, split_published,

@@ -1,0 +1,148 @@
+//! One training step against Keras's.
+
+use std::fs::File;
+use std::path::Path;
+
+use ndarray::{ArrayD, IxDyn};
+use ndarray_npy::{NpzReader, ReadableElement};
+use tch::{Kind, Tensor};
+
+use super::{KerasAdam, bce_from_logits, goldens};
+use crate::params::to_keras;
+use crate::{Architecture, Network, Preset, import_keras};
+
+fn open(path: &Path) -> NpzReader<File> {
+    NpzReader::new(File::open(path).expect("a golden file")).expect("an npz")
+}
+
+fn array<T: ReadableElement>(npz: &mut NpzReader<File>, name: &str) -> ArrayD<T> {
+    npz.by_name(name).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Volumes and labels of the golden case.
+fn case(dir: &Path) -> (Tensor, Tensor) {
+    let x: ArrayD<f32> = array(&mut open(&dir.join("models/3decgnet.io.npz")), "x");
+    let x = x.into_shape_with_order(IxDyn(&[3, 45, 45, 45])).expect("without its last axis");
+    let y: ArrayD<f32> = array(&mut open(&dir.join("models/3decgnet.train.npz")), "y_labels");
+    let tensor = |array: ArrayD<f32>| {
+        let shape: Vec<i64> = array.shape().iter().map(|&n| n as i64).collect();
+        Tensor::from_slice(&array.iter().copied().collect::<Vec<_>>()).reshape(shape)
+    };
+    (tensor(x), tensor(y))
+}
+
+fn imported(dir: &Path) -> Network {
+    let h5 = dir.join("models/3decgnet.h5");
+    let imported = import_keras(h5, Architecture::ThreeDEcgNet, Preset::Published);
+    let (mut network, _) = imported.expect("imports");
+    network.set_dropout(false);
+    network
+}
+
+fn adam_of(network: &Network) -> KerasAdam {
+    let named = network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+    KerasAdam::new(named, 0.0).expect("moments")
+}
+
+/// One step of training; returns the loss before it.
+fn step(network: &Network, adam: &mut KerasAdam, x: &Tensor, y: &Tensor) -> f64 {
+    let loss = bce_from_logits(&network.forward_logits(x, true).expect("runs"), y, None);
+    let loss = loss.expect("a loss");
+    adam.zero_grad();
+    loss.backward();
+    adam.step(1e-3).expect("steps");
+    loss.double_value(&[])
+}
+
+/// Values in Keras's layout.
+fn values(tensor: &Tensor) -> Vec<f64> {
+    let tensor = to_keras(&tensor.detach()).expect("a layout").to_kind(Kind::Double);
+    Vec::try_from(tensor.contiguous().view(-1)).expect("a flat tensor")
+}
+
+/// Golden names of the trained variables, `LAYER|VAR`, in the order of our parameters.
+///
+/// The file lists layers by depth in the graph, so keys and queries of all heads come before the values; by number, the
+/// nine dense layers 6 to 14 stand head by head.
+fn golden_names(npz: &mut NpzReader<File>) -> Vec<String> {
+    let names = npz.names().expect("names");
+    let mut names: Vec<String> = names
+        .iter()
+        .filter_map(|name| name.trim_end_matches(".npy").strip_prefix("grad64__"))
+        .map(str::to_owned)
+        .collect();
+    let head = |name: &String| -> Option<usize> {
+        let number = name.strip_prefix("dense_")?.split('|').next()?.parse().ok()?;
+        (6..=14).contains(&number).then_some(number)
+    };
+    let first = names.iter().position(|name| head(name).is_some()).expect("heads");
+    let last = names.iter().rposition(|name| head(name).is_some()).expect("heads");
+    names[first..=last].sort_by_key(head);
+    names
+}
+
+#[test]
+fn a_training_step_of_3decgnet_is_kerass() {
+    let Some(dir) = goldens() else { return };
+    let (x, y) = case(&dir);
+    let mut npz = open(&dir.join("models/3decgnet.train.npz"));
+    let names = golden_names(&mut npz);
+    let f32s = imported(&dir);
+
+    // Gradients in f64.
+    let f64s = f32s.to_kind(Kind::Double).expect("copies");
+    let logits = f64s.forward_logits(&x, true).expect("runs");
+    bce_from_logits(&logits, &y.to_kind(Kind::Double), None).expect("a loss").backward();
+    let parameters: Vec<(&str, &Tensor)> = f64s.trainable().collect();
+    assert_eq!(parameters.len(), names.len());
+    let mut gradients = Vec::new();
+    for ((own, parameter), name) in parameters.iter().zip(&names) {
+        let golden: ArrayD<f64> = array(&mut npz, &format!("grad64__{name}"));
+        let peak = golden.iter().fold(0.0_f64, |peak, value| peak.max(value.abs()));
+        let found = values(&parameter.grad());
+        for (found, expected) in found.iter().zip(&golden) {
+            // Keras's f64 gradients go through ln(p + 1e-7), which is 3e-6 at most off those from logits here. What is 0
+            // in truth is below 1e-12 in both.
+            assert!(
+                (found - expected).abs() <= 1e-5 * peak + 1e-12,
+                "gradient of {own} ({name}): {found}, expected {expected}, peak {peak}"
+            );
+        }
+        gradients.push((golden, peak));
+    }
+
+    // One step in f32.
+    let mut adam = adam_of(&f32s);
+    let golden: ArrayD<f64> = array(&mut npz, "losses");
+    let loss = step(&f32s, &mut adam, &x, &y);
+    assert!((loss - golden[0]).abs() < 1e-5, "{loss}, expected {}", golden[0]);
+    for (((own, parameter), name), (gradient, peak)) in f32s.trainable().zip(&names).zip(&gradients)
+    {
+        let golden: ArrayD<f32> = array(&mut npz, &format!("after1__{name}"));
+        for ((found, expected), gradient) in values(parameter).iter().zip(&golden).zip(gradient) {
+            // Elsewhere the first step goes by the sign of rounding noise; here it is 1e-3, but for f32 gradients.
+            if *peak > 1e-10 && gradient.abs() > 1e-2 * peak {
+                let difference = (found - f64::from(*expected)).abs();
+                assert!(difference < 1e-5, "{own} ({name}): {found}, expected {expected}");
+            }
+        }
+    }
+    let statistics: Vec<String> = names
+        .iter()
+        .filter_map(|name| name.strip_suffix("|gamma"))
+        .flat_map(|layer| ["moving_mean", "moving_variance"].map(|var| format!("{layer}|{var}")))
+        .collect();
+    assert_eq!(f32s.buffers().count(), statistics.len());
+    for ((own, buffer), name) in f32s.buffers().zip(&statistics) {
+        let golden: ArrayD<f32> = array(&mut npz, &format!("after1__{name}"));
+        for (found, expected) in values(buffer).iter().zip(&golden) {
+            let expected = f64::from(*expected);
+            let close = (found - expected).abs() <= 1e-5 * (1.0 + expected.abs());
+            assert!(close, "{own} ({name}): {found}, expected {expected}");
+        }
+    }
+    // Later losses drift with the noise of the first step's signs.
+    let logits = tch::no_grad(|| f32s.forward_logits(&x, true)).expect("runs");
+    let loss = bce_from_logits(&logits, &y, None).expect("a loss").double_value(&[]);
+    assert!((loss - golden[1]).abs() < 5e-3, "{loss}, expected {}", golden[1]);
+}

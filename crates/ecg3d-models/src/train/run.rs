@@ -1,0 +1,301 @@
+use ndarray::Array2;
+use tch::Tensor;
+
+use super::checkpoint::{self, RunDir};
+use super::engine::{Clock, Engine};
+use super::feed::Feed;
+use super::loss::positive_weights;
+use super::split::shared_patients;
+use super::{BestBy, EpochLog, Event, KerasAdam, TrainConfig, TrainData, Warning};
+use crate::error::Doing;
+use crate::weights::{check_pair, load, write_card, write_weights};
+use crate::{ModelCard, ModelError, Network};
+
+/// What a training run came to.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// The card of the best weights: the one given, with the training and its validation figures.
+    pub card: ModelCard,
+    /// Every epoch done, in order.
+    pub history: Vec<EpochLog>,
+    /// The epoch whose weights are the best, from 1.
+    pub best_epoch: usize,
+    /// Probabilities `[record, label]` of the validation records, by the best weights, in the order of the rows given.
+    pub validation: Array2<f64>,
+    /// Whether [`TrainConfig::patience`] ended the run.
+    pub stopped_early: bool,
+}
+
+/// Trains a network on rows of `data`, and chooses its best epoch on others.
+///
+/// At the end the network holds the best weights. Where [`TrainConfig::run_dir`] is given, each epoch leaves there,
+/// every file whole or not at all: `best.safetensors` and `last.safetensors` with their cards, `log.csv`, `model.json`
+/// (the card of the best weights, to read) and `checkpoint.safetensors`, from which [`TrainConfig::resume`] goes on.
+///
+/// A record with several windows is learned from through one that is drawn anew in each epoch, and validated by the mean
+/// of the logits over all of them. Everything random is drawn from the seed, the epoch and the record, so that a run gives
+/// the same weights every time, bit for bit on the CPU with a fixed number of threads, and a run that was killed and
+/// resumed gives those of one that was not. Dropout draws from libtorch's one generator: a second training in the same
+/// process at the same time would disturb it.
+///
+/// # Errors
+/// No training record; data whose parts do not fit together, the network or the card; values that are not finite; a
+/// loss that is not ([`ModelError::NotFinite`]), with all earlier epochs kept; a run folder that is in use, that can't be
+/// written, or whose checkpoint is of another run; a failure of libtorch.
+pub fn train(
+    network: &mut Network,
+    card: &ModelCard,
+    data: &TrainData,
+    train_rows: &[usize],
+    val_rows: &[usize],
+    config: &TrainConfig,
+    observer: &mut dyn FnMut(&Event),
+) -> Result<Outcome, ModelError> {
+    config.check()?;
+    check_pair(network, card)?;
+    if train_rows.is_empty() {
+        return Err(ModelError::NothingToTrainOn { records: data.len() });
+    }
+    let rows = train_rows.iter().chain(val_rows).copied();
+    data.check(card.labels.len(), card.preprocessing.window_samples(), rows)?;
+    let feed = Feed::new(network.architecture().input(), &card.preprocessing, data, config)?;
+    for warning in warnings(card, data, train_rows, val_rows) {
+        observer(&Event::Warning(warning));
+    }
+    let named = network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+    let adam = KerasAdam::new(named, config.weight_decay)?;
+    let label_weights = match config.positive_weight_limit {
+        Some(limit) => Some(label_weights(network, data, train_rows, limit)?),
+        None => None,
+    };
+    let mut engine =
+        Engine { network, adam, feed, data, train_rows, val_rows, config, label_weights };
+    let mut run = Run {
+        identity: serde_json::json!({
+            "architecture": card.architecture,
+            "mode": card.mode,
+            "labels": card.labels,
+            "preprocessing": card.preprocessing_hash,
+            "data": data.hash(train_rows, val_rows),
+        }),
+        card,
+        dir: None,
+        history: Vec::new(),
+        best: None,
+    };
+    if let Some(path) = &config.run_dir {
+        run.open(path, &mut engine, observer)?;
+    }
+    let (done, batches) = (run.history.len(), engine.batches());
+    observer(&Event::Start {
+        epochs: config.epochs,
+        done,
+        batches,
+        train: train_rows.len(),
+        val: val_rows.len(),
+    });
+    let mut clock = Clock::start(config.epochs.saturating_sub(done) * batches);
+    while run.history.len() < config.epochs && !run.out_of_patience(config) {
+        let log = engine
+            .epoch(run.history.len(), &mut clock, observer)
+            .map_err(|error| run.name_what_is_kept(error))?;
+        let best = run.keep(log, &engine)?;
+        observer(&Event::Epoch { log, best, remaining: clock.remaining() });
+    }
+    if let Some(best) = &run.best {
+        checkpoint::assign(engine.network, best)?;
+    }
+    let best_epoch = best_epoch(&run.history, config.best_by);
+    Ok(Outcome {
+        card: run.describe(&engine, best_epoch),
+        best_epoch,
+        validation: engine.logits(val_rows)?.mapv(|x| 1.0 / (1.0 + (-x).exp())),
+        stopped_early: run.history.len() < config.epochs,
+        history: run.history,
+    })
+}
+
+/// What a run has to show so far, and where it is kept.
+struct Run<'a> {
+    /// The card that the weights start from.
+    card: &'a ModelCard,
+    /// What a checkpoint must agree with.
+    identity: serde_json::Value,
+    dir: Option<RunDir>,
+    history: Vec<EpochLog>,
+    /// Values of the best epoch's network.
+    best: Option<Vec<Tensor>>,
+}
+
+impl Run<'_> {
+    /// Takes a folder, and what an earlier part of the run left in it.
+    fn open(
+        &mut self,
+        path: &std::path::Path,
+        engine: &mut Engine<'_>,
+        observer: &mut dyn FnMut(&Event),
+    ) -> Result<(), ModelError> {
+        let (dir, found) = RunDir::open(path, engine.config.resume)?;
+        if found {
+            self.history = checkpoint::load(
+                &dir.checkpoint(),
+                engine.network,
+                &mut engine.adam,
+                engine.config,
+                &self.identity,
+            )?;
+            let (best, _) = load(&dir.best(), engine.network.device())?;
+            self.best = Some(checkpoint::values_of(&best)?);
+            dir.write_log(&self.history)?;
+        } else if engine.config.resume {
+            observer(&Event::Warning(Warning::NoCheckpoint { run_dir: path.to_owned() }));
+        }
+        self.dir = Some(dir);
+        Ok(())
+    }
+
+    /// Takes up one more epoch, saves it, and says whether it is the best so far.
+    ///
+    /// The checkpoint comes after the weights: killed in between, a resumed run repeats the epoch and writes the same.
+    fn keep(&mut self, log: EpochLog, engine: &Engine<'_>) -> Result<bool, ModelError> {
+        self.history.push(log);
+        let epoch = self.history.len();
+        let is_best = best_epoch(&self.history, engine.config.best_by) == epoch;
+        if is_best {
+            self.best = Some(checkpoint::values_of(engine.network)?);
+        }
+        if let Some(dir) = &self.dir {
+            let card = self.describe(engine, epoch);
+            if is_best {
+                write_weights(engine.network, &card, &dir.best())?;
+                write_card(&card, &dir.card())?;
+            }
+            write_weights(engine.network, &card, &dir.last())?;
+            checkpoint::save(
+                &dir.checkpoint(),
+                engine.network,
+                &engine.adam,
+                engine.config,
+                &self.identity,
+                &self.history,
+            )?;
+            dir.write_log(&self.history)?;
+        }
+        Ok(is_best)
+    }
+
+    /// The card of an epoch's weights.
+    fn describe(&self, engine: &Engine<'_>, epoch: usize) -> ModelCard {
+        let log = &self.history[epoch - 1];
+        let mut card = self.card.clone();
+        card.training = Some(serde_json::json!({
+            "recipe": engine.config,
+            "epoch": epoch,
+            "train_records": engine.train_rows.len(),
+            "validation_records": engine.val_rows.len(),
+            "train_positives": engine.positives(engine.train_rows),
+            "validation_positives": engine.positives(engine.val_rows),
+            "data_sha256": self.identity["data"],
+        }));
+        card.metrics = log.val_loss.map(|loss| {
+            serde_json::json!({
+                "validation": { "loss": loss, "macro_f1": log.val_f1, "macro_roc_auc": log.val_auroc }
+            })
+        });
+        card
+    }
+
+    fn out_of_patience(&self, config: &TrainConfig) -> bool {
+        config.patience.is_some_and(|patience| {
+            self.history.len() - best_epoch(&self.history, config.best_by) >= patience.max(1)
+        })
+    }
+
+    fn name_what_is_kept(&self, error: ModelError) -> ModelError {
+        match error {
+            ModelError::NotFinite { epoch, batch, loss, .. } if !self.history.is_empty() => {
+                let kept = self.dir.as_ref().map(|dir| dir.path().to_owned());
+                ModelError::NotFinite { epoch, batch, loss, kept }
+            }
+            other => other,
+        }
+    }
+}
+
+/// The best epoch, from 1, the earliest of equals; the last without validation; 0 before the first.
+fn best_epoch(history: &[EpochLog], by: BestBy) -> usize {
+    let score = |log: &EpochLog| {
+        let loss = log.val_loss.map_or(log.epoch as f64, |loss| -loss);
+        match by {
+            BestBy::Loss => (0.0, loss),
+            BestBy::Auroc => (log.val_auroc.unwrap_or(0.0), loss),
+        }
+    };
+    let mut best: Option<&EpochLog> = None;
+    for log in history {
+        if best.is_none_or(|best| score(log) > score(best)) {
+            best = Some(log);
+        }
+    }
+    best.map_or(0, |log| log.epoch)
+}
+
+fn label_weights(
+    network: &Network,
+    data: &TrainData,
+    rows: &[usize],
+    limit: f64,
+) -> Result<Tensor, ModelError> {
+    Tensor::f_from_slice(&positive_weights(data.labels.view(), rows, limit))
+        .and_then(|weights| weights.f_to_kind(network.kind())?.f_to_device(network.device()))
+        .doing("make the label weights' tensor")
+}
+
+/// What deserves a look before a run begins.
+fn warnings(card: &ModelCard, data: &TrainData, train: &[usize], val: &[usize]) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (label, column) in card.labels.iter().zip(data.labels.columns()) {
+        let label = label.to_owned();
+        match train.iter().filter(|&&row| column[row] != 0).count() {
+            0 => warnings.push(Warning::NeverPositive { label }),
+            all if all == train.len() => warnings.push(Warning::AlwaysPositive { label }),
+            _ => {}
+        }
+    }
+    if val.is_empty() {
+        warnings.push(Warning::NoValidation);
+    }
+    match shared_patients(&data.patients, train, val) {
+        0 => {}
+        patients => warnings.push(Warning::SharedPatients { patients }),
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(epoch: usize, val_loss: Option<f64>, val_auroc: Option<f64>) -> EpochLog {
+        let (lr, train_loss, seconds) = (1e-3, 0.5, 1.0);
+        EpochLog { epoch, lr, train_loss, val_loss, val_f1: None, val_auroc, seconds }
+    }
+
+    #[test]
+    fn the_best_epoch_is_the_earliest_of_equals() {
+        let history = [
+            log(1, Some(0.5), Some(0.8)),
+            log(2, Some(0.4), Some(0.7)),
+            log(3, Some(0.4), Some(0.8)),
+            log(4, Some(0.6), None),
+        ];
+        assert_eq!(best_epoch(&history, BestBy::Loss), 2);
+        // Equal by the area: the loss decides.
+        assert_eq!(best_epoch(&history, BestBy::Auroc), 3);
+        let blind = [log(1, None, None), log(2, None, None)];
+        assert_eq!(best_epoch(&blind, BestBy::Loss), 2);
+        assert_eq!(best_epoch(&blind, BestBy::Auroc), 2);
+        assert_eq!(best_epoch(&[], BestBy::Loss), 0);
+    }
+}

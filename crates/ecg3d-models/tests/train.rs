@@ -1,0 +1,215 @@
+//! Whole training runs on small, separable data.
+//!
+//! Dropout draws from libtorch's one generator, so these runs take turns.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ecg_core::LabelSet;
+use ecg3d_convert::ConvertConfig;
+use ecg3d_models::{
+    Architecture, Event, Model, ModelCard, ModelError, Network, Outcome, Preset, TrainConfig,
+    TrainData, Warning, train,
+};
+use ndarray::{Array2, Array3};
+use tch::{Device, Tensor};
+
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    // More threads only wait for one another on batches this small.
+    tch::set_num_threads(1);
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sines at two frequencies: the label says which. 160 samples, the last 20 of every other record padding.
+fn data(records: usize) -> TrainData {
+    let label = |row: usize| (row * 7 / 3) % 2;
+    let length = |row: usize| if row % 2 == 0 { 160 } else { 140 };
+    TrainData {
+        prepared: Array3::from_shape_fn((records, 12, 160), |(row, lead, t)| {
+            let hz = if label(row) == 1 { 4.0 } else { 1.5 };
+            let phase = row as f32 + 0.3 * lead as f32;
+            if t < length(row) { (hz * t as f32 / 8.0 + phase).sin() } else { 0.0 }
+        }),
+        lengths: (0..records).map(length).collect(),
+        labels: Array2::from_shape_fn((records, 2), |(row, column)| u8::from(label(row) == column)),
+        patients: (0..records).map(|row| row.to_string()).collect(),
+        names: (0..records).map(|row| format!("r{row}")).collect(),
+    }
+}
+
+fn card() -> ModelCard {
+    let labels = LabelSet::new(["slow", "fast"]).expect("two labels");
+    let preprocessing = ConvertConfig::corrected().with_max_seconds(3.2);
+    ModelCard::new(Architecture::Ribeiro, Preset::Corrected, labels, preprocessing)
+}
+
+fn network() -> Network {
+    Network::new(Architecture::Ribeiro, Preset::Corrected, 2, Device::Cpu, 1).expect("builds")
+}
+
+fn run(config: &TrainConfig, n_train: usize) -> Result<(Network, Outcome), ModelError> {
+    let mut network = network();
+    let data = data(20);
+    let train_rows: Vec<usize> = (0..n_train).collect();
+    let val_rows: Vec<usize> = (14..20).collect();
+    let outcome = train(&mut network, &card(), &data, &train_rows, &val_rows, config, &mut |_| {})?;
+    Ok((network, outcome))
+}
+
+fn config(epochs: usize) -> TrainConfig {
+    TrainConfig::corrected().with_epochs(epochs).with_batch(6)
+}
+
+fn assert_same_bits(a: &Network, b: &Network) {
+    for ((name, a), (_, b)) in a.tensors().zip(b.tensors()) {
+        assert!(a.equal(b), "{name} differs");
+    }
+}
+
+fn in_last(dir: &Path) -> Network {
+    let model = Model::load(dir.join("last.safetensors"), Device::Cpu).expect("loads");
+    model.into_parts().0
+}
+
+#[test]
+fn the_loss_falls_and_equal_seeds_give_equal_bits() {
+    let _turn = turn();
+    let (a, outcome) = run(&config(4), 14).expect("trains");
+    let losses: Vec<f64> = outcome.history.iter().map(|log| log.train_loss).collect();
+    assert!(losses[3] < 0.7 * losses[0], "{losses:?}");
+    assert_eq!(outcome.validation.dim(), (6, 2));
+    let (b, _) = run(&config(4), 14).expect("trains");
+    assert_same_bits(&a, &b);
+    let (c, _) = run(&config(4).with_seed(1), 14).expect("trains");
+    assert!(a.tensors().zip(c.tensors()).any(|((_, a), (_, c))| !a.equal(c)));
+}
+
+#[test]
+fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
+    let (best, outcome) = run(&config(3).with_run_dir(&whole), 14).expect("trains");
+    // Cut off in the second epoch: the observer panics, as a kill would, between two steps.
+    let broken = std::panic::catch_unwind(|| {
+        let mut network = network();
+        let rows: Vec<usize> = (0..14).collect();
+        let val: Vec<usize> = (14..20).collect();
+        let config = config(3).with_run_dir(&cut);
+        train(&mut network, &card(), &data(20), &rows, &val, &config, &mut |event| {
+            if let Event::Batch { epoch: 2, batch: 2, .. } = event {
+                panic!("cut off");
+            }
+        })
+    });
+    assert!(broken.is_err());
+    assert_eq!(std::fs::read_to_string(cut.join("log.csv")).expect("a log").lines().count(), 2);
+    let again = config(3).with_run_dir(&cut);
+    assert!(matches!(run(&again, 14), Err(ModelError::RunExists { .. })));
+    let (resumed, _) = run(&again.with_resume(true), 14).expect("resumes");
+    assert_same_bits(&best, &resumed);
+    assert_same_bits(&in_last(&whole), &in_last(&cut));
+    // Done already: nothing is trained, the best weights come back.
+    let (done, second) = run(&config(3).with_run_dir(&cut).with_resume(true), 14).expect("done");
+    assert_same_bits(&best, &done);
+    assert_eq!(second.best_epoch, outcome.best_epoch);
+    assert_eq!(second.validation, outcome.validation);
+    // Other data or another recipe is another run.
+    let resume = |config: TrainConfig| config.with_run_dir(&cut).with_resume(true);
+    let error = run(&resume(config(3)), 13).expect_err("other data").to_string();
+    assert!(error.contains("another data"), "{error}");
+    let error = run(&resume(config(3).with_lr(0.5)), 14).expect_err("other rate").to_string();
+    assert!(error.contains("another lr: it had 0.001, now it is 0.5"), "{error}");
+}
+
+#[test]
+fn the_best_weights_predict_as_in_validation() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let (_, outcome) = run(&config(2).with_run_dir(dir.path()), 14).expect("trains");
+    let model = Model::load(dir.path().join("best.safetensors"), Device::Cpu).expect("loads");
+    assert_eq!(model.card(), &outcome.card);
+    let (data, rows) = (data(20), [14, 15, 16, 17, 18, 19]);
+    let signals = data.prepared.select(ndarray::Axis(0), &rows);
+    let lengths = rows.map(|row| data.lengths[row]);
+    let found = model.predict_prepared(signals.view(), Some(&lengths)).expect("predicts");
+    for (found, expected) in found.iter().zip(&outcome.validation) {
+        // Another batch size sums in another order.
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    }
+    for file in ["last.safetensors", "log.csv", "model.json", "checkpoint.safetensors"] {
+        assert!(dir.path().join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
+fn fewer_records_than_a_batch_and_no_validation() {
+    let _turn = turn();
+    let mut network = network();
+    let mut warnings = Vec::new();
+    let config = TrainConfig::published().with_epochs(1);
+    let outcome = train(&mut network, &card(), &data(20), &[0], &[], &config, &mut |event| {
+        if let Event::Warning(warning) = event {
+            warnings.push(warning.clone());
+        }
+    })
+    .expect("trains");
+    assert_eq!(outcome.best_epoch, 1);
+    assert_eq!(outcome.history[0].val_loss, None);
+    let never = Warning::NeverPositive { label: "fast".into() };
+    let always = Warning::AlwaysPositive { label: "slow".into() };
+    assert_eq!(warnings, [always, never, Warning::NoValidation]);
+}
+
+#[test]
+fn a_loss_that_is_not_finite_names_its_place_and_keeps_what_was_saved() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut network = network();
+    let poison = network.trainable().next().expect("a parameter").1.shallow_clone();
+    let rows: Vec<usize> = (0..14).collect();
+    let config = config(3).with_run_dir(dir.path());
+    let error = train(&mut network, &card(), &data(20), &rows, &[15], &config, &mut |event| {
+        if let Event::Batch { epoch: 2, batch: 1, .. } = event {
+            tch::no_grad(|| poison.shallow_clone().copy_(&(&poison * f64::NAN)));
+        }
+    })
+    .expect_err("NaN")
+    .to_string();
+    let expected = format!(
+        "the loss is NaN in epoch 2, batch 2; the epochs before are kept in {}",
+        dir.path().display()
+    );
+    assert!(error.starts_with(&expected), "{error}");
+    let last = in_last(dir.path());
+    assert!(last.tensors().all(|(_, tensor)| tensor.isfinite().all().equal(&Tensor::from(true))));
+}
+
+#[test]
+fn unfit_data_is_refused() {
+    let _turn = turn();
+    let mut network = network();
+    let mut fit = |data: &TrainData, rows: &[usize], config: &TrainConfig| {
+        train(&mut network, &card(), data, rows, &[1], config, &mut |_| {})
+            .expect_err("unfit")
+            .to_string()
+    };
+    let (good, once) = (data(4), config(1));
+    assert_eq!(fit(&good, &[], &once), "no records to train on, of 4 in the data set");
+    assert!(fit(&good, &[9], &once).contains("row 9 (from 0) is beyond the 4 records"));
+    assert!(fit(&good, &[0], &once.clone().with_lr(-1.0)).contains("lr must be a positive number"));
+    let mut bad = data(4);
+    bad.prepared[[2, 3, 4]] = f32::NAN;
+    assert!(fit(&bad, &[0, 2], &once).contains("record r2 holds values that are not finite"));
+    let mut bad = data(4);
+    bad.lengths[3] = 99;
+    assert!(fit(&bad, &[3], &once).contains("record r3 has 99 samples, expected 100 to 160"));
+    let mut bad = data(4);
+    bad.patients.pop();
+    assert!(fit(&bad, &[0], &once).contains("4 patients expected, found 3"));
+    let mut bad = data(4);
+    bad.labels = Array2::zeros((4, 3));
+    assert!(fit(&bad, &[0], &once).contains("2 columns of labels expected, found 3"));
+}
