@@ -84,9 +84,13 @@ fn predict(model: &Model, rows: &Rows) -> Result<Array2<f64>> {
     for start in (0..n).step_by(model.batch()) {
         let end = n.min(start + model.batch());
         let part = match rows {
-            Rows::Prepared { signals, lengths } => model
-                .predict_prepared(signals.slice(s![start..end, .., ..]), Some(&lengths[start..end]))?,
-            Rows::Images(images) => model.predict_images(images.slice(s![start..end, .., .., ..]))?,
+            Rows::Prepared { signals, lengths } => model.predict_prepared(
+                signals.slice(s![start..end, .., ..]),
+                Some(&lengths[start..end]),
+            )?,
+            Rows::Images(images) => {
+                model.predict_images(images.slice(s![start..end, .., .., ..]))?
+            }
             Rows::Volumes(volumes) => {
                 model.predict_volumes(volumes.slice(s![start..end, .., .., ..]))?
             }
