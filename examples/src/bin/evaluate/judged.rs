@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ecg_core::LabelSet;
 use ecg_metrics::{Curves, Report, ReportOptions, curves};
 use ecg3d_examples::chart::{LineChart, Series};
 use ecg3d_examples::source::{self, Failed, LabelArgs, Rows};
 use ecg3d_examples::{Progress, write_atomic};
 use ecg3d_models::Model;
-use ndarray::{Array2, s};
+use ndarray::{Array2, Axis, s};
 use serde::Serialize;
 use tch::Device;
 
@@ -36,19 +36,29 @@ pub struct Judged {
 /// Predicts the records of `data` with the weights' own preprocessing.
 pub fn from_weights(weights: &Path, data: &Path, labels: &LabelArgs) -> Result<Judged> {
     let model = Model::load(weights, Device::cuda_if_available())?;
-    let source = source::load(data, &model.card().preprocessing, labels)?;
-    source.report_failures();
+    let mut source = source::load(data, &model.card().preprocessing, labels)?;
+    let probabilities = predict(&model, &source.rows)
+        .with_context(|| format!("cannot predict the records of {}", data.display()))?;
     let truth = source.require_labels(model.labels())?;
+    let (finite, others): (Vec<usize>, Vec<usize>) = (0..source.names.len())
+        .partition(|&row| probabilities.row(row).iter().all(|p| p.is_finite()));
+    for &row in &others {
+        source.failed.push(Failed {
+            record: source.names[row].clone(),
+            reason: "its probabilities are not finite: look for NaN or extreme values".to_owned(),
+        });
+    }
+    source.report_failures();
+    ensure!(!finite.is_empty(), "{}: no record could be judged", data.display());
     Ok(Judged {
         what: format!("{model} from {} on {}", weights.display(), data.display()),
         truth_source: source.label_source.clone(),
         labels: model.labels().clone(),
-        probabilities: predict(&model, &source.rows)
-            .with_context(|| format!("cannot predict the records of {}", data.display()))?,
+        probabilities: probabilities.select(Axis(0), &finite),
         thresholds: model.card().thresholds.is_some().then(|| model.card().threshold_values()),
-        records: source.names,
+        records: finite.iter().map(|&row| source.names[row].clone()).collect(),
+        truth: truth.select(Axis(0), &finite),
         failed: source.failed,
-        truth,
     })
 }
 
@@ -137,7 +147,8 @@ impl Judged {
         let contradictory = self.contradictory();
         if contradictory > 0 {
             text.push_str(&format!(
-                "\n{contradictory} records are labelled NSR together with AF, SB or STach.\n"
+                "\nLabelled NSR together with AF, SB or STach: {contradictory} of {} records.\n",
+                self.records.len()
             ));
         }
         text.push_str(
@@ -262,7 +273,7 @@ mod tests {
                 "record,NSR,AF,never\na,0.9,0.1,0.2\n\"b, c\",0.123456789012345,0.5,0\n"
             )
         );
-        assert!(read("report.md").contains("1 records are labelled NSR together"));
+        assert!(read("report.md").contains("together with AF, SB or STach: 1 of 3 records"));
         for name in ["roc.svg", "precision_recall.svg", "calibration.svg"] {
             assert!(read(name).contains("never (undefined)") || name == "calibration.svg");
             assert!(!read(name).contains("NaN"));

@@ -14,7 +14,7 @@ pub struct Table {
     /// Record names in the order of the file.
     pub records: Vec<String>,
     /// Line of each record in the file, from 1.
-    lines: Vec<u64>,
+    lines: Vec<usize>,
     /// The label columns.
     pub labels: LabelSet,
     /// Values `[record, label]`.
@@ -43,10 +43,8 @@ impl Table {
 
     fn read(path: &Path, parse: impl Fn(&str) -> Result<f64>) -> Result<Self> {
         let shown = path.display();
-        let mut reader = csv::ReaderBuilder::new()
-            .trim(csv::Trim::All)
-            .from_path(path)
-            .with_context(|| format!("cannot read {shown}"))?;
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&bytes[..]);
         let head = reader.headers().with_context(|| format!("cannot read {shown}"))?.clone();
         let head: Vec<&str> = head.iter().map(|name| name.trim_start_matches('\u{feff}')).collect();
         let Some(record_column) = head.iter().position(|name| *name == "record") else {
@@ -61,10 +59,15 @@ impl Table {
         let mut records = Vec::new();
         let mut lines = Vec::new();
         let mut values = Vec::new();
-        let mut seen: HashMap<String, u64> = HashMap::new();
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut counted = (0, 1);
         for row in reader.records() {
             let row = row.with_context(|| format!("cannot read {shown}"))?;
-            let line = row.position().map_or(0, csv::Position::line);
+            // The reader's own line is one behind where lines end in CR LF.
+            let start = row.position().map_or(0, |position| position.byte() as usize);
+            let ends = |range: &[u8]| range.iter().filter(|byte| **byte == b'\n').count();
+            counted = (start, counted.1 + ends(&bytes[counted.0..start]));
+            let line = counted.1 + usize::from(bytes.get(start) == Some(&b'\n'));
             let record = row.get(record_column).unwrap_or_default();
             ensure!(!record.is_empty(), "{shown}:{line}: the record has no name");
             if let Some(first) = seen.insert(record.to_owned(), line) {
@@ -213,6 +216,8 @@ mod tests {
         assert!(message(p("record,AF\n")).contains("has no rows"));
         assert!(message(p("record,AF\na,0.5,3\n")).contains("line: 2"));
 
+        let crlf = message(p("record,AF\r\na,0.5\r\nb,x\r\n"));
+        assert!(crlf.contains("p.csv:3: record b"), "{crlf}");
         let p = p("record,AF\na,0.5\nb,0.5\n").expect("reads");
         let t = |text: &str| Table::labels(&table(&dir, "t.csv", text)).expect("reads");
         let message = |t: Table| format!("{:#}", p.truth_from(&t).expect_err("does not match"));

@@ -68,13 +68,13 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         (0..source.names.len()).filter(|&row| truth[[row, asked.column]]).collect();
     let mut rows = Vec::new();
     let progress = Progress::new(with_label.len() as u64, "records classified");
-    for &row in &with_label {
-        let batch = signals.slice(s![row..row + 1, .., ..]);
-        let p = model.predict_prepared(batch, Some(&lengths[row..row + 1]))?;
-        if p[[0, asked.column]] > asked.threshold {
-            rows.push(row);
-        }
-        progress.inc(1);
+    for chunk in with_label.chunks(32) {
+        let batch = signals.select(Axis(0), chunk);
+        let real: Vec<usize> = chunk.iter().map(|&row| lengths[row]).collect();
+        let p = model.predict_prepared(batch.view(), Some(&real))?;
+        let predicted = chunk.iter().zip(p.column(asked.column));
+        rows.extend(predicted.filter(|(_, p)| **p > asked.threshold).map(|(row, _)| *row));
+        progress.inc(chunk.len() as u64);
     }
     progress.finish();
     if rows.is_empty() {
@@ -166,14 +166,15 @@ enum LeadNames<'a> {
     /// The preprocessing orders them.
     Fixed(Vec<LeadName>),
     /// Each record has its own order.
-    File(Dataset, &'a ecg3d_convert::ConvertConfig),
+    File(Box<Dataset>, &'a ecg3d_convert::ConvertConfig),
 }
 
 impl<'a> LeadNames<'a> {
     fn new(data: &Path, args: &Args, config: &'a ecg3d_convert::ConvertConfig) -> Result<Self> {
         let by_file = matches!(config.leads, LeadSelection::File { .. });
         if by_file && data.is_dir() {
-            return Ok(Self::File(Dataset::open(data, &args.labels.dataset_options())?, config));
+            let dataset = Dataset::open(data, &args.labels.dataset_options())?;
+            return Ok(Self::File(Box::new(dataset), config));
         }
         if by_file {
             eprintln!("warning: {} does not name its leads; taken as I to V6", data.display());

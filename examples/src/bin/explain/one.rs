@@ -22,7 +22,6 @@ use crate::{Asked, prepared_leads};
 struct Written<'a> {
     record: String,
     model: String,
-    label: &'a str,
     threshold: f64,
     predicted: bool,
     #[serde(flatten)]
@@ -72,7 +71,6 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, out: &Path) -> Result<
     let written = Written {
         record: path.display().to_string(),
         model: model.to_string(),
-        label: &asked.label,
         threshold: asked.threshold,
         predicted,
         outcome: &outcome,
@@ -83,6 +81,8 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, out: &Path) -> Result<
     if !predicted {
         println!("the model does not predict {} here ({probability:.4})", asked.label);
     }
+    let bars_file = out.join("bars.svg");
+    let mut shares = None;
     if let Some(own) = outcome.explanation() {
         let bars: Vec<(String, f64)> =
             own.values.iter().map(|own| (own.lead.clone(), own.value)).collect();
@@ -91,11 +91,15 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, out: &Path) -> Result<
             own.method, asked.label, recording.name, own.f_all, own.f_none
         );
         let svg = bars_svg(&title, &asked.value_name(), &bars);
-        write_atomic(&out.join("bars.svg"), |file| file.write_all(svg.as_bytes()))?;
-        let shares = Lead::STANDARD_12.map(|lead| own.value_of(lead.name()).unwrap_or(0.0));
-        let svg = ecg_svg(&recording, Some(&shares));
-        write_atomic(&out.join("ecg.svg"), |file| file.write_all(svg.as_bytes()))?;
+        write_atomic(&bars_file, |file| file.write_all(svg.as_bytes()))?;
+        shares = Some(Lead::STANDARD_12.map(|lead| own.value_of(lead.name()).unwrap_or(0.0)));
+    } else if bars_file.exists() {
+        // Of an earlier run: it would pass for a picture of this one.
+        std::fs::remove_file(&bars_file)
+            .with_context(|| format!("cannot remove {}", bars_file.display()))?;
     }
+    let svg = ecg_svg(&recording, shares.as_ref());
+    write_atomic(&out.join("ecg.svg"), |file| file.write_all(svg.as_bytes()))?;
     println!("written to {}", out.display());
     Ok(ExitCode::SUCCESS)
 }
