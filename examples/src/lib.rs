@@ -16,3 +16,8 @@ pub use progress::Progress;
 
 /// Exit status of a run in which some records failed and the others went on.
 pub const SOME_FAILED: u8 = 2;
+
+/// The quick start of the front page is run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

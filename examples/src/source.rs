@@ -143,22 +143,6 @@ impl Source {
         Ok(out)
     }
 
-    /// Keeps the given rows only, in the order given.
-    pub fn select(&mut self, rows: &[usize]) {
-        self.rows = match &self.rows {
-            Rows::Prepared { signals, lengths } => Rows::Prepared {
-                signals: signals.select(Axis(0), rows),
-                lengths: rows.iter().map(|&row| lengths[row]).collect(),
-            },
-            Rows::Images(images) => Rows::Images(images.select(Axis(0), rows)),
-            Rows::Volumes(volumes) => Rows::Volumes(volumes.select(Axis(0), rows)),
-        };
-        self.names = rows.iter().map(|&row| self.names[row].clone()).collect();
-        self.labels = rows.iter().map(|&row| self.labels[row].clone()).collect();
-        self.patients = rows.iter().map(|&row| self.patients[row].clone()).collect();
-        self.folds = rows.iter().map(|&row| self.folds[row]).collect();
-    }
-
     /// Says on standard error which records failed, and how many.
     pub fn report_failures(&self) {
         for failed in &self.failed {
@@ -460,4 +444,103 @@ fn read_floats<D: Dimension>(
         format!("{}: array {name} is {shape:?}, expected {axes} axes", path.display())
     })?;
     Ok(Some(array))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ecg_synth::SynthOptions;
+    use ndarray::Array5;
+    use ndarray_npy::NpzWriter;
+    use tempfile::TempDir;
+
+    use crate::synthetic::{Format, write_folder};
+
+    fn npz(write: impl FnOnce(&mut NpzWriter<File>)) -> (TempDir, PathBuf) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("rows.npz");
+        let mut archive = NpzWriter::new(File::create(&path).expect("a file"));
+        write(&mut archive);
+        archive.finish().expect("finishes");
+        (dir, path)
+    }
+
+    fn open(path: &Path, config: &ConvertConfig) -> Result<Source> {
+        load(path, config, &LabelArgs::default())
+    }
+
+    #[test]
+    fn volumes_of_f64_with_a_trailing_axis() {
+        let (_dir, path) = npz(|archive| {
+            let volumes = Array5::<f64>::from_elem((2, 45, 45, 45, 1), 0.5);
+            archive.add_array("volume", &volumes).expect("adds");
+        });
+        let source = open(&path, &ConvertConfig::published()).expect("loads");
+        assert_eq!(source.names, ["0", "1"]);
+        assert_eq!(source.labels, [None, None]);
+        let Rows::Volumes(volumes) = &source.rows else { panic!("volumes were written") };
+        assert_eq!(volumes.dim(), (2, 45, 45, 45));
+        let error = source.require_labels(&LabelSet::seven()).expect_err("no labels");
+        assert!(error.to_string().starts_with("record 0 has no labels"), "{error}");
+    }
+
+    #[test]
+    fn an_archive_of_another_preprocessing_is_refused() {
+        let (dir, path) = npz(|archive| {
+            archive.add_array("prepared", &Array3::<f32>::zeros((1, 12, 100))).expect("adds");
+            archive.add_array("labels", &Array2::<u8>::ones((1, 7))).expect("adds");
+        });
+        let published = ConvertConfig::published();
+        let sidecar = serde_json::json!({"records": ["a/b"], "config": published,
+            "config_hash": published.hash(), "failed": []});
+        std::fs::write(dir.path().join("rows.json"), sidecar.to_string()).expect("writes");
+        let source = open(&path, &published).expect("loads");
+        assert_eq!(source.names, ["a/b"]);
+        assert!(source.require_labels(&LabelSet::seven()).expect("labels")[[0, 6]]);
+        let error = open(&path, &ConvertConfig::corrected()).expect_err("another preset");
+        let text = error.to_string();
+        assert!(text.contains("found published, expected corrected"), "{text}");
+        assert!(text.ends_with("convert --preset corrected"), "{text}");
+    }
+
+    #[test]
+    fn lengths_beyond_the_row_are_refused() {
+        let (_dir, path) = npz(|archive| {
+            archive.add_array("prepared", &Array3::<f32>::zeros((1, 12, 500))).expect("adds");
+            archive.add_array("length", &ndarray::array![501_i64]).expect("adds");
+        });
+        let error = open(&path, &ConvertConfig::corrected()).expect_err("too long");
+        assert!(error.to_string().ends_with("array length holds 501, expected 0 to 500"));
+    }
+
+    #[test]
+    fn archives_that_hold_nothing_of_use() {
+        let (dir, path) = npz(|archive| {
+            archive.add_array("other", &ndarray::array![1.0]).expect("adds");
+        });
+        let config = ConvertConfig::published();
+        let error = open(&path, &config).expect_err("nothing to read");
+        assert!(error.to_string().contains("expected an array prepared, images or volume"));
+        let text = dir.path().join("text.npz");
+        std::fs::write(&text, "no archive").expect("writes");
+        let error = open(&text, &config).expect_err("no archive");
+        assert!(error.to_string().ends_with("text.npz is not an .npz archive"), "{error}");
+        assert!(open(&dir.path().join("absent.npz"), &config).is_err());
+    }
+
+    #[test]
+    fn a_folder_with_a_bad_record_goes_on() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = dir.path().join("data");
+        write_folder(&folder, 5, SynthOptions::default().with_seconds(3.0), Format::Wfdb)
+            .expect("synthesises");
+        std::fs::write(folder.join("synth00002.dat"), [0; 7]).expect("cuts a record short");
+        let source = open(&folder, &ConvertConfig::corrected()).expect("loads");
+        assert_eq!(source.names, ["synth00000", "synth00001", "synth00003", "synth00004"]);
+        assert_eq!(source.failed.len(), 1);
+        assert_eq!(source.failed[0].record, "synth00002");
+        assert!(source.failed[0].reason.contains("synth00002"), "{}", source.failed[0].reason);
+        let Rows::Prepared { signals, lengths } = &source.rows else { panic!("a folder") };
+        assert_eq!((signals.dim(), lengths.as_slice()), ((4, 12, 500), &[150; 4][..]));
+    }
 }

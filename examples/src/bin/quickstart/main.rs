@@ -325,5 +325,5 @@ fn recurrence_plots(window: &Array2<f32>, config: &ConvertConfig) -> Result<Arra
         .into_iter()
         .map(|row| recurrence.distances(&row.to_vec()))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(stack(Axis(0), &plots.iter().map(Array2::view).collect::<Vec<_>>())?)
+    Ok(stack(Axis(0), &plots.iter().map(|plot| plot.view()).collect::<Vec<_>>())?)
 }
