@@ -186,7 +186,7 @@ pub struct ConvertConfig {
     pub first_samples: Option<usize>,
     /// Default: causal, order 1, 0.5 Hz designed for 50 Hz; corrected: both ways, order 1, 0.5 Hz, padding 3 s.
     pub denoise: Denoise,
-    /// Default: by FFT to 100 samples; corrected: to 50 Hz.
+    /// Default: by FFT to 100 samples; corrected: to 50 Hz by [`FirMethod::Convolution`].
     pub resample: Resample,
     /// Over the whole prepared signal. Default: [`Scale::None`], so ADC units; corrected: likewise, so mV.
     pub scale: Scale,

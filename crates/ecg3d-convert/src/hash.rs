@@ -100,7 +100,7 @@ mod tests {
     fn only_what_changes_a_volume_counts() {
         let config = ConvertConfig::corrected;
         let hash = config().hash();
-        let fir = FirMethod::Convolution;
+        let fir = FirMethod::Polyphase;
         for same in [
             config().with_windows(Windows::First),
             config().with_max_seconds(30.0),

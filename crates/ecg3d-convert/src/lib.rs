@@ -1,4 +1,83 @@
-//! The ECG 3D Converter: 12-lead recordings to 45x45x45 volumes of recurrence plots.
+//! The ECG 3D Converter: 12-lead recordings to 45x45x45 volumes of stacked recurrence plots.
+//!
+//! ```
+//! use ecg_core::{Lead, Recording, SamplingRate};
+//! use ecg3d_convert::{ConvertConfig, ConvertPlan};
+//! use ndarray::Array2;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Ten seconds at 500 Hz, [lead, sample] in mV.
+//! let signal = Array2::from_shape_fn((12, 5000), |(lead, t)| (t as f64 / 40.0).sin() * (lead + 1) as f64 / 12.0);
+//! let recording = Recording::new("demo", SamplingRate::new(500.0)?, Lead::STANDARD_12, signal)?;
+//!
+//! let plan = ConvertPlan::new(ConvertConfig::corrected(), recording.sampling_rate)?;
+//! let volume = plan.convert(&recording)?; // [depth, height, width], f32
+//! assert_eq!(volume.dim(), (45, 45, 45));
+//!
+//! // Step by step: the prepared signal is what is worth storing.
+//! let prepared = plan.prepare(&recording)?; // [12, 500] at 50 Hz
+//! for start in plan.windows(prepared.length) {
+//!     let window = prepared.signal.slice(ndarray::s![.., start..start + 100]);
+//!     let volume = plan.image_plan().volume_of_window(window)?;
+//!     assert_eq!(volume.dim(), (45, 45, 45));
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The stages
+//!
+//! ```text
+//!  recording      cut        high-pass     resample      recurrence       zoom           zoom
+//!  [12, n]  ->  [12, m]  ->  [12, m]  ->  [12, 100] -> [12, 99, 99] -> [12, 45, 45] -> [45, 45, 45]
+//!  units, leads                            prepared                      images         volume
+//!  '------------------- ConvertPlan -----------------' '--------------- ImagePlan --------------'
+//! ```
+//!
+//! | stage | [`Preset::Published`]: what the study's programs do | [`Preset::Corrected`]: what its text intends |
+//! |---|---|---|
+//! | units | ADC integers as stored, whatever their gain | mV |
+//! | leads | the file's order | I, II, III, aVR, aVL, aVF, V1 to V6 by name |
+//! | cut | the first 1000 samples, whatever their rate | none: windows of 2 s, one every second, at the end |
+//! | high-pass | Butterworth, order 1, 0.5 Hz designed for 50 Hz (so 5 Hz on 500 Hz data), causal | the same designed for the record's rate, forward and backward |
+//! | resample | FFT, 1000 to 100 samples | polyphase FIR, any rate to 50 Hz |
+//! | recurrence plot | distances of states (x\[t\], x\[t + 1\]), no threshold | the same |
+//! | zoom | cubic B-spline along time, time and leads | the same |
+//!
+//! Each stage equals scipy's on golden values within 1e-12 of its peak in `f64`; in `f32` the volume stays within 3e-6.
+//! Only the zoom's last sample may differ, where scipy's is a zero for want of a rounding (never for 12 or 99 to 45).
+//!
+//! # Which type for which job
+//!
+//! | type | job |
+//! |---|---|
+//! | [`ConvertConfig`] | everything that can be chosen; starts from a [`Preset`], goes through JSON, has a [hash](ConvertConfig::hash) |
+//! | [`ConvertPlan`] | recordings of one sampling rate to prepared signals or volumes |
+//! | [`ImagePlan`] | windows of prepared signals to images and volumes, and the volumes of subsets of leads |
+//! | [`Scratch`] | what the `_into` calls work in, so that they allocate nothing; one for each thread |
+//! | [`butterworth`], [`Sos`] | recursive filters |
+//! | [`FftResampler`], [`PolyResampler`] | changing the number of samples, or the rate |
+//! | [`Recurrence`], [`CubicZoom`], [`zoom()`] | recurrence plots and spline interpolation by themselves |
+//!
+//! # What the representation cannot see
+//!
+//! A recurrence plot holds distances, and does not change when a signal is turned upside down or moved by an offset: the
+//! polarity of a QRS complex in V1, a T wave's inversion and the heart's axis never reach a network that reads volumes. Nor
+//! does the order of time beyond symmetry: each slice is its own transpose. The zoom along the leads blends neighbours
+//! that are none anatomically (aVF and V1). At 50 Hz nothing above 25 Hz is left, and a window of 2 s holds one RR interval or
+//! none in most bradycardias; several windows help.
+//!
+//! # Conventions
+//!
+//! Axes are named in brackets, in C order: signals `[lead, sample]`, images `[lead, height, width]`, volumes `[depth, height,
+//! width]`, where depth runs along the leads and height and width along time. Prepared signals are ADC units (published) or
+//! mV (corrected), unless a [`Scale`] is chosen; images and volumes have the same unit. FFTs are not scaled on the way forth
+//! and divided by the length on the way back. Signals are filtered and resampled in `f64`; images and volumes are made in
+//! `f32` or `f64` ([`Real`]). Plans are `Send + Sync`; equal input gives equal bits on every thread and instruction set.
+//!
+//! # Sibling crates
+//!
+//! `ecg-io` reads recordings, `ecg3d-models` classifies volumes, `ecg-lime` asks which leads mattered.
 
 mod config;
 mod error;

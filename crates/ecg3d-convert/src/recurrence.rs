@@ -1,5 +1,6 @@
 use ndarray::Array2;
 
+use crate::simd::update;
 use crate::{ConvertError, Real};
 
 /// The recurrence plot without a threshold: the distances between all states of a signal.
@@ -75,20 +76,19 @@ impl Recurrence {
     #[inline(always)]
     pub(crate) fn fill<T: Real>(self, signal: &[T], stride: usize, rows: &mut [T]) {
         for (i, row) in rows.chunks_exact_mut(stride).enumerate() {
-            let square = |k: usize| {
-                let first = signal[i + k * self.delay];
-                signal[k * self.delay..][..stride].iter().map(move |&x| (x - first) * (x - first))
-            };
+            let shifted =
+                |k: usize| (&signal[k * self.delay..][..stride], signal[i + k * self.delay]);
             // The usual two dimensions at one go; the sum is taken in the order of the delays either way.
             if self.dimension == 2 {
-                for ((cell, a), b) in row.iter_mut().zip(square(0)).zip(square(1)) {
-                    *cell = (a + b).sqrt();
-                }
+                let ((a, a0), (b, b0)) = (shifted(0), shifted(1));
+                row.copy_from_slice(a);
+                update(row, b, |a, b| ((a - a0) * (a - a0) + (b - b0) * (b - b0)).sqrt());
                 continue;
             }
-            row.iter_mut().zip(square(0)).for_each(|(cell, a)| *cell = a);
-            for k in 1..self.dimension {
-                row.iter_mut().zip(square(k)).for_each(|(cell, a)| *cell += a);
+            row.fill(T::zero());
+            for k in 0..self.dimension {
+                let (x, x0) = shifted(k);
+                update(row, x, |sum, x| sum + (x - x0) * (x - x0));
             }
             row.iter_mut().for_each(|cell| *cell = cell.sqrt());
         }

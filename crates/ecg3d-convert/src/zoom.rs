@@ -1,5 +1,6 @@
 use ndarray::{Array2, ArrayD, ArrayViewD, Axis};
 
+use crate::simd::update;
 use crate::{ConvertError, Real};
 
 /// The pole of the cubic B-spline's inverse filter, sqrt(3) - 2.
@@ -156,7 +157,7 @@ pub(crate) fn coefficients_of_rows<T: Real>(rows: &mut [T], n: usize, stride: us
     while k < n && power.abs() > negligible {
         let row = &others[(k - 1) * stride..k * stride];
         // Where the reflection at the far end still counts, it is summed in closed form below.
-        first.iter_mut().zip(row).for_each(|(c, &x)| *c += power * x);
+        update(first, row, |c, x| c + power * x);
         power *= pole;
         k += 1;
     }
@@ -165,7 +166,7 @@ pub(crate) fn coefficients_of_rows<T: Real>(rows: &mut [T], n: usize, stride: us
         // `power` is pole^n here; sample n - 1 - j comes back with the weight pole^(n - 1 + j).
         for j in 1..n - 1 {
             let row = &others[(n - 2 - j) * stride..(n - 1 - j) * stride];
-            first.iter_mut().zip(row).for_each(|(c, &x)| *c += power * x);
+            update(first, row, |c, x| c + power * x);
             power *= pole;
         }
         let once = T::one() / (T::one() - power);
@@ -173,13 +174,13 @@ pub(crate) fn coefficients_of_rows<T: Real>(rows: &mut [T], n: usize, stride: us
     }
     for i in 1..n {
         let (before, now) = rows[(i - 1) * stride..(i + 1) * stride].split_at_mut(stride);
-        now.iter_mut().zip(before).for_each(|(c, b)| *c += pole * *b);
+        update(now, before, |c, b| c + pole * b);
     }
     let end = pole / (pole * pole - T::one());
     let (before, last) = rows[(n - 2) * stride..].split_at_mut(stride);
-    last.iter_mut().zip(before).for_each(|(c, b)| *c = (pole * *b + *c) * end);
+    update(last, before, |c, b| (pole * b + c) * end);
     for i in (0..n - 1).rev() {
         let (now, after) = rows[i * stride..(i + 2) * stride].split_at_mut(stride);
-        now.iter_mut().zip(after).for_each(|(c, a)| *c = pole * (*a - *c));
+        update(now, after, |c, a| pole * (a - c));
     }
 }

@@ -218,7 +218,11 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(arguments: &'a Arguments, config: &'a ConvertConfig, dataset: &'a Dataset) -> Result<Self> {
+    fn new(
+        arguments: &'a Arguments,
+        config: &'a ConvertConfig,
+        dataset: &'a Dataset,
+    ) -> Result<Self> {
         let [leads, samples] = config.prepared_shape();
         let [depth, height, width] = config.volume_size;
         let shape = match arguments.stage {
@@ -280,7 +284,8 @@ impl<'a> Run<'a> {
         let images = plan.image_plan();
         for (start, row) in starts.iter().zip(values.chunks_exact_mut(size)) {
             let window = prepared.slice(s![.., *start..start + self.config.window_samples()]);
-            let out = ArrayViewMut3::from_shape((self.shape[0], self.shape[1], self.shape[2]), row)?;
+            let out =
+                ArrayViewMut3::from_shape((self.shape[0], self.shape[1], self.shape[2]), row)?;
             match self.arguments.stage {
                 Stage::Images => images.images_into(window, out, scratch)?,
                 _ => images.volume_of_window_into(window, out, scratch)?,

@@ -167,8 +167,8 @@ mod tests {
         rows.store(&mut npz, "prepared").expect("writes");
         npz.array("labels", "|u1", &[2], [1u8, 0].as_slice()).expect("writes");
         npz.finish().expect("ends");
-        let mut read = ndarray_npy::NpzReader::new(File::open(&target).expect("opens"))
-            .expect("an archive");
+        let mut read =
+            ndarray_npy::NpzReader::new(File::open(&target).expect("opens")).expect("an archive");
         let back: ndarray::Array3<f32> = read.by_name("prepared").expect("an array");
         assert_eq!(back.shape(), [2, 2, 3]);
         assert_eq!(back[[1, 1, 2]], 11.0);
