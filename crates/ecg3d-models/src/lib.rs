@@ -82,7 +82,7 @@ pub use model::Model;
 pub use network::Network;
 pub use train::{
     Augment, BestBy, EpochLog, Event, KerasAdam, Outcome, PUBLISHED_FOLDS, Schedule, Split,
-    TrainConfig, TrainData, Warning, bce_from_logits, folds_by_patient, shared_patients,
-    split_by_fold, split_published, train,
+    TrainConfig, TrainData, Warning, bce_from_logits, check_run_dir, folds_by_patient,
+    shared_patients, split_by_fold, split_published, train,
 };
 pub use weights::save;

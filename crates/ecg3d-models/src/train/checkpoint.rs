@@ -36,28 +36,13 @@ pub(crate) struct RunDir(PathBuf);
 impl RunDir {
     /// Takes a folder for a run, and makes it where it is missing. Returns whether it has a checkpoint to go on from.
     pub(crate) fn open(path: &Path, resume: bool) -> Result<(Self, bool), ModelError> {
-        let dir = Self(path.to_owned());
-        let found = ["checkpoint.safetensors", "last.safetensors", "log.csv", "best.safetensors"]
-            .into_iter()
-            .find(|name| path.join(name).exists());
-        match found {
-            None => {}
-            Some(name) if !resume => {
-                return Err(ModelError::RunExists { path: path.to_owned(), found: name });
-            }
-            Some("checkpoint.safetensors") => return Ok((dir, true)),
-            // Killed in its first epoch, after `best.safetensors`: nothing is lost by starting over.
-            Some("best.safetensors") => {}
-            Some(_) => {
-                return Err(ModelError::NoCheckpoint { path: dir.checkpoint() });
-            }
-        }
+        let goes_on = check_run_dir(path, resume)?;
         std::fs::create_dir_all(path).map_err(|source| ModelError::Io {
             path: path.to_owned(),
             doing: "make",
             source,
         })?;
-        Ok((dir, false))
+        Ok((Self(path.to_owned()), goes_on))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -99,6 +84,24 @@ impl RunDir {
             );
         }
         write_atomic(&self.0.join("log.csv"), text.as_bytes())
+    }
+}
+
+/// Checks that a folder is free for a run, or, with `resume`, that its run can go on; [`train`](super::train) does so too,
+/// but a program may want to know before it loads any data. Returns whether there is a checkpoint to go on from.
+///
+/// # Errors
+/// A folder with a run in it, without `resume`; with it, one whose checkpoint is gone.
+pub fn check_run_dir(path: &Path, resume: bool) -> Result<bool, ModelError> {
+    const FILES: [&str; 4] =
+        ["checkpoint.safetensors", "last.safetensors", "log.csv", "best.safetensors"];
+    match FILES.into_iter().find(|name| path.join(name).exists()) {
+        None => Ok(false),
+        Some(found) if !resume => Err(ModelError::RunExists { path: path.to_owned(), found }),
+        Some("checkpoint.safetensors") => Ok(true),
+        // Killed in its first epoch, before the checkpoint: nothing is lost by starting over.
+        Some(_) if !path.join("log.csv").exists() => Ok(false),
+        Some(_) => Err(ModelError::NoCheckpoint { path: path.join(FILES[0]) }),
     }
 }
 

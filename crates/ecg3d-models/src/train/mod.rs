@@ -18,6 +18,7 @@ mod split;
 
 pub use adam::KerasAdam;
 pub use augment::Augment;
+pub use checkpoint::check_run_dir;
 pub use config::{BestBy, TrainConfig};
 pub use data::TrainData;
 pub use event::{EpochLog, Event, Warning};
