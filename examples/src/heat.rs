@@ -12,11 +12,11 @@ const COLOURS: [[f64; 3]; 5] = [
     [253.0, 231.0, 37.0],
 ];
 
-/// The colour of `share`, from 0 (dark) to 1 (light); what lies outside, and NaN, takes the nearer end.
+/// The colour of `share`, from 0 (dark) to 1 (light); what lies outside takes the nearer end, NaN the dark one.
 fn colour(share: f64) -> [u8; 3] {
-    let position = share.max(0.0).min(1.0) * (COLOURS.len() - 1) as f64;
+    let position = share.clamp(0.0, 1.0) * (COLOURS.len() - 1) as f64;
     let k = (position as usize).min(COLOURS.len() - 2);
-    let between = position - k as f64;
+    let between = if position.is_nan() { 0.0 } else { position - k as f64 };
     std::array::from_fn(|c| {
         (COLOURS[k][c] + between * (COLOURS[k + 1][c] - COLOURS[k][c])).round() as u8
     })
