@@ -73,15 +73,8 @@ impl Sos {
     /// The state of a filter that has seen nothing but ones (scipy's `sosfilt_zi`).
     pub fn steady(&self) -> SosState {
         let mut scale = 1.0;
-        let mut states = Vec::with_capacity(self.sections.len());
-        for &[b0, b1, b2, _, a1, a2] in &self.sections {
-            // The fixed point of the recursion under a constant input of 1, in the order of operations of scipy: in a
-            // filter of low corners the sums nearly cancel.
-            let first = ((b1 - a1 * b0) + (b2 - a2 * b0)) / ((1.0 + a1) + a2);
-            let second = (1.0 + a1) * first - (b1 - a1 * b0);
-            states.push([scale * first, scale * second]);
-            scale *= (b0 + b1 + b2) / (1.0 + a1 + a2);
-        }
+        let states =
+            self.sections.iter().map(|section| steady_state(section, &mut scale)).collect();
         SosState(states)
     }
 
@@ -109,7 +102,7 @@ impl Sos {
 
     /// Filters rows of `n` samples in place, each from rest.
     pub(crate) fn filter_rows(&self, rows: &mut [f64], n: usize) {
-        run(FilterRows { sections: &self.sections, start: None, rows, n, backward: false });
+        run(FilterRows { sections: &self.sections, steady: false, rows, n, backward: false });
     }
 
     /// [`Sos::filter_both_ways`] over rows of `n` samples.
@@ -131,16 +124,27 @@ impl Sos {
         for (row, out) in rows.chunks_exact(n).zip(padded.chunks_exact_mut(width)) {
             extend_odd(row, padding, out);
         }
-        let steady = self.steady();
         for backward in [false, true] {
-            let start = Some(steady.values());
-            run(FilterRows { sections: &self.sections, start, rows: padded, n: width, backward });
+            let sections = &self.sections;
+            run(FilterRows { sections, steady: true, rows: padded, n: width, backward });
         }
         for (row, from) in rows.chunks_exact_mut(n).zip(padded.chunks_exact(width)) {
             row.copy_from_slice(&from[padding..padding + n]);
         }
         Ok(())
     }
+}
+
+/// The state of a section that has seen nothing but `scale`; `scale` then becomes what it puts out.
+///
+/// The fixed point of the recursion, in the order of operations of scipy: in a filter of low corners the sums nearly
+/// cancel.
+fn steady_state(&[b0, b1, b2, _, a1, a2]: &[f64; 6], scale: &mut f64) -> [f64; 2] {
+    let first = ((b1 - a1 * b0) + (b2 - a2 * b0)) / ((1.0 + a1) + a2);
+    let second = (1.0 + a1) * first - (b1 - a1 * b0);
+    let state = [*scale * first, *scale * second];
+    *scale *= (b0 + b1 + b2) / (1.0 + a1 + a2);
+    state
 }
 
 /// Continues a row by `padding` samples on both sides, turned by half a circle about its end points.
@@ -157,8 +161,8 @@ fn extend_odd(row: &[f64], padding: usize, out: &mut [f64]) {
 /// Filters rows of `n` samples, a few side by side.
 struct FilterRows<'a> {
     sections: &'a [[f64; 6]],
-    /// The steady state of a unit step, to start each row from its first value; from rest if `None`.
-    start: Option<&'a [[f64; 2]]>,
+    /// Whether each row starts as if it had always been at its first value; else from rest.
+    steady: bool,
     rows: &'a mut [f64],
     n: usize,
     backward: bool,
@@ -169,7 +173,7 @@ impl Task for FilterRows<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let Self { sections, start, rows, n, backward } = self;
+        let Self { sections, steady, rows, n, backward } = self;
         if n == 0 {
             return;
         }
@@ -178,10 +182,10 @@ impl Task for FilterRows<'_> {
             let mut rows = group.chunks_exact_mut(n);
             let lanes: [&mut [f64]; LANES] =
                 std::array::from_fn(|_| rows.next().expect("the group has this many rows"));
-            filter_lanes(sections, start, lanes, backward);
+            filter_lanes(sections, steady, lanes, backward);
         }
         for row in groups.into_remainder().chunks_exact_mut(n) {
-            filter_lanes(sections, start, [row], backward);
+            filter_lanes(sections, steady, [row], backward);
         }
     }
 }
@@ -189,7 +193,7 @@ impl Task for FilterRows<'_> {
 #[inline(always)]
 fn filter_lanes<const L: usize>(
     sections: &[[f64; 6]],
-    start: Option<&[[f64; 2]]>,
+    steady: bool,
     mut rows: [&mut [f64]; L],
     backward: bool,
 ) {
@@ -198,8 +202,9 @@ fn filter_lanes<const L: usize>(
         let row = &rows[lane];
         if backward { row[row.len() - 1] } else { row[0] }
     });
-    for (k, &section) in sections.iter().enumerate() {
-        let unit = start.map_or([0.0; 2], |start| start[k]);
+    let mut scale = 1.0;
+    for &section in sections {
+        let unit = if steady { steady_state(&section, &mut scale) } else { [0.0; 2] };
         let mut states: [[f64; 2]; L] =
             std::array::from_fn(|lane| unit.map(|value| value * first[lane]));
         section_lanes(section, rows.each_mut().map(|row| &mut **row), &mut states, backward);
