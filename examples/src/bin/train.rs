@@ -1,0 +1,338 @@
+//! Trains a network on labelled recordings.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Parser, ValueEnum};
+use ecg_metrics::{Report, ReportOptions};
+use ecg3d_convert::ConvertConfig;
+use ecg3d_examples::Progress;
+use ecg3d_examples::source::{LabelArgs, Rows, Source, load};
+use ecg3d_models::{
+    Architecture, Event, ModelCard, Network, PUBLISHED_FOLDS, Preset, Split, TrainConfig,
+    TrainData, check_run_dir, folds_by_patient, split_by_fold, split_published, train,
+};
+use ndarray::{Array2, Axis};
+use tch::Device;
+
+/// Trains a network and leaves RUN/best.safetensors, RUN/last.safetensors, RUN/log.csv and RUN/model.json, anew after each
+/// epoch.
+///
+/// RUN/checkpoint.safetensors is what --resume goes on from: a run that was killed at any moment ends with the weights of
+/// one that was not, bit for bit on the CPU with the same --threads. The published preset trains by the study's recipe (100
+/// epochs), the corrected one with warm-up, augmentation and a random window of each record in each epoch (30 epochs).
+#[derive(Parser)]
+struct Arguments {
+    /// Folder of WFDB and CSV recordings, or an .npz that convert --stage prepared wrote
+    #[arg(long, value_name = "DIR|FILE.npz")]
+    data: PathBuf,
+    /// Network: 3decgnet or ribeiro (zhang and sobahi are not available yet)
+    #[arg(long, value_name = "NAME")]
+    model: String,
+    /// Folder for the run; made if missing
+    #[arg(long, value_name = "RUN")]
+    out: PathBuf,
+    /// Preprocessing, network and recipe of the study's programs, or as its text intends
+    #[arg(long, value_name = "P", default_value = "published", value_parser = ["published", "corrected"])]
+    preset: String,
+    /// Which records validate [default: published; kfold with --preset corrected]
+    #[arg(long, value_name = "SPLIT")]
+    split: Option<SplitBy>,
+    /// Number of folds of --split kfold [default: 5]
+    #[arg(long, value_name = "K")]
+    folds: Option<usize>,
+    /// The fold, from 0, that validates, for --split published and kfold [default: 0]
+    #[arg(long, value_name = "I")]
+    fold: Option<usize>,
+    /// The value of the label table's column fold that validates, for --split labels [default: the largest]
+    #[arg(long, value_name = "F")]
+    val_fold: Option<u32>,
+    /// Passes over the training records [default: 100; corrected 30]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
+    /// Records in a step [default: 32]
+    #[arg(long, value_name = "N")]
+    batch: Option<usize>,
+    /// Base learning rate [default: 0.001]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    lr: Option<f64>,
+    /// Seed of the network's start, the folds, the order, the windows, the augmentation and dropout
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// cpu, cuda or cuda:N
+    #[arg(long, value_name = "D", default_value = "cpu")]
+    device: String,
+    /// Number type of the arithmetic (bf16 is not available yet)
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = ["f32", "bf16"])]
+    precision: String,
+    /// Goes on with the run in RUN, which has to have the same data and settings
+    #[arg(long)]
+    resume: bool,
+    /// Threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+    #[command(flatten)]
+    labels: LabelArgs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SplitBy {
+    /// The study's: records with a label, shuffled as it did; some test, the rest is cut into five folds
+    Published,
+    /// Folds of whole patients with even shares of the labels
+    Kfold,
+    /// The folds that the label table gives
+    Labels,
+}
+
+fn main() -> ExitCode {
+    ecg3d_examples::run(|| run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let architecture: Architecture = arguments.model.parse()?;
+    let preset: Preset = arguments.preset.parse()?;
+    let split_by = arguments.split.unwrap_or(match preset {
+        Preset::Published => SplitBy::Published,
+        Preset::Corrected => SplitBy::Kfold,
+    });
+    check_split_flags(arguments, split_by)?;
+    ensure!(
+        arguments.precision == "f32",
+        "--precision {} is not available yet; use --precision f32",
+        arguments.precision
+    );
+    let device = device(&arguments.device)?;
+    if let Some(threads) = arguments.threads {
+        tch::set_num_threads(i32::try_from(threads)?);
+        rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()?;
+    }
+    check_run_dir(&arguments.out, arguments.resume)?;
+
+    let preprocessing = ConvertConfig::preset(preset);
+    let source = load(&arguments.data, &preprocessing, &arguments.labels)?;
+    source.report_failures();
+    let data = train_data(&source, &arguments.data)?;
+    let split = split(&source, &data, split_by, arguments)?;
+    summarise(&source, &data, &split);
+
+    let labels = source.label_set.clone();
+    let card = ModelCard::new(architecture, preset, labels.clone(), preprocessing)
+        .with_origin(format!("trained on {}", source.label_source));
+    let config = recipe(arguments, preset);
+    let mut network = Network::new(architecture, preset, labels.len(), device, arguments.seed)?;
+    let mut shown = Shown { epochs: config.epochs, progress: None };
+    let outcome =
+        train(&mut network, &card, &data, &split.train, &split.val, &config, &mut |event| {
+            shown.event(event)
+        })?;
+    if let Some(progress) = &shown.progress {
+        progress.finish();
+    }
+
+    println!(
+        "{} epochs done{}, best: epoch {}",
+        outcome.history.len(),
+        if outcome.stopped_early { " (stopped early)" } else { "" },
+        outcome.best_epoch
+    );
+    if !split.val.is_empty() {
+        let truth = data.labels.select(Axis(0), &split.val).mapv(|label| label != 0);
+        let thresholds = outcome.card.threshold_values();
+        let options = ReportOptions::default();
+        let validation = outcome.validation.view();
+        let report = Report::new(&labels, truth.view(), validation, &thresholds, &options)?;
+        println!("\nThe best weights on the validation records, which chose them:\n\n{report}");
+    }
+    for file in ["best.safetensors", "last.safetensors", "log.csv", "model.json"] {
+        println!("{}", arguments.out.join(file).display());
+    }
+    Ok(source.exit_code())
+}
+
+/// Refuses flags that the split has no use for, rather than ignore them.
+fn check_split_flags(arguments: &Arguments, split_by: SplitBy) -> Result<()> {
+    let (name, folds, fold, val_fold) = match split_by {
+        SplitBy::Published => ("published", false, true, false),
+        SplitBy::Kfold => ("kfold", true, true, false),
+        SplitBy::Labels => ("labels", false, false, true),
+    };
+    for (flag, given, of_use) in [
+        ("--folds", arguments.folds.is_some(), folds),
+        ("--fold", arguments.fold.is_some(), fold),
+        ("--val-fold", arguments.val_fold.is_some(), val_fold),
+    ] {
+        ensure!(!given || of_use, "{flag} means nothing with --split {name}");
+    }
+    Ok(())
+}
+
+/// The device of a flag.
+fn device(text: &str) -> Result<Device> {
+    let index = match text {
+        "cpu" => return Ok(Device::Cpu),
+        "cuda" => 0,
+        _ => text
+            .strip_prefix("cuda:")
+            .and_then(|index| index.parse().ok())
+            .with_context(|| format!("--device {text} is none of cpu, cuda, cuda:N"))?,
+    };
+    ensure!(
+        tch::Cuda::is_available(),
+        "--device {text} asks for CUDA, which is not there: either no GPU is found, or this libtorch is for the CPU only; \
+         use --device cpu, or build with LIBTORCH at a libtorch with CUDA"
+    );
+    let devices = tch::Cuda::device_count();
+    ensure!(
+        (index as i64) < devices,
+        "--device {text}: the GPUs are cuda:0 to cuda:{}",
+        devices - 1
+    );
+    Ok(Device::Cuda(index))
+}
+
+fn recipe(arguments: &Arguments, preset: Preset) -> TrainConfig {
+    let config = TrainConfig::preset(preset)
+        .with_seed(arguments.seed)
+        .with_run_dir(&arguments.out)
+        .with_resume(arguments.resume);
+    let (epochs, batch, lr) = (config.epochs, config.batch, config.lr);
+    config
+        .with_epochs(arguments.epochs.unwrap_or(epochs))
+        .with_batch(arguments.batch.unwrap_or(batch))
+        .with_lr(arguments.lr.unwrap_or(lr))
+}
+
+fn train_data(source: &Source, path: &Path) -> Result<TrainData> {
+    let Rows::Prepared { signals, lengths } = &source.rows else {
+        bail!(
+            "{} holds images or volumes; training takes prepared signals, as convert --stage prepared writes them, \
+             and makes the volumes itself",
+            path.display()
+        );
+    };
+    Ok(TrainData {
+        prepared: signals.clone(),
+        lengths: lengths.clone(),
+        labels: source.require_labels(&source.label_set)?.mapv(u8::from),
+        patients: source.patients.clone(),
+        names: source.names.clone(),
+    })
+}
+
+fn split(source: &Source, data: &TrainData, by: SplitBy, arguments: &Arguments) -> Result<Split> {
+    let fold = arguments.fold.unwrap_or(0);
+    Ok(match by {
+        SplitBy::Published => {
+            let labelled: Vec<usize> = (0..data.len())
+                .filter(|&row| data.labels.row(row).iter().any(|&label| label != 0))
+                .collect();
+            split_published(&labelled, fold)?
+        }
+        SplitBy::Kfold => {
+            let folds = arguments.folds.unwrap_or(PUBLISHED_FOLDS);
+            ensure!(
+                fold < folds,
+                "--fold {fold} is not one of the folds 0 to {}",
+                folds.max(1) - 1
+            );
+            let labels = data.labels.view();
+            split_by_fold(&folds_by_patient(labels, &data.patients, folds, arguments.seed)?, fold)?
+        }
+        SplitBy::Labels => {
+            let folds = source
+                .folds
+                .iter()
+                .zip(&source.names)
+                .map(|(fold, name)| {
+                    fold.map(|fold| fold as usize).with_context(|| {
+                        format!(
+                            "record {name} has no fold in {}; --split labels needs a label table with a column fold",
+                            source.label_source
+                        )
+                    })
+                })
+                .collect::<Result<Vec<_>>>()?;
+            let largest = folds.iter().copied().max().unwrap_or(0);
+            split_by_fold(&folds, arguments.val_fold.map_or(largest, |fold| fold as usize))?
+        }
+    })
+}
+
+/// Says what is trained on: how many records, and how many of them have each label.
+fn summarise(source: &Source, data: &TrainData, split: &Split) {
+    let count = |rows: &[usize]| {
+        let labels: Array2<u8> = data.labels.select(Axis(0), rows);
+        let counts: Vec<String> = source
+            .label_set
+            .iter()
+            .zip(labels.columns())
+            .map(|(label, column)| {
+                format!("{label} {}", column.iter().filter(|&&label| label != 0).count())
+            })
+            .collect();
+        format!("{} records: {}", rows.len(), counts.join(", "))
+    };
+    println!("labels from {}", source.label_source);
+    println!("training on {}", count(&split.train));
+    println!("validating on {}", count(&split.val));
+    if !split.test.is_empty() {
+        println!("kept for testing: {}", count(&split.test));
+    }
+}
+
+/// Shows a run on the terminal.
+struct Shown {
+    epochs: usize,
+    progress: Option<Progress>,
+}
+
+impl Shown {
+    fn line(&self, line: &str) {
+        match &self.progress {
+            Some(progress) => progress.line(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Start { epochs, done, batches, .. } => {
+                if *done > 0 {
+                    self.line(&format!("going on behind epoch {done}"));
+                }
+                let steps = epochs.saturating_sub(*done) * batches;
+                self.progress = Some(Progress::new(steps as u64, "steps"));
+            }
+            Event::Batch { epoch, loss, lr, records_per_s, .. } => {
+                if let Some(progress) = &self.progress {
+                    progress.message(format!(
+                        "epoch {epoch}/{}, loss {loss:.4}, rate {lr:.2e}, {records_per_s:.0} records/s",
+                        self.epochs
+                    ));
+                    progress.inc(1);
+                }
+            }
+            Event::Epoch { log, best, remaining } => {
+                let shown = |value: Option<f64>| {
+                    value.map_or("-".to_owned(), |value| format!("{value:.4}"))
+                };
+                self.line(&format!(
+                    "epoch {}/{}: loss {:.4}, validation loss {}, macro F1 {}, macro AUROC {}, {:.1} s{}, {:.0} s left",
+                    log.epoch,
+                    self.epochs,
+                    log.train_loss,
+                    shown(log.val_loss),
+                    shown(log.val_f1),
+                    shown(log.val_auroc),
+                    log.seconds,
+                    if *best { ", best so far" } else { "" },
+                    remaining.as_secs_f64()
+                ));
+            }
+            Event::Warning(warning) => self.line(&format!("warning: {warning}")),
+            _ => {}
+        }
+    }
+}
