@@ -14,6 +14,8 @@ const MM_PER_S: f64 = 25.0;
 const MM_PER_MV: f64 = 10.0;
 /// Millimetres between the baselines of two rows.
 const ROW_MM: f64 = 30.0;
+/// Room above the first row, for tall R waves.
+const TOP_MM: f64 = 15.0;
 /// Room for the calibration pulse, left of the first column.
 const LEFT_MM: f64 = 15.0;
 /// Seconds of each lead in the three upper rows.
@@ -39,7 +41,7 @@ pub const AGAINST: &str = "#d55e00";
 /// largest magnitude gets the full tint, positive [`FOR`], negative [`AGAINST`].
 pub fn ecg_svg(recording: &Recording, shares: Option<&[f64; 12]>) -> String {
     let width = LEFT_MM + STRIP_S * MM_PER_S + 5.0;
-    let height = 4.0 * ROW_MM + 10.0;
+    let height = TOP_MM + 4.0 * ROW_MM + 5.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}mm\" \
          height=\"{height}mm\" font-family=\"sans-serif\" role=\"img\"><title>12-lead ECG</title>\
@@ -49,7 +51,7 @@ pub fn ecg_svg(recording: &Recording, shares: Option<&[f64; 12]>) -> String {
     let paged = recording.duration_s() >= STRIP_S;
     let peak = shares.map_or(0.0, |shares| shares.iter().fold(0.0_f64, |a, b| a.max(b.abs())));
     for (row, leads) in LAYOUT.iter().enumerate() {
-        let y = (row as f64 + 0.5) * ROW_MM + 5.0;
+        let y = (row as f64 + 0.5) * ROW_MM + TOP_MM;
         calibration(&mut svg, y);
         for (column, &lead) in leads.iter().enumerate() {
             let x = LEFT_MM + column as f64 * COLUMN_S * MM_PER_S;
@@ -77,7 +79,7 @@ pub fn ecg_svg(recording: &Recording, shares: Option<&[f64; 12]>) -> String {
             }
         }
     }
-    let y = 3.5 * ROW_MM + 5.0;
+    let y = 3.5 * ROW_MM + TOP_MM;
     calibration(&mut svg, y);
     trace(&mut svg, recording, Lead::II, LEFT_MM, y, 0.0, STRIP_S);
     let _ = write!(
@@ -175,8 +177,8 @@ mod tests {
             assert!(svg.contains(&format!(">{lead}</text>")), "{lead}");
         }
         assert!(!svg.contains("NaN"));
-        // Lead V6 stands 1.1 mV above its baseline of 80 mm: 11 mm higher.
-        assert!(svg.contains("202.50 69.00"), "V6 starts at its column, 11 mm up");
+        // Lead V6 stands 1.1 mV above its baseline of 90 mm: 11 mm higher.
+        assert!(svg.contains("202.50 79.00"), "V6 starts at its column, 11 mm up");
     }
 
     #[test]

@@ -4,10 +4,22 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::Parser;
 
-/// Runs a program: an error is printed to standard error as one line, cause after cause, and ends it with status 1.
-pub fn run(main: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
-    main().unwrap_or_else(|error| {
+/// Runs a program on its arguments: an error is printed to standard error as one line, cause after cause, and ends it with
+/// status 1.
+///
+/// So do bad arguments: clap's own status for them, 2, means here that some records failed.
+pub fn run<A: Parser>(main: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
+    let arguments = match A::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nothing can be done about output that is closed.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    main(arguments).unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })

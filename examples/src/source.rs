@@ -89,12 +89,14 @@ impl Rows {
     }
 }
 
-/// A data set in memory, one row a record.
+/// A data set in memory.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// What the networks read.
+    /// What the networks read: one row a record, unless `row_record` says otherwise.
     pub rows: Rows,
-    /// Record names in row order.
+    /// Where a record has a row for each window: the record of each row, an index of `names`.
+    pub row_record: Option<Vec<usize>>,
+    /// Record names in order.
     pub names: Vec<String>,
     /// Columns of `labels`.
     pub label_set: LabelSet,
@@ -209,6 +211,7 @@ fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result
     let progress = Progress::new(dataset.len() as u64, "records read");
     let mut source = Source {
         rows: Rows::Prepared { signals: Array3::zeros((0, 0, 0)), lengths: Vec::new() },
+        row_record: None,
         names: Vec::new(),
         label_set: dataset.label_set().clone(),
         labels: Vec::new(),
@@ -311,17 +314,32 @@ fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
     let n = rows.len();
     ensure!(n > 0, "{shown} holds no record");
     let sidecar = read_sidecar(path, config)?;
+    let row_record = match read_array::<i64>(&mut npz, path, "row_record")? {
+        Some(records) => Some(
+            records
+                .iter()
+                .map(|&record| usize::try_from(record).ok().filter(|record| *record < n))
+                .collect::<Option<Vec<_>>>()
+                .filter(|records| records.len() == n)
+                .with_context(|| {
+                    format!("{shown}: array row_record does not name a record for each of {n} rows")
+                })?,
+        ),
+        None => None,
+    };
+    let records =
+        row_record.as_ref().map_or(n, |records| records.iter().max().map_or(0, |last| last + 1));
     let names = match &sidecar {
         Some(sidecar) => {
             ensure!(
-                sidecar.records.len() == n,
-                "{} names {} records, {shown} holds {n}",
+                sidecar.records.len() == records,
+                "{} names {} records, {shown} holds {records}",
                 path.with_extension("json").display(),
                 sidecar.records.len()
             );
             sidecar.records.clone()
         }
-        None => (0..n).map(|row| row.to_string()).collect(),
+        None => (0..records).map(|record| record.to_string()).collect(),
     };
     let label_set = sidecar.as_ref().and_then(|sidecar| sidecar.labels.clone()).unwrap_or_default();
     let labels = match read_array::<u8>(&mut npz, path, "labels")? {
@@ -335,25 +353,27 @@ fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
                 labels.shape(),
                 [n, label_set.len()]
             );
-            labels
-                .rows()
-                .into_iter()
-                .map(|row| Some(row.iter().map(|&v| v != 0).collect()))
-                .collect()
+            let mut by_record = vec![None; records];
+            for (row, own) in labels.rows().into_iter().enumerate() {
+                let record = row_record.as_ref().map_or(row, |records| records[row]);
+                by_record[record] = Some(own.iter().map(|&label| label != 0).collect());
+            }
+            by_record
         }
-        None => vec![None; n],
+        None => vec![None; records],
     };
     let patients = sidecar
         .and_then(|sidecar| sidecar.patients)
-        .filter(|patients| patients.len() == n)
+        .filter(|patients| patients.len() == records)
         .unwrap_or_else(|| names.clone());
     Ok(Source {
         rows,
+        row_record,
         names,
         label_set,
         labels,
         patients,
-        folds: vec![None; n],
+        folds: vec![None; records],
         failed: Vec::new(),
         label_source: shown.to_string(),
     })
@@ -501,6 +521,20 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("found published, expected corrected"), "{text}");
         assert!(text.ends_with("convert --preset corrected"), "{text}");
+    }
+
+    #[test]
+    fn windows_belong_to_their_record() {
+        let (_dir, path) = npz(|archive| {
+            archive.add_array("volume", &Array4::<f32>::zeros((3, 45, 45, 45))).expect("adds");
+            archive.add_array("row_record", &ndarray::array![0_i64, 0, 1]).expect("adds");
+            let labels = Array2::from_shape_fn((3, 7), |(row, _)| u8::from(row == 2));
+            archive.add_array("labels", &labels).expect("adds");
+        });
+        let source = open(&path, &ConvertConfig::corrected()).expect("loads");
+        assert_eq!(source.names, ["0", "1"]);
+        assert_eq!(source.row_record.as_deref(), Some(&[0, 0, 1][..]));
+        assert_eq!(source.labels, [Some(vec![false; 7]), Some(vec![true; 7])]);
     }
 
     #[test]

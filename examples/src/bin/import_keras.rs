@@ -27,11 +27,11 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    ecg3d_examples::run(run)
+    ecg3d_examples::run(import)
 }
 
-fn run() -> Result<ExitCode> {
-    let Arguments { h5, model, out, preset } = Arguments::parse();
+fn import(arguments: Arguments) -> Result<ExitCode> {
+    let Arguments { h5, model, out, preset } = arguments;
     let architecture: Architecture = model.parse()?;
     ensure!(
         out.extension().is_some_and(|extension| extension == "safetensors"),

@@ -33,8 +33,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    run(|| {
+    run(|arguments: Arguments| {
         let result = inspect(&arguments);
         if let (true, Err(error)) = (arguments.json, &result) {
             let record = arguments.record.display().to_string();

@@ -1,15 +1,19 @@
 //! Writes the probabilities of each label for recordings.
 
+#[path = "../with_model/classify.rs"]
+mod classify;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
-use ecg3d_examples::source::{Failed, LabelArgs, Rows, load};
-use ecg3d_examples::{Progress, write_atomic};
+use ecg3d_examples::source::{LabelArgs, load};
+use ecg3d_examples::write_atomic;
 use ecg3d_models::Model;
-use ndarray::{Array2, Axis, s};
 use tch::Device;
+
+use crate::classify::classify;
 
 /// Writes FILE.csv with a line for each record: its name, and the probability of each label in full precision.
 ///
@@ -35,11 +39,11 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    ecg3d_examples::run(run)
+    ecg3d_examples::run(predict)
 }
 
-fn run() -> Result<ExitCode> {
-    let Arguments { weights, data, out, batch, threads } = Arguments::parse();
+fn predict(arguments: Arguments) -> Result<ExitCode> {
+    let Arguments { weights, data, out, batch, threads } = arguments;
     let weights = weights.context(
         "no weights come with this version yet; give a file with --weights (train and import-keras make one)",
     )?;
@@ -52,52 +56,18 @@ fn run() -> Result<ExitCode> {
         model = model.with_batch(batch as usize);
     }
     let mut source = load(&data, &model.card().preprocessing, &LabelArgs::default())?;
-    let probabilities = predict(&model, &source.rows)?;
+    let (records, probabilities) = classify(&model, &mut source)?;
+    source.report_failures();
 
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record(std::iter::once("record").chain(model.labels().iter()))?;
-    let mut written = 0;
-    for (name, row) in source.names.iter().zip(probabilities.rows()) {
-        if row.iter().all(|p| p.is_finite()) {
-            // Debug is the shortest decimal that reads back the same.
-            let cells = row.iter().map(|p| format!("{p:?}"));
-            table.write_record(std::iter::once(name.clone()).chain(cells))?;
-            written += 1;
-        } else {
-            let reason = "its probabilities are not finite: look for NaN or extreme values";
-            source.failed.push(Failed { record: name.clone(), reason: reason.to_owned() });
-        }
+    for (&record, row) in records.iter().zip(probabilities.rows()) {
+        // Debug is the shortest decimal that reads back the same.
+        let cells = row.iter().map(|p| format!("{p:?}"));
+        table.write_record(std::iter::once(source.names[record].clone()).chain(cells))?;
     }
-    source.report_failures();
-    ensure!(written > 0, "{}: no record could be used", data.display());
     let table = table.into_inner().context("cannot make the table")?;
     write_atomic(&out, |file| file.write_all(&table))?;
-    println!("{}: {written} records, {model}", out.display());
+    println!("{}: {} records, {model}", out.display(), records.len());
     Ok(source.exit_code())
-}
-
-/// Probabilities `[record, label]`, with progress shown.
-fn predict(model: &Model, rows: &Rows) -> Result<Array2<f64>> {
-    let n = rows.len();
-    let progress = Progress::new(n as u64, "records predicted");
-    let mut out = Array2::zeros((n, model.labels().len()));
-    for start in (0..n).step_by(model.batch()) {
-        let end = n.min(start + model.batch());
-        let part = match rows {
-            Rows::Prepared { signals, lengths } => model.predict_prepared(
-                signals.slice(s![start..end, .., ..]),
-                Some(&lengths[start..end]),
-            )?,
-            Rows::Images(images) => {
-                model.predict_images(images.slice(s![start..end, .., .., ..]))?
-            }
-            Rows::Volumes(volumes) => {
-                model.predict_volumes(volumes.slice(s![start..end, .., .., ..]))?
-            }
-        };
-        out.slice_axis_mut(Axis(0), (start..end).into()).assign(&part);
-        progress.inc((end - start) as u64);
-    }
-    progress.finish();
-    Ok(out)
 }

@@ -36,11 +36,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    ecg3d_examples::run(|| synthesize(&arguments))
+    ecg3d_examples::run(synthesize)
 }
 
-fn synthesize(arguments: &Arguments) -> Result<ExitCode> {
+fn synthesize(arguments: Arguments) -> Result<ExitCode> {
     ensure!(arguments.records > 0, "--records must be at least 1, found {}", arguments.records);
     let records = arguments.records.unsigned_abs();
     let options = SynthOptions::default()

@@ -87,7 +87,7 @@ enum SplitBy {
 }
 
 fn main() -> ExitCode {
-    ecg3d_examples::run(|| run(&Arguments::parse()))
+    ecg3d_examples::run(|arguments| run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {

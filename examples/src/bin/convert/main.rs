@@ -142,15 +142,7 @@ struct Sidecar<'a> {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Status 2 would mean that some records failed. Nothing can be done about output that is closed.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-        }
-    };
-    ecg3d_examples::run(|| convert(&arguments))
+    ecg3d_examples::run(|arguments| convert(&arguments))
 }
 
 fn convert(arguments: &Arguments) -> Result<ExitCode> {

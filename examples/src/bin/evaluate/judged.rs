@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use ecg_core::LabelSet;
 use ecg_metrics::{Curves, Report, ReportOptions, curves};
 use ecg3d_examples::chart::{LineChart, Series};
-use ecg3d_examples::source::{self, Failed, LabelArgs, Rows};
-use ecg3d_examples::{Progress, write_atomic};
+use ecg3d_examples::source::{self, Failed, LabelArgs};
+use ecg3d_examples::write_atomic;
 use ecg3d_models::Model;
-use ndarray::{Array2, Axis, s};
+use ndarray::{Array2, Axis};
 use serde::Serialize;
 use tch::Device;
+
+use crate::classify::classify;
 
 /// Predictions with their truth, row by row.
 pub struct Judged {
@@ -37,55 +39,19 @@ pub struct Judged {
 pub fn from_weights(weights: &Path, data: &Path, labels: &LabelArgs) -> Result<Judged> {
     let model = Model::load(weights, Device::cuda_if_available())?;
     let mut source = source::load(data, &model.card().preprocessing, labels)?;
-    let probabilities = predict(&model, &source.rows)
-        .with_context(|| format!("cannot predict the records of {}", data.display()))?;
     let truth = source.require_labels(model.labels())?;
-    let (finite, others): (Vec<usize>, Vec<usize>) = (0..source.names.len())
-        .partition(|&row| probabilities.row(row).iter().all(|p| p.is_finite()));
-    for &row in &others {
-        source.failed.push(Failed {
-            record: source.names[row].clone(),
-            reason: "its probabilities are not finite: look for NaN or extreme values".to_owned(),
-        });
-    }
+    let (finite, probabilities) = classify(&model, &mut source)?;
     source.report_failures();
-    ensure!(!finite.is_empty(), "{}: no record could be judged", data.display());
     Ok(Judged {
         what: format!("{model} from {} on {}", weights.display(), data.display()),
         truth_source: source.label_source.clone(),
         labels: model.labels().clone(),
-        probabilities: probabilities.select(Axis(0), &finite),
+        probabilities,
         thresholds: model.card().thresholds.is_some().then(|| model.card().threshold_values()),
         records: finite.iter().map(|&row| source.names[row].clone()).collect(),
         truth: truth.select(Axis(0), &finite),
         failed: source.failed,
     })
-}
-
-/// Probabilities `[record, label]`.
-fn predict(model: &Model, rows: &Rows) -> Result<Array2<f64>> {
-    /// Records between two steps of the progress bar.
-    const STEP: usize = 32;
-    let n = rows.len();
-    let mut out = Array2::zeros((n, model.labels().len()));
-    let progress = Progress::new(n as u64, "records classified");
-    for start in (0..n).step_by(STEP) {
-        let end = n.min(start + STEP);
-        let part = match rows {
-            Rows::Prepared { signals, lengths } => model.predict_prepared(
-                signals.slice(s![start..end, .., ..]),
-                Some(&lengths[start..end]),
-            ),
-            Rows::Images(images) => model.predict_images(images.slice(s![start..end, .., .., ..])),
-            Rows::Volumes(volumes) => {
-                model.predict_volumes(volumes.slice(s![start..end, .., .., ..]))
-            }
-        };
-        out.slice_mut(s![start..end, ..]).assign(&part?);
-        progress.inc((end - start) as u64);
-    }
-    progress.finish();
-    Ok(out)
 }
 
 /// The layout of `metrics.json`: the report, then what failed.

@@ -1,5 +1,7 @@
 //! Judges predictions against the truth: `metrics.json`, `report.md`, `predictions.csv` and pictures.
 
+#[path = "../../with_model/classify.rs"]
+mod classify;
 mod judged;
 mod table;
 
@@ -51,8 +53,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    run(|| {
-        let args = Args::parse();
+    run(|args: Args| {
         if args.against.is_some() {
             bail!("--against is not available yet; judge each file by itself");
         }

@@ -63,8 +63,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    run(|| {
-        let args = Args::parse();
+    run(|args: Args| {
         let weights = args.weights.as_deref().context(
             "no weights are shipped yet; give --weights FILE, which train and import-keras write",
         )?;

@@ -72,8 +72,7 @@ impl Steps {
     }
 }
 
-fn quickstart() -> Result<ExitCode> {
-    let arguments = Arguments::parse();
+fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     let out = &arguments.out;
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let mut steps = Steps(Vec::new());

@@ -14,7 +14,7 @@ use crate::example::Example;
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;color:#222;max-width:1080px;margin:2em auto;padding:0 1em}\
 h1{margin-bottom:.2em}h2{margin-top:2em;border-bottom:1px solid #ccc}\
 table{border-collapse:collapse;margin:1em 0}th,td{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd}\
-th:first-child,td:first-child{text-align:left}\
+th:first-child,td:first-child,.words td:nth-child(2){text-align:left}\
 svg{max-width:100%;height:auto}.pictures{display:grid;grid-template-columns:repeat(6,1fr);gap:.6em}\
 .pictures figure{margin:0;text-align:center}.pictures img{width:100%;image-rendering:pixelated}\
 figcaption{font-size:.85em;color:#444}.note{color:#444;font-size:.9em}.pair{display:flex;flex-wrap:wrap;gap:1em}\
@@ -78,7 +78,7 @@ impl Page<'_> {
 
     fn overview(&self, page: &mut String) -> anyhow::Result<()> {
         page.push_str(
-            "<h2>What was done</h2><table><tr><th>step</th><th></th><th>seconds</th></tr>",
+            "<h2>What was done</h2><table class=\"words\"><tr><th>step</th><th></th><th>seconds</th></tr>",
         );
         for (what, amount, seconds) in self.steps {
             write!(
@@ -93,7 +93,7 @@ impl Page<'_> {
             write!(page, "<p>{}</p>", escape(sentence))?;
         }
         page.push_str(
-            "<table><tr><th>label</th><th></th><th>training</th><th>validation</th><th>unseen</th></tr>",
+            "<table class=\"words\"><tr><th>label</th><th></th><th>training</th><th>validation</th><th>unseen</th></tr>",
         );
         for (label, [train, validation, unseen]) in self.labels.iter().zip(self.counts) {
             write!(

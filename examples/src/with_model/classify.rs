@@ -1,0 +1,71 @@
+//! Probabilities of all records of a source; a file of the programs that link libtorch, which the library must not.
+
+use anyhow::{Context, Result, ensure};
+use ecg3d_examples::Progress;
+use ecg3d_examples::source::{Failed, Rows, Source};
+use ecg3d_models::Model;
+use ndarray::{Array2, Axis, s};
+
+/// Classifies every record, with progress shown: indices of the records whose probabilities are finite, and those
+/// `[record, label]`.
+///
+/// A record of several rows, one for each window, gets the mean of their logits. Records whose probabilities are not
+/// finite join `source.failed`.
+///
+/// # Errors
+/// Rows that the model cannot use, or not one record with finite probabilities.
+pub fn classify(model: &Model, source: &mut Source) -> Result<(Vec<usize>, Array2<f64>)> {
+    let rows = predict_rows(model, &source.rows).context("cannot classify the records")?;
+    let all = match &source.row_record {
+        Some(row_record) => mean_of_logits(&rows, row_record, source.names.len()),
+        None => rows,
+    };
+    let (finite, others): (Vec<usize>, Vec<usize>) =
+        (0..all.nrows()).partition(|&record| all.row(record).iter().all(|p| p.is_finite()));
+    source.failed.extend(others.iter().map(|&record| Failed {
+        record: source.names[record].clone(),
+        reason: "its probabilities are not finite: look for NaN or extreme values".to_owned(),
+    }));
+    ensure!(!finite.is_empty(), "no record has finite probabilities");
+    let probabilities = all.select(Axis(0), &finite);
+    Ok((finite, probabilities))
+}
+
+fn predict_rows(model: &Model, rows: &Rows) -> Result<Array2<f64>> {
+    /// Rows between two steps of the progress bar.
+    const STEP: usize = 32;
+    let n = rows.len();
+    let progress = Progress::new(n as u64, "records classified");
+    let mut out = Array2::zeros((n, model.labels().len()));
+    for start in (0..n).step_by(STEP) {
+        let end = n.min(start + STEP);
+        let part = match rows {
+            Rows::Prepared { signals, lengths } => model.predict_prepared(
+                signals.slice(s![start..end, .., ..]),
+                Some(&lengths[start..end]),
+            ),
+            Rows::Images(images) => model.predict_images(images.slice(s![start..end, .., .., ..])),
+            Rows::Volumes(volumes) => {
+                model.predict_volumes(volumes.slice(s![start..end, .., .., ..]))
+            }
+        };
+        out.slice_mut(s![start..end, ..]).assign(&part?);
+        progress.inc((end - start) as u64);
+    }
+    progress.finish();
+    Ok(out)
+}
+
+/// One row for each record: the mean of the logits of its rows, as a probability; NaN for a record without rows.
+fn mean_of_logits(rows: &Array2<f64>, row_record: &[usize], records: usize) -> Array2<f64> {
+    let mut sums = Array2::<f64>::zeros((records, rows.ncols()));
+    let mut counts = vec![0.0; records];
+    for (row, &record) in rows.rows().into_iter().zip(row_record) {
+        counts[record] += 1.0;
+        sums.row_mut(record).zip_mut_with(&row, |sum, p| *sum += (p / (1.0 - p)).ln());
+    }
+    for (mut row, count) in sums.rows_mut().into_iter().zip(counts) {
+        row.mapv_inplace(|sum| 1.0 / (1.0 + (-sum / count).exp()));
+    }
+    sums
+}
