@@ -19,6 +19,8 @@ pub(crate) struct Pass<'a> {
     pub train: bool,
     /// Dropout acts.
     pub dropout: bool,
+    /// Share of the batch in the running statistics of the normalisations, 1 - Keras's momentum.
+    pub statistics_rate: f64,
     /// Where each layer leaves its output, when somebody wants it.
     pub taps: Option<&'a RefCell<Vec<(String, Tensor)>>>,
 }
@@ -161,8 +163,8 @@ pub(crate) struct BatchNorm {
     variance: Tensor,
 }
 
-/// Share of the batch in the running statistics, 1 - Keras's momentum.
-const BN_UPDATE: f64 = 0.01;
+/// [`Pass::statistics_rate`] as Keras has it by default.
+pub(crate) const BN_UPDATE: f64 = 0.01;
 const BN_EPSILON: f64 = 1e-3;
 
 impl BatchNorm {
@@ -189,14 +191,14 @@ impl BatchNorm {
             Some(&self.mean),
             Some(&variance),
             pass.train,
-            BN_UPDATE,
+            pass.statistics_rate,
             BN_EPSILON,
             true,
         )?;
         if biased {
             let n = (x.numel() as i64 / self.gamma.numel() as i64) as f64;
             no_grad(|| -> Result<()> {
-                let kept = self.variance.f_mul_scalar(1.0 - BN_UPDATE)?;
+                let kept = self.variance.f_mul_scalar(1.0 - pass.statistics_rate)?;
                 let fresh = variance.f_sub(&kept)?.f_mul_scalar((n - 1.0) / n)?;
                 self.variance.shallow_clone().f_copy_(&kept.f_add(&fresh)?)
             })?;

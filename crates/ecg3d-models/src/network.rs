@@ -3,7 +3,7 @@ use std::cell::RefCell;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Doing;
-use crate::layers::Pass;
+use crate::layers::{BN_UPDATE, Pass};
 use crate::nets::{Ribeiro, ThreeDEcgNet};
 use crate::params::{Builder, Parameter, Start};
 use crate::{Architecture, ModelError, Preset};
@@ -20,9 +20,13 @@ pub struct Network {
     device: Device,
     kind: Kind,
     dropout: bool,
+    statistics_rate: f64,
     net: Net,
     parameters: Vec<Parameter>,
 }
+
+/// Outputs of layers by path.
+type Taps = RefCell<Vec<(String, Tensor)>>;
 
 #[derive(Debug)]
 enum Net {
@@ -64,7 +68,17 @@ impl Network {
         })
         .doing("make the parameters of a network")?;
         let parameters = b.finish();
-        Ok(Self { architecture, mode, n_labels, device, kind, dropout: true, net, parameters })
+        Ok(Self {
+            architecture,
+            mode,
+            n_labels,
+            device,
+            kind,
+            dropout: true,
+            statistics_rate: BN_UPDATE,
+            net,
+            parameters,
+        })
     }
 
     /// Which network this is.
@@ -101,7 +115,7 @@ impl Network {
     /// # Errors
     /// A batch of another shape, or empty; a failure of libtorch, such as too little memory.
     pub fn forward_logits(&self, x: &Tensor, train: bool) -> Result<Tensor, ModelError> {
-        self.run(x, Pass { train, dropout: train && self.dropout, taps: None })
+        self.run(x, self.pass(train, None))
     }
 
     /// What each layer with parameters makes of a batch, by the layer's path, in order, without training.
@@ -113,9 +127,13 @@ impl Network {
     /// As [`Network::forward_logits`].
     pub fn activations(&self, x: &Tensor) -> Result<Vec<(String, Tensor)>, ModelError> {
         let taps = RefCell::new(Vec::new());
-        let _logits =
-            no_grad(|| self.run(x, Pass { train: false, dropout: false, taps: Some(&taps) }))?;
+        let _logits = no_grad(|| self.run(x, self.pass(false, Some(&taps))))?;
         Ok(taps.into_inner())
+    }
+
+    fn pass<'a>(&self, train: bool, taps: Option<&'a Taps>) -> Pass<'a> {
+        let statistics_rate = self.statistics_rate;
+        Pass { train, dropout: train && self.dropout, statistics_rate, taps }
     }
 
     fn run(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
@@ -162,6 +180,12 @@ impl Network {
     /// Whether dropout acts while training. Default: true.
     pub fn set_dropout(&mut self, on: bool) {
         self.dropout = on;
+    }
+
+    /// Sets the share of each training batch in the running statistics of the normalisations. Default: 0.01, Keras's; with
+    /// few batches to learn from, more keeps up better.
+    pub fn set_statistics_rate(&mut self, share: f64) {
+        self.statistics_rate = share;
     }
 
     /// Copies the values of another network of the same architecture, mode and labels into this one, whatever their
@@ -212,6 +236,7 @@ impl Network {
         let mut copy = Self::start(architecture, mode, n_labels, device, kind, Start::Blank)?;
         copy.copy_from(self)?;
         copy.dropout = self.dropout;
+        copy.statistics_rate = self.statistics_rate;
         Ok(copy)
     }
 }

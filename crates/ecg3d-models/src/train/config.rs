@@ -39,6 +39,9 @@ pub struct TrainConfig {
     pub schedule: Schedule,
     /// Decoupled weight decay of [`super::KerasAdam`]. Default: 0; corrected: 0.01.
     pub weight_decay: f64,
+    /// Share of each batch in the running statistics of the normalisations, see [`crate::Network::set_statistics_rate`].
+    /// Default: 0.01, Keras's; corrected: 0.1, which keeps up in runs of a few hundred steps.
+    pub statistics_rate: f64,
     /// Largest joint norm of the gradients. Default: none; corrected: 1.
     pub clip_norm: Option<f64>,
     /// Weight of a rare label's positives: sqrt(negatives / positives), from 1 to this limit. Default: none, all
@@ -69,6 +72,7 @@ impl TrainConfig {
             lr: 1e-3,
             schedule: Schedule::Decay { epochs_per_decade: 100.0 },
             weight_decay: 0.0,
+            statistics_rate: 0.01,
             clip_norm: None,
             positive_weight_limit: None,
             augment: Augment::NONE,
@@ -88,6 +92,7 @@ impl TrainConfig {
             epochs: 30,
             schedule: Schedule::WarmupCosine { warmup_epochs: 1.0, floor: 0.01 },
             weight_decay: 0.01,
+            statistics_rate: 0.1,
             clip_norm: Some(1.0),
             positive_weight_limit: Some(3.0),
             augment: Augment { scale: 0.15, noise: 0.05, wander: 0.1, lead_dropout: 0.05 },
@@ -116,6 +121,7 @@ impl TrainConfig {
         positive("epochs", self.epochs as f64)?;
         positive("batch", self.batch as f64)?;
         positive("lr", self.lr)?;
+        positive("statistics_rate", self.statistics_rate)?;
         if let Schedule::Decay { epochs_per_decade } = self.schedule {
             positive("epochs_per_decade", epochs_per_decade)?;
         }

@@ -63,6 +63,7 @@ pub fn train(
     for warning in warnings(card, data, train_rows, val_rows) {
         observer(&Event::Warning(warning));
     }
+    network.set_statistics_rate(config.statistics_rate);
     let named = network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
     let adam = KerasAdam::new(named, config.weight_decay)?;
     let label_weights = match config.positive_weight_limit {
