@@ -145,6 +145,59 @@ impl Source {
         Ok(out)
     }
 
+    /// Moves records without labels to `failed`: they cannot be learned from or judged.
+    ///
+    /// # Errors
+    /// No record has labels.
+    pub fn drop_unlabelled(&mut self) -> Result<()> {
+        let reason = format!("no labels in {}", self.label_source);
+        let unlabelled: Vec<bool> = self.labels.iter().map(Option::is_none).collect();
+        ensure!(
+            unlabelled.contains(&false),
+            "no record has labels in {}; give a table with --labels, or put labels.csv into the folder",
+            self.label_source
+        );
+        self.drop_records(&unlabelled, &reason);
+        Ok(())
+    }
+
+    /// Moves the marked records, and their rows, to `failed`.
+    fn drop_records(&mut self, dropped: &[bool], reason: &str) {
+        if !dropped.contains(&true) {
+            return;
+        }
+        let record_of = |row: usize| self.row_record.as_ref().map_or(row, |records| records[row]);
+        let rows: Vec<usize> =
+            (0..self.rows.len()).filter(|&row| !dropped[record_of(row)]).collect();
+        let kept: Vec<usize> = (0..dropped.len()).filter(|&record| !dropped[record]).collect();
+        let new_place = |old: usize| kept.partition_point(|&record| record < old);
+        let row_record = self
+            .row_record
+            .as_ref()
+            .map(|records| rows.iter().map(|&row| new_place(records[row])).collect());
+        self.rows = match &self.rows {
+            Rows::Prepared { signals, lengths } => Rows::Prepared {
+                signals: signals.select(Axis(0), &rows),
+                lengths: rows.iter().map(|&row| lengths[row]).collect(),
+            },
+            Rows::Images(images) => Rows::Images(images.select(Axis(0), &rows)),
+            Rows::Volumes(volumes) => Rows::Volumes(volumes.select(Axis(0), &rows)),
+        };
+        self.row_record = row_record;
+        let lost = self.names.iter().zip(dropped).filter(|(_, dropped)| **dropped);
+        self.failed.extend(
+            lost.map(|(name, _)| Failed { record: name.clone(), reason: reason.to_owned() }),
+        );
+        fn keep<T>(values: &mut Vec<T>, dropped: &[bool]) {
+            let mut dropped = dropped.iter();
+            values.retain(|_| dropped.next() != Some(&true));
+        }
+        keep(&mut self.names, dropped);
+        keep(&mut self.labels, dropped);
+        keep(&mut self.patients, dropped);
+        keep(&mut self.folds, dropped);
+    }
+
     /// Says on standard error which records failed, and how many.
     pub fn report_failures(&self) {
         for failed in &self.failed {
@@ -171,7 +224,15 @@ impl Source {
 /// A folder without recordings, one in which every record failed, an `.npz` that `config` did not make.
 pub fn load(data: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
     let is_npz = data.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"));
-    if is_npz { load_npz(data, config) } else { load_folder(data, config, labels) }
+    if !is_npz {
+        return load_folder(data, config, labels);
+    }
+    ensure!(
+        labels.labels.is_none(),
+        "--labels is for folders of recordings; {} holds its own labels, those that convert found",
+        data.display()
+    );
+    load_npz(data, config)
 }
 
 /// Plans for the sampling rates met so far: most folders have one or two.
@@ -276,6 +337,8 @@ struct Sidecar {
     labels: Option<LabelSet>,
     #[serde(default)]
     patients: Option<Vec<String>>,
+    #[serde(default)]
+    folds: Option<Vec<Option<u32>>>,
 }
 
 fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
@@ -286,7 +349,7 @@ fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
     let held = npz.names().with_context(|| format!("cannot list {shown}"))?;
     let rows = if let Some(signals) = read_floats::<Ix3>(&mut npz, path, "prepared")? {
         let full = signals.len_of(Axis(2));
-        let lengths = match read_array::<i64>(&mut npz, path, "length")? {
+        let lengths = match read_integers(&mut npz, path, "length")? {
             Some(lengths) => lengths
                 .iter()
                 .map(|&length| {
@@ -314,7 +377,7 @@ fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
     let n = rows.len();
     ensure!(n > 0, "{shown} holds no record");
     let sidecar = read_sidecar(path, config)?;
-    let row_record = match read_array::<i64>(&mut npz, path, "row_record")? {
+    let row_record = match read_integers(&mut npz, path, "row_record")? {
         Some(records) => Some(
             records
                 .iter()
@@ -342,7 +405,7 @@ fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
         None => (0..records).map(|record| record.to_string()).collect(),
     };
     let label_set = sidecar.as_ref().and_then(|sidecar| sidecar.labels.clone()).unwrap_or_default();
-    let labels = match read_array::<u8>(&mut npz, path, "labels")? {
+    let labels = match read_integers(&mut npz, path, "labels")? {
         Some(labels) => {
             let labels = labels
                 .into_dimensionality::<ndarray::Ix2>()
@@ -362,21 +425,31 @@ fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
         }
         None => vec![None; records],
     };
-    let patients = sidecar
-        .and_then(|sidecar| sidecar.patients)
-        .filter(|patients| patients.len() == records)
-        .unwrap_or_else(|| names.clone());
-    Ok(Source {
+    let (patients, folds) = sidecar.map_or((None, None), |own| (own.patients, own.folds));
+    let patients = patients.filter(|own| own.len() == records).unwrap_or_else(|| names.clone());
+    let folds = folds.filter(|own| own.len() == records).unwrap_or_else(|| vec![None; records]);
+    let window = config.window_samples();
+    let short: Vec<bool> = match &rows {
+        Rows::Prepared { lengths, .. } => lengths.iter().map(|&length| length < window).collect(),
+        _ => vec![false; records],
+    };
+    ensure!(
+        short.contains(&false),
+        "{shown}: every record is shorter than a window of {window} samples"
+    );
+    let mut source = Source {
         rows,
         row_record,
         names,
         label_set,
         labels,
         patients,
-        folds: vec![None; records],
+        folds,
         failed: Vec::new(),
         label_source: shown.to_string(),
-    })
+    };
+    source.drop_records(&short, &format!("shorter than a window of {window} samples"));
+    Ok(source)
 }
 
 /// Reads the sidecar, and refuses an archive that another preprocessing made.
@@ -436,6 +509,30 @@ fn read_array<T: ndarray_npy::ReadableElement>(
         .by_name(name)
         .with_context(|| format!("{}: array {name} cannot be read", path.display()))?;
     Ok(Some(array))
+}
+
+/// An array of whole numbers or booleans of that name, if the archive holds one.
+fn read_integers(
+    npz: &mut NpzReader<File>,
+    path: &Path,
+    name: &str,
+) -> Result<Option<ArrayD<i64>>> {
+    fn of<T: ndarray_npy::ReadableElement + Copy>(
+        npz: &mut NpzReader<File>,
+        name: &str,
+        value: impl Fn(T) -> i64,
+    ) -> Option<ArrayD<i64>> {
+        let array: Result<ArrayD<T>, ReadNpzError> = npz.by_name(name);
+        array.ok().map(|array| array.mapv(value))
+    }
+    let array = of::<u8>(npz, name, i64::from)
+        .or_else(|| of::<bool>(npz, name, i64::from))
+        .or_else(|| of::<i8>(npz, name, i64::from))
+        .or_else(|| of::<i32>(npz, name, i64::from));
+    match array {
+        Some(array) => Ok(Some(array)),
+        None => read_array(npz, path, name),
+    }
 }
 
 /// An array of f32 or f64 of that name, a trailing axis of 1 dropped.
@@ -535,6 +632,23 @@ mod tests {
         assert_eq!(source.names, ["0", "1"]);
         assert_eq!(source.row_record.as_deref(), Some(&[0, 0, 1][..]));
         assert_eq!(source.labels, [Some(vec![false; 7]), Some(vec![true; 7])]);
+    }
+
+    #[test]
+    fn records_without_labels_are_set_aside_with_all_their_rows() {
+        let (_dir, path) = npz(|archive| {
+            archive.add_array("volume", &Array4::<f32>::zeros((3, 45, 45, 45))).expect("adds");
+            archive.add_array("row_record", &ndarray::array![0_i64, 1, 1]).expect("adds");
+            archive.add_array("labels", &Array2::<u8>::ones((3, 7))).expect("adds");
+        });
+        let mut source = open(&path, &ConvertConfig::corrected()).expect("loads");
+        source.labels[0] = None;
+        source.drop_unlabelled().expect("one record has labels");
+        assert_eq!((source.names.as_slice(), source.rows.len()), (&["1".to_owned()][..], 2));
+        assert_eq!(source.row_record.as_deref(), Some(&[0, 0][..]));
+        assert_eq!(source.failed[0].record, "0");
+        source.labels[0] = None;
+        assert!(source.drop_unlabelled().is_err());
     }
 
     #[test]

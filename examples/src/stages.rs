@@ -84,9 +84,10 @@ impl Stages<'_> {
             let y = TOP + 18.0 + k as f64 * (HEIGHT - 20.0) / self.labels.len() as f64;
             let _ = write!(
                 svg,
-                "<text x=\"965\" y=\"{}\" text-anchor=\"end\">{label}</text><rect x=\"972\" y=\"{}\" width=\"130\" \
+                "<text x=\"965\" y=\"{}\" text-anchor=\"end\">{}</text><rect x=\"972\" y=\"{}\" width=\"130\" \
                  height=\"14\" fill=\"#eee\"/><rect x=\"972\" y=\"{}\" width=\"{:.1}\" height=\"14\" fill=\"{}\"/>",
                 y + 11.0,
+                crate::chart::escape(label),
                 y,
                 y,
                 130.0 * p.clamp(0.0, 1.0),
@@ -97,7 +98,7 @@ impl Stages<'_> {
         Ok(svg)
     }
 
-    /// The volume seen from above, right and before: its last plane in front, its top and its right side behind.
+    /// The volume seen from above, right and before: its first plane (lead I) in front, its top and its right side behind.
     fn cube(&self, svg: &mut String, x: f64) -> Result<(), png::EncodingError> {
         let (low, high) =
             self.volume.iter().fold((f32::MAX, f32::MIN), |(a, b), v| (a.min(*v), b.max(*v)));

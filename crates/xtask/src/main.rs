@@ -85,12 +85,7 @@ fn demo(workspace: &Workspace, rest: &[OsString]) -> Result<ExitCode> {
     if out_folder(rest).is_none() {
         quickstart.arg("--out").arg(&out);
     }
-    let code = workspace::status(&mut quickstart)?;
-    let report = out.join("report.html");
-    if report.is_file() {
-        println!("report: {}", report.display());
-    }
-    Ok(code)
+    workspace::status(&mut quickstart)
 }
 
 /// Sets up and runs all tests under cargo's own output.

@@ -51,13 +51,12 @@ fn predict(arguments: Arguments) -> Result<ExitCode> {
         tch::set_num_threads(i32::try_from(threads)?);
         rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()?;
     }
-    let mut model = Model::load(&weights, Device::Cpu)?;
+    let mut model = Model::load(&weights, Device::cuda_if_available())?;
     if let Some(batch) = batch {
         model = model.with_batch(batch as usize);
     }
     let mut source = load(&data, &model.card().preprocessing, &LabelArgs::default())?;
     let (records, probabilities) = classify(&model, &mut source)?;
-    source.report_failures();
 
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record(std::iter::once("record").chain(model.labels().iter()))?;

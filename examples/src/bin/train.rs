@@ -111,15 +111,17 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     check_run_dir(&arguments.out, arguments.resume)?;
 
     let preprocessing = ConvertConfig::preset(preset);
-    let source = load(&arguments.data, &preprocessing, &arguments.labels)?;
+    let mut source = load(&arguments.data, &preprocessing, &arguments.labels)?;
+    source.drop_unlabelled()?;
     source.report_failures();
     let data = train_data(&source, &arguments.data)?;
     let split = split(&source, &data, split_by, arguments)?;
     summarise(&source, &data, &split);
 
     let labels = source.label_set.clone();
-    let card = ModelCard::new(architecture, preset, labels.clone(), preprocessing)
-        .with_origin(format!("trained on {}", source.label_source));
+    let card = ModelCard::new(architecture, preset, labels.clone(), preprocessing).with_origin(
+        format!("trained on {}, labels from {}", arguments.data.display(), source.label_source),
+    );
     let config = recipe(arguments, preset);
     let mut network = Network::new(architecture, preset, labels.len(), device, arguments.seed)?;
     let mut shown = Shown { epochs: config.epochs, progress: None };

@@ -26,6 +26,7 @@ pub fn classify(model: &Model, source: &mut Source) -> Result<(Vec<usize>, Array
         record: source.names[record].clone(),
         reason: "its probabilities are not finite: look for NaN or extreme values".to_owned(),
     }));
+    source.report_failures();
     ensure!(!finite.is_empty(), "no record has finite probabilities");
     let probabilities = all.select(Axis(0), &finite);
     Ok((finite, probabilities))

@@ -130,6 +130,7 @@ struct Sidecar<'a> {
     shape: Vec<usize>,
     records: Vec<String>,
     patients: Vec<String>,
+    folds: Vec<Option<u32>>,
     labels: &'a LabelSet,
     label_source: String,
     label_map: &'a str,
@@ -208,6 +209,7 @@ struct Run<'a> {
     file: RowFile,
     records: Vec<String>,
     patients: Vec<String>,
+    folds: Vec<Option<u32>>,
     lengths: Vec<i64>,
     row_record: Vec<i64>,
     /// One byte for each row and label; `None` once a record has no labels.
@@ -238,6 +240,7 @@ impl<'a> Run<'a> {
             shape,
             records: Vec::new(),
             patients: Vec::new(),
+            folds: Vec::new(),
             lengths: Vec::new(),
             row_record: Vec::new(),
             labels: Some(Vec::new()),
@@ -329,6 +332,7 @@ impl<'a> Run<'a> {
             (None, Some(_)) => {}
         }
         self.patients.push(converted.patient.unwrap_or_else(|| name.clone()));
+        self.folds.push(self.dataset.fold(index));
         self.records.push(name.clone());
         Ok(())
     }
@@ -371,6 +375,7 @@ impl<'a> Run<'a> {
             shape: std::iter::once(rows).chain(self.shape).collect(),
             records: self.records,
             patients: self.patients,
+            folds: self.folds,
             labels: self.dataset.label_set(),
             label_source: self.dataset.label_source().to_string(),
             label_map: &flags.label_map,
@@ -383,8 +388,7 @@ impl<'a> Run<'a> {
         };
         let text = serde_json::to_vec_pretty(&sidecar)?;
         let beside: &Path = &out.with_extension("json");
-        write_atomic(beside, |file| file.write_all(&text))?;
-        npz.finish()?;
+        npz.finish(|| write_atomic(beside, |file| file.write_all(&text)))?;
         println!(
             "{rows} rows of {} records in {}{}",
             sidecar.records.len(),

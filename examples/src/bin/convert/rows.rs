@@ -117,21 +117,21 @@ impl Npz {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .large_file(true);
-        let write = || -> Result<()> {
+        let mut write = || -> Result<()> {
             self.zip.start_file(format!("{name}.npy"), options)?;
             self.zip.write_all(&npy_header(kind, shape))?;
             io::copy(&mut data, &mut self.zip)?;
             Ok(())
         };
-        let mut write = write;
         write().with_context(|| format!("cannot write {}", self.target.display()))
     }
 
-    /// Ends the archive and puts it in its place.
-    pub fn finish(self) -> Result<()> {
+    /// Ends the archive; what stands beside it is written by `beside` before it is put in its place.
+    pub fn finish(self, beside: impl FnOnce() -> Result<()>) -> Result<()> {
         let file = self.zip.finish().context("cannot end the archive")?;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_all().with_context(|| format!("cannot write {}", self.target.display()))?;
+        beside()?;
         self.temporary.rename(&self.target)
     }
 }
@@ -166,7 +166,7 @@ mod tests {
         let mut npz = Npz::create(&target).expect("an archive");
         rows.store(&mut npz, "prepared").expect("writes");
         npz.array("labels", "|u1", &[2], [1u8, 0].as_slice()).expect("writes");
-        npz.finish().expect("ends");
+        npz.finish(|| Ok(())).expect("ends");
         let mut read =
             ndarray_npy::NpzReader::new(File::open(&target).expect("opens")).expect("an archive");
         let back: ndarray::Array3<f32> = read.by_name("prepared").expect("an array");

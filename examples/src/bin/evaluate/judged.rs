@@ -41,7 +41,6 @@ pub fn from_weights(weights: &Path, data: &Path, labels: &LabelArgs) -> Result<J
     let mut source = source::load(data, &model.card().preprocessing, labels)?;
     let truth = source.require_labels(model.labels())?;
     let (finite, probabilities) = classify(&model, &mut source)?;
-    source.report_failures();
     Ok(Judged {
         what: format!("{model} from {} on {}", weights.display(), data.display()),
         truth_source: source.label_source.clone(),

@@ -26,7 +26,7 @@ use table::Table;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Weights that `train` or `import-keras` wrote [default: the shipped 3DECG-Net]
+    /// Weights that `train` or `import-keras` wrote (none are shipped yet)
     #[arg(long, value_name = "FILE", conflicts_with = "predictions")]
     weights: Option<PathBuf>,
     /// Folder of records, or .npz that `convert` wrote

@@ -30,7 +30,7 @@ use tch::Device;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Weights that `train` or `import-keras` wrote [default: the shipped 3DECG-Net]
+    /// Weights that `train` or `import-keras` wrote (none are shipped yet)
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// One WFDB or CSV record

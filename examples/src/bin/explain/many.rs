@@ -58,7 +58,8 @@ struct Summary<'a> {
 /// Explains every true positive of `data`.
 pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result<ExitCode> {
     let config = &model.card().preprocessing;
-    let source = source::load(data, config, &args.labels)?;
+    let mut source = source::load(data, config, &args.labels)?;
+    source.drop_unlabelled()?;
     source.report_failures();
     let Rows::Prepared { signals, lengths } = &source.rows else {
         bail!("{}: explanations need prepared signals (convert --stage prepared)", data.display());
@@ -131,6 +132,9 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     std::fs::rename(&partial, &lines)
         .with_context(|| format!("cannot write {}", lines.display()))?;
 
+    if explained.is_empty() && one_class == 0 {
+        bail!("{}: none of {true_positives} true positives could be explained", data.display());
+    }
     let summary = Summary {
         model: model.to_string(),
         data: data.display().to_string(),
@@ -143,6 +147,10 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         leads: spreads(&explained),
         failed: &failed,
     };
+    for stale in ["boxes.svg", "softmax.svg"] {
+        // An earlier run's picture must not pass for one of this run; there may be none.
+        let _ = std::fs::remove_file(args.out.join(stale));
+    }
     pictures(asked, &explained, &args.out)?;
     let json = serde_json::to_string_pretty(&summary).context("explanation.json")?;
     write_atomic(&args.out.join("explanation.json"), |file| writeln!(file, "{json}"))?;
