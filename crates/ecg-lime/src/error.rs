@@ -64,6 +64,34 @@ pub enum LimeError {
         /// In how many groups it is.
         times: usize,
     },
+    /// A group of rows that are no lead's.
+    #[error("a group names row {row} (from 0), but there are {leads} leads")]
+    GroupRow {
+        /// The row.
+        row: usize,
+        /// Leads given.
+        leads: usize,
+    },
+    /// More leads than a mask has bits.
+    #[error("{found} leads, expected at most {max}")]
+    TooManyLeads {
+        /// Leads given.
+        found: usize,
+        /// The most that are possible.
+        max: usize,
+    },
+    /// A given subset that keeps a player who does not exist.
+    #[error(
+        "subset {subset} (from 0) keeps player {player} (from 0), but there are {players} players"
+    )]
+    Mask {
+        /// Index of the subset.
+        subset: usize,
+        /// The player.
+        player: usize,
+        /// Number of players.
+        players: usize,
+    },
     /// No player at all, or more than subsets can be counted for.
     #[error("{found} players, expected 1 to {max}")]
     PlayerCount {
@@ -72,9 +100,9 @@ pub enum LimeError {
         /// The most that are possible.
         max: usize,
     },
-    /// A method that needs every subset was given only some.
+    /// A method was given other subsets than it needs.
     #[error(
-        "{method} needs each of the {expected} subsets once, in counting order; found {found} subsets"
+        "{method} needs its {expected} subsets, each once and in order; found {found} that are not these"
     )]
     Incomplete {
         /// The method.

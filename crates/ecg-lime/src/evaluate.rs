@@ -4,7 +4,7 @@ use ecg_core::{LabelSet, LeadMask, PredictSubsets};
 use ndarray::{Array2, ArrayView2, s};
 use serde::Serialize;
 
-use crate::players::MAX_PLAYERS;
+use crate::players::{MAX_LEADS, MAX_PLAYERS};
 use crate::{LimeError, Players, all_masks, masks::removals};
 
 /// Which subsets of the players are evaluated.
@@ -83,8 +83,9 @@ impl SubsetEvaluations {
     /// inputs exist at a time; `observer` hears `(done, total)` after each batch and may stop the work.
     ///
     /// # Errors
-    /// A signal whose leads are not those of the players; too many players for all subsets; what the predictor reports, or
-    /// values from it that are no probabilities; an observer that asked to stop.
+    /// A signal whose leads are not those of the players; too many players for all subsets; a given subset that keeps a
+    /// player who does not exist; what the predictor reports, or values from it that are no probabilities; an observer that
+    /// asked to stop.
     pub fn new<P: PredictSubsets + ?Sized>(
         predictor: &P,
         prepared: ArrayView2<'_, f32>,
@@ -104,7 +105,7 @@ impl SubsetEvaluations {
         let players = if fallback.is_some() { players.each_lead() } else { players.clone() };
 
         let n = players.len();
-        let most = if *subsets == Subsets::All { MAX_PLAYERS } else { 32 };
+        let most = if *subsets == Subsets::All { MAX_PLAYERS } else { MAX_LEADS };
         if !(1..=most).contains(&n) {
             return Err(LimeError::PlayerCount { found: n, max: most });
         }
@@ -113,11 +114,13 @@ impl SubsetEvaluations {
             Subsets::Removed(most) => removals(n, *most),
             Subsets::Given(masks) => masks.clone(),
         };
-        LeadMask::check(&masks, n).map_err(|source| LimeError::Predict {
-            first: 0,
-            last: masks.len(),
-            source,
-        })?;
+        for (subset, mask) in masks.iter().enumerate() {
+            let beyond = mask.0 & !LeadMask::all(n).0;
+            if beyond != 0 {
+                let player = beyond.trailing_zeros() as usize;
+                return Err(LimeError::Mask { subset, player, players: n });
+            }
+        }
         let mut wanted = masks.clone();
         let place = |wanted: &mut Vec<LeadMask>, mask: LeadMask| {
             wanted.iter().position(|own| *own == mask).unwrap_or_else(|| {

@@ -7,7 +7,7 @@ use crate::fit::weighted_r2;
 use crate::shapley::shapley_kernel;
 use crate::{
     Contribution, EvaluateOptions, Explanation, LimeError, LogisticOutcome, Method, OneClass,
-    Outcome, Players, Settings, SubsetEvaluations, Subsets, Target, logistic, ridge,
+    Outcome, Players, Settings, SubsetEvaluations, Subsets, Target, logistic, removals, ridge,
     shapley_interactions, shapley_values, softmax_percent,
 };
 
@@ -230,6 +230,11 @@ impl SubsetEvaluations {
             });
         }
         let n = self.players.len();
+        let needed = removals(n, 4);
+        if self.masks != needed {
+            let (expected, found) = (needed.len(), self.masks.len());
+            return Err(LimeError::Incomplete { method: "published", expected, found });
+        }
         let hard: Vec<bool> = probabilities.iter().map(|p| *p > threshold).collect();
         let weights: Vec<f64> =
             self.masks.iter().map(|mask| f64::from(mask.kept()) / n as f64).collect();

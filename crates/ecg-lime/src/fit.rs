@@ -45,7 +45,7 @@ fn design(mask: LeadMask, players: usize) -> impl Iterator<Item = f64> {
     (0..players).map(move |k| f64::from(u8::from(mask.keeps(k)))).chain([1.0])
 }
 
-/// 1 - (weighted squared error) / (weighted variance).
+/// 1 - (weighted squared error) / (weighted variance); NaN where the targets vary by no more than rounding.
 pub(crate) fn weighted_r2(
     targets: impl Iterator<Item = f64> + Clone,
     fitted: impl Iterator<Item = f64>,
@@ -58,7 +58,9 @@ pub(crate) fn weighted_r2(
         error += w * (y - fit) * (y - fit);
         variance += w * (y - mean) * (y - mean);
     }
-    if variance > 0.0 { 1.0 - error / variance } else { f64::NAN }
+    // The mean of equal targets is rounded, so their variance need not be exactly zero.
+    let rounding = 1e-11 * mean;
+    if variance > total * rounding * rounding { 1.0 - error / variance } else { f64::NAN }
 }
 
 /// Weighted ridge regression of `targets` on the players kept; the intercept is not penalised.
@@ -279,6 +281,24 @@ mod tests {
             logistic(&masks, 2, &[true, false, true, true], &[1.0; 4], 0.0),
             Err(LimeError::Setting { .. })
         ));
+    }
+
+    #[test]
+    fn nothing_is_explained_where_nothing_varies() {
+        for players in [2, 12, 16] {
+            let masks = crate::all_masks(players);
+            let weights: Vec<f64> =
+                masks.iter().map(|mask| 0.1 + f64::from(mask.kept()) / 7.0).collect();
+            for constant in [0.1, 0.7, 1e-9, 0.0] {
+                let targets = vec![constant; masks.len()];
+                let fit = ridge(&masks, players, &targets, &weights, 1.0).expect("valid");
+                assert!(fit.weighted_r2.is_nan(), "{players} {constant}: {}", fit.weighted_r2);
+            }
+            let targets: Vec<f64> =
+                masks.iter().map(|mask| if mask.keeps(1) { 0.7 + 1e-7 } else { 0.7 }).collect();
+            let fit = ridge(&masks, players, &targets, &weights, 0.0).expect("valid");
+            assert!(fit.weighted_r2 > 0.99, "{players}: {}", fit.weighted_r2);
+        }
     }
 
     #[test]

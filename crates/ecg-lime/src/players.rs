@@ -6,6 +6,9 @@ use crate::LimeError;
 /// The most players for which all subsets are evaluated.
 pub const MAX_PLAYERS: usize = 16;
 
+/// Bits of a [`LeadMask`].
+pub(crate) const MAX_LEADS: usize = 32;
+
 /// One of those among whom a decision is shared out: a lead, or a group of leads that go together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -93,17 +96,23 @@ impl Players {
     /// Groups of leads that go together, by name and rows.
     ///
     /// # Errors
-    /// A lead that is in no group or in several.
+    /// More than 32 leads; a row that is no lead's; a lead that is in no group or in several.
     pub fn groups<L: Clone + Into<LeadName>>(
         leads: &[L],
         groups: &[(&str, &[usize])],
     ) -> Result<Self, LimeError> {
         let leads: Vec<LeadName> = leads.iter().cloned().map(Into::into).collect();
         let rows = groups.iter().flat_map(|group| group.1).copied();
-        let beyond = rows.clone().max().map_or(0, |row| row + 1);
-        for lead in 0..leads.len().max(beyond) {
+        // A mask over leads has a bit for each.
+        if leads.len() > MAX_LEADS {
+            return Err(LimeError::TooManyLeads { found: leads.len(), max: MAX_LEADS });
+        }
+        if let Some(row) = rows.clone().find(|row| *row >= leads.len()) {
+            return Err(LimeError::GroupRow { row, leads: leads.len() });
+        }
+        for lead in 0..leads.len() {
             let times = rows.clone().filter(|row| *row == lead).count();
-            if times != usize::from(lead < leads.len()) {
+            if times != 1 {
                 return Err(LimeError::Group { lead, times });
             }
         }
@@ -161,8 +170,15 @@ impl Players {
     /// Signals `[mask, lead, sample]` with the removed leads zero and the derived ones recomputed.
     ///
     /// Where both I and II are kept, the derived leads stay as recorded, so that the full mask gives back the signal itself.
+    /// Rows that are neither a player's nor derived always stay.
     pub(crate) fn masked(&self, prepared: ArrayView2<'_, f32>, masks: &[LeadMask]) -> Array3<f32> {
+        let mut untouched = prepared.to_owned();
+        let derived = self.limb.iter().flat_map(|limb| limb.derived()).map(|(row, ..)| row);
+        for row in self.list.iter().flat_map(|player| player.rows.iter().copied()).chain(derived) {
+            untouched.row_mut(row).fill(0.0);
+        }
         let mut batch = Array3::zeros((masks.len(), prepared.nrows(), prepared.ncols()));
+        batch.assign(&untouched);
         for (mask, mut signal) in masks.iter().zip(batch.outer_iter_mut()) {
             for (_, player) in self.list.iter().enumerate().filter(|(k, _)| mask.keeps(*k)) {
                 for &row in &player.rows {
@@ -263,6 +279,21 @@ mod tests {
     }
 
     #[test]
+    fn further_leads_stay_as_they_are() {
+        let mut leads = Lead::STANDARD_12.map(LeadName::from).to_vec();
+        leads.push(LeadName::from("V7"));
+        let players = Players::independent(&leads).expect("twelve leads");
+        let mut x = Array2::from_elem((13, 7), 0.5);
+        x.slice_mut(s![..12, ..]).assign(&body(7));
+        let batch = players.masked(x.view(), &crate::all_masks(8));
+        for signal in batch.outer_iter() {
+            assert_eq!(signal.row(12), x.row(12));
+        }
+        assert!(batch.slice(s![0, ..12, ..]).iter().all(|v| *v == 0.0));
+        assert_eq!(batch.index_axis(ndarray::Axis(0), 255), x);
+    }
+
+    #[test]
     fn groups_cover_each_lead_once() {
         let leads = [Lead::I, Lead::II, Lead::V1];
         let groups = Players::groups(&leads, &[("limb", &[0, 1]), ("V", &[2])]).expect("covered");
@@ -270,7 +301,14 @@ mod tests {
         let twice = Players::groups(&leads, &[("a", &[0, 1]), ("b", &[1, 2])]);
         assert!(matches!(twice, Err(LimeError::Group { lead: 1, times: 2 })));
         let beyond = Players::groups(&leads, &[("a", &[0, 1, 2, 3])]);
-        assert!(matches!(beyond, Err(LimeError::Group { lead: 3, times: 1 })));
+        assert!(matches!(beyond, Err(LimeError::GroupRow { row: 3, leads: 3 })));
+        let largest = Players::groups(&leads, &[("a", &[0, 1, usize::MAX])]);
+        assert!(matches!(largest, Err(LimeError::GroupRow { row: usize::MAX, leads: 3 })));
+        let rows: Vec<usize> = (0..33).collect();
+        let many = Players::groups(&[Lead::I; 33], &[("a", &rows)]);
+        assert!(matches!(many, Err(LimeError::TooManyLeads { found: 33, max: 32 })));
+        let most = Players::groups(&[Lead::I; 32], &[("a", &rows[..32])]).expect("covered");
+        assert_eq!(most.lead_mask(LeadMask(1)), LeadMask::all(32));
         assert!(matches!(
             Players::independent(&leads),
             Err(LimeError::MissingLead { lead: Lead::III })

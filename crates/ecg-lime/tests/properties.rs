@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use ecg_core::{LabelSet, Lead, Predict, PredictError, PredictSubsets};
+use ecg_core::{LabelSet, Lead, LeadMask, Predict, PredictError, PredictSubsets};
 use ecg_lime::{
     EvaluateOptions, ExplainOptions, Explanation, LimeError, Method, Outcome, Players,
     SubsetEvaluations, Subsets, Target, explain,
@@ -276,6 +276,30 @@ fn bad_requests_are_refused() {
     let incomplete = some.explain("x", &options).unwrap_err();
     assert!(matches!(incomplete, LimeError::Incomplete { expected: 4096, found: 793, .. }));
     assert!("shap".parse::<Method>().is_err());
+}
+
+#[test]
+fn other_subsets_than_a_method_needs_are_refused() {
+    let model = BlackBox::new([0.3; 12], -2.0);
+    let evaluate = |subsets: &Subsets| {
+        let options = EvaluateOptions::default();
+        let go_on = &mut |_, _| ControlFlow::Continue(());
+        SubsetEvaluations::new(&model, signal().view(), &twelve(), subsets, &options, go_on)
+    };
+    let published = ExplainOptions::default().with_method(Method::Published);
+    for (subsets, count) in [(Subsets::All, 4096), (Subsets::Removed(3), 298)] {
+        let error = evaluate(&subsets).unwrap().explain("x", &published).unwrap_err();
+        assert!(
+            matches!(error, LimeError::Incomplete { expected: 793, found, .. } if found == count),
+            "{error}"
+        );
+    }
+    assert!(evaluate(&Subsets::Removed(4)).unwrap().explain("x", &published).is_ok());
+    let error = evaluate(&Subsets::Given(vec![LeadMask(1), LeadMask(1 << 12)])).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "subset 1 (from 0) keeps player 12 (from 0), but there are 12 players"
+    );
 }
 
 /// Returns what no probability is.

@@ -49,6 +49,12 @@ pub enum MetricsError {
         /// The value.
         found: f64,
     },
+    /// A confidence of intervals that is NaN or not between 0 and 1.
+    #[error("the confidence of intervals must be more than 0 and less than 1, found {found}")]
+    Confidence {
+        /// The value.
+        found: f64,
+    },
     /// A label that is not in the set.
     #[error("unknown label {found:?}; the labels are {known}")]
     UnknownLabel {

@@ -72,7 +72,7 @@ pub struct ReportOptions {
     pub zero_division: ZeroDivision,
     /// Where the thresholds come from, in words, for the reader of the report. Default: `default`.
     pub threshold_source: String,
-    /// Confidence of the Wilson intervals. Default: 0.95.
+    /// Confidence of the Wilson intervals, more than 0 and less than 1. Default: 0.95.
     pub confidence: f64,
 }
 
@@ -99,7 +99,7 @@ impl ReportOptions {
         self
     }
 
-    /// Sets the confidence of the intervals, between 0 and 1.
+    /// Sets the confidence of the intervals, more than 0 and less than 1; a report refuses any other.
     pub fn with_confidence(mut self, confidence: f64) -> Self {
         self.confidence = confidence;
         self

@@ -140,7 +140,7 @@ impl Report {
     ///
     /// # Errors
     /// No records; numbers of rows, columns or thresholds that do not fit; a probability that is NaN or outside 0 to 1; a
-    /// truth other than 0 and 1; a threshold outside 0 to 1.
+    /// truth other than 0 and 1; a threshold outside 0 to 1; a confidence that is not between 0 and 1.
     pub fn new<T: Truth>(
         labels: &LabelSet,
         truth: ArrayView2<'_, T>,
@@ -156,6 +156,10 @@ impl Report {
             if !(0.0..=1.0).contains(found) {
                 return Err(MetricsError::Threshold { label: label.to_owned(), found: *found });
             }
+        }
+        let found = options.confidence;
+        if !(found > 0.0 && found < 1.0) {
+            return Err(MetricsError::Confidence { found });
         }
         let empty = options.zero_division;
         let columns = checked_columns(labels, &truth, &proba)?;

@@ -17,7 +17,8 @@ pub enum ThresholdRule {
     MaxF1,
     /// Largest G-beta with beta 2.
     MaxGBeta,
-    /// Largest specificity at which the sensitivity is at least this.
+    /// Largest specificity at which the sensitivity is at least this. No threshold where none reaches it: a probability of
+    /// zero is never predicted.
     Sensitivity(f64),
 }
 
@@ -37,7 +38,8 @@ impl ThresholdRule {
     }
 }
 
-/// Thresholds, one for each label, by a rule; `None` for a label that has no positive or no negative record.
+/// Thresholds, one for each label, by a rule; `None` for a label that has no positive or no negative record, or for which no
+/// threshold reaches the sensitivity that the rule asks for.
 ///
 /// A threshold lies halfway between two neighbouring probabilities, so that rounding decides nothing. Of equally good ones the
 /// highest is taken.
@@ -78,10 +80,14 @@ pub fn choose_thresholds<T: Truth>(
             let below = steps.get(k + 1).map_or(0.0, |next| next.threshold);
             // Strictly above the threshold counts, so a probability of zero is never predicted.
             if step.threshold > 0.0 && best.is_none_or(|(best, _)| merit > best) {
-                best = Some((merit, (step.threshold + below) / 2.0));
+                // Between neighbours among the floating-point numbers nothing lies, and the middle may round to either.
+                let middle = (step.threshold + below) / 2.0;
+                let threshold = if middle < step.threshold { middle } else { below };
+                best = Some((merit, threshold));
             }
         }
-        best.map(|(_, threshold)| threshold)
+        // A merit below zero breaks the rule.
+        best.filter(|(merit, _)| *merit >= 0.0).map(|(_, threshold)| threshold)
     };
     Ok(columns.into_iter().map(choose).collect())
 }
@@ -108,5 +114,32 @@ mod tests {
         let bad =
             choose_thresholds(&labels, truth.view(), p.view(), ThresholdRule::Fixed(f64::NAN));
         assert!(matches!(bad, Err(MetricsError::Threshold { .. })));
+    }
+
+    fn one(truth: [u8; 3], p: [f64; 3], rule: ThresholdRule) -> Option<f64> {
+        let labels = LabelSet::new(["x"]).expect("labels");
+        let (truth, p) =
+            (ArrayView2::from_shape((3, 1), &truth), ArrayView2::from_shape((3, 1), &p));
+        choose_thresholds(&labels, truth.expect("shape"), p.expect("shape"), rule).expect("valid")
+            [0]
+    }
+
+    #[test]
+    fn a_sensitivity_out_of_reach_gives_no_threshold() {
+        // The positive record at zero is never predicted.
+        let choose = |wanted| one([1, 1, 0], [0.9, 0.0, 0.5], ThresholdRule::Sensitivity(wanted));
+        assert_eq!(choose(1.0), None);
+        assert_eq!(choose(0.5), Some(0.7));
+    }
+
+    #[test]
+    fn neighbouring_numbers_are_told_apart() {
+        for high in [1.0, 0.5, 0.3, 0.1, f64::from_bits(1)] {
+            for low in [f64::next_down(high), f64::next_down(high.next_down()).max(0.0)] {
+                let threshold = one([1, 1, 0], [high, high, low], ThresholdRule::Youden);
+                let threshold = threshold.expect("both classes");
+                assert!(high > threshold && low <= threshold, "{low:e} {threshold:e} {high:e}");
+            }
+        }
     }
 }

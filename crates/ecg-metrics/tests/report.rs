@@ -28,6 +28,16 @@ fn a_probability_at_the_threshold_is_not_predicted() {
 }
 
 #[test]
+fn a_confidence_in_percent_is_refused() {
+    let (truth, p) = small();
+    for bad in [95.0, 1.0, 0.0, -0.5, f64::NAN] {
+        let options = ReportOptions::default().with_confidence(bad);
+        let error = Report::new(&labels(), truth.view(), p.view(), &[0.5; 3], &options);
+        assert!(matches!(error, Err(MetricsError::Confidence { .. })), "{bad}");
+    }
+}
+
+#[test]
 fn what_is_undefined_is_named_and_left_out() {
     let report = report(&ReportOptions::default());
     assert!(report.label("never").unwrap().scores.roc_auc.is_nan());
