@@ -1,6 +1,7 @@
 //! Files that are there whole or not at all.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +16,12 @@ pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<(), IoError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let temporary = path.with_file_name(format!(".{name}.{}-{count}.tmp", std::process::id()));
-    let written = fs::write(&temporary, content).and_then(|()| fs::rename(&temporary, path));
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(content)?;
+        // Else a power cut could leave the new name with an empty file.
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    });
     written.map_err(|source| {
         // The first error is the one that matters.
         let _ = fs::remove_file(&temporary);

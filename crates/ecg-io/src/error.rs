@@ -104,8 +104,8 @@ pub enum IoError {
     /// A departure from the format, in strict mode.
     #[error("{0} (refused in strict mode)")]
     Strict(Warning),
-    /// A signal file that lies outside the record's folder, or is no file name.
-    #[error("{}:{line}: signal file {name:?} is refused: expected a file name, without .. and not absolute", path.display())]
+    /// A signal file that lies outside the record's folder, by its name or by a link, or is no file name.
+    #[error("{}:{line}: signal file {name:?} is refused: expected a file in the header's folder, without .. and not absolute", path.display())]
     UnsafeName {
         /// The header.
         path: PathBuf,
@@ -231,6 +231,16 @@ pub enum IoError {
         expected: usize,
         /// Columns there.
         found: usize,
+    },
+    /// A row with more cells than a recording can have.
+    #[error("{}:{line}: more than {limit} columns", path.display())]
+    TooManyColumns {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// The most columns that are read.
+        limit: usize,
     },
     /// A CSV file that states no sampling rate.
     #[error("{} states no sampling rate: expected a time column, a line \"# fs: 500\", or a rate given by the caller", path.display())]

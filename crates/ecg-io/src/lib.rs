@@ -60,8 +60,9 @@
 //! # Limits
 //!
 //! Multi-segment records and FLAC formats (508, 516, 524) are refused with a clear error, annotation files are not read.
-//! No file makes a reader panic, hang or allocate without bound: sizes come from the files, never from the header alone,
-//! and signal files outside the header's folder are refused. Signals are read whole, not in parts.
+//! No file makes a reader panic, hang or allocate without bound: sizes come from the files, not from the header alone
+//! (but for a few MB of signals without a file), and signal files outside the header's folder are refused, also behind a
+//! link. Signals are read whole, not in parts.
 //!
 //! # Sibling crates
 //!

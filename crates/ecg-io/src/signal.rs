@@ -8,10 +8,11 @@ use std::path::{Component, Path, PathBuf};
 use crate::format::decode;
 use crate::text::open;
 use crate::warning::Notes;
-use crate::{Format, Header, IoError, ReadOptions};
+use crate::{Format, Header, IoError, ReadOptions, SignalSpec};
 
-/// Samples that are made for signals without a file; the rest of a record is bounded by its files' sizes.
-const MAX_NULL_SAMPLES: u64 = 1 << 26;
+/// Samples that are made for signals without a file where the files hold fewer; the rest of a record is bounded by its
+/// files' sizes.
+const MAX_NULL_SAMPLES: u64 = 1 << 18;
 
 /// The signals of one file.
 struct Group {
@@ -60,7 +61,8 @@ impl Plan {
             }
             None => infer_length(&groups, notes)?,
         };
-        check_null_signals(header, n_frames, notes)?;
+        let in_files = groups.iter().fold(0_u64, |sum, group| sum.saturating_add(group.frame));
+        check_null_signals(header, n_frames, in_files, notes)?;
         for signal in &header.signals {
             let samples = n_frames.saturating_mul(signal.samples_per_frame.into());
             if u64::from(signal.skew) >= samples {
@@ -127,6 +129,7 @@ impl Group {
             path = renamed;
         }
         let size = size?;
+        check_inside(notes.path, &path, first)?;
         let Some(available) = size.checked_sub(first.offset) else {
             return Err(IoError::Truncated { path, expected: first.offset, found: size });
         };
@@ -214,6 +217,24 @@ fn signal_path(header: &Path, file: &str, line: u64) -> Result<PathBuf, IoError>
     Ok(path)
 }
 
+/// Refuses a link that leads out of the header's folder. Where the header is a link too, the folder that it leads to is
+/// as good.
+fn check_inside(header: &Path, path: &Path, signal: &SignalSpec) -> Result<(), IoError> {
+    let real = |path: &Path| fs::canonicalize(path).map_err(IoError::read(path));
+    let folder = match header.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let file = real(path)?;
+    if file.starts_with(real(folder)?)
+        || real(header)?.parent().is_some_and(|folder| file.starts_with(folder))
+    {
+        return Ok(());
+    }
+    let (path, name) = (header.to_owned(), crate::error::clip(&signal.file));
+    Err(IoError::UnsafeName { path, line: signal.line, name })
+}
+
 /// The file of the header's own name with the extension of the one that is missing, where there is one.
 fn renamed_file(header: &Path, missing: &Path) -> Option<PathBuf> {
     let path = header.with_extension(missing.extension()?);
@@ -246,15 +267,21 @@ fn infer_length(groups: &[Group], notes: &mut Notes<'_>) -> Result<u64, IoError>
     Ok(shortest)
 }
 
-/// Signals without a file are as long as the header says: the one size that no file bounds.
-fn check_null_signals(header: &Header, n_frames: u64, notes: &Notes<'_>) -> Result<(), IoError> {
+/// Signals without a file are as long as the header says: the one size that no file bounds. They may have as many samples
+/// as the files (`in_files` in each frame), or a modest number.
+fn check_null_signals(
+    header: &Header,
+    n_frames: u64,
+    in_files: u64,
+    notes: &Notes<'_>,
+) -> Result<(), IoError> {
     let null = header.signals.iter().filter(|signal| signal.format == Format::Null);
     let samples = null.fold(0_u64, |sum, signal| {
         sum.saturating_add(n_frames.saturating_mul(signal.samples_per_frame.into()))
     });
-    if samples > MAX_NULL_SAMPLES {
-        let path = notes.path.to_owned();
-        return Err(IoError::TooManyNullSamples { path, samples, limit: MAX_NULL_SAMPLES });
+    let limit = MAX_NULL_SAMPLES.max(n_frames.saturating_mul(in_files));
+    if samples > limit {
+        return Err(IoError::TooManyNullSamples { path: notes.path.to_owned(), samples, limit });
     }
     Ok(())
 }

@@ -51,6 +51,11 @@ pub(crate) fn check_text(bytes: &[u8], path: &Path) -> Result<(), IoError> {
     Ok(())
 }
 
+/// A text for one line of a file that [`check_text`] passes: a space for each control character.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
 /// Text in UTF-8, or else in Latin-1.
 pub(crate) fn decode_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {

@@ -7,14 +7,16 @@ use crate::atomic::write_file;
 use crate::format::encode;
 use crate::header::Clinical;
 use crate::signal::checksum;
+use crate::text::one_line;
 use crate::{IoError, WriteOptions};
 
 /// Writes a recording as a WFDB record: `NAME.hea` and `NAME.dat` in `dir`, with checksums.
 ///
 /// The stored integers of the recording are written with their gain and baseline where they belong to its signal and fit
 /// the format; otherwise the signal is digitised at [`WriteOptions::gain_per_mv`]. NaN becomes the format's code for an
-/// invalid sample. Age, sex, diagnoses and comments become comment lines. A name with `/` goes into folders below
-/// `dir`. Files are there whole or not at all, the header last; missing folders are made.
+/// invalid sample. Age, sex, diagnoses and comments become comment lines, with a space for each control character. A name
+/// with `/` goes into folders below `dir`. Files are there whole or not at all, the header last; missing folders are
+/// made.
 ///
 /// # Errors
 /// A name that a WFDB record cannot have, a format that is only read, a signal without samples, a sample beyond the
@@ -52,7 +54,7 @@ pub fn write_wfdb(
     let mut text = String::new();
     let _ = writeln!(text, "{base} {leads} {} {samples}", recording.sampling_rate.hz());
     for (k, row) in values.rows().into_iter().enumerate() {
-        let name = recording.leads[k].as_str().replace(['\n', '\r'], " ");
+        let name = one_line(recording.leads[k].as_str());
         let _ = writeln!(
             text,
             "{base}.dat {} {}({})/mV {} 0 {} {} 0 {}",
@@ -159,11 +161,9 @@ pub(crate) fn comment_lines(recording: &Recording) -> impl Iterator<Item = Strin
     });
     let codes: Vec<String> = recording.diagnoses.iter().map(ToString::to_string).collect();
     let diagnoses = (!codes.is_empty()).then(|| format!("Dx: {}", codes.join(",")));
-    let patient = recording
-        .patient
-        .as_ref()
-        .map(|patient| format!("Patient: {}", patient.replace(['\n', '\r'], " ")));
+    let patient =
+        recording.patient.as_ref().map(|patient| format!("Patient: {}", one_line(patient)));
     let others = recording.comments.iter().filter(|comment| !Clinical::is_clinical(comment));
-    let others = others.map(|comment| comment.replace(['\n', '\r'], " "));
+    let others = others.map(|comment| one_line(comment));
     [age, sex, diagnoses, patient].into_iter().flatten().chain(others)
 }

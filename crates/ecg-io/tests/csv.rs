@@ -98,3 +98,13 @@ fn a_rate_that_the_times_deny_is_a_warning() {
     let strict = read_with(text, &ReadOptions::default().with_strict(true));
     assert!(matches!(strict, Err(IoError::Strict(_))));
 }
+
+#[test]
+fn too_many_columns_are_refused() {
+    for text in ["I,".repeat(5000), format!("I,II\n{}", "1,".repeat(5000))] {
+        let error = refused(&text);
+        assert!(matches!(error, IoError::TooManyColumns { limit: 4096, .. }), "{error}");
+    }
+    let read = read("# fs: 500\n\"I;x\",II\n1,2\n");
+    assert_eq!((read.leads[0].as_str(), row(&read, 1)), ("I;x", vec![2.0]));
+}

@@ -198,3 +198,16 @@ fn links_out_of_the_folder_are_not_followed() {
     assert_eq!(dataset.names(), ["in/again", "in/r"]);
     assert_eq!(dataset.warnings().len(), 2);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_does_not_block() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let pipe = dir.path().join("x.csv");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    assert!(made.success());
+    wfdb(dir.path(), "r", &[]);
+    let dataset = open(dir.path());
+    assert_eq!(dataset.names(), ["r", "x"]);
+    assert!(matches!(dataset.load(1), Err(IoError::NotAFile { .. })));
+}

@@ -122,6 +122,7 @@ fn a_header_cannot_ask_for_memory() {
         "r 1 500 9000000000000000000\nr.dat 16\n",
         "r 1 500 10000000000\nr.dat 16x4000000000\n",
         "r 2 500 2\nr.dat 16\n~ 0x4000000000\n",
+        "r 2 500 1\nr.dat 16\n~ 0x300000\n",
     ] {
         let dir = tempfile::tempdir().expect("a folder");
         write(dir.path(), header, &[("r.dat", &[1, 2])]);
@@ -131,4 +132,26 @@ fn a_header_cannot_ask_for_memory() {
             "{error}"
         );
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_to_signals_elsewhere_are_refused() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().expect("a folder");
+    let (all, own) = (dir.path().join("all"), dir.path().join("own"));
+    for folder in [&all, &own] {
+        std::fs::create_dir(folder).expect("makes");
+        write(folder, "r 1 500 1\nr.dat 16\n", &[]);
+    }
+    std::fs::write(all.join("r.dat"), [1, 0]).expect("writes");
+    symlink(all.join("r.dat"), own.join("r.dat")).expect("links");
+    assert!(matches!(read(&own, false), Err(IoError::UnsafeName { line: 2, .. })));
+    // A record that is linked as a whole, and a link within the folder.
+    std::fs::remove_file(own.join("r.hea")).expect("removes");
+    symlink(all.join("r.hea"), own.join("r.hea")).expect("links");
+    assert!(read(&own, false).is_ok());
+    std::fs::rename(all.join("r.dat"), all.join("real.dat")).expect("renames");
+    symlink("real.dat", all.join("r.dat")).expect("links");
+    assert!(read(&all, false).is_ok());
 }

@@ -142,3 +142,21 @@ fn what_cannot_be_written_is_refused() {
     assert!(matches!(write_wfdb(dir.path(), &huge, &options), Err(IoError::WriteRange { .. })));
     assert_eq!(std::fs::read_dir(dir.path()).expect("the folder").count(), 0, "nothing is left");
 }
+
+#[test]
+fn control_characters_become_spaces() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut odd = recording(Array2::zeros((1, 4)), 500.0);
+    odd.leads = vec!["le\u{7}ad\t1".into()];
+    odd.comments = vec!["a\u{1b}b\r\nc\0".into()];
+    odd.patient = Some("p\u{1}7".into());
+    let check = || {
+        let back = reread(dir.path());
+        assert_eq!((back.leads[0].as_str(), back.patient.as_deref()), ("le ad 1", Some("p 7")));
+        assert!(back.comments.iter().any(|comment| comment == "a b  c"), "{:?}", back.comments);
+    };
+    write_csv(dir.path().join("site/r_1.csv"), &odd).expect("writes");
+    check();
+    write_wfdb(dir.path(), &odd, &WriteOptions::default()).expect("writes");
+    check();
+}

@@ -6,6 +6,9 @@ use ecg_core::LeadName;
 
 use crate::header::{Unit, unit_of};
 
+/// Most columns that a table may have.
+pub(super) const MAX_COLUMNS: usize = 4096;
+
 /// What the first row says about the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Layout {
@@ -16,7 +19,8 @@ pub(super) struct Layout {
 
 impl Layout {
     pub fn detect(first_row: &str) -> Self {
-        let has = |byte: char| first_row.contains(byte);
+        // Every other part stands outside quotes.
+        let has = |sign: char| first_row.split('"').step_by(2).any(|part| part.contains(sign));
         let delimiter = if has('\t') {
             b'\t'
         } else if has(';') {
@@ -34,11 +38,12 @@ pub(super) fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }
 
-/// The cells of a row without the blanks and quotes around them.
+/// The cells of a row without the blanks and quotes around them; at most one more than [`MAX_COLUMNS`].
 pub(super) fn split(row: &str, delimiter: u8) -> Vec<Cow<'_, str>> {
     let delimiter = char::from(delimiter);
     if !row.contains('"') {
-        return row.split(delimiter).map(|cell| Cow::Borrowed(cell.trim())).collect();
+        let cells = row.split(delimiter).map(|cell| Cow::Borrowed(cell.trim()));
+        return cells.take(MAX_COLUMNS + 1).collect();
     }
     let mut cells = Vec::new();
     let (mut cell, mut quoted) = (String::new(), false);
@@ -52,6 +57,9 @@ pub(super) fn split(row: &str, delimiter: u8) -> Vec<Cow<'_, str>> {
             '"' => quoted = !quoted,
             c if c == delimiter && !quoted => {
                 cells.push(Cow::Owned(std::mem::take(&mut cell).trim().to_owned()));
+                if cells.len() > MAX_COLUMNS {
+                    return cells;
+                }
             }
             c => cell.push(c),
         }
@@ -153,11 +161,16 @@ mod tests {
         assert_eq!(of("0.1;0,2;-3"), (b';', false));
         assert_eq!(of("1e-3\tnan\t"), (b'\t', false));
         assert_eq!(of("1,inf"), (b',', true));
+        assert_eq!(of("\"I;x\",\"a\"\"\tb\",II"), (b',', true));
+        assert_eq!(of("\"I,x\";II"), (b';', true));
     }
 
     #[test]
     fn cells() {
         assert_eq!(split("a, \"b,\"\"c\" ,", b','), ["a", "b,\"c", ""]);
+        for row in [",".repeat(9000), format!("\"a\"{}", ",".repeat(9000))] {
+            assert_eq!(split(&row, b',').len(), MAX_COLUMNS + 1);
+        }
         assert_eq!(number("-1.5e-3", b','), Some(-1.5e-3));
         assert_eq!(number("0,25", b';'), Some(0.25));
         assert!(number("", b',').is_some_and(f64::is_nan));

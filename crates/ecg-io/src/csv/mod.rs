@@ -9,7 +9,6 @@ pub use read::read_csv;
 pub(crate) use read::read_csv_recording;
 pub use write::write_csv;
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -18,8 +17,8 @@ use cells::{Layout, is_comment, split};
 /// Whether a table is a recording, judged by its first lines; one that cannot be judged is taken for one.
 pub(crate) fn looks_like_recording(path: &Path) -> bool {
     let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut start));
-    if read.is_err() {
+    let Ok((file, _)) = crate::text::open(path) else { return true };
+    if file.take(1 << 16).read_to_end(&mut start).is_err() {
         return true;
     }
     let content = start.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(&start);

@@ -4,7 +4,7 @@ use std::path::Path;
 use ecg_core::{Lead, LeadName, Recording, SamplingRate};
 use ndarray::Array2;
 
-use super::cells::{Column, Layout, is_comment, number, split};
+use super::cells::{Column, Layout, MAX_COLUMNS, is_comment, number, split};
 use super::time::rate_of;
 use crate::header::{Clinical, Comment, Unit, unit_of};
 use crate::text::{check_text, lines, read_file};
@@ -27,7 +27,7 @@ const MAX_CSV_BYTES: u64 = 1 << 30;
 ///
 /// # Errors
 /// An unreadable file, a cell that is no number and a row of another length (with line and column), times that are not
-/// evenly spaced, and a file that states no sampling rate where the options give none.
+/// evenly spaced, more than 4096 columns, and a file that states no sampling rate where the options give none.
 pub fn read_csv(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Loaded, IoError> {
     read_csv_recording(path.as_ref(), options)
 }
@@ -103,6 +103,13 @@ impl Table {
     fn start(line: u64, text: &str, path: &Path, size: usize) -> Result<Self, IoError> {
         let layout = Layout::detect(text);
         let cells = split(text, layout.delimiter);
+        if cells.len() > MAX_COLUMNS {
+            return Err(IoError::TooManyColumns {
+                path: path.to_owned(),
+                line,
+                limit: MAX_COLUMNS,
+            });
+        }
         let names: Vec<String> = if layout.has_names {
             cells.iter().map(Cow::to_string).collect()
         } else if cells.len() == 12 {
@@ -123,6 +130,13 @@ impl Table {
 
     fn push(&mut self, line: u64, text: &str, path: &Path) -> Result<(), IoError> {
         let cells = split(text, self.layout.delimiter);
+        if cells.len() > MAX_COLUMNS {
+            return Err(IoError::TooManyColumns {
+                path: path.to_owned(),
+                line,
+                limit: MAX_COLUMNS,
+            });
+        }
         if cells.len() != self.columns.len() {
             let (path, expected) = (path.to_owned(), self.columns.len());
             return Err(IoError::Columns { path, line, expected, found: cells.len() });

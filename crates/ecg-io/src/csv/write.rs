@@ -5,9 +5,14 @@ use ecg_core::Recording;
 
 use crate::IoError;
 use crate::atomic::write_file;
+use crate::text::one_line;
 use crate::write::comment_lines;
 
-/// Writes a recording as a table in mV, one column for each lead, that [`crate::read_csv`] reads back bit for bit.
+/// Writes a recording as a table in mV, one column for each lead.
+///
+/// [`crate::read_csv`] reads the same values back where they are finite or NaN and the leads have ordinary names. It
+/// refuses infinite values, and takes names such as `t`, `n`, `sample`, `time`, plain numbers, or `V1 (uV)` for something
+/// else than the name of a lead in mV. A control character in a name or comment becomes a space.
 ///
 /// Sampling rate, age, sex, diagnoses and comments stand before it as lines that start with `#`. Stored integers are not
 /// kept. The file is there whole or not at all; missing folders are made.
@@ -46,8 +51,8 @@ fn states_layout(comment: &str) -> bool {
 }
 
 fn quoted(name: &str) -> String {
-    let name = name.replace(['\n', '\r'], " ");
-    if name.contains([',', '"', ';', '\t', '#']) {
+    let name = one_line(name);
+    if name.contains([',', '"', ';', '#']) {
         format!("\"{}\"", name.replace('"', "\"\""))
     } else {
         name

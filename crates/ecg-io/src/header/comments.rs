@@ -1,5 +1,7 @@
 //! What comment lines say about the patient.
 
+use std::collections::HashSet;
+
 use ecg_core::{Sex, SnomedCode};
 
 use super::Comment;
@@ -19,6 +21,7 @@ pub(crate) struct Clinical {
 impl Clinical {
     pub fn from_comments(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Self, IoError> {
         let mut clinical = Self::default();
+        let mut known = HashSet::new();
         for Comment { line, text } in comments {
             let Some((key, value)) = text.split_once(':') else { continue };
             let (key, value) = (key.trim(), value.trim());
@@ -38,7 +41,7 @@ impl Clinical {
                     notes.remark(Some(*line), "Sex", message);
                 }
             } else if key.eq_ignore_ascii_case("Dx") && !is_unknown(value) {
-                clinical.add_diagnoses(value, *line, notes)?;
+                clinical.add_diagnoses(value, *line, &mut known, notes)?;
             } else if key.eq_ignore_ascii_case("Patient") && !is_unknown(value) {
                 clinical.patient = Some(value.to_owned());
             }
@@ -50,6 +53,7 @@ impl Clinical {
         &mut self,
         list: &str,
         line: u64,
+        known: &mut HashSet<SnomedCode>,
         notes: &mut Notes<'_>,
     ) -> Result<(), IoError> {
         for item in list.split(',').map(str::trim) {
@@ -58,10 +62,10 @@ impl Clinical {
                 continue;
             }
             match item.parse::<SnomedCode>() {
-                Ok(code) if self.diagnoses.contains(&code) => {
+                Ok(code) if known.insert(code) => self.diagnoses.push(code),
+                Ok(code) => {
                     notes.quirk(Some(line), "Dx", format!("{code} appears twice, kept once"))?;
                 }
-                Ok(code) => self.diagnoses.push(code),
                 Err(_) => {
                     let message = format!("{:?} is no SNOMED CT code, ignored", clip(item));
                     notes.quirk(Some(line), "Dx", message)?;
