@@ -77,7 +77,7 @@ fn fit(table: &Complex, fit: &Fit, rng: &mut Rng) -> Beatform {
 impl Shape {
     /// `voltage` is the patient's factor on everything.
     pub(crate) fn draw(condition: &Condition, voltage: f64, rng: &mut Rng) -> Self {
-        // All is drawn whatever the condition, so that two conditions of one record differ in nothing else.
+        // All is drawn whatever the condition, so that two conditions of one record share their patient.
         let t_gain = rng.within(0.5, 1.0);
         let block_time = rng.within(0.80, 1.05);
         let narrow_time = rng.within(0.82, 1.02);

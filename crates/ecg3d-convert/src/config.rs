@@ -130,9 +130,9 @@ pub enum Resample {
 pub enum Scale {
     /// As they are.
     None,
-    /// So that the largest magnitude of all leads is 1; an all-flat recording stays zero.
+    /// So that the largest magnitude of all leads is 1; a recording that is zero stays zero.
     UnitPeak,
-    /// One mean and one deviation over all leads, to mean 0 and deviation 1; an all-flat recording becomes zero.
+    /// One mean and one deviation over all leads, to mean 0 and deviation 1; a recording that is zero stays zero.
     ZScore,
 }
 
@@ -188,7 +188,7 @@ pub struct ConvertConfig {
     pub denoise: Denoise,
     /// Default: by FFT to 100 samples; corrected: to 50 Hz by [`FirMethod::Convolution`].
     pub resample: Resample,
-    /// Over the whole prepared signal. Default: [`Scale::None`], so ADC units; corrected: likewise, so mV.
+    /// Over the whole recording, what is cut at `max_seconds` included. Default: [`Scale::None`], so ADC units; corrected: likewise, so mV.
     pub scale: Scale,
     /// Samples that are no finite numbers. Default: [`InvalidSamples::Reject`].
     pub invalid_samples: InvalidSamples,

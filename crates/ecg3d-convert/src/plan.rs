@@ -302,6 +302,10 @@ impl ConvertPlan {
         if found < expected {
             return Err(ConvertError::TooShort { expected, found, rate_hz: self.rate.hz() });
         }
+        if n < self.min_samples() {
+            let expected = self.min_samples();
+            return Err(ConvertError::TooShort { expected, found: n, rate_hz: self.rate.hz() });
+        }
         if self.config.first_samples.is_some() && self.rate.hz() != STUDY_RATE_HZ {
             warnings.push(ConvertWarning::Rate { rate_hz: self.rate.hz(), samples: n });
         }

@@ -219,7 +219,10 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
     let class = *class;
     let activation = text(config, "activation");
     let padding = text(config, "padding");
-    let all = |key: &str, value: u64| numbers(config, key).iter().all(|n| *n == value);
+    let all = |key: &str, value: u64| {
+        let found = numbers(config, key);
+        !found.is_empty() && found.iter().all(|n| *n == value)
+    };
     let fits = match op {
         Op::Input(shape) => class == "InputLayer" && numbers(config, "batch_input_shape") == *shape,
         Op::ConvLstm2d { kernel } => {

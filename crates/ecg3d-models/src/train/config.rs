@@ -121,14 +121,44 @@ impl TrainConfig {
         positive("epochs", self.epochs as f64)?;
         positive("batch", self.batch as f64)?;
         positive("lr", self.lr)?;
-        positive("statistics_rate", self.statistics_rate)?;
-        if let Schedule::Decay { epochs_per_decade } = self.schedule {
-            positive("epochs_per_decade", epochs_per_decade)?;
+        let not_negative = |what, value: f64| {
+            if value.is_finite() && value >= 0.0 {
+                Ok(())
+            } else {
+                let expected = "zero or a positive number";
+                Err(ModelError::Setting { what, expected, found: value })
+            }
+        };
+        let share = |what, value: f64| {
+            if (0.0..=1.0).contains(&value) {
+                Ok(())
+            } else {
+                Err(ModelError::Setting { what, expected: "from 0 to 1", found: value })
+            }
+        };
+        share("statistics_rate", self.statistics_rate)?;
+        not_negative("weight_decay", self.weight_decay)?;
+        match self.schedule {
+            Schedule::Decay { epochs_per_decade } => {
+                positive("epochs_per_decade", epochs_per_decade)?;
+            }
+            Schedule::WarmupCosine { warmup_epochs, floor } => {
+                not_negative("warmup_epochs", warmup_epochs)?;
+                share("floor", floor)?;
+            }
+            _ => {}
         }
         if let Some(limit) = self.clip_norm {
             positive("clip_norm", limit)?;
         }
-        Ok(())
+        if let Some(limit) = self.positive_weight_limit {
+            positive("positive_weight_limit", limit)?;
+        }
+        let Augment { scale, noise, wander, lead_dropout } = self.augment;
+        for (what, value) in [("scale", scale), ("noise", noise), ("wander", wander)] {
+            not_negative(what, value)?;
+        }
+        share("lead_dropout", lead_dropout)
     }
 
     /// Sets [`TrainConfig::epochs`].

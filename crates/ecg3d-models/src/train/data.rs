@@ -69,6 +69,10 @@ impl TrainData {
                 let (record, expected) = (self.names[row].clone(), [window, samples]);
                 return Err(ModelError::RecordLength { record, expected, found });
             }
+            if let Some(&label) = self.labels.row(row).iter().find(|label| **label > 1) {
+                let (what, expected) = ("a label", "0 or 1");
+                return Err(ModelError::Setting { what, expected, found: f64::from(label) });
+            }
             if !self.prepared.index_axis(Axis(0), row).iter().all(|value| value.is_finite()) {
                 return Err(ModelError::NotANumber { record: self.names[row].clone() });
             }
@@ -83,6 +87,8 @@ impl TrainData {
             hash.update(use_of);
             hash.update((rows.len() as u64).to_le_bytes());
             for &row in rows {
+                // The row draws the record's windows and changes.
+                hash.update((row as u64).to_le_bytes());
                 hash.update((self.lengths[row] as u64).to_le_bytes());
                 let values = self.prepared.index_axis(Axis(0), row);
                 hash.update(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
