@@ -66,7 +66,6 @@ mod files;
 mod init;
 mod keras;
 mod layers;
-mod memory;
 mod model;
 mod nets;
 mod network;
@@ -79,7 +78,6 @@ pub use card::ModelCard;
 pub use ecg3d_convert::Preset;
 pub use error::ModelError;
 pub use keras::import_keras;
-pub use memory::keep_freed_memory;
 pub use model::Model;
 pub use network::Network;
 pub use train::{

@@ -20,7 +20,7 @@ use ecg3d_examples::synthetic::{Format, write_folder};
 use ecg3d_examples::{Progress, write_atomic};
 use ecg3d_models::{
     Architecture, Event, Model, ModelCard, Network, Preset, TrainConfig, TrainData,
-    folds_by_patient, keep_freed_memory, train,
+    folds_by_patient, train,
 };
 use ndarray::{Array2, Array3, Axis, s, stack};
 use tch::Device;
@@ -73,7 +73,6 @@ impl Steps {
 }
 
 fn quickstart(arguments: Arguments) -> Result<ExitCode> {
-    keep_freed_memory();
     let out = &arguments.out;
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     let mut steps = Steps(Vec::new());
