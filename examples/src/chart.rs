@@ -179,6 +179,8 @@ pub fn bars_svg(title: &str, y_label: &str, values: &[(String, f64)]) -> String 
     if low == high {
         high = 1.0;
     }
+    // A plus sign says something only where there could be a minus.
+    let signs = low < 0.0;
     let room = (high - low) * 0.12;
     low -= if low < 0.0 { room } else { 0.0 };
     high += room;
@@ -202,7 +204,7 @@ pub fn bars_svg(title: &str, y_label: &str, values: &[(String, f64)]) -> String 
             y.min(zero),
             (y - zero).abs(),
             if *value < 0.0 { y + 13.0 } else { y - 4.0 },
-            signed(*value)
+            if signs { signed(*value) } else { signed(*value).replace('+', "") }
         );
     }
     let _ = write!(
