@@ -263,6 +263,9 @@ impl Plans {
     }
 }
 
+/// Warnings about recordings that are printed; a folder may have one for each recording.
+const SHOWN: usize = 20;
+
 fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
     let dataset = Dataset::open(dir, &labels.dataset_options())?;
     for warning in dataset.warnings() {
@@ -284,6 +287,7 @@ fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result
     let mut values = Vec::new();
     let mut lengths = Vec::new();
     let mut shape = [0; 2];
+    let mut warned = 0;
     let prepare = |loaded: Result<Loaded, IoError>| -> Result<_> {
         let Loaded { recording, warnings, .. } = loaded?;
         let prepared = plans.at(recording.sampling_rate)?.prepare(&recording)?;
@@ -297,11 +301,12 @@ fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result
             let name = dataset.names()[index].clone();
             match result {
                 Ok((recording, prepared, warnings)) => {
-                    for warning in warnings {
-                        progress.line(&format!("warning: {warning}"));
-                    }
-                    for warning in &prepared.warnings {
-                        progress.line(&format!("warning: {name}: {warning}"));
+                    let own = prepared.warnings.iter().map(|warning| format!("{name}: {warning}"));
+                    for warning in warnings.iter().map(ToString::to_string).chain(own) {
+                        warned += 1;
+                        if warned <= SHOWN {
+                            progress.line(&format!("warning: {warning}"));
+                        }
                     }
                     shape = [prepared.signal.nrows(), prepared.signal.ncols()];
                     values.extend(prepared.signal.iter());
@@ -319,6 +324,9 @@ fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result
         },
     )?;
     progress.finish();
+    if warned > SHOWN {
+        eprintln!("{} more warnings", warned - SHOWN);
+    }
     if source.names.is_empty() {
         source.report_failures();
         bail!("{}: none of {} records could be used", dir.display(), dataset.len());
