@@ -14,6 +14,10 @@ pub mod synthetic;
 pub use output::{run, write_atomic};
 pub use progress::Progress;
 
+/// What a program says that needs weights and was given none.
+pub const NO_WEIGHTS: &str =
+    "no weights are shipped yet; give --weights FILE, which train and import-keras write";
+
 /// Exit status of a run in which some records failed and the others went on.
 pub const SOME_FAILED: u8 = 2;
 

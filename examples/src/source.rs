@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -56,6 +57,11 @@ pub struct Failed {
     pub record: String,
     /// The error, cause after cause.
     pub reason: String,
+}
+
+/// The status that a program ends with which used other records: 0 if none failed, else [`crate::SOME_FAILED`].
+pub fn exit_code(failed: &[Failed]) -> ExitCode {
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(crate::SOME_FAILED) }
 }
 
 /// What the rows of a source are.
@@ -208,13 +214,9 @@ impl Source {
         }
     }
 
-    /// The status that the program ends with: 0, or [`crate::SOME_FAILED`].
-    pub fn exit_code(&self) -> std::process::ExitCode {
-        if self.failed.is_empty() {
-            std::process::ExitCode::SUCCESS
-        } else {
-            std::process::ExitCode::from(crate::SOME_FAILED)
-        }
+    /// The status that the program ends with, see [`exit_code`].
+    pub fn exit_code(&self) -> ExitCode {
+        exit_code(&self.failed)
     }
 }
 

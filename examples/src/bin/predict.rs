@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use ecg3d_examples::source::{LabelArgs, load};
-use ecg3d_examples::write_atomic;
+use ecg3d_examples::{NO_WEIGHTS, write_atomic};
 use ecg3d_models::Model;
 use tch::Device;
 
@@ -44,9 +44,7 @@ fn main() -> ExitCode {
 
 fn predict(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { weights, data, out, batch, threads } = arguments;
-    let weights = weights.context(
-        "no weights come with this version yet; give a file with --weights (train and import-keras make one)",
-    )?;
+    let weights = weights.context(NO_WEIGHTS)?;
     if let Some(threads) = threads {
         tch::set_num_threads(i32::try_from(threads)?);
         rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()?;

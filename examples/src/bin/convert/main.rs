@@ -10,8 +10,8 @@ use clap::{Parser, ValueEnum};
 use ecg_core::LabelSet;
 use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Preset, Scratch, Windows};
-use ecg3d_examples::source::{Failed, LabelArgs, Plans};
-use ecg3d_examples::{Progress, SOME_FAILED, write_atomic};
+use ecg3d_examples::source::{Failed, LabelArgs, Plans, exit_code};
+use ecg3d_examples::{Progress, write_atomic};
 use ndarray::{Array2, ArrayViewMut3, s};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -395,7 +395,7 @@ impl<'a> Run<'a> {
             out.display(),
             if failed > 0 { format!(", {failed} records failed") } else { String::new() }
         );
-        Ok(if failed > 0 { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+        Ok(exit_code(&sidecar.failed))
     }
 }
 

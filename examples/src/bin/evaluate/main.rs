@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use ecg_core::LabelSet;
 use ecg_metrics::{ReportOptions, ZeroDivision};
-use ecg3d_examples::source::{Failed, LabelArgs};
-use ecg3d_examples::{SOME_FAILED, run};
+use ecg3d_examples::source::{LabelArgs, exit_code};
+use ecg3d_examples::{NO_WEIGHTS, run};
 
 use judged::Judged;
 use table::Table;
@@ -60,9 +60,7 @@ fn main() -> ExitCode {
         let judged = match &args.predictions {
             Some(predictions) => from_table(predictions, &args)?,
             None => judged::from_weights(
-                args.weights.as_deref().context(
-                    "no weights are shipped yet; give --weights FILE, which train and import-keras write",
-                )?,
+                args.weights.as_deref().context(NO_WEIGHTS)?,
                 args.data.as_deref().context("--data DIR is missing")?,
                 &args.labels,
             )?,
@@ -74,7 +72,7 @@ fn main() -> ExitCode {
         let report = judged.write(&thresholds, &options, &args.out)?;
         print!("{report}");
         println!("written to {}", args.out.display());
-        Ok(status(&judged.failed))
+        Ok(exit_code(&judged.failed))
     })
 }
 
@@ -92,10 +90,6 @@ fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
         thresholds: None,
         failed: Vec::new(),
     })
-}
-
-fn status(failed: &[Failed]) -> ExitCode {
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) }
 }
 
 /// The thresholds in label order, and where they come from.

@@ -13,8 +13,8 @@ use ecg_lime::{
     EvaluateOptions, ExplainOptions, LimeError, Method, Outcome, Players, SubsetEvaluations,
 };
 use ecg3d_convert::{ConvertConfig, LeadSelection, Scale, Units};
-use ecg3d_examples::run;
 use ecg3d_examples::source::LabelArgs;
+use ecg3d_examples::{NO_WEIGHTS, run};
 use ecg3d_models::Model;
 use ndarray::ArrayView2;
 use std::ops::ControlFlow;
@@ -64,9 +64,7 @@ struct Args {
 
 fn main() -> ExitCode {
     run(|args: Args| {
-        let weights = args.weights.as_deref().context(
-            "no weights are shipped yet; give --weights FILE, which train and import-keras write",
-        )?;
+        let weights = args.weights.as_deref().context(NO_WEIGHTS)?;
         let model = Model::load(weights, Device::cuda_if_available())?;
         let asked = Asked::new(&args, &model)?;
         match (&args.record, &args.data) {

@@ -12,7 +12,7 @@ use ecg_lime::{Explanation, Outcome};
 use ecg3d_convert::LeadSelection;
 use ecg3d_examples::chart::{boxes_svg, quantile};
 use ecg3d_examples::source::{self, Failed, Rows};
-use ecg3d_examples::{Progress, SOME_FAILED, write_atomic};
+use ecg3d_examples::{Progress, write_atomic};
 use ecg3d_models::Model;
 use ndarray::{ArrayView2, Axis, s};
 use serde::Serialize;
@@ -166,7 +166,7 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         );
     }
     println!("written to {}", args.out.display());
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+    Ok(source::exit_code(&failed))
 }
 
 /// Where the names of a prepared signal's leads come from.
