@@ -3,12 +3,16 @@
 use base64::Engine as _;
 use ndarray::ArrayView2;
 
-/// Five points of the viridis colour map (van der Walt and Smith, CC0), from dark to light; straight lines between.
-const COLOURS: [[f64; 3]; 5] = [
+/// Nine points of the viridis colour map (van der Walt and Smith, CC0), from dark to light; straight lines between.
+const COLOURS: [[f64; 3]; 9] = [
     [68.0, 1.0, 84.0],
+    [71.0, 45.0, 123.0],
     [59.0, 82.0, 139.0],
+    [44.0, 114.0, 142.0],
     [33.0, 145.0, 140.0],
+    [40.0, 174.0, 128.0],
     [94.0, 201.0, 98.0],
+    [173.0, 220.0, 48.0],
     [253.0, 231.0, 37.0],
 ];
 
