@@ -204,6 +204,32 @@ pub enum IoError {
         /// What it is.
         what: &'static str,
     },
+    /// A departure from the format of annotation files, in strict mode.
+    #[error("{} at byte {byte}: {field}: found {found}, expected {expected} (refused in strict mode)", path.display())]
+    Annotation {
+        /// The annotation file.
+        path: PathBuf,
+        /// Position of the word concerned, from 0.
+        byte: u64,
+        /// What it is, such as `AUX`.
+        field: &'static str,
+        /// What was found.
+        found: String,
+        /// What the format asks for.
+        expected: &'static str,
+    },
+    /// An annotation that the format cannot hold.
+    #[error("{what} of annotation {index}: found {found}, expected {expected}")]
+    WriteAnnotation {
+        /// `sample`, `code`, `text` or `definition`.
+        what: &'static str,
+        /// Number of the annotation, or of the definition, from 0.
+        index: usize,
+        /// What was found.
+        found: String,
+        /// What the format holds.
+        expected: &'static str,
+    },
     /// A cell of a CSV file or label table that cannot be read.
     #[error("{}:{line}: column {column} ({name}): found {found:?}, expected {expected}", path.display())]
     Cell {

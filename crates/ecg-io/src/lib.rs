@@ -38,6 +38,7 @@
 //! | a header alone | [`read_header`], [`Header::parse`] |
 //! | a folder with labels, patients and folds | [`Dataset`] |
 //! | diagnosis codes to labels | [`LabelMap`], [`NsrRule`] |
+//! | annotations | [`read_annotations`], [`sibling_annotations`], [`write_annotations`] |
 //! | write | [`write_wfdb`], [`write_csv`] |
 //! | what was read leniently | [`Warning`], in [`Loaded::warnings`] and [`Dataset::warnings`] |
 //!
@@ -68,6 +69,7 @@
 //!
 //! `ecg-core` has the shared types, `ecg3d-convert` makes volumes of recordings, `ecg-synth` synthesises recordings.
 
+mod annotation;
 mod atomic;
 mod csv;
 mod dataset;
@@ -83,6 +85,10 @@ mod text;
 mod warning;
 mod write;
 
+pub use annotation::{
+    Annotation, AnnotationCode, Annotations, CodeDefinition, Siblings, read_annotations,
+    sibling_annotations, write_annotations,
+};
 pub use csv::{read_csv, write_csv};
 pub use dataset::{Dataset, DatasetOptions, Entry, LabelSource};
 pub use error::IoError;

@@ -1,0 +1,193 @@
+//! Annotation files in the MIT format: marks on the time axis of a record.
+
+mod codes;
+mod parse;
+mod siblings;
+mod write;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ecg_core::SamplingRate;
+
+pub use codes::AnnotationCode;
+pub use siblings::{Siblings, sibling_annotations};
+pub use write::write_annotations;
+
+use crate::text::read_file;
+use crate::{IoError, ReadOptions, Warning};
+
+/// Largest annotation file that is read; a day of beats has a quarter of a megabyte.
+const MAX_ANNOTATION_BYTES: u64 = 64 << 20;
+
+/// A mark on the time axis of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Annotation {
+    /// Time in ticks of [`Annotations::time_resolution`], which are the record's frames where the file states none.
+    pub sample: i64,
+    /// What it marks.
+    pub code: AnnotationCode,
+    /// A subtype, of a meaning that depends on the code. Default: 0.
+    pub subtype: i8,
+    /// The signal that it belongs to, from 0. Default: 0.
+    pub channel: u8,
+    /// A number of the annotator's own use. Default: 0.
+    pub number: i8,
+    /// A text, such as the rhythm that starts. Without the NULs that some programs write at its end. Default: empty.
+    pub aux: String,
+}
+
+impl Annotation {
+    /// A mark with nothing else to say.
+    pub fn new(sample: i64, code: AnnotationCode) -> Self {
+        Self { sample, code, subtype: 0, channel: 0, number: 0, aux: String::new() }
+    }
+
+    /// Sets [`Annotation::subtype`].
+    pub fn with_subtype(mut self, subtype: i8) -> Self {
+        self.subtype = subtype;
+        self
+    }
+
+    /// Sets [`Annotation::channel`].
+    pub fn with_channel(mut self, channel: u8) -> Self {
+        self.channel = channel;
+        self
+    }
+
+    /// Sets [`Annotation::number`].
+    pub fn with_number(mut self, number: i8) -> Self {
+        self.number = number;
+        self
+    }
+
+    /// Sets [`Annotation::aux`].
+    pub fn with_aux(mut self, aux: impl Into<String>) -> Self {
+        self.aux = aux.into();
+        self
+    }
+}
+
+/// A code to which an annotation file gives a meaning of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeDefinition {
+    /// The code.
+    pub code: AnnotationCode,
+    /// Its symbol, without blanks.
+    pub symbol: String,
+    /// What it stands for. May be empty.
+    pub description: String,
+}
+
+/// What an annotation file says.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Annotations {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// Ticks a second of the annotations' times. `None`: the record's frame rate.
+    pub time_resolution: Option<SamplingRate>,
+    /// Codes that the file defines.
+    pub definitions: Vec<CodeDefinition>,
+    /// The annotations in the order of the file, which is that of time but for odd files.
+    pub annotations: Vec<Annotation>,
+    /// What was read otherwise than it stands there.
+    pub warnings: Vec<Warning>,
+}
+
+impl Annotations {
+    /// Annotations to be written.
+    pub fn new(annotations: Vec<Annotation>) -> Self {
+        Self { annotations, ..Self::default() }
+    }
+
+    /// Sets [`Annotations::time_resolution`].
+    pub fn with_time_resolution(mut self, rate: Option<SamplingRate>) -> Self {
+        self.time_resolution = rate;
+        self
+    }
+
+    /// Sets [`Annotations::definitions`].
+    pub fn with_definitions(mut self, definitions: Vec<CodeDefinition>) -> Self {
+        self.definitions = definitions;
+        self
+    }
+
+    /// Reads the bytes of an annotation file; `path` stands in messages. See [`read_annotations`].
+    ///
+    /// # Errors
+    /// Those of [`read_annotations`], but for an unreadable file.
+    pub fn parse(bytes: &[u8], path: &Path, options: &ReadOptions) -> Result<Self, IoError> {
+        parse::parse(bytes, path, options.strict)
+    }
+
+    /// The name of the annotator: the file's extension.
+    pub fn annotator(&self) -> String {
+        self.path.extension().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Symbol of a code in this file: its own definition, else the standard one, else the number in brackets.
+    pub fn symbol(&self, code: AnnotationCode) -> String {
+        match self.definition(code) {
+            Some(definition) => definition.symbol.clone(),
+            None => code.to_string(),
+        }
+    }
+
+    /// What a code stands for in this file; empty where nothing says so.
+    pub fn description(&self, code: AnnotationCode) -> &str {
+        match self.definition(code) {
+            Some(definition) => &definition.description,
+            None => code.description().unwrap_or_default(),
+        }
+    }
+
+    /// Time of an annotation in seconds from the start of its record, which has `frame_rate` frames a second.
+    pub fn time_s(&self, annotation: &Annotation, frame_rate: SamplingRate) -> f64 {
+        annotation.sample as f64 / self.time_resolution.unwrap_or(frame_rate).hz()
+    }
+
+    /// How often each code occurs.
+    pub fn counts(&self) -> BTreeMap<AnnotationCode, usize> {
+        let mut counts = BTreeMap::new();
+        for annotation in &self.annotations {
+            *counts.entry(annotation.code).or_default() += 1;
+        }
+        counts
+    }
+
+    fn definition(&self, code: AnnotationCode) -> Option<&CodeDefinition> {
+        self.definitions.iter().rev().find(|definition| definition.code == code)
+    }
+}
+
+/// Reads an annotation file in the MIT format, such as `100.atr`.
+///
+/// Times are sums of signed 32-bit steps in `i64`, so no file overflows them. Notes at the start that state the time
+/// resolution or define codes are read as such, and are no annotations. Texts are UTF-8, else Latin-1.
+///
+/// Reading is lenient: a file without an end mark or that ends within an annotation gives what is there, bytes after
+/// the end mark are left out, as are definitions that cannot be read; each is a warning, and an error in strict mode.
+///
+/// ```no_run
+/// use ecg_io::{ReadOptions, read_annotations};
+///
+/// # fn main() -> Result<(), ecg_io::IoError> {
+/// let beats = read_annotations("mitdb/100.atr", &ReadOptions::default())?;
+/// for annotation in &beats.annotations {
+///     println!("{} {} {}", annotation.sample, beats.symbol(annotation.code), annotation.aux);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// An unreadable file or one of more than 64 MiB; in strict mode each departure from the format, with its position.
+pub fn read_annotations(
+    path: impl AsRef<Path>,
+    options: &ReadOptions,
+) -> Result<Annotations, IoError> {
+    let path = path.as_ref();
+    Annotations::parse(&read_file(path, MAX_ANNOTATION_BYTES)?, path, options)
+}

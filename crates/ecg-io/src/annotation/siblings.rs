@@ -1,0 +1,82 @@
+//! The annotation files beside a record.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Annotations, read_annotations};
+use crate::{Header, IoError, ReadOptions};
+
+/// Extensions that other files of a record have.
+const OTHERS: [&str; 18] = [
+    "hea", "dat", "mat", "csv", "tsv", "txt", "gz", "npz", "npy", "json", "xws", "png", "jpg",
+    "pdf", "svg", "xml", "edf", "tmp",
+];
+
+/// Names of annotators that are in common use: such a file is an annotation file, whatever it holds.
+const ANNOTATORS: [&str; 12] =
+    ["atr", "ari", "ann", "ecg", "qrs", "gqrs", "gqrsh", "gqrsl", "sqrs", "wqrs", "wabp", "pwave"];
+
+/// The annotation files beside a record, sorted by name.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Siblings {
+    /// Those that could be read.
+    pub read: Vec<Annotations>,
+    /// Why those with the name of an annotator could not be read.
+    pub failed: Vec<IoError>,
+}
+
+/// Reads every annotation file beside a record: `RECORD.atr` and the like.
+///
+/// A file counts when it has the record's name, is none of its signal files, and is in the MIT format without a fault;
+/// with the name of an annotator in common use (`atr`, `qrs`, `wabp` ...) also with faults, which are warnings.
+pub fn sibling_annotations(header: &Header, options: &ReadOptions) -> Siblings {
+    let mut out = Siblings::default();
+    for path in candidates(header) {
+        let known = is(&path, &ANNOTATORS);
+        let read = match read_annotations(&path, &options.clone().with_strict(true)) {
+            Err(_) if known && !options.strict => read_annotations(&path, options),
+            strict => strict,
+        };
+        match read {
+            Ok(annotations) => out.read.push(annotations),
+            Err(error) if known => out.failed.push(error),
+            Err(_) => {}
+        }
+    }
+    out
+}
+
+/// Plain files that have the record's name and may hold annotations.
+fn candidates(header: &Header) -> Vec<PathBuf> {
+    let folder = match header.path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let Some(stem) = header.path.file_stem() else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let is_signal = |path: &Path| {
+        let name = path.file_name();
+        header.signals.iter().any(|signal| Some(OsStr::new(&signal.file)) == name)
+    };
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let path = header.path.with_file_name(entry.file_name());
+            let candidate = path.file_stem() == Some(stem)
+                && path.extension().is_some()
+                && !is(&path, &OTHERS)
+                && !is_signal(&path)
+                // Links might lead out of the folder.
+                && entry.file_type().is_ok_and(|kind| kind.is_file());
+            candidate.then_some(path)
+        })
+        .collect();
+    paths.sort();
+    paths
+}
+
+fn is(path: &Path, extensions: &[&str]) -> bool {
+    path.extension().is_some_and(|own| extensions.iter().any(|e| own.eq_ignore_ascii_case(e)))
+}
