@@ -93,6 +93,7 @@ mod recurrence;
 mod resample;
 mod scratch;
 mod simd;
+mod spline;
 mod zoom;
 
 pub use config::{
@@ -107,4 +108,5 @@ pub use real::Real;
 pub use recurrence::Recurrence;
 pub use resample::{Edges, FftResampler, FftScratch, FirMethod, PolyResampler, rate_ratio};
 pub use scratch::Scratch;
+pub use spline::{Boundary, SplineZoom};
 pub use zoom::{CubicZoom, zoom};

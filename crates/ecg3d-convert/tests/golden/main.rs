@@ -4,4 +4,5 @@ mod blocks;
 mod corrected;
 mod properties;
 mod published;
+mod splines;
 mod support;
