@@ -59,6 +59,12 @@ impl Progress {
         }
     }
 
+    /// `n` steps were done before; the rate does not count them.
+    pub fn skip(&self, n: u64) {
+        self.bar.inc(n);
+        self.bar.reset_eta();
+    }
+
     /// What is going on, shown behind the numbers.
     pub fn message(&self, message: impl Into<String>) {
         self.bar.set_message(message.into());

@@ -1,52 +1,67 @@
-//! Converts a folder of recordings to one `.npz` of prepared signals, images or volumes.
+//! Converts a folder of recordings to one file of prepared signals, images or volumes.
 
-mod rows;
+mod manifest;
+mod parts;
+mod store;
+mod work;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
-use ecg_core::LabelSet;
 use ecg_io::Dataset;
-use ecg3d_convert::{ConvertConfig, ConvertPlan, Preset, Scratch, Windows};
-use ecg3d_examples::source::{Failed, LabelArgs, Plans, exit_code};
-use ecg3d_examples::{Progress, write_atomic};
-use ndarray::{Array2, ArrayViewMut3, s};
+use ecg3d_convert::{ConvertConfig, Preset, Scratch, Windows};
+use ecg3d_examples::source::LabelArgs;
+use ecg3d_examples::{Progress, SOME_FAILED, write_atomic};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
-use rows::{Npz, RowFile};
+use manifest::{Bytes, Manifest, Totals, Warnings};
+use parts::{Item, Parts, hex};
+use store::{Array, Dtype, Format, Kind};
+use work::Converter;
 
 /// Records that are in memory at a time, for each thread.
 const CHUNK: usize = 16;
-/// Warnings that are printed; all are in the sidecar.
+/// Warnings that are printed; all are in the manifest.
 const SHOWN: usize = 20;
+const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 
-/// Converts a folder of recordings to one .npz that numpy reads, with a .json of the same name beside it.
+/// Converts a folder of recordings to arrays that numpy reads, with a manifest, FILE.json, beside them.
 ///
-/// Arrays: prepared [n, 12, samples], images [n, 12, 45, 45] or volume [n, 45, 45, 45] (f32), labels [n, 7] (u8, where
-/// every record has some), length (real samples of each prepared signal, corrected preset), row_record (with --windows all:
-/// which of the sidecar's records a row belongs to, from 0). The sidecar holds the records in order, the configuration
-/// with its hash, what failed and what was warned of. Exit status: 0 all well, 2 some records failed, 1 nothing done.
+/// Arrays: prepared [n, 12, samples], images [n, 12, 45, 45] or volume [n, 45, 45, 45]; labels [n, 7] (u8, where every
+/// record has some); length (real samples of each prepared signal, corrected preset); row_record (with --windows all: which
+/// of the manifest's records a row belongs to, from 0). The manifest holds the records in row order, shape, configuration
+/// with its hash, checksums, what failed and what was warned of.
+///
+/// Rows that are done wait in FILE.parts/. A run that was ended, however, goes on from there when it is started again with
+/// the same arguments; the result is the same to the byte. Parts of another configuration or other data are refused.
+///
+/// Exit status: 0 all well, 2 some records failed, 1 nothing done.
 #[derive(Parser)]
 struct Arguments {
     /// Folder of WFDB and CSV records, searched with all below it
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// File to write
+    /// File to write: .npz, .safetensors, or .npy (labels are then in FILE.labels.npy)
     #[arg(long, value_name = "FILE.npz")]
     out: PathBuf,
     /// How far to convert; prepared signals are small, and volumes are quickly made from them
     #[arg(long, value_enum, default_value_t = Stage::Prepared)]
     stage: Stage,
+    /// Precision in the file; images lose nothing that matters in f16, and are then an eighth of the volume
+    #[arg(long, value_enum, default_value_t = Dtype::F32)]
+    dtype: Dtype,
     /// published: as the study's programs did; corrected: as its text intends
     #[arg(long, value_name = "PRESET", default_value_t = Preset::Published)]
     preset: Preset,
     /// Only the I-th (from 0) of N shares of the records; which share a record falls to depends on its name alone
+    /// (64-bit FNV-1a of the name, h; the share is (h xor h >> 32) mod N)
     #[arg(long, value_name = "I/N", default_value = "0/1", value_parser = parse_shard)]
     shard: (u64, u64),
-    /// Threads; 0: one for each processor
+    /// Threads; 0: one for each processor. The result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
     /// Windows of images and volumes: the first of each record, or all of them
@@ -55,9 +70,9 @@ struct Arguments {
     /// Seconds of a prepared signal, corrected preset: longer records are cut, shorter ones padded with zeros
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     seconds: f64,
-    /// Draw pictures of the records (not available yet)
-    #[arg(long, value_name = "DIR")]
-    plot: Option<PathBuf>,
+    /// Discard what an unfinished run left in FILE.parts/
+    #[arg(long)]
+    restart: bool,
     #[command(flatten)]
     labels: LabelArgs,
 }
@@ -104,85 +119,42 @@ fn share_of(name: &str, of: u64) -> u64 {
     (hash ^ hash >> 32) % of
 }
 
-/// What a record gave.
-struct Converted {
-    /// One or more rows, one after the other.
-    values: Vec<f32>,
-    rows: usize,
-    /// Real samples of the prepared signal.
-    length: usize,
-    labels: Option<Vec<bool>>,
-    patient: Option<String>,
-    warnings: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Warned {
-    record: String,
-    warning: String,
-}
-
-/// What stands beside the `.npz`.
-#[derive(Serialize)]
-struct Sidecar<'a> {
-    program: String,
-    stage: &'a str,
-    shape: Vec<usize>,
-    records: Vec<String>,
-    patients: Vec<String>,
-    folds: Vec<Option<u32>>,
-    labels: &'a LabelSet,
-    label_source: String,
-    label_map: &'a str,
-    nsr_rule: &'a str,
-    shard: String,
-    config: &'a ConvertConfig,
-    config_hash: String,
-    failed: Vec<Failed>,
-    warnings: Vec<Warned>,
-}
-
 fn main() -> ExitCode {
     ecg3d_examples::run(|arguments| convert(&arguments))
 }
 
 fn convert(arguments: &Arguments) -> Result<ExitCode> {
     let out = &arguments.out;
-    ensure!(arguments.plot.is_none(), "--plot is not available yet");
-    ensure!(
-        out.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz")),
-        "--out is {}, expected a name that ends in .npz",
-        out.display()
-    );
+    let format = Format::of(out)?;
     let config = configuration(arguments)?;
     let dataset = Dataset::open(&arguments.data, &arguments.labels.dataset_options())?;
-    if let Some(dir) = out.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    }
     let (share, of) = arguments.shard;
     let chosen: Vec<usize> =
         (0..dataset.len()).filter(|&i| share_of(&dataset.names()[i], of) == share).collect();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build()?;
-    let mut run = Run::new(arguments, &config, &dataset)?;
-    for warning in dataset.warnings() {
-        run.warn("", warning.to_string());
+    let names: Vec<&str> = chosen.iter().map(|&i| dataset.names()[i].as_str()).collect();
+    let converter = Converter::new(arguments, &config, &dataset);
+    let card = card(arguments, &config, &dataset, &chosen)?;
+    let mut parts = Parts::open(out, &card, &names, converter.row_bytes(), arguments.restart)?;
+    fill(&mut parts, arguments.threads, &converter, &dataset, &chosen)?;
+    let totals = Totals::of(&parts)?;
+    if totals.converted == 0 && !chosen.is_empty() {
+        parts.remove()?;
+        bail!("{}: none of {} records could be converted", arguments.data.display(), chosen.len());
     }
-    let progress = Progress::new(chosen.len() as u64, "records");
-    for chunk in chosen.chunks(CHUNK * pool.current_num_threads()) {
-        let results: Vec<_> = pool.install(|| {
-            let work = chunk.par_iter().map_init(Scratch::new, |scratch, &index| {
-                let result = run.record(index, scratch);
-                progress.inc(1);
-                result
-            });
-            work.collect()
-        });
-        for (&index, result) in chunk.iter().zip(results) {
-            run.take(index, result, &progress)?;
+    store(arguments, format, &converter, &dataset, &parts, &totals)?;
+    parts.remove()?;
+    println!(
+        "{} rows of {} records in {}{}",
+        totals.rows,
+        totals.converted,
+        out.display(),
+        if totals.failed > 0 {
+            format!(", {} records failed", totals.failed)
+        } else {
+            String::new()
         }
-    }
-    progress.finish();
-    run.finish(chosen.len())
+    );
+    Ok(if totals.failed > 0 { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
 }
 
 fn configuration(arguments: &Arguments) -> Result<ConvertConfig> {
@@ -198,209 +170,203 @@ fn configuration(arguments: &Arguments) -> Result<ConvertConfig> {
     Ok(config)
 }
 
-/// One run, from the first record to the files.
-struct Run<'a> {
-    arguments: &'a Arguments,
-    config: &'a ConvertConfig,
-    dataset: &'a Dataset,
-    plans: Plans,
-    /// Shape of a row.
-    shape: Vec<usize>,
-    file: RowFile,
-    records: Vec<String>,
-    patients: Vec<String>,
-    folds: Vec<Option<u32>>,
-    lengths: Vec<i64>,
-    row_record: Vec<i64>,
-    /// One byte for each row and label; `None` once a record has no labels.
-    labels: Option<Vec<u8>>,
-    failed: Vec<Failed>,
-    warnings: Vec<Warned>,
+/// What decides the rows: parts of a run that differs in any of it are of no use.
+fn card(
+    arguments: &Arguments,
+    config: &ConvertConfig,
+    dataset: &Dataset,
+    chosen: &[usize],
+) -> Result<Map<String, Value>> {
+    let data = arguments
+        .data
+        .canonicalize()
+        .with_context(|| format!("cannot read {}", arguments.data.display()))?;
+    let mut selection = Sha256::new();
+    for &index in chosen {
+        let (labels, patient) = (dataset.labels(index), dataset.patient(index));
+        let facts = (&dataset.names()[index], labels, patient, dataset.fold(index));
+        selection.update(serde_json::to_vec(&facts)?);
+    }
+    let (share, of) = arguments.shard;
+    Ok(Map::from_iter([
+        ("program".to_owned(), json!(PROGRAM)),
+        ("config_hash".to_owned(), json!(config.hash())),
+        ("config".to_owned(), json!(config)),
+        ("stage".to_owned(), json!(arguments.stage.name())),
+        ("dtype".to_owned(), json!(arguments.dtype)),
+        ("shard".to_owned(), json!(format!("{share}/{of}"))),
+        ("data".to_owned(), json!(data.to_string_lossy())),
+        ("labels".to_owned(), json!(dataset.label_set())),
+        ("label_source".to_owned(), json!(dataset.label_source().to_string())),
+        ("label_map".to_owned(), json!(arguments.labels.label_map)),
+        ("nsr_rule".to_owned(), json!(arguments.labels.nsr_rule)),
+        ("records".to_owned(), json!(chosen.len())),
+        ("selection".to_owned(), json!(hex(&selection.finalize()))),
+    ]))
 }
 
-impl<'a> Run<'a> {
-    fn new(
-        arguments: &'a Arguments,
-        config: &'a ConvertConfig,
-        dataset: &'a Dataset,
-    ) -> Result<Self> {
-        let [leads, samples] = config.prepared_shape();
-        let [depth, height, width] = config.volume_size;
-        let shape = match arguments.stage {
-            Stage::Prepared => vec![leads, samples],
-            Stage::Images => vec![leads, height, width],
-            Stage::Volume => vec![depth, height, width],
-        };
-        Ok(Self {
-            arguments,
-            config,
-            dataset,
-            plans: Plans::new(config),
-            file: RowFile::create(&arguments.out, &shape)?,
-            shape,
-            records: Vec::new(),
-            patients: Vec::new(),
-            folds: Vec::new(),
-            lengths: Vec::new(),
-            row_record: Vec::new(),
-            labels: Some(Vec::new()),
-            failed: Vec::new(),
-            warnings: Vec::new(),
-        })
+/// Converts the records that are not done yet, in order.
+fn fill(
+    parts: &mut Parts,
+    threads: usize,
+    converter: &Converter<'_>,
+    dataset: &Dataset,
+    chosen: &[usize],
+) -> Result<()> {
+    let mut shown = Shown::default();
+    for warning in dataset.warnings() {
+        shown.print(None, &warning.to_string());
     }
-
-    /// Reads and converts a record; runs on any thread.
-    fn record(&self, index: usize, scratch: &mut Scratch) -> Result<Converted> {
-        let loaded = self.dataset.load(index)?;
-        let recording = loaded.recording;
-        let plan = self.plans.at(recording.sampling_rate)?;
-        let mut prepared = Array2::<f32>::zeros(plan.prepared_shape());
-        let outcome = plan.prepare_into(&recording, prepared.view_mut(), scratch)?;
-        let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-        warnings.extend(outcome.warnings.iter().map(ToString::to_string));
-        let (values, rows) = match self.arguments.stage {
-            Stage::Prepared => (prepared.into_raw_vec_and_offset().0, 1),
-            _ => self.windows(&plan, &prepared, outcome.length, scratch)?,
-        };
-        Ok(Converted {
-            values,
-            rows,
-            length: outcome.length,
-            labels: self.dataset.labels_of(index, &recording),
-            patient: recording.patient,
-            warnings,
-        })
+    let progress = Progress::new(chosen.len() as u64, "records");
+    let done = parts.done();
+    if done > 0 {
+        progress.line(&format!(
+            "going on from {}: {done} of {} records are done",
+            parts.folder().display(),
+            chosen.len()
+        ));
+        progress.skip(done as u64);
     }
-
-    /// Images or volumes of the windows.
-    fn windows(
-        &self,
-        plan: &ConvertPlan,
-        prepared: &Array2<f32>,
-        length: usize,
-        scratch: &mut Scratch,
-    ) -> Result<(Vec<f32>, usize)> {
-        let starts = plan.windows(length);
-        let size: usize = self.shape.iter().product();
-        let mut values = vec![0.0; starts.len() * size];
-        let images = plan.image_plan();
-        for (start, row) in starts.iter().zip(values.chunks_exact_mut(size)) {
-            let window = prepared.slice(s![.., *start..start + self.config.window_samples()]);
-            let out =
-                ArrayViewMut3::from_shape((self.shape[0], self.shape[1], self.shape[2]), row)?;
-            match self.arguments.stage {
-                Stage::Images => images.images_into(window, out, scratch)?,
-                _ => images.volume_of_window_into(window, out, scratch)?,
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    for chunk in chosen[done..].chunks(CHUNK * pool.current_num_threads()) {
+        let results: Vec<_> = pool.install(|| {
+            let work = chunk.par_iter().map_init(Scratch::new, |scratch, &index| {
+                let result = converter.record(index, scratch);
+                progress.inc(1);
+                result
+            });
+            work.collect()
+        });
+        for (item, values) in results {
+            for warning in &item.warnings {
+                shown.print(Some(&progress), &format!("{}: {warning}", item.record));
             }
+            if let Some(reason) = &item.failed {
+                progress.line(&format!("failed: {}: {reason}", item.record));
+            }
+            parts.push(item, &values)?;
         }
-        Ok((values, starts.len()))
+    }
+    parts.close()?;
+    progress.finish();
+    shown.finish();
+    Ok(())
+}
+
+/// Warnings that were printed, up to [`SHOWN`].
+#[derive(Default)]
+struct Shown(usize);
+
+impl Shown {
+    fn print(&mut self, progress: Option<&Progress>, warning: &str) {
+        self.0 += 1;
+        if self.0 > SHOWN {
+            return;
+        }
+        let line = format!("warning: {warning}");
+        match progress {
+            Some(progress) => progress.line(&line),
+            None => eprintln!("{line}"),
+        }
     }
 
-    /// Takes up what a record gave, in order.
-    fn take(&mut self, index: usize, result: Result<Converted>, progress: &Progress) -> Result<()> {
-        let name = &self.dataset.names()[index];
-        let converted = match result {
-            Ok(converted) => converted,
-            Err(error) => {
-                let reason = format!("{error:#}");
-                progress.line(&format!("failed: {name}: {reason}"));
-                self.failed.push(Failed { record: name.clone(), reason });
-                return Ok(());
-            }
-        };
-        for warning in converted.warnings {
-            self.warn(name, warning);
+    fn finish(self) {
+        if self.0 > SHOWN {
+            eprintln!("{} more warnings in the .json", self.0 - SHOWN);
         }
-        self.file.push(&converted.values)?;
-        let record = self.records.len() as i64;
-        self.row_record.extend(std::iter::repeat_n(record, converted.rows));
-        self.lengths.push(converted.length as i64);
-        match (&mut self.labels, converted.labels) {
-            (Some(all), Some(labels)) => {
-                for _ in 0..converted.rows {
-                    all.extend(labels.iter().map(|&label| u8::from(label)));
+    }
+}
+
+/// Puts the parts together, writes the manifest, and gives both their names.
+fn store(
+    arguments: &Arguments,
+    format: Format,
+    converter: &Converter<'_>,
+    dataset: &Dataset,
+    parts: &Parts,
+    totals: &Totals,
+) -> Result<()> {
+    let Arguments { out, stage, dtype, .. } = arguments;
+    let rows = totals.rows;
+    let shape: Vec<usize> = std::iter::once(rows).chain(converter.shape.iter().copied()).collect();
+    let mut arrays = vec![Array {
+        name: stage.name(),
+        kind: Kind::Float(*dtype),
+        shape: shape.clone(),
+        data: Box::new(parts.rows()?),
+    }];
+    match &totals.unlabelled {
+        Some(record) => eprintln!(
+            "note: {record} has no labels in {}, so no array labels is written",
+            dataset.label_source()
+        ),
+        None => arrays.push(Array {
+            name: "labels",
+            kind: Kind::U8,
+            shape: vec![rows, dataset.label_set().len()],
+            data: Box::new(Bytes::new(parts.read()?, |item: &Item, bytes: &mut Vec<u8>| {
+                for _ in 0..item.rows {
+                    bytes.extend(item.labels.iter().flatten());
                 }
-            }
-            (known, None) => {
-                if known.take().is_some() {
-                    progress.line(&format!(
-                        "note: {name} has no labels in {}, so no array labels is written",
-                        self.dataset.label_source()
-                    ));
-                }
-            }
-            (None, Some(_)) => {}
-        }
-        self.patients.push(converted.patient.unwrap_or_else(|| name.clone()));
-        self.folds.push(self.dataset.fold(index));
-        self.records.push(name.clone());
+            })),
+        }),
+    }
+    let mut integers = |name, add: fn(usize, &Item, &mut Vec<u8>)| -> Result<()> {
+        let mut record = 0;
+        let data = Bytes::new(parts.read()?, move |item: &Item, bytes: &mut Vec<u8>| {
+            add(record, item, bytes);
+            record += 1;
+        });
+        arrays.push(Array { name, kind: Kind::I64, shape: vec![rows], data: Box::new(data) });
         Ok(())
+    };
+    if *stage == Stage::Prepared && converter.config.preset == Preset::Corrected {
+        integers("length", |_, item, bytes| bytes.extend((item.length as i64).to_le_bytes()))?;
     }
-
-    /// Notes a warning, and prints it while they are few.
-    fn warn(&mut self, record: &str, warning: String) {
-        if self.warnings.len() < SHOWN {
-            let colon = if record.is_empty() { "" } else { ": " };
-            eprintln!("warning: {record}{colon}{warning}");
-        }
-        self.warnings.push(Warned { record: record.to_owned(), warning });
+    if *stage != Stage::Prepared && arguments.windows == WindowArg::All {
+        integers("row_record", |record, item, bytes| {
+            for _ in 0..item.rows {
+                bytes.extend((record as i64).to_le_bytes());
+            }
+        })?;
     }
-
-    /// Writes the files and says how it went.
-    fn finish(self, chosen: usize) -> Result<ExitCode> {
-        let Arguments { out, data, stage, shard, labels: flags, .. } = self.arguments;
-        if self.records.is_empty() && chosen > 0 {
-            bail!("{}: none of {chosen} records could be converted", data.display());
-        }
-        if self.warnings.len() > SHOWN {
-            eprintln!("{} more warnings in the .json", self.warnings.len() - SHOWN);
-        }
-        let rows = self.file.rows();
-        let mut npz = Npz::create(out)?;
-        self.file.store(&mut npz, stage.name())?;
-        if let Some(labels) = &self.labels {
-            let columns = self.dataset.label_set().len();
-            npz.array("labels", "|u1", &[rows, columns], labels.as_slice())?;
-        }
-        if *stage == Stage::Prepared && self.config.preset == Preset::Corrected {
-            npz.array("length", "<i8", &[rows], little_endian(&self.lengths).as_slice())?;
-        }
-        if *stage != Stage::Prepared && self.arguments.windows == WindowArg::All {
-            npz.array("row_record", "<i8", &[rows], little_endian(&self.row_record).as_slice())?;
-        }
-        let failed = self.failed.len();
-        let sidecar = Sidecar {
-            program: format!("convert {}", env!("CARGO_PKG_VERSION")),
-            stage: stage.name(),
-            shape: std::iter::once(rows).chain(self.shape).collect(),
-            records: self.records,
-            patients: self.patients,
-            folds: self.folds,
-            labels: self.dataset.label_set(),
-            label_source: self.dataset.label_source().to_string(),
-            label_map: &flags.label_map,
-            nsr_rule: &flags.nsr_rule,
-            shard: format!("{}/{}", shard.0, shard.1),
-            config: self.config,
-            config_hash: self.config.hash(),
-            failed: self.failed,
-            warnings: self.warnings,
-        };
-        let text = serde_json::to_vec_pretty(&sidecar)?;
-        let beside: &Path = &out.with_extension("json");
-        npz.finish(|| write_atomic(beside, |file| file.write_all(&text)))?;
-        println!(
-            "{rows} rows of {} records in {}{}",
-            sidecar.records.len(),
-            out.display(),
-            if failed > 0 { format!(", {failed} records failed") } else { String::new() }
-        );
-        Ok(exit_code(&sidecar.failed))
-    }
-}
-
-fn little_endian(values: &[i64]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    let config_hash = converter.config.hash();
+    // Metadata of tensor files are strings.
+    let about = Map::from_iter([
+        ("program".to_owned(), json!(PROGRAM)),
+        ("config".to_owned(), json!(serde_json::to_string(converter.config)?)),
+        ("config_hash".to_owned(), json!(config_hash)),
+        ("labels".to_owned(), json!(dataset.label_set().to_string())),
+    ]);
+    let staging = parts.staging();
+    let sha256 = format.write(&staging, out, arrays, &about)?;
+    let of_all: Vec<String> = dataset.warnings().iter().map(ToString::to_string).collect();
+    let (share, of) = arguments.shard;
+    let manifest = Manifest {
+        program: PROGRAM,
+        stage: stage.name(),
+        shape: &shape,
+        dtype: *dtype,
+        config: converter.config,
+        config_hash: &config_hash,
+        shard: &format!("{share}/{of}"),
+        labels: dataset.label_set(),
+        label_source: &dataset.label_source().to_string(),
+        label_map: &arguments.labels.label_map,
+        nsr_rule: &arguments.labels.nsr_rule,
+        sha256,
+        records: Manifest::records(parts),
+        record_sha256: Manifest::record_sha256(parts),
+        patients: Manifest::patients(parts),
+        folds: Manifest::folds(parts),
+        failed: Manifest::failed(parts),
+        warnings: Warnings { of_all: &of_all, parts },
+    };
+    write_atomic(&out.with_extension("json"), |file| {
+        serde_json::to_writer_pretty(&mut *file, &manifest)?;
+        writeln!(file)
+    })?;
+    std::fs::rename(&staging, out).with_context(|| format!("cannot write {}", out.display()))
 }
 
 #[cfg(test)]

@@ -1,0 +1,406 @@
+//! The folder `FILE.parts/`: rows that are done, with a journal, so that a run which was ended goes on where it was.
+//!
+//! ```text
+//! run.json        what the rows are of: configuration, stage, data; a run of anything else is refused
+//! journal.jsonl   one line a part, written when the part's rows are safely on disk
+//! 000000.rows     values of the records of part 0, as they will stand in the array
+//! lock            held by the process that works here
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use ecg3d_examples::write_atomic;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+/// A part ends when it holds as many bytes, as many records, or is as old.
+const PART_BYTES: usize = 16 << 20;
+const PART_RECORDS: usize = 1024;
+const PART_AGE: Duration = Duration::from_secs(1);
+
+const RUN: &str = "run.json";
+const JOURNAL: &str = "journal.jsonl";
+const LOCK: &str = "lock";
+/// The result, before it gets its name.
+const STAGING: &str = "result.tmp";
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    pub record: String,
+    /// Rows of the array; 0 if it failed.
+    pub rows: usize,
+    /// Real samples of the prepared signal.
+    pub length: usize,
+    /// SHA-256 of its rows.
+    pub sha256: String,
+    /// 0 or 1 for each label, where known.
+    pub labels: Option<Vec<u8>>,
+    pub patient: Option<String>,
+    pub fold: Option<u32>,
+    pub warnings: Vec<String>,
+    /// Why it could not be converted.
+    pub failed: Option<String>,
+}
+
+/// A line of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Number of the part, from 0.
+    pub part: usize,
+    /// Bytes of its file; without any there is no file.
+    pub bytes: usize,
+    pub items: Vec<Item>,
+}
+
+/// The parts of one result.
+pub struct Parts {
+    folder: PathBuf,
+    journal: File,
+    /// Kept open: closing it lets go of the lock.
+    _lock: File,
+    /// Bytes of a row.
+    row_bytes: usize,
+    /// Parts in the journal.
+    parts: usize,
+    /// Records in the journal.
+    done: usize,
+    /// The part that is being filled.
+    items: Vec<Item>,
+    values: Vec<u8>,
+    begun: Instant,
+}
+
+impl Parts {
+    /// Opens the folder beside `target`, or makes it. `run` says what the rows are of, `names` which records are to
+    /// come, in order. What an unfinished run of the same left is checked and kept.
+    pub fn open(
+        target: &Path,
+        run: &Map<String, Value>,
+        names: &[&str],
+        row_bytes: usize,
+        restart: bool,
+    ) -> Result<Self> {
+        let mut folder = target.as_os_str().to_owned();
+        folder.push(".parts");
+        let folder = PathBuf::from(folder);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let lock = lock(&folder)?;
+        let card = folder.join(RUN);
+        if restart {
+            empty(&folder)?;
+        }
+        if card.exists() {
+            check_card(&card, run)?;
+        } else {
+            // Rows without a card belong to nothing: the card is written first and removed last.
+            empty(&folder)?;
+            let text = serde_json::to_vec_pretty(run)?;
+            write_atomic(&card, |file| file.write_all(&text))?;
+        }
+        let path = folder.join(JOURNAL);
+        let journal = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        let mut parts = Self {
+            folder,
+            journal,
+            _lock: lock,
+            row_bytes,
+            parts: 0,
+            done: 0,
+            items: Vec::new(),
+            values: Vec::new(),
+            begun: Instant::now(),
+        };
+        parts.take_up(names)?;
+        Ok(parts)
+    }
+
+    /// Reads the journal as far as it and the parts are whole, and cuts off the rest.
+    fn take_up(&mut self, names: &[&str]) -> Result<()> {
+        let path = self.folder.join(JOURNAL);
+        let shown = path.display();
+        let mut good = 0;
+        let mut reader = BufReader::new(&self.journal);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = reader
+                .read_until(b'\n', &mut line)
+                .with_context(|| format!("cannot read {shown}"))?;
+            if read == 0 {
+                break;
+            }
+            // The last line may have been cut short when the run was ended.
+            let Some(text) = line.strip_suffix(b"\n") else { break };
+            let part = serde_json::from_slice::<Part>(text).map_err(anyhow::Error::from);
+            let checked = part.and_then(|part| self.check(&part, names).map(|()| part));
+            match checked {
+                Ok(part) => {
+                    self.parts += 1;
+                    self.done += part.items.len();
+                    good += read as u64;
+                }
+                Err(error) => {
+                    eprintln!(
+                        "warning: {shown}, line {}: {error:#}; the records from there on are converted again",
+                        self.parts + 1
+                    );
+                    break;
+                }
+            }
+        }
+        let mut write = || {
+            self.journal.set_len(good)?;
+            self.journal.seek(SeekFrom::End(0))
+        };
+        write().with_context(|| format!("cannot write {shown}"))?;
+        Ok(())
+    }
+
+    /// Whether a part follows on those before and its rows are what was written.
+    fn check(&self, part: &Part, names: &[&str]) -> Result<()> {
+        ensure!(part.part == self.parts, "found part {}, expected {}", part.part, self.parts);
+        let expected = names.get(self.done..self.done + part.items.len());
+        let same = expected.is_some_and(|names| {
+            part.items.iter().zip(names).all(|(item, name)| item.record == *name)
+        });
+        ensure!(same && !part.items.is_empty(), "its records are not those that come next");
+        let bytes: usize = part.items.iter().map(|item| item.rows * self.row_bytes).sum();
+        ensure!(part.bytes == bytes, "found {} bytes, expected {bytes}", part.bytes);
+        if bytes == 0 {
+            return Ok(());
+        }
+        let path = self.rows_path(part.part);
+        let shown = path.display();
+        let values = fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
+        ensure!(values.len() == bytes, "{shown} has {} bytes, expected {bytes}", values.len());
+        let mut rest = values.as_slice();
+        for item in &part.items {
+            let (own, behind) = rest.split_at(item.rows * self.row_bytes);
+            rest = behind;
+            ensure!(
+                item.rows == 0 || sha256(own) == item.sha256,
+                "{shown} does not hold what was written for {}",
+                item.record
+            );
+        }
+        Ok(())
+    }
+
+    /// Records that are done.
+    pub fn done(&self) -> usize {
+        self.done
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Where the result is put together.
+    pub fn staging(&self) -> PathBuf {
+        self.folder.join(STAGING)
+    }
+
+    /// Adds a record with the values of all its rows.
+    pub fn push(&mut self, item: Item, values: &[u8]) -> Result<()> {
+        debug_assert_eq!(values.len(), item.rows * self.row_bytes);
+        if self.items.is_empty() {
+            self.begun = Instant::now();
+        }
+        self.items.push(item);
+        self.values.extend_from_slice(values);
+        if self.values.len() >= PART_BYTES
+            || self.items.len() >= PART_RECORDS
+            || self.begun.elapsed() >= PART_AGE
+        {
+            self.close()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the part: its rows go to disk, then its line to the journal.
+    pub fn close(&mut self) -> Result<()> {
+        if self.items.is_empty() {
+            return Ok(());
+        }
+        if !self.values.is_empty() {
+            let path = self.rows_path(self.parts);
+            let write = || -> std::io::Result<()> {
+                let mut file = File::create(&path)?;
+                file.write_all(&self.values)?;
+                file.sync_all()?;
+                sync_folder(&self.folder)
+            };
+            write().with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        let items = std::mem::take(&mut self.items);
+        let part = Part { part: self.parts, bytes: self.values.len(), items };
+        let mut line = serde_json::to_vec(&part)?;
+        line.push(b'\n');
+        let mut write = || {
+            self.journal.write_all(&line)?;
+            self.journal.sync_data()
+        };
+        write().with_context(|| format!("cannot write {}", self.folder.join(JOURNAL).display()))?;
+        self.parts += 1;
+        self.done += part.items.len();
+        self.values.clear();
+        Ok(())
+    }
+
+    /// The journal, part after part; those of [`Parts::close`] only.
+    pub fn read(&self) -> Result<impl Iterator<Item = Result<Part>> + use<>> {
+        let path = self.folder.join(JOURNAL);
+        let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(BufReader::with_capacity(1 << 18, file).split(b'\n').map(move |line| {
+            let line = line.with_context(|| format!("cannot read {}", path.display()))?;
+            serde_json::from_slice(&line).with_context(|| format!("{} is damaged", path.display()))
+        }))
+    }
+
+    /// All rows, part after part.
+    pub fn rows(&self) -> Result<impl Read + use<>> {
+        let folder = self.folder.clone();
+        let files = self.read()?.filter_map(move |part| match part {
+            Ok(part) if part.bytes == 0 => None,
+            Ok(part) => Some(Ok(rows_path(&folder, part.part))),
+            Err(error) => Some(Err(error)),
+        });
+        Ok(Chain { files, open: None })
+    }
+
+    /// Removes the folder: the result is in its place.
+    pub fn remove(self) -> Result<()> {
+        empty(&self.folder)?;
+        let path = self.folder.join(LOCK);
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        fs::remove_dir(&self.folder)
+            .with_context(|| format!("cannot remove {}", self.folder.display()))
+    }
+
+    fn rows_path(&self, part: usize) -> PathBuf {
+        rows_path(&self.folder, part)
+    }
+}
+
+/// SHA-256 in lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn rows_path(folder: &Path, part: usize) -> PathBuf {
+    folder.join(format!("{part:06}.rows"))
+}
+
+/// Makes sure that a file which was made in a folder is found there again after a loss of power.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    // Elsewhere folders cannot be opened as files.
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Two runs that write the same file would spoil each other's parts.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(LOCK);
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            bail!("another process is at work in {}", folder.display())
+        }
+        Err(TryLockError::Error(error)) => {
+            eprintln!("warning: {} cannot be locked ({error})", path.display());
+        }
+    }
+    Ok(file)
+}
+
+/// Removes what runs leave, the card last, and nothing else.
+fn empty(folder: &Path) -> Result<()> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name == LOCK || name == RUN {
+            continue;
+        }
+        ensure!(
+            name == JOURNAL || name.ends_with(".rows") || name.ends_with(".tmp"),
+            "{} is no file of convert; move it elsewhere",
+            path.display()
+        );
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    let card = folder.join(RUN);
+    if card.exists() {
+        fs::remove_file(&card).with_context(|| format!("cannot remove {}", card.display()))?;
+    }
+    Ok(())
+}
+
+/// Refuses parts of another run, and says in what it was another.
+fn check_card(path: &Path, run: &Map<String, Value>) -> Result<()> {
+    const REMEDY: &str = "go on with the arguments of that run, give another --out, or discard its rows with --restart";
+    let shown = path.display();
+    let text = fs::read(path).with_context(|| format!("cannot read {shown}"))?;
+    let found: Map<String, Value> = serde_json::from_slice(&text)
+        .with_context(|| format!("{shown} is damaged; discard the parts with --restart"))?;
+    let absent = Value::Null;
+    let of = |card: &Map<String, Value>, key: &str| card.get(key).unwrap_or(&absent).clone();
+    if of(&found, "config_hash") != of(run, "config_hash") {
+        bail!(
+            "{shown} is of a run with configuration {}, this one has {}; {REMEDY}",
+            of(&found, "config_hash"),
+            of(run, "config_hash")
+        );
+    }
+    for key in run.keys().chain(found.keys()) {
+        let (theirs, own) = (of(&found, key), of(run, key));
+        if theirs != own {
+            bail!("{shown} is of a run with another {key} ({theirs}, not {own}); {REMEDY}");
+        }
+    }
+    Ok(())
+}
+
+/// Files read one after the other.
+struct Chain<I> {
+    files: I,
+    open: Option<File>,
+}
+
+impl<I: Iterator<Item = Result<PathBuf>>> Read for Chain<I> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            if let Some(file) = &mut self.open {
+                let read = file.read(buffer)?;
+                if read > 0 || buffer.is_empty() {
+                    return Ok(read);
+                }
+            }
+            match self.files.next() {
+                None => return Ok(0),
+                Some(path) => {
+                    self.open = Some(File::open(path.map_err(std::io::Error::other)?)?);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Arrays as `.npz`, `.npy` or `.safetensors`, streamed.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use half::f16;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use crate::parts::hex;
+
+/// How the values of the main array are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// Half precision: 11 bits, up to 65504
+    F16,
+    /// Single precision
+    F32,
+}
+
+impl Dtype {
+    /// Bytes of a value.
+    pub fn size(self) -> usize {
+        match self {
+            Self::F16 => 2,
+            Self::F32 => 4,
+        }
+    }
+
+    /// Values in little-endian bytes.
+    ///
+    /// # Errors
+    /// A value that half precision does not reach.
+    pub fn encode(self, values: &[f32]) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(values.len() * self.size());
+        match self {
+            Self::F32 => values.iter().for_each(|value| bytes.extend(value.to_le_bytes())),
+            Self::F16 => {
+                for value in values {
+                    let half = f16::from_f32(*value);
+                    if half.is_infinite() {
+                        bail!(
+                            "the value {value} does not fit f16 (at most 65504); use --dtype f32"
+                        );
+                    }
+                    bytes.extend(half.to_le_bytes());
+                }
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// What the values of an array are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Float(Dtype),
+    U8,
+    I64,
+}
+
+impl Kind {
+    fn numpy(self) -> &'static str {
+        match self {
+            Self::Float(Dtype::F16) => "<f2",
+            Self::Float(Dtype::F32) => "<f4",
+            Self::U8 => "|u1",
+            Self::I64 => "<i8",
+        }
+    }
+
+    fn safetensors(self) -> &'static str {
+        match self {
+            Self::Float(Dtype::F16) => "F16",
+            Self::Float(Dtype::F32) => "F32",
+            Self::U8 => "U8",
+            Self::I64 => "I64",
+        }
+    }
+
+    fn size(self) -> usize {
+        match self {
+            Self::Float(dtype) => dtype.size(),
+            Self::U8 => 1,
+            Self::I64 => 8,
+        }
+    }
+}
+
+/// An array on its way out: little-endian values in C order, from a reader.
+pub struct Array<'a> {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub shape: Vec<usize>,
+    pub data: Box<dyn Read + 'a>,
+}
+
+impl Array<'_> {
+    fn bytes(&self) -> u64 {
+        self.shape.iter().map(|&size| size as u64).product::<u64>() * self.kind.size() as u64
+    }
+
+    /// Writes the values; gives their SHA-256.
+    fn copy(self, out: &mut dyn Write) -> Result<String> {
+        let expected = self.bytes();
+        let mut data = BufReader::with_capacity(1 << 20, self.data);
+        let mut sha = Sha256::new();
+        let mut copied = 0;
+        loop {
+            let buffer = io::BufRead::fill_buf(&mut data)
+                .with_context(|| format!("cannot read array {}", self.name))?;
+            if buffer.is_empty() {
+                break;
+            }
+            sha.update(buffer);
+            out.write_all(buffer)?;
+            let n = buffer.len();
+            copied += n as u64;
+            io::BufRead::consume(&mut data, n);
+        }
+        if copied != expected {
+            bail!("array {} has {copied} bytes, expected {expected}", self.name);
+        }
+        Ok(hex(&sha.finalize()))
+    }
+}
+
+/// The kind of file, by its extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Npz,
+    Npy,
+    Safetensors,
+}
+
+impl Format {
+    pub fn of(path: &Path) -> Result<Self> {
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        match extension.as_str() {
+            "npz" => Ok(Self::Npz),
+            "npy" => Ok(Self::Npy),
+            "safetensors" => Ok(Self::Safetensors),
+            _ => bail!(
+                "--out is {}, expected a name that ends in .npz, .npy or .safetensors",
+                path.display()
+            ),
+        }
+    }
+
+    /// Writes the arrays, the main one first, to `staging`; further files of `.npy` go beside `target`. Gives the
+    /// SHA-256 of each array's values. `about` is what a `.safetensors` says about itself.
+    pub fn write(
+        self,
+        staging: &Path,
+        target: &Path,
+        arrays: Vec<Array<'_>>,
+        about: &Map<String, Value>,
+    ) -> Result<Map<String, Value>> {
+        let create =
+            || File::create(staging).with_context(|| format!("cannot write {}", staging.display()));
+        match self {
+            Self::Npz => write_npz(create()?, arrays),
+            Self::Safetensors => write_safetensors(create()?, arrays, about),
+            Self::Npy => {
+                let mut sums = Map::new();
+                for (k, array) in arrays.into_iter().enumerate() {
+                    let name = array.name;
+                    // One staging file does: each gets its name before the next is begun, the main one at the very end.
+                    let path =
+                        if k == 0 { staging.to_owned() } else { staging_beside(staging, name) };
+                    let file = File::create(&path)
+                        .with_context(|| format!("cannot write {}", path.display()))?;
+                    sums.insert(name.to_owned(), Value::from(write_npy(file, array)?));
+                    if k > 0 {
+                        let own = beside(target, name);
+                        std::fs::rename(&path, &own)
+                            .with_context(|| format!("cannot write {}", own.display()))?;
+                    }
+                }
+                Ok(sums)
+            }
+        }
+        .with_context(|| format!("cannot write {}", target.display()))
+    }
+}
+
+/// `x.npy` to `x.labels.npy`.
+fn beside(target: &Path, name: &str) -> PathBuf {
+    target.with_extension(format!("{name}.npy"))
+}
+
+fn staging_beside(staging: &Path, name: &str) -> PathBuf {
+    staging.with_file_name(format!("{name}.tmp"))
+}
+
+/// Puts everything on disk.
+fn end(file: BufWriter<File>) -> Result<()> {
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    Ok(())
+}
+
+/// An archive that is not compressed. Sizes stand in the zip64 form, so that no array is too large for it.
+fn write_npz(file: File, arrays: Vec<Array<'_>>) -> Result<Map<String, Value>> {
+    let mut zip = ZipWriter::new(BufWriter::with_capacity(1 << 20, file));
+    let options =
+        SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
+    let mut sums = Map::new();
+    for array in arrays {
+        let name = array.name;
+        zip.start_file(format!("{name}.npy"), options)?;
+        zip.write_all(&npy_header(array.kind.numpy(), &array.shape))?;
+        sums.insert(name.to_owned(), Value::from(array.copy(&mut zip)?));
+    }
+    end(zip.finish()?)?;
+    Ok(sums)
+}
+
+fn write_npy(file: File, array: Array<'_>) -> Result<String> {
+    let mut file = BufWriter::with_capacity(1 << 20, file);
+    file.write_all(&npy_header(array.kind.numpy(), &array.shape))?;
+    let sum = array.copy(&mut file)?;
+    end(file)?;
+    Ok(sum)
+}
+
+/// The length of the header, the header in JSON, the values without a gap. Larger elements come first, so that all are aligned.
+fn write_safetensors(
+    file: File,
+    mut arrays: Vec<Array<'_>>,
+    about: &Map<String, Value>,
+) -> Result<Map<String, Value>> {
+    arrays.sort_by_key(|array| std::cmp::Reverse(array.kind.size()));
+    let mut header = Map::new();
+    header.insert("__metadata__".to_owned(), Value::Object(about.clone()));
+    let mut from = 0;
+    for array in &arrays {
+        let to = from + array.bytes();
+        header.insert(
+            array.name.to_owned(),
+            json!({"dtype": array.kind.safetensors(), "shape": array.shape, "data_offsets": [from, to]}),
+        );
+        from = to;
+    }
+    let mut text = serde_json::to_vec(&header)?;
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let mut file = BufWriter::with_capacity(1 << 20, file);
+    file.write_all(&(text.len() as u64).to_le_bytes())?;
+    file.write_all(&text)?;
+    let mut sums = Map::new();
+    for array in arrays {
+        sums.insert(array.name.to_owned(), Value::from(array.copy(&mut file)?));
+    }
+    end(file)?;
+    Ok(sums)
+}
+
+/// The header of numpy's format 1.0: magic, version, length and a Python dictionary, padded to 64 bytes.
+fn npy_header(kind: &str, shape: &[usize]) -> Vec<u8> {
+    let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
+    let mut text =
+        format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({}), }}", sizes.trim_end());
+    const FIXED: usize = 10;
+    let padded = (FIXED + text.len() + 1).next_multiple_of(64) - FIXED;
+    text.push_str(&" ".repeat(padded - 1 - text.len()));
+    text.push('\n');
+    let mut header = b"\x93NUMPY\x01\x00".to_vec();
+    // A few axes never fill 64 KiB.
+    header.extend_from_slice(&(text.len() as u16).to_le_bytes());
+    header.extend_from_slice(text.as_bytes());
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrays() -> Vec<Array<'static>> {
+        let values: Vec<f32> = (0..12).map(|k| k as f32).collect();
+        let bytes = Dtype::F32.encode(&values).expect("any f32");
+        let labels: &[u8] = &[1, 0];
+        vec![
+            Array {
+                name: "prepared",
+                kind: Kind::Float(Dtype::F32),
+                shape: vec![2, 2, 3],
+                data: Box::new(io::Cursor::new(bytes)),
+            },
+            Array { name: "labels", kind: Kind::U8, shape: vec![2], data: Box::new(labels) },
+        ]
+    }
+
+    fn write(name: &str) -> (tempfile::TempDir, PathBuf, Map<String, Value>) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let target = dir.path().join(name);
+        let about = Map::from_iter([("program".to_owned(), Value::from("test"))]);
+        let format = Format::of(&target).expect("a known extension");
+        let staging = dir.path().join("x.tmp");
+        let sums = format.write(&staging, &target, arrays(), &about).expect("writes");
+        std::fs::rename(staging, &target).expect("renames");
+        (dir, target, sums)
+    }
+
+    #[test]
+    fn an_npz_is_read_back_and_has_zip64_sizes() {
+        let (_dir, target, _) = write("x.npz");
+        let mut read =
+            ndarray_npy::NpzReader::new(File::open(&target).expect("opens")).expect("an archive");
+        let back: ndarray::Array3<f32> = read.by_name("prepared").expect("an array");
+        assert_eq!((back.shape(), back[[1, 1, 2]]), (&[2, 2, 3][..], 11.0));
+        let labels: ndarray::Array1<u8> = read.by_name("labels").expect("an array");
+        assert_eq!(labels.to_vec(), [1, 0]);
+        let bytes = std::fs::read(target).expect("reads");
+        // In the local header both 32-bit sizes are full, and the extra field 0x0001 of 16 bytes has the true ones.
+        assert_eq!(bytes[18..26], [0xff; 8]);
+        let extra = 30 + usize::from(u16::from_le_bytes([bytes[26], bytes[27]]));
+        assert_eq!(bytes[extra..extra + 4], [1, 0, 16, 0]);
+        let size = u64::from_le_bytes(bytes[extra + 4..extra + 12].try_into().expect("eight"));
+        assert_eq!(size, 128 + 48);
+    }
+
+    #[test]
+    fn an_npy_has_its_other_arrays_beside_it() {
+        let (dir, target, sums) = write("x.npy");
+        let back: ndarray::Array3<f32> = ndarray_npy::read_npy(target).expect("an array");
+        assert_eq!(back[[1, 0, 1]], 7.0);
+        let labels: ndarray::Array1<u8> =
+            ndarray_npy::read_npy(dir.path().join("x.labels.npy")).expect("an array");
+        assert_eq!(labels.to_vec(), [1, 0]);
+        assert_eq!(sums["labels"], crate::parts::sha256(&[1, 0]));
+        assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 2);
+    }
+
+    #[test]
+    fn safetensors_are_laid_out_as_their_header_says() {
+        let (_dir, target, sums) = write("x.safetensors");
+        let bytes = std::fs::read(target).expect("reads");
+        let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight")) as usize;
+        assert_eq!(length % 8, 0);
+        let header: Value = serde_json::from_slice(&bytes[8..8 + length]).expect("JSON");
+        assert_eq!(header["__metadata__"]["program"], "test");
+        assert_eq!(header["prepared"]["dtype"], "F32");
+        assert_eq!(header["labels"]["data_offsets"], json!([48, 50]));
+        let data = &bytes[8 + length..];
+        assert_eq!(data.len(), 50);
+        assert_eq!(data[44..48], 11f32.to_le_bytes());
+        assert_eq!(sums["prepared"], crate::parts::sha256(&data[..48]));
+    }
+
+    #[test]
+    fn what_half_precision_does_not_reach_is_refused() {
+        assert_eq!(Dtype::F16.encode(&[1.0, -2.5]).expect("both fit"), [0, 0x3c, 0, 0xc1]);
+        let error = Dtype::F16.encode(&[70000.0]).expect_err("too large");
+        assert!(error.to_string().contains("70000 does not fit f16"), "{error}");
+    }
+
+    #[test]
+    fn an_array_of_the_wrong_size_is_an_error() {
+        let mut array = arrays().remove(1);
+        array.shape = vec![3];
+        let error = array.copy(&mut Vec::new()).expect_err("two of three");
+        assert_eq!(error.to_string(), "array labels has 2 bytes, expected 3");
+        assert!(Format::of(Path::new("x.txt")).is_err());
+    }
+}
