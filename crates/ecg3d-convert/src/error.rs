@@ -74,6 +74,26 @@ pub enum ConvertError {
         /// How many there are in this lead.
         count: usize,
     },
+    /// A run of samples that are no finite numbers, too long to be filled in.
+    #[error(
+        "lead {lead} has {length} samples in a row that are no finite numbers, from sample {sample} (from 0); at most {allowed} are filled in, between others that are"
+    )]
+    Gap {
+        /// The lead's name as the recording has it.
+        lead: String,
+        /// Position of the first, from 0.
+        sample: usize,
+        /// How many there are.
+        length: usize,
+        /// How many are allowed.
+        allowed: usize,
+    },
+    /// Samples so large that what is made of them is no finite number of its type.
+    #[error("lead {lead} (from 0) has samples too large to compute with")]
+    Overflow {
+        /// Row of the prepared signal, from 0.
+        lead: usize,
+    },
     /// An array of another shape than the plan works on.
     #[error("{what} has shape {found:?}, expected {expected:?}")]
     Shape {

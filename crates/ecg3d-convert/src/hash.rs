@@ -1,9 +1,8 @@
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{ConvertConfig, Resample};
+use crate::{ConvertConfig, Denoise, LeadSelection, Metric, Resample, Scale, Threshold, Units};
 
 /// Changes whenever equal values would no longer mean equal results.
 const VERSION: &str = "ecg3d-convert/1";
@@ -12,77 +11,145 @@ impl ConvertConfig {
     /// Names the preprocessing: two configurations of equal hash make volumes that a network may mix.
     ///
     /// The SHA-256, in lower-case hexadecimal, of JSON with sorted keys, without blanks, numbers in their shortest form that
-    /// reads back the same. It holds a version, units, leads, cut, denoising, resampling, scaling, window length, embedding
-    /// and volume size. What decides only how many windows of which record are made does not count (`preset`,
-    /// `max_seconds`, `hop_s`, `windows`, `invalid_samples`), nor does how the filter is computed (`fir`).
+    /// reads back the same. It holds a version, units, leads, cut, denoising, resampling, scaling, window length, embedding,
+    /// volume size, and metric and threshold where they are not the usual ones. What decides only how many windows of which
+    /// record are made, or whether one is refused, does not count (`preset`, `max_seconds`, `hop_s`, `windows`,
+    /// `invalid_samples`, `short_records`), nor does how the filter is computed (`fir`). No feature is needed.
     pub fn hash(&self) -> String {
-        let window = match self.resample {
-            Resample::Fft { .. } => Value::Null,
-            Resample::Polyphase { .. } => json!(self.window_s),
-        };
-        let resample = match self.resample {
-            Resample::Fft { samples } => json!({"method": "fft", "samples": samples}),
-            Resample::Polyphase { rate_hz, .. } => {
-                json!({"method": "polyphase", "rate_hz": rate_hz})
-            }
-        };
-        let hashed = json!({
-            "version": VERSION,
-            "units": self.units,
-            "leads": self.leads,
-            "first_samples": self.first_samples,
-            "denoise": self.denoise,
-            "resample": resample,
-            "scale": self.scale,
-            "window_s": window,
-            "embedding_dimension": self.embedding_dimension,
-            "embedding_delay": self.embedding_delay,
-            "volume_size": self.volume_size,
-        });
-        let mut text = String::new();
-        canonical(&hashed, &mut text);
-        Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
+        Sha256::digest(self.canonical()).iter().fold(String::new(), |mut hex, byte| {
             // Writing to a string does not fail.
             let _ = write!(hex, "{byte:02x}");
             hex
         })
     }
+
+    /// The JSON that is hashed.
+    fn canonical(&self) -> String {
+        let whole = |value: usize| value.to_string();
+        let none = || "null".to_owned();
+        let units = match self.units {
+            Units::Adc => "adc",
+            Units::Millivolts => "millivolts",
+        };
+        let leads = match &self.leads {
+            LeadSelection::File { count } => {
+                object(vec![("order", text("file")), ("count", whole(*count))])
+            }
+            LeadSelection::Named { leads } => {
+                let leads = leads.iter().map(|lead| text(&lead.to_string()));
+                object(vec![("order", text("named")), ("leads", array(leads))])
+            }
+        };
+        let denoise = match self.denoise {
+            Denoise::None => object(vec![("filter", text("none"))]),
+            Denoise::Causal { order, cutoff_hz, design_rate_hz } => object(vec![
+                ("filter", text("causal")),
+                ("order", whole(order)),
+                ("cutoff_hz", number(cutoff_hz)),
+                ("design_rate_hz", design_rate_hz.map_or_else(none, number)),
+            ]),
+            Denoise::BothWays { order, cutoff_hz, padding_s } => object(vec![
+                ("filter", text("both_ways")),
+                ("order", whole(order)),
+                ("cutoff_hz", number(cutoff_hz)),
+                ("padding_s", number(padding_s)),
+            ]),
+        };
+        let (resample, window) = match self.resample {
+            Resample::Fft { samples } => {
+                (object(vec![("method", text("fft")), ("samples", whole(samples))]), none())
+            }
+            Resample::Polyphase { rate_hz, .. } => (
+                object(vec![("method", text("polyphase")), ("rate_hz", number(rate_hz))]),
+                number(self.window_s),
+            ),
+        };
+        let scale = match self.scale {
+            Scale::None => "none",
+            Scale::UnitPeak => "unit_peak",
+            Scale::ZScore => "z_score",
+        };
+        let mut fields = vec![
+            ("version", text(VERSION)),
+            ("units", text(units)),
+            ("leads", leads),
+            ("first_samples", self.first_samples.map_or_else(none, whole)),
+            ("denoise", denoise),
+            ("resample", resample),
+            ("scale", text(scale)),
+            ("window_s", window),
+            ("embedding_dimension", whole(self.embedding_dimension)),
+            ("embedding_delay", whole(self.embedding_delay)),
+            ("volume_size", array(self.volume_size.into_iter().map(whole))),
+        ];
+        // Left out where they are the usual ones, so that hashes from before they could be chosen stay.
+        if self.metric != Metric::Euclidean {
+            fields.push(("metric", text(&self.metric.to_string())));
+        }
+        match self.threshold {
+            Threshold::None => {}
+            Threshold::Distance { distance } => fields.push((
+                "threshold",
+                object(vec![("rule", text("distance")), ("distance", number(distance))]),
+            )),
+            Threshold::Rate { rate } => fields
+                .push(("threshold", object(vec![("rule", text("rate")), ("rate", number(rate))]))),
+        }
+        object(fields)
+    }
 }
 
-/// Writes JSON with sorted keys and no blanks, however the map keeps its keys.
-fn canonical(value: &Value, out: &mut String) {
-    match value {
-        Value::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by_key(|(key, _)| *key);
-            out.push('{');
-            for (k, (key, value)) in entries.into_iter().enumerate() {
-                if k > 0 {
-                    out.push(',');
-                }
-                out.push_str(&Value::from(key.as_str()).to_string());
-                out.push(':');
-                canonical(value, out);
-            }
-            out.push('}');
-        }
-        Value::Array(values) => {
-            out.push('[');
-            for (k, value) in values.iter().enumerate() {
-                if k > 0 {
-                    out.push(',');
-                }
-                canonical(value, out);
-            }
-            out.push(']');
-        }
-        other => out.push_str(&other.to_string()),
+fn object(mut fields: Vec<(&str, String)>) -> String {
+    fields.sort_by_key(|field| field.0);
+    let fields: Vec<_> = fields.into_iter().map(|(key, value)| text(key) + ":" + &value).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+fn array(values: impl Iterator<Item = String>) -> String {
+    format!("[{}]", values.collect::<Vec<_>>().join(","))
+}
+
+/// A string of JSON; all that occur here are plain ASCII.
+fn text(value: &str) -> String {
+    format!("\"{value}\"")
+}
+
+/// The fewest digits that read back as the same number, laid out as `serde_json` does.
+fn number(value: f64) -> String {
+    if !value.is_finite() {
+        return "null".to_owned();
     }
+    let scientific = format!("{:e}", value.abs());
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let digits = mantissa.replace('.', "");
+    // Digits before the point.
+    let point = exponent.parse::<i32>().unwrap_or(0) + 1;
+    let count = digits.len() as i32;
+    let sign = if value.is_sign_negative() { "-" } else { "" };
+    let zeros = |n: i32| "0".repeat(n.max(0) as usize);
+    let body = if (1..=16).contains(&point) {
+        let whole = format!("{digits}{}", zeros(point - count));
+        let (before, after) = whole.split_at(point as usize);
+        format!("{before}.{}", if after.is_empty() { "0" } else { after })
+    } else if value == 0.0 {
+        "0.0".to_owned()
+    } else if (-4..=0).contains(&point) {
+        format!("0.{}{digits}", zeros(-point))
+    } else {
+        format!("{mantissa}e{:+}", point - 1)
+    };
+    format!("{sign}{body}")
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{ConvertConfig, FirMethod, Resample, Scale, Windows};
+    use super::number;
+    use crate::{
+        ConvertConfig, Denoise, FirMethod, InvalidSamples, Metric, Resample, Scale, ShortRecords,
+        Threshold, Windows,
+    };
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     #[test]
     fn hashes_stay_what_they_are() {
@@ -105,6 +172,8 @@ mod tests {
             config().with_windows(Windows::First),
             config().with_max_seconds(30.0),
             config().with_hop_s(0.5),
+            config().with_short_records(ShortRecords::Pad),
+            config().with_invalid_samples(InvalidSamples::Interpolate { max_gap_s: 0.1 }),
             config().with_resample(Resample::Polyphase { rate_hz: 50.0, fir }),
         ] {
             assert_eq!(same.hash(), hash);
@@ -113,9 +182,36 @@ mod tests {
             config().with_window_s(3.0),
             config().with_scale(Scale::ZScore),
             config().with_embedding_delay(2),
+            config().with_metric(Metric::Maximum),
+            config().with_threshold(Threshold::Rate { rate: 0.1 }),
+            config().with_threshold(Threshold::Distance { distance: 0.1 }),
+            config().with_denoise(Denoise::None),
             ConvertConfig::published(),
         ] {
             assert_ne!(other.hash(), hash);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_as_json_has_them(bits: u64, k in -99_999_i64..99_999, power in -12..20) {
+            let short = k as f64 * 10_f64.powi(power);
+            for value in [f64::from_bits(bits), short] {
+                prop_assert_eq!(number(value), Value::from(value).to_string());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_hashed_is_json_with_sorted_keys() {
+        for config in [ConvertConfig::published(), ConvertConfig::corrected()] {
+            let config = config.with_threshold(Threshold::Rate { rate: 0.05 });
+            let text = config.canonical();
+            let value: Value = serde_json::from_str(&text).expect("JSON");
+            // A map of `serde_json` is sorted too.
+            assert_eq!(value.to_string(), text);
+            assert_eq!(value["volume_size"], json!([45, 45, 45]));
+            assert_eq!(value["threshold"], json!({"rule": "rate", "rate": 0.05}));
         }
     }
 }

@@ -88,6 +88,7 @@ mod hash;
 mod image;
 mod kernel;
 mod plan;
+mod plot;
 mod real;
 mod recurrence;
 mod resample;
@@ -97,13 +98,15 @@ mod spline;
 mod zoom;
 
 pub use config::{
-    ConvertConfig, Denoise, InvalidSamples, LeadSelection, Preset, Resample, Scale, Units, Windows,
+    ConvertConfig, Denoise, InvalidSamples, LeadSelection, Preset, Resample, Scale, ShortRecords,
+    Units, Windows,
 };
 pub use error::ConvertError;
 pub use filter::{Band, Sos, SosState, butterworth};
 pub use fir::kaiser_low_pass;
 pub use image::ImagePlan;
 pub use plan::{ConvertPlan, ConvertWarning, Outcome, Prepared};
+pub use plot::{Metric, RecurrencePlot, Threshold};
 pub use real::Real;
 pub use recurrence::Recurrence;
 pub use resample::{Edges, FftResampler, FftScratch, FirMethod, PolyResampler, rate_ratio};

@@ -1,4 +1,5 @@
 use ndarray::{ArrayView2, ArrayViewMut2};
+#[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
 use crate::ConvertError;
@@ -10,8 +11,8 @@ const LOBES: usize = 10;
 const KAISER_BETA: f64 = 5.0;
 
 /// How the filter of a [`PolyResampler`] is computed. Both ways give the same values to rounding.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum FirMethod {
     /// The whole signal is convolved with the filter by FFT (`ndarray-conv`) and every `down`-th value kept. Where the

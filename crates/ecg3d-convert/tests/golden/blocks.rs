@@ -1,5 +1,6 @@
 use ecg3d_convert::{
-    Band, CubicZoom, Edges, FftResampler, PolyResampler, Recurrence, Sos, butterworth, zoom,
+    Band, CubicZoom, Edges, FftResampler, PolyResampler, RecurrencePlot, Sos, Threshold,
+    butterworth, zoom,
 };
 use ndarray::{Array, ArrayD, Axis, Ix2};
 use serde_json::Value;
@@ -144,47 +145,27 @@ fn recurrence_plots() {
     let Some(folder) = goldens("blocks") else { return };
     let mut arrays = Npz::open(&folder.join("recurrence.npz"));
     let x = arrays.read::<f64>("x");
-    let names: Vec<_> = arrays.names().into_iter().filter(|name| name.starts_with('D')).collect();
-    assert!(!names.is_empty());
+    let names: Vec<_> = arrays.names().into_iter().filter(|name| name != "x").collect();
+    assert!(names.iter().any(|name| name.starts_with('D')));
+    assert!(names.iter().any(|name| name.starts_with('R')));
     for name in names {
-        let parts: Vec<usize> = name
+        let (embedding, threshold) = name.split_once("_th").unwrap_or((&name, ""));
+        let parts: Vec<usize> = embedding
             .split('_')
             .skip(1)
             .map(|part| part.trim_start_matches(['m', 't']).parse().expect("a number"))
             .collect();
-        let plot = Recurrence::new(parts[0], parts[1]).expect("a plot");
+        let plot = RecurrencePlot::new(parts[0], parts[1]).expect("a plot");
         let row = x.index_axis(Axis(0), parts[2]).to_owned().into_raw_vec_and_offset().0;
-        let found = plot.distances(&row).expect("distances");
-        assert_close(&name, found.view().into_dyn(), arrays.read(&name).view(), F64);
-    }
-}
-
-#[test]
-fn zooms() {
-    let Some(folder) = goldens("blocks") else { return };
-    let mut arrays = Npz::open(&folder.join("zoom.npz"));
-    let mut seen = 0;
-    for case in json(&folder.join("zoom.json")).as_array().expect("a list") {
-        let key = case["key"].as_str().expect("a name");
-        // Within the range of the samples these modes are one.
-        if !(key.ends_with("_o3_constant") || key.ends_with("_o3_mirror")) {
+        let Ok(distance) = threshold.parse() else {
+            let found = plot.of(&row).expect("distances");
+            assert_close(&name, found.view().into_dyn(), arrays.read(&name).view(), F64);
             continue;
-        }
-        let read = |what: &str| -> Vec<usize> {
-            serde_json::from_value(case[what].clone()).expect("sizes")
         };
-        let spoilt: Vec<bool> = serde_json::from_value(case["zero_last"].clone()).expect("flags");
-        if spoilt.contains(&true) {
-            continue;
-        }
-        let source = key.split('_').next().expect("a name");
-        let x = arrays.read::<f64>(&format!("{source}_x"));
-        assert_eq!(x.shape(), read("src"));
-        let found = zoom(x.view(), &read("dst")).expect("zooms");
-        assert_close(key, found.view(), arrays.read(key).view(), F64);
-        seen += 1;
+        let plot = plot.with_threshold(Threshold::Distance { distance }).expect("a distance");
+        let found = plot.of(&row).expect("a plot").mapv(|value| value as u8);
+        assert_eq!(found.into_dyn(), arrays.read::<u8>(&name), "{name}");
     }
-    assert!(seen > 0);
 }
 
 #[test]

@@ -1,0 +1,186 @@
+use ecg_core::{LeadName, Recording};
+use ndarray::{ArrayView1, s};
+
+use super::warning::STUDY_RATE_HZ;
+use super::{ConvertPlan, ConvertWarning};
+use crate::{ConvertError, InvalidSamples, LeadSelection, Resample, ShortRecords, Units};
+
+/// The gain, in ADC units per mV, that the published preset takes for granted.
+const GAIN_PER_MV: f64 = 1000.0;
+
+/// What was loaded into the rows.
+pub(super) struct Loaded {
+    /// Samples of each row.
+    pub(super) samples: usize,
+    /// Samples of each row that the recording has; those behind are padding.
+    pub(super) real: usize,
+    pub(super) warnings: Vec<ConvertWarning>,
+}
+
+impl ConvertPlan {
+    /// Loads the leads used into rows, in the units asked for.
+    pub(super) fn load(
+        &self,
+        recording: &Recording,
+        rows: &mut Vec<f64>,
+    ) -> Result<Loaded, ConvertError> {
+        if recording.sampling_rate != self.rate {
+            return Err(ConvertError::SamplingRate {
+                expected_hz: self.rate.hz(),
+                found_hz: recording.sampling_rate.hz(),
+            });
+        }
+        let found = recording.n_samples();
+        let mut warnings = Vec::new();
+        let count = self.config.leads.count();
+        if recording.n_leads() < count {
+            return Err(ConvertError::LeadCount { expected: count, found: recording.n_leads() });
+        }
+        if matches!(self.config.leads, LeadSelection::File { .. }) && recording.n_leads() > count {
+            warnings.push(ConvertWarning::MoreLeads { used: count, found: recording.n_leads() });
+        }
+        let wanted = self.config.first_samples.unwrap_or(found);
+        let real = wanted.min(found);
+        let expected = match self.config.first_samples {
+            // A cut that leaves less than a window is at fault itself.
+            Some(samples) if found >= samples => self.window_input(),
+            Some(samples) => samples.max(self.window_input()),
+            None => self.window_input(),
+        };
+        if real < expected {
+            if self.config.short_records == ShortRecords::Reject || real == 0 {
+                return Err(ConvertError::TooShort {
+                    expected,
+                    found: real,
+                    rate_hz: self.rate.hz(),
+                });
+            }
+            warnings.push(ConvertWarning::Padded { expected, found: real });
+        }
+        // Resampling to a rate takes what there is.
+        let n = match self.config.resample {
+            Resample::Fft { .. } => wanted,
+            Resample::Polyphase { .. } => real,
+        };
+        if self.config.first_samples.is_some() && self.rate.hz() != STUDY_RATE_HZ {
+            warnings.push(ConvertWarning::Rate { rate_hz: self.rate.hz(), samples: real });
+        }
+        if self.config.units == Units::Adc && recording.adc.is_none() {
+            warnings.push(ConvertWarning::NoAdc);
+        }
+        rows.clear();
+        rows.resize(count * n, 0.0);
+        for (k, row) in rows.chunks_exact_mut(n).enumerate() {
+            let lead = match &self.config.leads {
+                LeadSelection::File { .. } => k,
+                LeadSelection::Named { leads } => recording.row_of(leads[k]).ok_or_else(|| {
+                    ConvertError::MissingLead { lead: leads[k], found: names(&recording.leads) }
+                })?,
+            };
+            let (own, beyond) = row.split_at_mut(real);
+            self.load_lead(recording, lead, own, &mut warnings)?;
+            beyond.fill(own[real - 1]);
+        }
+        Ok(Loaded { samples: n, real, warnings })
+    }
+
+    fn load_lead(
+        &self,
+        recording: &Recording,
+        lead: usize,
+        row: &mut [f64],
+        warnings: &mut Vec<ConvertWarning>,
+    ) -> Result<(), ConvertError> {
+        let name = || recording.leads[lead].as_str().to_owned();
+        let physical = recording.signal.row(lead);
+        let used = physical.slice(s![..row.len()]);
+        match self.config.invalid_samples {
+            InvalidSamples::Reject => check_finite(physical, name)?,
+            InvalidSamples::RejectUsed => check_finite(used, name)?,
+            InvalidSamples::Interpolate { .. } => {}
+        }
+        match (self.config.units, &recording.adc) {
+            (Units::Millivolts, _) => {
+                row.iter_mut().zip(physical).for_each(|(own, &mv)| *own = mv);
+            }
+            (Units::Adc, Some(adc)) => {
+                let values = adc.values.row(lead);
+                row.iter_mut().zip(values).for_each(|(own, &value)| *own = f64::from(value));
+                let gain_per_mv = adc.gain_per_mv[lead];
+                if gain_per_mv != GAIN_PER_MV {
+                    warnings.push(ConvertWarning::Gain { lead: name(), gain_per_mv });
+                }
+            }
+            (Units::Adc, None) => {
+                row.iter_mut().zip(physical).for_each(|(own, &mv)| *own = mv * GAIN_PER_MV);
+            }
+        }
+        if let InvalidSamples::Interpolate { max_gap_s } = self.config.invalid_samples
+            && used.iter().any(|value| !value.is_finite())
+        {
+            // 0.29 s at 100 Hz is 29 samples, whatever the product is rounded to.
+            let max_gap = (max_gap_s * self.rate.hz() * (1.0 + 1e-9)) as usize;
+            warnings.push(fill_gaps(row, used, max_gap, name)?);
+        }
+        if row.iter().all(|value| *value == row[0]) {
+            warnings.push(ConvertWarning::FlatLead { lead: name() });
+        }
+        Ok(())
+    }
+}
+
+/// Refuses samples that are no finite numbers.
+fn check_finite(
+    samples: ArrayView1<'_, f64>,
+    name: impl Fn() -> String,
+) -> Result<(), ConvertError> {
+    let is_bad = |value: &&f64| !value.is_finite();
+    match samples.iter().position(|value| is_bad(&value)) {
+        None => Ok(()),
+        Some(sample) => Err(ConvertError::InvalidSample {
+            lead: name(),
+            sample,
+            value: samples[sample],
+            count: samples.iter().filter(is_bad).count(),
+        }),
+    }
+}
+
+/// Fills what is no finite number in `judged`, and so of no use in `row`, along the line between its neighbours.
+fn fill_gaps(
+    row: &mut [f64],
+    judged: ArrayView1<'_, f64>,
+    max_gap: usize,
+    name: impl Fn() -> String,
+) -> Result<ConvertWarning, ConvertError> {
+    let n = row.len();
+    let good = |t: &usize| judged[*t].is_finite();
+    let (mut samples, mut infinite, mut longest) = (0, 0, 0);
+    let mut start = 0;
+    while let Some(first) = (start..n).find(|t| !good(t)) {
+        let after = (first..n).find(good).unwrap_or(n);
+        let length = after - first;
+        if length > max_gap || length == n {
+            return Err(ConvertError::Gap {
+                lead: name(),
+                sample: first,
+                length,
+                allowed: max_gap,
+            });
+        }
+        let right = if after < n { row[after] } else { row[first - 1] };
+        let left = if first > 0 { row[first - 1] } else { right };
+        for (k, value) in row[first..after].iter_mut().enumerate() {
+            *value = left + (right - left) * ((k + 1) as f64 / (length + 1) as f64);
+        }
+        samples += length;
+        infinite += judged.slice(s![first..after]).iter().filter(|v| v.is_infinite()).count();
+        longest = longest.max(length);
+        start = after;
+    }
+    Ok(ConvertWarning::Interpolated { lead: name(), samples, infinite, longest })
+}
+
+fn names(leads: &[LeadName]) -> String {
+    leads.iter().map(LeadName::as_str).collect::<Vec<_>>().join(", ")
+}

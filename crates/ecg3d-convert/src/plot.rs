@@ -1,0 +1,222 @@
+use std::fmt;
+use std::str::FromStr;
+
+use ndarray::Array2;
+#[cfg(feature = "serde")]
+use serde::{Deserialize, Serialize};
+
+use crate::{ConvertError, Real, Recurrence};
+
+/// How far apart two states are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Metric {
+    /// The root of the sum of squared differences.
+    #[default]
+    Euclidean,
+    /// The largest difference.
+    Maximum,
+    /// The sum of the differences.
+    Manhattan,
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Euclidean => "euclidean",
+            Self::Maximum => "maximum",
+            Self::Manhattan => "manhattan",
+        })
+    }
+}
+
+impl FromStr for Metric {
+    type Err = ConvertError;
+
+    fn from_str(text: &str) -> Result<Self, ConvertError> {
+        match text {
+            "euclidean" => Ok(Self::Euclidean),
+            "maximum" => Ok(Self::Maximum),
+            "manhattan" => Ok(Self::Manhattan),
+            _ => Err(ConvertError::config("the metric", text, "euclidean, maximum or manhattan")),
+        }
+    }
+}
+
+/// Which states count as recurrent: those get 1 and the others 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(Serialize, Deserialize),
+    serde(rename_all = "snake_case", tag = "rule", deny_unknown_fields)
+)]
+#[non_exhaustive]
+pub enum Threshold {
+    /// The plot holds the distances themselves.
+    #[default]
+    None,
+    /// Those at most this far apart.
+    Distance {
+        /// The largest distance that counts, in the unit of the signal.
+        distance: f64,
+    },
+    /// Those at most as far apart as gives this share of recurrent pairs, found for each plot by itself.
+    ///
+    /// Of the n (n - 1) / 2 distances between different states, the threshold is the k-th smallest, where k is `rate` times
+    /// their number, rounded up; the diagonal, which is always 1, does not count. All distances equal to the threshold are
+    /// recurrent, so that the share is at least `rate`, and above it only by rounding to whole pairs and by ties. A flat
+    /// signal is recurrent throughout.
+    Rate {
+        /// Above 0, at most 1.
+        rate: f64,
+    },
+}
+
+impl Threshold {
+    /// Checks that the value makes sense.
+    pub(crate) fn check(self) -> Result<(), ConvertError> {
+        match self {
+            Self::Distance { distance } if !(distance >= 0.0 && distance < f64::INFINITY) => {
+                let expected = "a number of at least 0";
+                Err(ConvertError::config("the recurrence threshold", distance, expected))
+            }
+            Self::Rate { rate } if !(rate > 0.0 && rate <= 1.0) => {
+                Err(ConvertError::config("the recurrence rate", rate, "above 0, at most 1"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A recurrence plot of any embedding, metric and threshold.
+///
+/// State `i` of a signal x is (x\[i\], x\[i + delay\], ..., x\[i + (dimension - 1) delay\]). Row `i` and column `j` hold the
+/// distance of states `i` and `j` in the unit of the signal, or with a [`Threshold`] 1 where they are recurrent and 0
+/// elsewhere. Every plot is its own transpose. Sources: Eckmann, Kamphorst and Ruelle, Europhys. Lett. 4 (1987) 973; Marwan,
+/// Romano, Thiel and Kurths, Phys. Rep. 438 (2007) 237.
+///
+/// ```
+/// use ecg3d_convert::{Metric, RecurrencePlot, Threshold};
+///
+/// let signal = [0.0_f64, 3.0, 3.0, 7.0]; // states (0, 3), (3, 3), (3, 7)
+/// let plot = RecurrencePlot::new(2, 1)?.with_metric(Metric::Manhattan);
+/// assert_eq!(plot.of(&signal)?, ndarray::array![[0.0, 3.0, 7.0], [3.0, 0.0, 4.0], [7.0, 4.0, 0.0]]);
+///
+/// let near = plot.with_threshold(Threshold::Distance { distance: 4.0 })?;
+/// assert_eq!(near.of(&signal)?, ndarray::array![[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 1.0]]);
+///
+/// let third = plot.with_threshold(Threshold::Rate { rate: 1.0 / 3.0 })?; // one pair of three
+/// assert_eq!(third.of(&signal)?, ndarray::array![[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]);
+/// # Ok::<(), ecg3d_convert::ConvertError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RecurrencePlot {
+    dimension: usize,
+    delay: usize,
+    states: Recurrence,
+    metric: Metric,
+    threshold: Threshold,
+}
+
+impl RecurrencePlot {
+    /// A plot of states of `dimension` samples, `delay` samples apart: of their Euclidean distances, without a threshold.
+    ///
+    /// # Errors
+    /// Either is zero.
+    pub fn new(dimension: usize, delay: usize) -> Result<Self, ConvertError> {
+        let states = Recurrence::new(dimension, delay)?;
+        let (metric, threshold) = (Metric::default(), Threshold::default());
+        Ok(Self { dimension, delay, states, metric, threshold })
+    }
+
+    /// Chooses how far apart two states are. Default: [`Metric::Euclidean`].
+    #[must_use]
+    pub fn with_metric(mut self, metric: Metric) -> Self {
+        self.metric = metric;
+        self
+    }
+
+    /// Chooses which states count as recurrent. Default: [`Threshold::None`].
+    ///
+    /// # Errors
+    /// A distance below 0, a rate that is not above 0 and at most 1, NaN.
+    pub fn with_threshold(mut self, threshold: Threshold) -> Result<Self, ConvertError> {
+        threshold.check()?;
+        self.threshold = threshold;
+        Ok(self)
+    }
+
+    /// States of a signal of `n` samples: `n - (dimension - 1) delay`, or 0.
+    pub fn states(&self, n: usize) -> usize {
+        self.states.states(n)
+    }
+
+    /// The plot `[state, state]` of a signal.
+    ///
+    /// A distance to a state with a sample that is no number is none either, and never recurrent.
+    ///
+    /// # Errors
+    /// A signal too short for one state.
+    pub fn of<T: Real>(&self, signal: &[T]) -> Result<Array2<T>, ConvertError> {
+        // Says what is wrong with a signal that is too short, and is all there is to do for the usual plot.
+        let mut plot = self.states.distances(signal)?;
+        if self.metric != Metric::Euclidean {
+            plot = Array2::from_shape_fn(plot.dim(), |(i, j)| self.distance(signal, i, j));
+        }
+        let mut pairs = vec![T::zero(); self.pairs(signal.len())];
+        if let Some(limit) = self.limit(signal, &mut pairs) {
+            plot.mapv_inplace(|distance| recurrent(distance, limit));
+        }
+        Ok(plot)
+    }
+
+    /// The distance of two states.
+    #[inline(always)]
+    fn distance<T: Real>(&self, signal: &[T], i: usize, j: usize) -> T {
+        let samples = (0..self.dimension).map(|k| k * self.delay);
+        let apart = samples.map(|k| (signal[i + k] - signal[j + k]).abs());
+        match self.metric {
+            // In the order of `Recurrence::fill`, so that the bits are the same.
+            Metric::Euclidean => apart.fold(T::zero(), |sum, d| sum + d * d).sqrt(),
+            // Unlike `max`, not blind to what is no number.
+            Metric::Maximum => apart.fold(T::zero(), |far, d| if d <= far { far } else { d }),
+            Metric::Manhattan => apart.fold(T::zero(), |sum, d| sum + d),
+        }
+    }
+
+    /// Values that [`RecurrencePlot::limit`] works in for a signal of `n` samples.
+    pub(crate) fn pairs(&self, n: usize) -> usize {
+        let states = self.states(n);
+        match self.threshold {
+            Threshold::Rate { .. } => states * states.saturating_sub(1) / 2,
+            _ => 0,
+        }
+    }
+
+    /// The largest distance that is recurrent in the plot of a signal; `None` where the plot holds the distances.
+    pub(crate) fn limit<T: Real>(&self, signal: &[T], pairs: &mut [T]) -> Option<T> {
+        let rate = match self.threshold {
+            Threshold::None => return None,
+            Threshold::Distance { distance } => return Some(T::from_f64(distance)),
+            Threshold::Rate { rate } => rate,
+        };
+        let states = self.states(signal.len());
+        let pairs = &mut pairs[..self.pairs(signal.len())];
+        let each = (0..states).flat_map(|i| (0..i).map(move |j| (i, j)));
+        for (pair, (i, j)) in pairs.iter_mut().zip(each) {
+            *pair = self.distance(signal, i, j);
+        }
+        let Some(last) = pairs.len().checked_sub(1) else { return Some(T::zero()) };
+        let rank = ((rate * pairs.len() as f64).ceil() as usize).saturating_sub(1).min(last);
+        // Distances that are no numbers come last.
+        let by_size = |a: &T, b: &T| a.partial_cmp(b).unwrap_or(a.is_nan().cmp(&b.is_nan()));
+        Some(*pairs.select_nth_unstable_by(rank, by_size).1)
+    }
+}
+
+/// What a plot with a threshold holds.
+#[inline(always)]
+fn recurrent<T: Real>(distance: T, limit: T) -> T {
+    if distance <= limit { T::one() } else { T::zero() }
+}

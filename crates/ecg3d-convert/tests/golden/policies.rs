@@ -1,0 +1,208 @@
+use ecg_core::{Recording, SamplingRate};
+use ecg3d_convert::{
+    ConvertConfig, ConvertError, ConvertPlan, ConvertWarning, FirMethod, InvalidSamples,
+    LeadSelection, Prepared, Resample, Scale, Scratch, ShortRecords, Units,
+};
+use ndarray::{Array2, Array3, Array4, Axis, s};
+use proptest::prelude::*;
+
+use crate::support::{recording, synthetic_adc};
+
+fn prepare(config: ConvertConfig, recording: &Recording) -> Result<Prepared, ConvertError> {
+    ConvertPlan::new(config, recording.sampling_rate).expect("a plan").prepare(recording)
+}
+
+fn presets() -> [ConvertConfig; 2] {
+    [ConvertConfig::published(), ConvertConfig::corrected()]
+}
+
+fn interpolate(max_gap_s: f64) -> InvalidSamples {
+    InvalidSamples::Interpolate { max_gap_s }
+}
+
+#[test]
+fn short_gaps_are_filled_along_a_line() {
+    for config in presets() {
+        let whole = {
+            let mut adc = synthetic_adc(1000);
+            // What a line through the gaps gives.
+            adc.slice_mut(s![2, ..4]).fill(40);
+            adc[[2, 4]] = 40;
+            for (k, value) in [100, 110, 120, 130, 140].into_iter().enumerate() {
+                adc[[2, 500 + k]] = value;
+            }
+            recording(adc, 500.0)
+        };
+        let mut gaps = whole.clone();
+        gaps.signal.slice_mut(s![2, ..4]).fill(f64::NAN);
+        gaps.signal.slice_mut(s![2, 501..504]).fill(f64::INFINITY);
+        // The integers there say nothing.
+        gaps.adc.as_mut().expect("integers").values.slice_mut(s![2, 501..504]).fill(-32768);
+        let config = config.with_invalid_samples(interpolate(0.008));
+        let filled = prepare(config.clone(), &gaps).expect("prepares");
+        let expected = ConvertWarning::Interpolated {
+            lead: "III".into(),
+            samples: 7,
+            infinite: 3,
+            longest: 4,
+        };
+        assert_eq!(filled.warnings, [expected]);
+        let whole = prepare(config.clone(), &whole).expect("prepares");
+        assert!(whole.warnings.is_empty());
+        for (a, b) in filled.signal.iter().zip(&whole.signal) {
+            approx::assert_relative_eq!(a, b, max_relative = 1e-6, epsilon = 1e-5);
+        }
+        // One sample more is too long; so is a lead without any number, however much is allowed.
+        gaps.signal[[2, 504]] = f64::NAN;
+        gaps.signal[[2, 505]] = f64::NEG_INFINITY;
+        let error = prepare(config.clone(), &gaps).expect_err("too long");
+        let gap = |sample, length, allowed| ConvertError::Gap {
+            lead: "III".into(),
+            sample,
+            length,
+            allowed,
+        };
+        assert_eq!(error, gap(501, 5, 4));
+        gaps.signal.row_mut(2).fill(f64::NAN);
+        let error = prepare(config.with_invalid_samples(interpolate(60.0)), &gaps);
+        assert_eq!(error, Err(gap(0, 1000, 30_000)));
+    }
+}
+
+#[test]
+fn a_gap_shorter_than_a_sample_is_none() {
+    let mut one = recording(synthetic_adc(1000), 500.0);
+    one.signal[[0, 10]] = f64::NAN;
+    let config = ConvertConfig::published().with_invalid_samples(interpolate(0.0001));
+    assert!(matches!(prepare(config, &one), Err(ConvertError::Gap { length: 1, allowed: 0, .. })));
+}
+
+#[test]
+fn short_records_are_padded_where_that_is_asked_for() {
+    for config in presets() {
+        let config = config.with_short_records(ShortRecords::Pad);
+        for samples in [1, 2, 37, 700, 999] {
+            let short = recording(synthetic_adc(samples), 500.0);
+            let prepared = prepare(config.clone(), &short).expect("prepares");
+            let expected = ConvertWarning::Padded { expected: 1000, found: samples };
+            assert!(prepared.warnings.contains(&expected), "{samples}: {:?}", prepared.warnings);
+            assert_eq!(prepared.length, samples.div_ceil(10));
+            let (_, padding) = prepared.signal.view().split_at(Axis(1), prepared.length);
+            assert!(padding.iter().all(|value| *value == 0.0));
+            assert_eq!(config.window_starts(prepared.length), [0]);
+            let plan = ConvertPlan::new(config.clone(), short.sampling_rate).expect("a plan");
+            assert_eq!(plan.min_samples(), 1);
+            let volume = plan.convert(&short).expect("converts");
+            assert!(volume.iter().all(|value| value.is_finite()));
+        }
+        // A whole one is what it is without the policy.
+        let whole = recording(synthetic_adc(1000), 500.0);
+        let strict = config.clone().with_short_records(ShortRecords::Reject);
+        assert_eq!(prepare(config.clone(), &whole), prepare(strict, &whole));
+        let empty = recording(synthetic_adc(0), 500.0);
+        let error = prepare(config, &empty).expect_err("empty");
+        assert_eq!(error, ConvertError::TooShort { expected: 1000, found: 0, rate_hz: 500.0 });
+    }
+}
+
+#[test]
+fn padding_does_not_count_when_scaling() {
+    let config =
+        ConvertConfig::published().with_short_records(ShortRecords::Pad).with_scale(Scale::ZScore);
+    let prepared = prepare(config, &recording(synthetic_adc(600), 500.0)).expect("prepares");
+    let real = prepared.signal.slice(s![.., ..60]).mapv(f64::from);
+    approx::assert_abs_diff_eq!(real.mean().expect("values"), 0.0, epsilon = 1e-6);
+    approx::assert_relative_eq!(real.std(0.0), 1.0, max_relative = 1e-6);
+}
+
+#[test]
+fn what_overflows_is_refused() {
+    let mut large = recording(synthetic_adc(1000), 500.0);
+    large.signal[[4, 500]] = 1e200;
+    let config = ConvertConfig::corrected();
+    assert_eq!(prepare(config.clone(), &large), Err(ConvertError::Overflow { lead: 4 }));
+    let plan = ConvertPlan::new(config, large.sampling_rate).expect("a plan");
+    let mut out = Array2::<f64>::zeros(plan.prepared_shape());
+    assert!(plan.prepare_into(&large, out.view_mut(), &mut Scratch::new()).is_ok());
+}
+
+#[test]
+fn a_batch_is_its_recordings_whatever_the_threads() {
+    let mut recordings: Vec<_> =
+        (0..9).map(|k| recording(synthetic_adc(1000 + 150 * k), 500.0)).collect();
+    recordings[4].signal[[0, 3]] = f64::NAN;
+    for config in presets() {
+        let plan = ConvertPlan::new(config, recordings[0].sampling_rate).expect("a plan");
+        let alone: Vec<_> = recordings.iter().map(|one| plan.prepare(one)).collect();
+        let volumes: Vec<_> = recordings.iter().map(|one| plan.convert(one)).collect();
+        let check = || {
+            assert_eq!(format!("{:?}", plan.prepare_all(&recordings)), format!("{alone:?}"));
+            let all = plan.convert_all(&recordings);
+            let mut out = Array4::<f32>::ones((9, 45, 45, 45));
+            let outcomes = plan.convert_all_into(&recordings, out.view_mut()).expect("an array");
+            for (k, volume) in volumes.iter().enumerate() {
+                assert_eq!(all[k].is_ok(), k != 4);
+                assert_eq!(outcomes[k].is_ok(), k != 4);
+                let zeros = Array3::zeros((45, 45, 45));
+                let expected = volume.as_ref().unwrap_or(&zeros);
+                assert_eq!(all[k].as_ref().unwrap_or(&zeros), expected);
+                assert_eq!(out.index_axis(Axis(0), k), expected);
+            }
+        };
+        check();
+        #[cfg(feature = "rayon")]
+        for threads in [1, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            pool.expect("a pool").install(check);
+        }
+        let mut small = Array4::<f32>::ones((8, 45, 45, 45));
+        assert!(plan.convert_all_into(&recordings, small.view_mut()).is_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_leads_rate_duration_and_size(
+        leads in 1usize..17,
+        rate_hz in 20.0..1100.0_f64,
+        seconds in 0.01..6.0_f64,
+        size in prop::array::uniform3(1usize..20),
+        window_s in 0.2..2.0_f64,
+        fft in any::<bool>(),
+    ) {
+        let rate_hz = rate_hz.round();
+        let samples = ((seconds * rate_hz) as usize).max(1);
+        let signal = Array2::from_shape_fn((leads, samples), |(lead, t)| {
+            ((t * (lead + 3)) as f64 / 9.0).sin() + lead as f64
+        });
+        let names = (0..leads).map(|lead| format!("lead {lead}"));
+        let rate = SamplingRate::new(rate_hz).expect("a rate");
+        let one = Recording::new("any", rate, names, signal).expect("a recording");
+        let resample = if fft {
+            Resample::Fft { samples: 40 }
+        } else {
+            Resample::Polyphase { rate_hz: 50.0, fir: FirMethod::Polyphase }
+        };
+        let config = ConvertConfig::corrected()
+            .with_units(Units::Adc)
+            .with_leads(LeadSelection::File { count: leads })
+            .with_first_samples(fft.then_some(200))
+            .with_resample(resample)
+            .with_window_s(window_s)
+            .with_volume_size(size)
+            .with_short_records(ShortRecords::Pad);
+        let plan = ConvertPlan::new(config.clone(), rate).expect("a plan");
+        let volume = plan.convert(&one).expect("converts");
+        prop_assert_eq!(volume.shape(), size.as_slice());
+        prop_assert!(volume.iter().all(|value| value.is_finite()));
+        let strict = config.with_short_records(ShortRecords::Reject);
+        let strict = ConvertPlan::new(strict, rate).expect("a plan");
+        let enough = samples >= strict.min_samples();
+        prop_assert_eq!(strict.convert(&one).is_ok(), enough);
+        let padded = plan.prepare(&one).expect("prepares").warnings.iter()
+            .any(|warning| matches!(warning, ConvertWarning::Padded { .. }));
+        prop_assert_eq!(padded, !enough);
+    }
+}
