@@ -32,7 +32,7 @@ pub enum IoError {
         path: PathBuf,
     },
     /// Neither a WFDB header nor a CSV file stands at the path.
-    #[error("no recording at {}: expected a WFDB header ({}) or a .csv file", path.display(), header.display())]
+    #[error("no recording at {}: expected a WFDB header ({}) or a table (.csv or .tsv, with or without .gz)", path.display(), header.display())]
     NoSuchRecord {
         /// The path asked for.
         path: PathBuf,
@@ -104,8 +104,8 @@ pub enum IoError {
     /// A departure from the format, in strict mode.
     #[error("{0} (refused in strict mode)")]
     Strict(Warning),
-    /// A signal file that lies outside the record's folder, by its name or by a link, or is no file name.
-    #[error("{}:{line}: signal file {name:?} is refused: expected a file in the header's folder, without .. and not absolute", path.display())]
+    /// A signal file or segment that lies outside the record's folder, by its name or by a link, or is no file name.
+    #[error("{}:{line}: file {name:?} is refused: expected a file in the header's folder, without .. and not absolute", path.display())]
     UnsafeName {
         /// The header.
         path: PathBuf,
@@ -194,6 +194,138 @@ pub enum IoError {
         /// Value of the samples.
         found: u16,
     },
+    /// A FLAC signal file with fewer samples than its header says.
+    #[error("{} has {found} samples in each channel, its header asks for {expected}", path.display())]
+    TruncatedFlac {
+        /// The signal file.
+        path: PathBuf,
+        /// Samples needed.
+        expected: u64,
+        /// Samples there.
+        found: u64,
+    },
+    /// A FLAC signal file that cannot be decoded.
+    #[error("{} cannot be decoded beyond sample {sample}", path.display())]
+    Flac {
+        /// The signal file.
+        path: PathBuf,
+        /// The first sample, from 0, of the block that is broken.
+        sample: u64,
+        /// What is wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A FLAC signal file of another kind than its header says.
+    #[error("{}:{line}: {} has {found} {field}, expected {expected}", path.display(), file.display())]
+    FlacDiffers {
+        /// The header.
+        path: PathBuf,
+        /// Line of the file's first signal, from 1.
+        line: u64,
+        /// The signal file.
+        file: PathBuf,
+        /// `channels`, `bits` (expected: at most), or `samples per frame`, which must be equal in a file.
+        field: &'static str,
+        /// Value expected.
+        expected: u64,
+        /// Value found.
+        found: u64,
+    },
+    /// A segment that has segments itself, or is the record itself.
+    #[error("{}:{line}: segment {name:?} is a record of segments; expected a plain record", path.display())]
+    NestedSegment {
+        /// The header of the record.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// The segment.
+        name: String,
+    },
+    /// A segment that cannot be read.
+    #[error("{}:{line}: segment {name:?} cannot be read", path.display())]
+    Segment {
+        /// The header of the record.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// The segment.
+        name: String,
+        /// Why.
+        source: Box<IoError>,
+    },
+    /// A segment that does not fit its record.
+    #[error("{}:{line}: {field} of segment {name:?} is {found}, the record has {expected}", path.display())]
+    SegmentDiffers {
+        /// The header of the record.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// The segment.
+        name: String,
+        /// `number of signals`, `number of samples`, `samples per frame` or `sampling frequency`.
+        field: &'static str,
+        /// Value of the record.
+        expected: f64,
+        /// Value of the segment.
+        found: f64,
+    },
+    /// Frames beyond the end of a record.
+    #[error("{}: frames {} to {} were asked for, the record has {n_frames}", path.display(), frames.start, frames.end)]
+    NoSuchFrames {
+        /// The header.
+        path: PathBuf,
+        /// The frames asked for.
+        frames: std::ops::Range<u64>,
+        /// Length of the record in frames.
+        n_frames: u64,
+    },
+    /// A signal that a record does not have.
+    #[error("{}: no signal {found:?} among {n_signals}", path.display())]
+    NoSuchSignal {
+        /// The header.
+        path: PathBuf,
+        /// The name or number asked for.
+        found: String,
+        /// Signals of the record.
+        n_signals: usize,
+    },
+    /// Signals of several sampling rates that were asked for as one matrix.
+    #[error("{}:{line}: {found} samples in a frame, {expected} for the signals before: average them, or read each apart", path.display())]
+    DifferentRates {
+        /// The header.
+        path: PathBuf,
+        /// Line of the signal, from 1.
+        line: u64,
+        /// Samples in a frame of the first signal.
+        expected: usize,
+        /// Samples in a frame of this one.
+        found: usize,
+    },
+    /// Stored values that there are not: of several segments together, or averages.
+    #[error("{}: stored values of several segments, or averages of them, have no meaning; expected a physical type", path.display())]
+    PhysicalOnly {
+        /// The header.
+        path: PathBuf,
+    },
+    /// A format whose samples do not fit 16 bits.
+    #[error("{}:{line}: format {format} has more than 16 bits; expected a wider type", path.display())]
+    WideFormat {
+        /// The header.
+        path: PathBuf,
+        /// Line of the signal, from 1.
+        line: u64,
+        /// Code of the format.
+        format: u32,
+    },
+    /// A sample of format 8 that does not fit 16 bits.
+    #[error("{}: {found} in frame {frame} has more than 16 bits; expected a wider type", path.display())]
+    WideSample {
+        /// The signal file.
+        path: PathBuf,
+        /// The frame, from 0.
+        frame: u64,
+        /// The value.
+        found: i32,
+    },
     /// A part of the format that is not read.
     #[error("{}:{line}: {what} cannot be read by this version", path.display())]
     NotSupported {
@@ -267,6 +399,24 @@ pub enum IoError {
         line: u64,
         /// The most columns that are read.
         limit: usize,
+    },
+    /// More or fewer leads in a table than names are given for them.
+    #[error("{} has {found} leads, names were given for {expected}", path.display())]
+    LeadNames {
+        /// The file.
+        path: PathBuf,
+        /// Names given.
+        expected: usize,
+        /// Leads there.
+        found: usize,
+    },
+    /// Units given for a table that are no voltage.
+    #[error("{}: units {found:?} were given, expected mV, uV or V", path.display())]
+    CsvUnits {
+        /// The file.
+        path: PathBuf,
+        /// The units given.
+        found: String,
     },
     /// A CSV file that states no sampling rate.
     #[error("{} states no sampling rate: expected a time column, a line \"# fs: 500\", or a rate given by the caller", path.display())]

@@ -89,7 +89,7 @@ pub use annotation::{
     Annotation, AnnotationCode, Annotations, CodeDefinition, Siblings, read_annotations,
     sibling_annotations, write_annotations,
 };
-pub use csv::{read_csv, write_csv};
+pub use csv::{CsvOptions, CsvOrientation, parse_csv, read_csv, write_csv};
 pub use dataset::{Dataset, DatasetOptions, Entry, LabelSource};
 pub use error::IoError;
 pub use format::Format;
@@ -97,6 +97,7 @@ pub use header::{Comment, Date, Header, SegmentSpec, SignalSpec, TimeOfDay, read
 pub use labels::{LabelMap, NsrRule, is_contradictory};
 pub use options::{ReadOptions, WriteOptions};
 pub use read::{Loaded, read_recording};
-pub use record::{WfdbRecord, read_wfdb};
+pub use record::{Blocks, Record, Scratch, Selection, WfdbRecord, read_wfdb};
+pub use signal::Sample;
 pub use warning::Warning;
 pub use write::write_wfdb;

@@ -1,6 +1,4 @@
-use ecg_core::SamplingRate;
-
-use crate::Format;
+use crate::{CsvOptions, Format};
 
 /// How recordings are read.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,13 +8,25 @@ pub struct ReadOptions {
     pub strict: bool,
     /// A WFDB checksum that does not fit its signal is an error; otherwise it is a warning. Default: true.
     pub verify_checksums: bool,
-    /// Sampling rate of CSV files that state none. Default: none, such files are refused.
-    pub csv_sampling_rate: Option<SamplingRate>,
+    /// Read signal files and segments of WFDB records that a symbolic link leads to outside the record's folder; names with
+    /// `..` and absolute names are refused all the same. Default: false.
+    pub allow_outside_links: bool,
+    /// Samples without a file behind them, of null signals and gaps, beyond which a WFDB record is not read as a whole
+    /// unless its files hold as many. Default: 2097152, 16 MB in `f64`.
+    pub max_null_samples: u64,
+    /// How CSV and TSV files are laid out, where they do not show it. Default: [`CsvOptions::default`].
+    pub csv: CsvOptions,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { strict: false, verify_checksums: true, csv_sampling_rate: None }
+        Self {
+            strict: false,
+            verify_checksums: true,
+            allow_outside_links: false,
+            max_null_samples: 1 << 21,
+            csv: CsvOptions::default(),
+        }
     }
 }
 
@@ -33,9 +43,21 @@ impl ReadOptions {
         self
     }
 
-    /// Sets [`ReadOptions::csv_sampling_rate`].
-    pub fn with_csv_sampling_rate(mut self, rate: Option<SamplingRate>) -> Self {
-        self.csv_sampling_rate = rate;
+    /// Sets [`ReadOptions::allow_outside_links`].
+    pub fn with_allow_outside_links(mut self, allow: bool) -> Self {
+        self.allow_outside_links = allow;
+        self
+    }
+
+    /// Sets [`ReadOptions::max_null_samples`].
+    pub fn with_max_null_samples(mut self, samples: u64) -> Self {
+        self.max_null_samples = samples;
+        self
+    }
+
+    /// Sets [`ReadOptions::csv`].
+    pub fn with_csv(mut self, csv: CsvOptions) -> Self {
+        self.csv = csv;
         self
     }
 }

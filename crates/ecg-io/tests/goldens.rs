@@ -5,8 +5,8 @@ mod common;
 use std::fs::File;
 use std::path::Path;
 
-use ecg_io::{Format, IoError, ReadOptions, read_header, read_wfdb};
-use ndarray::Array1;
+use ecg_io::{Format, IoError, ReadOptions, Record, Selection, read_header, read_wfdb};
+use ndarray::{Array1, Array2};
 use ndarray_npy::NpzReader;
 
 fn truth(path: &Path) -> Vec<Vec<i32>> {
@@ -34,15 +34,9 @@ fn records(folder: &Path, suffix: &str) -> Vec<String> {
 #[test]
 fn every_stored_value_and_checksum() {
     let Some(folder) = common::goldens("wfdb") else { return };
-    let (mut equal, mut flac) = (0, 0);
+    let mut equal = 0;
     for name in records(&folder, ".truth.npz") {
-        let record = match read_wfdb(folder.join(&name), &ReadOptions::default()) {
-            Err(IoError::NotSupported { what: "a FLAC signal", line: 2, .. }) => {
-                flac += 1;
-                continue;
-            }
-            other => other.expect(&name),
-        };
+        let record = read_wfdb(folder.join(&name), &ReadOptions::default()).expect(&name);
         let expected = truth(&folder.join(format!("{name}.truth.npz")));
         assert_eq!(record.digital, expected, "{name}");
         for (k, signal) in record.header.signals.iter().enumerate() {
@@ -61,8 +55,7 @@ fn every_stored_value_and_checksum() {
         }
         equal += 1;
     }
-    println!("{equal} records equal, {flac} FLAC records refused");
-    assert!(equal >= 120 && flac == 3, "{equal} equal, {flac} FLAC");
+    assert_eq!(equal, 127);
 }
 
 #[test]
@@ -81,12 +74,6 @@ fn records_without_a_truth() {
     assert_eq!(minimal.sampling_rate_hz(0), 250.0);
     let size = std::fs::metadata(folder.join("minimal.dat")).expect("its file").len();
     assert_eq!(minimal.n_frames as u64, size / 2);
-    for (name, segments) in [("fixed", 4), ("variable", 6), ("variable2", 0)] {
-        let (header, _) = read_header(folder.join(name), &options).expect(name);
-        assert!(header.segments.len() >= segments && header.signals.is_empty(), "{name}");
-        let refused = read_wfdb(folder.join(name), &options).expect_err(name);
-        assert!(matches!(refused, IoError::NotSupported { .. }), "{name}: {refused}");
-    }
     assert!(matches!(
         read_wfdb(folder.join("vl_layout"), &options),
         Err(IoError::NoSamples { .. })
@@ -95,5 +82,101 @@ fn records_without_a_truth() {
     for name in ["f310_lowbits", "f311_topbits"] {
         let record = read_wfdb(folder.join(name), &options).expect(name);
         assert!(record.digital[0].iter().all(|v| (-512..512).contains(v)));
+    }
+}
+
+/// Physical values of a truth, as its header calibrates them.
+fn physical_truth(folder: &Path, name: &str, signal: usize) -> Vec<f64> {
+    let (header, _) = read_header(folder.join(name), &ReadOptions::default()).expect(name);
+    let spec = &header.signals[signal];
+    let stored = &truth(&folder.join(format!("{name}.truth.npz")))[signal];
+    let value = |d: i32| match Some(d) == spec.format.invalid_code() {
+        true => f64::NAN,
+        false => (f64::from(d) - f64::from(spec.baseline)) / spec.gain,
+    };
+    stored.iter().map(|d| value(*d)).collect()
+}
+
+fn same(a: &[f64], b: &[f64]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a == b || a.is_nan() && b.is_nan())
+}
+
+#[test]
+fn segments_are_joined_each_with_its_own_gain() {
+    let Some(folder) = common::goldens("wfdb") else { return };
+    // For each signal its segments: the record and signal they come from, or a gap, and their length.
+    type Part = (Option<(&'static str, usize)>, usize);
+    let cases: [(&str, Vec<Vec<Part>>); 3] = [
+        (
+            "fixed",
+            (0..2)
+                .map(|k| {
+                    ["fxa", "fxb", "fxc", "fxa"]
+                        .into_iter()
+                        .zip([100, 57, 33, 100])
+                        .map(|(name, n)| (Some((name, k)), n))
+                        .collect()
+                })
+                .collect(),
+        ),
+        (
+            "variable",
+            vec![
+                vec![(None, 30), (Some(("vl1", 0)), 100), (None, 90), (Some(("vl3", 0)), 40)],
+                vec![
+                    (None, 30),
+                    (Some(("vl1", 1)), 100),
+                    (None, 30),
+                    (Some(("vl2", 1)), 60),
+                    (None, 40),
+                ],
+                vec![(None, 160), (Some(("vl2", 0)), 60), (None, 40)],
+            ],
+        ),
+        (
+            "variable2",
+            vec![
+                vec![(Some(("vs1", 0)), 100), (None, 100)],
+                vec![(Some(("vs1", 1)), 100), (None, 40), (Some(("vs2", 1)), 60)],
+                vec![(None, 140), (Some(("vs2", 0)), 60)],
+            ],
+        ),
+    ];
+    for (name, signals) in cases {
+        let record = Record::open(folder.join(name), &ReadOptions::default()).expect(name);
+        assert!(record.is_multi_segment());
+        let read: Vec<Vec<f64>> = record.read(&Selection::default()).expect(name);
+        assert_eq!(read.len(), signals.len(), "{name}");
+        for (k, parts) in signals.iter().enumerate() {
+            let expected: Vec<f64> = parts
+                .iter()
+                .flat_map(|(from, n)| match from {
+                    Some((record, signal)) => physical_truth(&folder, record, *signal),
+                    None => vec![f64::NAN; *n],
+                })
+                .collect();
+            assert!(same(&read[k], &expected), "{name} {k}");
+        }
+        // Blocks across the segments, and ranges that begin and end within them.
+        let n = record.n_frames() as usize;
+        let whole: Array2<f64> = record.read_matrix(&Selection::default()).expect(name);
+        for block in [1, 7, 64, 1000] {
+            let mut blocks = record.blocks::<f64>(&Selection::default(), block).expect(name);
+            let (mut buffer, mut joined) = (Vec::new(), Vec::new());
+            while blocks.next_into(&mut buffer).expect(name).is_some() {
+                joined.extend_from_slice(&buffer);
+            }
+            assert!(same(&joined, whole.as_slice().expect("contiguous")), "{name} {block}");
+        }
+        for (from, to) in [(0, n), (25, 170), (99, 101), (n - 1, n), (50, 50)] {
+            let part =
+                Selection::default().with_frames(from as u64..to as u64).with_signals([1, 0]);
+            let rows: Vec<Vec<f64>> = record.read(&part).expect(name);
+            assert!(same(&rows[0], &read[1][from..to]) && same(&rows[1], &read[0][from..to]));
+        }
+        assert!(matches!(
+            record.read::<i32>(&Selection::default()),
+            Err(IoError::PhysicalOnly { .. })
+        ));
     }
 }

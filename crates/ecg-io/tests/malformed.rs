@@ -83,12 +83,18 @@ fn expectations() -> Vec<(&'static str, Expect)> {
         ("85_blocksize_huge", Read(0)),
         ("86_interleaved_files", refused!(IoError::FileOrder { line: 4, .. })),
         ("87_line_64k", Read(0)),
-        ("A1_ms_self", refused!(IoError::NotSupported { line: 2, .. })),
-        ("A2_ms_mutual", refused!(IoError::NotSupported { line: 2, .. })),
-        ("AA_ms_fs_differs", refused!(IoError::NotSupported { line: 2, .. })),
-        ("AD_ms_seg_len_huge", refused!(IoError::NotSupported { line: 2, .. })),
+        ("A1_ms_self", refused!(IoError::NestedSegment { line: 2, .. })),
+        ("A2_ms_mutual", refused!(IoError::NestedSegment { line: 2, .. })),
+        (
+            "AA_ms_fs_differs",
+            refused!(IoError::SegmentDiffers { line: 3, field: "sampling frequency", .. }),
+        ),
+        ("AD_ms_seg_len_huge", refused!(IoError::TooManyNullSamples { .. })),
         ("B1_310_short", refused!(IoError::Truncated { expected: 134, found: 41, .. })),
-        ("B6_flac_508_16bit", refused!(IoError::NotSupported { line: 2, .. })),
+        (
+            "B6_flac_508_16bit",
+            refused!(IoError::FlacDiffers { line: 2, field: "bits", expected: 8, found: 16, .. }),
+        ),
         // Broken annotations beside a sound record.
         ("C2_ann_odd", Read(0)),
         ("C3_ann_empty", Read(0)),

@@ -122,7 +122,7 @@ fn a_header_cannot_ask_for_memory() {
         "r 1 500 9000000000000000000\nr.dat 16\n",
         "r 1 500 10000000000\nr.dat 16x4000000000\n",
         "r 2 500 2\nr.dat 16\n~ 0x4000000000\n",
-        "r 2 500 1\nr.dat 16\n~ 0x300000\n",
+        "r 2 500 1\nr.dat 16\n~ 0x3000000\n",
     ] {
         let dir = tempfile::tempdir().expect("a folder");
         write(dir.path(), header, &[("r.dat", &[1, 2])]);

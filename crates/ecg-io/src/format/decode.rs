@@ -1,87 +1,85 @@
 use super::Format;
 
-/// Frames that are taken signal by signal before going on, so that they stay in the processor's first cache.
-const BLOCK_FRAMES: usize = 256;
+impl Format {
+    /// Whether samples may have more than 16 bits. Those of format 8 may, but hardly ever have.
+    pub(crate) fn is_wide(self) -> bool {
+        matches!(self, Self::I24 | Self::I32 | Self::Flac24)
+    }
 
-/// Decodes the interleaved samples of one signal file into one row for each signal.
-///
-/// A frame holds `per_frame[k]` consecutive samples of signal `k`, one signal after the other. Every row is as long as
-/// its samples per frame times the number of frames, and `bytes` holds at least those. `initial` are the values that
-/// the differences of format 8 start from.
-pub(crate) fn decode(
-    format: Format,
-    bytes: &[u8],
-    per_frame: &[usize],
-    initial: &[i32],
-    rows: &mut [&mut [i32]],
-) {
-    match format {
-        Format::I16 => deinterleave(bytes, per_frame, rows, |b| i16::from_le_bytes(*b).into()),
-        Format::I16Be => deinterleave(bytes, per_frame, rows, |b| i16::from_be_bytes(*b).into()),
-        Format::Offset16 => {
-            deinterleave(bytes, per_frame, rows, |b| i32::from(u16::from_le_bytes(*b)) - 32768);
-        }
-        Format::Offset8 => {
-            deinterleave(bytes, per_frame, rows, |b: &[u8; 1]| i32::from(b[0]) - 128)
-        }
-        Format::I24 => deinterleave(bytes, per_frame, rows, |b: &[u8; 3]| {
-            i32::from_le_bytes([0, b[0], b[1], b[2]]) >> 8
-        }),
-        Format::I32 => deinterleave(bytes, per_frame, rows, |b| i32::from_le_bytes(*b)),
-        Format::Diff8 => {
-            deinterleave(bytes, per_frame, rows, |b: &[u8; 1]| i32::from(b[0] as i8));
-            for (row, &start) in rows.iter_mut().zip(initial) {
-                let mut value = start;
-                for sample in row.iter_mut() {
-                    value = value.wrapping_add(*sample);
-                    *sample = value;
-                }
-            }
-        }
-        Format::Packed212 => unpack(bytes, per_frame, rows, |b: &[u8; 3]| {
-            let low = i32::from(b[0]) | i32::from(b[1] & 0x0f) << 8;
-            let high = i32::from(b[2]) | i32::from(b[1] & 0xf0) << 4;
-            [sign_extend(low, 12), sign_extend(high, 12)]
-        }),
-        Format::Packed310 => unpack(bytes, per_frame, rows, |b: &[u8; 4]| {
-            let w0 = i32::from(u16::from_le_bytes([b[0], b[1]]));
-            let w1 = i32::from(u16::from_le_bytes([b[2], b[3]]));
-            let third = w0 >> 11 | w1 >> 11 << 5;
-            [w0 >> 1 & 0x3ff, w1 >> 1 & 0x3ff, third].map(|v| sign_extend(v, 10))
-        }),
-        Format::Packed311 => unpack(bytes, per_frame, rows, |b: &[u8; 4]| {
-            let word = u32::from_le_bytes(*b);
-            [word, word >> 10, word >> 20].map(|v| sign_extend((v & 0x3ff) as i32, 10))
-        }),
-        // These have no interleaved samples in a file.
-        Format::Null | Format::Flac8 | Format::Flac16 | Format::Flac24 => {}
+    /// Whether every sample fits 16 bits as it stands in the file.
+    pub(crate) fn is_narrow(self) -> bool {
+        matches!(
+            self,
+            Self::I16
+                | Self::I16Be
+                | Self::Offset8
+                | Self::Offset16
+                | Self::Packed212
+                | Self::Packed310
+                | Self::Packed311
+        )
     }
 }
 
-fn sign_extend(value: i32, bits: u32) -> i32 {
-    value << (32 - bits) >> (32 - bits)
+/// Decodes the samples of a narrow format in the order of the file, from the start of a block.
+///
+/// `bytes` holds at least as many samples as `out`; the last block may be cut short.
+pub(crate) fn decode_i16(format: Format, bytes: &[u8], out: &mut [i16]) {
+    match format {
+        Format::I16 => each(bytes, out, |b| i16::from_le_bytes(*b)),
+        Format::I16Be => each(bytes, out, |b| i16::from_be_bytes(*b)),
+        Format::Offset16 => each(bytes, out, |b| (u16::from_le_bytes(*b) ^ 0x8000) as i16),
+        Format::Offset8 => each(bytes, out, |b: &[u8; 1]| i16::from(b[0]) - 128),
+        Format::Packed212 => unpack(bytes, out, |b: &[u8; 3]| {
+            let middle = u16::from(b[1]);
+            // Shifted up and down again, so that the sign is kept.
+            let low = (u16::from(b[0]) << 4 | middle << 12) as i16 >> 4;
+            let high = (u16::from(b[2]) << 4 | (middle & 0xf0) << 8) as i16 >> 4;
+            [low, high]
+        }),
+        Format::Packed310 => unpack(bytes, out, |b: &[u8; 4]| {
+            let w0 = u16::from_le_bytes([b[0], b[1]]);
+            let w1 = u16::from_le_bytes([b[2], b[3]]);
+            [w0 >> 1, w1 >> 1, w0 >> 11 | w1 >> 11 << 5].map(sign_extend_10)
+        }),
+        Format::Packed311 => unpack(bytes, out, |b: &[u8; 4]| {
+            let word = u32::from_le_bytes(*b);
+            [word as u16, (word >> 10) as u16, (word >> 20) as u16].map(sign_extend_10)
+        }),
+        // Not narrow.
+        _ => {}
+    }
 }
 
-/// Unpacks blocks of `N` bytes that hold `M` samples, the last block possibly cut short, and spreads them over the rows.
+/// Decodes the samples of a wide format in the order of the file; of format 8 the differences.
+pub(crate) fn decode_i32(format: Format, bytes: &[u8], out: &mut [i32]) {
+    match format {
+        Format::I24 => {
+            each(bytes, out, |b: &[u8; 3]| i32::from_le_bytes([0, b[0], b[1], b[2]]) >> 8);
+        }
+        Format::I32 => each(bytes, out, |b| i32::from_le_bytes(*b)),
+        Format::Diff8 => each(bytes, out, |b: &[u8; 1]| i32::from(b[0] as i8)),
+        // Narrow, or without samples that stand by themselves.
+        _ => {}
+    }
+}
+
+fn sign_extend_10(value: u16) -> i16 {
+    (value << 6) as i16 >> 6
+}
+
+fn each<const N: usize, T>(bytes: &[u8], out: &mut [T], value: impl Fn(&[u8; N]) -> T) {
+    let (samples, _) = bytes.as_chunks::<N>();
+    for (out, sample) in out.iter_mut().zip(samples) {
+        *out = value(sample);
+    }
+}
+
+/// Unpacks blocks of `N` bytes that hold `M` samples.
 fn unpack<const N: usize, const M: usize>(
     bytes: &[u8],
-    per_frame: &[usize],
-    rows: &mut [&mut [i32]],
-    block: impl Fn(&[u8; N]) -> [i32; M],
-) {
-    if let ([row], [_]) = (&mut *rows, per_frame) {
-        unpack_row(bytes, row, block);
-        return;
-    }
-    let mut all = vec![0; rows.iter().map(|row| row.len()).sum()];
-    unpack_row(bytes, &mut all, block);
-    deinterleave(&all, per_frame, rows, |&[value]: &[i32; 1]| value);
-}
-
-fn unpack_row<const N: usize, const M: usize>(
-    bytes: &[u8],
-    out: &mut [i32],
-    block: impl Fn(&[u8; N]) -> [i32; M],
+    out: &mut [i16],
+    block: impl Fn(&[u8; N]) -> [i16; M],
 ) {
     let (whole, rest) = out.as_chunks_mut::<M>();
     let (blocks, _) = bytes.as_chunks::<N>();
@@ -89,48 +87,16 @@ fn unpack_row<const N: usize, const M: usize>(
         *out = block(bytes);
     }
     // The last samples: the bytes that the file does not have cannot matter to them.
-    let tail = &bytes[(whole.len() * N).min(bytes.len())..];
+    let done = blocks.len().min(whole.len());
+    let tail = bytes.get(done * N..).unwrap_or_default();
     let mut last = [0; N];
     for (byte, from) in last.iter_mut().zip(tail) {
         *byte = *from;
     }
-    rest.copy_from_slice(&block(&last)[..rest.len()]);
-}
-
-/// Spreads interleaved samples of `N` elements over the rows.
-fn deinterleave<T: Copy, const N: usize>(
-    data: &[T],
-    per_frame: &[usize],
-    rows: &mut [&mut [i32]],
-    value: impl Fn(&[T; N]) -> i32,
-) {
-    let frame = N * per_frame.iter().sum::<usize>();
-    if frame == 0 {
-        return;
-    }
-    for (index, block) in data.chunks(frame.saturating_mul(BLOCK_FRAMES)).enumerate() {
-        let first_frame = index * BLOCK_FRAMES;
-        let mut offset = 0;
-        for (row, &samples) in rows.iter_mut().zip(per_frame) {
-            let width = samples * N;
-            // Bytes beyond the last frame of the header are not wanted.
-            let out = row.get_mut(first_frame * samples..).unwrap_or_default();
-            let frames = block.chunks_exact(frame);
-            if samples == 1 {
-                for (out, frame) in out.iter_mut().zip(frames) {
-                    let (sample, _) = frame[offset..offset + N].as_chunks::<N>();
-                    *out = value(&sample[0]);
-                }
-            } else {
-                for (out, frame) in out.chunks_exact_mut(samples).zip(frames) {
-                    let (from, _) = frame[offset..offset + width].as_chunks::<N>();
-                    for (out, sample) in out.iter_mut().zip(from) {
-                        *out = value(sample);
-                    }
-                }
-            }
-            offset += width;
-        }
+    let last = block(&last);
+    let rest = whole.get_mut(done).map_or(rest, |block| block.as_mut_slice());
+    for (out, value) in rest.iter_mut().zip(last) {
+        *out = value;
     }
 }
 
@@ -139,9 +105,14 @@ mod tests {
     use super::*;
 
     fn one(format: Format, bytes: &[u8], n: usize) -> Vec<i32> {
-        let mut row = vec![0; n];
-        decode(format, bytes, &[1], &[0], &mut [&mut row]);
-        row
+        if format.is_narrow() {
+            let mut out = vec![0; n];
+            decode_i16(format, bytes, &mut out);
+            return out.into_iter().map(i32::from).collect();
+        }
+        let mut out = vec![0; n];
+        decode_i32(format, bytes, &mut out);
+        out
     }
 
     #[test]
@@ -155,32 +126,17 @@ mod tests {
             [-(1 << 23), -1, 1]
         );
         assert_eq!(one(Format::I32, &[0, 0, 0, 0x80], 1), [i32::MIN]);
+        assert_eq!(one(Format::Diff8, &[1, 255, 0x80], 3), [1, -1, -128]);
         assert_eq!(one(Format::Packed212, &[0x00, 0xf8, 0xff, 0x05, 0x01], 3), [-2048, -1, 261]);
         assert_eq!(one(Format::Packed311, &[0xff, 0x03], 1), [-1]);
+        assert_eq!(one(Format::Packed311, &[0, 0x04, 0xf0, 0x3f, 0, 0, 0, 0], 3), [0, 1, -1]);
         // The lowest bits of both words carry nothing.
         assert_eq!(one(Format::Packed310, &[0x03, 0x00, 0x05, 0xf8], 3), [1, 2, -32]);
     }
 
     #[test]
-    fn differences_have_one_accumulator_for_each_signal() {
-        let (mut a, mut b) = (vec![0; 3], vec![0; 3]);
-        let bytes = [1, 255, 1, 254, 1, 253];
-        decode(Format::Diff8, &bytes, &[1, 1], &[100, -300], &mut [&mut a, &mut b]);
-        assert_eq!((a, b), (vec![101, 102, 103], vec![-301, -303, -306]));
-    }
-
-    #[test]
-    fn frames_with_several_samples() {
-        let (mut a, mut b) = (vec![0; 6], vec![0; 2]);
-        let bytes: Vec<u8> = (128..136).collect();
-        decode(Format::Offset8, &bytes, &[3, 1], &[0, 0], &mut [&mut a, &mut b]);
-        assert_eq!((a, b), (vec![0, 1, 2, 4, 5, 6], vec![3, 7]));
-    }
-
-    #[test]
-    fn more_bytes_than_frames_are_left_alone() {
-        let (mut a, mut b) = (vec![0; 1], vec![0; 1]);
-        decode(Format::Offset8, &[129; 4000], &[1, 1], &[0, 0], &mut [&mut a, &mut b]);
-        assert_eq!((a, b), (vec![1], vec![1]));
+    fn a_block_that_is_cut_short_is_unpacked() {
+        assert_eq!(one(Format::Packed212, &[1, 0, 2, 3, 0x0f], 3), [1, 2, -253]);
+        assert_eq!(one(Format::Packed310, &[2, 0, 4, 0], 2), [1, 2]);
     }
 }

@@ -3,7 +3,7 @@
 mod decode;
 mod encode;
 
-pub(crate) use decode::decode;
+pub(crate) use decode::{decode_i16, decode_i32};
 pub(crate) use encode::encode;
 
 /// How samples are stored in a signal file; the WFDB format code in words.
@@ -132,6 +132,12 @@ impl Format {
             Self::Packed311 => &[2, 3, 4],
             Self::Null | Self::Flac8 | Self::Flac16 | Self::Flac24 => &[],
         }
+    }
+
+    /// Samples and bytes of a whole block.
+    pub(crate) fn block_size(self) -> (u64, u64) {
+        let block = self.block();
+        (block.len().max(1) as u64, block.last().copied().unwrap_or(1))
     }
 
     /// Bytes that hold `samples` samples, the last block cut short; `None` beyond 64 bits.

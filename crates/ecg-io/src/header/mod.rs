@@ -170,12 +170,15 @@ impl Header {
         check_text(bytes, notes.path)?;
         parse::parse(bytes, notes)
     }
+}
 
-    /// Name of a signal: its description, else its number.
-    pub(crate) fn lead_name(&self, signal: usize) -> String {
-        match self.signals.get(signal) {
-            Some(spec) if !spec.description.is_empty() => spec.description.clone(),
-            _ => format!("signal {signal}"),
+impl SignalSpec {
+    /// The name of a signal: its description, else its number.
+    pub(crate) fn name(&self, number: usize) -> String {
+        if self.description.is_empty() {
+            format!("signal {number}")
+        } else {
+            self.description.clone()
         }
     }
 }

@@ -1,0 +1,312 @@
+//! Samples of a selection.
+
+use std::ops::Range;
+
+use ndarray::Array2;
+
+use super::segments::Opened;
+use super::{Body, Record, Selection};
+use crate::signal::{Calibration, Io, Plan, Sample, Target};
+use crate::warning::Notes;
+use crate::{Header, IoError, ReadOptions, SignalSpec};
+
+/// Samples of all signals together that are averaged at a time.
+const AVERAGED_SAMPLES: u64 = 1 << 16;
+
+/// Buffers that reading needs, to be used again for the next record.
+#[derive(Debug, Default)]
+pub struct Scratch(pub(super) State);
+
+/// Buffers, and how far a record is decoded.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    io: Io,
+    pub segment: Option<Opened>,
+    /// The frame up to which all are summed, from the first.
+    summed: u64,
+}
+
+impl State {
+    /// Keeps the buffers alone.
+    pub fn forget(&mut self) {
+        self.io.clear();
+        self.segment = None;
+        self.summed = u64::MAX;
+    }
+
+    /// Fills the targets from a plain record or segment, and tests its checksums after its last frame.
+    #[allow(clippy::too_many_arguments, reason = "what is read, and where it goes")]
+    pub fn fill_plan<T: Sample>(
+        &mut self,
+        plan: &Plan,
+        header: &Header,
+        options: &ReadOptions,
+        frames: Range<u64>,
+        keep_from: u64,
+        targets: &[Target],
+        outs: &mut [&mut [T]],
+        notes: &mut Notes<'_>,
+    ) -> Result<(), IoError> {
+        if frames.start == 0 {
+            self.io.sums.clear();
+            self.summed = 0;
+        }
+        let end = frames.end;
+        let follows = self.summed == frames.start;
+        plan.fill(header, frames, keep_from, targets, outs, &mut self.io)?;
+        self.summed = if follows { end } else { u64::MAX };
+        if self.summed == plan.n_frames {
+            plan.check_sums(header, &self.io, options, notes)?;
+        }
+        Ok(())
+    }
+}
+
+/// A selection with its defaults filled in.
+#[derive(Debug, Clone)]
+pub(super) struct Chosen {
+    pub frames: Range<u64>,
+    pub signals: Vec<usize>,
+    pub average: bool,
+}
+
+impl Chosen {
+    /// Samples that a signal has in each frame of the result.
+    fn per_frame(&self, spec: &SignalSpec) -> usize {
+        if self.average { 1 } else { spec.samples_per_frame as usize }
+    }
+}
+
+impl Record {
+    /// Reads one vector a signal, in the order of the selection, all samples of each frame.
+    ///
+    /// # Errors
+    /// A selection beyond the record, stored values of a multi-segment record, `i16` for values of more bits, files that
+    /// cannot be read, and checksums that do not fit.
+    pub fn read<T: Sample>(&self, selection: &Selection) -> Result<Vec<Vec<T>>, IoError> {
+        let chosen = self.choose::<T>(selection)?;
+        let mut rows: Vec<Vec<T>> = chosen
+            .signals
+            .iter()
+            .map(|signal| chosen.per_frame(&self.signals()[*signal]))
+            .map(|n| vec![T::default(); n * (chosen.frames.end - chosen.frames.start) as usize])
+            .collect();
+        let mut outs: Vec<&mut [T]> = rows.iter_mut().map(Vec::as_mut_slice).collect();
+        let targets = self.rows(&chosen, |spec| spec.gain);
+        self.fill(&chosen, &targets, &mut outs, &mut State::default(), u64::MAX)?;
+        Ok(rows)
+    }
+
+    /// Reads `[sample, signal]`, for signals of one sampling rate.
+    ///
+    /// # Errors
+    /// Those of [`Record::read`], and signals with different numbers of samples in a frame that are not averaged.
+    pub fn read_matrix<T: Sample>(&self, selection: &Selection) -> Result<Array2<T>, IoError> {
+        let mut values = Vec::new();
+        let samples = self.read_matrix_into(selection, &mut values, &mut Scratch::default())?;
+        let signals = values.len() / samples.max(1);
+        Ok(Array2::from_shape_vec((samples, signals), values).expect("the shape that was filled"))
+    }
+
+    /// Reads `[sample, signal]` into a buffer, which takes the length that is needed; returns the number of samples of each
+    /// signal. With a buffer and scratch of the last record nothing is allocated for the samples.
+    ///
+    /// # Errors
+    /// Those of [`Record::read_matrix`].
+    pub fn read_matrix_into<T: Sample>(
+        &self,
+        selection: &Selection,
+        out: &mut Vec<T>,
+        scratch: &mut Scratch,
+    ) -> Result<usize, IoError> {
+        let chosen = self.choose::<T>(selection)?;
+        scratch.0.forget();
+        self.matrix(&chosen, out, &mut scratch.0, u64::MAX)
+    }
+
+    /// Reads `[sample, signal]`; later calls may go on from frame `keep_from`.
+    pub(super) fn matrix<T: Sample>(
+        &self,
+        chosen: &Chosen,
+        out: &mut Vec<T>,
+        state: &mut State,
+        keep_from: u64,
+    ) -> Result<usize, IoError> {
+        let per_frame = |signal: &usize| chosen.per_frame(&self.signals()[*signal]);
+        let n = chosen.signals.first().map_or(1, per_frame);
+        if let Some(other) = chosen.signals.iter().find(|signal| per_frame(signal) != n) {
+            return Err(IoError::DifferentRates {
+                path: self.header.path.clone(),
+                line: self.signals()[*other].line,
+                expected: n,
+                found: per_frame(other),
+            });
+        }
+        let samples = (chosen.frames.end - chosen.frames.start) as usize * n;
+        let signals = chosen.signals.len();
+        out.resize(samples * signals, T::default());
+        let targets: Vec<(Target, f64)> = chosen
+            .signals
+            .iter()
+            .enumerate()
+            .map(|(column, signal)| self.target(*signal, 0, column, signals, |spec| spec.gain))
+            .collect();
+        self.fill(chosen, &targets, &mut [out], state, keep_from)?;
+        Ok(samples)
+    }
+
+    /// The targets of one row a signal.
+    pub(super) fn rows(
+        &self,
+        chosen: &Chosen,
+        gain: impl Fn(&SignalSpec) -> f64 + Copy,
+    ) -> Vec<(Target, f64)> {
+        let signals = chosen.signals.iter().enumerate();
+        signals.map(|(row, signal)| self.target(*signal, row, 0, 1, gain)).collect()
+    }
+
+    /// Where a signal goes, and its own units for one unit wanted, as `gain` has it.
+    fn target(
+        &self,
+        signal: usize,
+        out: usize,
+        start: usize,
+        stride: usize,
+        gain: impl Fn(&SignalSpec) -> f64,
+    ) -> (Target, f64) {
+        let spec = &self.signals()[signal];
+        let gain = gain(spec);
+        let calibration = Calibration::new(spec, gain);
+        (Target { signal, calibration, out, start, stride }, spec.gain / gain)
+    }
+
+    pub(super) fn fill<T: Sample>(
+        &self,
+        chosen: &Chosen,
+        targets: &[(Target, f64)],
+        outs: &mut [&mut [T]],
+        state: &mut State,
+        keep_from: u64,
+    ) -> Result<(), IoError> {
+        if chosen.average {
+            return self.fill_averages(chosen, targets, outs, state);
+        }
+        let mut notes = Notes::new(&self.header.path, self.options.strict);
+        let frames = chosen.frames.clone();
+        match &self.body {
+            Body::Whole(plan) => {
+                let targets: Vec<Target> =
+                    targets.iter().map(|(target, _)| target.clone()).collect();
+                state.fill_plan(
+                    plan,
+                    &self.header,
+                    &self.options,
+                    frames,
+                    keep_from,
+                    &targets,
+                    outs,
+                    &mut notes,
+                )?;
+            }
+            Body::Segments(segments) => segments.fill(
+                &self.header,
+                &self.options,
+                frames,
+                keep_from,
+                targets,
+                outs,
+                state,
+                &mut notes,
+            )?,
+        }
+        self.note(notes.warnings);
+        Ok(())
+    }
+
+    /// Averages the valid samples of each frame, some frames at a time.
+    fn fill_averages<T: Sample>(
+        &self,
+        chosen: &Chosen,
+        targets: &[(Target, f64)],
+        outs: &mut [&mut [T]],
+        state: &mut State,
+    ) -> Result<(), IoError> {
+        let per_frame = |target: &Target| self.signals()[target.signal].samples_per_frame as usize;
+        let all: usize = targets.iter().map(|(target, _)| per_frame(target)).sum();
+        let block = (AVERAGED_SAMPLES / all.max(1) as u64).max(1);
+        let own: Vec<(Target, f64)> = targets
+            .iter()
+            .enumerate()
+            .map(|(out, (target, unit))| {
+                (Target { out, start: 0, stride: 1, ..target.clone() }, *unit)
+            })
+            .collect();
+        let mut rows: Vec<Vec<f64>> = vec![Vec::new(); targets.len()];
+        let mut first = chosen.frames.start;
+        while first < chosen.frames.end {
+            let frames = first..(first + block).min(chosen.frames.end);
+            let n = (frames.end - frames.start) as usize;
+            for (row, (target, _)) in rows.iter_mut().zip(targets) {
+                row.resize(n * per_frame(target), 0.0);
+            }
+            let part = Chosen { frames: frames.clone(), average: false, ..chosen.clone() };
+            let mut views: Vec<&mut [f64]> = rows.iter_mut().map(Vec::as_mut_slice).collect();
+            self.fill(&part, &own, &mut views, state, frames.end)?;
+            let done = (first - chosen.frames.start) as usize;
+            for (row, (target, _)) in rows.iter().zip(targets) {
+                let out = outs[target.out][target.start + done * target.stride..].iter_mut();
+                let means = row.chunks_exact(per_frame(target)).map(mean_of_valid);
+                for (out, mean) in out.step_by(target.stride).zip(means) {
+                    *out = T::physical(mean);
+                }
+            }
+            first = frames.end;
+        }
+        Ok(())
+    }
+
+    /// Checks a selection, and that what it asks for is there before memory is set aside for it.
+    pub(super) fn choose<T: Sample>(&self, selection: &Selection) -> Result<Chosen, IoError> {
+        let path = || self.header.path.clone();
+        let n_signals = self.signals().len();
+        let signals = match &selection.signals {
+            None => (0..n_signals).collect(),
+            Some(signals) => signals.clone(),
+        };
+        if let Some(beyond) = signals.iter().find(|signal| **signal >= n_signals) {
+            let found = beyond.to_string();
+            return Err(IoError::NoSuchSignal { path: path(), found, n_signals });
+        }
+        let frames = selection.frames.clone().unwrap_or(0..self.n_frames());
+        if frames.start > frames.end || frames.end > self.n_frames() {
+            let n_frames = self.n_frames();
+            return Err(IoError::NoSuchFrames { path: path(), frames, n_frames });
+        }
+        if !T::PHYSICAL && (self.is_multi_segment() || selection.average_frames) {
+            return Err(IoError::PhysicalOnly { path: path() });
+        }
+        if T::NARROW
+            && let Some(wide) =
+                signals.iter().map(|signal| &self.signals()[*signal]).find(|s| s.format.is_wide())
+        {
+            let format = wide.format.code();
+            return Err(IoError::WideFormat { path: path(), line: wide.line, format });
+        }
+        let chosen = Chosen { frames, signals, average: selection.average_frames };
+        if let (Body::Segments(segments), None) = (&self.body, &selection.frames) {
+            let specs = chosen.signals.iter().map(|signal| &self.signals()[*signal]);
+            let per_frame = specs.map(|spec| chosen.per_frame(spec) as u64).sum();
+            let mut notes = Notes::new(&self.header.path, self.options.strict);
+            let frames = &chosen.frames;
+            segments.check_size(frames, per_frame, &self.header, &self.options, &mut notes)?;
+            self.note(notes.warnings);
+        }
+        Ok(chosen)
+    }
+}
+
+fn mean_of_valid(frame: &[f64]) -> f64 {
+    let (sum, n) =
+        frame.iter().filter(|v| !v.is_nan()).fold((0.0, 0_u32), |(sum, n), v| (sum + v, n + 1));
+    if n == 0 { f64::NAN } else { sum / f64::from(n) }
+}

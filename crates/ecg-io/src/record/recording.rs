@@ -1,0 +1,149 @@
+//! Recordings in mV.
+
+use std::path::Path;
+
+use ecg_core::{Adc, LeadName, Recording, SamplingRate};
+use ndarray::Array2;
+
+use super::matrix::{Chosen, State};
+use super::{Record, Selection};
+use crate::header::{Clinical, Unit, unit_of};
+use crate::signal::{Calibration, Sample, Target, Value};
+use crate::warning::Notes;
+use crate::{IoError, Loaded, ReadOptions, SignalSpec};
+
+/// Reads a WFDB record into a recording in mV.
+pub(crate) fn read_wfdb_recording(path: &Path, options: &ReadOptions) -> Result<Loaded, IoError> {
+    let record = Record::open(path, options)?;
+    let mut notes = Notes::new(path, options.strict);
+    let clinical = Clinical::from_comments(&record.header.comments, &mut notes)?;
+    let signals = record.signals();
+    let gain_per_mv: Vec<f64> =
+        signals.iter().map(|spec| gain_per_mv(spec, &mut notes)).collect::<Result<_, _>>()?;
+    note_repeated_leads(signals, &mut notes);
+
+    let per_frame = signals.first().map_or(1, |spec| spec.samples_per_frame);
+    let uniform = signals.iter().all(|spec| spec.samples_per_frame == per_frame);
+    if !uniform {
+        notes.remark(None, "samples per frame", "differ: every signal is averaged over a frame");
+    }
+    let selection = Selection::default().with_average_frames(!uniform);
+    let (signal, adc) = if uniform && !record.is_multi_segment() {
+        let chosen = record.choose::<i32>(&selection)?;
+        let mut values = record.rows_of::<i32>(&chosen, per_frame as usize, &gain_per_mv)?;
+        let mut signal = Vec::with_capacity(values.len());
+        let columns = values.ncols();
+        let rows = values.as_slice_mut().unwrap_or_default().chunks_exact_mut(columns.max(1));
+        for ((spec, gain), row) in signals.iter().zip(&gain_per_mv).zip(rows) {
+            append_physical(spec, row, *gain, &mut signal);
+            shift(spec, row);
+        }
+        let signal = Array2::from_shape_vec(values.dim(), signal).expect("as many values");
+        let baseline = signals.iter().map(|spec| spec.baseline).collect();
+        (signal, Some(Adc { values, gain_per_mv, baseline }))
+    } else {
+        let chosen = record.choose::<f64>(&selection)?;
+        let per_frame = if uniform { per_frame as usize } else { 1 };
+        (record.rows_of::<f64>(&chosen, per_frame, &gain_per_mv)?, None)
+    };
+    let rate = record.header.frame_rate.hz() * if uniform { f64::from(per_frame) } else { 1.0 };
+    let leads = signals.iter().enumerate().map(|(k, spec)| LeadName::from(spec.name(k)));
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let in_core = |source| IoError::Recording { path: path.to_owned(), source };
+    let mut recording =
+        Recording::new(name, SamplingRate::new(rate).map_err(in_core)?, leads, signal)
+            .map_err(in_core)?;
+    if let Some(adc) = adc {
+        recording = recording.with_adc(adc).map_err(in_core)?;
+    }
+    recording.diagnoses = clinical.diagnoses;
+    recording.age_years = clinical.age_years;
+    recording.sex = clinical.sex;
+    recording.patient = clinical.patient;
+    let mut warnings = record.warnings();
+    warnings.append(&mut notes.warnings);
+    recording.comments = record.header.comments.into_iter().map(|comment| comment.text).collect();
+    Ok(Loaded { recording, path: path.to_owned(), warnings })
+}
+
+impl Record {
+    /// All signals as `[signal, sample]`.
+    fn rows_of<T: Sample>(
+        &self,
+        chosen: &Chosen,
+        per_frame: usize,
+        gains: &[f64],
+    ) -> Result<Array2<T>, IoError> {
+        let n = (chosen.frames.end - chosen.frames.start) as usize * per_frame;
+        let mut values = vec![T::default(); n * gains.len()];
+        let mut rows: Vec<&mut [T]> = values.chunks_exact_mut(n).collect();
+        let targets: Vec<(Target, f64)> = self
+            .rows(chosen, |spec| spec.gain)
+            .into_iter()
+            .zip(gains)
+            .map(|((target, _), gain)| {
+                let spec = &self.signals()[target.signal];
+                let calibration = Calibration::new(spec, *gain);
+                (Target { calibration, ..target }, spec.gain / gain)
+            })
+            .collect();
+        self.fill(chosen, &targets, &mut rows, &mut State::default(), u64::MAX)?;
+        Ok(Array2::from_shape_vec((gains.len(), n), values).expect("rows of equal length"))
+    }
+}
+
+/// ADC units for one mV, or for one of the signal's own units where that is no voltage.
+fn gain_per_mv(spec: &SignalSpec, notes: &mut Notes<'_>) -> Result<f64, IoError> {
+    match unit_of(&spec.units) {
+        Unit::Voltage { mv, exact } => {
+            if !exact {
+                let message = format!("{:?} is misspelt, read as voltage", spec.units);
+                notes.quirk(Some(spec.line), "units", message)?;
+            }
+            Ok(spec.gain / mv)
+        }
+        Unit::Other => {
+            let message =
+                format!("{:?} is no voltage, kept as it is", crate::error::clip(&spec.units));
+            notes.remark(Some(spec.line), "units", message);
+            Ok(spec.gain)
+        }
+    }
+}
+
+fn note_repeated_leads(signals: &[SignalSpec], notes: &mut Notes<'_>) {
+    let mut seen = 0_u32;
+    for spec in signals {
+        if let Ok(lead) = spec.description.parse::<ecg_core::Lead>() {
+            let bit = 1 << lead.index();
+            if seen & bit != 0 {
+                let message = format!("two signals are lead {lead}, the first counts");
+                notes.remark(Some(spec.line), "description", message);
+            }
+            seen |= bit;
+        }
+    }
+}
+
+/// Physical values of a row of stored ones, skew corrected.
+fn append_physical(spec: &SignalSpec, stored: &[i32], gain: f64, out: &mut Vec<f64>) {
+    let skew = (spec.skew as usize).min(stored.len());
+    if spec.format == crate::Format::Null {
+        out.extend(std::iter::repeat_n(f64::NAN, stored.len()));
+        return;
+    }
+    let calibration = Calibration::new(spec, gain);
+    out.extend(stored[skew..].iter().map(|v| f64::convert(*v, &calibration)));
+    out.extend(std::iter::repeat_n(f64::NAN, skew));
+}
+
+/// Corrects the skew of stored values, so that they stand where their physical values do.
+fn shift(spec: &SignalSpec, row: &mut [i32]) {
+    let skew = (spec.skew as usize).min(row.len());
+    if skew > 0 {
+        row.copy_within(skew.., 0);
+        let invalid = spec.format.invalid_code().unwrap_or(i32::MIN);
+        let end = row.len() - skew;
+        row[end..].fill(invalid);
+    }
+}

@@ -1,0 +1,340 @@
+//! Samples to where they are wanted, a bounded number at a time.
+
+use std::ops::Range;
+
+use super::Plan;
+use super::checksum::Sums;
+use super::group::Group;
+use super::sample::{Calibration, Sample};
+use super::sequential::Sequential;
+use crate::format::{decode_i16, decode_i32};
+use crate::{Format, Header, IoError};
+
+/// Samples that are read and decoded at a time: they stay in the processor's second cache.
+const CHUNK_SAMPLES: usize = 1 << 16;
+
+/// Samples that are spread over rows at a time: they stay in its first cache.
+const TILE_SAMPLES: usize = 1 << 13;
+
+/// A signal that is wanted, and where its samples go: sample `t` of the range to `outs[out][start + t * stride]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub signal: usize,
+    pub calibration: Calibration,
+    pub out: usize,
+    pub start: usize,
+    pub stride: usize,
+}
+
+/// Buffers, and how far each file is decoded; kept from one call to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Io {
+    bytes: Vec<u8>,
+    narrow: Vec<i16>,
+    wide: Vec<i32>,
+    /// For each group the sums of the samples read, where these are the record from its start.
+    pub sums: Vec<Sums>,
+    sequential: Vec<Option<Sequential>>,
+}
+
+impl Io {
+    /// Forgets what belongs to a record, and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.sums.iter_mut().for_each(Sums::clear);
+        self.sequential.clear();
+    }
+}
+
+impl Plan {
+    /// Fills the targets with the samples of `frames`. Later calls may ask for frames from `keep_from` on without a new
+    /// start where a format must be decoded from its start.
+    pub fn fill<T: Sample>(
+        &self,
+        header: &Header,
+        frames: Range<u64>,
+        keep_from: u64,
+        targets: &[Target],
+        outs: &mut [&mut [T]],
+        io: &mut Io,
+    ) -> Result<(), IoError> {
+        for target in targets {
+            let spec = &header.signals[target.signal];
+            if spec.format == Format::Null || (T::PHYSICAL && spec.skew > 0) {
+                let n = (frames.end - frames.start) as usize * spec.samples_per_frame as usize;
+                let column = outs[target.out][target.start..].iter_mut();
+                column.step_by(target.stride).take(n).for_each(|out| *out = T::MISSING);
+            }
+        }
+        io.sums.resize_with(self.groups.len(), Sums::default);
+        io.sequential.resize_with(self.groups.len(), || None);
+        for (index, group) in self.groups.iter().enumerate() {
+            let own: Vec<&Target> =
+                targets.iter().filter(|t| group.signals.contains(&t.signal)).collect();
+            if own.is_empty() {
+                continue;
+            }
+            let skew_frames = own
+                .iter()
+                .map(|t| &header.signals[t.signal])
+                .map(|spec| spec.skew.div_ceil(spec.samples_per_frame))
+                .max()
+                .filter(|_| T::PHYSICAL)
+                .unwrap_or(0);
+            let mut filling = Filling {
+                group,
+                header,
+                matrix: is_matrix(group, &own, outs, &frames) && skew_frames == 0,
+                frames: frames.clone(),
+                // Late samples stand in the frames that follow.
+                end: frames.end.saturating_add(skew_frames.into()).min(self.n_frames),
+                targets: own,
+                outs,
+                sums: &mut io.sums[index],
+            };
+            if group.format.is_narrow() {
+                filling.narrow(&mut io.bytes, &mut io.narrow)?;
+            } else if matches!(group.format, Format::I24 | Format::I32) {
+                filling.wide(&mut io.bytes, &mut io.wide)?;
+            } else {
+                let state = match &mut io.sequential[index] {
+                    Some(state) => state,
+                    none => none.insert(Sequential::new(group)?),
+                };
+                filling.sequential(state, keep_from, &mut io.bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the targets are the whole of `outs[0]`, in the order of the file.
+fn is_matrix<T>(
+    group: &Group,
+    targets: &[&Target],
+    outs: &[&mut [T]],
+    frames: &Range<u64>,
+) -> bool {
+    targets.len() == group.frame
+        && group.per_frame.len() == group.frame
+        && targets.iter().enumerate().all(|(place, target)| {
+            target.signal == group.signals.start + place
+                && (target.out, target.start, target.stride) == (0, place, group.frame)
+        })
+        && outs[0].len() as u64 == (frames.end - frames.start) * group.frame as u64
+}
+
+/// The work on one file.
+struct Filling<'a, 'b, T> {
+    group: &'a Group,
+    header: &'a Header,
+    targets: Vec<&'a Target>,
+    frames: Range<u64>,
+    end: u64,
+    matrix: bool,
+    outs: &'a mut [&'b mut [T]],
+    sums: &'a mut Sums,
+}
+
+impl<T: Sample> Filling<'_, '_, T> {
+    /// Frames to be decoded at a time; a multiple of all block lengths, so that each part begins as the first does.
+    fn parts(&self, first: u64) -> impl Iterator<Item = Range<u64>> + use<T> {
+        let most = match CHUNK_SAMPLES / self.group.frame {
+            0 => 1,
+            few @ 1..6 => few,
+            many => many / 6 * 6,
+        } as u64;
+        let end = self.end;
+        (first..end).step_by(most as usize).map(move |start| start..(start + most).min(end))
+    }
+
+    fn narrow(&mut self, bytes: &mut Vec<u8>, buffer: &mut Vec<i16>) -> Result<(), IoError> {
+        let group = self.group;
+        for part in self.parts(self.frames.start) {
+            let n = (part.end - part.start) as usize * group.frame;
+            let (span, skip) = group.span(part.clone());
+            let encoded = group.source.bytes(span.start, span.end, bytes)?;
+            if self.matrix && skip == 0 {
+                let place = (part.start - self.frames.start) as usize * group.frame;
+                if let Some(out) = T::as_i16(&mut self.outs[0][place..place + n]) {
+                    decode_i16(group.format, encoded, out);
+                    self.sums.add(out, group.frame, |v| v as u16);
+                    continue;
+                }
+            }
+            if buffer.len() < n + skip {
+                buffer.resize(n + skip, 0);
+            }
+            decode_i16(group.format, encoded, &mut buffer[..n + skip]);
+            self.deliver(&buffer[skip..n + skip], part, |v| v as u16);
+        }
+        Ok(())
+    }
+
+    fn wide(&mut self, bytes: &mut Vec<u8>, buffer: &mut Vec<i32>) -> Result<(), IoError> {
+        let group = self.group;
+        for part in self.parts(self.frames.start) {
+            let n = (part.end - part.start) as usize * group.frame;
+            // Their blocks are single samples.
+            let (span, _) = group.span(part.clone());
+            let encoded = group.source.bytes(span.start, span.end, bytes)?;
+            if self.matrix {
+                let place = (part.start - self.frames.start) as usize * group.frame;
+                if let Some(out) = T::as_i32(&mut self.outs[0][place..place + n]) {
+                    decode_i32(group.format, encoded, out);
+                    self.sums.add(out, group.frame, |v| v as u16);
+                    continue;
+                }
+            }
+            if buffer.len() < n {
+                buffer.resize(n, 0);
+            }
+            decode_i32(group.format, encoded, &mut buffer[..n]);
+            self.deliver(&buffer[..n], part, |v| v as u16);
+        }
+        Ok(())
+    }
+
+    fn sequential(
+        &mut self,
+        state: &mut Sequential,
+        keep_from: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), IoError> {
+        for part in self.parts(self.frames.start) {
+            let group = self.group;
+            let samples = state.frames(group, part.clone(), keep_from, bytes)?;
+            if T::NARROW
+                && group.format == Format::Diff8
+                && let Some(wide) = samples.iter().position(|v| i16::try_from(*v).is_err())
+            {
+                return Err(IoError::WideSample {
+                    path: group.source.path.clone(),
+                    frame: part.start + (wide / group.frame) as u64,
+                    found: samples[wide],
+                });
+            }
+            self.deliver(samples, part, |v| v as u16);
+        }
+        Ok(())
+    }
+
+    /// Sums and spreads the samples of whole frames.
+    fn deliver<V: Copy + Into<i32>>(
+        &mut self,
+        samples: &[V],
+        part: Range<u64>,
+        low_bits: impl Fn(V) -> u16,
+    ) {
+        let frame = self.group.frame;
+        let asked = self.frames.end.saturating_sub(part.start).min(part.end - part.start) as usize;
+        self.sums.add(&samples[..asked * frame], frame, low_bits);
+        if self.matrix {
+            let place = (part.start - self.frames.start) as usize * frame;
+            let out = &mut self.outs[0][place..place + samples.len()];
+            convert_matrix(samples, &self.targets, out);
+            return;
+        }
+        let tile = (TILE_SAMPLES / frame).max(1);
+        for (index, samples) in samples.chunks(tile * frame).enumerate() {
+            let first = part.start + (index * tile) as u64;
+            for target in &self.targets {
+                let place = target.signal - self.group.signals.start;
+                let n = self.group.per_frame[place];
+                let skew = self.header.signals[target.signal].skew;
+                let spread = Spread {
+                    frame,
+                    offset: self.group.starts[place],
+                    n,
+                    asked: self.frames.start * n as u64..self.frames.end * n as u64,
+                    skew: if T::PHYSICAL { skew.into() } else { 0 },
+                };
+                spread.run(samples, first, target, self.outs[target.out]);
+            }
+        }
+    }
+}
+
+/// Converts samples that keep their places.
+fn convert_matrix<V: Copy + Into<i32>, T: Sample>(
+    samples: &[V],
+    targets: &[&Target],
+    out: &mut [T],
+) {
+    let calibrations: Vec<Calibration> = targets.iter().map(|t| t.calibration).collect();
+    if let [one, rest @ ..] = &calibrations[..]
+        && rest.iter().all(|other| other.same_as(one))
+    {
+        for (out, sample) in out.iter_mut().zip(samples) {
+            *out = T::convert((*sample).into(), one);
+        }
+        return;
+    }
+    let n = calibrations.len();
+    for (out, samples) in out.chunks_exact_mut(n).zip(samples.chunks_exact(n)) {
+        for ((out, sample), calibration) in out.iter_mut().zip(samples).zip(&calibrations) {
+            *out = T::convert((*sample).into(), calibration);
+        }
+    }
+}
+
+/// How the samples of one signal are picked from frames.
+struct Spread {
+    /// Samples in a frame, of all signals.
+    frame: usize,
+    /// Where those of the signal begin, and how many they are.
+    offset: usize,
+    n: usize,
+    /// The samples of the signal that are asked for.
+    asked: Range<u64>,
+    /// Samples by which they are late in the file.
+    skew: u64,
+}
+
+impl Spread {
+    fn run<V: Copy + Into<i32>, T: Sample>(
+        &self,
+        samples: &[V],
+        first_frame: u64,
+        target: &Target,
+        out: &mut [T],
+    ) {
+        let first = first_frame * self.n as u64;
+        let after = first + (samples.len() / self.frame * self.n) as u64;
+        // Places in the file, so with the skew.
+        let from = first.max(self.asked.start + self.skew);
+        let to = after.min(self.asked.end + self.skew);
+        if from >= to {
+            return;
+        }
+        let count = (to - from) as usize;
+        let place = (from - self.skew - self.asked.start) as usize;
+        let out = &mut out[target.start + place * target.stride..];
+        let local = (from - first) as usize;
+        let calibration = target.calibration;
+        let convert = |sample: V| T::convert(sample.into(), &calibration);
+        if self.n == 1 {
+            let column = samples[local * self.frame + self.offset..].chunks(self.frame);
+            if target.stride == 1 {
+                for (out, frame) in out[..count].iter_mut().zip(column) {
+                    *out = convert(frame[0]);
+                }
+            } else {
+                for (out, frame) in out.chunks_mut(target.stride).take(count).zip(column) {
+                    out[0] = convert(frame[0]);
+                }
+            }
+            return;
+        }
+        let mut out = out.chunks_mut(target.stride);
+        let mut done = 0;
+        while done < count {
+            let (frame, within) = ((local + done) / self.n, (local + done) % self.n);
+            let run = (self.n - within).min(count - done);
+            let at = frame * self.frame + self.offset + within;
+            for (sample, out) in samples[at..at + run].iter().zip(out.by_ref()) {
+                out[0] = convert(*sample);
+            }
+            done += run;
+        }
+    }
+}
