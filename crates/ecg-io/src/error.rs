@@ -326,16 +326,6 @@ pub enum IoError {
         /// The value.
         found: i32,
     },
-    /// A part of the format that is not read.
-    #[error("{}:{line}: {what} cannot be read by this version", path.display())]
-    NotSupported {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: u64,
-        /// What it is.
-        what: &'static str,
-    },
     /// A departure from the format of annotation files, in strict mode.
     #[error("{} at byte {byte}: {field}: found {found}, expected {expected} (refused in strict mode)", path.display())]
     Annotation {
