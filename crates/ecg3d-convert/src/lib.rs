@@ -81,6 +81,7 @@
 //! `ecg-io` reads recordings, `ecg3d-models` classifies volumes, `ecg-lime` asks which leads mattered.
 
 mod config;
+mod convolve;
 mod error;
 mod filter;
 mod fir;
@@ -101,8 +102,9 @@ pub use config::{
     ConvertConfig, Denoise, InvalidSamples, LeadSelection, Preset, Resample, Scale, ShortRecords,
     Units, Windows,
 };
+pub use convolve::{Extent, FftFir, Fir, FirState};
 pub use error::ConvertError;
-pub use filter::{Band, Sos, SosState, butterworth};
+pub use filter::{Band, Continuation, Sos, SosState, butterworth};
 pub use fir::kaiser_low_pass;
 pub use image::ImagePlan;
 pub use plan::{ConvertPlan, ConvertWarning, Outcome, Prepared};

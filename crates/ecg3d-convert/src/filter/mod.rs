@@ -5,4 +5,4 @@ mod pairing;
 mod sos;
 
 pub use butterworth::{Band, butterworth};
-pub use sos::{Sos, SosState};
+pub use sos::{Continuation, Sos, SosState};

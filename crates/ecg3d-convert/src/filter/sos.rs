@@ -13,7 +13,7 @@ const LANES: usize = 4;
 ///
 /// let high_pass = butterworth(1, Band::High(0.5), 500.0)?;
 /// let mut signal = vec![1.0; 5000]; // an offset
-/// high_pass.filter(&mut signal, &mut high_pass.rest());
+/// high_pass.filter(&mut signal, &mut high_pass.rest())?;
 /// assert!(signal[4999].abs() < 1e-12); // is gone
 /// # Ok::<(), ecg3d_convert::ConvertError>(())
 /// ```
@@ -22,11 +22,29 @@ pub struct Sos {
     sections: Vec<[f64; 6]>,
 }
 
+/// How a signal goes on beyond its ends while it is filtered forward and backward.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Continuation {
+    /// Turned by half a circle about its end points, so that neither value nor slope jumps (`padtype="odd"` of scipy).
+    #[default]
+    Odd,
+    /// Turned about its end samples, as in a mirror (`"even"`).
+    Even,
+    /// With its end samples (`"constant"`).
+    Constant,
+}
+
 /// What a filter remembers between two pieces of a signal: two values for each section.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SosState(Vec<[f64; 2]>);
 
 impl SosState {
+    /// A state of these values, two for each section, as scipy's `zi`.
+    pub fn new(values: Vec<[f64; 2]>) -> Self {
+        Self(values)
+    }
+
     /// The two values of each section, as scipy's `zi`.
     pub fn values(&self) -> &[[f64; 2]] {
         &self.0
@@ -78,26 +96,52 @@ impl Sos {
         SosState(states)
     }
 
-    /// Filters a piece of a signal in place, causally; `state` carries over to the next piece.
-    pub fn filter(&self, signal: &mut [f64], state: &mut SosState) {
+    /// Filters a piece of a signal in place, causally; `state` carries over to the next piece (scipy's `sosfilt` with `zi`).
+    ///
+    /// # Errors
+    /// A state of a filter with another number of sections.
+    pub fn filter(&self, signal: &mut [f64], state: &mut SosState) -> Result<(), ConvertError> {
+        ConvertError::check_shape("the state", &[state.0.len()], &[self.sections.len()])?;
         for (&section, z) in self.sections.iter().zip(&mut state.0) {
-            let mut lanes = [*z];
-            section_lanes(section, [signal], &mut lanes, false);
-            *z = lanes[0];
+            // Without a sample there is nothing to do, and no lane to look at.
+            if !signal.is_empty() {
+                let mut lanes = [*z];
+                section_lanes(section, [&mut *signal], &mut lanes, false);
+                *z = lanes[0];
+            }
         }
+        Ok(())
     }
 
     /// Filters forward and backward in place, so that no delay is left (scipy's `sosfiltfilt` with odd padding).
     ///
     /// The signal is continued on both sides by `padding` samples, turned about its end points. The extent of the
-    /// padding is what scipy calls `padlen`.
+    /// padding is what scipy calls `padlen`; 0 means none.
     ///
     /// # Errors
     /// A signal of at most `padding` samples.
     pub fn filter_both_ways(&self, signal: &mut [f64], padding: usize) -> Result<(), ConvertError> {
+        self.filter_both_ways_with(signal, Continuation::Odd, padding)
+    }
+
+    /// [`Sos::filter_both_ways`] with a choice of how the signal goes on.
+    ///
+    /// # Errors
+    /// A signal of at most `padding` samples.
+    pub fn filter_both_ways_with(
+        &self,
+        signal: &mut [f64],
+        continuation: Continuation,
+        padding: usize,
+    ) -> Result<(), ConvertError> {
         let n = signal.len();
-        let mut padded = Vec::new();
-        self.rows_both_ways(signal, n, padding, &mut padded)
+        self.rows_both_ways(signal, n, continuation, padding, &mut Vec::new())
+    }
+
+    /// The padding that scipy's `sosfiltfilt` takes where it is told none: three times the filter's length.
+    pub fn default_padding(&self) -> usize {
+        let without = |k: usize| self.sections.iter().filter(|section| section[k] == 0.0).count();
+        3 * (2 * self.sections.len() + 1 - without(2).min(without(5)))
     }
 
     /// Filters rows of `n` samples in place, each from rest.
@@ -110,6 +154,7 @@ impl Sos {
         &self,
         rows: &mut [f64],
         n: usize,
+        continuation: Continuation,
         padding: usize,
         padded: &mut Vec<f64>,
     ) -> Result<(), ConvertError> {
@@ -122,7 +167,7 @@ impl Sos {
         padded.clear();
         padded.resize(width * count, 0.0);
         for (row, out) in rows.chunks_exact(n).zip(padded.chunks_exact_mut(width)) {
-            extend_odd(row, padding, out);
+            extend(row, continuation, padding, out);
         }
         for backward in [false, true] {
             let sections = &self.sections;
@@ -147,13 +192,17 @@ fn steady_state(&[b0, b1, b2, _, a1, a2]: &[f64; 6], scale: &mut f64) -> [f64; 2
     state
 }
 
-/// Continues a row by `padding` samples on both sides, turned by half a circle about its end points.
-fn extend_odd(row: &[f64], padding: usize, out: &mut [f64]) {
+/// Continues a row by `padding` samples on both sides.
+fn extend(row: &[f64], continuation: Continuation, padding: usize, out: &mut [f64]) {
     let n = row.len();
     let (first, last) = (row[0], row[n - 1]);
     for k in 0..padding {
-        out[k] = 2.0 * first - row[padding - k];
-        out[padding + n + k] = 2.0 * last - row[n - 2 - k];
+        let (before, after) = (row[padding - k], row[n - 2 - k]);
+        (out[k], out[padding + n + k]) = match continuation {
+            Continuation::Odd => (2.0 * first - before, 2.0 * last - after),
+            Continuation::Even => (before, after),
+            Continuation::Constant => (first, last),
+        };
     }
     out[padding..padding + n].copy_from_slice(row);
 }
@@ -252,8 +301,8 @@ mod tests {
             // In two pieces, with the state carried over.
             let mut state = sos.rest();
             let (head, tail) = row.split_at_mut(11);
-            sos.filter(head, &mut state);
-            sos.filter(tail, &mut state);
+            sos.filter(head, &mut state).expect("its own state");
+            sos.filter(tail, &mut state).expect("its own state");
         }
         assert_eq!(rows, alone);
     }
@@ -262,7 +311,7 @@ mod tests {
     fn a_constant_stays_steady() {
         let sos = Sos::new(&[[0.5, 0.2, 0.1, 1.0, -0.5, 0.3]]).expect("a filter");
         let mut signal = vec![3.0; 20];
-        sos.filter(&mut signal, &mut sos.steady().scaled(3.0));
+        sos.filter(&mut signal, &mut sos.steady().scaled(3.0)).expect("its own state");
         for value in &signal {
             approx::assert_relative_eq!(*value, signal[0], max_relative = 1e-14);
         }
@@ -276,5 +325,17 @@ mod tests {
             error.to_string(),
             "filtering forward and backward needs at least 3 values, found 2"
         );
+        assert!(sos.filter_both_ways(&mut [], 0).is_err());
+    }
+
+    #[test]
+    fn states_belong_to_their_filter() {
+        let one = Sos::new(&[[1.0, 0.0, 0.0, 1.0, 0.5, 0.0]]).expect("a filter");
+        let mut state = SosState::new(vec![[0.0; 2]; 2]);
+        let error = one.filter(&mut [1.0], &mut state).expect_err("two sections").to_string();
+        assert_eq!(error, "the state has shape [2], expected [1]");
+        let mut state = SosState::new(vec![[3.0, 4.0]]);
+        assert!(one.filter(&mut [], &mut state).is_ok());
+        assert_eq!(state.values(), [[3.0, 4.0]]);
     }
 }

@@ -8,8 +8,8 @@ use ndarray::{Array2, Array3, ArrayViewMut2, ArrayViewMut3, s};
 pub use warning::ConvertWarning;
 
 use crate::{
-    Band, ConvertConfig, ConvertError, Denoise, FftResampler, ImagePlan, PolyResampler, Real,
-    Resample, Scale, Scratch, ShortRecords, Sos, butterworth, rate_ratio,
+    Band, Continuation, ConvertConfig, ConvertError, Denoise, FftResampler, ImagePlan,
+    PolyResampler, Real, Resample, Scale, Scratch, ShortRecords, Sos, butterworth, rate_ratio,
 };
 use load::Loaded;
 
@@ -160,7 +160,13 @@ impl ConvertPlan {
                 Denoise::BothWays { padding_s, .. } => {
                     let padding = (padding_s * self.rate.hz()).round() as usize;
                     let padding = padding.min(n - 1);
-                    filter.rows_both_ways(&mut scratch.rows, n, padding, &mut scratch.padded)?;
+                    filter.rows_both_ways(
+                        &mut scratch.rows,
+                        n,
+                        Continuation::Odd,
+                        padding,
+                        &mut scratch.padded,
+                    )?;
                 }
                 _ => filter.filter_rows(&mut scratch.rows, n),
             }

@@ -3,6 +3,7 @@
 mod blocks;
 mod configs;
 mod corrected;
+mod filters;
 mod plots;
 mod policies;
 mod properties;

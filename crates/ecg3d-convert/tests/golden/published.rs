@@ -110,7 +110,9 @@ fn equal_to_the_golden_recordings() {
         };
         let filter = butterworth(1, Band::High(0.5), 50.0).expect("a filter");
         for mut row in filtered.rows_mut() {
-            filter.filter(row.as_slice_mut().expect("a row"), &mut filter.rest());
+            filter
+                .filter(row.as_slice_mut().expect("a row"), &mut filter.rest())
+                .expect("its own state");
         }
         assert_close(&name, filtered.view(), npz.read("filtered").view(), F64);
         let plots = npz.read::<f64>("rp").into_dimensionality::<Ix3>().expect("three axes");
