@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use ecg_core::Recording;
 
-use crate::csv::read_csv_recording;
+use crate::csv::{is_table, read_csv};
 use crate::header::header_path;
 use crate::record::read_wfdb_recording;
 use crate::{IoError, ReadOptions, Warning};
@@ -19,7 +19,8 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
 }
 
-/// Reads a recording in mV: a WFDB record (`path` with or without `.hea`), or a CSV file.
+/// Reads a recording in mV: a WFDB record (`path` with or without `.hea`), or a table
+/// (`.csv` or `.tsv`, also with `.gz` after it).
 ///
 /// Units of voltage become mV; a signal in other units keeps its values, with a warning. Where WFDB signals have
 /// different numbers of samples in a frame, each is averaged over its frame, and [`Recording::adc`] is empty.
@@ -31,7 +32,7 @@ pub fn read_recording(path: impl AsRef<Path>, options: &ReadOptions) -> Result<L
     let path = path.as_ref();
     match locate(path)? {
         Source::Wfdb(header) => read_wfdb_recording(&header, options),
-        Source::Csv(file) => read_csv_recording(&file, options),
+        Source::Csv(file) => read_csv(&file, options),
     }
 }
 
@@ -45,18 +46,20 @@ fn locate(path: &Path) -> Result<Source, IoError> {
     if has_extension(path, "hea") {
         return Ok(Source::Wfdb(path.to_owned()));
     }
-    if has_extension(path, "csv") {
+    if is_table(path) {
         return Ok(Source::Csv(path.to_owned()));
     }
     let header = header_path(path);
     if header.is_file() {
         return Ok(Source::Wfdb(header));
     }
-    let mut csv = path.as_os_str().to_owned();
-    csv.push(".csv");
-    let csv = PathBuf::from(csv);
-    if csv.is_file() {
-        return Ok(Source::Csv(csv));
+    for extension in [".csv", ".tsv", ".csv.gz", ".tsv.gz"] {
+        let mut table = path.as_os_str().to_owned();
+        table.push(extension);
+        let table = PathBuf::from(table);
+        if table.is_file() {
+            return Ok(Source::Csv(table));
+        }
     }
     // A signal file stands for its record.
     let sibling = path.with_extension("hea");
@@ -64,6 +67,16 @@ fn locate(path: &Path) -> Result<Source, IoError> {
         return Ok(Source::Wfdb(sibling));
     }
     Err(IoError::NoSuchRecord { path: path.to_owned(), header })
+}
+
+/// The name of a recording by its file: without extension, and without `.gz` before that.
+pub(crate) fn recording_stem(path: &Path) -> String {
+    let path = if is_table(path) && has_extension(path, "gz") {
+        path.with_extension("")
+    } else {
+        path.to_owned()
+    };
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 pub(crate) fn has_extension(path: &Path, extension: &str) -> bool {

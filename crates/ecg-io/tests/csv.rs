@@ -1,7 +1,7 @@
 //! Tables of many makes.
 
 use ecg_core::{Lead, Recording, SamplingRate};
-use ecg_io::{IoError, Loaded, ReadOptions, read_recording};
+use ecg_io::{CsvOptions, CsvOrientation, IoError, Loaded, ReadOptions, parse_csv, read_recording};
 
 fn read_with(text: &[u8], options: &ReadOptions) -> Result<Loaded, IoError> {
     let dir = tempfile::tempdir().expect("a folder");
@@ -58,7 +58,7 @@ fn a_row_of_units_and_comments() {
 fn twelve_columns_need_no_names() {
     let line = "0,1,2,3,4,5,6,7,8,9,10,11\n";
     let options = ReadOptions::default()
-        .with_csv_sampling_rate(Some(SamplingRate::new(100.0).expect("a rate")));
+        .with_csv(CsvOptions::default().with_sampling_rate(SamplingRate::new(100.0).ok()));
     let loaded = read_with(line.repeat(3).as_bytes(), &options).expect("reads");
     assert_eq!(loaded.recording.standard_rows(), Ok(std::array::from_fn(|k| k)));
     assert_eq!(loaded.recording.signal.dim(), (12, 3));
@@ -107,4 +107,131 @@ fn too_many_columns_are_refused() {
     }
     let read = read("# fs: 500\n\"I;x\",II\n1,2\n");
     assert_eq!((read.leads[0].as_str(), row(&read, 1)), ("I;x", vec![2.0]));
+}
+
+fn with(text: &str, csv: CsvOptions) -> Result<Recording, IoError> {
+    let rate = SamplingRate::new(500.0).ok();
+    let options = ReadOptions::default().with_csv(csv.with_sampling_rate(rate));
+    parse_csv(text.as_bytes(), "a/r.csv".as_ref(), &options).map(|loaded| loaded.recording)
+}
+
+#[test]
+fn leads_in_rows() {
+    let sideways = "# fs: 500\nI,0.1,-0.2,\nv2,1,2,3\n";
+    let read = read(sideways);
+    assert_eq!((read.leads[1].as_str(), row(&read, 1)), ("v2", vec![1.0, 2.0, 3.0]));
+    assert!(read.signal[[0, 2]].is_nan());
+    let timed = self::read("time_ms\t0\t4\t8\nV1 (uV)\t1\t2\t3\n");
+    assert_eq!((timed.sampling_rate.hz(), timed.n_samples()), (250.0, 3));
+    assert_eq!(row(&timed, 0), [0.001, 0.002, 0.003]);
+    // Without names, where told so or where there are more numbers than columns can be.
+    let told = CsvOptions::default().with_orientation(Some(CsvOrientation::LeadsInRows));
+    let two = with("1 2 3\n4 5 6\n", told.clone()).expect("two leads");
+    assert_eq!((two.leads[1].as_str(), row(&two, 1)), ("II", vec![4.0, 5.0, 6.0]));
+    let long =
+        with(&format!("{}\n", ["0.5"; 5000].join(",")), CsvOptions::default()).expect("one lead");
+    assert_eq!(long.signal.dim(), (1, 5000));
+    assert!(matches!(
+        refused("I,1,2\nII,1\n"),
+        IoError::Columns { line: 2, expected: 3, found: 2, .. }
+    ));
+    assert!(matches!(
+        refused("I,1,2\nII,1,x\n"),
+        IoError::Cell { line: 2, column: 3, name, .. } if name == "II"
+    ));
+}
+
+#[test]
+fn what_is_given_takes_the_place_of_what_is_found() {
+    let csv = CsvOptions::default;
+    let read = with(
+        "1:2\n3:4\n",
+        csv().with_delimiter(Some(b':')).with_leads(["X", "Y"]).with_units("uV"),
+    );
+    let read = read.expect("two leads");
+    assert_eq!((read.leads[0].as_str(), row(&read, 1)), ("X", vec![0.002, 0.004]));
+    assert_eq!((read.sampling_rate.hz(), read.name.as_str()), (500.0, "r"));
+    let named = with("time,a,b\n0,1,2\n1,3,4\n", csv().with_leads(["I", "II"])).expect("renamed");
+    assert_eq!((named.row_of(Lead::II), named.sampling_rate.hz()), (Some(1), 1.0));
+    // The first row is data, or names, as told.
+    assert_eq!(
+        with("1\n2\n", csv().with_leads(["I"]).with_has_names(Some(false)))
+            .expect("two")
+            .n_samples(),
+        2
+    );
+    assert_eq!(
+        with("1\n2\n", csv().with_has_names(Some(true))).expect("one").leads[0].as_str(),
+        "1"
+    );
+    let error = with("a,b\n1,2\n", csv().with_leads(["I"])).expect_err("two");
+    assert!(matches!(error, IoError::LeadNames { expected: 1, found: 2, .. }));
+    let error = with("I\n1\n", csv().with_units("mmHg")).expect_err("no voltage");
+    assert!(matches!(error, IoError::CsvUnits { .. }));
+}
+
+#[test]
+fn plain_and_odd_rows_read_alike() {
+    // The same numbers as a row that is read quickly and as one that is not.
+    let rows = [
+        ("1.5,-2,0.001", "1.5 , -2.0e0,\"0.001\""),
+        ("-0.0,123456789.123,7.", "-0,123456789.1230,+7"),
+        ("nan,,3", "NaN,n/a,3.0"),
+        (
+            "0.1234567890123456789,1e-5,9007199254740993",
+            "0.12345678901234567890,0.00001,9.007199254740993e15",
+        ),
+    ];
+    for (plain, odd) in rows {
+        let text = |row: &str, end: &str| {
+            with(&format!("I,II,III\n1,1,1\n{row}{end}# c\n\n{row}{end}"), CsvOptions::default())
+                .expect(row)
+        };
+        let expected = text(odd, "\n");
+        for end in ["\n", "\r\n"] {
+            let read = text(plain, end);
+            let bits = |recording: &Recording| {
+                recording.signal.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+            };
+            assert_eq!(bits(&read), bits(&expected), "{plain}");
+            assert_eq!(read.signal.dim(), (3, 3));
+        }
+    }
+    // A delimiter that ends each row, and rows that are longer than the first made room for.
+    let read = with(&format!("I;II\n{}", "1;2;\n-100,25;4\n".repeat(50)), CsvOptions::default())
+        .expect("reads");
+    assert_eq!((read.signal[[0, 99]], read.signal[[1, 98]]), (-100.25, 2.0));
+    let grows = format!("I\n{}\n{}", "1".repeat(200), "5\n".repeat(5000));
+    assert_eq!(with(&grows, CsvOptions::default()).expect("reads").n_samples(), 5001);
+    assert!(matches!(
+        with("I,II\n1,2\n3,4\n5,6,7\n", CsvOptions::default()),
+        Err(IoError::Columns { line: 4, expected: 2, found: 3, .. })
+    ));
+    assert!(matches!(
+        with("I,II\n1,2\n3,4x\n", CsvOptions::default()),
+        Err(IoError::Cell { line: 3, column: 2, .. })
+    ));
+}
+
+#[test]
+fn packed_files() {
+    use std::io::Write;
+    let dir = tempfile::tempdir().expect("a folder");
+    let pack = |name: &str, text: &[u8]| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packed.write_all(text).expect("packs");
+        let packed = packed.finish().expect("packs");
+        std::fs::write(dir.path().join(name), &packed).expect("writes");
+        packed
+    };
+    let packed = pack("r.csv.gz", b"# fs: 500\nI\n1\n2\n");
+    let read = |name: &str| read_recording(dir.path().join(name), &ReadOptions::default());
+    let loaded = read("r").expect("unpacks");
+    assert_eq!((loaded.recording.name.as_str(), row(&loaded.recording, 0)), ("r", vec![1.0, 2.0]));
+    std::fs::write(dir.path().join("cut.tsv.gz"), &packed[..packed.len() - 9]).expect("writes");
+    assert!(matches!(read("cut.tsv.gz"), Err(IoError::Read { .. })));
+    // A file made to fill the memory.
+    pack("bomb.csv.gz", &vec![b','; 64 << 20]);
+    let bomb = read("bomb.csv.gz").expect_err("too much");
+    assert!(matches!(bomb, IoError::TooLarge { .. }), "{bomb}");
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use ecg_core::LeadName;
 
+use super::{CsvOptions, CsvOrientation};
 use crate::header::{Unit, unit_of};
 
 /// Most columns that a table may have.
@@ -13,24 +14,70 @@ pub(super) const MAX_COLUMNS: usize = 4096;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Layout {
     pub delimiter: u8,
-    /// Whether the first row names the columns.
+    /// Whether the first row names the columns, or holds the times of the samples in rows of leads.
     pub has_names: bool,
+    pub orientation: CsvOrientation,
 }
 
 impl Layout {
-    pub fn detect(first_row: &str) -> Self {
-        // Every other part stands outside quotes.
-        let has = |sign: char| first_row.split('"').step_by(2).any(|part| part.contains(sign));
-        let delimiter = if has('\t') {
-            b'\t'
-        } else if has(';') {
-            b';'
+    pub fn detect(first_row: &str, options: &CsvOptions) -> Self {
+        let delimiter = options.delimiter.unwrap_or_else(|| delimiter_of(first_row));
+        let mut layout =
+            Self { delimiter, has_names: false, orientation: CsvOrientation::SamplesInRows };
+        let cells = layout.split(first_row);
+        let is_text = |cell: &Cow<'_, str>| number(cell, delimiter).is_none();
+        let texts = cells.iter().filter(|cell| is_text(cell)).count();
+        // A name before numbers, or more numbers than a recording has leads.
+        let lead_first = texts == 1
+            && cells.len() > 2
+            && is_text(&cells[0])
+            && match Column::of(&cells[0]) {
+                Column::Time { .. } => true,
+                column => column.is_standard_lead(),
+            };
+        let leads_in_rows = lead_first || texts == 0 && cells.len() > MAX_COLUMNS;
+        if let Some(orientation) = options.orientation {
+            layout.orientation = orientation;
+        } else if leads_in_rows {
+            layout.orientation = CsvOrientation::LeadsInRows;
+        }
+        layout.has_names = options.has_names.unwrap_or(match layout.orientation {
+            CsvOrientation::SamplesInRows => texts > 0,
+            CsvOrientation::LeadsInRows => {
+                texts > 1 || cells.first().is_some_and(|cell| !Column::of(cell).is_lead())
+            }
+        });
+        layout
+    }
+
+    /// The cells of a row without the blanks and quotes around them; at most one more than a row of columns may have.
+    pub fn split<'a>(&self, row: &'a str) -> Vec<Cow<'a, str>> {
+        split(row, self.delimiter, MAX_COLUMNS + 1)
+    }
+
+    /// All cells of a row, one by one, for they may be millions; only [`MAX_COLUMNS`] and one of a row with quotes.
+    pub fn each<'a>(&self, row: &'a str) -> Box<dyn Iterator<Item = Cow<'a, str>> + 'a> {
+        if row.contains('"') {
+            Box::new(self.split(row).into_iter())
+        } else if self.delimiter == b' ' {
+            Box::new(row.split_ascii_whitespace().map(Cow::Borrowed))
         } else {
-            b','
-        };
-        let cells = split(first_row, delimiter);
-        let has_names = cells.iter().any(|cell| number(cell, delimiter).is_none());
-        Self { delimiter, has_names }
+            let delimiter = char::from(self.delimiter);
+            Box::new(row.split(delimiter).map(|cell| Cow::Borrowed(cell.trim())))
+        }
+    }
+}
+
+/// The sign that parts the cells of a row: a tab, else a semicolon, a comma or a bar, else blanks.
+fn delimiter_of(row: &str) -> u8 {
+    // Every other part stands outside quotes.
+    let has = |sign: char| row.split('"').step_by(2).any(|part| part.contains(sign));
+    let known = ['\t', ';', ',', '|'].into_iter().find(|sign| has(*sign));
+    match known {
+        Some(sign) => sign as u8,
+        // `V1 (uV)` is one name.
+        None if has(' ') && !row.contains(['(', '[', '"']) && row.trim().contains(' ') => b' ',
+        None => b',',
     }
 }
 
@@ -38,12 +85,15 @@ pub(super) fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }
 
-/// The cells of a row without the blanks and quotes around them; at most one more than [`MAX_COLUMNS`].
-pub(super) fn split(row: &str, delimiter: u8) -> Vec<Cow<'_, str>> {
+/// At most so many cells of a row. Blanks part cells in any number.
+pub(super) fn split(row: &str, delimiter: u8, most: usize) -> Vec<Cow<'_, str>> {
+    if delimiter == b' ' {
+        return row.split_ascii_whitespace().take(most).map(Cow::Borrowed).collect();
+    }
     let delimiter = char::from(delimiter);
     if !row.contains('"') {
         let cells = row.split(delimiter).map(|cell| Cow::Borrowed(cell.trim()));
-        return cells.take(MAX_COLUMNS + 1).collect();
+        return cells.take(most).collect();
     }
     let mut cells = Vec::new();
     let (mut cell, mut quoted) = (String::new(), false);
@@ -57,7 +107,7 @@ pub(super) fn split(row: &str, delimiter: u8) -> Vec<Cow<'_, str>> {
             '"' => quoted = !quoted,
             c if c == delimiter && !quoted => {
                 cells.push(Cow::Owned(std::mem::take(&mut cell).trim().to_owned()));
-                if cells.len() > MAX_COLUMNS {
+                if cells.len() >= most {
                     return cells;
                 }
             }
@@ -118,6 +168,10 @@ impl Column {
         }
     }
 
+    pub fn is_lead(&self) -> bool {
+        matches!(self, Self::Lead { .. })
+    }
+
     pub fn is_standard_lead(&self) -> bool {
         matches!(self, Self::Lead { name, .. } if name.lead().is_some())
     }
@@ -154,7 +208,7 @@ mod tests {
     #[test]
     fn the_first_row_shows_the_layout() {
         let of = |row| {
-            let layout = Layout::detect(row);
+            let layout = Layout::detect(row, &CsvOptions::default());
             (layout.delimiter, layout.has_names)
         };
         assert_eq!(of("I,II,III"), (b',', true));
@@ -163,14 +217,34 @@ mod tests {
         assert_eq!(of("1,inf"), (b',', true));
         assert_eq!(of("\"I;x\",\"a\"\"\tb\",II"), (b',', true));
         assert_eq!(of("\"I,x\";II"), (b';', true));
+        assert_eq!(of("I|II"), (b'|', true));
+        assert_eq!(of(" 1  2 3"), (b' ', false));
+        assert_eq!(of("V1 (uV)"), (b',', true));
+    }
+
+    #[test]
+    fn the_first_row_shows_what_rows_are() {
+        use CsvOrientation::{LeadsInRows, SamplesInRows};
+        let of = |row: &str| {
+            let layout = Layout::detect(row, &CsvOptions::default());
+            (layout.orientation, layout.has_names)
+        };
+        assert_eq!(of("I,0.1,0.2"), (LeadsInRows, false));
+        assert_eq!(of("time,0,0.002"), (LeadsInRows, true));
+        assert_eq!(of(&"1,".repeat(MAX_COLUMNS + 1)), (LeadsInRows, false));
+        assert_eq!(of("I,0.1,x"), (SamplesInRows, true));
+        assert_eq!(of("I,1"), (SamplesInRows, true));
+        let wish = CsvOptions::default().with_orientation(Some(LeadsInRows));
+        assert!(Layout::detect("lead,0,1", &wish).orientation == LeadsInRows);
     }
 
     #[test]
     fn cells() {
-        assert_eq!(split("a, \"b,\"\"c\" ,", b','), ["a", "b,\"c", ""]);
+        assert_eq!(split("a, \"b,\"\"c\" ,", b',', 9), ["a", "b,\"c", ""]);
         for row in [",".repeat(9000), format!("\"a\"{}", ",".repeat(9000))] {
-            assert_eq!(split(&row, b',').len(), MAX_COLUMNS + 1);
+            assert_eq!(split(&row, b',', 4097).len(), 4097);
         }
+        assert_eq!(split(" 1  2\t3 ", b' ', 9), ["1", "2", "3"]);
         assert_eq!(number("-1.5e-3", b','), Some(-1.5e-3));
         assert_eq!(number("0,25", b';'), Some(0.25));
         assert!(number("", b',').is_some_and(f64::is_nan));

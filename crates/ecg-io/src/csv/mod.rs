@@ -1,23 +1,37 @@
-//! Recordings as tables: one column for each lead, one row for each sample.
+//! Recordings as tables.
 
 mod cells;
+mod float;
+mod lines;
+mod options;
 mod read;
+mod table;
 mod time;
 mod write;
 
-pub use read::read_csv;
-pub(crate) use read::read_csv_recording;
+pub use options::{CsvOptions, CsvOrientation};
+pub use read::{parse_csv, read_csv};
 pub use write::write_csv;
 
 use std::io::Read;
 use std::path::Path;
 
-use cells::{Layout, is_comment, split};
+use cells::{Layout, is_comment};
+
+/// Extensions of tables, after which `.gz` may follow.
+const EXTENSIONS: [&str; 2] = ["csv", "tsv"];
+
+/// Whether a file's name is that of a table, packed or not.
+pub(crate) fn is_table(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    name.rsplit_once('.').is_some_and(|(_, extension)| EXTENSIONS.contains(&extension))
+}
 
 /// Whether a table is a recording, judged by its first lines; one that cannot be judged is taken for one.
-pub(crate) fn looks_like_recording(path: &Path) -> bool {
+pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
     let mut start = Vec::new();
-    let Ok((file, _)) = crate::text::open(path) else { return true };
+    let Ok((file, _)) = lines::open_table(path) else { return true };
     if file.take(1 << 16).read_to_end(&mut start).is_err() {
         return true;
     }
@@ -25,13 +39,16 @@ pub(crate) fn looks_like_recording(path: &Path) -> bool {
     let first =
         crate::text::lines(content).find(|(_, text)| !text.trim().is_empty() && !is_comment(text));
     let Some((_, first)) = first else { return true };
-    let layout = Layout::detect(&first);
-    let cells = split(&first, layout.delimiter);
+    let layout = Layout::detect(&first, options);
+    let cells = layout.split(&first);
+    if layout.orientation == CsvOrientation::LeadsInRows {
+        return true;
+    }
     if layout.has_names {
         let tables = ["record", "ecg_id", "patient_id"];
         !cells.iter().any(|cell| tables.contains(&cell.as_ref()))
             && cells.iter().any(|cell| cells::Column::of(cell).is_standard_lead())
     } else {
-        cells.len() == 12
+        cells.len() == options.leads.as_ref().map_or(12, Vec::len)
     }
 }

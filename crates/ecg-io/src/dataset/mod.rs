@@ -93,7 +93,7 @@ impl Dataset {
     /// A folder that cannot be read or has no recording, and a broken label table (with line and column).
     pub fn open(dir: impl AsRef<Path>, options: &DatasetOptions) -> Result<Self, IoError> {
         let dir = dir.as_ref();
-        let found = walk::walk(dir, options.labels_file.as_deref())?;
+        let found = walk::walk(dir, options)?;
         if found.entries.is_empty() {
             return Err(IoError::EmptyDataset { path: dir.to_owned() });
         }

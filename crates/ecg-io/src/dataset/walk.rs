@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Entry;
-use crate::csv::looks_like_recording;
-use crate::read::has_extension;
+use crate::csv::{is_table, looks_like_recording};
+use crate::read::{has_extension, recording_stem};
 use crate::warning::Notes;
-use crate::{IoError, Warning};
+use crate::{DatasetOptions, IoError, Warning};
 
 /// Name of the table that PTB-XL comes with.
 pub(super) const PTBXL_TABLE: &str = "ptbxl_database.csv";
@@ -27,9 +27,9 @@ pub(super) struct Found {
 
 /// Looks for recordings in a folder and below. Links that lead out of it are not followed, links to folders never (they
 /// could run in a circle). Names that start with a dot are passed over.
-pub(super) fn walk(root: &Path, labels_file: Option<&Path>) -> Result<Found, IoError> {
+pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoError> {
     let real_root = fs::canonicalize(root).map_err(IoError::read(root))?;
-    let labels_file = labels_file.and_then(|path| fs::canonicalize(path).ok());
+    let labels_file = options.labels_file.as_deref().and_then(|path| fs::canonicalize(path).ok());
     let mut found = Found { entries: Vec::new(), ptbxl: BTreeMap::new(), warnings: Vec::new() };
     let mut tables = Vec::new();
     let mut folders = vec![root.to_owned()];
@@ -58,7 +58,7 @@ pub(super) fn walk(root: &Path, labels_file: Option<&Path>) -> Result<Found, IoE
             }
             if has_extension(&path, "hea") {
                 found.add(root, path);
-            } else if has_extension(&path, "csv") {
+            } else if is_table(&path) {
                 tables.push(path);
             }
         }
@@ -74,7 +74,7 @@ pub(super) fn walk(root: &Path, labels_file: Option<&Path>) -> Result<Found, IoE
         if is_labels || KNOWN_TABLES.contains(&name.as_ref()) {
             continue;
         }
-        if looks_like_recording(&path) {
+        if looks_like_recording(&path, &options.read.csv) {
             found.add(root, path);
         } else {
             found.warn(&path, "columns", "no recording (no lead among them), skipped".to_owned());
@@ -102,7 +102,8 @@ pub(super) fn walk(root: &Path, labels_file: Option<&Path>) -> Result<Found, IoE
 
 impl Found {
     fn add(&mut self, root: &Path, path: PathBuf) {
-        let relative = path.strip_prefix(root).unwrap_or(&path).with_extension("");
+        let relative = path.with_file_name(recording_stem(&path));
+        let relative = relative.strip_prefix(root).unwrap_or(&relative);
         let parts: Vec<_> =
             relative.components().map(|c| c.as_os_str().to_string_lossy()).collect();
         self.entries.push(Entry { name: parts.join("/"), path });

@@ -1,0 +1,41 @@
+//! How long a table takes to read: `cargo run --release -p ecg-io --example csv_speed -- FILE [TIMES]`. Without FILE, one
+//! of 12 leads and a million samples is written to the temporary folder first (79 MB).
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use ecg_io::{ReadOptions, read_csv};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let path = match arguments.next() {
+        Some(path) => PathBuf::from(path),
+        None => make()?,
+    };
+    let times = arguments.next().map_or(Ok(5), |n| n.parse())?;
+    for _ in 0..times {
+        let start = Instant::now();
+        let bytes = std::fs::read(&path)?.len();
+        let raw = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let shape = read_csv(&path, &ReadOptions::default())?.recording.signal.dim();
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{bytes} bytes, {shape:?}: {seconds:.3} s; the bare file {raw:.3} s");
+    }
+    Ok(())
+}
+
+fn make() -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let path = std::env::temp_dir().join("ecg-io-csv-speed.csv");
+    let mut text = String::from("# fs: 500\nI,II,III,aVR,aVL,aVF,V1,V2,V3,V4,V5,V6\n");
+    for sample in 0..1_000_000_u32 {
+        for lead in 0..12_u32 {
+            let value =
+                (f64::from(sample) / 40.0 + f64::from(lead)).sin() * f64::from(lead + 1) / 9.0;
+            write!(text, "{value:.3}{}", if lead < 11 { "," } else { "\n" })?;
+        }
+    }
+    std::fs::write(&path, text)?;
+    Ok(path)
+}

@@ -1,0 +1,136 @@
+//! Files read in blocks of whole lines, unpacked on the way.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use flate2::read::MultiGzDecoder;
+
+use crate::IoError;
+use crate::text::open;
+
+/// Largest table that is read as a recording, unpacked.
+pub(super) const MAX_CSV_BYTES: u64 = 1 << 30;
+
+/// What a packed file may hold: this, and so many bytes for each of its own. Signals shrink to a tenth, flat ones to a
+/// hundredth; files made to fill a memory do to a thousandth.
+const MAX_UNPACKED: (u64, u64) = (8 << 20, 100);
+
+/// Bytes that are read at a time: they stay in the processor's cache until they are parsed.
+const BLOCK: usize = 256 << 10;
+
+pub(super) fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"))
+}
+
+/// Opens a file, packed or not: its bytes, and the most that may come of it.
+pub(super) fn open_table(path: &Path) -> Result<(Box<dyn Read>, u64), IoError> {
+    let (file, bytes) = open(path)?;
+    Ok(unpacked(file, bytes, is_packed(path)))
+}
+
+fn unpacked(file: File, bytes: u64, packed: bool) -> (Box<dyn Read>, u64) {
+    if !packed {
+        return (Box::new(file), MAX_CSV_BYTES);
+    }
+    let (base, factor) = MAX_UNPACKED;
+    let limit = base.saturating_add(bytes.saturating_mul(factor)).min(MAX_CSV_BYTES);
+    (Box::new(MultiGzDecoder::new(file)), limit)
+}
+
+/// Blocks of whole lines.
+pub(super) struct Blocks<'a, R> {
+    reader: R,
+    path: &'a Path,
+    /// The most bytes that are read.
+    limit: u64,
+    read: u64,
+    buffer: Vec<u8>,
+    /// Where the whole lines end in the buffer, and where its content ends.
+    whole: usize,
+    filled: usize,
+    at_end: bool,
+}
+
+impl<'a, R: Read> Blocks<'a, R> {
+    pub fn new(reader: R, path: &'a Path, limit: u64) -> Self {
+        let buffer = vec![0; BLOCK];
+        Self { reader, path, limit, read: 0, buffer, whole: 0, filled: 0, at_end: false }
+    }
+
+    /// The next lines, each with its LF, which is added to a last line without one. Empty at the end.
+    pub fn next(&mut self) -> Result<&[u8], IoError> {
+        self.buffer.copy_within(self.whole..self.filled, 0);
+        self.filled -= self.whole;
+        self.whole = 0;
+        while self.whole == 0 && !self.at_end {
+            if self.filled == self.buffer.len() {
+                // A line longer than the block; what is read bounds its length.
+                self.buffer.resize(2 * self.buffer.len(), 0);
+            }
+            let new = match self.reader.read(&mut self.buffer[self.filled..]) {
+                Ok(n) => n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(IoError::read(self.path)(error)),
+            };
+            self.read += new as u64;
+            if self.read > self.limit {
+                let (bytes, limit) = (self.read, self.limit);
+                return Err(IoError::TooLarge { path: self.path.to_owned(), bytes, limit });
+            }
+            let fresh = &self.buffer[self.filled..self.filled + new];
+            let line_end = fresh.iter().rposition(|&byte| byte == b'\n');
+            self.whole = line_end.map_or(0, |last| self.filled + last + 1);
+            self.filled += new;
+            if new == 0 {
+                self.at_end = true;
+                if self.filled > 0 {
+                    self.buffer[self.filled] = b'\n';
+                    self.filled += 1;
+                    self.whole = self.filled;
+                }
+            }
+        }
+        Ok(&self.buffer[..self.whole])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives a few bytes at a time.
+    struct Slow<'a>(&'a [u8], usize);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let n = self.1.min(out.len()).min(self.0.len());
+            let (now, later) = self.0.split_at(n);
+            out[..n].copy_from_slice(now);
+            self.0 = later;
+            Ok(n)
+        }
+    }
+
+    #[test]
+    fn blocks_hold_whole_lines() {
+        let line = "x".repeat(3 * BLOCK);
+        let text = format!("a\n\nbc\n{line}\nlast");
+        for step in [1, 7, BLOCK + 1, usize::MAX] {
+            let mut blocks = Blocks::new(Slow(text.as_bytes(), step), "r.csv".as_ref(), 1 << 20);
+            let mut all = Vec::new();
+            loop {
+                let block = blocks.next().expect("reads");
+                if block.is_empty() {
+                    break;
+                }
+                assert_eq!(block.last(), Some(&b'\n'));
+                all.extend_from_slice(block);
+            }
+            assert_eq!(all, format!("{text}\n").into_bytes());
+            assert!(blocks.next().expect("nothing").is_empty());
+        }
+        let mut few = Blocks::new(text.as_bytes(), "r.csv".as_ref(), 1000);
+        assert!(matches!(few.next(), Err(IoError::TooLarge { limit: 1000, .. })));
+    }
+}

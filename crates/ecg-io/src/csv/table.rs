@@ -1,0 +1,357 @@
+//! The rows of a table as they come, with samples or leads in rows.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use ecg_core::{Lead, LeadName};
+use ndarray::Array2;
+
+use super::cells::{Column, Layout, MAX_COLUMNS, number};
+use super::float::simple;
+use super::{CsvOptions, CsvOrientation};
+use crate::header::{Unit, unit_of};
+use crate::{IoError, error::clip};
+
+/// Leads and their signal in mV, `[lead, sample]`.
+pub(super) type Leads = (Vec<LeadName>, Array2<f64>);
+
+/// The cells of a row.
+type Cells<'a> = [Cow<'a, str>];
+
+/// The table so far.
+pub(super) struct Table {
+    layout: Layout,
+    columns: Vec<Column>,
+    names: Vec<String>,
+    /// Lines and seconds of the times.
+    pub times: Vec<(u64, f64)>,
+    values: Values,
+}
+
+/// Values of the leads. Room for all rows is made when the first comes, by the size of the file.
+enum Values {
+    /// `[lead, sample]`, with room for `room` samples of each lead.
+    Samples { values: Vec<f64>, room: usize, leads: usize, rows: usize },
+    /// A row of values for each lead.
+    Leads { values: Vec<f64>, samples: usize },
+}
+
+impl Table {
+    /// Starts with the first row of a file of about `size` bytes.
+    pub fn start(
+        line: u64,
+        text: &str,
+        path: &Path,
+        size: usize,
+        options: &CsvOptions,
+    ) -> Result<Self, IoError> {
+        let layout = Layout::detect(text, options);
+        let times = Vec::new();
+        if layout.orientation == CsvOrientation::LeadsInRows {
+            let (columns, names) = (Vec::new(), Vec::new());
+            let values = Values::Leads { values: Vec::new(), samples: 0 };
+            let mut table = Self { layout, columns, names, times, values };
+            if layout.has_names {
+                table.take_time_row(line, text, path)?;
+            } else {
+                table.push_lead(line, text, path)?;
+            }
+            return Ok(table);
+        }
+        let cells = layout.split(text);
+        check_count(cells.len(), line, path)?;
+        let names: Vec<String> = if layout.has_names {
+            cells.iter().map(Cow::to_string).collect()
+        } else if let Some(leads) = &options.leads {
+            leads.iter().map(|lead| lead.as_str().to_owned()).collect()
+        } else {
+            Lead::STANDARD_12.map(|lead| lead.name().to_owned()).into()
+        };
+        if names.len() != cells.len() {
+            let (path, expected, found) = (path.to_owned(), names.len(), cells.len());
+            return Err(IoError::Columns { path, line, expected, found });
+        }
+        let columns: Vec<Column> = match layout.has_names {
+            true => names.iter().map(|name| Column::of(name)).collect(),
+            // A lead named `t` by the caller is a lead.
+            false => names
+                .iter()
+                .map(|name| Column::Lead { name: name.as_str().into(), mv: None })
+                .collect(),
+        };
+        let leads = columns.iter().filter(|column| matches!(column, Column::Lead { .. })).count();
+        // Two bytes for each cell at least; more rows are made room for when they come.
+        let rows = size / (text.len() + 1).max(2 * columns.len()).max(1) + 16;
+        let values =
+            Values::Samples { values: vec![0.0; rows * leads], room: rows, leads, rows: 0 };
+        let mut table = Self { layout, columns, names, times, values };
+        if !layout.has_names {
+            table.push(line, text, path)?;
+        }
+        Ok(table)
+    }
+
+    /// Takes a row up to its LF where all its cells are plain; the number of its bytes, or `None` with nothing done.
+    #[inline]
+    pub fn push_plain(&mut self, line: u64, bytes: &[u8]) -> Option<usize> {
+        let delimiter = self.layout.delimiter;
+        let Values::Samples { values, room, leads: _, rows } = &mut self.values else {
+            return None;
+        };
+        // The first row may hold units; comments and blank lines start otherwise.
+        let starts = |b: u8| b.is_ascii_digit() || b == b'-' || b == b'.';
+        if *rows == *room || *rows == 0 || !starts(*bytes.first()?) {
+            return None;
+        }
+        let (mut at, mut lead, mut seconds) = (0, *rows, None);
+        let last = self.columns.len() - 1;
+        for (k, column) in self.columns.iter().enumerate() {
+            while delimiter == b' ' && bytes.get(at) == Some(&b' ') {
+                at += 1;
+            }
+            let rest = bytes.get(at..)?;
+            let (value, length) = simple(rest)
+                .filter(|(_, length)| ends_cell(rest.get(*length), delimiter))
+                .or_else(|| by_the_book(rest, delimiter, column))?;
+            at += length;
+            match column {
+                Column::Lead { .. } => {
+                    *values.get_mut(lead)? = value;
+                    lead += *room;
+                }
+                Column::Time { seconds: unit } => seconds = Some(value * unit),
+                Column::Ignored => {}
+            }
+            if k < last {
+                if bytes.get(at) != Some(&delimiter) {
+                    return None;
+                }
+                at += 1;
+            }
+        }
+        if bytes.get(at) == Some(&b'\r') {
+            at += 1;
+        }
+        if bytes.get(at) != Some(&b'\n') {
+            return None;
+        }
+        self.times.extend(seconds.map(|seconds| (line, seconds)));
+        *rows += 1;
+        Some(at + 1)
+    }
+
+    /// Takes a row of any kind.
+    pub fn push(&mut self, line: u64, text: &str, path: &Path) -> Result<(), IoError> {
+        if self.layout.orientation == CsvOrientation::LeadsInRows {
+            return self.push_lead(line, text, path);
+        }
+        let mut cells = self.layout.split(text);
+        check_count(cells.len(), line, path)?;
+        if cells.len() == self.columns.len() + 1 && cells.last().is_some_and(|cell| cell.is_empty())
+        {
+            // A delimiter that ends the row.
+            cells.pop();
+        }
+        if cells.len() != self.columns.len() {
+            let (path, expected) = (path.to_owned(), self.columns.len());
+            return Err(IoError::Columns { path, line, expected, found: cells.len() });
+        }
+        if self.rows() == 0 && self.layout.has_names && self.take_units(&cells) {
+            return Ok(());
+        }
+        self.make_room();
+        let Values::Samples { values, room, rows, .. } = &mut self.values else { return Ok(()) };
+        let mut at = *rows;
+        for (index, (cell, column)) in cells.iter().zip(&self.columns).enumerate() {
+            if matches!(column, Column::Ignored) {
+                continue;
+            }
+            let is_time = matches!(column, Column::Time { .. });
+            let value = number(cell, self.layout.delimiter).filter(|v| !(is_time && v.is_nan()));
+            let value =
+                value.ok_or_else(|| bad_cell(path, line, index, &self.names[index], cell))?;
+            match column {
+                Column::Time { seconds } => self.times.push((line, value * seconds)),
+                _ => {
+                    values[at] = value;
+                    at += *room;
+                }
+            }
+        }
+        *rows += 1;
+        Ok(())
+    }
+
+    /// Doubles the room for samples where it is full.
+    fn make_room(&mut self) {
+        let Values::Samples { values, room, leads, rows } = &mut self.values else { return };
+        if rows < room {
+            return;
+        }
+        let wider = 2 * *room;
+        let mut all = vec![0.0; wider * *leads];
+        for (old, new) in values.chunks(*room).zip(all.chunks_mut(wider)) {
+            new[..old.len()].copy_from_slice(old);
+        }
+        (*values, *room) = (all, wider);
+    }
+
+    /// A row of values, after the lead's name where there is one.
+    fn push_lead(&mut self, line: u64, text: &str, path: &Path) -> Result<(), IoError> {
+        let delimiter = self.layout.delimiter;
+        let Values::Leads { values, samples } = &mut self.values else { return Ok(()) };
+        check_count(self.columns.len() + 1, line, path)?;
+        let mut cells = self.layout.each(text).enumerate().peekable();
+        let named = cells.next_if(|(_, cell)| number(cell, delimiter).is_none());
+        let offset = usize::from(named.is_some());
+        let name = named.map_or_else(
+            || {
+                let known = Lead::STANDARD_12.get(self.columns.len());
+                known.map_or_else(|| self.columns.len().to_string(), |lead| lead.name().to_owned())
+            },
+            |(_, name)| name.into_owned(),
+        );
+        let before = values.len();
+        for (index, cell) in cells {
+            let value = number(&cell, delimiter);
+            values.push(value.ok_or_else(|| bad_cell(path, line, index, &name, &cell))?);
+        }
+        let found = values.len() - before;
+        if self.columns.is_empty() && *samples == 0 {
+            *samples = found;
+        }
+        if found != *samples {
+            let (path, expected, found) = (path.to_owned(), *samples + offset, found + offset);
+            return Err(IoError::Columns { path, line, expected, found });
+        }
+        let column = match Column::of(&name) {
+            lead @ Column::Lead { .. } => lead,
+            _ => Column::Lead { name: name.as_str().into(), mv: None },
+        };
+        self.columns.push(column);
+        self.names.push(name);
+        Ok(())
+    }
+
+    /// The times above rows of leads; numbers of samples, or names that nothing is known of, only give their count.
+    fn take_time_row(&mut self, line: u64, text: &str, path: &Path) -> Result<(), IoError> {
+        let Values::Leads { samples, .. } = &mut self.values else { return Ok(()) };
+        let mut cells = self.layout.each(text).enumerate();
+        let Some((_, name)) = cells.next() else { return Ok(()) };
+        let Column::Time { seconds } = Column::of(&name) else {
+            *samples = cells.count();
+            return Ok(());
+        };
+        for (index, cell) in cells {
+            let value = number(&cell, self.layout.delimiter).filter(|value| !value.is_nan());
+            let value = value.ok_or_else(|| bad_cell(path, line, index, &name, &cell))?;
+            self.times.push((line, value * seconds));
+        }
+        *samples = self.times.len();
+        Ok(())
+    }
+
+    /// Reads a row of units; `false`, with nothing changed, where it is none.
+    fn take_units(&mut self, cells: &Cells<'_>) -> bool {
+        let mut columns = self.columns.clone();
+        let voltage = cells.iter().any(|cell| {
+            matches!(unit_of(cell.trim_matches(['(', ')', '[', ']'])), Unit::Voltage { .. })
+        });
+        let units = voltage && columns.iter_mut().zip(cells).all(|(c, cell)| c.set_unit(cell));
+        if units {
+            self.columns = columns;
+        }
+        units
+    }
+
+    fn rows(&self) -> usize {
+        match &self.values {
+            Values::Samples { rows, .. } => *rows,
+            Values::Leads { samples, .. } => *samples,
+        }
+    }
+
+    /// Names of the leads, and the signal in mV, `[lead, sample]`; `None` where there is no sample. Leads without a unit
+    /// are in units of `default_mv`.
+    pub fn finish(
+        self,
+        default_mv: f64,
+        options: &CsvOptions,
+        path: &Path,
+    ) -> Result<Option<Leads>, IoError> {
+        let samples = self.rows();
+        let leads = self.columns.into_iter().filter_map(|column| match column {
+            Column::Lead { name, mv } => Some((name, mv.unwrap_or(default_mv))),
+            _ => None,
+        });
+        let (mut names, scale): (Vec<LeadName>, Vec<f64>) = leads.unzip();
+        if samples == 0 || names.is_empty() {
+            return Ok(None);
+        }
+        if let Some(own) = &options.leads {
+            if own.len() != names.len() {
+                let (expected, found) = (own.len(), names.len());
+                return Err(IoError::LeadNames { path: path.to_owned(), expected, found });
+            }
+            names.clone_from(own);
+        }
+        let values = match self.values {
+            Values::Leads { values, .. } => values,
+            Values::Samples { mut values, room, .. } => {
+                for lead in 1..names.len() {
+                    values.copy_within(lead * room..lead * room + samples, lead * samples);
+                }
+                values.truncate(names.len() * samples);
+                values
+            }
+        };
+        let mut signal = Array2::from_shape_vec((names.len(), samples), values)
+            .expect("as many values as leads times samples");
+        for (mut row, mv) in signal.rows_mut().into_iter().zip(scale) {
+            if mv != 1.0 {
+                row *= mv;
+            }
+        }
+        Ok(Some((names, signal)))
+    }
+}
+
+fn check_count(columns: usize, line: u64, path: &Path) -> Result<(), IoError> {
+    if columns <= MAX_COLUMNS {
+        return Ok(());
+    }
+    Err(IoError::TooManyColumns { path: path.to_owned(), line, limit: MAX_COLUMNS })
+}
+
+fn bad_cell(path: &Path, line: u64, index: usize, name: &str, cell: &str) -> IoError {
+    IoError::Cell {
+        path: path.to_owned(),
+        line,
+        column: index + 1,
+        name: clip(name),
+        found: clip(cell),
+        expected: "a number",
+    }
+}
+
+#[inline]
+fn ends_cell(byte: Option<&u8>, delimiter: u8) -> bool {
+    byte.is_some_and(|&byte| byte == delimiter || byte == b'\n' || byte == b'\r')
+}
+
+/// A cell with blanks, an exponent, many digits or no number, and its length. `None` leaves the whole row to
+/// [`Table::push`].
+fn by_the_book(bytes: &[u8], delimiter: u8, column: &Column) -> Option<(f64, usize)> {
+    let length = bytes.iter().position(|&b| b == delimiter || b == b'\n' || b == b'\r')?;
+    let cell = bytes[..length].trim_ascii();
+    // Quotes may hide a delimiter; other control characters are refused.
+    if delimiter == b' ' || cell.iter().any(|&b| b == b'"' || b < b' ') {
+        return None;
+    }
+    if matches!(column, Column::Ignored) {
+        return Some((0.0, length));
+    }
+    let value = number(std::str::from_utf8(cell).ok()?, delimiter)?;
+    let unknown_time = value.is_nan() && matches!(column, Column::Time { .. });
+    (!unknown_time).then_some((value, length))
+}
