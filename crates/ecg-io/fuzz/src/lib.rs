@@ -1,0 +1,141 @@
+//! What the fuzz targets do with their input. `tests/fuzz_corpus.rs` replays the corpus and all former crashes with the
+//! same functions.
+//!
+//! Every reader gets every input in lenient and in strict mode. None may panic, and none may make more of an input than
+//! its size allows for.
+
+use std::fs;
+use std::path::Path;
+
+use ecg_io::{
+    Annotations, Dataset, DatasetOptions, Header, ReadOptions, read_recording, read_wfdb, write_annotations,
+};
+
+/// Samples that signals without a file may have beside those of the files.
+const NULL_SAMPLES: usize = 1 << 18;
+
+/// Formats in the order of the first byte of [`signal`]'s input.
+const FORMATS: [u32; 14] = [16, 8, 24, 32, 61, 80, 160, 212, 310, 311, 508, 516, 524, 0];
+
+fn options(strict: bool) -> ReadOptions {
+    ReadOptions::default().with_strict(strict).with_verify_checksums(false)
+}
+
+/// A header alone.
+pub fn header(data: &[u8]) {
+    let lenient = Header::parse(data, Path::new("r.hea"), &options(false));
+    if Header::parse(data, Path::new("r.hea"), &options(true)).is_ok() {
+        assert!(lenient.is_ok(), "strict mode reads what lenient mode refuses");
+    }
+}
+
+/// A record of one signal file: six bytes make the header, the others are the file.
+pub fn signal(data: &[u8]) {
+    let Some((&[format, signals, frame, skew, offset, length], data)) = data.split_first_chunk() else { return };
+    let format = FORMATS[usize::from(format) % FORMATS.len()];
+    let signals = 1 + u32::from(signals % 5);
+    // Two bits for each signal; FLAC has frames of one sample in all channels.
+    let per_frame = |k: u32| 1 + (u32::from(frame) >> (2 * (k % 4)) & 3);
+    let frames = match length {
+        0 => String::new(),
+        n => format!(" {}", n - 1),
+    };
+    let mut header = format!("r {signals} 500{frames}\n");
+    for k in 0..signals {
+        let (per_frame, skew) = (per_frame(k), u32::from(skew) >> (2 * (k % 4)) & 3);
+        header.push_str(&format!("r.dat {format}x{per_frame}:{skew}+{} 200/mV 12 0 {k}\n", offset % 64));
+    }
+    record(&[("r.hea", header.as_bytes()), ("r.dat", data)], data.len());
+}
+
+/// A multi-segment record: texts and signals parted by lines of `===`, in the order below.
+pub fn segments(data: &[u8]) {
+    const NAMES: [&str; 6] = ["r.hea", "a.hea", "b.hea", "r_layout.hea", "a.dat", "b.dat"];
+    let mut parts = Vec::new();
+    let mut rest = data;
+    while parts.len() + 1 < NAMES.len()
+        && let Some(at) = rest.windows(5).position(|window| window == b"\n===\n")
+    {
+        parts.push(&rest[..=at]);
+        rest = &rest[at + 5..];
+    }
+    parts.push(rest);
+    let files: Vec<(&str, &[u8])> = NAMES.into_iter().zip(parts).collect();
+    record(&files, data.len());
+}
+
+/// Reads a record of the given files, `bytes` in all.
+fn record(files: &[(&str, &[u8])], bytes: usize) {
+    with_files(files, |folder| {
+        for strict in [false, true] {
+            let path = folder.join("r");
+            if let Ok(record) = read_wfdb(&path, &options(strict)) {
+                let samples: usize = record.digital.iter().map(Vec::len).sum();
+                // FLAC packs a constant signal into a few bytes, up to 65535 samples a frame.
+                let packed = record.header.signals.iter().any(|signal| signal.format.is_flac());
+                let most = if packed { (bytes + 1) << 16 } else { 8 * bytes };
+                assert!(samples <= most + NULL_SAMPLES, "{samples} samples of {bytes} bytes");
+                for k in 0..record.digital.len() {
+                    assert_eq!(record.physical(k).len(), record.digital[k].len());
+                }
+            }
+            let _ = read_recording(&path, &options(strict));
+        }
+    });
+}
+
+/// An annotation file; what can be read is written and read again.
+pub fn annotations(data: &[u8]) {
+    let path = Path::new("r.atr");
+    let lenient = Annotations::parse(data, path, &options(false)).expect("lenient mode reads anything");
+    assert!(lenient.annotations.len() <= data.len() / 2);
+    let strict = Annotations::parse(data, path, &options(true));
+    assert_eq!(strict.is_ok(), lenient.warnings.is_empty());
+    with_files(&[], |folder| {
+        let path = folder.join("r.atr");
+        // Codes beyond 49 and long texts cannot be written.
+        if write_annotations(&path, &lenient).is_ok() {
+            let again = ecg_io::read_annotations(&path, &options(true)).expect("what we write is sound");
+            assert_eq!(again.annotations, lenient.annotations);
+            assert_eq!(again.definitions, lenient.definitions);
+            fs::remove_file(path).expect("the file goes");
+        }
+    });
+}
+
+/// A table as a recording.
+pub fn csv(data: &[u8]) {
+    with_files(&[("r.csv", data)], |folder| {
+        for strict in [false, true] {
+            if let Ok(loaded) = read_recording(folder.join("r.csv"), &options(strict)) {
+                assert!(loaded.recording.signal.len() <= data.len());
+            }
+        }
+    });
+}
+
+/// Label tables: a generic one, PTB-XL's.
+pub fn labels(data: &[u8]) {
+    let record = ("r.hea", &b"r 1 500 1\nr.dat 16\n"[..]);
+    for name in ["labels.csv", "ptbxl_database.csv"] {
+        with_files(&[record, (name, data)], |folder| {
+            let _ = Dataset::open(folder, &DatasetOptions::default());
+        });
+    }
+}
+
+/// Calls `read` with a folder that holds these files and no others.
+fn with_files(files: &[(&str, &[u8])], read: impl FnOnce(&Path)) {
+    thread_local! {
+        static FOLDER: tempfile::TempDir = tempfile::tempdir().expect("a folder");
+    }
+    FOLDER.with(|folder| {
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).expect("writes");
+        }
+        read(folder.path());
+        for (name, _) in files {
+            fs::remove_file(folder.path().join(name)).expect("the file goes");
+        }
+    });
+}
