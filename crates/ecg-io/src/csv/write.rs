@@ -52,7 +52,7 @@ fn states_layout(comment: &str) -> bool {
 
 fn quoted(name: &str) -> String {
     let name = one_line(name);
-    if name.contains([',', '"', ';', '#']) {
+    if name.contains([',', '"', ';', '#', '|', ' ']) {
         format!("\"{}\"", name.replace('"', "\"\""))
     } else {
         name
