@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Programs that use no network and so load nothing of libtorch.
-const LIGHT: [&str; 3] = ["inspect", "synthesize", "convert"];
+const LIGHT: [&str; 4] = ["inspect", "synthesize", "convert", "losses"];
 
 fn main() -> std::io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");

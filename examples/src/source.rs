@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -12,7 +13,7 @@ use ecg_core::{LabelSet, SamplingRate};
 use ecg_io::{Dataset, DatasetOptions, IoError, LabelMap, Loaded, NsrRule};
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Preset};
 use ndarray::{Array, Array2, Array3, Array4, ArrayD, Axis, Dimension, Ix3, Ix4};
-use ndarray_npy::{NpzReader, ReadNpzError};
+use ndarray_npy::{NpzReader, ReadDataError, ReadNpzError, ReadableElement};
 use serde::{Deserialize, Serialize};
 
 use crate::Progress;
@@ -545,7 +546,40 @@ fn read_integers(
     }
 }
 
-/// An array of f32 or f64 of that name, a trailing axis of 1 dropped.
+/// A number of half precision, as [`ndarray_npy`] reads it.
+struct Half(half::f16);
+
+impl ReadableElement for Half {
+    fn read_to_end_exact_vec<R: Read>(
+        mut reader: R,
+        descriptor: &py_literal::Value,
+        len: usize,
+    ) -> Result<Vec<Self>, ReadDataError> {
+        let from_bytes = match descriptor {
+            py_literal::Value::String(text) if text == "<f2" => half::f16::from_le_bytes,
+            py_literal::Value::String(text) if text == ">f2" => half::f16::from_be_bytes,
+            other => return Err(ReadDataError::WrongDescriptor(other.clone())),
+        };
+        // Grows with what is there, whatever length the header claims.
+        let mut values = Vec::new();
+        let mut bytes = [0; 2];
+        for _ in 0..len {
+            match reader.read_exact(&mut bytes) {
+                Ok(()) => values.push(Self(from_bytes(bytes))),
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    return Err(ReadDataError::MissingData);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match std::io::copy(&mut reader, &mut std::io::sink())? {
+            0 => Ok(values),
+            extra => Err(ReadDataError::ExtraBytes(extra as usize)),
+        }
+    }
+}
+
+/// An array of f16, f32 or f64 of that name, a trailing axis of 1 dropped.
 fn read_floats<D: Dimension>(
     npz: &mut NpzReader<File>,
     path: &Path,
@@ -555,8 +589,11 @@ fn read_floats<D: Dimension>(
     if !held.iter().any(|own| own == name) {
         return Ok(None);
     }
-    let array: Result<ArrayD<f32>, ReadNpzError> = npz.by_name(name);
-    let mut array = match array {
+    let single: Result<ArrayD<f32>, ReadNpzError> = npz.by_name(name);
+    let single = single.or_else(|_| {
+        npz.by_name(name).map(|half: ArrayD<Half>| half.map(|value| value.0.to_f32()))
+    });
+    let mut array = match single {
         Ok(array) => array,
         Err(_) => read_array::<f64>(npz, path, name)?
             .with_context(|| format!("{}: array {name} is gone", path.display()))?
@@ -576,6 +613,8 @@ fn read_floats<D: Dimension>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+
     use ecg_synth::SynthOptions;
     use ndarray::Array5;
     use ndarray_npy::NpzWriter;
@@ -609,6 +648,25 @@ mod tests {
         assert_eq!(volumes.dim(), (2, 45, 45, 45));
         let error = source.require_labels(&LabelSet::seven()).expect_err("no labels");
         assert!(error.to_string().starts_with("record 0 has no labels"), "{error}");
+    }
+
+    #[test]
+    fn images_of_half_precision() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("rows.npz");
+        let mut archive = zip::ZipWriter::new(File::create(&path).expect("a file"));
+        let stored = zip::write::SimpleFileOptions::default()
+            .compression_method(zip::CompressionMethod::Stored);
+        let header = "{'descr': '<f2', 'fortran_order': False, 'shape': (1, 12, 45, 45), }";
+        archive.start_file("images.npy", stored).expect("a member");
+        let mut member = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+        member.extend_from_slice(format!("{header:<117}\n").as_bytes());
+        member.extend(std::iter::repeat_n([0x00, 0x3e], 12 * 45 * 45).flatten());
+        archive.write_all(&member).expect("writes");
+        archive.finish().expect("finishes");
+        let source = open(&path, &ConvertConfig::published()).expect("loads");
+        let Rows::Images(images) = &source.rows else { panic!("images were written") };
+        assert!(images.iter().all(|value| *value == 1.5));
     }
 
     #[test]

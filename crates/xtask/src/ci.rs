@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::{self, Workspace};
-use crate::{setup, smoke};
+use crate::{publish, setup, smoke};
 
 /// One check of the gate.
 struct Step {
@@ -19,7 +19,7 @@ struct Step {
 }
 
 /// All of it builds in the dev profile with one set of flags, so that each crate is compiled once.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 13] = [
     Step { name: "setup", what: "libtorch and the compilers are there", run: setup::run },
     Step { name: "fmt", what: "the sources are formatted", run: fmt },
     Step { name: "free", what: "the libtorch-free crates depend on no libtorch", run: free },
@@ -28,12 +28,27 @@ const STEPS: [Step; 10] = [
     Step { name: "test", what: "every test passes", run: test },
     Step { name: "bench", what: "the benchmarks build", run: bench },
     Step { name: "doc", what: "the documentation builds without a warning", run: doc },
+    Step {
+        name: "msrv",
+        what: "the stated Rust version builds what needs no libtorch",
+        run: publish::msrv,
+    },
+    Step {
+        name: "outside",
+        what: "a crate outside the workspace uses the converter",
+        run: publish::outside,
+    },
+    Step {
+        name: "package",
+        what: "each library crate packs and builds by itself",
+        run: publish::package,
+    },
     Step { name: "linkage", what: "programs that need no libtorch do not load it", run: linkage },
     Step { name: "programs", what: "every program runs once on small data", run: smoke::run },
 ];
 
 /// Programs that start in milliseconds because they load nothing of libtorch.
-const LIGHT_PROGRAMS: [&str; 3] = ["inspect", "synthesize", "convert"];
+const LIGHT_PROGRAMS: [&str; 4] = ["inspect", "synthesize", "convert", "losses"];
 
 /// Runs the gate, or the part of it that the arguments name, up to the first step that fails.
 pub fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {

@@ -5,6 +5,7 @@
 mod ci;
 mod libtorch;
 mod pip;
+mod publish;
 mod recipe;
 mod setup;
 mod smoke;

@@ -18,7 +18,7 @@ struct Run {
 }
 
 /// The way a user would go, from records to an explanation.
-const RUNS: [Run; 9] = [
+const RUNS: [Run; 11] = [
     Run { program: "synthesize", args: "--out @/data --records 40 --seed 1", writes: &["data"] },
     Run {
         program: "inspect",
@@ -35,6 +35,12 @@ const RUNS: [Run; 9] = [
         args: "--data @/data --out @/volumes.npz --stage volume --threads 2",
         writes: &["volumes.npz", "volumes.json"],
     },
+    Run {
+        program: "convert",
+        args: "--data @/data --out @/images.safetensors --stage images --dtype f16 --shard 1/4 --plot @/plots --plot-records 1",
+        writes: &["images.safetensors", "images.json", "plots"],
+    },
+    Run { program: "losses", args: "--data @/data --out @/losses.csv", writes: &["losses.csv"] },
     Run {
         program: "train",
         args: "--data @/data --model ribeiro --preset corrected --epochs 1 --batch 16 --seed 1 --out @/run",

@@ -2,6 +2,7 @@
 
 mod manifest;
 mod parts;
+mod plot;
 mod store;
 mod work;
 
@@ -73,6 +74,15 @@ struct Arguments {
     /// Discard what an unfinished run left in FILE.parts/
     #[arg(long)]
     restart: bool,
+    /// Draw records on their way to a volume (leads, prepared window, recurrence images, cube), as DIR/NAME.svg
+    #[arg(long, value_name = "DIR")]
+    plot: Option<PathBuf>,
+    /// How many are drawn, from the first
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "plot")]
+    plot_records: usize,
+    /// Draw this record instead; may be given more than once
+    #[arg(long, value_name = "NAME", requires = "plot", conflicts_with = "plot_records")]
+    plot_record: Vec<String>,
     #[command(flatten)]
     labels: LabelArgs,
 }
@@ -132,6 +142,7 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     let chosen: Vec<usize> =
         (0..dataset.len()).filter(|&i| share_of(&dataset.names()[i], of) == share).collect();
     let names: Vec<&str> = chosen.iter().map(|&i| dataset.names()[i].as_str()).collect();
+    let pictured = pictured(arguments, &dataset, &chosen)?;
     let converter = Converter::new(arguments, &config, &dataset);
     let card = card(arguments, &config, &dataset, &chosen)?;
     let mut parts = Parts::open(out, &card, &names, converter.row_bytes(), arguments.restart)?;
@@ -143,6 +154,15 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     }
     store(arguments, format, &converter, &dataset, &parts, &totals)?;
     parts.remove()?;
+    if let Some(dir) = &arguments.plot {
+        let drawn = plot::draw(dir, &dataset, &pictured, &config)?;
+        let rest = if arguments.plot_record.is_empty() && drawn < chosen.len() {
+            format!(" of {} records; --plot-records N draws more", chosen.len())
+        } else {
+            String::new()
+        };
+        println!("{drawn} pictures in {}{rest}", dir.display());
+    }
     println!(
         "{} rows of {} records in {}{}",
         totals.rows,
@@ -155,6 +175,19 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
         }
     );
     Ok(if totals.failed > 0 { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// The records that are drawn.
+fn pictured(arguments: &Arguments, dataset: &Dataset, chosen: &[usize]) -> Result<Vec<usize>> {
+    if arguments.plot_record.is_empty() {
+        return Ok(chosen.iter().copied().take(arguments.plot_records).collect());
+    }
+    let find = |name: &String| {
+        dataset.index_of(name).with_context(|| {
+            format!("--plot-record {name}: no such record in {}", arguments.data.display())
+        })
+    };
+    arguments.plot_record.iter().map(find).collect()
 }
 
 fn configuration(arguments: &Arguments) -> Result<ConvertConfig> {

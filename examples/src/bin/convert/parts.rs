@@ -404,3 +404,129 @@ impl<I: Iterator<Item = Result<PathBuf>>> Read for Chain<I> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+
+    fn run(hash: &str) -> Map<String, Value> {
+        Map::from_iter([
+            ("config_hash".to_owned(), hash.into()),
+            ("stage".to_owned(), "images".into()),
+        ])
+    }
+
+    fn open(dir: &TempDir, restart: bool) -> Result<Parts> {
+        Parts::open(&dir.path().join("x.npz"), &run("one"), &NAMES, 2, restart)
+    }
+
+    fn item(record: &str, values: &[u8]) -> Item {
+        Item {
+            record: record.to_owned(),
+            rows: values.len() / 2,
+            length: 1,
+            sha256: sha256(values),
+            labels: None,
+            patient: None,
+            fold: None,
+            warnings: Vec::new(),
+            failed: values.is_empty().then(|| "short".to_owned()),
+        }
+    }
+
+    /// A folder with two parts of one record each.
+    fn two_parts() -> TempDir {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut parts = open(&dir, false).expect("new parts");
+        for (name, values) in [("a", [1, 2]), ("b", [3, 4])] {
+            parts.push(item(name, &values), &values).expect("writes");
+            parts.close().expect("writes");
+        }
+        // What a killed process has not ended counts for nothing.
+        parts.push(item("c", &[5, 6]), &[5, 6]).expect("takes it up");
+        dir
+    }
+
+    fn rows(parts: &Parts) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        parts.rows().expect("opens").read_to_end(&mut bytes).expect("reads");
+        bytes
+    }
+
+    #[test]
+    fn parts_are_taken_up_and_go_away() {
+        let dir = two_parts();
+        let mut parts = open(&dir, false).expect("the same run");
+        assert_eq!((parts.done(), rows(&parts)), (2, vec![1, 2, 3, 4]));
+        assert!(
+            open(&dir, false).is_err_and(|error| error.to_string().contains("another process"))
+        );
+        parts.push(item("c", &[]), &[]).expect("takes it up");
+        parts.close().expect("writes");
+        let items: Vec<Item> =
+            parts.read().expect("opens").flat_map(|part| part.expect("reads").items).collect();
+        assert_eq!(items.iter().map(|item| item.record.as_str()).collect::<String>(), "abc");
+        assert_eq!(items[2].failed.as_deref(), Some("short"));
+        parts.remove().expect("removes");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 0);
+    }
+
+    #[test]
+    fn a_torn_line_and_rows_without_a_line_are_done_again() {
+        let dir = two_parts();
+        let journal = dir.path().join("x.npz.parts").join(JOURNAL);
+        let text = fs::read(&journal).expect("reads");
+        fs::write(&journal, &text[..text.len() - 5]).expect("tears the last line");
+        let mut parts = open(&dir, false).expect("the same run");
+        assert_eq!(parts.done(), 1);
+        for (name, values) in [("b", [7, 8]), ("c", [9, 9])] {
+            parts.push(item(name, &values), &values).expect("writes");
+        }
+        parts.close().expect("writes");
+        assert_eq!(rows(&parts), [1, 2, 7, 8, 9, 9]);
+        drop(parts);
+        assert_eq!(open(&dir, false).expect("the same run").done(), 3);
+    }
+
+    #[test]
+    fn rows_that_are_not_what_was_written_are_done_again() {
+        let dir = two_parts();
+        fs::write(dir.path().join("x.npz.parts/000001.rows"), [3, 5]).expect("damages a part");
+        assert_eq!(open(&dir, false).expect("the same run").done(), 1);
+        fs::remove_file(dir.path().join("x.npz.parts/000000.rows")).expect("loses a part");
+        assert_eq!(open(&dir, false).expect("the same run").done(), 0);
+    }
+
+    #[test]
+    fn parts_of_another_run_are_refused_or_discarded() {
+        let dir = two_parts();
+        let target = dir.path().join("x.npz");
+        let text = |run: &Map<String, Value>| {
+            let error = Parts::open(&target, run, &NAMES, 2, false).err().expect("another run");
+            error.to_string()
+        };
+        let other = text(&run("two"));
+        assert!(other.contains("\"one\"") && other.contains("\"two\""), "{other}");
+        assert!(other.ends_with("--restart"), "{other}");
+        let mut volumes = run("one");
+        volumes.insert("stage".to_owned(), "volume".into());
+        let other = text(&volumes);
+        assert!(other.contains("another stage (\"images\", not \"volume\")"), "{other}");
+        let parts = Parts::open(&target, &volumes, &NAMES, 2, true).expect("starts anew");
+        assert_eq!(parts.done(), 0);
+    }
+
+    #[test]
+    fn files_of_others_are_left_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = dir.path().join("x.npz.parts");
+        fs::create_dir(&folder).expect("makes");
+        fs::write(folder.join("thesis.txt"), "mine").expect("writes");
+        let error = open(&dir, true).err().expect("a strange file");
+        assert!(error.to_string().ends_with("move it elsewhere"), "{error}");
+        assert!(folder.join("thesis.txt").exists());
+    }
+}

@@ -1,0 +1,205 @@
+//! What others meet: the converter in a workspace of theirs, the packages, the stated Rust version.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::workspace::{self, Workspace};
+
+/// Library crates that verify without libtorch; they are packaged together, so that each finds the others.
+const LIGHT_CRATES: [&str; 6] =
+    ["ecg-core", "ecg-io", "ecg3d-convert", "ecg-lime", "ecg-metrics", "ecg-synth"];
+/// Library crates whose packages are made and not built: that would take libtorch.
+const HEAVY_CRATES: [&str; 1] = ["ecg3d-models"];
+
+/// What a crate of somebody else says about the converter; the paths are those of this checkout.
+const OUTSIDE_MANIFEST: &str = r#"[package]
+name = "outside"
+version = "0.0.0"
+edition = "2024"
+
+[workspace]
+
+[dependencies]
+ecg-core = { path = "@/crates/ecg-core" }
+ecg3d-convert = { path = "@/crates/ecg3d-convert" }
+ndarray = "0.17"
+
+[profile.dev.package."*"]
+opt-level = 2
+debug = false
+"#;
+
+/// A recording of twelve sines, and the volume of its first window.
+const OUTSIDE_PROGRAM: &str = r#"use ecg_core::{Lead, Recording, SamplingRate};
+use ecg3d_convert::{ConvertConfig, ConvertPlan};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let rate = SamplingRate::new(500.0)?;
+    let signal = ndarray::Array2::from_shape_fn((12, 5000), |(lead, t)| {
+        (lead + 1) as f64 / 12.0 * (std::f64::consts::TAU * 2.0 * t as f64 / 500.0).sin()
+    });
+    let recording = Recording::new("outside", rate, Lead::STANDARD_12, signal)?;
+    let volume = ConvertPlan::new(ConvertConfig::corrected(), rate)?.convert(&recording)?;
+    let peak = volume.iter().fold(0.0_f32, |a, b| a.max(*b));
+    println!("{:?} {peak:.3}", volume.dim());
+    Ok(())
+}
+"#;
+
+/// The states of a sine of height 1 are at most this far apart: two opposite ones, on both axes. The zoom adds a little.
+const OUTSIDE_PEAK: std::ops::Range<f64> = 2.7..3.0;
+
+/// Builds and runs a crate in a workspace of its own that depends on the converter by its path.
+pub fn outside(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.scratch("outside");
+    let root = workspace.root();
+    let source = folder.join("src");
+    fs::create_dir_all(&source).with_context(|| format!("cannot make {}", source.display()))?;
+    let path = root.to_str().with_context(|| format!("{} is no text", root.display()))?;
+    write(&folder.join("Cargo.toml"), &OUTSIDE_MANIFEST.replace('@', path))?;
+    write(&source.join("main.rs"), OUTSIDE_PROGRAM)?;
+    // With the versions of this workspace nothing has to be fetched.
+    let lock = folder.join("Cargo.lock");
+    fs::copy(root.join("Cargo.lock"), &lock)
+        .with_context(|| format!("cannot write {}", lock.display()))?;
+
+    let mut command = workspace.cargo();
+    command.args(["run", "--quiet", "--manifest-path"]).arg(folder.join("Cargo.toml"));
+    command.arg("--target-dir").arg(workspace.scratch("outside").join("target"));
+    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = command.output().context("cannot run cargo")?;
+    ensure!(output.status.success(), "{} failed ({})", workspace::line(&command), output.status);
+    let text = String::from_utf8_lossy(&output.stdout);
+    check_outside(&text)?;
+    println!("a crate outside the workspace made a volume: {}", text.trim());
+    Ok(())
+}
+
+/// Whether the program printed the shape of a volume and a peak that its sines can have.
+fn check_outside(text: &str) -> Result<()> {
+    let peak = text.trim().strip_prefix("(45, 45, 45) ").and_then(|peak| peak.parse::<f64>().ok());
+    match peak {
+        Some(peak) if OUTSIDE_PEAK.contains(&peak) => Ok(()),
+        _ => bail!("found {:?}, expected (45, 45, 45) and a peak of {OUTSIDE_PEAK:?}", text.trim()),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Makes the package of each library crate, and builds those that need no libtorch from it alone.
+pub fn package(workspace: &Workspace) -> Result<()> {
+    let make = |crates: &[&str], verify: bool| {
+        let mut command = workspace.cargo();
+        // A change that is not committed yet is checked too.
+        command.args(["package", "--quiet", "--locked", "--allow-dirty"]);
+        if !verify {
+            command.arg("--no-verify");
+        }
+        for name in crates {
+            command.args(["--package", name]);
+        }
+        workspace::run(command.stdin(Stdio::null()))
+    };
+    make(&LIGHT_CRATES, true)?;
+    // Its siblings are on no registry yet, so they are packed along.
+    make(&[&LIGHT_CRATES[..], &HEAVY_CRATES[..]].concat(), false)?;
+    println!("packaged and built: {}", LIGHT_CRATES.join(", "));
+    println!("packaged: {}", HEAVY_CRATES.join(", "));
+    Ok(())
+}
+
+/// Checks the default members with the Rust version that `Cargo.toml` states, where it is at hand.
+pub fn msrv(workspace: &Workspace) -> Result<()> {
+    let manifest = workspace.root().join("Cargo.toml");
+    let text = fs::read_to_string(&manifest)
+        .with_context(|| format!("cannot read {}", manifest.display()))?;
+    let stated = stated_version(&text)
+        .with_context(|| format!("{} states no rust-version", manifest.display()))?;
+    let running = running_version(workspace)?;
+    if same_minor(stated, &running) {
+        println!("rust-version {stated}: tested by every step of this run (rustc {running})");
+        return Ok(());
+    }
+    let Some(toolchain) = installed(stated) else {
+        println!(
+            "not tested: rust-version {stated} (this is rustc {running}, and rustup has no toolchain {stated})"
+        );
+        return Ok(());
+    };
+    let mut command = Command::new("rustup");
+    command.args(["run", &toolchain, "cargo", "check", "--locked"]).arg("--target-dir");
+    command.arg(workspace.scratch("msrv")).current_dir(workspace.root());
+    // The variables of the running cargo name its own compiler.
+    for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
+        command.env_remove(name);
+    }
+    workspace::run(command.stdin(Stdio::null()))?;
+    println!("rust-version {stated}: the default members build ({toolchain})");
+    Ok(())
+}
+
+/// The value of `rust-version` in a manifest.
+fn stated_version(manifest: &str) -> Option<&str> {
+    let line = manifest.lines().find(|line| line.trim_start().starts_with("rust-version"))?;
+    line.split('"').nth(1)
+}
+
+/// Version of the compiler that cargo runs: `1.95.0`.
+fn running_version(workspace: &Workspace) -> Result<String> {
+    let mut command = workspace.cargo();
+    let output = command.arg("--version").output().context("cannot run cargo")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().nth(1);
+    version.map(str::to_owned).with_context(|| format!("cargo --version says {text:?}"))
+}
+
+/// Whether two versions have the same first two numbers.
+fn same_minor(a: &str, b: &str) -> bool {
+    a.split('.').take(2).eq(b.split('.').take(2))
+}
+
+/// The toolchain of that version that rustup has.
+fn installed(version: &str) -> Option<String> {
+    let output = Command::new("rustup").args(["toolchain", "list"]).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut names = text.lines().filter_map(|line| line.split_whitespace().next());
+    names.find(|name| same_minor(version, name.split('-').next().unwrap_or(""))).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_and_compared() {
+        let manifest = "[workspace.package]\nedition = \"2024\"\nrust-version = \"1.95\"\n";
+        assert_eq!(stated_version(manifest), Some("1.95"));
+        assert_eq!(stated_version("[package]\n"), None);
+        assert!(same_minor("1.95", "1.95.0") && same_minor("1.95.1", "1.95.0"));
+        assert!(!same_minor("1.95", "1.96.0") && !same_minor("1.95", "nightly"));
+    }
+
+    #[test]
+    fn the_number_of_the_outside_crate_is_looked_at() {
+        assert!(check_outside("(45, 45, 45) 2.828\n").is_ok());
+        for wrong in ["(45, 45, 45) 0.000", "(45, 45, 44) 2.828", "(45, 45, 45) NaN", ""] {
+            assert!(check_outside(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_library_crate_is_packaged() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for entry in fs::read_dir(folder).expect("the crates").flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let known =
+                LIGHT_CRATES.contains(&name.as_str()) || HEAVY_CRATES.contains(&name.as_str());
+            assert!(known || name == "xtask", "{name} is not packaged");
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! Measures what each form of a recording costs and what it loses.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use ecg_core::Recording;
+use ecg_io::{Dataset, DatasetOptions};
+use ecg3d_convert::{
+    ConvertConfig, ConvertPlan, Denoise, FftResampler, ImagePlan, LeadSelection, Preset, Resample,
+    Units, rate_ratio,
+};
+use ecg3d_examples::source::{Failed, Plans, exit_code};
+use ecg3d_examples::{Progress, write_atomic};
+use half::f16;
+use ndarray::{Array2, ArrayView1, ArrayView2, s};
+use rayon::prelude::*;
+use rustfft::FftPlanner;
+use rustfft::num_complex::Complex;
+
+/// Frequency in Hz up to which a signal at 50 Hz can tell anything.
+const NYQUIST_HZ: f64 = 25.0;
+
+/// Measures, over the recordings of a folder, the bytes of each form and what is lost on the way to it, for both presets.
+///
+/// Prints a table in Markdown: the median over the recordings, and the 5th and 95th percentile. docs/data-loss.md defines
+/// each figure. Exit status: 0 all well, 2 some records failed, 1 nothing done.
+#[derive(Parser)]
+struct Arguments {
+    /// Folder of WFDB and CSV records, searched with all below it
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Write the figures of each record too
+    #[arg(long, value_name = "FILE.csv")]
+    out: Option<PathBuf>,
+    /// Threads; 0: one for each processor
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+}
+
+/// The figures in the order of the table: heading, digits behind the point.
+const FIGURES: [(&str, usize); 17] = [
+    ("raw, 16 bit: bytes", 0),
+    ("prepared, f32: bytes", 0),
+    ("images, f16: bytes", 0),
+    ("images, f32: bytes", 0),
+    ("volume, f32: bytes", 0),
+    ("recording against reconstruction: PRD, %", 2),
+    ("the same without each lead's mean: PRDN, %", 2),
+    ("resampling alone: PRD, %", 2),
+    ("energy above 25 Hz, %", 3),
+    ("energy below the cutoff, %", 2),
+    ("cutoff (gain 0.707), Hz", 2),
+    ("share of the recording that is used, %", 1),
+    ("offset: mean of a lead, uV", 1),
+    ("leads of 12 that point down", 0),
+    ("turned upside down: change of the prepared signal, %", 1),
+    ("turned upside down: change of the images, %", 1),
+    ("f16 images: PRD of the volume, %", 4),
+];
+
+fn main() -> ExitCode {
+    ecg3d_examples::run(|arguments| losses(&arguments))
+}
+
+fn losses(arguments: &Arguments) -> Result<ExitCode> {
+    let dataset = Dataset::open(&arguments.data, &DatasetOptions::default())?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build()?;
+    let mut failed = Vec::new();
+    let mut table = format!("{} recordings\n", dataset.len());
+    let mut rows = format!("preset,record,{}\n", FIGURES.map(|(name, _)| quoted(name)).join(","));
+    for preset in [Preset::Published, Preset::Corrected] {
+        let plans = Plans::new(&ConvertConfig::preset(preset));
+        let progress = Progress::new(dataset.len() as u64, "records");
+        let results: Vec<Result<[f64; FIGURES.len()]>> = pool.install(|| {
+            let work = (0..dataset.len()).into_par_iter().map(|index| {
+                let loaded = dataset.load(index)?;
+                let plan = plans.at(loaded.recording.sampling_rate)?;
+                let figures = Measured::new(&plan, &loaded.recording)?.figures();
+                progress.inc(1);
+                figures
+            });
+            work.collect()
+        });
+        progress.finish();
+        let mut columns = vec![Vec::new(); FIGURES.len()];
+        for (name, result) in dataset.names().iter().zip(results) {
+            match result {
+                Ok(figures) => {
+                    columns.iter_mut().zip(figures).for_each(|(column, x)| column.push(x));
+                    let figures = figures.map(|x| x.to_string()).join(",");
+                    rows.push_str(&format!("{preset},{},{figures}\n", quoted(name)));
+                }
+                Err(error) => {
+                    let reason = format!("{preset}: {error:#}");
+                    eprintln!("failed: {name}: {reason}");
+                    failed.push(Failed { record: name.clone(), reason });
+                }
+            }
+        }
+        ensure!(
+            !columns[0].is_empty(),
+            "{}: no record could be measured",
+            arguments.data.display()
+        );
+        table.push_str(&format!(
+            "\n{preset}, {} recordings\n\n| | median | 5 % to 95 % |\n|---|---|---|\n",
+            columns[0].len()
+        ));
+        for ((name, digits), column) in FIGURES.iter().zip(&mut columns) {
+            column.sort_by(f64::total_cmp);
+            let [low, median, high] = [0.05, 0.5, 0.95].map(|share| percentile(column, share));
+            table.push_str(&format!(
+                "| {name} | {median:.digits$} | {low:.digits$} to {high:.digits$} |\n"
+            ));
+        }
+    }
+    print!("{table}");
+    if let Some(path) = &arguments.out {
+        write_atomic(path, |file| file.write_all(rows.as_bytes()))?;
+    }
+    Ok(exit_code(&failed))
+}
+
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Of sorted values, with straight lines between them.
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    let place = share * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    below + (above - below) * place.fract()
+}
+
+/// A recording and what became of it.
+struct Measured<'a> {
+    plan: &'a ConvertPlan,
+    rate_hz: f64,
+    samples: usize,
+    /// What is converted, at the rate of the recording: `[lead, sample]`, in the units of the preset.
+    used: Array2<f64>,
+    /// The prepared signal, without the zeros behind its end.
+    prepared: Array2<f64>,
+    /// That of the recording turned upside down.
+    turned: Array2<f32>,
+    window: Array2<f32>,
+    /// Units of the preset in a microvolt.
+    per_uv: f64,
+}
+
+impl<'a> Measured<'a> {
+    fn new(plan: &'a ConvertPlan, recording: &Recording) -> Result<Self> {
+        let config = plan.config();
+        let prepared = plan.prepare(recording)?;
+        let upside_down = {
+            let mut other = recording.clone();
+            other.signal.mapv_inplace(|v| -v);
+            if let Some(adc) = &mut other.adc {
+                adc.values.mapv_inplace(|v| -v);
+            }
+            plan.prepare(&other)?
+        };
+        let used_samples = config.first_samples.unwrap_or_else(|| {
+            let kept = (config.max_seconds * recording.sampling_rate.hz()).round() as usize;
+            recording.n_samples().min(kept)
+        });
+        let rows: Vec<usize> = match &config.leads {
+            LeadSelection::Named { leads } => {
+                leads.iter().filter_map(|lead| recording.row_of(*lead)).collect()
+            }
+            _ => (0..config.leads.count()).collect(),
+        };
+        let value = |lead: usize, t: usize| match (config.units, &recording.adc) {
+            (Units::Adc, Some(adc)) => f64::from(adc.values[[lead, t]]),
+            (Units::Adc, None) => recording.signal[[lead, t]] * 1000.0,
+            _ => recording.signal[[lead, t]],
+        };
+        let used = Array2::from_shape_fn((rows.len(), used_samples), |(k, t)| value(rows[k], t));
+        let length = prepared.length;
+        Ok(Self {
+            plan,
+            rate_hz: recording.sampling_rate.hz(),
+            samples: recording.n_samples(),
+            used,
+            prepared: prepared.signal.slice(s![.., ..length]).mapv(f64::from),
+            turned: upside_down.signal.slice(s![.., ..length]).to_owned(),
+            window: prepared.signal.slice(s![.., ..config.window_samples()]).to_owned(),
+            per_uv: if config.units == Units::Millivolts { 1e-3 } else { 1.0 },
+        })
+    }
+
+    fn figures(&self) -> Result<[f64; FIGURES.len()]> {
+        let config = self.plan.config();
+        let leads = self.used.nrows();
+        let [lead_count, kept] = config.prepared_shape();
+        let [depth, height, width] = config.volume_size;
+        let image_values = (lead_count * height * width) as f64;
+        let back = self.reconstructed()?;
+        let filtered = self.filtered()?;
+        let no_mean = without_mean(&self.used);
+        let cutoff_hz = self.cutoff_hz();
+        let (above, below) = self.energy(cutoff_hz);
+        let offset_uv = self.used.rows().into_iter().map(|row| mean(row).abs()).sum::<f64>()
+            / leads as f64
+            / self.per_uv;
+        let down = no_mean.rows().into_iter().filter(|row| points_down(row.view())).count();
+        let images = self.plan.image_plan();
+        let prepared_change = prd(self.prepared.view(), self.turned.mapv(f64::from).view());
+        let length = config.window_samples();
+        let of_window = images.images(self.window.view())?;
+        let of_turned = images.images(self.turned.slice(s![.., ..length]))?;
+        let change = flat_prd(of_window.iter(), of_turned.iter());
+        Ok([
+            (2 * leads * self.samples) as f64,
+            (4 * lead_count * kept) as f64,
+            2.0 * image_values,
+            4.0 * image_values,
+            (4 * depth * height * width) as f64,
+            prd(self.used.view(), back.view()),
+            prd(no_mean.view(), without_mean(&back).view()),
+            prd(filtered.view(), back.view()),
+            100.0 * above,
+            100.0 * below,
+            cutoff_hz,
+            100.0 * self.used.ncols() as f64 / self.samples as f64,
+            offset_uv,
+            down as f64,
+            prepared_change,
+            change,
+            f16_loss(images, &of_window)?,
+        ])
+    }
+
+    /// The prepared signal at the rate of the recording again, through its spectrum.
+    fn reconstructed(&self) -> Result<Array2<f64>> {
+        let (from, samples) = (self.prepared.ncols(), self.used.ncols());
+        let mut back = Array2::zeros(self.used.dim());
+        // Samples of the prepared signal last `down / up` samples of the recording.
+        let whole = match self.plan.config().resample {
+            Resample::Polyphase { rate_hz, .. } => {
+                let (up, down) = rate_ratio(self.rate_hz, rate_hz)?;
+                (from * down).div_ceil(up)
+            }
+            _ => samples,
+        };
+        let plan = FftResampler::new(from, whole)?;
+        for (row, mut out) in self.prepared.rows().into_iter().zip(back.rows_mut()) {
+            let long = plan.resample(&row.to_vec())?;
+            out.iter_mut().zip(long).for_each(|(out, value)| *out = value);
+        }
+        Ok(back)
+    }
+
+    /// What is used, denoised and not resampled.
+    fn filtered(&self) -> Result<Array2<f64>> {
+        let config = self.plan.config();
+        let mut out = self.used.clone();
+        for mut row in out.rows_mut() {
+            let mut values = row.to_vec();
+            match config.denoise {
+                Denoise::Causal { order, cutoff_hz, design_rate_hz } => {
+                    let rate_hz = design_rate_hz.unwrap_or(self.rate_hz);
+                    let band = ecg3d_convert::Band::High(cutoff_hz);
+                    let filter = ecg3d_convert::butterworth(order, band, rate_hz)?;
+                    filter.filter(&mut values, &mut filter.rest());
+                }
+                Denoise::BothWays { order, cutoff_hz, padding_s } => {
+                    let band = ecg3d_convert::Band::High(cutoff_hz);
+                    let filter = ecg3d_convert::butterworth(order, band, self.rate_hz)?;
+                    let padding = (padding_s * self.rate_hz).round() as usize;
+                    filter.filter_both_ways(&mut values, padding.min(row.len() - 1))?;
+                }
+                _ => {}
+            }
+            row.iter_mut().zip(values).for_each(|(out, value)| *out = value);
+        }
+        Ok(out)
+    }
+
+    /// Where the high-pass lets through 0.707 of an amplitude, on this recording.
+    fn cutoff_hz(&self) -> f64 {
+        match self.plan.config().denoise {
+            // The design of an order and rate, run at another rate.
+            Denoise::Causal { cutoff_hz, design_rate_hz, .. } => {
+                cutoff_hz * self.rate_hz / design_rate_hz.unwrap_or(self.rate_hz)
+            }
+            // The gain counts twice: (f/c)^2n / (1 + (f/c)^2n) = 0.707; the bilinear map does nothing so far below the rate.
+            Denoise::BothWays { order, cutoff_hz, .. } => {
+                let gain = std::f64::consts::FRAC_1_SQRT_2;
+                cutoff_hz * (gain / (1.0 - gain)).powf(0.5 / order as f64)
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// Shares of the energy above 25 Hz and below a frequency, leads without their mean, under a Hann window.
+    fn energy(&self, below_hz: f64) -> (f64, f64) {
+        let n = self.used.ncols();
+        let fft = FftPlanner::new().plan_fft_forward(n);
+        let (mut all, mut high, mut low) = (0.0, 0.0, 0.0);
+        for row in without_mean(&self.used).rows() {
+            let mut spectrum: Vec<Complex<f64>> = row
+                .iter()
+                .enumerate()
+                .map(|(t, value)| {
+                    let phase = std::f64::consts::TAU * t as f64 / n as f64;
+                    Complex::new(value * (0.5 - 0.5 * phase.cos()), 0.0)
+                })
+                .collect();
+            fft.process(&mut spectrum);
+            for (k, value) in spectrum.iter().enumerate() {
+                let hz = k.min(n - k) as f64 * self.rate_hz / n as f64;
+                let energy = value.norm_sqr();
+                all += energy;
+                if hz > NYQUIST_HZ {
+                    high += energy;
+                } else if hz < below_hz {
+                    low += energy;
+                }
+            }
+        }
+        if all > 0.0 { (high / all, low / all) } else { (0.0, 0.0) }
+    }
+}
+
+fn mean(row: ArrayView1<'_, f64>) -> f64 {
+    row.sum() / row.len() as f64
+}
+
+fn without_mean(signal: &Array2<f64>) -> Array2<f64> {
+    let mut out = signal.clone();
+    for mut row in out.rows_mut() {
+        let mean = mean(row.view());
+        row.mapv_inplace(|value| value - mean);
+    }
+    out
+}
+
+/// Whether the largest deflection of a lead without its mean is negative.
+fn points_down(row: ArrayView1<'_, f64>) -> bool {
+    let largest = row.iter().fold(0.0_f64, |a, b| if b.abs() > a.abs() { *b } else { a });
+    largest < 0.0
+}
+
+/// Percentage root-mean-square difference: 100 sqrt(sum (x - y)^2 / sum x^2), over all leads together.
+fn prd(x: ArrayView2<'_, f64>, y: ArrayView2<'_, f64>) -> f64 {
+    let (mut error, mut energy) = (0.0, 0.0);
+    for (x, y) in x.iter().zip(y) {
+        error += (x - y) * (x - y);
+        energy += x * x;
+    }
+    if energy > 0.0 { 100.0 * (error / energy).sqrt() } else { 0.0 }
+}
+
+fn flat_prd<'a>(x: impl Iterator<Item = &'a f32>, y: impl Iterator<Item = &'a f32>) -> f64 {
+    let (mut error, mut energy) = (0.0, 0.0);
+    for (x, y) in x.zip(y) {
+        let (x, y) = (f64::from(*x), f64::from(*y));
+        error += (x - y) * (x - y);
+        energy += x * x;
+    }
+    if energy > 0.0 { 100.0 * (error / energy).sqrt() } else { 0.0 }
+}
+
+/// PRD of the volume that is made of images rounded to half precision.
+fn f16_loss(plan: &ImagePlan, images: &ndarray::Array3<f32>) -> Result<f64> {
+    let rounded = images.mapv(|value| f16::from_f32(value).to_f32());
+    let (exact, other) = (plan.volume(images.view())?, plan.volume(rounded.view())?);
+    Ok(flat_prd(exact.iter(), other.iter()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ecg_core::{Lead, SamplingRate};
+
+    /// Twelve sines of 10 Hz with an offset and a part of 60 Hz, at 500 Hz.
+    fn recording() -> Recording {
+        let signal = Array2::from_shape_fn((12, 5000), |(_, t)| {
+            let turns = std::f64::consts::TAU * t as f64 / 500.0;
+            0.2 + (10.0 * turns).sin() + 0.1 * (60.0 * turns).sin()
+        });
+        let rate = SamplingRate::new(500.0).expect("a rate");
+        Recording::new("r", rate, Lead::STANDARD_12, signal).expect("twelve leads")
+    }
+
+    #[test]
+    fn a_known_signal_has_known_losses() {
+        let recording = recording();
+        let plan =
+            ConvertPlan::new(ConvertConfig::corrected(), recording.sampling_rate).expect("a plan");
+        let figures = Measured::new(&plan, &recording)
+            .and_then(|measured| measured.figures())
+            .expect("measures");
+        let of = |name: &str| {
+            let at = FIGURES.iter().position(|(own, _)| *own == name).expect("a figure");
+            figures[at]
+        };
+        assert_eq!(of("raw, 16 bit: bytes"), 120_000.0);
+        assert_eq!(of("prepared, f32: bytes"), 24_000.0);
+        // 0.01 / 1.01 of the energy without the offset is at 60 Hz; a Hann window keeps sines of whole periods apart.
+        assert!((of("energy above 25 Hz, %") - 100.0 * 0.01 / 1.01).abs() < 1e-6);
+        assert!((of("offset: mean of a lead, uV") - 200.0).abs() < 1e-6);
+        // The part at 60 Hz is lost to resampling: sqrt(0.01 / 1.01), but for the ends and the filter's slope.
+        assert!((of("resampling alone: PRD, %") - 9.95).abs() < 1.5, "{figures:?}");
+        // The offset, 0.04 of 0.04 + 0.505 in energy, is lost too.
+        let whole = 100.0 * ((0.04 + 0.005) / 0.545_f64).sqrt();
+        assert!(
+            (of("recording against reconstruction: PRD, %") - whole).abs() < 1.5,
+            "{figures:?}"
+        );
+        assert_eq!(of("turned upside down: change of the images, %"), 0.0);
+        assert!((of("turned upside down: change of the prepared signal, %") - 200.0).abs() < 1e-4);
+        assert!((of("cutoff (gain 0.707), Hz") - 0.777).abs() < 1e-3);
+    }
+
+    #[test]
+    fn percentiles_lie_between() {
+        assert_eq!(percentile(&[1.0, 2.0, 4.0], 0.5), 2.0);
+        assert_eq!(percentile(&[1.0, 2.0, 4.0], 0.75), 3.0);
+        assert_eq!(percentile(&[3.0], 0.05), 3.0);
+    }
+}
