@@ -514,6 +514,32 @@ pub enum IoError {
         /// What is wrong.
         source: CoreError,
     },
+    /// Not one patient for each record.
+    #[error("{patients} patients are given for {records} records, expected one for each")]
+    PatientCount {
+        /// Records.
+        records: usize,
+        /// Patients given.
+        patients: usize,
+    },
+    /// Folds that cannot be made of so few patients.
+    #[error(
+        "{folds} folds of {patients} patients: expected at least 2 folds, and a patient for each"
+    )]
+    TooFewPatients {
+        /// Patients.
+        patients: usize,
+        /// Folds asked for.
+        folds: usize,
+    },
+    /// A fold that there is not, or that holds every record.
+    #[error("fold {found} holds no record, or all of them; the folds are {known:?}")]
+    NoSuchFold {
+        /// The fold asked for.
+        found: usize,
+        /// The folds there are.
+        known: Vec<usize>,
+    },
     /// The name of a label map or rule that does not exist.
     #[error("unknown {what} {found:?}; expected {expected}")]
     UnknownName {

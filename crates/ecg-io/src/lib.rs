@@ -37,6 +37,7 @@
 //! | a WFDB record as it is stored: integers, several rates, any units | [`read_wfdb`] |
 //! | a header alone | [`read_header`], [`Header::parse`] |
 //! | a folder with labels, patients and folds | [`Dataset`] |
+//! | folds for training and testing | [`folds_by_patient`], [`split_published`], [`split_by_fold`] |
 //! | diagnosis codes to labels | [`LabelMap`], [`NsrRule`] |
 //! | annotations | [`read_annotations`], [`sibling_annotations`], [`write_annotations`] |
 //! | write | [`write_wfdb`], [`write_csv`] |
@@ -81,6 +82,7 @@ mod options;
 mod read;
 mod record;
 mod signal;
+mod split;
 mod text;
 mod warning;
 mod write;
@@ -99,5 +101,9 @@ pub use options::{ReadOptions, WriteOptions};
 pub use read::{Loaded, read_recording};
 pub use record::{Blocks, Record, Scratch, Selection, WfdbRecord, read_wfdb};
 pub use signal::Sample;
+pub use split::{
+    PUBLISHED_FOLDS, Split, folds_by_patient, label_counts, python_shuffle, shared_patients,
+    split_by_fold, split_published,
+};
 pub use warning::Warning;
 pub use write::write_wfdb;

@@ -1,0 +1,110 @@
+//! Which recordings train, which validate and which test.
+
+mod shuffle;
+mod stratify;
+
+use std::collections::BTreeSet;
+
+pub use shuffle::python_shuffle;
+pub use stratify::{folds_by_patient, label_counts};
+
+use crate::IoError;
+
+/// Rows of a data set by their use. No row is in two lists; rows of the source may be in none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Split {
+    /// Rows to learn from.
+    pub train: Vec<usize>,
+    /// Rows on which choices are made.
+    pub val: Vec<usize>,
+    /// Rows kept for testing.
+    pub test: Vec<usize>,
+}
+
+/// Folds of the published split.
+pub const PUBLISHED_FOLDS: usize = 5;
+
+/// The study's split: `rows` (those with at least one label, in the order of the data set) are shuffled as Python's
+/// `random.seed(42); random.shuffle(rows)` does; the first ones test, and the others are cut into five consecutive
+/// folds, of which `fold` (from 0) validates.
+///
+/// Of the study's 6126 recordings the first 1126 test and a fold has 1000. Other sizes keep those proportions: the
+/// test share is `n * 1126 / 6126`, rounded to nearest, and the folds' sizes differ by one at most.
+/// It goes by records, so a patient with several may be on both sides.
+///
+/// # Errors
+/// A fold that is not below [`PUBLISHED_FOLDS`].
+pub fn split_published(rows: &[usize], fold: usize) -> Result<Split, IoError> {
+    if fold >= PUBLISHED_FOLDS {
+        return Err(IoError::NoSuchFold { found: fold, known: (0..PUBLISHED_FOLDS).collect() });
+    }
+    let mut rows = rows.to_vec();
+    python_shuffle(&mut rows, 42);
+    let n_test = (rows.len() * 1126 + 3063) / 6126;
+    let rest = rows.split_off(n_test);
+    let bound = |k: usize| k * rest.len() / PUBLISHED_FOLDS;
+    let (first, last) = (bound(fold), bound(fold + 1));
+    Ok(Split {
+        train: rest[..first].iter().chain(&rest[last..]).copied().collect(),
+        val: rest[first..last].to_vec(),
+        test: rows,
+    })
+}
+
+/// The rows of fold `val` validate, all others train.
+///
+/// # Errors
+/// A fold that no row, or every row, is in.
+pub fn split_by_fold(fold_of: &[usize], val: usize) -> Result<Split, IoError> {
+    let (val_rows, train): (Vec<usize>, Vec<usize>) =
+        (0..fold_of.len()).partition(|&row| fold_of[row] == val);
+    if val_rows.is_empty() || train.is_empty() {
+        let known: BTreeSet<usize> = fold_of.iter().copied().collect();
+        return Err(IoError::NoSuchFold { found: val, known: known.into_iter().collect() });
+    }
+    Ok(Split { train, val: val_rows, test: Vec::new() })
+}
+
+/// Patients who are in both lists of rows; `patients` has one for each row.
+///
+/// # Panics
+/// A row has no patient.
+pub fn shared_patients<P: AsRef<str>>(patients: &[P], a: &[usize], b: &[usize]) -> usize {
+    let of = |rows: &[usize]| -> BTreeSet<&str> {
+        rows.iter().map(|&row| patients[row].as_ref()).collect()
+    };
+    of(a).intersection(&of(b)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_split_scales() {
+        for n in [0, 1, 7, 500, 6126] {
+            let rows: Vec<usize> = (0..n).map(|k| 3 * k).collect();
+            let mut validated = Vec::new();
+            for fold in 0..PUBLISHED_FOLDS {
+                let split = split_published(&rows, fold).expect("a fold");
+                let mut all = [split.train, split.val.clone(), split.test].concat();
+                all.sort_unstable();
+                assert_eq!(all, rows);
+                validated.extend(split.val);
+            }
+            assert_eq!(validated.len(), n - (n * 1126 + 3063) / 6126);
+        }
+        assert!(split_published(&[0], PUBLISHED_FOLDS).is_err());
+    }
+
+    #[test]
+    fn folds_are_taken_apart() {
+        let split = split_by_fold(&[0, 2, 0, 2], 2).expect("a fold");
+        assert_eq!((split.train, split.val), (vec![0, 2], vec![1, 3]));
+        for (folds, wish) in [(&[0, 0, 1][..], 2), (&[1, 1], 1), (&[], 0)] {
+            assert!(matches!(split_by_fold(folds, wish), Err(IoError::NoSuchFold { .. })));
+        }
+        assert_eq!(shared_patients(&["a", "b", "a", "c"], &[0, 1], &[2, 3]), 1);
+    }
+}

@@ -1,0 +1,117 @@
+//! Folds: the study's, and those that keep patients whole and labels even.
+
+mod common;
+
+use ecg_io::{
+    Dataset, DatasetOptions, IoError, PUBLISHED_FOLDS, folds_by_patient, label_counts,
+    python_shuffle, shared_patients, split_by_fold, split_published,
+};
+use ndarray::{Array2, ArrayView2};
+use proptest::prelude::*;
+
+#[test]
+fn the_published_split_is_the_studys() {
+    let Some(dir) = common::goldens("convert") else { return };
+    let text = std::fs::read_to_string(dir.join("split_seed42.json")).expect("golden");
+    let golden: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    for n in [10, 100, 6126] {
+        let order: Vec<usize> =
+            serde_json::from_value(golden[n.to_string()].clone()).expect("a list of numbers");
+        let mut rows: Vec<usize> = (0..n).collect();
+        if n == 6126 {
+            for fold in 0..PUBLISHED_FOLDS {
+                let split = split_published(&rows, fold).expect("a fold");
+                assert_eq!(split.test, order[..1126]);
+                assert_eq!(split.val, order[1126 + 1000 * fold..1126 + 1000 * (fold + 1)]);
+                assert_eq!(split.train.len(), 4000);
+            }
+        }
+        python_shuffle(&mut rows, 42);
+        assert_eq!(rows, order);
+    }
+}
+
+/// The labels whose count in a fold is further from its ideal than one record and a tenth of it, with ideal and count.
+fn uneven(labels: ArrayView2<'_, u8>, fold_of: &[usize], folds: usize) -> Vec<(usize, f64, usize)> {
+    let counts = label_counts(labels, fold_of, folds);
+    let mut out = Vec::new();
+    for label in 0..labels.ncols() {
+        let ideal = counts.column(label).sum() as f64 / folds as f64;
+        let allowed = (0.1 * ideal).max(1.0) + 1e-9;
+        let off = counts.column(label).into_iter().filter(|&&n| (n as f64 - ideal).abs() > allowed);
+        out.extend(off.map(|&n| (label, ideal, n)));
+    }
+    out
+}
+
+fn assert_whole(patients: &[String], fold_of: &[usize], folds: usize) {
+    for fold in 0..folds {
+        let split = split_by_fold(fold_of, fold).expect("a fold with records");
+        assert_eq!(shared_patients(patients, &split.train, &split.val), 0);
+    }
+}
+
+#[test]
+fn real_patients() {
+    for name in ["real-small", "real-dev"] {
+        let Some(folder) = common::real_data(name) else { return };
+        let set = Dataset::open(&folder, &DatasetOptions::default()).expect("the data set");
+        let labels = Array2::from_shape_fn((set.len(), set.label_set().len()), |(i, k)| {
+            u8::from(set.labels(i).expect("labelled")[k])
+        });
+        let patients: Vec<String> =
+            (0..set.len()).map(|i| set.patient(i).unwrap_or(&set.names()[i]).to_owned()).collect();
+        for (folds, seed) in [(2, 0), (5, 1), (5, 2), (10, 3)] {
+            let fold_of = folds_by_patient(labels.view(), &patients, folds, seed).expect("folds");
+            assert_whole(&patients, &fold_of, folds);
+            assert_eq!(uneven(labels.view(), &fold_of, folds), [], "{name}, {folds} folds");
+        }
+    }
+}
+
+#[test]
+fn impossible_folds_are_refused() {
+    let labels = Array2::<u8>::ones((4, 1));
+    let refused = |patients: &[&str], folds| {
+        folds_by_patient(labels.view(), patients, folds, 0).expect_err("refused")
+    };
+    assert!(matches!(refused(&["a", "b", "c", "d"], 1), IoError::TooFewPatients { .. }));
+    assert!(matches!(
+        refused(&["a", "a", "a", "b"], 3),
+        IoError::TooFewPatients { patients: 2, .. }
+    ));
+    assert!(matches!(refused(&["a"], 2), IoError::PatientCount { records: 4, patients: 1 }));
+}
+
+#[test]
+fn a_patient_with_most_records_is_not_divided() {
+    let labels = Array2::<u8>::ones((100, 2));
+    let patients: Vec<String> =
+        (0..100).map(|row| if row < 60 { "one".to_owned() } else { row.to_string() }).collect();
+    let fold_of = folds_by_patient(labels.view(), &patients, 4, 7).expect("folds");
+    assert_whole(&patients, &fold_of, 4);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn folds_are_even_where_patients_have_few_records(
+        seed in any::<u64>(),
+        rates in prop::collection::vec(0.02..0.6_f64, 1..8),
+        draws in prop::collection::vec(any::<u64>(), 200..500),
+        per_patient in 1_usize..3,
+        folds in 2_usize..8,
+    ) {
+        // A uniform number for each record and label, from the record's draw.
+        let labels = Array2::from_shape_fn((draws.len(), rates.len()), |(row, k)| {
+            let mixed = (draws[row] ^ (k as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            u8::from(((mixed >> 40) as f64) < rates[k] * (1_u64 << 24) as f64)
+        });
+        let patients: Vec<String> = (0..draws.len()).map(|row| (row / per_patient).to_string()).collect();
+        let fold_of = folds_by_patient(labels.view(), &patients, folds, seed).expect("folds");
+        assert_whole(&patients, &fold_of, folds);
+        prop_assert_eq!(uneven(labels.view(), &fold_of, folds), vec![]);
+        prop_assert_eq!(&fold_of, &folds_by_patient(labels.view(), &patients, folds, seed).expect("folds"));
+    }
+}
