@@ -23,7 +23,7 @@ pub(crate) struct Group {
     pub frame: usize,
     /// The values that the differences of format 8 start from.
     pub initial: Vec<i32>,
-    /// Frames that the file holds.
+    /// Frames that the file holds, unless it is FLAC.
     held: u64,
     /// Samples of each channel that a FLAC file states.
     channel_samples: Option<u64>,
@@ -59,10 +59,7 @@ impl Group {
             source,
         };
         if group.format.is_flac() {
-            let samples = Flac::inspect(&group, notes.path, first.line)?;
-            let per_frame = group.per_frame[0] as u64;
-            group.channel_samples = samples;
-            group.held = samples.unwrap_or(0).saturating_sub(group.offset) / per_frame;
+            group.channel_samples = Flac::inspect(&group, notes.path, first.line)?;
         } else {
             let Some(available) = group.source.size.checked_sub(group.offset) else {
                 return Err(IoError::Truncated {
@@ -76,13 +73,19 @@ impl Group {
         Ok(group)
     }
 
-    /// Frames that the file holds. A FLAC file that does not say is decoded to count them.
+    /// Frames that the file holds. A FLAC file that does not say, or states more than is usual, is decoded to count them.
     pub fn held(&self) -> Result<u64, IoError> {
-        if self.format.is_flac() && self.channel_samples.is_none() {
-            let samples = Flac::count(self, u64::MAX)?;
-            return Ok(samples.saturating_sub(self.offset) / self.per_frame[0] as u64);
+        if !self.format.is_flac() {
+            return Ok(self.held);
         }
-        Ok(self.held)
+        let samples = match self.channel_samples {
+            Some(stated) => {
+                self.check_flac_samples(stated)?;
+                stated
+            }
+            None => Flac::count(self, u64::MAX)?,
+        };
+        Ok(samples.saturating_sub(self.offset) / self.per_frame[0] as u64)
     }
 
     /// Bytes of `n_frames` frames, the last block cut short.
@@ -126,21 +129,23 @@ impl Group {
 
     fn check_flac_length(&self, n_frames: u64) -> Result<(), IoError> {
         let needed = n_frames.saturating_mul(self.per_frame[0] as u64).saturating_add(self.offset);
-        let truncated = |found| {
-            let path = self.source.path.clone();
-            Err(IoError::TruncatedFlac { path, expected: needed, found })
-        };
-        if let Some(found) = self.channel_samples
-            && found < needed
-        {
-            return truncated(found);
+        match self.channel_samples {
+            Some(found) if found < needed => {
+                let path = self.source.path.clone();
+                Err(IoError::TruncatedFlac { path, expected: needed, found })
+            }
+            _ => self.check_flac_samples(needed),
         }
-        // What is compressed as strongly as this is decoded once before memory is set aside on the file's word.
+    }
+
+    /// Decodes what is compressed more strongly than usual once before memory is set aside on the file's word.
+    fn check_flac_samples(&self, needed: u64) -> Result<(), IoError> {
         let samples = needed.saturating_mul(self.per_frame.len() as u64);
         if samples > self.source.size.saturating_mul(Flac::USUAL_SAMPLES_PER_BYTE) {
             let found = Flac::count(self, needed)?;
             if found < needed {
-                return truncated(found);
+                let path = self.source.path.clone();
+                return Err(IoError::TruncatedFlac { path, expected: needed, found });
             }
         }
         Ok(())

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test program uses a part")]
 
+pub mod encode;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
