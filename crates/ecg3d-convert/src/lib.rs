@@ -27,12 +27,10 @@
 //!
 //! # The stages
 //!
-//! ```text
-//!  recording      cut        high-pass     resample      recurrence       zoom           zoom
-//!  [12, n]  ->  [12, m]  ->  [12, m]  ->  [12, 100] -> [12, 99, 99] -> [12, 45, 45] -> [45, 45, 45]
-//!  units, leads                            prepared                      images         volume
-//!  '------------------- ConvertPlan -----------------' '--------------- ImagePlan --------------'
-//! ```
+#![doc = include_str!("../docs/stages.svg")]
+//!
+//! The [guide] has a page for each stage, and a [cookbook](guide::cookbook): my own data, other sizes, one lead, streaming, saving,
+//! plots with a threshold, volumes of some of the leads, configuration files.
 //!
 //! | stage | [`Preset::Published`]: what the study's programs do | [`Preset::Corrected`]: what its text intends |
 //! |---|---|---|
@@ -44,20 +42,23 @@
 //! | recurrence plot | distances of states (x\[t\], x\[t + 1\]), no threshold | the same |
 //! | zoom | cubic B-spline along time, time and leads | the same |
 //!
-//! Each stage equals scipy's on golden values within 1e-12 of its peak in `f64`; in `f32` the volume stays within 3e-6.
-//! Only the zoom's last sample may differ, where scipy's is a zero for want of a rounding (never for 12 or 99 to 45).
+//! Recordings become prepared signals in a [`ConvertPlan`]; from a window of these on, an [`ImagePlan`] makes images `[12, 45, 45]`
+//! and volumes. Each stage equals scipy's on golden values within 1e-12 of its peak in `f64`; in `f32` the volume stays within
+//! 3e-6. Only the zoom's last sample may differ, where scipy's is a zero for want of a rounding (never for 12 or 99 to 45).
 //!
 //! # Which type for which job
 //!
 //! | type | job |
 //! |---|---|
-//! | [`ConvertConfig`] | everything that can be chosen; starts from a [`Preset`], goes through JSON, has a [hash](ConvertConfig::hash) |
-//! | [`ConvertPlan`] | recordings of one sampling rate to prepared signals or volumes |
+//! | [`ConvertConfig`] | everything that can be chosen; starts from a [`Preset`], goes through TOML and JSON, has a [hash](ConvertConfig::hash) |
+//! | [`ConvertPlan`] | recordings of one sampling rate to prepared signals or volumes, one by one or in batches |
 //! | [`ImagePlan`] | windows of prepared signals to images and volumes, and the volumes of subsets of leads |
 //! | [`Scratch`] | what the `_into` calls work in, so that they allocate nothing; one for each thread |
-//! | [`butterworth`], [`Sos`] | recursive filters |
+//! | [`butterworth`], [`Sos`] | recursive filters, causal with state or forward and backward |
+//! | [`Fir`], [`FftFir`] | filters of finite impulse response: direct, by FFT, in pieces |
 //! | [`FftResampler`], [`PolyResampler`] | changing the number of samples, or the rate |
-//! | [`Recurrence`], [`CubicZoom`], [`zoom()`] | recurrence plots and spline interpolation by themselves |
+//! | [`RecurrencePlot`], [`Recurrence`] | recurrence plots: any embedding, [`Metric`] and [`Threshold`], or the quick usual one |
+//! | [`SplineZoom`], [`CubicZoom`], [`zoom()`] | spline interpolation: any order and [`Boundary`], or the quick cubic one |
 //!
 //! # What the representation cannot see
 //!
@@ -76,6 +77,12 @@
 //! `f32` or `f64` ([`Real`]). Plans are `Send + Sync`; equal input gives equal bits on every thread, and from a
 //! prepared signal on also with every instruction set (the FFTs of resampling differ in rounding between processors).
 //!
+//! # Features
+//!
+//! Both are on by default, and neither changes a result. `rayon`: [`ConvertPlan::prepare_all`], [`ConvertPlan::convert_all`] and
+//! [`ConvertPlan::convert_all_into`] use all threads of rayon's current pool, and one without it. `serde`: [`ConvertConfig`] and what it
+//! is made of implement `Serialize` and `Deserialize`.
+//!
 //! # Sibling crates
 //!
 //! `ecg-io` reads recordings, `ecg3d-models` classifies volumes, `ecg-lime` asks which leads mattered.
@@ -85,6 +92,7 @@ mod convolve;
 mod error;
 mod filter;
 mod fir;
+pub mod guide;
 mod hash;
 mod image;
 mod kernel;
@@ -115,3 +123,8 @@ pub use resample::{Edges, FftResampler, FftScratch, FirMethod, PolyResampler, ra
 pub use scratch::Scratch;
 pub use spline::{Boundary, SplineZoom};
 pub use zoom::{CubicZoom, zoom};
+
+/// The code on the package's front page is tested like any other.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

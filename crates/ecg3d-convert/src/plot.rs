@@ -77,7 +77,7 @@ impl Threshold {
     /// Checks that the value makes sense.
     pub(crate) fn check(self) -> Result<(), ConvertError> {
         match self {
-            Self::Distance { distance } if !(distance >= 0.0 && distance < f64::INFINITY) => {
+            Self::Distance { distance } if !(0.0..f64::INFINITY).contains(&distance) => {
                 let expected = "a number of at least 0";
                 Err(ConvertError::config("the recurrence threshold", distance, expected))
             }

@@ -56,7 +56,7 @@ fn add_all<T: Real>(digest: &mut Digest) {
             buffer.view_mut(),
             &mut Scratch::new(),
             |_, volumes| {
-                digest.add(&volumes);
+                digest.add(volumes);
                 Ok::<(), ConvertError>(())
             },
         )

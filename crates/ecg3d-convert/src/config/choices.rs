@@ -121,7 +121,7 @@ pub enum Denoise {
 )]
 #[non_exhaustive]
 pub enum Resample {
-    /// By way of the spectrum, to a number of samples; needs [`ConvertConfig::first_samples`].
+    /// By way of the spectrum, to a number of samples; needs [`first_samples`](crate::ConvertConfig::first_samples).
     Fft {
         /// Samples that come out.
         samples: usize,
@@ -167,7 +167,7 @@ pub enum Windows {
 pub enum InvalidSamples {
     /// It is refused if any sample of the leads used is one.
     Reject,
-    /// It is refused if the conversion would use one: those behind [`ConvertConfig::first_samples`] do not count.
+    /// It is refused if the conversion would use one: those behind [`first_samples`](crate::ConvertConfig::first_samples) do not count.
     RejectUsed,
     /// Those that the conversion would use are filled along the line between the samples beside them, at the ends with the
     /// sample beside them, and a warning says how many. The recording is refused if a gap is longer than this, or a lead

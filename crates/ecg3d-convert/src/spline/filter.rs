@@ -11,7 +11,7 @@ pub(super) fn poles(order: usize) -> &'static [f64] {
         2 => &[-0.171_572_875_253_809_9],
         3 => &[-0.267_949_192_431_122_7],
         4 => &[-0.361_341_225_900_220_18, -0.013_725_429_297_339_121],
-        5 => &[-0.430_575_347_099_973_8, -0.043_096_288_203_264_653],
+        5 => &[-0.430_575_347_099_973_8, -0.043_096_288_203_264_65],
         _ => &[],
     }
 }
@@ -84,7 +84,7 @@ fn half_sample_start(line: &[f64], pole: f64) -> f64 {
 /// By the recursion over orders of Cox and de Boor: sums of positive terms, so that no digits are lost.
 pub(super) fn weights(place: f64, order: usize) -> (i64, [f64; 6]) {
     // Even orders have their joints half-way between the nodes. Order 0 takes the upper node half-way, as scipy does.
-    let shifted = if order % 2 == 0 { place + 0.5 } else { place };
+    let shifted = if order.is_multiple_of(2) { place + 0.5 } else { place };
     let base = shifted.floor();
     let share = shifted - base;
     let mut weights = [0.0; 6];
