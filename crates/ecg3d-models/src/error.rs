@@ -255,6 +255,12 @@ pub enum ModelError {
         /// What it should say.
         expected: String,
     },
+    /// A number type that there is not.
+    #[error("there is no precision {found:?}, expected f32 or bf16")]
+    UnknownPrecision {
+        /// What was asked for.
+        found: String,
+    },
     /// A weights file without a model card.
     #[error(
         "{path} holds no model card (metadata entry \"card\"), so its network, labels and preprocessing are unknown",

@@ -9,6 +9,11 @@ use tch::{TchError, Tensor, no_grad};
 
 use crate::init::Init;
 use crate::params::Builder;
+use crate::tape::Tape;
+
+mod conv_lstm;
+
+pub(crate) use conv_lstm::ConvLstm2d;
 
 pub(crate) type Result<T> = std::result::Result<T, TchError>;
 
@@ -23,9 +28,16 @@ pub(crate) struct Pass<'a> {
     pub statistics_rate: f64,
     /// Where each layer leaves its output, when somebody wants it.
     pub taps: Option<&'a RefCell<Vec<(String, Tensor)>>>,
+    /// Where layers leave backward passes of their own; without it, all is libtorch's.
+    pub tape: Option<&'a Tape>,
 }
 
 impl Pass<'_> {
+    /// What is positive, in the memory of `x` unless somebody wants to see that.
+    pub(crate) fn relu(&self, mut x: Tensor) -> Result<Tensor> {
+        if self.taps.is_some() { x.f_relu() } else { x.f_relu_() }
+    }
+
     fn show(&self, path: &str, y: &Tensor) {
         if let Some(taps) = self.taps {
             taps.borrow_mut().push((path.to_owned(), y.shallow_clone()));
@@ -128,10 +140,17 @@ impl Conv {
         }
         let x = padded.as_ref().unwrap_or(x);
         let (stride, dilation) = (vec![self.stride; rank], vec![1; rank]);
-        let bias = self.bias.as_ref();
+        let kind = x.f_kind()?;
+        let kernel = self.kernel.f_to_kind(kind)?;
+        let bias = self.bias.as_ref().map(|bias| bias.f_to_kind(kind)).transpose()?;
         let y = match rank {
-            1 => x.f_conv1d(&self.kernel, bias, &stride, &padding, &dilation, 1)?,
-            _ => x.f_conv3d(&self.kernel, bias, &stride, &padding, &dilation, 1)?,
+            1 => x.f_conv1d(&kernel, bias.as_ref(), &stride, &padding, &dilation, 1)?,
+            // One position each: a product of matrices, which is quicker with the channels last.
+            3 if self.stride == 1 && self.sizes == [1; 3] => {
+                let x = x.f_permute([0, 2, 3, 4, 1])?;
+                x.f_linear(&kernel.f_flatten(1, -1)?, bias.as_ref())?.f_permute([0, 4, 1, 2, 3])?
+            }
+            _ => x.f_conv3d(&kernel, bias.as_ref(), &stride, &padding, &dilation, 1)?,
         };
         pass.show(&self.path, &y);
         Ok(y)
@@ -208,6 +227,19 @@ impl BatchNorm {
     }
 }
 
+impl BatchNorm {
+    /// Normalises states `[n, step, channel, height, width]`, and takes what is positive, in the order in which a
+    /// convolutional LSTM has them in memory: `[step, n, height, width, channel]`.
+    pub(crate) fn forward_steps(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        let size = x.f_transpose(0, 1)?.size();
+        let merged = x.f_transpose(0, 1)?.f_flatten(0, 1)?;
+        let y = self.forward(&merged, Pass { taps: None, ..pass })?;
+        let apart = |y: &Tensor| y.f_reshape(&size)?.f_transpose(0, 1);
+        pass.show(&self.path, &apart(&y)?.f_transpose(1, 2)?);
+        apart(&pass.relu(y)?)
+    }
+}
+
 /// A dense layer on the last axis.
 #[derive(Debug)]
 pub(crate) struct Dense {
@@ -235,6 +267,7 @@ impl Dense {
         activation: fn(&Tensor) -> Result<Tensor>,
         pass: Pass<'_>,
     ) -> Result<Tensor> {
+        let x = x.f_to_kind(self.kernel.f_kind()?)?;
         let y = activation(&x.f_linear(&self.kernel, self.bias.as_ref())?)?;
         pass.show(&self.path, &y);
         Ok(y)
@@ -271,93 +304,20 @@ impl SqueezeExcite {
         })
     }
 
-    /// `[n, channel, depth, height, width]`, the same out.
-    pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
-        let means = x.f_mean_dim([2i64, 3, 4].as_slice(), false, None)?; // [n, channel]
+    /// Scales `x` `[n, channel, depth, height, width]` and adds `skip` of the same shape.
+    pub(crate) fn forward(&self, x: &Tensor, skip: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        let kind = self.squeeze.kernel.f_kind()?;
+        let means = x.f_mean_dim([2i64, 3, 4].as_slice(), false, kind)?; // [n, channel]
         let squeezed = self.squeeze.forward(&means, Tensor::f_relu, pass)?;
         let gate = self.excite.forward(&squeezed, Tensor::f_sigmoid, pass)?;
-        x.f_mul(&gate.f_reshape([gate.size()[0], gate.size()[1], 1, 1, 1])?)
-    }
-}
-
-/// A convolutional LSTM (Shi et al., NeurIPS 2015), without peepholes, as Keras has it: gates i, f, c, o; hard sigmoid
-/// on the gates, tanh inside; the bias in the input convolution; states start at zero.
-#[derive(Debug)]
-pub(crate) struct ConvLstm2d {
-    path: String,
-    kernel: Tensor,
-    recurrent: Tensor,
-    bias: Tensor,
-}
-
-impl ConvLstm2d {
-    pub(crate) fn new(
-        b: &mut Builder,
-        path: &str,
-        size: usize,
-        [input, filters]: [usize; 2],
-    ) -> Result<Self> {
-        let gates = 4 * filters;
-        Ok(Self {
-            path: path.to_owned(),
-            kernel: b.weight(
-                format!("{path}.kernel"),
-                &[size, size, input, gates],
-                Init::GlorotUniform,
-            )?,
-            recurrent: b.weight(
-                format!("{path}.recurrent_kernel"),
-                &[size, size, filters, gates],
-                Init::Orthogonal,
-            )?,
-            bias: b.weight(format!("{path}.bias"), &[gates], Init::ForgetGate)?,
-        })
-    }
-
-    /// `[n, step, input, height, width]` -> the states after each step, `[n, step, filter, height, width]`.
-    pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        // Scaling as a product with a diagonal matrix: the gates' gradient is then one too, instead of a product as large as
+        // `x` and its sum.
+        let rows = |x: &Tensor| x.f_permute([0, 2, 3, 4, 1])?.f_flatten(1, 3);
+        let scale = gate.f_to_kind(x.f_kind()?)?.f_diag_embed(0, -2, -1)?;
+        let y = rows(skip)?.f_baddbmm(&rows(x)?, &scale, 1, 1)?;
         let size = x.size();
-        let [n, steps, input, height, width] = size[..] else {
-            return Err(TchError::Shape(format!("expected 5 axes, found {size:?}")));
-        };
-        let padding = [self.kernel.size()[2] / 2, self.kernel.size()[3] / 2];
-        let one = [1i64, 1];
-        let conv = |x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>| {
-            x.f_conv2d(kernel, bias, one, padding, one, 1)
-        };
-        // The input's part of all gates at all steps in one convolution; `unbind` once, because a `select` at each step
-        // would cost a whole gradient tensor each.
-        let gates =
-            conv(&x.f_reshape([n * steps, input, height, width])?, &self.kernel, Some(&self.bias))?;
-        let per_step = gates.f_reshape([n, steps, -1, height, width])?.f_unbind(1)?;
-
-        let mut states: Vec<Tensor> = Vec::with_capacity(per_step.len());
-        let mut cell: Option<Tensor> = None;
-        for from_input in per_step {
-            let gates = match states.last() {
-                Some(state) => conv(state, &self.recurrent, None)?.f_add(&from_input)?,
-                None => from_input,
-            };
-            let [i, f, c, o] = &gates.f_chunk(4, 1)?[..] else {
-                return Err(TchError::Shape("a convolutional LSTM needs four gates".to_owned()));
-            };
-            let fresh = hard_sigmoid(i)?.f_mul(&c.f_tanh()?)?;
-            let new_cell = match &cell {
-                Some(old) => hard_sigmoid(f)?.f_mul(old)?.f_add(&fresh)?,
-                None => fresh,
-            };
-            states.push(hard_sigmoid(o)?.f_mul(&new_cell.f_tanh()?)?);
-            cell = Some(new_cell);
-        }
-        let y = Tensor::f_stack(&states, 1)?;
-        pass.show(&self.path, &y);
-        Ok(y)
+        y.f_view([size[0], size[2], size[3], size[4], size[1]])?.f_permute([0, 4, 1, 2, 3])
     }
-}
-
-/// clip(0.2 x + 0.5, 0, 1); libtorch's own has slope 1/6.
-fn hard_sigmoid(x: &Tensor) -> Result<Tensor> {
-    x.f_mul_scalar(0.2)?.f_add_scalar(0.5)?.f_clamp(0.0, 1.0)
 }
 
 #[cfg(test)]

@@ -65,11 +65,13 @@ mod error;
 mod files;
 mod init;
 mod keras;
+mod kernels;
 mod layers;
 mod model;
 mod nets;
 mod network;
 mod params;
+mod tape;
 mod train;
 mod weights;
 
@@ -79,7 +81,7 @@ pub use ecg3d_convert::Preset;
 pub use error::ModelError;
 pub use keras::import_keras;
 pub use model::Model;
-pub use network::Network;
+pub use network::{Forward, Network, Precision};
 pub use train::{
     Augment, BestBy, EpochLog, Event, KerasAdam, Outcome, PUBLISHED_FOLDS, Schedule, Split,
     TrainConfig, TrainData, Warning, bce_from_logits, check_run_dir, folds_by_patient,

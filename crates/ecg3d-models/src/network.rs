@@ -1,11 +1,15 @@
 use std::cell::RefCell;
+use std::fmt;
+use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Doing;
 use crate::layers::{BN_UPDATE, Pass};
 use crate::nets::{Ribeiro, ThreeDEcgNet};
 use crate::params::{Builder, Parameter, Start};
+use crate::tape::Tape;
 use crate::{Architecture, ModelError, Preset};
 
 /// A network with its parameters.
@@ -19,10 +23,75 @@ pub struct Network {
     n_labels: usize,
     device: Device,
     kind: Kind,
+    precision: Precision,
     dropout: bool,
     statistics_rate: f64,
     net: Net,
     parameters: Vec<Parameter>,
+}
+
+/// Number type of the arithmetic on batches.
+///
+/// Written `f32`, `bf16` on command lines and in files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// That of the parameters, `f32` unless they were converted. The default.
+    #[default]
+    F32,
+    /// `bf16` in convolutions and what goes from one to the next; parameters, statistics of normalisations, cell states,
+    /// attention, dense layers and the loss stay as they are. Several times as quick where the processor or GPU has it.
+    Bf16,
+}
+
+impl Precision {
+    /// The name on command lines and in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Precision {
+    type Err = ModelError;
+
+    fn from_str(text: &str) -> Result<Self, ModelError> {
+        match text {
+            "f32" => Ok(Self::F32),
+            "bf16" => Ok(Self::Bf16),
+            _ => Err(ModelError::UnknownPrecision { found: text.to_owned() }),
+        }
+    }
+}
+
+/// A batch on its way through a network in training: the logits, and what leads back from them.
+#[derive(Debug)]
+pub struct Forward {
+    logits: Tensor,
+    tape: Tape,
+}
+
+impl Forward {
+    /// Logits `[n, label]`.
+    pub fn logits(&self) -> &Tensor {
+        &self.logits
+    }
+
+    /// Adds the gradients of `loss`, a number computed from the logits, to those of the parameters.
+    ///
+    /// # Errors
+    /// A failure of libtorch, such as too little memory.
+    pub fn backward(self, loss: &Tensor) -> Result<(), ModelError> {
+        self.tape.backward(loss).doing("compute the gradients")
+    }
 }
 
 /// Outputs of layers by path.
@@ -74,6 +143,7 @@ impl Network {
             n_labels,
             device,
             kind,
+            precision: Precision::F32,
             dropout: true,
             statistics_rate: BN_UPDATE,
             net,
@@ -118,6 +188,33 @@ impl Network {
         self.run(x, self.pass(train, None))
     }
 
+    /// As [`Network::forward_logits`] with `train`, for gradients: on the CPU the convolutional LSTMs compute theirs in loops
+    /// of their own, which takes a fraction of the time and memory.
+    ///
+    /// ```
+    /// use ecg3d_models::{Architecture, Network, Preset, bce_from_logits};
+    /// use tch::{Device, Kind, Tensor};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = Network::new(Architecture::Ribeiro, Preset::Corrected, 7, Device::Cpu, 42)?;
+    /// let (x, y) = ([4, 12, 100], [4, 7]);
+    /// let [x, y] = [&x[..], &y].map(|shape| Tensor::ones(shape, (Kind::Float, Device::Cpu)));
+    /// let forward = network.forward_train(&x)?;
+    /// let loss = bce_from_logits(forward.logits(), &y, None)?;
+    /// forward.backward(&loss)?;
+    /// assert!(network.trainable().all(|(_, parameter)| parameter.grad().defined()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Network::forward_logits`].
+    pub fn forward_train(&self, x: &Tensor) -> Result<Forward, ModelError> {
+        let tape = Tape::default();
+        let logits = self.run(x, Pass { tape: Some(&tape), ..self.pass(true, None) })?;
+        Ok(Forward { logits, tape })
+    }
+
     /// What each layer with parameters makes of a batch, by the layer's path, in order, without training.
     ///
     /// A dense layer's output is taken after its activation. Axes are libtorch's, `[n, channel, axis..]`, but for the
@@ -133,7 +230,7 @@ impl Network {
 
     fn pass<'a>(&self, train: bool, taps: Option<&'a Taps>) -> Pass<'a> {
         let statistics_rate = self.statistics_rate;
-        Pass { train, dropout: train && self.dropout, statistics_rate, taps }
+        Pass { train, dropout: train && self.dropout, statistics_rate, taps, tape: None }
     }
 
     fn run(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
@@ -147,11 +244,16 @@ impl Network {
             });
         }
         let forward = || {
-            let x = x.f_to_device(self.device)?.f_to_kind(self.kind)?;
+            let kind = match self.precision {
+                Precision::F32 => self.kind,
+                Precision::Bf16 => Kind::BFloat16,
+            };
+            let x = x.f_to_device(self.device)?.f_to_kind(kind)?;
             match &self.net {
                 Net::ThreeDEcgNet(net) => net.forward(&x, pass),
                 Net::Ribeiro(net) => net.forward(&x, pass),
-            }
+            }?
+            .f_to_kind(self.kind)
         };
         forward().doing("run a network")
     }
@@ -180,6 +282,16 @@ impl Network {
     /// Whether dropout acts while training. Default: true.
     pub fn set_dropout(&mut self, on: bool) {
         self.dropout = on;
+    }
+
+    /// Number type of the arithmetic.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Sets the number type of the arithmetic. Default: [`Precision::F32`].
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 
     /// Sets the share of each training batch in the running statistics of the normalisations. Default: 0.01, Keras's; with
@@ -235,6 +347,7 @@ impl Network {
         let Self { architecture, mode, n_labels, .. } = *self;
         let mut copy = Self::start(architecture, mode, n_labels, device, kind, Start::Blank)?;
         copy.copy_from(self)?;
+        copy.precision = self.precision;
         copy.dropout = self.dropout;
         copy.statistics_rate = self.statistics_rate;
         Ok(copy)

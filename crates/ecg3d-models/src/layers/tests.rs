@@ -86,7 +86,7 @@ fn compare_case(path: &Path, name: &str) -> bool {
     let npz = NpzReader::new(File::open(path).expect("opens")).expect("an npz");
     let mut case = Case { npz, name: name.to_owned() };
     let (train, statistics_rate) = (name.ends_with("_train"), BN_UPDATE);
-    let pass = Pass { train, dropout: false, statistics_rate, taps: None };
+    let pass = Pass { train, dropout: false, statistics_rate, taps: None, tape: None };
     let padding = if name.contains("same") { Padding::Same } else { Padding::Valid };
     let weights = case.weights("w");
     let shape =

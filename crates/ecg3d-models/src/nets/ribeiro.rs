@@ -56,10 +56,10 @@ impl Unit {
         let shorter = max_pool(y, self.stride, Padding::Same)?;
         let skip = self.skip.forward(&shorter, pass)?;
         let x = self.conv_1.forward(x, pass)?;
-        let x = self.bn_1.forward(&x, pass)?.f_relu()?;
+        let x = pass.relu(self.bn_1.forward(&x, pass)?)?;
         let x = self.conv_2.forward(&dropout(&x, DROPOUT, pass)?, pass)?;
         let y = x.f_add(&skip)?;
-        let x = self.bn_2.forward(&y, pass)?.f_relu()?;
+        let x = pass.relu(self.bn_2.forward(&y, pass)?)?;
         Ok((dropout(&x, DROPOUT, pass)?, y))
     }
 }
@@ -95,7 +95,7 @@ impl Ribeiro {
             Preset::Corrected => x.shallow_clone(),
         }; // [n, 12, 100]
         let x = self.conv.forward(&x, pass)?;
-        let mut x = self.bn.forward(&x, pass)?.f_relu()?; // [n, 64, 100]
+        let mut x = pass.relu(self.bn.forward(&x, pass)?)?; // [n, 64, 100]
         let mut y = x.shallow_clone();
         for unit in &self.units {
             (x, y) = unit.forward(&x, &y, pass)?; // [n, 128, 100], [n, 196, 100], [n, 256, 34], [n, 320, 17]

@@ -45,11 +45,11 @@ impl Block {
 
     /// `[n, input, 45, 45, 45]` -> `[n, output, 45, 45, 45]`.
     fn forward(&self, input: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
-        let x = self.bn_1.forward(input, pass)?.f_relu()?;
+        let x = pass.relu(self.bn_1.forward(input, pass)?)?;
         let x = self.conv_1.forward(&x, pass)?;
-        let x = self.bn_2.forward(&x, pass)?.f_relu()?;
+        let x = pass.relu(self.bn_2.forward(&x, pass)?)?;
         let x = self.conv_2.forward(&x, pass)?;
-        self.se.forward(&x, pass)?.f_add(&self.skip.forward(input, pass)?)
+        self.se.forward(&x, &self.skip.forward(input, pass)?, pass)
     }
 }
 
@@ -134,11 +134,13 @@ impl ThreeDEcgNet {
 
     /// `[n, 45, 45, 45]` -> logits `[n, label]`.
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
-        // Depth is the time axis of the LSTMs: [n, step, channel, height, width]; then [n, channel, depth, height, width].
-        let x = self.conv_lstm_1.forward(&x.f_unsqueeze(2)?, pass)?.f_transpose(1, 2)?;
-        let x = self.bn_1.forward(&x, pass)?.f_relu()?; // [n, 16, 45, 45, 45]
-        let x = self.conv_lstm_2.forward(&x.f_transpose(1, 2)?, pass)?.f_transpose(1, 2)?;
-        let mut x = self.bn_2.forward(&x, pass)?.f_relu()?; // [n, 16, 45, 45, 45]
+        // Depth is the time axis of the LSTMs: [n, step, channel, height, width]; then [n, channel, depth, height, width],
+        // with the channels last in memory.
+        let x = self.conv_lstm_1.forward(&x.f_unsqueeze(2)?, pass)?;
+        let x = self.bn_1.forward_steps(&x, pass)?; // [n, 45, 16, 45, 45]
+        let x = self.conv_lstm_2.forward(&x, pass)?;
+        let x = self.bn_2.forward_steps(&x, pass)?.f_permute([0, 1, 3, 4, 2])?;
+        let mut x = x.f_contiguous()?.f_permute([0, 4, 1, 2, 3])?; // [n, 16, 45, 45, 45]
         for block in &self.blocks {
             x = block.forward(&x, pass)?; // [n, 32, 45, 45, 45]
         }

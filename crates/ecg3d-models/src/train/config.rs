@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Augment, Schedule};
-use crate::{ModelError, Preset};
+use crate::{ModelError, Precision, Preset};
 
 /// Which epoch's weights are the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,9 @@ pub struct TrainConfig {
     pub best_by: BestBy,
     /// Ends the run after so many epochs without a better one. Default: never.
     pub patience: Option<usize>,
+    /// Number type of the arithmetic; parameters and moments are `f32` with any. Default: [`Precision::F32`].
+    #[serde(default)]
+    pub precision: Precision,
     /// Seed of the order, the windows, the augmentation and dropout. Default: 0.
     pub seed: u64,
     /// Folder for weights, log and checkpoint; without one nothing is written. Default: none.
@@ -78,6 +81,7 @@ impl TrainConfig {
             augment: Augment::NONE,
             best_by: BestBy::Loss,
             patience: None,
+            precision: Precision::F32,
             seed: 0,
             run_dir: None,
             resume: false,
@@ -194,6 +198,11 @@ impl TrainConfig {
     /// Sets [`TrainConfig::patience`].
     pub fn with_patience(self, patience: Option<usize>) -> Self {
         Self { patience, ..self }
+    }
+
+    /// Sets [`TrainConfig::precision`].
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// Sets [`TrainConfig::seed`].

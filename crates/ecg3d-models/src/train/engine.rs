@@ -91,12 +91,12 @@ impl Engine<'_> {
         let x = self.feed.drawn(rows, epoch)?;
         let targets = self.feed.targets(rows, self.network.kind())?;
         let targets = targets.f_to_device(self.network.device()).doing("move the labels")?;
-        let logits = self.network.forward_logits(&x, true)?;
-        let loss = bce_from_logits(&logits, &targets, self.label_weights.as_ref())?;
+        let forward = self.network.forward_train(&x)?;
+        let loss = bce_from_logits(forward.logits(), &targets, self.label_weights.as_ref())?;
         let value = loss.f_double_value(&[]).doing("read the loss")?;
         if value.is_finite() {
             self.adam.zero_grad();
-            loss.f_backward().doing("compute the gradients")?;
+            forward.backward(&loss)?;
             if let Some(limit) = self.config.clip_norm {
                 self.adam.clip_norm(limit)?;
             }

@@ -64,6 +64,7 @@ pub fn train(
         observer(&Event::Warning(warning));
     }
     network.set_statistics_rate(config.statistics_rate);
+    network.set_precision(config.precision);
     let named = network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
     let adam = KerasAdam::new(named, config.weight_decay)?;
     let label_weights = match config.positive_weight_limit {
