@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut npz = NpzWriter::new(File::create(dir.join(format!("{name}.npz")))?);
             npz.add_array("physical", &(&digital / gain))?;
             npz.add_array("digital", &digital)?;
+            npz.add_array("gain", &ndarray::arr0(gain))?;
             npz.finish()?;
         }
     }

@@ -29,6 +29,22 @@ def check(path):
         wrong.append("checksums")
     if [s[0] for s in stored.d_signal.T] != stored.init_value:
         wrong.append("initial values")
+    code, n_leads = path.stem[1:].split("_")
+    header = wfdb.rdheader(name)
+    fields = {
+        "fmt": [code] * int(n_leads),
+        "n_sig": int(n_leads),
+        "sig_len": expected["digital"].shape[1],
+        "units": ["mV"] * int(n_leads),
+        "baseline": [0] * int(n_leads),
+        "adc_zero": [0] * int(n_leads),
+        "block_size": [0] * int(n_leads),
+        "adc_gain": [float(expected["gain"])] * int(n_leads),
+        "adc_res": [{"212": 12, "80": 8, "24": 24, "32": 32}.get(code, 16)] * int(n_leads),
+        "file_name": [f"{path.stem}.dat"] * int(n_leads),
+        "record_name": path.stem,
+    }
+    wrong += [field for field, value in fields.items() if getattr(header, field) != value]
     leads = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"]
     if record.sig_name != leads[: record.n_sig] or record.fs != 500:
         wrong.append("names or rate")
