@@ -92,7 +92,7 @@ pub use annotation::{
     sibling_annotations, write_annotations,
 };
 pub use csv::{CsvOptions, CsvOrientation, parse_csv, read_csv, write_csv};
-pub use dataset::{Dataset, DatasetOptions, Entry, LabelSource};
+pub use dataset::{Dataset, DatasetOptions, Entry, LabelSource, PtbXlRecords};
 pub use error::IoError;
 pub use format::Format;
 pub use header::{Comment, Date, Header, SegmentSpec, SignalSpec, TimeOfDay, read_header};

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use ecg_core::{Lead, Recording, SamplingRate, Sex, SnomedCode};
 use ecg_io::{
-    Dataset, DatasetOptions, IoError, LabelMap, LabelSource, NsrRule, WriteOptions, write_csv,
-    write_wfdb,
+    Dataset, DatasetOptions, IoError, LabelMap, LabelSource, NsrRule, PtbXlRecords, WriteOptions,
+    write_csv, write_wfdb,
 };
 use ndarray::Array2;
 
@@ -157,7 +157,11 @@ fn ptb_xl_has_its_own_table() {
         let recording = dataset.load(i).expect("loads").recording;
         assert_eq!((recording.age_years, recording.sex), (Some(56.0), Some(Sex::Female)));
     }
-    assert_eq!(messages(&dataset), ["record: 1 rows name no record of the folder: of line 3"]);
+    let expected = [
+        "sampling rate: 1 recordings are there twice: records500 has them at another rate",
+        "record: 1 rows name no record of the folder: of line 3",
+    ];
+    assert_eq!(messages(&dataset), expected);
 
     let options = DatasetOptions::default()
         .with_nsr_rule(NsrRule::Rhythm)
@@ -210,4 +214,56 @@ fn a_pipe_does_not_block() {
     let dataset = open(dir.path());
     assert_eq!(dataset.names(), ["r", "x"]);
     assert!(matches!(dataset.load(1), Err(IoError::NotAFile { .. })));
+}
+
+#[test]
+fn ptbxl_is_taken_at_one_rate() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    for name in [
+        "p/records100/00000/1_lr",
+        "p/records500/00000/1_hr",
+        "p/records500/00000/2_hr",
+        "q/records100/3_lr",
+    ] {
+        wfdb(dir, name, &[]);
+    }
+    let table = "patient_id,scp_codes,strat_fold,filename_lr,filename_hr\n\
+                 5,{'AFIB': 0.0},4,records100/00000/1_lr,records500/00000/1_hr\n";
+    fs::write(dir.join("p/ptbxl_database.csv"), table).expect("writes");
+    let at = |records| {
+        let options = DatasetOptions::default().with_ptbxl_records(records);
+        Dataset::open(dir, &options).expect("opens")
+    };
+    let high = at(PtbXlRecords::Hz500);
+    let names = ["p/records500/00000/1_hr", "p/records500/00000/2_hr", "q/records100/3_lr"];
+    assert_eq!(high.names(), names);
+    assert!(messages(&high)[0].contains("1 recordings are left out"), "{:?}", messages(&high));
+    assert_eq!((labels(&high, 0).as_deref(), high.fold(0)), (Some("AF"), Some(4)));
+    let low = at(PtbXlRecords::Hz100);
+    assert_eq!(low.names(), ["p/records100/00000/1_lr", "q/records100/3_lr"]);
+    assert_eq!(labels(&low, 0).as_deref(), Some("AF"));
+    let both = open(dir);
+    assert_eq!(both.len(), 4);
+    assert!(messages(&both)[0].contains("are there twice"));
+}
+
+#[test]
+fn diagnoses_in_words() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    fs::write(dir.join("r.csv"), "# fs: 500\n# Dx: Atrial fibrillation, 426783006\nI\n1\n")
+        .expect("writes");
+    fs::write(
+        dir.join("own.csv"),
+        "label,system,code\n,extends,default\nAF,text,atrial fibrillation\n",
+    )
+    .expect("writes");
+    let map = LabelMap::read(dir.join("own.csv")).expect("a map");
+    let with = |rule| {
+        let options = DatasetOptions::default().with_label_map(map.clone()).with_nsr_rule(rule);
+        labels(&Dataset::open(dir, &options).expect("opens"), 0)
+    };
+    assert_eq!(with(NsrRule::Challenge).as_deref(), Some("NSR+AF"));
+    assert_eq!(with(NsrRule::Rhythm).as_deref(), Some("AF"));
 }

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use ecg_io::{
-    Annotations, Dataset, DatasetOptions, Header, ReadOptions, read_recording, read_wfdb, write_annotations,
+    Annotations, CsvOptions, CsvOrientation, Dataset, DatasetOptions, Header, LabelMap,
+    ReadOptions, parse_csv, read_recording, read_wfdb, write_annotations,
 };
 
 /// Samples that signals without a file may have beside those of the files.
@@ -31,7 +32,10 @@ pub fn header(data: &[u8]) {
 
 /// A record of one signal file: six bytes make the header, the others are the file.
 pub fn signal(data: &[u8]) {
-    let Some((&[format, signals, frame, skew, offset, length], data)) = data.split_first_chunk() else { return };
+    let Some((&[format, signals, frame, skew, offset, length], data)) = data.split_first_chunk()
+    else {
+        return;
+    };
     let format = FORMATS[usize::from(format) % FORMATS.len()];
     let signals = 1 + u32::from(signals % 5);
     // Two bits for each signal; FLAC has frames of one sample in all channels.
@@ -43,7 +47,10 @@ pub fn signal(data: &[u8]) {
     let mut header = format!("r {signals} 500{frames}\n");
     for k in 0..signals {
         let (per_frame, skew) = (per_frame(k), u32::from(skew) >> (2 * (k % 4)) & 3);
-        header.push_str(&format!("r.dat {format}x{per_frame}:{skew}+{} 200/mV 12 0 {k}\n", offset % 64));
+        header.push_str(&format!(
+            "r.dat {format}x{per_frame}:{skew}+{} 200/mV 12 0 {k}\n",
+            offset % 64
+        ));
     }
     record(&[("r.hea", header.as_bytes()), ("r.dat", data)], data.len());
 }
@@ -87,7 +94,8 @@ fn record(files: &[(&str, &[u8])], bytes: usize) {
 /// An annotation file; what can be read is written and read again.
 pub fn annotations(data: &[u8]) {
     let path = Path::new("r.atr");
-    let lenient = Annotations::parse(data, path, &options(false)).expect("lenient mode reads anything");
+    let lenient =
+        Annotations::parse(data, path, &options(false)).expect("lenient mode reads anything");
     assert!(lenient.annotations.len() <= data.len() / 2);
     let strict = Annotations::parse(data, path, &options(true));
     assert_eq!(strict.is_ok(), lenient.warnings.is_empty());
@@ -95,7 +103,8 @@ pub fn annotations(data: &[u8]) {
         let path = folder.join("r.atr");
         // Codes beyond 49 and long texts cannot be written.
         if write_annotations(&path, &lenient).is_ok() {
-            let again = ecg_io::read_annotations(&path, &options(true)).expect("what we write is sound");
+            let again =
+                ecg_io::read_annotations(&path, &options(true)).expect("what we write is sound");
             assert_eq!(again.annotations, lenient.annotations);
             assert_eq!(again.definitions, lenient.definitions);
             fs::remove_file(path).expect("the file goes");
@@ -103,19 +112,31 @@ pub fn annotations(data: &[u8]) {
     });
 }
 
-/// A table as a recording.
+/// A table as a recording, as it is and in the other orientation.
 pub fn csv(data: &[u8]) {
-    with_files(&[("r.csv", data)], |folder| {
+    let sideways = CsvOptions::default().with_orientation(Some(CsvOrientation::LeadsInRows));
+    for csv in [CsvOptions::default(), sideways] {
         for strict in [false, true] {
-            if let Ok(loaded) = read_recording(folder.join("r.csv"), &options(strict)) {
+            let options = options(strict).with_csv(csv.clone());
+            if let Ok(loaded) = parse_csv(data, Path::new("r.csv"), &options) {
                 assert!(loaded.recording.signal.len() <= data.len());
             }
         }
-    });
+    }
+    // Packed files go through the disk.
+    if data.starts_with(&[0x1f, 0x8b]) {
+        with_files(&[("r.csv.gz", data)], |folder| {
+            let _ = read_recording(folder.join("r.csv.gz"), &options(false));
+        });
+    }
 }
 
-/// Label tables: a generic one, PTB-XL's.
+/// Label maps, and label tables: a generic one, PTB-XL's.
 pub fn labels(data: &[u8]) {
+    if let Ok(map) = LabelMap::parse(data, Path::new("own.csv")) {
+        let again = LabelMap::parse(map.to_csv().as_bytes(), Path::new("own.csv"));
+        assert_eq!(again.expect("what we write is sound").to_csv(), map.to_csv());
+    }
     let record = ("r.hea", &b"r 1 500 1\nr.dat 16\n"[..]);
     for name in ["labels.csv", "ptbxl_database.csv"] {
         with_files(&[record, (name, data)], |folder| {

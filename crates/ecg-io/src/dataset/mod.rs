@@ -24,6 +24,9 @@ pub struct DatasetOptions {
     pub label_map: LabelMap,
     /// When a recording counts as normal sinus rhythm. Default: [`NsrRule::Challenge`].
     pub nsr_rule: NsrRule,
+    /// Which recordings of PTB-XL are taken where it is there at both rates. Default: [`PtbXlRecords::Both`],
+    /// with a warning.
+    pub ptbxl_records: PtbXlRecords,
     /// A label file, or a `ptbxl_database.csv`, that takes the place of those in the folder. Default: none.
     pub labels_file: Option<PathBuf>,
 }
@@ -47,11 +50,32 @@ impl DatasetOptions {
         self
     }
 
+    /// Sets [`DatasetOptions::ptbxl_records`].
+    pub fn with_ptbxl_records(mut self, records: PtbXlRecords) -> Self {
+        self.ptbxl_records = records;
+        self
+    }
+
     /// Sets [`DatasetOptions::labels_file`].
     pub fn with_labels_file(mut self, file: Option<PathBuf>) -> Self {
         self.labels_file = file;
         self
     }
+}
+
+/// Which recordings of PTB-XL are taken: it has each at 500 Hz in `records500` and once more at 100 Hz in `records100`.
+///
+/// Where only one of these folders is there, its recordings are taken in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum PtbXlRecords {
+    /// All, so that every recording is there twice.
+    #[default]
+    Both,
+    /// Those at 500 Hz.
+    Hz500,
+    /// Those at 100 Hz.
+    Hz100,
 }
 
 /// One recording of a [`Dataset`].
@@ -165,9 +189,21 @@ impl Dataset {
         if let Some(labels) = self.labels(i) {
             return Some(labels.to_vec());
         }
-        let from_comments = !matches!(self.source, LabelSource::File(_));
-        (from_comments && states_diagnoses(recording))
-            .then(|| self.options.label_map.apply(&recording.diagnoses, self.options.nsr_rule))
+        if matches!(self.source, LabelSource::File(_)) || !states_diagnoses(recording) {
+            return None;
+        }
+        let (map, rule) = (&self.options.label_map, self.options.nsr_rule);
+        let mut row = map.apply(&recording.diagnoses, rule);
+        if map.has_texts() {
+            let comments = recording.comments.iter();
+            for text in comments.filter(|comment| Clinical::states_diagnoses(comment)) {
+                for (own, on) in row.iter_mut().zip(map.apply_text(text, rule)) {
+                    *own |= on;
+                }
+            }
+            map.settle(&mut row, rule);
+        }
+        Some(row)
     }
 
     /// Patient of recording `i` that a table states: equal for recordings of one person.

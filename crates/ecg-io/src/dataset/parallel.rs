@@ -15,13 +15,18 @@ struct State<T> {
     delivered: usize,
     /// Results that wait for their turn.
     done: BTreeMap<usize, T>,
+    /// Threads that wait until enough results are delivered.
+    idle: usize,
     /// No more items are to be taken up: the receiver had enough, or a thread panicked.
     stop: bool,
 }
 
 struct Shared<T> {
     state: Mutex<State<T>>,
-    changed: Condvar,
+    /// The result whose turn it is has come.
+    ready: Condvar,
+    /// There is room for more results.
+    room: Condvar,
 }
 
 impl<T> Shared<T> {
@@ -30,14 +35,15 @@ impl<T> Shared<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, guard: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
-        self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn stop(&self) {
         self.lock().stop = true;
-        self.changed.notify_all();
+        self.ready.notify_all();
+        self.room.notify_all();
     }
+}
+
+fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ends the work when it goes out of scope, so that a panic on one side does not leave the other waiting.
@@ -71,14 +77,16 @@ pub(super) fn in_order<T: Send, E>(
         return (0..n).try_for_each(|item| deliver(item, work(item)));
     }
     let waiting = threads * WAITING_PER_THREAD;
-    let state = State { next: 0, delivered: 0, done: BTreeMap::new(), stop: false };
-    let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
+    let state = State { next: 0, delivered: 0, done: BTreeMap::new(), idle: 0, stop: false };
+    let shared = Shared { state: Mutex::new(state), ready: Condvar::new(), room: Condvar::new() };
     let worker = || {
         let mut panicked = Some(StopOnDrop(&shared));
         loop {
             let mut state = shared.lock();
             while !state.stop && state.next < n && state.next >= state.delivered + waiting {
-                state = shared.wait(state);
+                state.idle += 1;
+                state = wait(&shared.room, state);
+                state.idle -= 1;
             }
             if state.stop || state.next >= n {
                 break;
@@ -87,8 +95,14 @@ pub(super) fn in_order<T: Send, E>(
             state.next += 1;
             drop(state);
             let result = work(item);
-            shared.lock().done.insert(item, result);
-            shared.changed.notify_all();
+            let mut state = shared.lock();
+            state.done.insert(item, result);
+            let its_turn = item == state.delivered;
+            drop(state);
+            // Waking a thread costs as much as reading a header: not for nothing.
+            if its_turn {
+                shared.ready.notify_one();
+            }
         }
         // A regular end is none for the others.
         std::mem::forget(panicked.take());
@@ -108,11 +122,14 @@ pub(super) fn in_order<T: Send, E>(
                     // A worker panicked; the scope passes that on.
                     return Ok(());
                 }
-                state = shared.wait(state);
+                state = wait(&shared.ready, state);
             };
             state.delivered = item + 1;
+            let wake = state.idle > 0;
             drop(state);
-            shared.changed.notify_all();
+            if wake {
+                shared.room.notify_all();
+            }
             deliver(item, result)?;
         }
         Ok(())

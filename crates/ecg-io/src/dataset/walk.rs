@@ -1,10 +1,10 @@
 //! The recordings and tables of a folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Entry;
+use super::{Entry, PtbXlRecords};
 use crate::csv::{is_table, looks_like_recording};
 use crate::read::{has_extension, recording_stem};
 use crate::warning::Notes;
@@ -80,6 +80,7 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
             found.warn(&path, "columns", "no recording (no lead among them), skipped".to_owned());
         }
     }
+    found.choose_ptbxl(options.ptbxl_records);
     // A WFDB header comes before a table of the same name.
     found.entries.sort_by(|a, b| {
         a.name.cmp(&b.name).then_with(|| b.path.extension().cmp(&a.path.extension()))
@@ -107,6 +108,35 @@ impl Found {
         let parts: Vec<_> =
             relative.components().map(|c| c.as_os_str().to_string_lossy()).collect();
         self.entries.push(Entry { name: parts.join("/"), path });
+    }
+
+    /// Leaves out the recordings of PTB-XL at the rate that is not wished for.
+    fn choose_ptbxl(&mut self, wish: PtbXlRecords) {
+        let folder_of = |entry: &Entry, name: &str| {
+            entry.path.ancestors().find(|folder| folder.ends_with(name)).map(Path::to_owned)
+        };
+        let (keep, other) = match wish {
+            PtbXlRecords::Hz100 => ("records100", "records500"),
+            _ => ("records500", "records100"),
+        };
+        let kept: BTreeSet<PathBuf> =
+            self.entries.iter().filter_map(|entry| folder_of(entry, keep)).collect();
+        let mut twice: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        self.entries.retain(|entry| match folder_of(entry, other) {
+            Some(folder) if kept.contains(&folder.with_file_name(keep)) => {
+                *twice.entry(folder).or_default() += 1;
+                wish == PtbXlRecords::Both
+            }
+            _ => true,
+        });
+        let what = match wish {
+            PtbXlRecords::Both => "are there twice",
+            _ => "are left out",
+        };
+        for (folder, n) in twice {
+            let message = format!("{n} recordings {what}: {keep} has them at another rate");
+            self.warn(&folder, "sampling rate", message);
+        }
     }
 
     fn warn(&mut self, path: &Path, field: &'static str, message: String) {

@@ -167,9 +167,13 @@ pub(super) fn time_field(text: &str) -> Option<TimeOfDay> {
         2 => seconds < 60.0,
         _ => seconds < 60.0 && minutes < 60,
     };
-    let minutes = u64::from(minutes) + (seconds / 60.0) as u64;
-    let hours = u64::from(hours) + minutes / 60;
-    (fits && hours < 24).then(|| TimeOfDay {
+    if !fits {
+        return None;
+    }
+    // Seconds alone may be any number.
+    let minutes = u64::from(minutes).saturating_add((seconds / 60.0) as u64);
+    let hours = u64::from(hours).saturating_add(minutes / 60);
+    (hours < 24).then(|| TimeOfDay {
         hours: hours as u8,
         minutes: (minutes % 60) as u8,
         seconds: if seconds < 60.0 { seconds } else { seconds % 60.0 },

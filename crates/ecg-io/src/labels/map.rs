@@ -79,6 +79,8 @@ pub struct LabelMap {
     labels: LabelSet,
     snomed: Vec<(SnomedCode, usize)>,
     scp: Vec<(String, usize)>,
+    /// Lower-case words.
+    texts: Vec<(String, usize)>,
 }
 
 impl Default for LabelMap {
@@ -113,7 +115,16 @@ impl LabelMap {
             .into_iter()
             .filter_map(|(code, label)| Some((code.to_owned(), column(label)?)))
             .collect();
-        Self { name: name.into(), labels, snomed, scp }
+        Self { name: name.into(), labels, snomed, scp, texts: Vec::new() }
+    }
+
+    /// Adds words that stand for a label in a diagnosis of free text. Pairs whose label is not in the set are left out.
+    pub fn with_texts<'a>(mut self, texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        for (text, label) in texts {
+            let column = self.labels.index_of(label);
+            self.texts.extend(column.map(|column| (text.to_lowercase(), column)));
+        }
+        self
     }
 
     /// The map's name, for reports.
@@ -132,13 +143,44 @@ impl LabelMap {
         for (code, column) in &self.snomed {
             row[*column] |= diagnoses.contains(code);
         }
+        self.settle(&mut row, rule);
+        row
+    }
+
+    /// The labels of a diagnosis in free text: those of which it contains the words, whatever their case.
+    pub fn apply_text(&self, text: &str, rule: NsrRule) -> Vec<bool> {
+        let text = text.to_lowercase();
+        let mut row = vec![false; self.labels.len()];
+        for (words, column) in &self.texts {
+            row[*column] |= contains_words(&text, words);
+        }
+        self.settle(&mut row, rule);
+        row
+    }
+
+    /// Whether the map knows diagnoses in free text.
+    pub fn has_texts(&self) -> bool {
+        !self.texts.is_empty()
+    }
+
+    /// Takes NSR back where the rule asks for it.
+    pub(crate) fn settle(&self, row: &mut [bool], rule: NsrRule) {
         if rule == NsrRule::Rhythm
-            && is_contradictory(&self.labels, &row)
+            && is_contradictory(&self.labels, row)
             && let Some(nsr) = self.labels.index_of("NSR")
         {
             row[nsr] = false;
         }
-        row
+    }
+
+    /// Label, system and code of every pair.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&str, &'static str, String)> {
+        let name = |column: usize| self.labels.iter().nth(column).unwrap_or_default();
+        let snomed =
+            self.snomed.iter().map(move |(code, k)| (name(*k), "snomed", code.0.to_string()));
+        let scp = self.scp.iter().map(move |(code, k)| (name(*k), "scp", code.clone()));
+        let texts = self.texts.iter().map(move |(text, k)| (name(*k), "text", text.clone()));
+        snomed.chain(scp).chain(texts)
     }
 
     /// The labels of a recording with these SCP statements, at any likelihood.
@@ -173,6 +215,15 @@ impl FromStr for LabelMap {
             }),
         }
     }
+}
+
+/// Whether words stand in a text, not as part of others.
+fn contains_words(text: &str, words: &str) -> bool {
+    text.match_indices(words).any(|(at, found)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + found.len()..].chars().next();
+        !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
+    })
 }
 
 /// Whether labels contradict one another: NSR together with AF, SB or STach.

@@ -1,5 +1,6 @@
 //! Labels of recordings: from diagnosis codes, and from tables.
 
+mod file;
 mod map;
 mod ptbxl;
 mod table;

@@ -12,7 +12,12 @@ use crate::text::{decode_text, read_file};
 /// Largest label table that is read.
 const MAX_TABLE_BYTES: u64 = 1 << 30;
 
-/// A comma-separated table with a row of names.
+/// The bytes of a table.
+pub(crate) fn read_table(path: &Path) -> Result<Vec<u8>, IoError> {
+    read_file(path, MAX_TABLE_BYTES)
+}
+
+/// A comma-separated table with a row of names. Lines that start with `#` are comments.
 pub(crate) struct Table {
     path: PathBuf,
     names: Vec<String>,
@@ -23,11 +28,15 @@ pub(crate) struct Table {
 
 impl Table {
     pub fn read(path: &Path) -> Result<Self, IoError> {
-        let content = read_file(path, MAX_TABLE_BYTES)?;
-        let content = content.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(&content);
+        Self::parse(&read_table(path)?, path)
+    }
+
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, IoError> {
+        let content = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes);
         let mut reader = ::csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
+            .comment(Some(b'#'))
             .trim(::csv::Trim::All)
             .from_reader(content);
         let path = path.to_owned();

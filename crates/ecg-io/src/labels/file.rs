@@ -1,0 +1,174 @@
+//! Label maps as files.
+
+use std::path::Path;
+
+use ecg_core::{LabelSet, SnomedCode};
+
+use super::map::LabelMap;
+use super::table::{Table, read_table};
+use crate::IoError;
+use crate::error::clip;
+
+impl LabelMap {
+    /// Reads a label map: a table with the columns `label`, `system` and `code`, one row for each code.
+    ///
+    /// | system | code |
+    /// |---|---|
+    /// | `snomed` | a SNOMED CT number, as in `#Dx:` comments |
+    /// | `scp` | an SCP-ECG statement, as in PTB-XL's table |
+    /// | `text` | words that a diagnosis in free text contains, whatever their case |
+    /// | `extends` | `default` or `published`: takes over that map; `label` is empty |
+    ///
+    /// The labels stand in the order of their first rows. Lines that start with `#` are comments. The map is named after
+    /// the file. [`LabelMap::to_csv`] gives a file to start from.
+    ///
+    /// ```
+    /// # use ecg_io::{LabelMap, NsrRule};
+    /// # use ecg_core::SnomedCode;
+    /// let text = "label,system,code\n,extends,default\nPVC,snomed,427172004\nPVC,scp,PVC\n";
+    /// let map = LabelMap::parse(text.as_bytes(), "with-pvc.csv".as_ref())?;
+    /// assert_eq!((map.name(), map.labels().len()), ("with-pvc", 8));
+    /// assert!(map.apply(&[SnomedCode(427172004)], NsrRule::Challenge)[7]);
+    /// # Ok::<(), ecg_io::IoError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// An unreadable file, a missing column, a label or code that cannot be read (with line and column), and no label.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, IoError> {
+        let path = path.as_ref();
+        Self::parse(&read_table(path)?, path)
+    }
+
+    /// Reads the bytes of a label map; `path` stands in messages and gives the name. See [`LabelMap::read`].
+    ///
+    /// # Errors
+    /// Those of [`LabelMap::read`], but for an unreadable file.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, IoError> {
+        let table = Table::parse(bytes, path)?;
+        let columns = ["label", "system", "code"].map(|name| table.required(name));
+        let [label, system, code] = columns;
+        let (label, system, code) = (label?, system?, code?);
+        let mut names: Vec<String> = Vec::new();
+        let (mut snomed, mut scp, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+        for (line, cells) in &table.rows {
+            let wrong =
+                |column: usize, expected| table.cell(*line, column, &cells[column], expected);
+            let value = cells[code].as_str();
+            if cells[system] == "extends" {
+                let base: Self = value.parse().map_err(|_| wrong(code, "default or published"))?;
+                for own in base
+                    .labels()
+                    .iter()
+                    .filter(|own| !names.iter().any(|n| n == own))
+                    .collect::<Vec<_>>()
+                {
+                    names.push(own.to_owned());
+                }
+                for (label, system, value) in base.rows() {
+                    match system {
+                        "snomed" => {
+                            snomed.extend(value.parse().map(|n| (SnomedCode(n), label.to_owned())))
+                        }
+                        "scp" => scp.push((value, label.to_owned())),
+                        _ => texts.push((value, label.to_owned())),
+                    }
+                }
+                continue;
+            }
+            let own = cells[label].as_str();
+            if own.is_empty() {
+                return Err(wrong(label, "the name of a label"));
+            }
+            if value.is_empty() {
+                return Err(wrong(code, "a code"));
+            }
+            match cells[system].to_ascii_lowercase().as_str() {
+                "snomed" => {
+                    let number = value.parse().map_err(|_| wrong(code, "a SNOMED CT number"))?;
+                    snomed.push((SnomedCode(number), own.to_owned()));
+                }
+                "scp" => scp.push((value.to_owned(), own.to_owned())),
+                "text" => texts.push((value.to_lowercase(), own.to_owned())),
+                _ => return Err(wrong(system, "snomed, scp, text or extends")),
+            }
+            if !names.iter().any(|name| name == own) {
+                names.push(own.to_owned());
+            }
+        }
+        let labels = LabelSet::new(names)
+            .map_err(|source| IoError::Recording { path: path.to_owned(), source })?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let map = Self::new(
+            clip(&name),
+            labels,
+            snomed.iter().map(|(code, label)| (*code, label.as_str())),
+            scp.iter().map(|(code, label)| (code.as_str(), label.as_str())),
+        );
+        Ok(map.with_texts(texts.iter().map(|(text, label)| (text.as_str(), label.as_str()))))
+    }
+
+    /// The map as a file that [`LabelMap::read`] reads.
+    pub fn to_csv(&self) -> String {
+        let quoted = |text: &str| match text.contains([',', '"', '#', '\n', '\r']) {
+            true => format!("\"{}\"", text.replace('"', "\"\"")),
+            false => text.to_owned(),
+        };
+        let mut rows: Vec<_> = self.rows().collect();
+        // The order of the labels is that of their first rows.
+        rows.sort_by_key(|(label, ..)| self.labels().index_of(label));
+        let lines = rows
+            .into_iter()
+            .map(|(label, system, code)| format!("{},{system},{}\n", quoted(label), quoted(&code)));
+        format!("label,system,code\n{}", lines.collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NsrRule;
+
+    fn parse(text: &str) -> Result<LabelMap, IoError> {
+        LabelMap::parse(text.as_bytes(), "a/own.csv".as_ref())
+    }
+
+    #[test]
+    fn maps_go_through_files() {
+        for map in [LabelMap::default(), LabelMap::published()] {
+            let again =
+                LabelMap::parse(map.to_csv().as_bytes(), format!("{}.csv", map.name()).as_ref());
+            let again = again.expect("reads");
+            assert_eq!((again.to_csv(), again.name()), (map.to_csv(), map.name()));
+        }
+        let own = parse(
+            "# own\nsystem,code,label\nextends,published,\ntext,Paced Rhythm,PACE\nsnomed,67741000119109,\"x,y\"\n",
+        )
+        .expect("reads");
+        assert_eq!(own.labels().len(), 9);
+        assert_eq!(parse(&own.to_csv()).expect("reads").to_csv(), own.to_csv());
+        assert!(own.apply(&[SnomedCode(67_741_000_119_109)], NsrRule::Challenge)[8]);
+        assert_eq!(own.labels().index_of("x,y"), Some(8));
+        let row = |text| own.apply_text(text, NsrRule::Challenge)[7];
+        assert!(row("sinus rhythm; ventricular paced rhythm.") && row("PACED RHYTHM"));
+        assert!(!row("spaced rhythm") && !row("paced rhythms"));
+    }
+
+    #[test]
+    fn broken_maps_name_the_place() {
+        let error = |text: &str| parse(&format!("label,system,code\n{text}")).expect_err(text);
+        for (text, column) in
+            [("AF,snomed,x", 3), ("AF,icd,5", 2), (",scp,x", 1), ("AF,scp,", 3), (",extends,x", 3)]
+        {
+            let error = error(&format!("NSR,scp,SR\n{text}\n"));
+            assert!(
+                matches!(error, IoError::Cell { line: 3, column: at, .. } if at == column),
+                "{error}"
+            );
+        }
+        assert!(matches!(error(""), IoError::Recording { .. }));
+        assert!(matches!(
+            parse("label,code\nAF,1\n"),
+            Err(IoError::MissingColumn { column: "system", .. })
+        ));
+    }
+}
