@@ -21,6 +21,15 @@ struct State<T> {
     stop: bool,
 }
 
+impl<T> State<T> {
+    /// Whether it is worth waking the receiver, which costs as much as reading a header: its next result is there, and
+    /// half of what may wait with it, or no more to come.
+    fn enough(&self, n: usize, waiting: usize) -> bool {
+        self.done.contains_key(&self.delivered)
+            && (self.done.len() >= waiting / 2 || self.next >= n)
+    }
+}
+
 struct Shared<T> {
     state: Mutex<State<T>>,
     /// The result whose turn it is has come.
@@ -97,10 +106,9 @@ pub(super) fn in_order<T: Send, E>(
             let result = work(item);
             let mut state = shared.lock();
             state.done.insert(item, result);
-            let its_turn = item == state.delivered;
+            let enough = state.enough(n, waiting);
             drop(state);
-            // Waking a thread costs as much as reading a header: not for nothing.
-            if its_turn {
+            if enough {
                 shared.ready.notify_one();
             }
         }
@@ -114,15 +122,14 @@ pub(super) fn in_order<T: Send, E>(
         let _stop = StopOnDrop(&shared);
         for item in 0..n {
             let mut state = shared.lock();
-            let result = loop {
-                if let Some(result) = state.done.remove(&item) {
-                    break result;
+            if !state.done.contains_key(&item) {
+                while !state.stop && !state.enough(n, waiting) {
+                    state = wait(&shared.ready, state);
                 }
-                if state.stop {
-                    // A worker panicked; the scope passes that on.
-                    return Ok(());
-                }
-                state = wait(&shared.ready, state);
+            }
+            let Some(result) = state.done.remove(&item) else {
+                // A worker panicked; the scope passes that on.
+                return Ok(());
             };
             state.delivered = item + 1;
             let wake = state.idle > 0;
