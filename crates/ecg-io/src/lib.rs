@@ -37,6 +37,7 @@
 //! | a WFDB record as it is stored: integers, several rates, any units | [`read_wfdb`] |
 //! | a header alone | [`read_header`], [`Header::parse`] |
 //! | a folder with labels, patients and folds | [`Dataset`] |
+//! | what a folder holds, and what is wrong with it | [`Dataset::report`], [`DatasetReport`] |
 //! | folds for training and testing | [`folds_by_patient`], [`split_published`], [`split_by_fold`] |
 //! | diagnosis codes to labels | [`LabelMap`], [`NsrRule`] |
 //! | annotations | [`read_annotations`], [`sibling_annotations`], [`write_annotations`] |
@@ -81,6 +82,7 @@ mod labels;
 mod options;
 mod read;
 mod record;
+mod report;
 mod signal;
 mod split;
 mod text;
@@ -100,6 +102,7 @@ pub use labels::{LabelMap, NsrRule, is_contradictory};
 pub use options::{ReadOptions, WriteOptions};
 pub use read::{Loaded, read_recording};
 pub use record::{Blocks, Record, Scratch, Selection, WfdbRecord, read_wfdb};
+pub use report::{Count, DatasetReport, Finding, Patients};
 pub use signal::Sample;
 pub use split::{
     PUBLISHED_FOLDS, Split, folds_by_patient, label_counts, python_shuffle, shared_patients,

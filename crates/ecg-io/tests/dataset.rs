@@ -267,3 +267,48 @@ fn diagnoses_in_words() {
     assert_eq!(with(NsrRule::Challenge).as_deref(), Some("NSR+AF"));
     assert_eq!(with(NsrRule::Rhythm).as_deref(), Some("AF"));
 }
+
+#[test]
+fn a_report_of_a_folder() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    wfdb(dir, "a", &[426_783_006, 426_177_001]);
+    wfdb(dir, "b", &[59_118_001]);
+    wfdb(dir, "c", &[1]);
+    let mut odd = recording("d", &[]);
+    odd.signal.row_mut(0).iter_mut().enumerate().for_each(|(t, v)| *v = t as f64 / 10.0);
+    odd.signal[[1, 3]] = f64::NAN;
+    odd.patient = Some("p|1".into());
+    write_wfdb(dir, &odd, &WriteOptions::default()).expect("writes");
+    wfdb(dir, "e", &[]);
+    fs::write(dir.join("e.dat"), [0; 5]).expect("writes");
+    let report = open(dir).report(2);
+    assert_eq!((report.records, report.readable, report.unlabelled), (5, 4, 1));
+    let labels: Vec<_> =
+        report.labels.iter().filter(|l| l.records > 0).map(|l| l.what.as_str()).collect();
+    assert_eq!(labels, ["NSR", "RBBB", "SB"]);
+    assert_eq!((report.with_several_labels, report.with_no_label), (1, 1));
+    assert_eq!(
+        (report.contradictions[0].what.as_str(), report.contradictions[0].records),
+        ("NSR+SB", 1)
+    );
+    assert_eq!((report.patients.known, report.patients.distinct), (1, 1));
+    assert_eq!(
+        (report.sampling_rates_hz[0].what.as_str(), report.durations_s[0].what.as_str()),
+        ("500", "0.02")
+    );
+    assert_eq!((report.flat.len(), report.flat[3].what.split(", ").count()), (4, 11));
+    assert_eq!(
+        (report.missing_samples[0].record.as_str(), report.missing_samples[0].what.as_str()),
+        ("d", "1")
+    );
+    let twins: Vec<_> =
+        report.duplicates.iter().map(|f| (f.record.as_str(), f.what.as_str())).collect();
+    assert_eq!(twins, [("b", "a"), ("c", "a")]);
+    assert!(report.failed[0].record == "e" && report.failed[0].what.contains("5 bytes"));
+    let text = report.to_string();
+    assert!(text.starts_with("5 recordings, 4 of them readable, 1 not."), "{text}");
+    assert!(text.contains("| NSR+SB | 1 | a |") && text.contains("## Not readable"), "{text}");
+    let json = serde_json::to_value(&report).expect("JSON");
+    assert_eq!(json["contradictions"][0]["what"], "NSR+SB");
+}
