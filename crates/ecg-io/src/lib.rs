@@ -34,7 +34,8 @@
 //! | job | what |
 //! |---|---|
 //! | one recording in mV | [`read_recording`]: WFDB or CSV; [`read_csv`] |
-//! | a WFDB record as it is stored: integers, several rates, any units | [`read_wfdb`] |
+//! | any WFDB record, whole, in part or in blocks, as `i16`, `i32`, `f32` or `f64` | [`Record`], [`Selection`], [`Blocks`] |
+//! | a WFDB record as it is stored, a vector of integers for each signal | [`read_wfdb`] |
 //! | a header alone | [`read_header`], [`Header::parse`] |
 //! | a folder with labels, patients and folds | [`Dataset`] |
 //! | what a folder holds, and what is wrong with it | [`Dataset::report`], [`DatasetReport`] |
@@ -56,16 +57,18 @@
 //!
 //! # Formats
 //!
-//! WFDB headers in full, with signal formats 0, 8, 16, 24, 32, 61, 80, 160, 212, 310 and 311 (so also the `16+24` of
-//! MATLAB containers), byte offsets, several files, several samples in a frame, and skew. Formats 16, 24, 32, 61, 80, 160
-//! and 212 are written.
+//! WFDB headers in full, with signal formats 0, 8, 16, 24, 32, 61, 80, 160, 212, 310, 311, 508, 516 and 524 (so also the
+//! `16+24` of MATLAB containers), byte offsets, several files, several samples in a frame, and skew. Records of several
+//! segments in fixed and variable layout, gaps as NaN, each segment with its own gain. Formats 16, 24, 32, 61, 80, 160 and
+//! 212 are written.
 //!
 //! # Limits
 //!
-//! Multi-segment records and FLAC formats (508, 516, 524) are refused with a clear error, annotation files are not read.
 //! No file makes a reader panic, hang or allocate without bound: sizes come from the files, not from the header alone
-//! (but for a few MB of signals without a file), and signal files outside the header's folder are refused, also behind a
-//! link. Signals are read whole, not in parts.
+//! (but for [`ReadOptions::max_null_samples`]), and files outside the header's folder are refused, also behind a link.
+//! Parts of a record are read without the rest, but in format 8 and FLAC, which are decoded from the start of their file.
+//! Segments do not nest. Files are read at positions, with the system's calls; they are not mapped into memory, which was
+//! not faster and would end the process where a file is cut short while it is read.
 //!
 //! # Sibling crates
 //!
