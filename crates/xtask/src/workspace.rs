@@ -47,6 +47,11 @@ impl Workspace {
         own_libtorch(std::env::var_os("LIBTORCH").as_deref(), &self.root)
     }
 
+    /// Where cargo builds.
+    pub fn target(&self) -> &Path {
+        self.profile_dir.parent().unwrap_or(&self.profile_dir)
+    }
+
     /// Folder beside the build output for files that a run of the gate makes.
     pub fn scratch(&self, name: &str) -> PathBuf {
         self.profile_dir.with_file_name(name)
