@@ -40,7 +40,7 @@ const STEPS: [Step; 13] = [
     },
     Step {
         name: "package",
-        what: "each library crate packs and builds by itself",
+        what: "each library crate is packaged, and the converter built from its package",
         run: publish::package,
     },
     Step { name: "linkage", what: "programs that need no libtorch do not load it", run: linkage },

@@ -8,11 +8,12 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::workspace::{self, Workspace};
 
-/// Library crates that verify without libtorch; they are packaged together, so that each finds the others.
-const LIGHT_CRATES: [&str; 6] =
-    ["ecg-core", "ecg-io", "ecg3d-convert", "ecg-lime", "ecg-metrics", "ecg-synth"];
-/// Library crates whose packages are made and not built: that would take libtorch.
-const HEAVY_CRATES: [&str; 1] = ["ecg3d-models"];
+/// The library crates. They are packaged together, because none is on a registry where the others would find it.
+const CRATES: [&str; 7] =
+    ["ecg-core", "ecg-io", "ecg3d-convert", "ecg-lime", "ecg-metrics", "ecg-synth", "ecg3d-models"];
+/// Those that are also built from their packages alone: the converter, which others import, and what it needs. To build
+/// all would take minutes, and libtorch for the last.
+const BUILT: [&str; 2] = ["ecg-core", "ecg3d-convert"];
 
 /// What a crate of somebody else says about the converter; the paths are those of this checkout.
 const OUTSIDE_MANIFEST: &str = r#"[package]
@@ -92,7 +93,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Makes the package of each library crate, and builds those that need no libtorch from it alone.
+/// Makes the package of each library crate, and builds the converter from its package.
 pub fn package(workspace: &Workspace) -> Result<()> {
     let make = |crates: &[&str], verify: bool| {
         let mut command = workspace.cargo();
@@ -106,11 +107,9 @@ pub fn package(workspace: &Workspace) -> Result<()> {
         }
         workspace::run(command.stdin(Stdio::null()))
     };
-    make(&LIGHT_CRATES, true)?;
-    // Its siblings are on no registry yet, so they are packed along.
-    make(&[&LIGHT_CRATES[..], &HEAVY_CRATES[..]].concat(), false)?;
-    println!("packaged and built: {}", LIGHT_CRATES.join(", "));
-    println!("packaged: {}", HEAVY_CRATES.join(", "));
+    make(&CRATES, false)?;
+    make(&BUILT, true)?;
+    println!("packaged {}; built from their packages: {}", CRATES.join(", "), BUILT.join(", "));
     Ok(())
 }
 

@@ -268,7 +268,7 @@ impl<'a> Measured<'a> {
                     let rate_hz = design_rate_hz.unwrap_or(self.rate_hz);
                     let band = ecg3d_convert::Band::High(cutoff_hz);
                     let filter = ecg3d_convert::butterworth(order, band, rate_hz)?;
-                    filter.filter(&mut values, &mut filter.rest());
+                    filter.filter(&mut values, &mut filter.rest())?;
                 }
                 Denoise::BothWays { order, cutoff_hz, padding_s } => {
                     let band = ecg3d_convert::Band::High(cutoff_hz);
