@@ -45,21 +45,18 @@ fn main() -> Result<()> {
         Ok(())
     })?;
 
-    let long = dir.join("long/day");
-    let mut block = Vec::new();
-    let samples = 2e-6 * LONG_FRAMES as f64;
-    measure("24 h x 2, format 212, into i16", "million samples", samples, || {
-        let record = Record::open(&long, &options)?;
-        let mut blocks = record.blocks::<i16>(&Selection::default(), 1 << 15)?;
-        while blocks.next_into(&mut block)?.is_some() {
-            black_box(&block);
-        }
-        Ok(())
-    })?;
+    let long_path = dir.join("long/day");
+    long("24 h x 2, format 212, into i16", &long_path, &options)?;
+    #[cfg(feature = "mmap")]
+    long(
+        "24 h x 2, format 212, mapped, into i16",
+        &long_path,
+        &options.clone().with_memory_map(true),
+    )?;
     let (mut window, mut scratch) = (Vec::<f64>::new(), Scratch::default());
     measure("10 s at 12 h of format 212, into f64", "windows", 1000.0, || {
         for _ in 0..1000 {
-            let record = Record::open(&long, &options)?;
+            let record = Record::open(&long_path, &options)?;
             let part = Selection::default().with_frames(record.frames_between(43200.0, 43210.0));
             record.read_matrix_into(&part, &mut window, &mut scratch)?;
             black_box(&window);
@@ -88,6 +85,18 @@ fn main() -> Result<()> {
         seconds[1]
     );
     Ok(())
+}
+
+fn long(work: &str, path: &Path, options: &ReadOptions) -> Result<()> {
+    let (mut block, samples) = (Vec::new(), 2e-6 * LONG_FRAMES as f64);
+    measure(work, "million samples", samples, || {
+        let record = Record::open(path, options)?;
+        let mut blocks = record.blocks::<i16>(&Selection::default(), 1 << 15)?;
+        while blocks.next_into(&mut block)?.is_some() {
+            black_box(&block);
+        }
+        Ok(())
+    })
 }
 
 fn short<T: Sample>(work: &str, paths: &[PathBuf], options: &ReadOptions) -> Result<()> {

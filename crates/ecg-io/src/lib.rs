@@ -67,8 +67,11 @@
 //! No file makes a reader panic, hang or allocate without bound: sizes come from the files, not from the header alone
 //! (but for [`ReadOptions::max_null_samples`]), and files outside the header's folder are refused, also behind a link.
 //! Parts of a record are read without the rest, but in format 8 and FLAC, which are decoded from the start of their file.
-//! Segments do not nest. Files are read at positions, with the system's calls; they are not mapped into memory, which was
-//! not faster and would end the process where a file is cut short while it is read.
+//! Segments do not nest.
+//!
+//! # Features
+//!
+//! `mmap` (off): `ReadOptions::memory_map` maps signal files into memory on request. Reading a file once is faster without.
 //!
 //! # Sibling crates
 //!

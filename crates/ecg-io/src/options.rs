@@ -14,6 +14,10 @@ pub struct ReadOptions {
     /// Samples without a file behind them, of null signals and gaps, beyond which a WFDB record is not read as a whole
     /// unless its files hold as many. Default: 2097152, 16 MB in `f64`.
     pub max_null_samples: u64,
+    /// Map WFDB signal files into memory instead of reading them (not FLAC files). Only for files that nobody changes
+    /// meanwhile: one that is cut short while it is mapped ends the process. Default: false.
+    #[cfg(feature = "mmap")]
+    pub memory_map: bool,
     /// How CSV and TSV files are laid out, where they do not show it. Default: [`CsvOptions::default`].
     pub csv: CsvOptions,
 }
@@ -25,6 +29,8 @@ impl Default for ReadOptions {
             verify_checksums: true,
             allow_outside_links: false,
             max_null_samples: 1 << 21,
+            #[cfg(feature = "mmap")]
+            memory_map: false,
             csv: CsvOptions::default(),
         }
     }
@@ -52,6 +58,13 @@ impl ReadOptions {
     /// Sets [`ReadOptions::max_null_samples`].
     pub fn with_max_null_samples(mut self, samples: u64) -> Self {
         self.max_null_samples = samples;
+        self
+    }
+
+    /// Sets [`ReadOptions::memory_map`].
+    #[cfg(feature = "mmap")]
+    pub fn with_memory_map(mut self, map: bool) -> Self {
+        self.memory_map = map;
         self
     }
 

@@ -174,6 +174,13 @@ proptest! {
             Err(other) => prop_assert!(false, "{}", other),
         }
 
+        #[cfg(feature = "mmap")]
+        {
+            let mapped = options.clone().with_memory_map(true);
+            let mapped = Record::open(dir.path().join("r"), &mapped).expect("opens");
+            prop_assert_eq!(&mapped.read::<i32>(&all).expect("mapped"), &stored);
+        }
+
         // A range of some signals, in another order.
         let (from, to) = ((a.min(b) * frames as f64) as usize, (a.max(b) * frames as f64) as usize);
         let chosen: Vec<usize> = (0..signals.len()).rev().step_by(2).collect();

@@ -4,6 +4,8 @@ mod checksum;
 mod fill;
 mod flac;
 mod group;
+#[cfg(feature = "mmap")]
+mod map;
 mod sample;
 mod sequential;
 mod source;

@@ -15,6 +15,8 @@ pub(crate) struct Source {
     /// Its size in bytes.
     pub size: u64,
     file: OnceLock<File>,
+    #[cfg(feature = "mmap")]
+    map: Option<memmap2::Mmap>,
 }
 
 impl Source {
@@ -37,7 +39,15 @@ impl Source {
             size = size_below(header, &renamed, spec.line, options);
             path = renamed;
         }
-        Ok(Self { size: size?, path, file: OnceLock::new() })
+        let size = size?;
+        Ok(Self {
+            #[cfg(feature = "mmap")]
+            // An empty file cannot be mapped.
+            map: (options.memory_map && size > 0).then(|| super::map::map(&path)).transpose()?,
+            size,
+            path,
+            file: OnceLock::new(),
+        })
     }
 
     /// The open file.
@@ -45,18 +55,25 @@ impl Source {
         if let Some(file) = self.file.get() {
             return Ok(file);
         }
-        // It was seen to be a regular file, so that opening it does not block.
-        let file = File::open(&self.path).map_err(IoError::read(&self.path))?;
+        let file = open(&self.path)?;
         Ok(self.file.get_or_init(|| file))
     }
 
-    /// The bytes from `start` to `end`, read into `buffer`.
+    /// The bytes from `start` to `end`, read into `buffer` unless the file is mapped.
     pub fn bytes<'a>(
-        &self,
+        &'a self,
         start: u64,
         end: u64,
         buffer: &'a mut Vec<u8>,
     ) -> Result<&'a [u8], IoError> {
+        #[cfg(feature = "mmap")]
+        if let Some(map) = &self.map {
+            return map.get(start as usize..end as usize).ok_or_else(|| IoError::Truncated {
+                path: self.path.clone(),
+                expected: end,
+                found: map.len() as u64,
+            });
+        }
         // The caller compared this with the file's size.
         let len = (end - start) as usize;
         if buffer.len() < len {
@@ -82,6 +99,11 @@ impl Source {
         }
         Ok(bytes)
     }
+}
+
+/// Opens a file that was seen to be a regular one, so that this does not block.
+pub(super) fn open(path: &Path) -> Result<File, IoError> {
+    File::open(path).map_err(IoError::read(path))
 }
 
 #[cfg(unix)]
