@@ -279,12 +279,7 @@ impl<'a> Picture<'a> {
         time_axis(svg, [x, bottom, SIZE], self.span_s(), "time (ms)");
         // Planes inside.
         let third = 205.0;
-        let planes = [
-            (depth / 4, "a quarter in"),
-            (depth / 2, "the middle"),
-            (3 * depth / 4, "three quarters in"),
-        ];
-        for (k, (plane, place)) in planes.into_iter().enumerate() {
+        for (k, plane) in [depth / 4, depth / 2, 3 * depth / 4].into_iter().enumerate() {
             let x = MARGIN + 430.0 + k as f64 * (third + 20.0);
             let y = bottom - third;
             let lead =
@@ -295,7 +290,7 @@ impl<'a> Picture<'a> {
                 if below == above { below.to_owned() } else { format!("{below} to {above}") };
             let _ = write!(
                 svg,
-                "<text x=\"{x:.1}\" y=\"{:.1}\">plane {plane}, {place} ({})</text>",
+                "<text x=\"{x:.1}\" y=\"{:.1}\">plane {plane} ({})</text>",
                 y - 8.0,
                 escape(&between)
             );
