@@ -14,14 +14,6 @@ pub enum ModelError {
         /// The names there are, joined by commas.
         expected: &'static str,
     },
-    /// A network of the study that this version does not have.
-    #[error("model {name} is not available yet; expected one of {expected}")]
-    NotAvailable {
-        /// The name given.
-        name: String,
-        /// The names there are, joined by commas.
-        expected: &'static str,
-    },
     /// The input of a network has another shape than the network takes.
     #[error("{model} takes a batch of shape [n, {}], found {found:?}", join(.expected))]
     Input {

@@ -5,9 +5,10 @@
 
 use std::cell::RefCell;
 
-use tch::{TchError, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, TchError, no_grad};
 
 use crate::init::Init;
+use crate::kernels;
 use crate::params::Builder;
 use crate::tape::Tape;
 
@@ -157,19 +158,24 @@ impl Conv {
     }
 }
 
-/// The largest value of each block of `size` along every axis after the second, with blocks `size` apart.
-pub(crate) fn max_pool(x: &Tensor, size: i64, padding: Padding) -> Result<Tensor> {
+/// The largest value of each block of `size` along every axis after the second, with blocks `stride` apart.
+pub(crate) fn max_pool(x: &Tensor, size: i64, stride: i64, padding: Padding) -> Result<Tensor> {
     let rank = x.dim() - 2;
     let sizes = vec![size; rank];
     let padded = match padding {
-        Padding::Same => pad_same(x, &sizes, size, f64::NEG_INFINITY)?,
+        Padding::Same => pad_same(x, &sizes, stride, f64::NEG_INFINITY)?,
         Padding::Valid => x.shallow_clone(),
     };
-    let (none, one) = (vec![0; rank], vec![1; rank]);
+    let (none, one, strides) = (vec![0; rank], vec![1; rank], vec![stride; rank]);
     match rank {
-        1 => padded.f_max_pool1d(&sizes, &sizes, &none, &one, false),
-        _ => padded.f_max_pool3d(&sizes, &sizes, &none, &one, false),
+        1 => padded.f_max_pool1d(&sizes, &strides, &none, &one, false),
+        _ => padded.f_max_pool3d(&sizes, &strides, &none, &one, false),
     }
+}
+
+/// Volumes `[n, depth, height, width]` as `[n, 1, depth, height, width]`, so that convolutions put their channels last in memory.
+pub(crate) fn channels_last(x: &Tensor) -> Result<Tensor> {
+    x.f_contiguous()?.f_unsqueeze(-1)?.f_permute([0, 4, 1, 2, 3])
 }
 
 /// Batch normalisation over the second axis.
@@ -198,13 +204,14 @@ impl BatchNorm {
     }
 
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        let n = x.numel() / self.gamma.numel();
         // libtorch feeds the running variance the unbiased batch variance, as Keras does for inputs of rank 4 and 5;
-        // for ranks 2 and 3 Keras feeds it the biased one. The backward pass wants the tensor that libtorch was given
-        // untouched, so that is a copy then.
-        let biased = pass.train && x.dim() <= 3;
+        // for ranks 2 and 3 Keras feeds it the biased one, and for a single value, which has no unbiased one, 0. The backward
+        // pass wants the tensor that libtorch was given untouched, so that is a copy then.
+        let biased = pass.train && (x.dim() <= 3 || n == 1);
         let variance =
             if biased { self.variance.f_mul_scalar(1.0)? } else { self.variance.shallow_clone() };
-        let y = x.f_batch_norm(
+        let (y, mean, deviation) = x.f_native_batch_norm(
             Some(&self.gamma),
             Some(&self.beta),
             Some(&self.mean),
@@ -212,18 +219,57 @@ impl BatchNorm {
             pass.train,
             pass.statistics_rate,
             BN_EPSILON,
-            true,
         )?;
         if biased {
-            let n = (x.numel() as i64 / self.gamma.numel() as i64) as f64;
             no_grad(|| -> Result<()> {
                 let kept = self.variance.f_mul_scalar(1.0 - pass.statistics_rate)?;
-                let fresh = variance.f_sub(&kept)?.f_mul_scalar((n - 1.0) / n)?;
-                self.variance.shallow_clone().f_copy_(&kept.f_add(&fresh)?)
+                let share = (n as f64 - 1.0) / n as f64;
+                let new = match n {
+                    1 => kept,
+                    _ => kept.f_add(&variance.f_sub(&kept)?.f_mul_scalar(share)?)?,
+                };
+                self.variance.shallow_clone().f_copy_(&new)
             })?;
+        }
+        if pass.train {
+            no_grad(|| self.refine(x, &y, mean, deviation))?;
         }
         pass.show(&self.path, &y);
         Ok(y)
+    }
+
+    /// Does what libtorch did in `f32` with the channels last again, with exact sums: output, and the mean and reciprocal
+    /// deviation that it keeps for the way back.
+    fn refine(&self, x: &Tensor, y: &Tensor, mut mean: Tensor, mut deviation: Tensor) -> Result<()> {
+        let last = |x: &Tensor| {
+            let axes: Vec<i64> = [0].into_iter().chain(2..x.dim() as i64).chain([1]).collect();
+            x.f_detach()?.f_permute(&axes)
+        };
+        if x.dim() < 4 || x.device() != Device::Cpu || x.f_kind()? != Kind::Float {
+            return Ok(());
+        }
+        let (rows, mut out) = (last(x)?, last(y)?);
+        if !rows.is_contiguous() || !out.is_contiguous() {
+            return Ok(());
+        }
+        let values = kernels::values::<f32>(&rows)?;
+        let exact = kernels::moments(values, self.gamma.numel());
+        let (gamma, beta) = (self.gamma.f_detach()?, self.beta.f_detach()?);
+        let (gamma, beta) = (kernels::values::<f32>(&gamma)?, kernels::values::<f32>(&beta)?);
+        let (mut scales, mut shifts) = (Vec::new(), Vec::new());
+        let kept = kernels::values_mut::<f32>(&mut mean)?.iter_mut();
+        let kept = kept.zip(kernels::values_mut::<f32>(&mut deviation)?);
+        for (((exact_mean, variance), (mean, deviation)), (gamma, beta)) in
+            exact.into_iter().zip(kept).zip(gamma.iter().zip(beta))
+        {
+            let reciprocal = (variance + BN_EPSILON).sqrt().recip();
+            (*mean, *deviation) = (exact_mean as f32, reciprocal as f32);
+            let scale = f64::from(*gamma) * reciprocal;
+            scales.push(scale as f32);
+            shifts.push((f64::from(*beta) - exact_mean * scale) as f32);
+        }
+        kernels::affine(values, &scales, &shifts, kernels::values_mut::<f32>(&mut out)?);
+        Ok(())
     }
 }
 

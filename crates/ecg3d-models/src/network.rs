@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Doing;
 use crate::layers::{BN_UPDATE, Pass};
-use crate::nets::{Ribeiro, ThreeDEcgNet};
+use crate::nets::{Ribeiro, Sobahi, ThreeDEcgNet, Zhang};
 use crate::params::{Builder, Parameter, Start};
 use crate::tape::Tape;
 use crate::{Architecture, ModelError, Preset};
@@ -100,6 +100,8 @@ type Taps = RefCell<Vec<(String, Tensor)>>;
 #[derive(Debug)]
 enum Net {
     ThreeDEcgNet(ThreeDEcgNet),
+    Zhang(Zhang),
+    Sobahi(Sobahi),
     Ribeiro(Ribeiro),
 }
 
@@ -133,6 +135,8 @@ impl Network {
             Architecture::ThreeDEcgNet => {
                 ThreeDEcgNet::new(&mut b, mode, n_labels).map(Net::ThreeDEcgNet)
             }
+            Architecture::Zhang => Zhang::new(&mut b, mode, n_labels).map(Net::Zhang),
+            Architecture::Sobahi => Sobahi::new(&mut b, n_labels).map(Net::Sobahi),
             Architecture::Ribeiro => Ribeiro::new(&mut b, mode, n_labels).map(Net::Ribeiro),
         })
         .doing("make the parameters of a network")?;
@@ -251,6 +255,8 @@ impl Network {
             let x = x.f_to_device(self.device)?.f_to_kind(kind)?;
             match &self.net {
                 Net::ThreeDEcgNet(net) => net.forward(&x, pass),
+                Net::Zhang(net) => net.forward(&x, pass),
+                Net::Sobahi(net) => net.forward(&x, pass),
                 Net::Ribeiro(net) => net.forward(&x, pass),
             }?
             .f_to_kind(self.kind)
@@ -366,6 +372,8 @@ mod tests {
     fn parameter_counts_are_kerass() {
         let count = |arch| network(arch, Preset::Published).parameter_count();
         assert_eq!(count(Architecture::ThreeDEcgNet), (270_416, 270_000));
+        assert_eq!(count(Architecture::Sobahi).0, 7_000_383);
+        assert_eq!(count(Architecture::Zhang).0, 2_582_823);
         let (all, trained) = count(Architecture::Ribeiro);
         assert_eq!(all, 6_432_999);
         assert!(trained < all);

@@ -15,7 +15,7 @@ struct Arguments {
     /// Keras's file
     #[arg(long, value_name = "FILE")]
     h5: PathBuf,
-    /// The network in it: 3decgnet or ribeiro
+    /// The network in it: 3decgnet, zhang, sobahi or ribeiro
     #[arg(long, value_name = "NAME")]
     model: String,
     /// Weights file to write; its name ends in .safetensors

@@ -27,7 +27,7 @@ struct Arguments {
     /// Folder of WFDB and CSV recordings, or an .npz that convert --stage prepared wrote
     #[arg(long, value_name = "DIR|FILE.npz")]
     data: PathBuf,
-    /// Network: 3decgnet or ribeiro (zhang and sobahi are not available yet)
+    /// Network: 3decgnet, zhang, sobahi or ribeiro
     #[arg(long, value_name = "NAME")]
     model: String,
     /// Folder for the run; made if missing

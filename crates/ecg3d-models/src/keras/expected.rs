@@ -4,6 +4,8 @@
 //! depends on them all.
 
 use crate::Architecture;
+use crate::layers::Padding;
+use crate::nets::{ZHANG_STAGES, zhang_conv_path};
 
 /// What a layer does, whichever of Keras's ways of writing it a file uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +28,10 @@ pub(super) enum Op {
     Softmax,
     Dropout,
     GlobalAverage,
+    Sigmoid,
     MaxPool {
         size: u64,
+        stride: u64,
         padding: &'static str,
     },
     Multiply,
@@ -57,6 +61,8 @@ impl Graph {
         let mut graph = Self { architecture, nodes: Vec::new() };
         match architecture {
             Architecture::ThreeDEcgNet => three_d_ecg_net(&mut graph),
+            Architecture::Zhang => zhang(&mut graph),
+            Architecture::Sobahi => sobahi(&mut graph),
             Architecture::Ribeiro => ribeiro(&mut graph),
         }
         graph
@@ -142,7 +148,7 @@ fn three_d_ecg_net(g: &mut Graph) {
         let skip = g.add(conv3d(1), path("skip"), &[x]);
         x = g.op(Op::Add, &[y, skip]);
     }
-    x = g.op(Op::MaxPool { size: 7, padding: "valid" }, &[x]);
+    x = g.op(Op::MaxPool { size: 7, stride: 7, padding: "valid" }, &[x]);
     let heads: Vec<usize> = (1..=3)
         .map(|k| {
             let mut linear = |name: &str| g.add(dense("linear"), format!("head_{k}.{name}"), &[x]);
@@ -160,6 +166,60 @@ fn three_d_ecg_net(g: &mut Graph) {
     g.add(dense("sigmoid"), "dense_3", &[x]);
 }
 
+fn zhang(g: &mut Graph) {
+    let mut x = g.op(Op::Input(&[45, 45, 45, 1]), &[]);
+    for stage in &ZHANG_STAGES {
+        let mut joined = Vec::new();
+        for (branch, cells) in stage.branches.iter().enumerate() {
+            let mut y = x;
+            for (place, cell) in cells.iter().enumerate() {
+                let op = Op::Conv {
+                    kernel: cell.kernel.map(|k| k as u64).to_vec(),
+                    stride: cell.stride.unsigned_abs(),
+                    padding: match cell.padding {
+                        Padding::Same => "same",
+                        Padding::Valid => "valid",
+                    },
+                };
+                y = g.add(op, zhang_conv_path(stage.name, branch, place), &[y]);
+            }
+            joined.push(y);
+        }
+        if let Some(size) = stage.pool {
+            let size = size.unsigned_abs();
+            joined.push(g.op(Op::MaxPool { size, stride: 2, padding: "valid" }, &[x]));
+        }
+        x = match joined[..] {
+            [one] => one,
+            _ => g.op(Op::Concatenate, &joined),
+        };
+    }
+    x = g.add(Op::BatchNorm, "bn_1", &[x]);
+    x = g.op(Op::GlobalAverage, &[x]);
+    x = g.add(dense("linear"), "dense_1", &[x]);
+    x = g.add(Op::BatchNorm, "bn_2", &[x]);
+    g.add(dense("sigmoid"), "dense_2", &[x]);
+}
+
+fn sobahi(g: &mut Graph) {
+    let x = g.op(Op::Input(&[45, 45, 45, 1]), &[]);
+    let first = Op::Conv { kernel: vec![3; 3], stride: 1, padding: "valid" };
+    let x = g.add(first, "conv_1", &[x]);
+    let a = g.bn_relu("bn_1", x);
+    let x = g.op(Op::Dropout, &[a]);
+    let x = g.add(conv3d(3), "conv_2", &[x]);
+    let x = g.op(Op::Add, &[x, a]);
+    let b = g.bn_relu("bn_2", x);
+    let x = g.op(Op::Dropout, &[b]);
+    let c = g.add(conv3d(3), "conv_3", &[x]);
+    let x = g.op(Op::Add, &[c, b]);
+    let gate = g.op(Op::Sigmoid, &[x]);
+    let x = g.op(Op::Multiply, &[c, gate]);
+    let x = g.op(Op::Flatten, &[x]);
+    let x = g.bn_relu("bn_3", x);
+    g.add(dense("sigmoid"), "dense", &[x]);
+}
+
 fn ribeiro(g: &mut Graph) {
     let conv = |size, stride| Op::Conv { kernel: vec![size], stride, padding: "same" };
     let x = g.op(Op::Input(&[100, 12]), &[]);
@@ -169,7 +229,7 @@ fn ribeiro(g: &mut Graph) {
     for (k, stride) in (1..).zip([1, 1, 3, 2]) {
         let path = |name: &str| format!("unit_{k}.{name}");
         if stride > 1 {
-            y = g.op(Op::MaxPool { size: stride, padding: "same" }, &[y]);
+            y = g.op(Op::MaxPool { size: stride, stride, padding: "same" }, &[y]);
         }
         let skip = g.add(conv(1, 1), path("skip"), &[y]);
         x = g.add(conv(16, 1), path("conv_1"), &[x]);

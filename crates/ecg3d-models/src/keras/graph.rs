@@ -207,7 +207,9 @@ fn describe(op: &Op, path: &str) -> String {
             format!("Conv{}D of kernel {kernel:?}, stride {stride}, {padding}", kernel.len())
         }
         Op::Dense { activation } => format!("Dense with activation {activation}"),
-        Op::MaxPool { size, padding } => format!("MaxPooling of {size}, {padding}"),
+        Op::MaxPool { size, stride, padding } => {
+            format!("MaxPooling of {size}, stride {stride}, {padding}")
+        }
         other => format!("{other:?}"),
     };
     if path.is_empty() { what } else { format!("{what} ({path})") }
@@ -248,13 +250,17 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
             matches!(class, "tf.nn.relu" | "nn.relu" | "ReLU")
                 || class == "Activation" && activation == "relu"
         }
+        Op::Sigmoid => {
+            matches!(class, "math.sigmoid" | "tf.math.sigmoid" | "nn.sigmoid" | "tf.nn.sigmoid")
+                || class == "Activation" && activation == "sigmoid"
+        }
         Op::Softmax => class == "Activation" && activation == "softmax" || class == "Softmax",
         Op::Dropout => class == "Dropout",
         Op::GlobalAverage => class.starts_with("GlobalAveragePooling"),
-        Op::MaxPool { size, padding: expected } => {
+        Op::MaxPool { size, stride, padding: expected } => {
             class.starts_with("MaxPooling")
                 && all("pool_size", *size)
-                && all("strides", *size)
+                && all("strides", *stride)
                 && padding == *expected
         }
         Op::Multiply => matches!(class, "Multiply" | "math.multiply" | "tf.math.multiply"),

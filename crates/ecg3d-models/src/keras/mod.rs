@@ -27,7 +27,8 @@ use expected::{Graph, Op};
 ///
 /// # Errors
 /// A file that can't be read, is no HDF5, is cut short, or holds another network: each names the file, what was found and
-/// what was expected. The corrected 3DECG-Net, whose weights have other shapes.
+/// what was expected. The corrected 3DECG-Net and Zhang's network, which have other
+/// weights.
 pub fn import_keras(
     h5: impl AsRef<Path>,
     architecture: Architecture,
@@ -58,7 +59,8 @@ pub(crate) fn import(
     mode: Preset,
     n_labels: usize,
 ) -> Result<Network, ModelError> {
-    if architecture == Architecture::ThreeDEcgNet && mode == Preset::Corrected {
+    let reshaped = matches!(architecture, Architecture::ThreeDEcgNet | Architecture::Zhang);
+    if reshaped && mode == Preset::Corrected {
         return Err(ModelError::KerasPreset { path: path.to_owned(), model: architecture.name() });
     }
     let file = KerasFile::open(path)?;

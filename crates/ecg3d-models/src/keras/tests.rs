@@ -78,6 +78,20 @@ fn ribeiro_equals_keras_in_both_modes() {
 }
 
 #[test]
+fn sobahi_and_zhang_equal_keras() {
+    for architecture in [Architecture::Sobahi, Architecture::Zhang] {
+        let name = architecture.name();
+        let Some(io) = golden(&format!("{name}.io.npz")) else { return };
+        let h5 = golden(&format!("{name}.h5")).expect("found before");
+        let mut io = arrays(&io);
+        let (x, y) = (tensor(&mut io, "x").squeeze_dim(4), tensor(&mut io, "y"));
+        let difference = largest_difference(&probabilities(&published(&h5, architecture), &x), &y);
+        println!("{name}: {difference:e} from Keras");
+        assert!(difference < 1e-5, "{name}: {difference:e}");
+    }
+}
+
+#[test]
 fn activations_equal_kerass() {
     let (Some(h5), Some(io)) = (golden("3decgnet.h5"), golden("3decgnet.io.npz")) else { return };
     let network = published(&h5, Architecture::ThreeDEcgNet);
@@ -138,6 +152,8 @@ fn other_models_and_bad_files_are_refused() {
     wrong(&h5, Architecture::Ribeiro, "[100, 12]");
     wrong(&other("zhang.h5"), Architecture::ThreeDEcgNet, "expected");
     wrong(&other("sobahi.h5"), Architecture::ThreeDEcgNet, "expected");
+    wrong(&other("sobahi.h5"), Architecture::Zhang, "expected");
+    wrong(&other("zhang.h5"), Architecture::Sobahi, "expected");
     wrong(&other("3decgnet.weights.h5"), Architecture::Ribeiro, "no group");
     wrong(&other("ops.json"), Architecture::Ribeiro, "HDF5");
     wrong(&other("absent.h5"), Architecture::Ribeiro, "cannot read");

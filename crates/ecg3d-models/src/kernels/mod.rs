@@ -5,8 +5,10 @@
 //! here; a training step of 3DECG-Net in bf16 takes two thirds of the time (`benches/models.rs`).
 
 mod gates;
+mod moments;
 
 pub(crate) use gates::{Backward, FILTERS, Forward};
+pub(crate) use moments::{affine, moments};
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -68,6 +70,10 @@ fn check<T: Element>(tensor: &Tensor) -> Result<usize> {
 #[allow(unsafe_code)]
 pub(crate) fn values<T: Element>(tensor: &Tensor) -> Result<&[T]> {
     let n = check::<T>(tensor)?;
+    if n == 0 {
+        // Without values there may be no memory.
+        return Ok(&[]);
+    }
     // SAFETY: the tensor is contiguous, so that `n` values of its type, which `check` compared, lie behind the pointer, and
     // it keeps them alive. All users of this module own their tensors, and none writes one while it reads it.
     Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr() as *const T, n) })
@@ -77,6 +83,9 @@ pub(crate) fn values<T: Element>(tensor: &Tensor) -> Result<&[T]> {
 #[allow(unsafe_code)]
 pub(crate) fn values_mut<T: Element>(tensor: &mut Tensor) -> Result<&mut [T]> {
     let n = check::<T>(tensor)?;
+    if n == 0 {
+        return Ok(&mut []);
+    }
     // SAFETY: as above; nobody else uses the memory of a tensor while it is lent out here.
     Ok(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr() as *mut T, n) })
 }

@@ -121,7 +121,8 @@ fn compare_case(path: &Path, name: &str) -> bool {
         "maxpool1d" | "maxpool3d" => {
             let size = case.number("k").or_else(|| case.number(""));
             let Some(size) = size else { return false };
-            Box::new(move |x| max_pool(x, size, padding))
+            let case_stride = case.number("s").unwrap_or(size);
+            Box::new(move |x| max_pool(x, size, case_stride, padding))
         }
         _ => return false,
     };

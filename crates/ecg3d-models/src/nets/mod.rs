@@ -1,7 +1,11 @@
 //! The networks, each as the figure of its paper.
 
 mod ribeiro;
+mod sobahi;
 mod three_d_ecg_net;
+mod zhang;
 
 pub(crate) use ribeiro::Ribeiro;
+pub(crate) use sobahi::Sobahi;
 pub(crate) use three_d_ecg_net::ThreeDEcgNet;
+pub(crate) use zhang::{STAGES as ZHANG_STAGES, Zhang, conv_path as zhang_conv_path};

@@ -53,7 +53,7 @@ impl Unit {
 
     /// Main path `x` and skip path `y`, both `[n, input, time]`, to both `[n, output, time / stride]`.
     fn forward(&self, x: &Tensor, y: &Tensor, pass: Pass<'_>) -> Result<(Tensor, Tensor)> {
-        let shorter = max_pool(y, self.stride, Padding::Same)?;
+        let shorter = max_pool(y, self.stride, self.stride, Padding::Same)?;
         let skip = self.skip.forward(&shorter, pass)?;
         let x = self.conv_1.forward(x, pass)?;
         let x = pass.relu(self.bn_1.forward(&x, pass)?)?;

@@ -148,7 +148,7 @@ impl ThreeDEcgNet {
             Preset::Published => Padding::Valid,
             Preset::Corrected => Padding::Same,
         };
-        let x = max_pool(&x, POOL, padding)?; // [n, 32, 6, 6, 6]; corrected 7, 7, 7
+        let x = max_pool(&x, POOL, POOL, padding)?; // [n, 32, 6, 6, 6]; corrected 7, 7, 7
         let x = x.f_permute([0, 2, 3, 4, 1])?; // [n, 6, 6, 6, 32]
         let heads: Vec<Tensor> = self
             .heads

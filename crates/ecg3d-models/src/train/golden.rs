@@ -20,8 +20,9 @@ fn array<T: ReadableElement>(npz: &mut NpzReader<File>, name: &str) -> ArrayD<T>
 }
 
 /// Volumes and labels of the golden case.
-fn case(dir: &Path) -> (Tensor, Tensor) {
-    let x: ArrayD<f32> = array(&mut open(&dir.join("models/3decgnet.io.npz")), "x");
+fn case(dir: &Path, architecture: Architecture) -> (Tensor, Tensor) {
+    let io = dir.join(format!("models/{architecture}.io.npz"));
+    let x: ArrayD<f32> = array(&mut open(&io), "x");
     let x = x.into_shape_with_order(IxDyn(&[3, 45, 45, 45])).expect("without its last axis");
     let y: ArrayD<f32> = array(&mut open(&dir.join("models/3decgnet.train.npz")), "y_labels");
     let tensor = |array: ArrayD<f32>| {
@@ -31,9 +32,9 @@ fn case(dir: &Path) -> (Tensor, Tensor) {
     (tensor(x), tensor(y))
 }
 
-fn imported(dir: &Path) -> Network {
-    let h5 = dir.join("models/3decgnet.h5");
-    let imported = import_keras(h5, Architecture::ThreeDEcgNet, Preset::Published);
+fn imported(dir: &Path, architecture: Architecture) -> Network {
+    let h5 = dir.join(format!("models/{architecture}.h5"));
+    let imported = import_keras(h5, architecture, Preset::Published);
     let (mut network, _) = imported.expect("imports");
     network.set_dropout(false);
     network
@@ -46,10 +47,10 @@ fn adam_of(network: &Network) -> KerasAdam {
 
 /// One step of training; returns the loss before it.
 fn step(network: &Network, adam: &mut KerasAdam, x: &Tensor, y: &Tensor) -> f64 {
-    let loss = bce_from_logits(&network.forward_logits(x, true).expect("runs"), y, None);
-    let loss = loss.expect("a loss");
+    let forward = network.forward_train(x).expect("runs");
+    let loss = bce_from_logits(forward.logits(), y, None).expect("a loss");
     adam.zero_grad();
-    loss.backward();
+    forward.backward(&loss).expect("goes back");
     adam.step(1e-3).expect("steps");
     loss.double_value(&[])
 }
@@ -84,10 +85,10 @@ fn golden_names(npz: &mut NpzReader<File>) -> Vec<String> {
 #[test]
 fn a_training_step_of_3decgnet_is_kerass() {
     let Some(dir) = goldens() else { return };
-    let (x, y) = case(&dir);
+    let (x, y) = case(&dir, Architecture::ThreeDEcgNet);
     let mut npz = open(&dir.join("models/3decgnet.train.npz"));
     let names = golden_names(&mut npz);
-    let f32s = imported(&dir);
+    let f32s = imported(&dir, Architecture::ThreeDEcgNet);
 
     // Gradients in f64.
     let f64s = f32s.to_kind(Kind::Double).expect("copies");
@@ -146,4 +147,19 @@ fn a_training_step_of_3decgnet_is_kerass() {
     let logits = tch::no_grad(|| f32s.forward_logits(&x, true)).expect("runs");
     let loss = bce_from_logits(&logits, &y, None).expect("a loss").double_value(&[]);
     assert!((loss - golden[1]).abs() < 5e-3, "{loss}, expected {}", golden[1]);
+}
+
+#[test]
+fn first_losses_of_the_other_volume_networks_are_kerass() {
+    let Some(dir) = goldens() else { return };
+    for (architecture, expected) in
+        [(Architecture::Sobahi, 0.695_960), (Architecture::Zhang, 0.839_619)]
+    {
+        let (x, y) = case(&dir, architecture);
+        let forward = imported(&dir, architecture).forward_train(&x).expect("runs");
+        let loss = bce_from_logits(forward.logits(), &y, None).expect("a loss");
+        let loss = loss.double_value(&[]);
+        // The golden numbers have six digits.
+        assert!((loss - expected).abs() < 1e-5, "{architecture}: {loss}, expected {expected}");
+    }
 }
