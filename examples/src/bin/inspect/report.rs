@@ -1,117 +1,16 @@
-//! Shows what a recording holds.
+//! What there is to say about a recording.
 
-use std::io::{Cursor, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-
-use anyhow::{Context, Result};
-use clap::Parser;
+use anyhow::Result;
 use ecg_core::{LabelSet, Recording, Sex};
-use ecg_io::{LabelMap, Loaded, NsrRule, ReadOptions, WfdbRecord, read_recording, read_wfdb};
-use ecg3d_examples::{run, write_atomic};
-use ndarray::{Array1, Array2};
-use ndarray_npy::NpzWriter;
+use ecg_io::{LabelMap, NsrRule, Record, SignalSpec, Warning};
 use serde::Serialize;
 
-/// Shows a recording: header, signals, patient, diagnoses, labels and what was read otherwise than it stands there.
-///
-/// Annotation files and multi-segment records are not read yet.
-#[derive(Parser)]
-struct Arguments {
-    /// A WFDB record, with or without .hea, or a .csv recording
-    record: PathBuf,
-    /// Print JSON instead of text, also where the record cannot be read
-    #[arg(long)]
-    json: bool,
-    /// Write arrays `digital` (i32 as stored; not for CSV) and `physical` (f64) [signal, sample]; one array a signal,
-    /// `digital_0` and so on, where lengths differ
-    #[arg(long, value_name = "FILE")]
-    npz: Option<PathBuf>,
-    /// Refuse what departs from the format instead of reading it with a warning
-    #[arg(long)]
-    strict: bool,
-}
-
-fn main() -> ExitCode {
-    run(|arguments: Arguments| {
-        let result = inspect(&arguments);
-        if let (true, Err(error)) = (arguments.json, &result) {
-            let record = arguments.record.display().to_string();
-            let report = serde_json::json!({ "record": record, "error": format!("{error:#}") });
-            print(&format!("{report:#}\n"))?;
-        }
-        result.map(|()| ExitCode::SUCCESS)
-    })
-}
-
-fn inspect(arguments: &Arguments) -> Result<()> {
-    let options = ReadOptions::default().with_strict(arguments.strict);
-    let loaded = read_recording(&arguments.record, &options)?;
-    let is_csv = loaded.path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
-    let stored = match is_csv {
-        true => None,
-        false => Some(read_wfdb(&loaded.path, &options)?),
-    };
-    let signals = signals(&loaded, stored.as_ref());
-    if let Some(path) = &arguments.npz {
-        write_npz(path, &signals, stored.as_ref())?;
-    }
-    let report = Report::new(&loaded, stored.as_ref(), &signals);
-    match arguments.json {
-        true => print(&format!("{}\n", serde_json::to_string_pretty(&report)?)),
-        false => print(&report.text(&loaded, &signals)?),
-    }
-}
-
-/// Prints to standard output; a reader that has seen enough is no error.
-fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot print")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Physical values of each signal in its own units.
-fn signals(loaded: &Loaded, stored: Option<&WfdbRecord>) -> Vec<Vec<f64>> {
-    match stored {
-        Some(record) => (0..record.digital.len()).map(|k| record.physical(k)).collect(),
-        None => loaded.recording.signal.rows().into_iter().map(|row| row.to_vec()).collect(),
-    }
-}
-
-fn write_npz(path: &Path, physical: &[Vec<f64>], stored: Option<&WfdbRecord>) -> Result<()> {
-    let mut npz = NpzWriter::new(Cursor::new(Vec::new()));
-    if let Some(record) = stored {
-        add_rows(&mut npz, "digital", &record.digital)?;
-    }
-    add_rows(&mut npz, "physical", physical)?;
-    let bytes = npz.finish()?.into_inner();
-    write_atomic(path, |file| file.write_all(&bytes))
-}
-
-/// Adds rows as one array `[signal, sample]`, or as one array each where their lengths differ.
-fn add_rows<T: Copy + ndarray_npy::WritableElement>(
-    npz: &mut NpzWriter<Cursor<Vec<u8>>>,
-    name: &str,
-    rows: &[Vec<T>],
-) -> Result<()> {
-    let length = rows.first().map_or(0, Vec::len);
-    if rows.iter().all(|row| row.len() == length) {
-        let all = Array2::from_shape_vec((rows.len(), length), rows.concat())?;
-        npz.add_array(name, &all)?;
-    } else {
-        for (k, row) in rows.iter().enumerate() {
-            npz.add_array(format!("{name}_{k}"), &Array1::from_vec(row.clone()))?;
-        }
-    }
-    Ok(())
-}
+use super::Shown;
+use super::annotations::AnnotationFile;
 
 /// What there is to say about a recording.
 #[derive(Serialize)]
-struct Report {
+pub struct Report<'a> {
     record: String,
     path: String,
     kind: &'static str,
@@ -120,7 +19,7 @@ struct Report {
     frame_rate_hz: f64,
     counter_frequency_hz: Option<f64>,
     base_counter: Option<f64>,
-    n_frames: usize,
+    n_frames: u64,
     duration_s: f64,
     base_time: Option<String>,
     base_date: Option<String>,
@@ -130,9 +29,22 @@ struct Report {
     diagnoses: Vec<Diagnosis>,
     /// The seven labels, where the recording states diagnoses.
     labels: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Of a multi-segment record.
+    segments: Vec<Segment>,
     signals: Vec<SignalReport>,
+    annotations: &'a [AnnotationFile],
+    /// Why files with the name of an annotator could not be read.
+    annotations_failed: &'a [String],
     comments: Vec<String>,
     warnings: Vec<WarningReport>,
+}
+
+#[derive(Serialize)]
+struct Segment {
+    /// Name of its record; `~` for a gap.
+    name: String,
+    /// Its length; 0 for the layout.
+    n_frames: u64,
 }
 
 #[derive(Serialize)]
@@ -171,17 +83,18 @@ struct WarningReport {
     count: u64,
 }
 
-impl Report {
-    fn new(loaded: &Loaded, stored: Option<&WfdbRecord>, signals: &[Vec<f64>]) -> Self {
+impl<'a> Report<'a> {
+    pub fn new(shown: &'a Shown, map: &LabelMap, rule: NsrRule) -> Self {
+        let (loaded, wfdb) = (&shown.loaded, shown.wfdb.as_ref());
         let recording = &loaded.recording;
-        let header = stored.map(|record| &record.header);
+        let header = wfdb.map(Record::header);
         let frame_rate_hz =
             header.map_or(recording.sampling_rate.hz(), |header| header.frame_rate.hz());
-        let n_frames = stored.map_or(recording.n_samples(), |record| record.n_frames);
+        let n_frames = wfdb.map_or(recording.n_samples() as u64, Record::n_frames);
         Self {
             record: recording.name.clone(),
             path: loaded.path.display().to_string(),
-            kind: if stored.is_some() { "WFDB" } else { "CSV" },
+            kind: if wfdb.is_some() { "WFDB" } else { "CSV" },
             header_name: header.map(|header| header.name.clone()),
             frame_rate_hz,
             counter_frequency_hz: header.map(|header| header.counter_frequency),
@@ -193,15 +106,20 @@ impl Report {
             patient: recording.patient.clone(),
             age_years: recording.age_years,
             sex: recording.sex,
-            diagnoses: diagnoses(recording),
-            labels: labels(recording),
-            signals: (0..signals.len())
-                .map(|k| SignalReport::new(recording, stored, k, &signals[k]))
-                .collect(),
-            comments: recording.comments.clone(),
-            warnings: loaded
-                .warnings
+            diagnoses: diagnoses(recording, map),
+            labels: labels(recording, map, rule),
+            segments: header
+                .map_or(&[][..], |header| &header.segments)
                 .iter()
+                .map(|segment| Segment { name: segment.name.clone(), n_frames: segment.n_frames })
+                .collect(),
+            signals: (0..shown.signals.len())
+                .map(|k| SignalReport::new(recording, wfdb, k, &shown.signals[k]))
+                .collect(),
+            annotations: &shown.annotations.files,
+            annotations_failed: &shown.annotations.failed,
+            comments: recording.comments.clone(),
+            warnings: warnings(shown)
                 .map(|warning| WarningReport {
                     path: warning.path.display().to_string(),
                     line: warning.line,
@@ -213,14 +131,22 @@ impl Report {
         }
     }
 
-    fn text(&self, loaded: &Loaded, signals: &[Vec<f64>]) -> Result<String> {
+    pub fn text(&self, shown: &Shown) -> Result<String> {
         use std::fmt::Write as _;
         let mut out = String::new();
         writeln!(out, "{}", self.path)?;
-        let count = signals.len();
+        let (signals, count) = (&shown.signals, shown.signals.len());
         let (rate, frames) = (self.frame_rate_hz, self.n_frames);
         let (kind, duration) = (self.kind, self.duration_s);
         writeln!(out, "{kind}, {count} signals, {rate} Hz, {frames} frames, {duration:.3} s")?;
+        if !self.segments.is_empty() {
+            writeln!(out, "segments   {}", self.segments.len())?;
+            let shown = self.segments.iter().filter(|segment| segment.n_frames > 0).take(12);
+            for segment in shown {
+                let name = if segment.name == "~" { "(gap)" } else { &segment.name };
+                writeln!(out, "  {name:24} {:>12} frames", segment.n_frames)?;
+            }
+        }
         let start: Vec<&str> =
             [&self.base_date, &self.base_time].into_iter().flatten().map(String::as_str).collect();
         if !start.is_empty() {
@@ -281,10 +207,18 @@ impl Report {
                 writeln!(out, "  {comment}")?;
             }
         }
-        if !loaded.warnings.is_empty() {
+        if !self.annotations.is_empty() {
+            writeln!(out, "\nannotations")?;
+            self.annotations.iter().for_each(|file| out.push_str(&file.text()));
+        }
+        let mut warnings = warnings(shown).peekable();
+        if warnings.peek().is_some() || !self.annotations_failed.is_empty() {
             writeln!(out, "\nwarnings")?;
-            for warning in &loaded.warnings {
+            for warning in warnings {
                 writeln!(out, "  {warning}")?;
+            }
+            for failed in self.annotations_failed {
+                writeln!(out, "  {failed}")?;
             }
         }
         Ok(out)
@@ -292,25 +226,20 @@ impl Report {
 }
 
 impl SignalReport {
-    fn new(
-        recording: &Recording,
-        stored: Option<&WfdbRecord>,
-        index: usize,
-        values: &[f64],
-    ) -> Self {
+    fn new(recording: &Recording, wfdb: Option<&Record>, index: usize, values: &[f64]) -> Self {
         let valid = || values.iter().copied().filter(|value| !value.is_nan());
         let n = valid().count();
         let (min, max) = valid()
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         let some = |value: f64| (n > 0).then_some(value);
-        let spec = stored.map(|record| &record.header.signals[index]);
+        let spec: Option<&SignalSpec> = wfdb.and_then(|record| record.signals().get(index));
         let lead = &recording.leads[index];
         Self {
             lead: lead.as_str().to_owned(),
             standard_lead: lead.lead().map(|lead| lead.name().to_owned()),
             file: spec.map(|spec| spec.file.clone()),
             format: spec.map(|spec| spec.format.code()),
-            sampling_rate_hz: stored
+            sampling_rate_hz: wfdb
                 .map_or(recording.sampling_rate.hz(), |record| record.sampling_rate_hz(index)),
             samples: values.len(),
             units: spec.map_or("mV".to_owned(), |spec| spec.units.clone()),
@@ -338,8 +267,12 @@ impl SignalReport {
     }
 }
 
-fn diagnoses(recording: &Recording) -> Vec<Diagnosis> {
-    let map = LabelMap::default();
+/// Of the record and its annotation files.
+fn warnings(shown: &Shown) -> impl Iterator<Item = &Warning> {
+    shown.loaded.warnings.iter().chain(&shown.annotations.warnings)
+}
+
+fn diagnoses(recording: &Recording, map: &LabelMap) -> Vec<Diagnosis> {
     recording
         .diagnoses
         .iter()
@@ -355,12 +288,15 @@ fn diagnoses(recording: &Recording) -> Vec<Diagnosis> {
         .collect()
 }
 
-fn labels(recording: &Recording) -> Option<serde_json::Map<String, serde_json::Value>> {
+fn labels(
+    recording: &Recording,
+    map: &LabelMap,
+    rule: NsrRule,
+) -> Option<serde_json::Map<String, serde_json::Value>> {
     if recording.diagnoses.is_empty() {
         return None;
     }
-    let map = LabelMap::default();
-    let row = map.apply(&recording.diagnoses, NsrRule::Challenge);
+    let row = map.apply(&recording.diagnoses, rule);
     Some(map.labels().iter().zip(row).map(|(label, on)| (label.to_owned(), on.into())).collect())
 }
 

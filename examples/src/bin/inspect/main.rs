@@ -1,0 +1,168 @@
+//! Shows what a recording, or a folder of recordings, holds.
+
+mod annotations;
+mod npz;
+mod report;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use ecg_io::{
+    Dataset, DatasetOptions, LabelMap, Loaded, NsrRule, ReadOptions, Record, Selection, WfdbRecord,
+    read_header, read_recording, read_wfdb,
+};
+use ecg3d_examples::run;
+
+use annotations::AnnotationReport;
+use report::Report;
+
+/// Shows a recording: header, segments, signals, annotations, patient, diagnoses, labels, and what was read otherwise than
+/// it stands there. Of a folder it shows how many recordings have which labels, rates, lengths and leads, which of them
+/// cannot be read and why, and what else is odd.
+///
+/// Ends with status 2 where some recordings of a folder cannot be read.
+#[derive(Parser)]
+struct Arguments {
+    /// A WFDB record, with or without .hea, a .csv or .tsv recording (also .gz), or a folder
+    record: PathBuf,
+    /// Print JSON instead of text, also where the record cannot be read
+    #[arg(long)]
+    json: bool,
+    /// Write arrays `digital` (i32 as stored; not for tables and several segments) and `physical` (f64) [signal, sample], one
+    /// array a signal, `digital_0` and so on, where lengths differ; and of each annotation file EXT `annotations_EXT_sample`
+    /// (i64), `_code`, `_subtype`, `_channel` and `_number`
+    #[arg(long, value_name = "FILE")]
+    npz: Option<PathBuf>,
+    /// Refuse what departs from the format instead of reading it with a warning
+    #[arg(long)]
+    strict: bool,
+    /// Codes of the labels: default, published, or a file with columns label, system, code
+    #[arg(long, value_name = "MAP", default_value = "default")]
+    label_map: String,
+    /// When a recording counts as normal sinus rhythm: challenge or rhythm
+    #[arg(long, value_name = "RULE", default_value = "challenge")]
+    nsr_rule: NsrRule,
+}
+
+impl Arguments {
+    fn options(&self) -> ReadOptions {
+        ReadOptions::default().with_strict(self.strict)
+    }
+
+    fn label_map(&self) -> Result<LabelMap> {
+        let path = Path::new(&self.label_map);
+        Ok(if path.is_file() { LabelMap::read(path)? } else { self.label_map.parse()? })
+    }
+}
+
+fn main() -> ExitCode {
+    run(|arguments: Arguments| {
+        let is_folder = arguments.record.is_dir();
+        let result = if is_folder { folder(&arguments) } else { record(&arguments) };
+        if let (true, Err(error)) = (arguments.json, &result) {
+            print(&format!("{:#}\n", without_signals(&arguments, error)))?;
+        }
+        result
+    })
+}
+
+fn folder(arguments: &Arguments) -> Result<ExitCode> {
+    ensure!(
+        arguments.npz.is_none(),
+        "--npz is for one recording, {} is a folder",
+        arguments.record.display()
+    );
+    let options = DatasetOptions::default()
+        .with_read(arguments.options())
+        .with_label_map(arguments.label_map()?)
+        .with_nsr_rule(arguments.nsr_rule);
+    let report = Dataset::open(&arguments.record, &options)?.report(0);
+    let folder = arguments.record.display().to_string();
+    if arguments.json {
+        let mut value = serde_json::to_value(&report)?;
+        value["folder"] = folder.into();
+        print(&format!("{value:#}\n"))?;
+    } else {
+        print(&format!("# {folder}\n\n{report}"))?;
+    }
+    Ok(match (report.readable, report.failed.len()) {
+        (_, 0) => ExitCode::SUCCESS,
+        (0, _) => ExitCode::FAILURE,
+        _ => ExitCode::from(2),
+    })
+}
+
+/// A recording with all that is shown of it.
+struct Shown {
+    loaded: Loaded,
+    /// The record behind it; none of a table.
+    wfdb: Option<Record>,
+    /// Its stored values; none of a table or of several segments.
+    stored: Option<WfdbRecord>,
+    /// Samples of each signal in its own units.
+    signals: Vec<Vec<f64>>,
+    annotations: AnnotationReport,
+}
+
+impl Shown {
+    fn read(path: &Path, options: &ReadOptions) -> Result<Self> {
+        let loaded = read_recording(path, options)?;
+        if loaded.path.extension().is_none_or(|e| !e.eq_ignore_ascii_case("hea")) {
+            let signals =
+                loaded.recording.signal.rows().into_iter().map(|row| row.to_vec()).collect();
+            let annotations = AnnotationReport::default();
+            return Ok(Self { loaded, wfdb: None, stored: None, signals, annotations });
+        }
+        let record = Record::open(&loaded.path, options)?;
+        let annotations = AnnotationReport::of(record.header(), options);
+        let stored = match record.is_multi_segment() {
+            true => None,
+            false => Some(read_wfdb(&loaded.path, options)?),
+        };
+        let signals = match &stored {
+            Some(stored) => (0..stored.digital.len()).map(|k| stored.physical(k)).collect(),
+            None => record.read(&Selection::default())?,
+        };
+        Ok(Self { loaded, wfdb: Some(record), stored, signals, annotations })
+    }
+}
+
+fn record(arguments: &Arguments) -> Result<ExitCode> {
+    let map = arguments.label_map()?;
+    let shown = Shown::read(&arguments.record, &arguments.options())?;
+    if let Some(path) = &arguments.npz {
+        npz::write(path, &shown)?;
+    }
+    let report = Report::new(&shown, &map, arguments.nsr_rule);
+    match arguments.json {
+        true => print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,
+        false => print(&report.text(&shown)?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The JSON of a recording that cannot be read: why, and its annotations where its header can be read.
+fn without_signals(arguments: &Arguments, error: &anyhow::Error) -> serde_json::Value {
+    let record = arguments.record.display().to_string();
+    let mut report = serde_json::json!({ "record": record, "error": format!("{error:#}") });
+    if !arguments.record.is_dir()
+        && let Ok((header, _)) = read_header(&arguments.record, &arguments.options())
+    {
+        let annotations = AnnotationReport::of(&header, &arguments.options());
+        report["annotations"] = serde_json::json!(annotations.files);
+    }
+    report
+}
+
+/// Prints to standard output; a reader that has seen enough is no error.
+fn print(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot print")
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,54 @@
+//! The arrays of a recording for programs.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use anyhow::Result;
+use ecg3d_examples::write_atomic;
+use ndarray::{Array1, Array2};
+use ndarray_npy::NpzWriter;
+
+use super::Shown;
+
+/// Writes the arrays of a recording and of its annotations.
+pub fn write(path: &Path, shown: &Shown) -> Result<()> {
+    let mut npz = NpzWriter::new(Cursor::new(Vec::new()));
+    if let Some(record) = &shown.stored {
+        add_rows(&mut npz, "digital", &record.digital)?;
+    }
+    add_rows(&mut npz, "physical", &shown.signals)?;
+    for file in &shown.annotations.files {
+        let mut add = |what: &str, values: Vec<i64>| {
+            npz.add_array(
+                format!("annotations_{}_{what}", file.annotator),
+                &Array1::from_vec(values),
+            )
+        };
+        let marks = || file.annotations.iter();
+        add("sample", marks().map(|mark| mark.sample).collect())?;
+        add("code", marks().map(|mark| mark.code.into()).collect())?;
+        add("subtype", marks().map(|mark| mark.subtype.into()).collect())?;
+        add("channel", marks().map(|mark| mark.channel.into()).collect())?;
+        add("number", marks().map(|mark| mark.number.into()).collect())?;
+    }
+    let bytes = npz.finish()?.into_inner();
+    write_atomic(path, |file| file.write_all(&bytes))
+}
+
+/// Adds rows as one array `[signal, sample]`, or as one array each where their lengths differ.
+fn add_rows<T: Copy + ndarray_npy::WritableElement>(
+    npz: &mut NpzWriter<Cursor<Vec<u8>>>,
+    name: &str,
+    rows: &[Vec<T>],
+) -> Result<()> {
+    let length = rows.first().map_or(0, Vec::len);
+    if rows.iter().all(|row| row.len() == length) {
+        let all = Array2::from_shape_vec((rows.len(), length), rows.concat())?;
+        npz.add_array(name, &all)?;
+    } else {
+        for (k, row) in rows.iter().enumerate() {
+            npz.add_array(format!("{name}_{k}"), &Array1::from_vec(row.clone()))?;
+        }
+    }
+    Ok(())
+}
