@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use ecg_io::{Dataset, DatasetOptions, LabelSource};
+use ecg_io::{Dataset, DatasetOptions, IoError, LabelSource, ReadOptions, Record, Selection};
 
 /// Compares a data set of `records` recordings, of which `labelled` say themselves what was diagnosed.
 fn check(folder: &Path, records: usize, labelled: usize) {
@@ -85,4 +85,33 @@ fn real_small() {
 fn real_dev() {
     let Some(folder) = common::real_data("real-dev") else { return };
     check(&folder, 1127, 1127);
+}
+
+#[test]
+fn sample_records_of_many_formats() {
+    let Some(folder) = common::samples() else { return };
+    let options = ReadOptions::default();
+    let (mut read, mut without_files) = (0, 0);
+    for part in ["", "041s", "fixed1", "p000878", "s25047"] {
+        let dir =
+            if part.is_empty() { folder.clone() } else { folder.join("multi-segment").join(part) };
+        for entry in std::fs::read_dir(dir).expect("the folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_none_or(|extension| extension != "hea") {
+                continue;
+            }
+            let samples = Record::open(&path, &options)
+                .and_then(|record| record.read::<f32>(&Selection::default()));
+            match samples {
+                // Their checksums were right.
+                Ok(samples) => read += usize::from(!samples.is_empty()),
+                // Many come as headers alone, as do layouts and a segment of a long record.
+                Err(IoError::Read { .. } | IoError::NoSamples { .. } | IoError::Segment { .. }) => {
+                    without_files += 1;
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    assert_eq!((read, without_files), (54, 10));
 }

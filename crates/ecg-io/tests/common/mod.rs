@@ -16,6 +16,15 @@ pub fn goldens(part: &str) -> Option<PathBuf> {
         })
 }
 
+/// The sample records of many formats; `None`, with a word about it, where there are none.
+pub fn samples() -> Option<PathBuf> {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
+    find("ECG_DATA", data, "wfdb-samples").or_else(|| {
+        println!("skipped: no sample records");
+        None
+    })
+}
+
 /// A real data set, unpacked once beside the build; `None`, with a word about it, where there is none.
 pub fn real_data(name: &str) -> Option<PathBuf> {
     let archive = find(
