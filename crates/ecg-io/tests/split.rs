@@ -32,12 +32,17 @@ fn the_published_split_is_the_studys() {
 }
 
 /// The labels whose count in a fold is further from its ideal than one record and a tenth of it, with ideal and count.
-fn uneven(labels: ArrayView2<'_, u8>, fold_of: &[usize], folds: usize) -> Vec<(usize, f64, usize)> {
+fn uneven(
+    labels: ArrayView2<'_, u8>,
+    fold_of: &[usize],
+    folds: usize,
+    slack: usize,
+) -> Vec<(usize, f64, usize)> {
     let counts = label_counts(labels, fold_of, folds);
     let mut out = Vec::new();
     for label in 0..labels.ncols() {
         let ideal = counts.column(label).sum() as f64 / folds as f64;
-        let allowed = (0.1 * ideal).max(1.0) + 1e-9;
+        let allowed = (0.1 * ideal).max(1.0) + slack as f64 + 1e-9;
         let off = counts.column(label).into_iter().filter(|&&n| (n as f64 - ideal).abs() > allowed);
         out.extend(off.map(|&n| (label, ideal, n)));
     }
@@ -64,7 +69,7 @@ fn real_patients() {
         for (folds, seed) in [(2, 0), (5, 1), (5, 2), (10, 3)] {
             let fold_of = folds_by_patient(labels.view(), &patients, folds, seed).expect("folds");
             assert_whole(&patients, &fold_of, folds);
-            assert_eq!(uneven(labels.view(), &fold_of, folds), [], "{name}, {folds} folds");
+            assert_eq!(uneven(labels.view(), &fold_of, folds, 0), [], "{name}, {folds} folds");
         }
     }
 }
@@ -111,7 +116,8 @@ proptest! {
         let patients: Vec<String> = (0..draws.len()).map(|row| (row / per_patient).to_string()).collect();
         let fold_of = folds_by_patient(labels.view(), &patients, folds, seed).expect("folds");
         assert_whole(&patients, &fold_of, folds);
-        prop_assert_eq!(uneven(labels.view(), &fold_of, folds), vec![]);
+        // A patient who has a rare label twice is not divided.
+        prop_assert_eq!(uneven(labels.view(), &fold_of, folds, per_patient - 1), vec![]);
         prop_assert_eq!(&fold_of, &folds_by_patient(labels.view(), &patients, folds, seed).expect("folds"));
     }
 }
