@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor};
 fn input(architecture: Architecture, batch: i64) -> Tensor {
     tch::manual_seed(1);
     let mut shape = vec![batch];
-    shape.extend(architecture.input().shape().iter().map(|&n| n as i64));
+    shape.extend(architecture.input_shape().iter().map(|&n| n as i64));
     match architecture.input() {
         InputKind::Volume => Tensor::rand(&shape, (Kind::Float, Device::Cpu)),
         InputKind::Signal => Tensor::randn(&shape, (Kind::Float, Device::Cpu)),

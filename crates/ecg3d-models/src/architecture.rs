@@ -1,13 +1,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ecg3d_convert::{ConvertConfig, FirMethod, Resample, Windows};
 use serde::{Deserialize, Serialize};
 
-use crate::ModelError;
+use crate::{ModelError, Preset};
 
-/// A network of the study.
+/// A network: the study's own, the three that it was compared with, and a yardstick.
 ///
-/// Written `3decgnet`, `zhang`, `sobahi`, `ribeiro` on command lines and in files.
+/// Written `3decgnet`, `zhang`, `sobahi`, `ribeiro`, `resnet1d` on command lines and in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
@@ -20,6 +21,8 @@ pub enum Architecture {
     Sobahi,
     /// The residual network of Ribeiro et al. (Nat. Commun. 11, 2020, 1760) on signals.
     Ribeiro,
+    /// A plain residual network on signals of 10 s at 100 Hz, not of the study.
+    ResNet1d,
 }
 
 /// What one input of a network is.
@@ -27,31 +30,22 @@ pub enum Architecture {
 pub enum InputKind {
     /// A volume `[45, 45, 45]` (depth, height, width).
     Volume,
-    /// A prepared signal `[12, 100]` (lead, sample at 50 Hz).
+    /// A prepared signal (lead, sample): `[12, 100]` at 50 Hz, or `[12, 1000]` at 100 Hz.
     Signal,
-}
-
-impl InputKind {
-    /// Shape of one input, the batch axis left out.
-    pub const fn shape(self) -> &'static [usize] {
-        match self {
-            InputKind::Volume => &[45, 45, 45],
-            InputKind::Signal => &[12, 100],
-        }
-    }
 }
 
 impl Architecture {
     /// Every network that this version has.
-    pub const ALL: [Architecture; 4] = [
+    pub const ALL: [Architecture; 5] = [
         Architecture::ThreeDEcgNet,
         Architecture::Zhang,
         Architecture::Sobahi,
         Architecture::Ribeiro,
+        Architecture::ResNet1d,
     ];
 
     /// The names of [`Architecture::ALL`], for messages.
-    const NAMES: &str = "3decgnet, zhang, sobahi, ribeiro";
+    const NAMES: &str = "3decgnet, zhang, sobahi, ribeiro, resnet1d";
 
     /// The name on command lines and in files.
     pub const fn name(self) -> &'static str {
@@ -60,6 +54,38 @@ impl Architecture {
             Architecture::Zhang => "zhang",
             Architecture::Sobahi => "sobahi",
             Architecture::Ribeiro => "ribeiro",
+            Architecture::ResNet1d => "resnet1d",
+        }
+    }
+
+    /// Shape of one input, the batch axis left out.
+    pub const fn input_shape(self) -> &'static [usize] {
+        match self {
+            Architecture::ThreeDEcgNet | Architecture::Zhang | Architecture::Sobahi => {
+                &[45, 45, 45]
+            }
+            Architecture::Ribeiro => &[12, 100],
+            Architecture::ResNet1d => &[12, 1000],
+        }
+    }
+
+    /// `[lead, sample]` of the window that an input is made of.
+    pub const fn window_shape(self) -> [usize; 2] {
+        match self {
+            Architecture::ResNet1d => [12, 1000],
+            _ => [12, 100],
+        }
+    }
+
+    /// The preprocessing of a preset that fits this network. [`Architecture::ResNet1d`], which the study does not have, takes
+    /// the first 10 s at 100 Hz in mV, denoised both ways, with either.
+    pub fn preprocessing(self, preset: Preset) -> ConvertConfig {
+        match self {
+            Architecture::ResNet1d => ConvertConfig::corrected()
+                .with_resample(Resample::Polyphase { rate_hz: 100.0, fir: FirMethod::default() })
+                .with_window_s(10.0)
+                .with_windows(Windows::First),
+            _ => ConvertConfig::preset(preset),
         }
     }
 
@@ -69,7 +95,7 @@ impl Architecture {
             Architecture::ThreeDEcgNet | Architecture::Zhang | Architecture::Sobahi => {
                 InputKind::Volume
             }
-            Architecture::Ribeiro => InputKind::Signal,
+            Architecture::Ribeiro | Architecture::ResNet1d => InputKind::Signal,
         }
     }
 }

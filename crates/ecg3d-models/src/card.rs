@@ -116,8 +116,10 @@ impl ModelCard {
             return wrong("preprocessing_hash", self.preprocessing_hash.clone(), hash);
         }
         let shape = [self.preprocessing.leads.count(), self.preprocessing.window_samples()];
-        if shape != [12, 100] {
-            return wrong("window, [lead, sample],", format!("{shape:?}"), "[12, 100]".to_owned());
+        let expected = self.architecture.window_shape();
+        if shape != expected {
+            let (found, expected) = (format!("{shape:?}"), format!("{expected:?}"));
+            return wrong("window, [lead, sample],", found, expected);
         }
         if self.preprocessing.volume_size != [45; 3] {
             let found = format!("{:?}", self.preprocessing.volume_size);

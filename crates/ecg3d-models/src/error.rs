@@ -247,6 +247,14 @@ pub enum ModelError {
         /// What it should say.
         expected: String,
     },
+    /// A network that the study's programs do not have.
+    #[error("{path} can't hold {model}, which is not a network of the study", path = .path.display())]
+    NotInKeras {
+        /// The file.
+        path: PathBuf,
+        /// The network.
+        model: &'static str,
+    },
     /// A number type that there is not.
     #[error("there is no precision {found:?}, expected f32 or bf16")]
     UnknownPrecision {

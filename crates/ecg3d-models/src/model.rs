@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Doing;
 use crate::weights::{check_pair, load};
-use crate::{InputKind, ModelCard, ModelError, Network};
+use crate::{InputKind, ModelCard, ModelError, Network, Precision};
 
 /// A network with its card, ready to predict.
 ///
@@ -97,6 +97,13 @@ impl Model {
     /// The network and the card, to train on.
     pub fn into_parts(self) -> (Network, ModelCard) {
         (self.network, self.card)
+    }
+
+    /// Sets the number type of the arithmetic. Default: [`Precision::F32`].
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.network.set_precision(precision);
+        self
     }
 
     /// Windows that go through the network at once. Default: 64 signals; 4 volumes on the CPU, 32 on a GPU.

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Doing;
 use crate::layers::{BN_UPDATE, Pass};
-use crate::nets::{Ribeiro, Sobahi, ThreeDEcgNet, Zhang};
+use crate::nets::{ResNet1d, Ribeiro, Sobahi, ThreeDEcgNet, Zhang};
 use crate::params::{Builder, Parameter, Start};
 use crate::tape::Tape;
 use crate::{Architecture, ModelError, Preset};
@@ -103,6 +103,7 @@ enum Net {
     Zhang(Zhang),
     Sobahi(Sobahi),
     Ribeiro(Ribeiro),
+    ResNet1d(ResNet1d),
 }
 
 impl Network {
@@ -138,6 +139,7 @@ impl Network {
             Architecture::Zhang => Zhang::new(&mut b, mode, n_labels).map(Net::Zhang),
             Architecture::Sobahi => Sobahi::new(&mut b, n_labels).map(Net::Sobahi),
             Architecture::Ribeiro => Ribeiro::new(&mut b, mode, n_labels).map(Net::Ribeiro),
+            Architecture::ResNet1d => ResNet1d::new(&mut b, n_labels).map(Net::ResNet1d),
         })
         .doing("make the parameters of a network")?;
         let parameters = b.finish();
@@ -180,8 +182,8 @@ impl Network {
         self.kind
     }
 
-    /// Logits `[n, label]` of a batch: volumes `[n, 45, 45, 45]` or prepared signals `[n, 12, 100]`, of any float type and
-    /// on any device.
+    /// Logits `[n, label]` of a batch: volumes `[n, 45, 45, 45]` or prepared signals `[n, 12, 100]`, see
+    /// [`Architecture::input_shape`], of any float type and on any device.
     ///
     /// With `train`, the batch's own statistics normalise and update the running ones, dropout acts (see
     /// [`Network::set_dropout`]), and gradients are recorded. Without, call it inside [`tch::no_grad`].
@@ -238,7 +240,7 @@ impl Network {
     }
 
     fn run(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
-        let expected = self.architecture.input().shape();
+        let expected = self.architecture.input_shape();
         let found: Vec<usize> = x.size().into_iter().map(|n| n as usize).collect();
         if found.len() != expected.len() + 1 || found[1..] != *expected || found[0] == 0 {
             return Err(ModelError::Input {
@@ -258,6 +260,7 @@ impl Network {
                 Net::Zhang(net) => net.forward(&x, pass),
                 Net::Sobahi(net) => net.forward(&x, pass),
                 Net::Ribeiro(net) => net.forward(&x, pass),
+                Net::ResNet1d(net) => net.forward(&x, pass),
             }?
             .f_to_kind(self.kind)
         };
@@ -396,6 +399,72 @@ mod tests {
             let x = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
             let error = net.forward_logits(&x, false).expect_err("a wrong shape");
             assert!(error.to_string().contains("ribeiro takes a batch of shape [n, 12, 100]"));
+        }
+    }
+
+    #[test]
+    fn every_network_trains_in_both_modes_and_precisions() {
+        for architecture in Architecture::ALL {
+            let shape: Vec<i64> = [2]
+                .into_iter()
+                .chain(architecture.input_shape().iter().map(|&n| n as i64))
+                .collect();
+            let count: i64 = shape.iter().product();
+            let x = Tensor::arange(count, (Kind::Float, Device::Cpu)).sin().reshape(&shape);
+            for mode in [Preset::Published, Preset::Corrected] {
+                let mut net = network(architecture, mode);
+                let logits =
+                    |net: &Network| tch::no_grad(|| net.forward_logits(&x, false)).expect("runs");
+                let exact = logits(&net);
+                net.set_precision(Precision::Bf16);
+                let difference = (logits(&net) - &exact).abs().max().double_value(&[]);
+                let peak = exact.abs().max().double_value(&[]);
+                // Fresh running statistics let numbers grow beyond what a probability shows.
+                assert!(
+                    difference < 5e-2 * (1.0 + peak),
+                    "{architecture} {mode}: {difference} of {peak}"
+                );
+                let forward = net.forward_train(&x).expect("runs");
+                let loss = forward.logits().square().mean(Kind::Float);
+                forward.backward(&loss).expect("goes back");
+                for (name, parameter) in net.trainable() {
+                    let norm = parameter.grad().abs().max().double_value(&[]);
+                    assert!(norm.is_finite(), "{architecture} {mode}: {name}");
+                    // The published heads' keys and queries learn nothing, nor does what a normalisation takes away.
+                    let idle = mode == Preset::Published
+                        && (name.contains(".key.") || name.contains(".query."));
+                    let offset = name.ends_with("bias") || name.ends_with("beta");
+                    assert!(idle || offset || norm > 0.0, "{architecture} {mode}: {name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_by_hand_are_libtorchs() {
+        let mut net = network(Architecture::ThreeDEcgNet, Preset::Corrected);
+        net.set_dropout(false);
+        let x =
+            Tensor::arange(2 * 91_125, (Kind::Float, Device::Cpu)).sin().reshape([2, 45, 45, 45]);
+        let gradients = |net: &Network| -> Vec<Tensor> {
+            net.trainable()
+                .map(|(_, parameter)| {
+                    let gradient = parameter.grad() * 1.0;
+                    parameter.shallow_clone().zero_grad();
+                    gradient
+                })
+                .collect()
+        };
+        net.forward_logits(&x, true).expect("runs").sum(Kind::Float).backward();
+        let theirs = gradients(&net);
+        let forward = net.forward_train(&x).expect("runs");
+        let loss = forward.logits().sum(Kind::Float);
+        forward.backward(&loss).expect("goes back");
+        for (((name, _), ours), theirs) in net.trainable().zip(gradients(&net)).zip(theirs) {
+            let peak = theirs.abs().max().double_value(&[]);
+            let difference = (ours - theirs).abs().max().double_value(&[]);
+            // A bias straight before a normalisation has no gradient but rounding noise.
+            assert!(difference <= 1e-3 * peak + 1e-3, "{name}: {difference}, peak {peak}");
         }
     }
 

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use ecg_metrics::{Report, ReportOptions};
-use ecg3d_convert::ConvertConfig;
 use ecg3d_examples::Progress;
 use ecg3d_examples::source::{LabelArgs, Rows, Source, load};
 use ecg3d_models::{
@@ -27,7 +26,7 @@ struct Arguments {
     /// Folder of WFDB and CSV recordings, or an .npz that convert --stage prepared wrote
     #[arg(long, value_name = "DIR|FILE.npz")]
     data: PathBuf,
-    /// Network: 3decgnet, zhang, sobahi or ribeiro
+    /// Network: 3decgnet, zhang, sobahi, ribeiro or resnet1d
     #[arg(long, value_name = "NAME")]
     model: String,
     /// Folder for the run; made if missing
@@ -105,7 +104,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     check_run_dir(&arguments.out, arguments.resume)?;
 
-    let preprocessing = ConvertConfig::preset(preset);
+    let preprocessing = architecture.preprocessing(preset);
     let mut source = load(&arguments.data, &preprocessing, &arguments.labels)?;
     source.drop_unlabelled()?;
     source.report_failures();

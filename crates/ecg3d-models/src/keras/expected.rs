@@ -64,6 +64,8 @@ impl Graph {
             Architecture::Zhang => zhang(&mut graph),
             Architecture::Sobahi => sobahi(&mut graph),
             Architecture::Ribeiro => ribeiro(&mut graph),
+            // Never a network of Keras's.
+            Architecture::ResNet1d => {}
         }
         graph
     }

@@ -59,6 +59,9 @@ pub(crate) fn import(
     mode: Preset,
     n_labels: usize,
 ) -> Result<Network, ModelError> {
+    if architecture == Architecture::ResNet1d {
+        return Err(ModelError::NotInKeras { path: path.to_owned(), model: architecture.name() });
+    }
     let reshaped = matches!(architecture, Architecture::ThreeDEcgNet | Architecture::Zhang);
     if reshaped && mode == Preset::Corrected {
         return Err(ModelError::KerasPreset { path: path.to_owned(), model: architecture.name() });

@@ -5,6 +5,7 @@ use ndarray_npy::NpzReader;
 use tch::{Kind, Tensor, no_grad};
 
 use super::*;
+use crate::Precision;
 
 /// `models/NAME` among the golden values; says so where there are none.
 fn golden(name: &str) -> Option<PathBuf> {
@@ -47,12 +48,19 @@ fn three_d_ecg_net_equals_keras_in_every_layout() {
     let (x, y) = (tensor(&mut io, "x").squeeze_dim(4), tensor(&mut io, "y"));
     let (x_uv, y_uv) = (tensor(&mut io, "x_uV").squeeze_dim(4), tensor(&mut io, "y_uV"));
     let file = |name: &str| golden(name).expect("found before");
-    let full = published(&file("3decgnet.h5"), Architecture::ThreeDEcgNet);
+    let mut full = published(&file("3decgnet.h5"), Architecture::ThreeDEcgNet);
     // Keras's own f32 and f64 differ by 4e-7.
     let difference = largest_difference(&probabilities(&full, &x), &y);
     println!("3decgnet: {difference:e} from Keras");
     assert!(difference < 1e-5);
     assert!(largest_difference(&probabilities(&full, &x_uv), &y_uv) < 1e-5);
+
+    full.set_precision(Precision::Bf16);
+    for (x, y) in [(&x, &y), (&x_uv, &y_uv)] {
+        let difference = largest_difference(&probabilities(&full, x), y);
+        println!("3decgnet in bf16: {difference:e} from Keras");
+        assert!(difference < 2e-2);
+    }
 
     let weights = published(&file("3decgnet.weights.h5"), Architecture::ThreeDEcgNet);
     for ((name, a), (_, b)) in full.tensors().zip(weights.tensors()) {

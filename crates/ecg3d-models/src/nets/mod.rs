@@ -1,10 +1,12 @@
 //! The networks, each as the figure of its paper.
 
+mod resnet1d;
 mod ribeiro;
 mod sobahi;
 mod three_d_ecg_net;
 mod zhang;
 
+pub(crate) use resnet1d::ResNet1d;
 pub(crate) use ribeiro::Ribeiro;
 pub(crate) use sobahi::Sobahi;
 pub(crate) use three_d_ecg_net::ThreeDEcgNet;

@@ -66,7 +66,8 @@ impl Engine<'_> {
             });
         }
         let logits = self.logits(self.val_rows)?;
-        if logits.iter().any(|logit| !logit.is_finite()) {
+        let finite = tch::no_grad(|| self.weights_are_finite()).doing("look at the parameters")?;
+        if !finite || logits.iter().any(|logit| !logit.is_finite()) {
             return Err(ModelError::NotFinite {
                 epoch: epoch + 1,
                 batch: batches,
@@ -84,6 +85,16 @@ impl Engine<'_> {
             val_auroc: score.and_then(|score| score.auroc),
             seconds: began.elapsed().as_secs_f64(),
         })
+    }
+
+    /// Whether the last step left numbers: the next one's loss would tell too late.
+    fn weights_are_finite(&self) -> Result<bool, tch::TchError> {
+        for (_, tensor) in self.network.tensors() {
+            if !tensor.f_detach()?.f_abs()?.f_max()?.f_double_value(&[])?.is_finite() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// One step on some records; returns the loss, and changes nothing where that is not finite.

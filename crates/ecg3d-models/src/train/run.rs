@@ -147,10 +147,19 @@ impl Run<'_> {
                 engine.config,
                 &self.identity,
             )?;
+            let (last, best) =
+                (self.history.len(), best_epoch(&self.history, engine.config.best_by));
+            self.dir = Some(dir);
+            if best == last {
+                // The run may have ended before the last epoch's weights became the best.
+                self.write_best(engine)?;
+            }
+            let Some(dir) = &self.dir else { return Ok(()) };
             let (best, _) = load(&dir.best(), engine.network.device())?;
             self.best = Some(checkpoint::values_of(&best)?);
-            dir.write_log(&self.history)?;
-        } else if engine.config.resume {
+            return dir.write_log(&self.history);
+        }
+        if engine.config.resume {
             observer(&Event::Warning(Warning::NoCheckpoint { run_dir: path.to_owned() }));
         }
         self.dir = Some(dir);
@@ -159,7 +168,8 @@ impl Run<'_> {
 
     /// Takes up one more epoch, saves it, and says whether it is the best so far.
     ///
-    /// The checkpoint comes after the weights: killed in between, a resumed run repeats the epoch and writes the same.
+    /// The best weights come after the checkpoint, so that they are never of an epoch that the history does not have; killed in
+    /// between, a resumed run writes them first.
     fn keep(&mut self, log: EpochLog, engine: &Engine<'_>) -> Result<bool, ModelError> {
         self.history.push(log);
         let epoch = self.history.len();
@@ -168,12 +178,7 @@ impl Run<'_> {
             self.best = Some(checkpoint::values_of(engine.network)?);
         }
         if let Some(dir) = &self.dir {
-            let card = self.describe(engine, epoch);
-            if is_best {
-                write_weights(engine.network, &card, &dir.best())?;
-                write_card(&card, &dir.card())?;
-            }
-            write_weights(engine.network, &card, &dir.last())?;
+            write_weights(engine.network, &self.describe(engine, epoch), &dir.last())?;
             checkpoint::save(
                 &dir.checkpoint(),
                 engine.network,
@@ -184,7 +189,18 @@ impl Run<'_> {
             )?;
             dir.write_log(&self.history)?;
         }
+        if is_best {
+            self.write_best(engine)?;
+        }
         Ok(is_best)
+    }
+
+    /// Writes the present weights, those of the last epoch, as the best.
+    fn write_best(&self, engine: &Engine<'_>) -> Result<(), ModelError> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        let card = self.describe(engine, self.history.len());
+        write_weights(engine.network, &card, &dir.best())?;
+        write_card(&card, &dir.card())
     }
 
     /// The card of an epoch's weights.
