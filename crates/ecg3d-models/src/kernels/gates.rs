@@ -38,49 +38,13 @@ pub(crate) struct Backward<'a, T> {
     pub cell: &'a mut [f32],
 }
 
-impl<'a, T: Element> Forward<'a, T> {
-    /// The same work in `parts` about equal ones.
-    pub(crate) fn split(self, parts: usize) -> Vec<Self> {
-        let rows = (self.cell.len() / FILTERS).div_ceil(parts).max(1);
-        let mut gates = self.gates.chunks_mut(rows * GATES);
-        let mut state = self.state.chunks_mut(rows * FILTERS);
-        let mut cells = self.cells.chunks_mut(rows * FILTERS);
-        let mut recurrent = self.recurrent.chunks(rows * GATES);
-        self.cell
-            .chunks_mut(rows * FILTERS)
-            .map(|cell| Self {
-                recurrent: recurrent.next().unwrap_or_default(),
-                gates: gates.next().unwrap_or_default(),
-                cell,
-                state: state.next().unwrap_or_default(),
-                cells: cells.next().unwrap_or_default(),
-            })
-            .collect()
-    }
-
+impl<T: Element> Forward<'_, T> {
     pub(crate) fn run(self) {
         run(self);
     }
 }
 
-impl<'a, T: Element> Backward<'a, T> {
-    /// The same work in `parts` about equal ones.
-    pub(crate) fn split(self, parts: usize) -> Vec<Self> {
-        let rows = (self.cell.len() / FILTERS).div_ceil(parts).max(1);
-        let mut gates = self.gates.chunks_mut(rows * GATES);
-        let mut others = [self.cells, self.before, self.from_output, self.from_next]
-            .map(|values| values.chunks(rows * FILTERS));
-        self.cell
-            .chunks_mut(rows * FILTERS)
-            .map(|cell| {
-                let [cells, before, from_output, from_next] =
-                    others.each_mut().map(|values| values.next().unwrap_or_default());
-                let gates = gates.next().unwrap_or_default();
-                Self { gates, cells, before, from_output, from_next, cell }
-            })
-            .collect()
-    }
-
+impl<T: Element> Backward<'_, T> {
     pub(crate) fn run(self) {
         run(self);
     }

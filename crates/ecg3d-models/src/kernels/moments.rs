@@ -3,18 +3,16 @@
 //! libtorch adds the values of a channel one after the other in `f32` where the channels are last in memory, and loses five
 //! digits over a few hundred thousand of them. Here the sums are of short blocks, and those are added in `f64`.
 
-use rayon::prelude::*;
-
 use super::{Task, run};
 
 /// Rows of a block.
 const BLOCK: usize = 256;
 
-/// Mean and biased variance of each channel of `values` `[row, channel]`; the same bits with any number of threads.
+/// Mean and biased variance of each channel of `values` `[row, channel]`.
 pub(crate) fn moments(values: &[f32], channels: usize) -> Vec<(f64, f64)> {
     let Some(first) = values.get(..channels) else { return vec![(0.0, 0.0); channels] };
     let blocks: Vec<Sums<'_>> = values
-        .par_chunks(BLOCK * channels)
+        .chunks(BLOCK * channels)
         .map(|rows| {
             let (sums, squares) = (vec![0.0; channels], vec![0.0; channels]);
             let mut block = Sums { rows, pivot: first, sums, squares };
@@ -58,8 +56,8 @@ impl Task for &mut Sums<'_> {
 /// `out = values * scale + shift`, by channel.
 pub(crate) fn affine(values: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
     let channels = scale.len();
-    out.par_chunks_mut(BLOCK * channels)
-        .zip(values.par_chunks(BLOCK * channels))
+    out.chunks_mut(BLOCK * channels)
+        .zip(values.chunks(BLOCK * channels))
         .for_each(|(out, values)| run(Affine { values, scale, shift, out }));
 }
 

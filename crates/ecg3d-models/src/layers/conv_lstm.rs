@@ -1,4 +1,3 @@
-use rayon::prelude::*;
 use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 use super::{Pass, Result};
@@ -115,7 +114,8 @@ fn hard_sigmoid(x: &Tensor) -> Result<Tensor> {
     x.f_mul_scalar(0.2)?.f_add_scalar(0.5)?.f_clamp(0.0, 1.0)
 }
 
-/// The same with the gates of a step in one loop, on the CPU. With a tape, the way back is left on it.
+/// The same with the gates of a step in one loop on one thread of the CPU: others would compete with libtorch's own, which
+/// stay awake between operations. With a tape, the way back is left on it.
 ///
 /// The gates' memory is written over: with their values on the way forth, and with their gradients on the way back. That
 /// spares two tensors of their size, and libtorch does not need the output of a convolution again.
@@ -151,7 +151,7 @@ fn fused<T: Element>(
                 state: kernels::values_mut(&mut state)?,
                 cells: kernels::values_mut(&mut kept)?,
             };
-            step.split(threads()).into_par_iter().for_each(Forward::run);
+            step.run();
         }
         Ok(())
     })?;
@@ -201,7 +201,7 @@ fn back<T: Element>(
                 from_next: kernels::values(&from_next)?,
                 cell: kernels::values_mut(&mut cell)?,
             };
-            step.split(threads()).into_par_iter().for_each(Backward::run);
+            step.run();
             if t > 0 {
                 from_next = conv(&gates, &turned, None)?;
             }
@@ -217,9 +217,4 @@ fn back<T: Element>(
         sum = sum.f_add(&product(&conv(&earlier, recurrent, None)?, &later)?)?;
     }
     sum.f_backward()
-}
-
-/// Threads of libtorch, which the loops here keep to.
-fn threads() -> usize {
-    usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
 }
