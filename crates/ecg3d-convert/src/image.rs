@@ -2,9 +2,9 @@ use ecg_core::LeadMask;
 use ndarray::{Array3, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, s};
 
 use crate::kernel::{ImageTask, Layout, VolumeTask};
-use crate::simd::run;
+use crate::simd::run_vectors;
 use crate::zoom::CubicZoom;
-use crate::{ConvertConfig, ConvertError, Real, Recurrence, Scratch};
+use crate::{ConvertConfig, ConvertError, Real, RecurrencePlot, Scratch};
 
 /// The second half of the conversion, which needs no sampling rate: from a window of a prepared signal to the images
 /// of its leads, and from these to the volume.
@@ -36,7 +36,9 @@ impl ImagePlan {
     pub fn new(config: &ConvertConfig) -> Result<Self, ConvertError> {
         config.check()?;
         let window = config.window_samples();
-        let recurrence = Recurrence::new(config.embedding_dimension, config.embedding_delay)?;
+        let recurrence = RecurrencePlot::new(config.embedding_dimension, config.embedding_delay)?
+            .with_metric(config.metric)
+            .with_threshold(config.threshold)?;
         let states = recurrence.states(window);
         let [depth, height, width] = config.volume_size;
         let zoom = CubicZoom::new;
@@ -89,10 +91,10 @@ impl ImagePlan {
         ConvertError::check_shape("the array of images", out.shape(), &self.images_shape())?;
         let need = [self.layout.image_buffer(), self.layout.images_len()];
         with_buffers(scratch, need, |[work, spare]| match out.as_slice_mut() {
-            Some(out) => run(ImageTask { layout: &self.layout, window, work, out }),
+            Some(out) => run_vectors(ImageTask { layout: &self.layout, window, work, out }),
             None => {
                 let spare = &mut spare[..self.layout.images_len()];
-                run(ImageTask { layout: &self.layout, window, work, out: spare });
+                run_vectors(ImageTask { layout: &self.layout, window, work, out: spare });
                 out.iter_mut().zip(spare).for_each(|(cell, value)| *cell = *value);
             }
         });
@@ -150,7 +152,7 @@ impl ImagePlan {
         let work = self.layout.image_buffer().max(self.layout.volume_buffer());
         with_buffers(scratch, [work, self.layout.images_len()], |[work, images]| {
             let images = &mut images[..self.layout.images_len()];
-            run(ImageTask { layout: &self.layout, window, work, out: images });
+            run_vectors(ImageTask { layout: &self.layout, window, work, out: images });
             self.run_volume(images, None, &mut out, work);
         });
         Ok(())
@@ -226,14 +228,14 @@ impl ImagePlan {
     ) {
         let layout = &self.layout;
         if let Some(out) = out.as_slice_mut() {
-            run(VolumeTask { layout, images, mask, work, planes: 0..layout.depth(), out });
+            run_vectors(VolumeTask { layout, images, mask, work, planes: 0..layout.depth(), out });
             return;
         }
         for (plane, mut rows) in out.outer_iter_mut().enumerate() {
-            let (work, spare) = work.split_at_mut(layout.coefficients_len());
+            let (work, spare) = work.split_at_mut(layout.strip_len());
             let spare = &mut spare[..layout.plane()];
             let planes = plane..plane + 1;
-            run(VolumeTask { layout, images, mask, work, planes, out: spare });
+            run_vectors(VolumeTask { layout, images, mask, work, planes, out: spare });
             rows.iter_mut().zip(spare).for_each(|(cell, value)| *cell = *value);
         }
     }

@@ -1,25 +1,38 @@
-//! The inner loops: what [`crate::simd::run`] compiles for each instruction set.
+//! The inner loops: what [`crate::simd::run_vectors`] compiles for each instruction set.
 //!
 //! With P the spline's prefilter and S its four-tap interpolation, a lead's image is S P R P' S' of the recurrence plot R,
-//! and the volume S P over the images. Each product runs along rows, so that all columns go side by side: P and S down
-//! the rows of R, then a transposition, then the same again.
+//! and the volume S P over the images. P and S run down the columns of R, up to four groups of `LANES` of them side by
+//! side in a *strip* `[row, group]`, so that the first-level cache holds what is worked on; then a transposition, then
+//! the same again.
 
 use std::ops::Range;
 
 use ecg_core::LeadMask;
 use ndarray::ArrayView2;
 
-use crate::simd::{LANES, Task};
-use crate::zoom::{CubicZoom, Tap, coefficients_of_rows};
-use crate::{Real, Recurrence};
+use crate::simd::{LANES, Vector, VectorTask};
+use crate::zoom::{CubicZoom, POLE, Tap, start};
+use crate::{Real, RecurrencePlot};
 
-/// Rows that are turned into columns at a time: a cache line of `f32`.
-const TURNED: usize = 16;
+/// Groups of lanes in a strip at most: enough to hide the latency of the recursions.
+const TOGETHER: usize = 4;
+
+/// Calls a function that is generic over the number of groups in a strip.
+macro_rules! with_groups {
+    ($count:expr, $f:ident::<$vector:ty>($($argument:expr),* $(,)?)) => {
+        match $count {
+            1 => $f::<_, $vector, 1>($($argument),*),
+            2 => $f::<_, $vector, 2>($($argument),*),
+            3 => $f::<_, $vector, 3>($($argument),*),
+            _ => $f::<_, $vector, TOGETHER>($($argument),*),
+        }
+    };
+}
 
 /// Sizes of everything between a window and its volume.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
-    recurrence: Recurrence,
+    plot: RecurrencePlot,
     /// Along the leads.
     depth: CubicZoom,
     /// Along the rows of a recurrence plot.
@@ -30,12 +43,12 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn new(
-        recurrence: Recurrence,
+        plot: RecurrencePlot,
         depth: CubicZoom,
         height: CubicZoom,
         width: CubicZoom,
     ) -> Self {
-        Self { recurrence, depth, height, width }
+        Self { plot, depth, height, width }
     }
 
     pub(crate) fn leads(&self) -> usize {
@@ -60,48 +73,43 @@ impl Layout {
         self.leads() * self.plane()
     }
 
+    /// Rows of a recurrence plot.
     fn states(&self) -> usize {
         self.height.lengths().0
     }
 
-    fn states_stride(&self) -> usize {
-        self.states().next_multiple_of(LANES)
+    /// Groups of lanes that a plot's columns take.
+    fn state_groups(&self) -> usize {
+        self.states().div_ceil(LANES)
     }
 
-    fn height_stride(&self) -> usize {
-        self.height.lengths().1.next_multiple_of(LANES)
+    /// Groups of lanes that an image's rows take, once these are columns.
+    fn height_groups(&self) -> usize {
+        self.height.lengths().1.div_ceil(LANES)
     }
 
-    fn plane_stride(&self) -> usize {
-        self.plane().next_multiple_of(LANES)
+    /// A lead's samples, so far padded that the last group is whole.
+    fn signal_len(&self) -> usize {
+        self.plot.window(self.state_groups() * LANES).next_multiple_of(LANES)
     }
 
-    /// A lead's samples, so far padded that every row of its plot has a full stride.
-    fn signal_len(&self, window: usize) -> usize {
-        (window - self.states() + self.states_stride()).next_multiple_of(LANES)
-    }
-
-    /// Values that [`ImageTask`] works in, for any window that gives this number of states.
+    /// Values that [`ImageTask`] works in.
     pub(crate) fn image_buffer(&self) -> usize {
-        let window = self.recurrence.window(self.states());
-        self.signal_len(window)
-            + self.states() * (self.states_stride() + self.height_stride())
-            + self.block_len()
+        let plot = TOGETHER * self.states();
+        let block = TOGETHER * self.height_groups() * LANES;
+        let turned = self.height_groups() * self.states();
+        let pairs = self.plot.pairs(self.plot.window(self.states()));
+        self.signal_len() + (plot + block + turned) * LANES + pairs
     }
 
-    /// Rows that are interpolated before they are turned into columns.
-    fn block_len(&self) -> usize {
-        TURNED * self.states_stride().max(self.height_stride())
-    }
-
-    /// Values of the images' spline coefficients.
-    pub(crate) fn coefficients_len(&self) -> usize {
-        self.leads() * self.plane_stride()
+    /// Values of a strip of the images.
+    pub(crate) fn strip_len(&self) -> usize {
+        TOGETHER * self.leads() * LANES
     }
 
     /// Values that [`VolumeTask`] works in, and one plane.
     pub(crate) fn volume_buffer(&self) -> usize {
-        self.coefficients_len() + self.plane()
+        self.strip_len() + self.plane()
     }
 }
 
@@ -113,64 +121,111 @@ pub(crate) struct ImageTask<'a, T> {
     pub(crate) out: &'a mut [T],
 }
 
-impl<T: Real> Task for ImageTask<'_, T> {
-    type Output = ();
-
+impl<T: Real> VectorTask<T> for ImageTask<'_, T> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vector<T>>(self) {
         let Self { layout, window, work, out } = self;
         let states = layout.states();
-        let (states_stride, height_stride) = (layout.states_stride(), layout.height_stride());
-        let (signal, work) = work.split_at_mut(layout.signal_len(window.ncols()));
-        let (plot, work) = work.split_at_mut(states * states_stride);
-        let (turned, block) = work.split_at_mut(states * height_stride);
+        let (signal, work) = work.split_at_mut(layout.signal_len());
+        let (work, pairs) = work.split_at_mut(work.len() - layout.plot.pairs(window.ncols()));
+        let (work, _) = work.as_chunks_mut::<LANES>();
+        let (plot, work) = work.split_at_mut(TOGETHER * states);
+        let (turned, work) = work.split_at_mut(layout.height_groups() * states);
+        let block = &mut work[..TOGETHER * layout.height_groups() * LANES];
         let [_, height, width] = layout.volume_shape();
         signal.fill(T::zero());
         for (samples, image) in window.rows().into_iter().zip(out.chunks_exact_mut(layout.plane()))
         {
             signal.iter_mut().zip(samples).for_each(|(own, &sample)| *own = sample);
-            layout.recurrence.fill(signal, states_stride, plot);
-            coefficients_of_rows(plot, states, states_stride);
-            let block = &mut block[..TURNED * states_stride];
-            for (group, taps) in layout.height.taps().chunks(TURNED).enumerate() {
-                for (tap, row) in taps.iter().zip(block.chunks_exact_mut(states_stride)) {
-                    interpolate(plot, states_stride, tap, row);
-                }
-                turn(block, states_stride, turned, height_stride, group);
+            let limit = layout.plot.limit(&signal[..window.ncols()], pairs);
+            for first in (0..layout.state_groups()).step_by(TOGETHER) {
+                let count = TOGETHER.min(layout.state_groups() - first);
+                with_groups!(
+                    count,
+                    columns_of_plot::<V>(layout, signal, limit, first, plot, block, turned)
+                );
             }
-            coefficients_of_rows(turned, states, height_stride);
-            let row = &mut block[..height_stride];
+            for (k, strip) in turned.chunks_mut(TOGETHER * states).enumerate() {
+                let (count, first) = (strip.len() / states, k * TOGETHER * LANES);
+                with_groups!(count, rows_of_image::<V>(layout, strip, first, image));
+            }
             if height == width {
-                // The transposed image; only what lies left of the diagonal is kept, so that it is symmetric to the bit.
-                for (tap, cells) in layout.width.taps().iter().zip(image.chunks_exact_mut(width)) {
-                    interpolate(turned, height_stride, tap, row);
-                    cells.copy_from_slice(&row[..width]);
-                }
+                // Only what lies left of the diagonal was made, so that the image is symmetric to the bit.
                 for p in 0..width {
                     let (done, below) = image.split_at_mut((p + 1) * width);
                     let right = done[p * width + p + 1..].iter_mut();
                     right.zip(below.chunks_exact(width)).for_each(|(cell, row)| *cell = row[p]);
-                }
-            } else {
-                for (p, tap) in layout.width.taps().iter().enumerate() {
-                    interpolate(turned, height_stride, tap, row);
-                    for (cells, &value) in image.chunks_exact_mut(width).zip(row.iter()) {
-                        cells[p] = value;
-                    }
                 }
             }
         }
     }
 }
 
-/// Writes a block of rows into the columns of group `group`; rows of the block that hold nothing new land in padding.
+/// A strip of a recurrence plot's columns, resized, as rows of the strips in `turned`.
 #[inline(always)]
-fn turn<T: Real>(block: &[T], stride: usize, turned: &mut [T], turned_stride: usize, group: usize) {
-    let (cells, _) = turned.as_chunks_mut::<TURNED>();
-    for (j, cells) in cells.iter_mut().skip(group).step_by(turned_stride / TURNED).enumerate() {
-        let column = &block[j..j + (TURNED - 1) * stride + 1];
-        for (k, cell) in cells.iter_mut().enumerate() {
-            *cell = column[k * stride];
+fn columns_of_plot<T: Real, V: Vector<T>, const M: usize>(
+    layout: &Layout,
+    signal: &[T],
+    limit: Option<T>,
+    first: usize,
+    plot: &mut [[T; LANES]],
+    block: &mut [[T; LANES]],
+    turned: &mut [[T; LANES]],
+) {
+    let (states, groups) = (layout.states(), layout.height_groups());
+    let strip = &mut plot[..states * M];
+    layout.plot.fill::<T, V, M>(signal, limit, first * LANES, strip);
+    coefficients::<T, V, M>(strip);
+    let block = &mut block[..groups * LANES * M];
+    for (cells, tap) in block.as_chunks_mut::<M>().0.iter_mut().zip(T::taps(&layout.height)) {
+        let values: [V; M] = interpolate(strip, tap);
+        for m in 0..M {
+            values[m].store(&mut cells[m]);
+        }
+    }
+    for (group, block) in block.chunks_exact(LANES * M).enumerate() {
+        // Where this group stands in its strip of `turned`.
+        let start = group / TOGETHER * TOGETHER;
+        let step = TOGETHER.min(groups - start);
+        let strip = &mut turned[start * states..][..step * states];
+        let rows = strip.chunks_exact_mut(step).skip(first * LANES).take(M * LANES);
+        let (block, _) = block.as_chunks::<M>();
+        for (j, row) in rows.enumerate() {
+            let (m, lane) = (j / LANES, j % LANES);
+            // By value, so that no store stands between the loads.
+            let mut cells = [T::zero(); LANES];
+            for (cell, row) in cells.iter_mut().zip(block) {
+                *cell = row[m][lane];
+            }
+            row[group - start] = cells;
+        }
+    }
+}
+
+/// The rows of an image, but for what lies right of the diagonal of a square one, from a strip of its columns.
+#[inline(always)]
+fn rows_of_image<T: Real, V: Vector<T>, const M: usize>(
+    layout: &Layout,
+    strip: &mut [[T; LANES]],
+    first: usize,
+    image: &mut [T],
+) {
+    let [_, height, width] = layout.volume_shape();
+    coefficients::<T, V, M>(strip);
+    let mut cells = [[T::zero(); LANES]; M];
+    for (p, tap) in T::taps(&layout.width).iter().enumerate() {
+        if height != width {
+            let values: [V; M] = interpolate(strip, tap);
+            for m in 0..M {
+                values[m].store(&mut cells[m]);
+            }
+            let column = image[first * width + p..].iter_mut().step_by(width);
+            column.zip(cells.as_flattened()).for_each(|(own, &cell)| *own = cell);
+        } else if p >= first {
+            // A row of the transposed image.
+            let values: [V; M] = interpolate(strip, tap);
+            let row = &mut image[p * width..][first..width.min(first + M * LANES)];
+            store::<T, V, M>(values, row);
         }
     }
 }
@@ -185,51 +240,136 @@ pub(crate) struct VolumeTask<'a, T> {
     pub(crate) out: &'a mut [T],
 }
 
-impl<T: Real> Task for VolumeTask<'_, T> {
-    type Output = ();
-
+impl<T: Real> VectorTask<T> for VolumeTask<'_, T> {
     #[inline(always)]
-    fn run(self) {
-        let Self { layout, images, mask, work, planes, out } = self;
-        let (plane, stride) = (layout.plane(), layout.plane_stride());
-        let coefficients = &mut work[..layout.coefficients_len()];
-        for (lead, (own, image)) in
-            coefficients.chunks_exact_mut(stride).zip(images.chunks_exact(plane)).enumerate()
-        {
-            if mask.is_none_or(|mask| mask.keeps(lead)) {
-                own[..plane].copy_from_slice(image);
-                own[plane..].fill(T::zero());
-            } else {
-                own.fill(T::zero());
-            }
-        }
-        coefficients_of_rows(coefficients, layout.leads(), stride);
-        for (tap, cells) in layout.depth.taps()[planes].iter().zip(out.chunks_exact_mut(plane)) {
-            interpolate(coefficients, stride, tap, cells);
+    fn run<V: Vector<T>>(mut self) {
+        let groups = self.layout.plane().div_ceil(LANES);
+        for first in (0..groups).step_by(TOGETHER) {
+            with_groups!(groups - first, columns_of_volume::<V>(&mut self, first * LANES));
         }
     }
 }
 
-/// The weighted sum of four rows.
+/// A strip of a volume's columns.
 #[inline(always)]
-fn interpolate<T: Real>(rows: &[T], stride: usize, tap: &Tap, out: &mut [T]) {
-    let n = out.len();
-    let [a, b, c, d] = tap.index.map(|index| &rows[index * stride..][..n]);
-    let [wa, wb, wc, wd] = tap.weight.map(T::from_f64);
-    let sum = |a: T, b: T, c: T, d: T| (wa * a + wb * b) + (wc * c + wd * d);
-    let (cells, rest) = out.as_chunks_mut::<LANES>();
-    let start = cells.len() * LANES;
-    let [va, vb, vc, vd] = [a, b, c, d].map(|row| row.as_chunks::<LANES>().0);
-    for ((((cells, a), b), c), d) in cells.iter_mut().zip(va).zip(vb).zip(vc).zip(vd) {
-        // By value, so that no store stands between the loads.
-        let mut sums = *a;
-        for (k, cell) in sums.iter_mut().enumerate() {
-            *cell = sum(a[k], b[k], c[k], d[k]);
+fn columns_of_volume<T: Real, V: Vector<T>, const M: usize>(
+    task: &mut VolumeTask<'_, T>,
+    first: usize,
+) {
+    let VolumeTask { layout, images, mask, work, planes, out } = task;
+    let plane = layout.plane();
+    let (work, _) = work.as_chunks_mut::<LANES>();
+    let strip = &mut work[..layout.leads() * M];
+    let last = plane.min(first + M * LANES);
+    for (lead, (cells, image)) in
+        strip.chunks_exact_mut(M).zip(images.chunks_exact(plane)).enumerate()
+    {
+        let cells = cells.as_flattened_mut();
+        let kept = if mask.is_none_or(|mask| mask.keeps(lead)) { last - first } else { 0 };
+        cells[..kept].copy_from_slice(&image[first..first + kept]);
+        cells[kept..].fill(T::zero());
+    }
+    coefficients::<T, V, M>(strip);
+    let taps = &T::taps(&layout.depth)[planes.clone()];
+    for (tap, row) in taps.iter().zip(out.chunks_exact_mut(plane)) {
+        let values: [V; M] = interpolate(strip, tap);
+        store::<T, V, M>(values, &mut row[first..last]);
+    }
+}
+
+/// Turns the columns of a strip into B-spline coefficients, but for the gain of 6; as [`crate::zoom`] has it for one.
+#[inline(always)]
+fn coefficients<T: Real, V: Vector<T>, const M: usize>(strip: &mut [[T; LANES]]) {
+    let (rows, _) = strip.as_chunks_mut::<M>();
+    let n = rows.len();
+    if n < 2 {
+        return;
+    }
+    let pole = T::from_f64(POLE);
+    let end = V::splat(pole / (pole * pole - T::one()));
+    let pole = V::splat(pole);
+    let mut state = start(
+        n,
+        #[inline(always)]
+        |mut sum: [V; M], k, weight| {
+            let weight = V::splat(weight);
+            for m in 0..M {
+                sum[m] = sum[m] + weight * V::load(&rows[k][m]);
+            }
+            sum
+        },
+        load(&rows[0]),
+        #[inline(always)]
+        |mut sum, by| {
+            for value in &mut sum {
+                *value = *value * V::splat(by);
+            }
+            sum
+        },
+    );
+    for m in 0..M {
+        state[m].store(&mut rows[0][m]);
+    }
+    for row in &mut rows[1..] {
+        for m in 0..M {
+            state[m] = V::load(&row[m]) + pole * state[m];
+            state[m].store(&mut row[m]);
         }
-        *cells = sums;
     }
-    let [a, b, c, d] = [a, b, c, d].map(|row| &row[start..]);
-    for (k, cell) in rest.iter_mut().enumerate() {
-        *cell = sum(a[k], b[k], c[k], d[k]);
+    for m in 0..M {
+        state[m] = (pole * V::load(&rows[n - 2][m]) + state[m]) * end;
+        state[m].store(&mut rows[n - 1][m]);
     }
+    for row in rows[..n - 1].iter_mut().rev() {
+        for m in 0..M {
+            state[m] = pole * (state[m] - V::load(&row[m]));
+            state[m].store(&mut row[m]);
+        }
+    }
+}
+
+/// A row of a strip.
+#[inline(always)]
+pub(crate) fn load<T: Real, V: Vector<T>, const M: usize>(row: &[[T; LANES]; M]) -> [V; M] {
+    let mut values = [V::splat(T::zero()); M];
+    for m in 0..M {
+        values[m] = V::load(&row[m]);
+    }
+    values
+}
+
+/// The weighted sum of four rows of a strip.
+#[inline(always)]
+fn interpolate<T: Real, V: Vector<T>, const M: usize>(
+    strip: &[[T; LANES]],
+    tap: &Tap<T>,
+) -> [V; M] {
+    let (rows, _) = strip.as_chunks::<M>();
+    let [a, b, c, d] = tap.index;
+    let (a, b, c, d) = (&rows[a], &rows[b], &rows[c], &rows[d]);
+    let [wa, wb, wc, wd] = tap.weight;
+    let (wa, wb, wc, wd) = (V::splat(wa), V::splat(wb), V::splat(wc), V::splat(wd));
+    let mut sums = [wa; M];
+    for m in 0..M {
+        let near = wa * V::load(&a[m]) + wb * V::load(&b[m]);
+        sums[m] = near + (wc * V::load(&c[m]) + wd * V::load(&d[m]));
+    }
+    sums
+}
+
+/// Writes as many of the values as `out` takes, which is not more than there are.
+#[inline(always)]
+fn store<T: Real, V: Vector<T>, const M: usize>(values: [V; M], out: &mut [T]) {
+    if out.len() == M * LANES {
+        let (groups, _) = out.as_chunks_mut::<LANES>();
+        for m in 0..M {
+            values[m].store(&mut groups[m]);
+        }
+        return;
+    }
+    let mut cells = [[T::zero(); LANES]; M];
+    for m in 0..M {
+        values[m].store(&mut cells[m]);
+    }
+    out.copy_from_slice(&cells.as_flattened()[..out.len()]);
 }

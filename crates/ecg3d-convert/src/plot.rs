@@ -5,6 +5,7 @@ use ndarray::Array2;
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
+use crate::simd::{LANES, Vector};
 use crate::{ConvertError, Real, Recurrence};
 
 /// How far apart two states are.
@@ -179,9 +180,53 @@ impl RecurrencePlot {
         match self.metric {
             // In the order of `Recurrence::fill`, so that the bits are the same.
             Metric::Euclidean => apart.fold(T::zero(), |sum, d| sum + d * d).sqrt(),
-            // Unlike `max`, not blind to what is no number.
-            Metric::Maximum => apart.fold(T::zero(), |far, d| if d <= far { far } else { d }),
+            Metric::Maximum => apart.fold(T::zero(), farther),
             Metric::Manhattan => apart.fold(T::zero(), |sum, d| sum + d),
+        }
+    }
+
+    /// Samples of a signal of `states` states.
+    pub(crate) fn window(&self, states: usize) -> usize {
+        self.states.window(states)
+    }
+
+    /// Fills `M` groups of columns of a plot, as [`Recurrence::fill`] does; `limit` is that of the signal.
+    #[inline(always)]
+    pub(crate) fn fill<T: Real, V: Vector<T>, const M: usize>(
+        &self,
+        signal: &[T],
+        limit: Option<T>,
+        first: usize,
+        columns: &mut [[T; LANES]],
+    ) {
+        match self.metric {
+            Metric::Euclidean => self.states.fill::<T, V, M>(signal, first, columns),
+            Metric::Maximum => self.fill_by(signal, first, columns, M * LANES, farther),
+            Metric::Manhattan => self.fill_by(signal, first, columns, M * LANES, |sum, d| sum + d),
+        }
+        if let Some(limit) = limit {
+            let cells = columns.as_flattened_mut().iter_mut();
+            cells.for_each(|cell| *cell = recurrent(*cell, limit));
+        }
+    }
+
+    /// Fills rows of `width` columns.
+    #[inline(always)]
+    fn fill_by<T: Real>(
+        &self,
+        signal: &[T],
+        first: usize,
+        columns: &mut [[T; LANES]],
+        width: usize,
+        join: impl Fn(T, T) -> T,
+    ) {
+        let cells = columns.as_flattened_mut();
+        cells.fill(T::zero());
+        for shifted in (0..self.dimension).map(|k| &signal[k * self.delay..]) {
+            for (row, &x0) in cells.chunks_exact_mut(width).zip(shifted) {
+                let xs = shifted[first..].iter();
+                row.iter_mut().zip(xs).for_each(|(cell, &x)| *cell = join(*cell, (x - x0).abs()));
+            }
         }
     }
 
@@ -213,6 +258,12 @@ impl RecurrencePlot {
         let by_size = |a: &T, b: &T| a.partial_cmp(b).unwrap_or(a.is_nan().cmp(&b.is_nan()));
         Some(*pairs.select_nth_unstable_by(rank, by_size).1)
     }
+}
+
+/// The larger of two; what is no number is.
+#[inline(always)]
+fn farther<T: Real>(a: T, b: T) -> T {
+    if b <= a { a } else { b }
 }
 
 /// What a plot with a threshold holds.

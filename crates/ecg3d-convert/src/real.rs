@@ -1,29 +1,60 @@
 use crate::scratch::Scratch;
+#[cfg(target_arch = "x86_64")]
+use crate::simd::wide;
+use crate::zoom::{CubicZoom, Tap};
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
+pub(crate) mod sealed {
+    use super::{CubicZoom, Scratch, Tap};
+
+    /// What no other crate implements or calls.
+    pub trait Sealed: Sized {
+        /// Vectors of AVX2.
+        #[cfg(target_arch = "x86_64")]
+        type Avx2: crate::simd::Vector<Self>;
+
+        /// Vectors of AVX-512.
+        #[cfg(target_arch = "x86_64")]
+        type Avx512: crate::simd::Vector<Self>;
+
+        /// The places and weights of an interpolation.
+        fn taps(zoom: &CubicZoom) -> &[Tap<Self>];
+
+        /// The buffer of this type.
+        fn buffer(scratch: &mut Scratch) -> &mut Vec<Self>;
+
+        /// The room for a prepared signal of this type.
+        fn prepared(scratch: &mut Scratch) -> &mut Vec<Self>;
+    }
 }
 
 /// The numbers that images and volumes are made of: `f32` and `f64`.
 pub trait Real: ndarray::NdFloat + sealed::Sealed + Default {
     /// The nearest number of this type.
     fn from_f64(value: f64) -> Self;
-
-    /// The buffer of this type.
-    #[doc(hidden)]
-    fn buffer(scratch: &mut Scratch) -> &mut Vec<Self>;
-
-    /// The room for a prepared signal of this type.
-    #[doc(hidden)]
-    fn prepared(scratch: &mut Scratch) -> &mut Vec<Self>;
 }
 
 impl Real for f32 {
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value as f32
+    }
+}
+
+impl Real for f64 {
+    #[inline(always)]
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+}
+
+impl sealed::Sealed for f32 {
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = wide::Registers<std::arch::x86_64::__m256, 2>;
+    #[cfg(target_arch = "x86_64")]
+    type Avx512 = wide::Registers<std::arch::x86_64::__m512, 1>;
+
+    fn taps(zoom: &CubicZoom) -> &[Tap<Self>] {
+        zoom.taps_f32()
     }
 
     fn buffer(scratch: &mut Scratch) -> &mut Vec<Self> {
@@ -35,10 +66,14 @@ impl Real for f32 {
     }
 }
 
-impl Real for f64 {
-    #[inline(always)]
-    fn from_f64(value: f64) -> Self {
-        value
+impl sealed::Sealed for f64 {
+    #[cfg(target_arch = "x86_64")]
+    type Avx2 = wide::Registers<std::arch::x86_64::__m256d, 4>;
+    #[cfg(target_arch = "x86_64")]
+    type Avx512 = wide::Registers<std::arch::x86_64::__m512d, 2>;
+
+    fn taps(zoom: &CubicZoom) -> &[Tap<Self>] {
+        zoom.taps_f64()
     }
 
     fn buffer(scratch: &mut Scratch) -> &mut Vec<Self> {

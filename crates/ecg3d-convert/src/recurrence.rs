@@ -1,6 +1,7 @@
 use ndarray::Array2;
 
-use crate::simd::update;
+use crate::kernel::load;
+use crate::simd::{LANES, Portable, Vector};
 use crate::{ConvertError, Real};
 
 /// The recurrence plot without a threshold: the distances between all states of a signal.
@@ -64,33 +65,64 @@ impl Recurrence {
             let what = "a recurrence plot";
             return Err(ConvertError::Length { what, expected, found: signal.len() });
         }
+        let mut padded = signal.to_vec();
+        padded.resize(n.next_multiple_of(LANES) + self.span(), T::zero());
         let mut plot = Array2::zeros((n, n));
-        if let Some(rows) = plot.as_slice_mut() {
-            self.fill(signal, n, rows);
+        let mut columns = vec![[T::zero(); LANES]; n];
+        for first in (0..n).step_by(LANES) {
+            self.fill::<T, Portable<T>, 1>(&padded, first, &mut columns);
+            for (cells, mut row) in columns.iter().zip(plot.rows_mut()) {
+                row.iter_mut().skip(first).zip(cells).for_each(|(own, &cell)| *own = cell);
+            }
         }
         Ok(plot)
     }
 
-    /// Fills rows of `stride` distances; `signal` has at least `stride + span` values, of which those behind the real
-    /// ones give columns without meaning.
+    /// Fills `M` groups of columns of a plot, from column `first` on: the distances of their states to each state in turn.
+    ///
+    /// `signal` reaches `span` samples beyond the last of these columns at the least; what stands behind the real samples
+    /// gives columns without meaning.
     #[inline(always)]
-    pub(crate) fn fill<T: Real>(self, signal: &[T], stride: usize, rows: &mut [T]) {
-        for (i, row) in rows.chunks_exact_mut(stride).enumerate() {
-            let shifted =
-                |k: usize| (&signal[k * self.delay..][..stride], signal[i + k * self.delay]);
-            // The usual two dimensions at one go; the sum is taken in the order of the delays either way.
-            if self.dimension == 2 {
-                let ((a, a0), (b, b0)) = (shifted(0), shifted(1));
-                row.copy_from_slice(a);
-                update(row, b, |a, b| ((a - a0) * (a - a0) + (b - b0) * (b - b0)).sqrt());
-                continue;
+    pub(crate) fn fill<T: Real, V: Vector<T>, const M: usize>(
+        self,
+        signal: &[T],
+        first: usize,
+        columns: &mut [[T; LANES]],
+    ) {
+        let (columns, _) = columns.as_chunks_mut::<M>();
+        // The usual two dimensions at one go; the sum is taken in the order of the delays either way.
+        if self.dimension == 2 {
+            let (xs, ys) =
+                (states::<T, V, M>(signal, first), states::<T, V, M>(signal, first + self.delay));
+            let pairs = signal.iter().zip(&signal[self.delay..]);
+            for (cells, (&x0, &y0)) in columns.iter_mut().zip(pairs) {
+                let (x0, y0) = (V::splat(x0), V::splat(y0));
+                for m in 0..M {
+                    let (x, y) = (xs[m] - x0, ys[m] - y0);
+                    (x * x + y * y).sqrt().store(&mut cells[m]);
+                }
             }
-            row.fill(T::zero());
+            return;
+        }
+        for (i, cells) in columns.iter_mut().enumerate() {
+            let mut sums = [V::splat(T::zero()); M];
             for k in 0..self.dimension {
-                let (x, x0) = shifted(k);
-                update(row, x, |sum, x| sum + (x - x0) * (x - x0));
+                let xs = states::<T, V, M>(signal, first + k * self.delay);
+                let x0 = V::splat(signal[i + k * self.delay]);
+                for m in 0..M {
+                    let x = xs[m] - x0;
+                    sums[m] = sums[m] + x * x;
+                }
             }
-            row.iter_mut().for_each(|cell| *cell = cell.sqrt());
+            for m in 0..M {
+                sums[m].sqrt().store(&mut cells[m]);
+            }
         }
     }
+}
+
+/// The samples from `first` on.
+#[inline(always)]
+fn states<T: Real, V: Vector<T>, const M: usize>(signal: &[T], first: usize) -> [V; M] {
+    load(&signal[first..].as_chunks().0.as_chunks::<M>().0[0])
 }

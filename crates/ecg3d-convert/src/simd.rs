@@ -1,30 +1,85 @@
 //! The one place with `unsafe`: running the same code with the widest vectors that the processor has.
 //!
-//! The build's baseline for x86-64 is SSE2, four `f32` at a time. Compiling the inner loops again for AVX2 and AVX-512, and
-//! choosing at run time, makes the volume of a window 1.7 times as quick and those of all subsets of leads 1.35 times
-//! (`benches/convert.rs`; `ECG3D_SIMD=portable` or `avx2` in the environment asks for less). No instruction that fuses
-//! multiplication and addition is allowed, so that every processor gives the same bits.
+//! The build's baseline for x86-64 is SSE2, four `f32` at a time. Work is compiled again for AVX2 and AVX-512, and what to
+//! run is chosen once, when it is first asked for (`ECG3D_SIMD=portable` or `avx2` in the environment asks for less). The
+//! images and volumes are made with vectors that are named by type, since compilers keep arrays of this size in memory
+//! half of the time; `benches/convert.rs` tells what that is worth. No instruction that fuses multiplication and addition is
+//! used, so that every processor gives the same bits.
 
-/// Values that inner loops take at a time.
-///
-/// Loops over arrays of this length become vector code without remainders. It is so long that the compiler keeps them as
-/// loops: shorter ones it unrolls first, and then makes a mess of the loop around them.
-pub(crate) const LANES: usize = 64;
+use std::ops::{Add, Mul, Sub};
 
-/// Sets each value of `out` to `f` of itself and its counterpart in `other`, which is at least as long.
-#[inline(always)]
-pub(crate) fn update<T: Copy>(out: &mut [T], other: &[T], f: impl Fn(T, T) -> T) {
-    let (out, out_rest) = out.as_chunks_mut::<LANES>();
-    let (other, other_rest) = other.as_chunks::<LANES>();
-    for (out, other) in out.iter_mut().zip(other) {
-        // By value, so that no store stands between the loads.
-        let mut values = *out;
-        for (value, &other) in values.iter_mut().zip(other) {
-            *value = f(*value, other);
-        }
-        *out = values;
+use crate::Real;
+
+/// Values that are worked on side by side: one register of AVX-512 in `f32`, several of the narrower ones.
+pub(crate) const LANES: usize = 16;
+
+/// `LANES` values.
+pub trait Vector<T>: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
+    /// The same value everywhere.
+    fn splat(value: T) -> Self;
+    /// The values of an array.
+    fn load(values: &[T; LANES]) -> Self;
+    /// Writes the values to an array.
+    fn store(self, out: &mut [T; LANES]);
+    /// The square root of each.
+    fn sqrt(self) -> Self;
+}
+
+/// The vector that every processor has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Portable<T>([T; LANES]);
+
+impl<T: Real> Portable<T> {
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(T, T) -> T) -> Self {
+        Self(std::array::from_fn(|k| f(self.0[k], other.0[k])))
     }
-    out_rest.iter_mut().zip(other_rest).for_each(|(out, other)| *out = f(*out, *other));
+}
+
+impl<T: Real> Add for Portable<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.zip(other, |a, b| a + b)
+    }
+}
+
+impl<T: Real> Sub for Portable<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, |a, b| a - b)
+    }
+}
+
+impl<T: Real> Mul for Portable<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.zip(other, |a, b| a * b)
+    }
+}
+
+impl<T: Real> Vector<T> for Portable<T> {
+    #[inline(always)]
+    fn splat(value: T) -> Self {
+        Self([value; LANES])
+    }
+
+    #[inline(always)]
+    fn load(values: &[T; LANES]) -> Self {
+        Self(*values)
+    }
+
+    #[inline(always)]
+    fn store(self, out: &mut [T; LANES]) {
+        *out = self.0;
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        Self(self.0.map(T::sqrt))
+    }
 }
 
 /// Work that is compiled once for each instruction set.
@@ -37,9 +92,146 @@ pub(crate) trait Task {
     fn run(self) -> Self::Output;
 }
 
+/// Work with vectors that are named by type.
+///
+/// As with [`Task`], everything down to the vectors is marked `#[inline(always)]`.
+pub(crate) trait VectorTask<T> {
+    /// Does the work.
+    fn run<V: Vector<T>>(self);
+}
+
 #[cfg(target_arch = "x86_64")]
-mod wide {
-    use super::Task;
+#[allow(unsafe_code)]
+pub(crate) mod wide {
+    use std::arch::x86_64::*;
+    use std::ops::{Add, Mul, Sub};
+
+    use super::{LANES, Task, Vector, VectorTask};
+    use crate::Real;
+
+    /// `LANES` values in `N` registers. Only code that runs under [`super::run`] or [`super::run_vectors`] makes one.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Registers<R, const N: usize>([R; N]);
+
+    /// A vector of what an expression gives for each register. No closure: it would be compiled without the wide vectors.
+    macro_rules! each {
+        ($like:expr, $n:ident, $value:expr) => {{
+            let mut out = $like;
+            for $n in 0..out.0.len() {
+                out.0[$n] = $value;
+            }
+            out
+        }};
+    }
+
+    macro_rules! registers {
+        ($register:ty, $count:literal, $real:ty, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $sqrt:ident) => {
+            impl Add for Registers<$register, $count> {
+                type Output = Self;
+                #[inline(always)]
+                fn add(self, other: Self) -> Self {
+                    // SAFETY: the processor has this instruction, since it had those that `self` was made with.
+                    each!(self, n, unsafe { $add(self.0[n], other.0[n]) })
+                }
+            }
+
+            impl Sub for Registers<$register, $count> {
+                type Output = Self;
+                #[inline(always)]
+                fn sub(self, other: Self) -> Self {
+                    // SAFETY: as in `add`.
+                    each!(self, n, unsafe { $sub(self.0[n], other.0[n]) })
+                }
+            }
+
+            impl Mul for Registers<$register, $count> {
+                type Output = Self;
+                #[inline(always)]
+                fn mul(self, other: Self) -> Self {
+                    // SAFETY: as in `add`.
+                    each!(self, n, unsafe { $mul(self.0[n], other.0[n]) })
+                }
+            }
+
+            impl Vector<$real> for Registers<$register, $count> {
+                #[inline(always)]
+                fn splat(value: $real) -> Self {
+                    // SAFETY: only code for which `level` has asked the processor gets to name this type.
+                    Self([unsafe { $splat(value) }; $count])
+                }
+
+                #[inline(always)]
+                fn load(values: &[$real; LANES]) -> Self {
+                    // SAFETY: as in `splat`; `count` registers hold `LANES` values, read wherever they stand.
+                    let zero = Self::splat(0.0);
+                    each!(zero, n, unsafe { $load(values.as_ptr().add(n * (LANES / $count))) })
+                }
+
+                #[inline(always)]
+                fn store(self, out: &mut [$real; LANES]) {
+                    for (n, register) in self.0.into_iter().enumerate() {
+                        // SAFETY: as in `load`.
+                        unsafe { $store(out.as_mut_ptr().add(n * (LANES / $count)), register) }
+                    }
+                }
+
+                #[inline(always)]
+                fn sqrt(self) -> Self {
+                    // SAFETY: as in `add`.
+                    each!(self, n, unsafe { $sqrt(self.0[n]) })
+                }
+            }
+        };
+    }
+
+    registers!(
+        __m256,
+        2,
+        f32,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_add_ps,
+        _mm256_sub_ps,
+        _mm256_mul_ps,
+        _mm256_sqrt_ps
+    );
+    registers!(
+        __m256d,
+        4,
+        f64,
+        _mm256_set1_pd,
+        _mm256_loadu_pd,
+        _mm256_storeu_pd,
+        _mm256_add_pd,
+        _mm256_sub_pd,
+        _mm256_mul_pd,
+        _mm256_sqrt_pd
+    );
+    registers!(
+        __m512,
+        1,
+        f32,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_add_ps,
+        _mm512_sub_ps,
+        _mm512_mul_ps,
+        _mm512_sqrt_ps
+    );
+    registers!(
+        __m512d,
+        2,
+        f64,
+        _mm512_set1_pd,
+        _mm512_loadu_pd,
+        _mm512_storeu_pd,
+        _mm512_add_pd,
+        _mm512_sub_pd,
+        _mm512_mul_pd,
+        _mm512_sqrt_pd
+    );
 
     #[target_feature(enable = "avx2")]
     pub(super) fn avx2<T: Task>(task: T) -> T::Output {
@@ -49,6 +241,16 @@ mod wide {
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
     pub(super) fn avx512<T: Task>(task: T) -> T::Output {
         task.run()
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn avx2_vectors<T: Real, K: VectorTask<T>>(task: K) {
+        task.run::<T::Avx2>();
+    }
+
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+    pub(super) fn avx512_vectors<T: Real, K: VectorTask<T>>(task: K) {
+        task.run::<T::Avx512>();
     }
 
     #[derive(Clone, Copy, PartialEq)]
@@ -80,20 +282,29 @@ mod wide {
 }
 
 /// Runs a task with the widest vectors that the processor has.
-#[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 pub(crate) fn run<T: Task>(task: T) -> T::Output {
+    #[cfg(target_arch = "x86_64")]
     match wide::level() {
-        wide::Level::Portable => task.run(),
+        wide::Level::Portable => {}
         // SAFETY: `level` has asked the processor for these features.
-        wide::Level::Avx2 => unsafe { wide::avx2(task) },
+        wide::Level::Avx2 => return unsafe { wide::avx2(task) },
         // SAFETY: likewise.
-        wide::Level::Avx512 => unsafe { wide::avx512(task) },
+        wide::Level::Avx512 => return unsafe { wide::avx512(task) },
     }
+    task.run()
 }
 
-/// Runs a task.
-#[cfg(not(target_arch = "x86_64"))]
-pub(crate) fn run<T: Task>(task: T) -> T::Output {
-    task.run()
+/// [`run`] for tasks with vectors that are named by type.
+#[allow(unsafe_code)]
+pub(crate) fn run_vectors<T: Real, K: VectorTask<T>>(task: K) {
+    #[cfg(target_arch = "x86_64")]
+    match wide::level() {
+        wide::Level::Portable => {}
+        // SAFETY: `level` has asked the processor for these features.
+        wide::Level::Avx2 => return unsafe { wide::avx2_vectors(task) },
+        // SAFETY: likewise.
+        wide::Level::Avx512 => return unsafe { wide::avx512_vectors(task) },
+    }
+    task.run::<Portable<T>>();
 }

@@ -1,14 +1,13 @@
 use ndarray::{Array2, ArrayD, ArrayViewD, Axis};
 
-use crate::simd::update;
 use crate::{ConvertError, Real};
 
 /// The pole of the cubic B-spline's inverse filter, sqrt(3) - 2.
-const POLE: f64 = -0.267_949_192_431_122_7;
+pub(crate) const POLE: f64 = -0.267_949_192_431_122_7;
 /// The gain of that filter, (1 - pole)(1 - 1/pole).
 const GAIN: f64 = 6.0;
 /// Powers of the pole below this are left out of its start value: less than a rounding, even in `f64`.
-const NEGLIGIBLE: f64 = 1e-19;
+pub(crate) const NEGLIGIBLE: f64 = 1e-19;
 
 /// Cubic B-spline interpolation of `n` samples at `m` places, evenly spread from the first sample to the last.
 ///
@@ -29,14 +28,23 @@ const NEGLIGIBLE: f64 = 1e-19;
 pub struct CubicZoom {
     from: usize,
     /// For each value: the four coefficients that it is made of and their weights, with the filter's gain in them.
-    taps: Vec<Tap>,
+    taps: Vec<Tap<f64>>,
+    /// The same, rounded.
+    taps_f32: Vec<Tap<f32>>,
 }
 
 /// Four coefficients and their weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Tap {
+pub struct Tap<T> {
     pub(crate) index: [usize; 4],
-    pub(crate) weight: [f64; 4],
+    pub(crate) weight: [T; 4],
+}
+
+impl<T: Real> Tap<T> {
+    /// The value that a line of coefficients has here.
+    fn of(&self, line: &[T]) -> T {
+        (0..4).fold(T::zero(), |sum, k| sum + self.weight[k] * line[self.index[k]])
+    }
 }
 
 impl CubicZoom {
@@ -62,7 +70,11 @@ impl CubicZoom {
             let index = std::array::from_fn(|k| mirror(base as i64 + k as i64 - 1, from));
             Tap { index, weight }
         };
-        Ok(Self { from, taps: (0..to).map(tap).collect() })
+        let taps: Vec<_> = (0..to).map(tap).collect();
+        let rounded =
+            |tap: &Tap<f64>| Tap { index: tap.index, weight: tap.weight.map(|w| w as f32) };
+        let taps_f32 = taps.iter().map(rounded).collect();
+        Ok(Self { from, taps, taps_f32 })
     }
 
     /// Samples that go in and values that come out.
@@ -70,21 +82,23 @@ impl CubicZoom {
         (self.from, self.taps.len())
     }
 
-    pub(crate) fn taps(&self) -> &[Tap] {
+    pub(crate) fn taps_f64(&self) -> &[Tap<f64>] {
         &self.taps
+    }
+
+    pub(crate) fn taps_f32(&self) -> &[Tap<f32>] {
+        &self.taps_f32
     }
 
     /// The interpolation as a matrix `[value, sample]`.
     pub fn matrix(&self) -> Array2<f64> {
-        let mut coefficients = Array2::<f64>::eye(self.from);
-        if let Some(rows) = coefficients.as_slice_mut() {
-            coefficients_of_rows(rows, self.from, self.from);
-        }
         let mut matrix = Array2::zeros((self.taps.len(), self.from));
-        for (mut row, tap) in matrix.rows_mut().into_iter().zip(&self.taps) {
-            for (&index, &weight) in tap.index.iter().zip(&tap.weight) {
-                row.scaled_add(weight, &coefficients.row(index));
-            }
+        let mut line = vec![0.0; self.from];
+        for (sample, mut column) in matrix.columns_mut().into_iter().enumerate() {
+            line.fill(0.0);
+            line[sample] = 1.0;
+            coefficients(&mut line);
+            column.iter_mut().zip(&self.taps).for_each(|(cell, tap)| *cell = tap.of(&line));
         }
         matrix
     }
@@ -111,12 +125,8 @@ pub fn zoom<T: Real>(array: ArrayViewD<'_, T>, shape: &[usize]) -> Result<ArrayD
         let mut line = vec![T::zero(); plan.from];
         for (values, mut out) in now.lanes(Axis(axis)).into_iter().zip(next.lanes_mut(Axis(axis))) {
             line.iter_mut().zip(values).for_each(|(own, &value)| *own = value);
-            coefficients_of_rows(&mut line, plan.from, 1);
-            for (value, tap) in out.iter_mut().zip(&plan.taps) {
-                *value = (0..4).fold(T::zero(), |sum, k| {
-                    sum + T::from_f64(tap.weight[k]) * line[tap.index[k]]
-                });
-            }
+            coefficients(&mut line);
+            out.iter_mut().zip(T::taps(&plan)).for_each(|(value, tap)| *value = tap.of(&line));
         }
         now = next;
     }
@@ -139,48 +149,52 @@ fn mirror(index: i64, n: usize) -> usize {
     inside.min(period - inside) as usize
 }
 
-/// Turns `n` rows of `stride` samples into B-spline coefficients along the rows' axis, but for the gain of 6.
+/// Turns a line of samples into B-spline coefficients, but for the gain of 6.
 ///
-/// Every column is a signal of its own. A causal and an anti-causal recursion, each started from the sum over the
-/// reflected signal; columns side by side, so that the recursion's latency does not count.
-#[inline(always)]
-pub(crate) fn coefficients_of_rows<T: Real>(rows: &mut [T], n: usize, stride: usize) {
+/// A causal and an anti-causal recursion, each started from the sum over the reflected signal.
+fn coefficients<T: Real>(line: &mut [T]) {
+    let n = line.len();
     if n < 2 {
         return;
     }
-    let rows = &mut rows[..n * stride];
     let pole = T::from_f64(POLE);
-    let (first, others) = rows.split_at_mut(stride);
+    line[0] = start(n, |sum, k, weight| sum + weight * line[k], line[0], |sum, by| sum * by);
+    for k in 1..n {
+        line[k] += pole * line[k - 1];
+    }
+    line[n - 1] = (pole * line[n - 2] + line[n - 1]) * (pole / (pole * pole - T::one()));
+    for k in (0..n - 1).rev() {
+        line[k] = pole * (line[k + 1] - line[k]);
+    }
+}
+
+/// The first causal coefficient of `n` samples: the sum over the reflected signal, from `first`, the first sample.
+///
+/// `add(sum, k, weight)` adds sample `k` times a weight. Where the far end still counts, the sum is taken over a whole
+/// period: what comes back from there, and a geometric series of periods.
+#[inline(always)]
+pub(crate) fn start<T: Real, S>(
+    n: usize,
+    mut add: impl FnMut(S, usize, T) -> S,
+    first: S,
+    times: impl FnOnce(S, T) -> S,
+) -> S {
+    let pole = T::from_f64(POLE);
     let negligible = T::from_f64(NEGLIGIBLE).max(T::epsilon() * T::from_f64(1e-3));
-    let mut power = pole;
-    let mut k = 1;
-    while k < n && power.abs() > negligible {
-        let row = &others[(k - 1) * stride..k * stride];
-        // Where the reflection at the far end still counts, it is summed in closed form below.
-        update(first, row, |c, x| c + power * x);
-        power *= pole;
-        k += 1;
-    }
-    if k == n {
-        // The sum over the whole period: what comes back from the far end, and a geometric series of periods.
-        // `power` is pole^n here; sample n - 1 - j comes back with the weight pole^(n - 1 + j).
-        for j in 1..n - 1 {
-            let row = &others[(n - 2 - j) * stride..(n - 1 - j) * stride];
-            update(first, row, |c, x| c + power * x);
-            power *= pole;
+    let (mut sum, mut power) = (first, pole);
+    for k in 1..n {
+        if power.abs() <= negligible {
+            return sum;
         }
-        let once = T::one() / (T::one() - power);
-        first.iter_mut().for_each(|c| *c *= once);
+        sum = add(sum, k, power);
+        power *= pole;
     }
-    for i in 1..n {
-        let (before, now) = rows[(i - 1) * stride..(i + 1) * stride].split_at_mut(stride);
-        update(now, before, |c, b| c + pole * b);
+    if power.abs() <= negligible {
+        return sum;
     }
-    let end = pole / (pole * pole - T::one());
-    let (before, last) = rows[(n - 2) * stride..].split_at_mut(stride);
-    update(last, before, |c, b| (pole * b + c) * end);
-    for i in (0..n - 1).rev() {
-        let (now, after) = rows[i * stride..(i + 2) * stride].split_at_mut(stride);
-        update(now, after, |c, a| pole * (a - c));
+    for k in (1..n - 1).rev() {
+        sum = add(sum, k, power);
+        power *= pole;
     }
+    times(sum, T::one() / (T::one() - power))
 }

@@ -5,7 +5,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use ecg_core::{Adc, Lead, LeadMask, Recording, SamplingRate};
-use ecg3d_convert::{ConvertConfig, ConvertError, ConvertPlan, FirMethod, Resample, Scratch};
+use ecg3d_convert::{
+    ConvertConfig, ConvertError, ConvertPlan, FirMethod, Resample, Scratch, Threshold,
+};
 use ndarray::{Array2, Array3, Array4};
 
 thread_local! {
@@ -56,8 +58,9 @@ fn into_calls_allocate_nothing() {
         .and_then(|recording| recording.with_adc(adc))
         .expect("a recording");
     let polyphase = Resample::Polyphase { rate_hz: 50.0, fir: FirMethod::Polyphase };
-    for config in [ConvertConfig::published(), ConvertConfig::corrected().with_resample(polyphase)]
-    {
+    let corrected = ConvertConfig::corrected().with_resample(polyphase);
+    let thresholded = corrected.clone().with_threshold(Threshold::Rate { rate: 0.1 });
+    for config in [ConvertConfig::published(), corrected, thresholded] {
         let plan = ConvertPlan::new(config, rate).expect("a plan");
         let images = plan.image_plan();
         let mut scratch = Scratch::new();

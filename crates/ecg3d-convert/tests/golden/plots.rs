@@ -1,5 +1,11 @@
-use ecg3d_convert::{Metric, Recurrence, RecurrencePlot, Threshold};
+use ecg3d_convert::{
+    ConvertConfig, ImagePlan, LeadSelection, Metric, Recurrence, RecurrencePlot, Resample,
+    Threshold, zoom,
+};
+use ndarray::{Array2, Axis};
 use proptest::prelude::*;
+
+use crate::support::assert_close;
 
 const METRICS: [Metric; 3] = [Metric::Euclidean, Metric::Maximum, Metric::Manhattan];
 
@@ -81,7 +87,7 @@ fn known_plots() {
 #[test]
 fn flat_short_and_faulty_signals() {
     let plot = with_rate(planned(2, 1, Metric::Maximum), 0.1);
-    assert_eq!(plot.of(&[5.0_f32; 9]).expect("plots"), ndarray::Array2::<f32>::ones((8, 8)));
+    assert_eq!(plot.of(&[5.0_f32; 9]).expect("plots"), Array2::<f32>::ones((8, 8)));
     // One state, and so no pair.
     assert_eq!(plot.of(&[5.0, 6.0]).expect("plots"), ndarray::arr2(&[[1.0]]));
     let error = plot.of(&[5.0_f64]).expect_err("too short").to_string();
@@ -103,4 +109,54 @@ fn flat_short_and_faulty_signals() {
     }
     assert!(RecurrencePlot::new(0, 1).is_err());
     assert!("chebyshev".parse::<Metric>().is_err());
+}
+
+#[test]
+fn conversions_use_metric_and_threshold() {
+    let window = Array2::from_shape_fn((3, 40), |(lead, t)| {
+        ((t * t * (lead + 2) + 5 * t) % 61) as f64 / 8.0 - 4.0
+    });
+    let thresholds = [
+        Threshold::None,
+        Threshold::Distance { distance: 2.0 },
+        Threshold::Rate { rate: 0.15 },
+        Threshold::Rate { rate: 1.0 },
+    ];
+    for metric in METRICS {
+        for threshold in thresholds {
+            for (dimension, delay) in [(1, 1), (2, 1), (3, 2)] {
+                let config = ConvertConfig::published()
+                    .with_leads(LeadSelection::File { count: 3 })
+                    .with_resample(Resample::Fft { samples: 40 })
+                    .with_embedding_dimension(dimension)
+                    .with_embedding_delay(delay)
+                    .with_metric(metric)
+                    .with_threshold(threshold);
+                let plot = planned(dimension, delay, metric);
+                let plot = plot.with_threshold(threshold).expect("a threshold");
+                let plots: Vec<_> = window
+                    .rows()
+                    .into_iter()
+                    .map(|row| plot.of(&row.to_vec()).expect("plots"))
+                    .collect();
+                let views: Vec<_> = plots.iter().map(|plot| plot.view()).collect();
+                let plots = ndarray::stack(Axis(0), &views).expect("equal shapes");
+                // Square and not, within one strip of the inner loops and over several.
+                for size in [[5, 21, 30], [5, 24, 24], [4, 71, 83], [2, 150, 150]] {
+                    let expected = zoom(plots.view().into_dyn(), &size).expect("zooms");
+                    let config = config.clone().with_volume_size(size);
+                    let own = ImagePlan::new(&config).expect("a plan");
+                    let volume = own.volume_of_window(window.view()).expect("a volume");
+                    let what = format!("{metric}, {threshold:?}, {dimension}, {delay}, {size:?}");
+                    assert_close(&what, volume.view().into_dyn(), expected.view(), 1e-12);
+                }
+                // At the plots' own size they come through as they are.
+                let n = plots.len_of(Axis(1));
+                let same = ImagePlan::new(&config.with_volume_size([3, n, n])).expect("a plan");
+                let volume = same.volume_of_window(window.view()).expect("a volume");
+                let what = format!("{metric}, {threshold:?}, {dimension}, {delay}");
+                assert_close(&what, volume.view().into_dyn(), plots.view().into_dyn(), 1e-12);
+            }
+        }
+    }
 }
