@@ -52,6 +52,14 @@ pub enum ModelError {
         /// Records of the data set.
         records: usize,
     },
+    /// Windows of another shape than the preprocessing cuts.
+    #[error("windows must be [n, {}], found {found:?}", join(.expected))]
+    Windows {
+        /// Leads and samples of a window.
+        expected: [usize; 2],
+        /// Shape of the tensor given.
+        found: Vec<usize>,
+    },
     /// Signals to train on that no window fits.
     #[error("training takes prepared signals [n, 12, {expected} or more], found {found:?}")]
     TrainShape {

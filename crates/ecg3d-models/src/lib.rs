@@ -31,6 +31,7 @@
 //! | [`ModelCard`] | what weights say of themselves: network, mode, labels, preprocessing, thresholds |
 //! | [`Network`] | the parameters and the pass through them, for training and looking inside |
 //! | [`Architecture`], [`InputKind`] | which network, and what it reads |
+//! | [`FrontEnd`] | windows to volumes as tensor operations, on a GPU for instance |
 //! | [`Preset`] | the network of the study's program or of its text |
 //! | [`import_keras`] | the study's weight files |
 //! | [`save`] | weights and card in one file |
@@ -63,6 +64,7 @@ mod architecture;
 mod card;
 mod error;
 mod files;
+mod front_end;
 mod init;
 mod keras;
 mod kernels;
@@ -79,6 +81,7 @@ pub use architecture::{Architecture, InputKind};
 pub use card::ModelCard;
 pub use ecg3d_convert::Preset;
 pub use error::ModelError;
+pub use front_end::FrontEnd;
 pub use keras::import_keras;
 pub use model::Model;
 pub use network::{Forward, Network, Precision};

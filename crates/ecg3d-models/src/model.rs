@@ -9,7 +9,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Doing;
 use crate::weights::{check_pair, load};
-use crate::{InputKind, ModelCard, ModelError, Network, Precision};
+use crate::{FrontEnd, InputKind, ModelCard, ModelError, Network, Precision};
 
 /// A network with its card, ready to predict.
 ///
@@ -21,6 +21,8 @@ pub struct Model {
     network: Network,
     card: ModelCard,
     plan: ImagePlan,
+    /// Makes the volumes where the network is not on the CPU.
+    front_end: Option<FrontEnd>,
     batch: usize,
 }
 
@@ -52,6 +54,25 @@ impl Sums {
     }
 }
 
+/// Windows of some records, `[window, lead, sample]`.
+fn tensor_of_windows(
+    signals: ArrayView3<'_, f32>,
+    windows: &[Window],
+    [leads, samples]: [usize; 2],
+) -> Result<Tensor, ModelError> {
+    let values: Vec<f32> = windows
+        .iter()
+        .flat_map(|(row, start)| signals.slice_move(s![*row, .., *start..start + samples]))
+        .copied()
+        .collect();
+    tensor(&values, &[windows.len(), leads, samples])
+}
+
+fn tensor(values: &[f32], shape: &[usize]) -> Result<Tensor, ModelError> {
+    let sizes: Vec<i64> = shape.iter().map(|n| *n as i64).collect();
+    Tensor::f_from_slice(values).and_then(|x| x.f_reshape(&sizes)).doing("make an input")
+}
+
 impl Model {
     /// A model of a network at hand, say just trained.
     ///
@@ -66,7 +87,11 @@ impl Model {
             (InputKind::Volume, _) => 32,
             (InputKind::Signal, _) => 64,
         };
-        Ok(Self { network, card, plan, batch })
+        let front_end = match (network.architecture().input(), network.device()) {
+            (InputKind::Signal, _) | (_, Device::Cpu) => None,
+            (InputKind::Volume, device) => Some(FrontEnd::new(&card.preprocessing, device)?),
+        };
+        Ok(Self { network, card, plan, front_end, batch })
     }
 
     /// Loads a weights file.
@@ -233,7 +258,7 @@ impl Model {
                     .map(|((lead, _), value)| if mask.keeps(lead) { *value } else { 0.0 })
             });
             let shape = [chunk.len(), window.nrows(), window.ncols()];
-            let logits = self.run(&values.collect::<Vec<_>>(), &shape)?;
+            let logits = self.run(tensor(&values.collect::<Vec<_>>(), &shape)?)?;
             for k in 0..chunk.len() {
                 sums.add(c * self.batch + k, logits.view(), k);
             }
@@ -272,13 +297,7 @@ impl Model {
         signals: ArrayView3<'_, f32>,
         windows: &[Window],
     ) -> Result<Array2<f64>, ModelError> {
-        let [leads, samples] = self.plan.window_shape();
-        let values: Vec<f32> = windows
-            .iter()
-            .flat_map(|(row, start)| signals.slice_move(s![*row, .., *start..start + samples]))
-            .copied()
-            .collect();
-        self.run(&values, &[windows.len(), leads, samples])
+        self.run(tensor_of_windows(signals, windows, self.plan.window_shape())?)
     }
 
     fn volume_logits_of(
@@ -286,6 +305,10 @@ impl Model {
         signals: ArrayView3<'_, f32>,
         windows: &[Window],
     ) -> Result<Array2<f64>, ModelError> {
+        if let Some(front_end) = &self.front_end {
+            let windows = tensor_of_windows(signals, windows, self.plan.window_shape())?;
+            return self.run(front_end.volumes(&windows)?);
+        }
         // Threads may share the plan, not the network.
         let plan = &self.plan;
         let [_, samples] = plan.window_shape();
@@ -304,17 +327,15 @@ impl Model {
     /// Logits `[n, label]` of as many volumes as fit a batch.
     fn logits(&self, volumes: ArrayView4<'_, f32>) -> Result<Array2<f64>, ModelError> {
         let volumes = volumes.as_standard_layout();
-        match volumes.as_slice() {
-            Some(values) => self.run(values, volumes.shape()),
-            None => self.run(&volumes.iter().copied().collect::<Vec<_>>(), volumes.shape()),
-        }
+        self.run(match volumes.as_slice() {
+            Some(values) => tensor(values, volumes.shape())?,
+            None => tensor(&volumes.iter().copied().collect::<Vec<_>>(), volumes.shape())?,
+        })
     }
 
-    fn run(&self, values: &[f32], shape: &[usize]) -> Result<Array2<f64>, ModelError> {
-        let sizes: Vec<i64> = shape.iter().map(|n| *n as i64).collect();
-        let x = Tensor::f_from_slice(values).and_then(|x| x.f_reshape(&sizes));
-        let logits = no_grad(|| self.network.forward_logits(&x.doing("make an input")?, false))?;
-        let mut out = Array2::zeros((shape[0], self.labels().len()));
+    fn run(&self, x: Tensor) -> Result<Array2<f64>, ModelError> {
+        let logits = no_grad(|| self.network.forward_logits(&x, false))?;
+        let mut out = Array2::zeros((x.size()[0] as usize, self.labels().len()));
         let cpu = logits.f_to_device(Device::Cpu).and_then(|y| y.f_to_kind(Kind::Double));
         let cpu = cpu.and_then(|y| y.f_contiguous()).doing("read logits")?;
         if let Some(values) = out.as_slice_mut() {

@@ -1,12 +1,12 @@
 use ecg3d_convert::{ConvertConfig, ImagePlan, Scratch, Windows};
 use ndarray::{Array, Array3, Array4, Axis, Dimension, s};
 use rayon::prelude::*;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::random::{Purpose, Stream};
 use super::{Augment, TrainConfig, TrainData};
 use crate::error::Doing;
-use crate::{InputKind, ModelError};
+use crate::{FrontEnd, InputKind, ModelError};
 
 /// Makes a network's input of records: cuts windows, changes them at random for training, and turns them into volumes
 /// where the network reads those.
@@ -14,10 +14,19 @@ use crate::{InputKind, ModelError};
 pub(crate) struct Feed<'a> {
     data: &'a TrainData,
     /// For a network that reads volumes.
-    volumes: Option<ImagePlan>,
+    volumes: Option<Volumes>,
     preprocessing: &'a ConvertConfig,
     augment: Augment,
     seed: u64,
+}
+
+/// What makes volumes.
+#[derive(Debug)]
+enum Volumes {
+    /// On the CPU.
+    Plan(ImagePlan),
+    /// On the network's device, so that only windows travel there.
+    Device(FrontEnd),
 }
 
 /// A window: the record's row and the first sample.
@@ -29,10 +38,12 @@ impl<'a> Feed<'a> {
         preprocessing: &'a ConvertConfig,
         data: &'a TrainData,
         config: &TrainConfig,
+        device: Device,
     ) -> Result<Self, ModelError> {
-        let volumes = match input {
-            InputKind::Volume => Some(ImagePlan::new(preprocessing)?),
-            InputKind::Signal => None,
+        let volumes = match (input, device) {
+            (InputKind::Signal, _) => None,
+            (InputKind::Volume, Device::Cpu) => Some(Volumes::Plan(ImagePlan::new(preprocessing)?)),
+            (InputKind::Volume, _) => Some(Volumes::Device(FrontEnd::new(preprocessing, device)?)),
         };
         Ok(Self { data, volumes, preprocessing, augment: config.augment, seed: config.seed })
     }
@@ -64,11 +75,13 @@ impl<'a> Feed<'a> {
         let windows: Vec<Window> =
             rows.iter().zip(&mut streams).map(|(&row, random)| self.draw(row, random)).collect();
         let mut signals = self.cut(&windows);
+        // Threads may share the settings, not what is on the device.
+        let augment = self.augment;
         signals
             .axis_iter_mut(Axis(0))
             .into_par_iter()
             .zip(&mut streams)
-            .for_each(|(signal, random)| self.augment.apply(signal, random));
+            .for_each(|(signal, random)| augment.apply(signal, random));
         self.tensor(signals)
     }
 
@@ -94,8 +107,10 @@ impl<'a> Feed<'a> {
 
     /// Turns signals `[n, lead, sample]` into what the network reads.
     fn tensor(&self, signals: Array3<f32>) -> Result<Tensor, ModelError> {
-        let Some(plan) = &self.volumes else {
-            return tensor_of(&signals);
+        let plan = match &self.volumes {
+            None => return tensor_of(&signals),
+            Some(Volumes::Device(front_end)) => return front_end.volumes(&tensor_of(&signals)?),
+            Some(Volumes::Plan(plan)) => plan,
         };
         let [depth, height, width] = plan.volume_shape();
         let mut volumes = Array4::zeros((signals.len_of(Axis(0)), depth, height, width));

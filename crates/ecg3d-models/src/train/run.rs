@@ -59,7 +59,8 @@ pub fn train(
     }
     let rows = train_rows.iter().chain(val_rows).copied();
     data.check(card.labels.len(), card.preprocessing.window_samples(), rows)?;
-    let feed = Feed::new(network.architecture().input(), &card.preprocessing, data, config)?;
+    let input = network.architecture().input();
+    let feed = Feed::new(input, &card.preprocessing, data, config, network.device())?;
     for warning in warnings(card, data, train_rows, val_rows) {
         observer(&Event::Warning(warning));
     }
