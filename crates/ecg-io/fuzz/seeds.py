@@ -42,6 +42,15 @@ TABLES = [
     "sample|I|\n0|1|\n1|2|\n",
 ]
 
+# A byte of 1, one that chooses the options, and the table.
+CHOSEN = [
+    bytes([1, 6]) + b"1:-2.5:3\n0.125:7:-0\n" * 2,
+    bytes([1, 1 + 8]) + b"time\tI\tII\n0\t1.5\t2,25\n0.1\t-1.25\t3\t\n",
+    bytes([1, 5 + 16]) + b"1 2 3\n4  5 6\n",
+    bytes([1, 3 + 8 + 48 + 72]) + b"1,2\n-3.25,4.5\n-3.5,4.125\n12.25,-4\n",
+    bytes([1, 2 + 24]) + b"a;V1\n0,5;1e-3\n0,25;nan\n",
+]
+
 LABELS = [
     "record,patient,fold,NSR,AF\nr,p1,3,1,0\nx.hea,p2,,0.0,1.0\n",
     "ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_lr,filename_hr\n"
@@ -106,6 +115,7 @@ def main():
         "signal": SIGNALS,
         "segments": ["\n===\n".join(part.rstrip("\n") for part in parts).encode() for parts in SEGMENTS],
     }
+    parts["csv"] += CHOSEN
     parts["csv"].append(gzip.compress(parts["csv"][0], mtime=0))
     for target, inputs in parts.items():
         folder = out / target

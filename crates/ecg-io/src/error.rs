@@ -540,10 +540,10 @@ pub enum IoError {
         /// The folds there are.
         known: Vec<usize>,
     },
-    /// The name of a label map or rule that does not exist.
+    /// The name of a label map or rule that does not exist, or a delimiter that parts no cells.
     #[error("unknown {what} {found:?}; expected {expected}")]
     UnknownName {
-        /// `label map` or `NSR rule`.
+        /// `label map`, `NSR rule` or `delimiter`.
         what: &'static str,
         /// The name given.
         found: String,

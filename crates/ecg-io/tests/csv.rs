@@ -214,6 +214,47 @@ fn plain_and_odd_rows_read_alike() {
 }
 
 #[test]
+fn delimiters_at_the_end_are_a_warning() {
+    let line_of = |text: &str| {
+        let strict = read_with(text.as_bytes(), &ReadOptions::default().with_strict(true));
+        assert!(matches!(strict, Err(IoError::Strict(_))), "{text}");
+        let loaded = read_with(text.as_bytes(), &ReadOptions::default()).expect(text);
+        assert_eq!(row(&loaded.recording, 1), [2.0, 4.0]);
+        let [warning] = loaded.warnings.as_slice() else { panic!("{:?}", loaded.warnings) };
+        assert!(warning.path.ends_with("r.csv") && warning.field == "columns", "{warning}");
+        warning.line
+    };
+    assert_eq!(line_of("# fs: 500\nI,II\n1,2\n3,4,\n"), Some(4));
+    assert_eq!(line_of("# fs: 500\nI;II;\n1;2;\n3;4;\n"), Some(2));
+}
+
+#[test]
+fn a_delimiter_that_may_be_part_of_a_cell_is_refused() {
+    for byte in *b".+-\"#5e\n\x00\xb5" {
+        let error = with("I1II\n", CsvOptions::default().with_delimiter(Some(byte)));
+        assert!(matches!(error, Err(IoError::UnknownName { what: "delimiter", .. })), "{byte}");
+    }
+}
+
+#[test]
+fn numbers_of_changing_shape_read_as_printed() {
+    // Signs, lengths and points change from row to row.
+    let values: Vec<f64> = (0..4000_i32)
+        .map(|k| f64::from((k * 7919) % 20_011 - 10_000) / [1.0, 10.0, 1e3, 1e5][k as usize % 4])
+        .collect();
+    for end in ["\n", "\r\n"] {
+        let mut text = format!("# fs: 500{end}I|II|V1{end}");
+        for row in values.chunks_exact(3) {
+            text += &format!("{}|{}|{}{end}", row[0], row[1], row[2]);
+        }
+        let read = with(&text, CsvOptions::default()).expect("reads");
+        for (k, row) in values.chunks_exact(3).enumerate() {
+            assert_eq!(read.signal.column(k).to_vec(), row);
+        }
+    }
+}
+
+#[test]
 fn packed_files() {
     use std::io::Write;
     let dir = tempfile::tempdir().expect("a folder");

@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::Path;
 
+use ecg_core::SamplingRate;
 use ecg_io::{
     Annotations, CsvOptions, CsvOrientation, Dataset, DatasetOptions, Header, LabelMap,
     ReadOptions, parse_csv, read_recording, read_wfdb, write_annotations,
@@ -112,15 +113,32 @@ pub fn annotations(data: &[u8]) {
     });
 }
 
-/// A table as a recording, as it is and in the other orientation.
+/// A table as a recording: as it is and in the other orientation, or, behind a byte of 1, with options that the byte
+/// after it chooses.
 pub fn csv(data: &[u8]) {
     let sideways = CsvOptions::default().with_orientation(Some(CsvOrientation::LeadsInRows));
-    for csv in [CsvOptions::default(), sideways] {
-        for strict in [false, true] {
+    let (choices, data) = match data {
+        [1, choice, data @ ..] => (vec![csv_options(*choice)], data),
+        _ => (vec![CsvOptions::default(), sideways], data),
+    };
+    for csv in choices {
+        let read = |strict| {
             let options = options(strict).with_csv(csv.clone());
-            if let Ok(loaded) = parse_csv(data, Path::new("r.csv"), &options) {
-                assert!(loaded.recording.signal.len() <= data.len());
-            }
+            parse_csv(data, Path::new("r.csv"), &options)
+        };
+        let lenient = read(false);
+        if let Ok(loaded) = &lenient {
+            assert!(loaded.recording.signal.len() <= data.len());
+        }
+        if let Ok(strict) = read(true) {
+            let lenient = lenient.expect("strict mode reads what lenient mode refuses");
+            assert!(
+                lenient.warnings.is_empty() && lenient.recording.leads == strict.recording.leads
+            );
+            let signals = [strict, lenient].map(|loaded| loaded.recording.signal);
+            assert!(
+                signals[0].iter().map(|v| v.to_bits()).eq(signals[1].iter().map(|v| v.to_bits()))
+            );
         }
     }
     // Packed files go through the disk.
@@ -129,6 +147,21 @@ pub fn csv(data: &[u8]) {
             let _ = read_recording(folder.join("r.csv.gz"), &options(false));
         });
     }
+}
+
+/// The options that a byte stands for.
+fn csv_options(choice: u8) -> CsvOptions {
+    const DELIMITERS: &[u8; 8] = b"\0\t;,| :/";
+    let orientations =
+        [None, Some(CsvOrientation::SamplesInRows), Some(CsvOrientation::LeadsInRows)];
+    let delimiter = DELIMITERS[usize::from(choice) % 8];
+    let names = usize::from(choice) / 24;
+    let options = CsvOptions::default()
+        .with_delimiter((delimiter != 0).then_some(delimiter))
+        .with_orientation(orientations[usize::from(choice) / 8 % 3])
+        .with_has_names([None, Some(true), Some(false)][names % 3])
+        .with_sampling_rate(SamplingRate::new(500.0).ok());
+    if names / 3 % 2 == 1 { options.with_leads(["I", "t"]).with_units("uV") } else { options }
 }
 
 /// Label maps, and label tables: a generic one, PTB-XL's.

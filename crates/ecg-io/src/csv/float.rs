@@ -32,6 +32,113 @@ pub(super) fn simple(bytes: &[u8]) -> Option<(f64, usize)> {
     Some((if negative { -value } else { value }, at))
 }
 
+/// How a number of at most seven bytes, beside its sign, is written: where its digits and its point are.
+///
+/// Most cells are written as the cell above them. To read one like another takes no step that waits for its length.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    negative: bool,
+    length: usize,
+    /// The bytes up to the one behind the number, and of these the ones that are no digits, by their highest bits.
+    within: u64,
+    others: u64,
+    /// The byte of the point, and what stands there.
+    point_at: u64,
+    point: u64,
+    /// The byte behind the number, and a point there: that would be another shape.
+    behind_at: u64,
+    point_behind: u64,
+    /// The digits that stay where they are, and those that move down over the point.
+    before: u64,
+    after: u64,
+    /// By how much the last digit moves to the last byte.
+    shift: u32,
+    divisor: f64,
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Eight bytes, the first one lowest, of which digits become 0 to 9, and the highest bit of each that is no digit.
+#[inline]
+fn digits_and_others(bytes: &[u8; 8]) -> (u64, u64) {
+    let digits = u64::from_le_bytes(*bytes) ^ (u64::from(b'0') * ONES);
+    (digits, (((digits & (0x7f * ONES)) + 0x76 * ONES) | digits) & (0x80 * ONES))
+}
+
+impl Shape {
+    /// That of no number.
+    pub const NONE: Self = Self {
+        negative: false,
+        length: 0,
+        within: u64::MAX,
+        others: 1,
+        point_at: 0,
+        point: 0,
+        behind_at: 0,
+        point_behind: 1,
+        before: 0,
+        after: 0,
+        shift: 0,
+        divisor: 1.0,
+    };
+
+    /// That of the number at the start of `bytes`; `None` where there is none, a longer one, or too few bytes.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let negative = *bytes.first()? == b'-';
+        let eight = bytes.get(usize::from(negative)..)?.first_chunk()?;
+        let (_, others) = digits_and_others(eight);
+        let first = others.trailing_zeros() / 8;
+        let has_point = eight.get(first as usize) == Some(&b'.');
+        let end = if has_point { (others & (others - 1)).trailing_zeros() / 8 } else { first };
+        let digits = end - u32::from(has_point);
+        if digits == 0 || end > 7 {
+            return None;
+        }
+        let fraction = if has_point { end - first - 1 } else { 0 };
+        let within = u64::MAX >> (8 * (7 - end));
+        let before = if has_point { (1 << (8 * first)) - 1 } else { u64::MAX };
+        let point_at = if has_point { 0xff << (8 * first) } else { 0 };
+        let behind_at = 0xff << (8 * end);
+        let point = u64::from(b'.' ^ b'0') * ONES;
+        Some(Self {
+            negative,
+            length: end as usize,
+            within,
+            others: others & within,
+            point_at,
+            point: point_at & point,
+            behind_at,
+            point_behind: behind_at & point,
+            before,
+            after: !before,
+            shift: 64 - 8 * digits,
+            divisor: POWERS[fraction as usize],
+        })
+    }
+
+    /// The number at the start of `bytes`, and its length, where it has this shape and no point behind it.
+    #[inline]
+    pub fn read(&self, bytes: &[u8]) -> Option<(f64, usize)> {
+        const PAIRS: u64 = 0x0000_00ff_0000_00ff;
+        let unsigned = if self.negative { bytes.strip_prefix(b"-")? } else { bytes };
+        let (digits, others) = digits_and_others(unsigned.first_chunk()?);
+        if others & self.within != self.others
+            || digits & self.point_at != self.point
+            || digits & self.behind_at == self.point_behind
+        {
+            return None;
+        }
+        // Zeros before the first digit; then two, four and eight digits become one number.
+        let digits = ((digits & self.before) | ((digits >> 8) & self.after)) << self.shift;
+        let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+        let high = (pairs & PAIRS).wrapping_mul(100 + (1_000_000 << 32));
+        let low = ((pairs >> 16) & PAIRS).wrapping_mul(1 + (10_000 << 32));
+        let mantissa = (high.wrapping_add(low) >> 32) as u32;
+        let value = f64::from(mantissa) / self.divisor;
+        Some(if self.negative { (-value, self.length + 1) } else { (value, self.length) })
+    }
+}
+
 /// Adds the digits from `at` on to a number; returns where they end.
 #[inline]
 fn digits(bytes: &[u8], mut at: usize, number: &mut u64) -> usize {
@@ -50,11 +157,33 @@ mod tests {
 
     use super::*;
 
+    /// What is read at once is what is read byte by byte; what is longer is left.
+    fn check_shapes(bytes: &[u8]) -> Result<(), TestCaseError> {
+        let sign = usize::from(bytes.first() == Some(&b'-'));
+        let expected = simple(bytes)
+            .filter(|(_, n)| n - sign < 8 && bytes.len() >= sign + 8 && bytes[*n] != b'.');
+        let bits = |found: Option<(f64, usize)>| found.map(|(value, n)| (value.to_bits(), n));
+        let found = Shape::of(bytes).and_then(|shape| shape.read(bytes));
+        prop_assert_eq!(bits(found), bits(expected), "{:?}", bytes);
+        // Another number's shape fits it rightly or not at all.
+        for other in ["-0.123,..", "12.3456,", "-7,......", "123456,..", ".5,......", "-1.,......"]
+        {
+            let shape = Shape::of(other.as_bytes()).expect("a short number");
+            if let Some(found) = shape.read(bytes) {
+                prop_assert_eq!(bits(Some(found)), bits(expected), "{:?} as {}", bytes, other);
+            }
+        }
+        prop_assert_eq!(Shape::NONE.read(bytes), None);
+        Ok(())
+    }
+
     fn check(text: &str) -> Result<(), TestCaseError> {
-        if let Some((value, n)) = simple(text.as_bytes()) {
+        let simple = simple(text.as_bytes());
+        if let Some((value, n)) = simple {
             let expected: f64 = text[..n].parse().expect("a number");
             prop_assert_eq!(value.to_bits(), expected.to_bits(), "{}", text);
         }
+        check_shapes(text.as_bytes())?;
         Ok(())
     }
 
@@ -70,6 +199,11 @@ mod tests {
         fn numbers_as_they_are_printed(value in any::<f64>(), digits in 0_usize..9) {
             check(&value.to_string())?;
             check(&format!("{:.digits$}", value % 1e6))?;
+        }
+
+        #[test]
+        fn any_bytes(bytes in prop::collection::vec(prop_oneof![0x2c_u8..0x3b, any::<u8>()], 0..12)) {
+            check_shapes(&bytes)?;
         }
     }
 

@@ -1,7 +1,7 @@
 //! Files read in blocks of whole lines, unpacked on the way.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -23,19 +23,67 @@ pub(super) fn is_packed(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"))
 }
 
-/// Opens a file, packed or not: its bytes, and the most that may come of it.
-pub(super) fn open_table(path: &Path) -> Result<(Box<dyn Read>, u64), IoError> {
-    let (file, bytes) = open(path)?;
-    Ok(unpacked(file, bytes, is_packed(path)))
+/// A file, packed or not.
+pub(super) enum Source {
+    Plain(File),
+    Packed(Box<MultiGzDecoder<File>>),
 }
 
-fn unpacked(file: File, bytes: u64, packed: bool) -> (Box<dyn Read>, u64) {
-    if !packed {
-        return (Box::new(file), MAX_CSV_BYTES);
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(file) => file.read(buffer),
+            Self::Packed(file) => file.read(buffer),
+        }
+    }
+}
+
+/// Opens a file, packed or not: its content, its bytes as stored, and the most bytes that may come of it.
+pub(super) fn open_table(path: &Path) -> Result<(Source, u64, u64), IoError> {
+    let (file, bytes) = open(path)?;
+    if !is_packed(path) {
+        return Ok((Source::Plain(file), bytes, MAX_CSV_BYTES));
     }
     let (base, factor) = MAX_UNPACKED;
     let limit = base.saturating_add(bytes.saturating_mul(factor)).min(MAX_CSV_BYTES);
-    (Box::new(MultiGzDecoder::new(file)), limit)
+    Ok((Source::Packed(Box::new(MultiGzDecoder::new(file))), bytes, limit))
+}
+
+impl Source {
+    /// Counts the lines of a file that is not packed: reading it twice costs less than making room for its rows twice.
+    pub fn count_lines(&mut self, path: &Path) -> Result<Option<u64>, IoError> {
+        let Self::Plain(file) = self else { return Ok(None) };
+        let mut buffer = vec![0; BLOCK];
+        let (mut lines, mut last, mut left) = (0, b'\n', MAX_CSV_BYTES);
+        loop {
+            let n = match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(IoError::read(path)(error)),
+            };
+            lines += line_ends(&buffer[..n]);
+            last = buffer[n - 1];
+            // A file that grows; [`Blocks`] refuses it.
+            left = left.saturating_sub(n as u64);
+            if left == 0 {
+                break;
+            }
+        }
+        file.rewind().map_err(IoError::read(path))?;
+        Ok(Some(lines + u64::from(last != b'\n')))
+    }
+}
+
+/// How many LF there are, summed in bytes for as long as one holds the sum, which the compiler makes vectors of.
+fn line_ends(bytes: &[u8]) -> u64 {
+    let of = |chunk: &[u8]| chunk.iter().map(|&byte| u8::from(byte == b'\n')).sum::<u8>();
+    bytes.chunks(255).map(|chunk| u64::from(of(chunk))).sum()
+}
+
+/// The lines of a text.
+pub(super) fn count_lines(bytes: &[u8]) -> u64 {
+    line_ends(bytes) + u64::from(bytes.last().is_some_and(|&last| last != b'\n'))
 }
 
 /// Blocks of whole lines.

@@ -31,7 +31,7 @@ pub(crate) fn is_table(path: &Path) -> bool {
 /// Whether a table is a recording, judged by its first lines; one that cannot be judged is taken for one.
 pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
     let mut start = Vec::new();
-    let Ok((file, _)) = lines::open_table(path) else { return true };
+    let Ok((file, ..)) = lines::open_table(path) else { return true };
     if file.take(1 << 16).read_to_end(&mut start).is_err() {
         return true;
     }

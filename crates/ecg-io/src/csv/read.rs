@@ -6,8 +6,8 @@ use ecg_core::{Recording, SamplingRate};
 
 use super::CsvOptions;
 use super::cells::is_comment;
-use super::lines::{Blocks, open_table};
-use super::table::Table;
+use super::lines::{Blocks, count_lines, open_table};
+use super::table::{Size, Table};
 use crate::header::{Clinical, Comment, Unit, unit_of};
 use crate::read::recording_stem;
 use crate::text::{check_text, decode_text};
@@ -33,13 +33,13 @@ use crate::{IoError, Loaded, ReadOptions};
 ///
 /// # Errors
 /// An unreadable file, a cell that is no number and a row of another length (with line and column), times that are not
-/// evenly spaced, more than 4096 columns, more than a GiB of text (of a packed file, more than 8 MiB and a hundred times
+/// evenly spaced, a delimiter that could be part of a cell, more than 4096 columns, more than a GiB of text (of a packed file, more than 8 MiB and a hundred times
 /// its size), and a file that states no sampling rate where the options give none.
 pub fn read_csv(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Loaded, IoError> {
     let path = path.as_ref();
-    let (reader, limit) = open_table(path)?;
-    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    read_table(Blocks::new(reader, path, limit), size as usize, path, options)
+    let (mut file, bytes, limit) = open_table(path)?;
+    let size = Size { bytes: bytes as usize, lines: file.count_lines(path)? };
+    read_table(Blocks::new(file, path, limit), size, path, options)
 }
 
 /// Reads the bytes of a table, not packed; `path` stands in messages and gives the name. See [`read_csv`].
@@ -47,7 +47,8 @@ pub fn read_csv(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Loaded,
 /// # Errors
 /// Those of [`read_csv`], but for an unreadable file.
 pub fn parse_csv(bytes: &[u8], path: &Path, options: &ReadOptions) -> Result<Loaded, IoError> {
-    read_table(Blocks::new(bytes, path, u64::MAX), bytes.len(), path, options)
+    let size = Size { bytes: bytes.len(), lines: Some(count_lines(bytes)) };
+    read_table(Blocks::new(bytes, path, u64::MAX), size, path, options)
 }
 
 /// What has been read of a file.
@@ -60,10 +61,11 @@ struct State {
 
 fn read_table<R: Read>(
     mut blocks: Blocks<'_, R>,
-    size: usize,
+    size: Size,
     path: &Path,
     options: &ReadOptions,
 ) -> Result<Loaded, IoError> {
+    check_delimiter(&options.csv)?;
     let mut state = State { line: 1, ..State::default() };
     loop {
         let mut block = blocks.next()?;
@@ -90,12 +92,26 @@ fn read_table<R: Read>(
     state.finish(path, options)
 }
 
+/// Refuses delimiters that stand in numbers, names or quotes, or start comments.
+fn check_delimiter(options: &CsvOptions) -> Result<(), IoError> {
+    let Some(byte) = options.delimiter else { return Ok(()) };
+    let parts = byte == b'\t' || byte == b' ' || byte.is_ascii_punctuation();
+    if parts && !b"+-.\"#".contains(&byte) {
+        return Ok(());
+    }
+    Err(IoError::UnknownName {
+        what: "delimiter",
+        found: char::from(byte).to_string(),
+        expected: "a tab, a blank or a sign other than + - . # and quotes",
+    })
+}
+
 impl State {
     /// Takes a line with its LF.
     fn take_line(
         &mut self,
         bytes: &[u8],
-        size: usize,
+        size: Size,
         path: &Path,
         options: &CsvOptions,
     ) -> Result<(), IoError> {
@@ -125,6 +141,10 @@ impl State {
         let clinical = Clinical::from_comments(&self.comments, &mut notes)?;
         let stated = stated(&self.comments, path)?;
         let times = std::mem::take(&mut table.times);
+        if let Some(line) = table.ends {
+            let message = "a delimiter ends the row, with no cell behind it; passed over";
+            notes.quirk(Some(line), "columns", message.to_owned())?;
+        }
         let default_mv = match (stated.mv, &options.csv.units) {
             (Some(mv), _) => mv,
             (None, Some(units)) => mv_of(units)

@@ -7,7 +7,7 @@ use ecg_core::{Lead, LeadName};
 use ndarray::Array2;
 
 use super::cells::{Column, Layout, MAX_COLUMNS, number};
-use super::float::simple;
+use super::float::{Shape, simple};
 use super::{CsvOptions, CsvOrientation};
 use crate::header::{Unit, unit_of};
 use crate::{IoError, error::clip};
@@ -22,10 +22,23 @@ type Cells<'a> = [Cow<'a, str>];
 pub(super) struct Table {
     layout: Layout,
     columns: Vec<Column>,
+    /// How the last number of each column was written.
+    shapes: Vec<Shape>,
     names: Vec<String>,
     /// Lines and seconds of the times.
     pub times: Vec<(u64, f64)>,
+    /// The first line that ends with a delimiter.
+    pub ends: Option<u64>,
     values: Values,
+}
+
+/// How much there is to read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    /// Bytes of the file, as it is stored.
+    pub bytes: usize,
+    /// Its lines, where they could be counted.
+    pub lines: Option<u64>,
 }
 
 /// Values of the leads. Room for all rows is made when the first comes, by the size of the file.
@@ -37,12 +50,12 @@ enum Values {
 }
 
 impl Table {
-    /// Starts with the first row of a file of about `size` bytes.
+    /// Starts with the first row of a file of that size.
     pub fn start(
         line: u64,
         text: &str,
         path: &Path,
-        size: usize,
+        size: Size,
         options: &CsvOptions,
     ) -> Result<Self, IoError> {
         let layout = Layout::detect(text, options);
@@ -50,7 +63,8 @@ impl Table {
         if layout.orientation == CsvOrientation::LeadsInRows {
             let (columns, names) = (Vec::new(), Vec::new());
             let values = Values::Leads { values: Vec::new(), samples: 0 };
-            let mut table = Self { layout, columns, names, times, values };
+            let shapes = Vec::new();
+            let mut table = Self { layout, columns, shapes, names, times, ends: None, values };
             if layout.has_names {
                 table.take_time_row(line, text, path)?;
             } else {
@@ -80,11 +94,19 @@ impl Table {
                 .collect(),
         };
         let leads = columns.iter().filter(|column| matches!(column, Column::Lead { .. })).count();
-        // Two bytes for each cell at least; more rows are made room for when they come.
-        let rows = size / (text.len() + 1).max(2 * columns.len()).max(1) + 16;
+        // A byte for each cell at least. Where the lines are not counted, more room is made when rows come.
+        let most = size.bytes / columns.len().max(1) + 1;
+        let rows = match size.lines {
+            Some(lines) => lines.saturating_sub(line - u64::from(!layout.has_names)) as usize,
+            None => size.bytes / (text.len() + 1),
+        };
+        let rows = rows.clamp(1, most);
         let values =
             Values::Samples { values: vec![0.0; rows * leads], room: rows, leads, rows: 0 };
-        let mut table = Self { layout, columns, names, times, values };
+        // Names that end with a delimiter: a last column without a name.
+        let ends = names.last().filter(|name| name.is_empty()).map(|_| line);
+        let shapes = vec![Shape::NONE; columns.len()];
+        let mut table = Self { layout, columns, shapes, names, times, ends, values };
         if !layout.has_names {
             table.push(line, text, path)?;
         }
@@ -105,12 +127,12 @@ impl Table {
         }
         let (mut at, mut lead, mut seconds) = (0, *rows, None);
         let last = self.columns.len() - 1;
-        for (k, column) in self.columns.iter().enumerate() {
+        for (k, (column, shape)) in self.columns.iter().zip(&mut self.shapes).enumerate() {
             while delimiter == b' ' && bytes.get(at) == Some(&b' ') {
                 at += 1;
             }
             let rest = bytes.get(at..)?;
-            let (value, length) = simple(rest)
+            let (value, length) = plain(rest, shape)
                 .filter(|(_, length)| ends_cell(rest.get(*length), delimiter))
                 .or_else(|| by_the_book(rest, delimiter, column))?;
             at += length;
@@ -149,8 +171,8 @@ impl Table {
         check_count(cells.len(), line, path)?;
         if cells.len() == self.columns.len() + 1 && cells.last().is_some_and(|cell| cell.is_empty())
         {
-            // A delimiter that ends the row.
             cells.pop();
+            self.ends.get_or_insert(line);
         }
         if cells.len() != self.columns.len() {
             let (path, expected) = (path.to_owned(), self.columns.len());
@@ -260,6 +282,13 @@ impl Table {
         let units = voltage && columns.iter_mut().zip(cells).all(|(c, cell)| c.set_unit(cell));
         if units {
             self.columns = columns;
+            // One row less is to come.
+            if let Values::Samples { values, room, leads, .. } = &mut self.values
+                && *room > 1
+            {
+                *room -= 1;
+                values.truncate(*room * *leads);
+            }
         }
         units
     }
@@ -298,8 +327,10 @@ impl Table {
         let values = match self.values {
             Values::Leads { values, .. } => values,
             Values::Samples { mut values, room, .. } => {
-                for lead in 1..names.len() {
-                    values.copy_within(lead * room..lead * room + samples, lead * samples);
+                if room > samples {
+                    for lead in 1..names.len() {
+                        values.copy_within(lead * room..lead * room + samples, lead * samples);
+                    }
                 }
                 values.truncate(names.len() * samples);
                 values
@@ -332,6 +363,19 @@ fn bad_cell(path: &Path, line: u64, index: usize, name: &str, cell: &str) -> IoE
         found: clip(cell),
         expected: "a number",
     }
+}
+
+/// A number at the start of `bytes`, which is written as the one before in its column or sets the shape for the next.
+#[inline]
+fn plain(bytes: &[u8], shape: &mut Shape) -> Option<(f64, usize)> {
+    if let Some(found) = shape.read(bytes) {
+        return Some(found);
+    }
+    if let Some(own) = Shape::of(bytes) {
+        *shape = own;
+        return own.read(bytes);
+    }
+    simple(bytes)
 }
 
 #[inline]
