@@ -118,5 +118,24 @@ fn subsets(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, prepare, volume, subsets);
+/// The same recordings on one thread and on two; their ratio is what counts.
+fn threads(c: &mut Criterion) {
+    const RECORDINGS: usize = 256;
+    let mut group = c.benchmark_group("records [12, 5000] to volumes [45, 45, 45], f32");
+    group.sample_size(30).throughput(Throughput::Elements(RECORDINGS as u64));
+    let recordings: Vec<Recording> = (0..RECORDINGS).map(|_| recording(500.0)).collect();
+    let plan = plan(ConvertConfig::published(), &recordings[0]);
+    let mut out = Array4::<f32>::zeros((RECORDINGS, 45, 45, 45));
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        group.bench_function(BenchmarkId::new("threads", threads), |b| {
+            b.iter(|| {
+                pool.install(|| plan.convert_all_into(black_box(&recordings), out.view_mut()))
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, prepare, volume, subsets, threads);
 criterion_main!(benches);
