@@ -149,6 +149,42 @@ fn every_case_ends_as_documented() {
     assert_eq!(cases, expectations.len(), "a case without expectation");
 }
 
+#[test]
+fn signal_files_that_do_not_fit() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name);
+    let read = |header: &str, strict: bool| {
+        std::fs::write(path("r.hea"), header).expect("writes");
+        read_recording(path("r"), &ReadOptions::default().with_strict(strict))
+    };
+    let (two, none) = ("r 1 500 2\nr.dat 16 1000/mV\n", "r 1 500 0\nr.dat 16 1000/mV\n");
+    assert!(matches!(read(two, false), Err(IoError::Read { .. })), "missing");
+    for (bytes, expected) in [(0, 4), (2, 4), (3, 4)] {
+        std::fs::write(path("r.dat"), vec![0; bytes]).expect("writes");
+        let error = read(two, false).expect_err("too short");
+        assert!(
+            matches!(error, IoError::Truncated { expected: e, found, .. } if (e, found) == (expected, bytes as u64)),
+            "{error:?}"
+        );
+    }
+    assert!(matches!(read(none, false), Ok(loaded) if loaded.recording.n_samples() == 1));
+    std::fs::write(path("r.dat"), [0; 6]).expect("writes");
+    let longer = read(two, false).expect("lenient");
+    assert_eq!((longer.recording.n_samples(), longer.warnings.len()), (2, 1));
+    assert!(matches!(read(two, true), Err(IoError::Strict(_))), "too long");
+    assert!(matches!(read(none, true), Ok(loaded) if loaded.recording.n_samples() == 3));
+    // Uncalibrated: 200 units for a mV.
+    let gain = read("r 1 500 3\nr.dat 16 0/mV 16 0 0 0 0 I\n", false).expect("lenient");
+    assert_eq!(gain.warnings.len(), 1);
+    std::fs::write(path("s.dat"), [0; 6]).expect("writes");
+    let error = read("r 3 500 3\nr.dat 16\ns.dat 16\nr.dat 16\n", false);
+    assert!(matches!(error, Err(IoError::FileOrder { line: 4, .. })));
+    // Segments that name each other.
+    std::fs::write(path("m.hea"), "m/1 1 500 3\nr 3\n").expect("writes");
+    let error = read("r/1 1 500 3\nm 3\n", false);
+    assert!(matches!(error, Err(IoError::NestedSegment { line: 2, .. })));
+}
+
 fn shown(result: Result<Loaded, IoError>) -> String {
     match result {
         Ok(loaded) => {

@@ -102,6 +102,51 @@ fn frames_with_different_rates_are_averaged_and_skew_is_corrected() {
 }
 
 #[test]
+fn headers_as_the_databases_have_them() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let signals = "r.mat 16+24 1000/mV 16 0 7 7 0 avr\nr.mat 16+24 1000.0(0)/mV 16 0 0 0 0 V1\n";
+    let mut file = vec![0; 24];
+    file.extend([7, 0, 0, 0]);
+    std::fs::write(dir.path().join("r.mat"), &file).expect("writes");
+    let read = |record: &str, comments: &str, strict: bool| {
+        let header = format!("{record}\n{signals}{comments}");
+        // One case has the unit in small letters.
+        let header = if comments == "#mv\n" { header.replace("/mV", "/mv") } else { header };
+        std::fs::write(dir.path().join("r.hea"), header).expect("writes");
+        self::read(dir.path(), strict)
+    };
+    let plain = "r 2 500 1 09:49:17 05/05/2020";
+    // What is sound, if unusual: ids beyond 32 bits, either way to write a comment, a flat lead, a record of one sample.
+    let comments = "#Age: 61\n# Sex: Female\n# Dx: 67741000119109,426783006\n";
+    let loaded = read(plain, comments, true).expect("nothing to complain of");
+    let recording = &loaded.recording;
+    assert!(loaded.warnings.is_empty());
+    assert_eq!((recording.age_years, recording.n_samples()), (Some(61.0), 1));
+    assert_eq!(recording.diagnoses[0].0, 67_741_000_119_109);
+    assert_eq!(recording.row_of(ecg_core::Lead::AVR), Some(0));
+    assert_eq!(recording.signal.column(0).to_vec(), [0.007, 0.0]);
+    // What is read with a warning that names file, line and field, and refused on request.
+    for (record, comments, line, field) in [
+        ("r 2 500 1 05-May-2020 09:49:17", "", 1, "base time"),
+        ("r.mat 2 500 1", "", 1, "record name"),
+        ("records500/r 2 500 1", "", 1, "record name"),
+        (plain, "#Dx: 426783006,,164889003\n", 4, "Dx"),
+        (plain, "#mv\n", 2, "units"),
+        (plain, "#Dx: 426783006,\n", 4, "Dx"),
+        (plain, "# a\n# Dx: 426783006,426783006\n", 5, "Dx"),
+    ] {
+        let loaded = read(record, comments, false).expect(record);
+        assert_eq!(loaded.recording.signal[[0, 0]], 0.007);
+        let place = |w: &ecg_io::Warning| {
+            w.path == dir.path().join("r.hea") && w.line == Some(line) && w.field == field
+        };
+        assert!(loaded.warnings.iter().any(place), "{record} {comments}: {:?}", loaded.warnings);
+        let strict = read(record, comments, true);
+        assert!(matches!(&strict, Err(IoError::Strict(w)) if place(w)), "{record} {comments}");
+    }
+}
+
+#[test]
 fn names_that_lead_elsewhere_are_refused() {
     for name in ["../x", "/etc/passwd", "a/../../x", "-", "a\\x", "./x", "r.hea", "~"] {
         let dir = tempfile::tempdir().expect("a folder");
