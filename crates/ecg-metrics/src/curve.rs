@@ -130,9 +130,13 @@ impl CalibrationError {
         Self { sums: vec![(0.0, 0, 0); bins] }
     }
 
+    /// The bin of a probability, from 0.
+    pub fn bin(probability: f64, bins: usize) -> usize {
+        ((probability * bins as f64) as usize).min(bins - 1)
+    }
+
     pub fn count(&mut self, probability: f64, holds: bool) {
-        let bins = self.sums.len();
-        let bin = ((probability * bins as f64) as usize).min(bins - 1);
+        let bin = Self::bin(probability, self.sums.len());
         let sum = &mut self.sums[bin];
         *sum = (sum.0 + probability, sum.1 + u64::from(holds), sum.2 + 1);
     }

@@ -69,4 +69,31 @@ pub enum MetricsError {
         /// The text given.
         found: String,
     },
+    /// A list of patients of another length than there are records.
+    #[error("{records} records but the patients of {patients}")]
+    PatientCount {
+        /// Records.
+        records: usize,
+        /// Entries of the list of patients.
+        patients: usize,
+    },
+    /// Too few resamples for the confidence, or more than [`MAX_RESAMPLES`](crate::MAX_RESAMPLES).
+    #[error("{found} resamples; an interval at this confidence needs from {least} to {most}")]
+    Resamples {
+        /// The number asked for.
+        found: usize,
+        /// The smallest that leaves a resample beyond each end of the interval.
+        least: usize,
+        /// The largest.
+        most: usize,
+    },
+    /// A single patient, from whom no spread can be told.
+    #[error("all records are of one patient; intervals by patient need at least two")]
+    OnePatient,
+    /// A score that is NaN.
+    #[error("row {row} (from 0): the score is not a number")]
+    NotANumber {
+        /// Row, from 0.
+        row: usize,
+    },
 }

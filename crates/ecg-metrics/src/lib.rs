@@ -34,6 +34,9 @@
 //! | [`curves`], [`RocCurve`], [`PrCurve`], [`Reliability`] | points for pictures |
 //! | [`choose_thresholds`], [`ThresholdRule`] | thresholds from validation data |
 //! | [`wilson`] | the interval of a proportion |
+//! | [`Bootstrap`], [`Patients`] | intervals of every figure, by resampling patients |
+//! | [`Comparison`], [`Predictions`] | two models on the same records: differences with intervals, tests, Holm's correction |
+//! | [`mcnemar`], [`delong`], [`holm`] | the tests and the correction by themselves |
 //! | [`ZeroDivision`] | what a division by zero gives |
 //!
 //! # Conventions
@@ -58,26 +61,35 @@
 //!
 //! `ecg-core` has the label sets, `ecg3d-models` the probabilities, `ecg-lime` the reasons.
 
+mod bootstrap;
+mod compare;
 mod confusion;
 mod curve;
 mod error;
 mod interval;
 mod options;
+mod patients;
 mod ranking;
 mod render;
 mod report;
 mod rows;
 mod scores;
+mod significance;
 mod threshold;
 mod truth;
+mod weighted;
 
+pub use bootstrap::{Bootstrap, BootstrapInterval, BootstrapOptions, Intervals, MAX_RESAMPLES};
+pub use compare::{Comparison, LabelTests, Predictions};
 pub use confusion::Confusion;
 pub use curve::{PrCurve, Reliability, RocCurve};
 pub use error::MetricsError;
 pub use interval::wilson;
 pub use options::{ReportOptions, ZeroDivision};
+pub use patients::Patients;
 pub use report::{Curves, FEW_POSITIVES, LabelReport, Report, Undefined, curves};
 pub use rows::SampleScores;
 pub use scores::Scores;
+pub use significance::{DeLong, McNemar, delong, holm, mcnemar};
 pub use threshold::{ThresholdRule, choose_thresholds};
 pub use truth::Truth;

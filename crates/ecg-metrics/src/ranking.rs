@@ -1,3 +1,4 @@
+use crate::scores::OrderScores;
 use crate::{PrCurve, RocCurve};
 
 /// Probabilities with their truth, sorted once; every measure that depends on their order comes from here.
@@ -61,6 +62,10 @@ impl Ranking {
             fp += negatives;
             Step { threshold: f64::from_bits(group[0] >> 1), tp, fp, positives, negatives }
         })
+    }
+
+    pub fn scores(&self) -> OrderScores {
+        OrderScores { roc_auc: self.roc_auc(), average_precision: self.average_precision() }
     }
 
     /// Share of (positive, negative) pairs in the right order, ties counting half; NaN where one class is absent.

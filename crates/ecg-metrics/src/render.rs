@@ -5,7 +5,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::{LabelReport, Report, Scores};
 
 /// Serialises as a map, keys in order.
-struct Map<I>(I);
+pub(crate) struct Map<I>(pub I);
 
 impl<K: Serialize, V: Serialize, I: Iterator<Item = (K, V)> + Clone> Serialize for Map<I> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

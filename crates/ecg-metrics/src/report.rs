@@ -148,19 +148,8 @@ impl Report {
         thresholds: &[f64],
         options: &ReportOptions,
     ) -> Result<Self, MetricsError> {
-        if thresholds.len() != labels.len() {
-            let (expected, found) = (labels.len(), thresholds.len());
-            return Err(MetricsError::LabelCount { what: "thresholds", expected, found });
-        }
-        for (label, found) in labels.iter().zip(thresholds) {
-            if !(0.0..=1.0).contains(found) {
-                return Err(MetricsError::Threshold { label: label.to_owned(), found: *found });
-            }
-        }
-        let found = options.confidence;
-        if !(found > 0.0 && found < 1.0) {
-            return Err(MetricsError::Confidence { found });
-        }
+        check_thresholds(labels, thresholds)?;
+        check_confidence(options.confidence)?;
         let empty = options.zero_division;
         let columns = checked_columns(labels, &truth, &proba)?;
         let n = columns[0].len();
@@ -172,7 +161,7 @@ impl Report {
             let pool = Pool::of(column, *threshold);
             pooled.add(&pool);
             let ranking = Ranking::new(column.iter().copied());
-            let scores = Scores::new(&pool.confusion, &ranking, pool.probability(), empty);
+            let scores = Scores::new(&pool.confusion, ranking.scores(), pool.probability(), empty);
             rankings.push(ranking);
             reports.push(LabelReport {
                 label: label.to_owned(),
@@ -184,7 +173,7 @@ impl Report {
         }
         let micro = Scores::new(
             &pooled.confusion,
-            &Ranking::merged(&rankings),
+            Ranking::merged(&rankings).scores(),
             pooled.probability(),
             empty,
         );
@@ -358,9 +347,9 @@ impl Pool {
         let mut pool = Self::default();
         for &(p, holds) in column {
             pool.confusion.count(holds, p > threshold);
-            let right = if holds { p } else { 1.0 - p };
-            pool.squares += (1.0 - right) * (1.0 - right);
-            pool.logs -= right.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln();
+            let (square, log) = losses(p, holds);
+            pool.squares += square;
+            pool.logs += log;
             pool.ece10.count(p, holds);
             pool.ece15.count(p, holds);
         }
@@ -384,6 +373,32 @@ impl Pool {
             ece15: self.ece15.value(),
         }
     }
+}
+
+/// Squared difference, and -ln(probability of what is true), of one decision.
+pub(crate) fn losses(p: f64, holds: bool) -> (f64, f64) {
+    let right = if holds { p } else { 1.0 - p };
+    let wrong = 1.0 - right;
+    (wrong * wrong, -right.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln())
+}
+
+/// Thresholds that fit the labels.
+pub(crate) fn check_thresholds(labels: &LabelSet, thresholds: &[f64]) -> Result<(), MetricsError> {
+    if thresholds.len() != labels.len() {
+        let (expected, found) = (labels.len(), thresholds.len());
+        return Err(MetricsError::LabelCount { what: "thresholds", expected, found });
+    }
+    for (label, found) in labels.iter().zip(thresholds) {
+        if !(0.0..=1.0).contains(found) {
+            return Err(MetricsError::Threshold { label: label.to_owned(), found: *found });
+        }
+    }
+    Ok(())
+}
+
+/// A confidence between 0 and 1.
+pub(crate) fn check_confidence(found: f64) -> Result<(), MetricsError> {
+    if found > 0.0 && found < 1.0 { Ok(()) } else { Err(MetricsError::Confidence { found }) }
 }
 
 fn intervals(c: &Confusion, confidence: f64) -> [(&'static str, [f64; 2]); 5] {

@@ -1,6 +1,5 @@
 use serde::Serialize;
 
-use crate::ranking::Ranking;
 use crate::{Confusion, ZeroDivision};
 
 /// Declares the scores once, with their names in order, so that averages and tables can go over them.
@@ -78,10 +77,17 @@ pub(crate) struct ProbabilityScores {
     pub ece15: f64,
 }
 
+/// What of the scores comes from the order of the probabilities.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct OrderScores {
+    pub roc_auc: f64,
+    pub average_precision: f64,
+}
+
 impl Scores {
     pub(crate) fn new(
         confusion: &Confusion,
-        ranking: &Ranking,
+        order: OrderScores,
         probability: ProbabilityScores,
         empty: ZeroDivision,
     ) -> Self {
@@ -98,8 +104,8 @@ impl Scores {
             mcc: confusion.mcc(),
             kappa: confusion.kappa(),
             balanced_accuracy: confusion.balanced_accuracy(),
-            roc_auc: ranking.roc_auc(),
-            average_precision: ranking.average_precision(),
+            roc_auc: order.roc_auc,
+            average_precision: order.average_precision,
             brier: probability.brier,
             log_loss: probability.log_loss,
             ece10: probability.ece10,

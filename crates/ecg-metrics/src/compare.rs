@@ -1,0 +1,191 @@
+use ecg_core::LabelSet;
+use ndarray::ArrayView2;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use crate::render::Map;
+use crate::report::{check_thresholds, checked_columns};
+use crate::significance::dependent;
+use crate::weighted::Plan;
+use crate::{
+    Bootstrap, BootstrapOptions, DeLong, McNemar, MetricsError, Patients, Truth, delong, holm,
+    mcnemar,
+};
+
+/// What one of two classifiers gives: probabilities `[record, label]` and a threshold for each label.
+#[derive(Debug, Clone, Copy)]
+pub struct Predictions<'a> {
+    /// `[record, label]`, from 0 to 1.
+    pub proba: ArrayView2<'a, f64>,
+    /// One for each label; predicted is what lies above.
+    pub thresholds: &'a [f64],
+}
+
+/// The tests for one label.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LabelTests {
+    /// The label.
+    pub label: String,
+    /// Of the two ROC-AUCs; takes records as independent.
+    pub delong: DeLong,
+    /// Of the decisions, right or wrong; takes records as independent.
+    pub mcnemar: McNemar,
+    /// p-value of the difference of the ROC-AUCs by resampling patients.
+    pub bootstrap_p: f64,
+    /// `delong.p` corrected by [`Comparison::correct`]; NaN (null in JSON) before.
+    pub delong_holm: f64,
+    /// `mcnemar.exact_p` corrected likewise.
+    pub mcnemar_holm: f64,
+    /// `bootstrap_p` corrected likewise.
+    pub bootstrap_holm: f64,
+}
+
+/// Two classifiers on the same records: every difference with its interval, and tests for each label.
+///
+/// ```
+/// use ecg_core::LabelSet;
+/// use ecg_metrics::{BootstrapOptions, Comparison, Patients, Predictions};
+/// use ndarray::array;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let labels = LabelSet::new(["AF"])?;
+/// let truth = array![[true], [true], [true], [false], [false], [false]];
+/// let good = array![[0.9], [0.8], [0.6], [0.4], [0.2], [0.1]];
+/// let poor = array![[0.7], [0.2], [0.6], [0.4], [0.8], [0.1]];
+/// let mut comparisons = [Comparison::new(
+///     &labels,
+///     truth.view(),
+///     Predictions { proba: good.view(), thresholds: &[0.5] },
+///     Predictions { proba: poor.view(), thresholds: &[0.5] },
+///     &Patients::each_record(6),
+///     &BootstrapOptions::default(),
+/// )?];
+/// Comparison::correct(&mut comparisons);
+/// let auc = comparisons[0].differences.label("AF")?.get("roc_auc").expect("a score");
+/// assert!((auc.value - 3.0 / 9.0).abs() < 1e-12);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Comparison {
+    /// First less second, of every figure of a report, by resampling patients: both are judged on each resample.
+    pub differences: Bootstrap,
+    /// One entry for each label, in the order of the label set.
+    pub tests: Vec<LabelTests>,
+    /// Of the records with every label right.
+    pub subset: McNemar,
+    /// Whether a patient has several records: then go by the intervals and `bootstrap_p`, for the other tests' p-values are
+    /// too small.
+    pub dependent_records: bool,
+    /// p-values of each kind that Holm's correction is over; 0 before [`Comparison::correct`].
+    pub corrected_over: usize,
+}
+
+impl Comparison {
+    /// Compares two classifiers on records of known truth `[record, label]`.
+    ///
+    /// # Errors
+    /// As [`Bootstrap::new`], for either classifier.
+    pub fn new<'a, T: Truth>(
+        labels: &LabelSet,
+        truth: ArrayView2<'_, T>,
+        first: Predictions<'a>,
+        second: Predictions<'a>,
+        patients: &Patients,
+        options: &BootstrapOptions,
+    ) -> Result<Self, MetricsError> {
+        let mut columns = Vec::with_capacity(2);
+        for own in [first, second] {
+            check_thresholds(labels, own.thresholds)?;
+            columns.push(checked_columns(labels, &truth, &own.proba)?);
+        }
+        let [a, b] = [&columns[0], &columns[1]];
+        options.check(patients, a[0].len())?;
+        let empty = options.zero_division;
+        let plans = [Plan::new(a, first.thresholds, empty), Plan::new(b, second.thresholds, empty)];
+        let width = plans[0].width();
+        let differences =
+            Bootstrap::of(labels, patients, options, width, true, |weights, out: &mut Vec<f64>| {
+                let mut other = Vec::with_capacity(width);
+                plans[0].evaluate(weights, out);
+                plans[1].evaluate(weights, &mut other);
+                out.iter_mut().zip(other).for_each(|(own, other)| *own -= other);
+            });
+
+        let right = |columns: &[Vec<(f64, bool)>], thresholds: &[f64], label: usize, row: usize| {
+            let (p, holds) = columns[label][row];
+            (p > thresholds[label]) == holds
+        };
+        let mut tests = Vec::with_capacity(labels.len());
+        let mut exact = vec![[true; 2]; a[0].len()];
+        for (k, label) in labels.iter().enumerate() {
+            let (p, holds): (Vec<f64>, Vec<bool>) = a[k].iter().copied().unzip();
+            let other: Vec<f64> = b[k].iter().map(|own| own.0).collect();
+            let mut only = [0, 0];
+            for (row, exact) in exact.iter_mut().enumerate() {
+                let pair =
+                    [right(a, first.thresholds, k, row), right(b, second.thresholds, k, row)];
+                count_only(&mut only, pair);
+                *exact = [exact[0] && pair[0], exact[1] && pair[1]];
+            }
+            let auc = differences.labels[k].1.get("roc_auc").and_then(|own| own.p_value);
+            tests.push(LabelTests {
+                label: label.to_owned(),
+                delong: delong(&p, &other, &holds)?,
+                mcnemar: mcnemar(only[0], only[1]),
+                bootstrap_p: auc.unwrap_or(f64::NAN),
+                delong_holm: f64::NAN,
+                mcnemar_holm: f64::NAN,
+                bootstrap_holm: f64::NAN,
+            });
+        }
+        let mut only = [0, 0];
+        exact.into_iter().for_each(|pair| count_only(&mut only, pair));
+        Ok(Self {
+            differences,
+            tests,
+            subset: mcnemar(only[0], only[1]),
+            dependent_records: dependent(patients),
+            corrected_over: 0,
+        })
+    }
+
+    /// Corrects the p-values of each kind of test for their number, over the labels of all comparisons together (Holm).
+    pub fn correct(all: &mut [Comparison]) {
+        type Pick = fn(&mut LabelTests) -> (f64, &mut f64);
+        let kinds: [Pick; 3] = [
+            |own| (own.delong.p, &mut own.delong_holm),
+            |own| (own.mcnemar.exact_p, &mut own.mcnemar_holm),
+            |own| (own.bootstrap_p, &mut own.bootstrap_holm),
+        ];
+        for pick in kinds {
+            let mut cells: Vec<(f64, &mut f64)> =
+                all.iter_mut().flat_map(|own| own.tests.iter_mut()).map(pick).collect();
+            let raw: Vec<f64> = cells.iter().map(|cell| cell.0).collect();
+            for (cell, corrected) in cells.iter_mut().zip(holm(&raw)) {
+                *cell.1 = corrected;
+            }
+        }
+        let over = all.iter().map(|own| own.tests.len()).sum();
+        all.iter_mut().for_each(|own| own.corrected_over = over);
+    }
+}
+
+fn count_only(only: &mut [u64; 2], [first, second]: [bool; 2]) {
+    only[0] += u64::from(first && !second);
+    only[1] += u64::from(second && !first);
+}
+
+impl Serialize for Comparison {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("tests", &Map(self.tests.iter().map(|own| (&own.label, own))))?;
+        map.serialize_entry("subset_mcnemar", &self.subset)?;
+        map.serialize_entry("dependent_records", &self.dependent_records)?;
+        map.serialize_entry("corrected_over", &self.corrected_over)?;
+        map.serialize_entry("differences", &self.differences)?;
+        map.end()
+    }
+}

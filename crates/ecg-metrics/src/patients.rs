@@ -1,0 +1,88 @@
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// Which records are of the same patient: the units that a bootstrap draws.
+///
+/// Records of one patient resemble each other, so to draw records one by one makes intervals too narrow (Field and Welsh, J. R.
+/// Stat. Soc. B 69 (2007) 369).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patients {
+    /// Rows of all patients, one patient after the other.
+    rows: Vec<usize>,
+    /// Where each patient's rows end.
+    ends: Vec<usize>,
+}
+
+impl Patients {
+    /// Patients by identifier, one for each record in order.
+    ///
+    /// ```
+    /// let patients = ecg_metrics::Patients::from_ids(["p1", "p2", "p1"]);
+    /// assert_eq!((patients.len(), patients.records()), (2, 3));
+    /// ```
+    pub fn from_ids<K: Eq + Hash>(ids: impl IntoIterator<Item = K>) -> Self {
+        let mut numbers: HashMap<K, usize> = HashMap::new();
+        let mut patients: Vec<Vec<usize>> = Vec::new();
+        for (row, id) in ids.into_iter().enumerate() {
+            let number = *numbers.entry(id).or_insert(patients.len());
+            if number == patients.len() {
+                patients.push(Vec::new());
+            }
+            patients[number].push(row);
+        }
+        let ends = patients.iter().scan(0, |end, rows| {
+            *end += rows.len();
+            Some(*end)
+        });
+        Self { ends: ends.collect(), rows: patients.concat() }
+    }
+
+    /// Every one of `n` records is of another patient. Take this where patients are unknown, and say so.
+    pub fn each_record(n: usize) -> Self {
+        Self { rows: (0..n).collect(), ends: (1..=n).collect() }
+    }
+
+    /// Patients.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Records of all patients together.
+    pub fn records(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Rows of one patient, in the order of first appearance.
+    pub(crate) fn rows(&self, patient: usize) -> &[usize] {
+        let start = if patient == 0 { 0 } else { self.ends[patient - 1] };
+        &self.rows[start..self.ends[patient]]
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), with a stream of its own for each resample, so that threads change nothing.
+#[derive(Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64, stream: u64) -> Self {
+        let mut seeds = Self(seed);
+        Self(seeds.next() ^ Self(stream).next())
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `n`; uneven by n / 2^64 at most.
+    pub fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.next()) * n as u128) >> 64) as usize
+    }
+}

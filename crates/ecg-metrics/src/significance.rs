@@ -1,0 +1,190 @@
+use crate::MetricsError;
+use crate::interval::normal_tail;
+use crate::patients::Patients;
+
+/// McNemar's test of two classifiers that judge the same records.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct McNemar {
+    /// Records that only the first judges rightly.
+    pub first_only: u64,
+    /// Records that only the second judges rightly.
+    pub second_only: u64,
+    /// Two-sided binomial p-value: exact for any number of records.
+    pub exact_p: f64,
+    /// (|first - second| - 1)^2 / (first + second), Edwards's continuity correction; 0 where the two agree or differ by one
+    /// record at most.
+    pub chi2: f64,
+    /// p-value of `chi2` with one degree of freedom.
+    pub chi2_p: f64,
+}
+
+/// McNemar's test (Psychometrika 12 (1947) 153; correction by Edwards, Psychometrika 13 (1948) 185) from the records on which
+/// two classifiers differ. It takes records as independent.
+///
+/// ```
+/// let test = ecg_metrics::mcnemar(51, 33);
+/// assert!((test.exact_p - 0.06297).abs() < 1e-5 && (test.chi2 - 3.44048).abs() < 1e-5);
+/// ```
+pub fn mcnemar(first_only: u64, second_only: u64) -> McNemar {
+    let (n, least) = (first_only + second_only, first_only.min(second_only));
+    let apart = first_only.abs_diff(second_only).saturating_sub(1) as f64;
+    let chi2 = if n == 0 { 0.0 } else { apart * apart / n as f64 };
+    McNemar {
+        first_only,
+        second_only,
+        exact_p: binomial_two_sided(least, n),
+        chi2,
+        chi2_p: (2.0 * normal_tail(chi2.sqrt())).min(1.0),
+    }
+}
+
+/// Twice the probability of at most `least` heads among `n` throws of a fair coin, at most 1.
+fn binomial_two_sided(least: u64, n: u64) -> f64 {
+    if n - least <= least + 1 {
+        // The two tails meet.
+        return 1.0;
+    }
+    // Terms fall from `least` down by at least a constant ratio; the largest is taken from logarithms.
+    let ln_largest = ln_factorial(n) - ln_factorial(least) - ln_factorial(n - least);
+    let largest = (ln_largest - n as f64 * std::f64::consts::LN_2).exp();
+    let (mut term, mut sum, mut k) = (1.0, 1.0, least);
+    while k > 0 && term > 1e-18 * sum {
+        term *= k as f64 / (n - k + 1) as f64;
+        sum += term;
+        k -= 1;
+    }
+    (2.0 * largest * sum).min(1.0)
+}
+
+/// ln(n!), by its sum up to 255 and by Stirling's series (Abramowitz and Stegun 6.1.41) above.
+fn ln_factorial(n: u64) -> f64 {
+    if n < 256 {
+        return (2..=n).map(|k| (k as f64).ln()).sum();
+    }
+    let x = n as f64 + 1.0;
+    let series = 1.0 / (12.0 * x) - 1.0 / (360.0 * x.powi(3)) + 1.0 / (1260.0 * x.powi(5));
+    (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + series
+}
+
+/// DeLong's test of two ROC-AUCs on the same records.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct DeLong {
+    /// ROC-AUC of the first and of the second; NaN where one class is absent.
+    pub auc: [f64; 2],
+    /// Their covariance matrix; NaN with fewer than two records of a class.
+    pub covariance: [[f64; 2]; 2],
+    /// Difference over its standard error. 0 where the two rank alike, infinite where the difference has no spread.
+    pub z: f64,
+    /// Two-sided p-value of the difference; NaN with fewer than two records of a class.
+    pub p: f64,
+}
+
+/// The test of DeLong, DeLong and Clarke-Pearson (Biometrics 44 (1988) 837), in O(n log n) by the ranks of Sun and Xu (IEEE Signal
+/// Process. Lett. 21 (2014) 1389). Ties count half.
+///
+/// It takes records as independent. Where patients have several, resample patients instead ([`Comparison`](crate::Comparison)).
+///
+/// # Errors
+/// Lists of different lengths, or a score that is NaN (the row is named).
+pub fn delong(first: &[f64], second: &[f64], truth: &[bool]) -> Result<DeLong, MetricsError> {
+    for scores in [first, second] {
+        if scores.len() != truth.len() {
+            let (truth, probabilities) = (truth.len(), scores.len());
+            return Err(MetricsError::RowCount { truth, probabilities });
+        }
+        if let Some(row) = scores.iter().position(|score| score.is_nan()) {
+            return Err(MetricsError::NotANumber { row });
+        }
+    }
+    let positives = truth.iter().filter(|holds| **holds).count();
+    let negatives = truth.len() - positives;
+    let parts = [first, second].map(|scores| placements(scores, truth));
+    let auc = parts.each_ref().map(|part| mean(&part.0));
+    let covariance = std::array::from_fn(|i| {
+        std::array::from_fn(|j| {
+            covariance(&parts[i].0, &parts[j].0) / positives as f64
+                + covariance(&parts[i].1, &parts[j].1) / negatives as f64
+        })
+    });
+    let [[a, c], [_, b]]: [[f64; 2]; 2] = covariance;
+    let (difference, variance) = (auc[0] - auc[1], a + b - 2.0 * c);
+    // Equal rankings leave a variance that is zero but for rounding.
+    let spread = variance > 1e-14 * (a + b);
+    let z = if variance.is_nan() {
+        f64::NAN
+    } else if spread {
+        difference / variance.sqrt()
+    } else if difference == 0.0 {
+        0.0
+    } else {
+        f64::INFINITY.copysign(difference)
+    };
+    let p = if z.is_nan() { f64::NAN } else { (2.0 * normal_tail(z.abs())).min(1.0) };
+    Ok(DeLong { auc, covariance, z, p })
+}
+
+/// For each positive the share of negatives below it, for each negative the share of positives above it; ties half.
+fn placements(scores: &[f64], truth: &[bool]) -> (Vec<f64>, Vec<f64>) {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_unstable_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+    let positives = truth.iter().filter(|holds| **holds).count();
+    let negatives = truth.len() - positives;
+    // By row, so that the lists of two classifiers are of the same records in the same order.
+    let mut share = vec![0.0; scores.len()];
+    let (mut positives_below, mut negatives_below) = (0, 0);
+    for group in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
+        let own_positives = group.iter().filter(|&&row| truth[row]).count();
+        let own_negatives = group.len() - own_positives;
+        let below = (2 * negatives_below + own_negatives) as f64 / (2 * negatives) as f64;
+        let above =
+            (2 * (positives - positives_below) - own_positives) as f64 / (2 * positives) as f64;
+        for &row in group {
+            share[row] = if truth[row] { below } else { above };
+        }
+        positives_below += own_positives;
+        negatives_below += own_negatives;
+    }
+    let of = |wanted: bool| -> Vec<f64> {
+        share.iter().zip(truth).filter(|own| *own.1 == wanted).map(|own| *own.0).collect()
+    };
+    (of(true), of(false))
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// With n - 1 below; NaN for fewer than two values.
+fn covariance(a: &[f64], b: &[f64]) -> f64 {
+    let (mean_a, mean_b) = (mean(a), mean(b));
+    let sum: f64 = a.iter().zip(b).map(|(a, b)| (a - mean_a) * (b - mean_b)).sum();
+    sum / (a.len() as f64 - 1.0)
+}
+
+/// p-values corrected for their number by Holm (Scand. J. Stat. 6 (1979) 65), in the order given.
+///
+/// NaN stays NaN and does not count as a test.
+///
+/// ```
+/// let p = ecg_metrics::holm(&[0.01, f64::NAN, 0.04, 0.03]);
+/// assert_eq!((p[0], p[2], p[3]), (0.03, 0.06, 0.06));
+/// assert!(p[1].is_nan());
+/// ```
+pub fn holm(p_values: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p_values.len()).filter(|&k| !p_values[k].is_nan()).collect();
+    order.sort_unstable_by(|&a, &b| p_values[a].total_cmp(&p_values[b]));
+    let mut out = vec![f64::NAN; p_values.len()];
+    let mut largest = 0.0_f64;
+    for (rank, &k) in order.iter().enumerate() {
+        largest = largest.max(p_values[k] * (order.len() - rank) as f64).min(1.0);
+        out[k] = largest;
+    }
+    out
+}
+
+/// Whether any patient has several records, which McNemar's and DeLong's tests do not allow for.
+pub(crate) fn dependent(patients: &Patients) -> bool {
+    patients.len() < patients.records()
+}

@@ -1,0 +1,308 @@
+use ecg_core::LabelSet;
+
+use crate::curve::CalibrationError;
+use crate::report::losses;
+use crate::rows::Rows;
+use crate::scores::{OrderScores, ProbabilityScores, undefined};
+use crate::{Confusion, Scores, ZeroDivision};
+
+/// Averages over the records, in the order in which [`Plan`] gives them.
+pub(crate) const SAMPLES: [&str; 7] =
+    ["precision", "sensitivity", "f1", "fbeta2", "jaccard", "roc_auc", "average_precision"];
+
+/// Figures over all labels of a record, likewise.
+pub(crate) const OVERALL: [&str; 6] = [
+    "subset_accuracy",
+    "hamming_loss",
+    "coverage_error",
+    "label_ranking_average_precision",
+    "label_ranking_loss",
+    "argmax_agreement",
+];
+
+const ROW: usize = SAMPLES.len() + OVERALL.len();
+const SCORES: usize = Scores::NAMES.len();
+
+/// Everything that a report says, for records that count several times or not at all.
+///
+/// What does not depend on how often a record counts is worked out once; the probabilities are sorted once.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    empty: ZeroDivision,
+    columns: Vec<Column>,
+    /// Decisions on all labels together, in falling order of probability.
+    pooled: Vec<Entry>,
+    /// Figures of each record, with how many they count as: 0 where undefined.
+    rows: Vec<([f64; ROW], [f64; ROW])>,
+    /// Which scores of each label are defined on the records as they are.
+    defined: Vec<[bool; SCORES]>,
+}
+
+#[derive(Debug)]
+struct Column {
+    decisions: Vec<Decision>,
+    sorted: Vec<Entry>,
+}
+
+/// What one decision adds to sums.
+#[derive(Debug, Clone, Copy)]
+struct Decision {
+    /// Place in `[tp, fp, fn, tn]`.
+    cell: u8,
+    bin10: u8,
+    bin15: u8,
+    square: f64,
+    log: f64,
+    /// Probability less truth.
+    gap: f64,
+}
+
+/// A record in falling order of probability: its number, whether it is the last of its probability, and the truth.
+#[derive(Debug, Clone, Copy)]
+struct Entry(usize);
+
+fn sorted(mut keys: Vec<(f64, usize, bool)>) -> Vec<Entry> {
+    keys.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+    let last = |k: usize| keys.get(k + 1).is_none_or(|next: &(f64, _, _)| next.0 != keys[k].0);
+    let entry = |(k, key): (usize, &(f64, usize, bool))| {
+        Entry(key.1 << 2 | usize::from(last(k)) << 1 | usize::from(key.2))
+    };
+    keys.iter().enumerate().map(entry).collect()
+}
+
+/// Sums over decisions.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    cells: [u64; 4],
+    square: f64,
+    log: f64,
+    bins10: [f64; 10],
+    bins15: [f64; 15],
+}
+
+impl Sums {
+    fn take(&mut self, decisions: &[Decision], weights: &[u32]) {
+        for (d, &weight) in decisions.iter().zip(weights) {
+            self.cells[usize::from(d.cell)] += u64::from(weight);
+            let weight = f64::from(weight);
+            self.square += weight * d.square;
+            self.log += weight * d.log;
+            self.bins10[usize::from(d.bin10)] += weight * d.gap;
+            self.bins15[usize::from(d.bin15)] += weight * d.gap;
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        fn all(own: &mut [f64], other: &[f64]) {
+            own.iter_mut().zip(other).for_each(|(own, other)| *own += other);
+        }
+        self.cells.iter_mut().zip(other.cells).for_each(|(own, other)| *own += other);
+        self.square += other.square;
+        self.log += other.log;
+        all(&mut self.bins10, &other.bins10);
+        all(&mut self.bins15, &other.bins15);
+    }
+
+    fn confusion(&self) -> Confusion {
+        let [tp, fp, fn_, tn] = self.cells;
+        Confusion { tp, fp, fn_, tn }
+    }
+
+    fn probability(&self) -> ProbabilityScores {
+        let n = self.cells.iter().sum::<u64>() as f64;
+        let error = |bins: &[f64]| bins.iter().map(|gap| gap.abs()).sum::<f64>() / n;
+        ProbabilityScores {
+            brier: self.square / n,
+            log_loss: self.log / n,
+            ece10: error(&self.bins10),
+            ece15: error(&self.bins15),
+        }
+    }
+}
+
+/// ROC-AUC and average precision where each record counts as often as its weight says.
+fn order_scores(entries: &[Entry], weights: &[u32]) -> OrderScores {
+    let (mut tp, mut fp, mut positives, mut negatives) = (0u64, 0u64, 0u64, 0u64);
+    let (mut twice, mut precision) = (0u128, 0.0);
+    for entry in entries {
+        let weight = u64::from(weights[entry.0 >> 2]);
+        let holds = (entry.0 & 1) as u64;
+        positives += weight * holds;
+        negatives += weight * (1 - holds);
+        if entry.0 & 2 != 0 {
+            twice += u128::from(negatives) * u128::from(2 * tp + positives);
+            tp += positives;
+            fp += negatives;
+            if positives > 0 {
+                precision += positives as f64 * (tp as f64 / (tp + fp) as f64);
+            }
+            (positives, negatives) = (0, 0);
+        }
+    }
+    let pairs = 2 * u128::from(tp) * u128::from(fp);
+    OrderScores {
+        roc_auc: if pairs == 0 { f64::NAN } else { twice as f64 / pairs as f64 },
+        average_precision: if tp == 0 { 0.0 } else { precision / tp as f64 },
+    }
+}
+
+fn defined(confusion: &Confusion) -> [bool; SCORES] {
+    let mut defined = [true; SCORES];
+    for (name, _) in undefined(confusion) {
+        if let Some(k) = Scores::NAMES.iter().position(|own| *own == name) {
+            defined[k] = false;
+        }
+    }
+    defined
+}
+
+impl Plan {
+    /// Over checked columns, one threshold each.
+    pub fn new(columns: &[Vec<(f64, bool)>], thresholds: &[f64], empty: ZeroDivision) -> Self {
+        let pooled =
+            columns.iter().flat_map(|c| c.iter().enumerate().map(|(row, d)| (d.0, row, d.1)));
+        let rows = (0..columns[0].len()).map(|row| {
+            let mut confusion = Confusion::default();
+            for (column, threshold) in columns.iter().zip(thresholds) {
+                confusion.count(column[row].1, column[row].0 > *threshold);
+            }
+            let mut one = Rows::new(empty);
+            one.take(columns.iter().map(|column| column[row]), &confusion);
+            let (s, rank) = (one.scores(), one.rank_scores());
+            let values = [
+                s.precision,
+                s.sensitivity,
+                s.f1,
+                s.fbeta2,
+                s.jaccard,
+                s.roc_auc,
+                s.average_precision,
+                one.subset_accuracy(),
+                (confusion.fp + confusion.fn_) as f64 / columns.len() as f64,
+                rank.coverage_error,
+                rank.average_precision,
+                rank.ranking_loss,
+                one.argmax_agreement(),
+            ];
+            (
+                values.map(|v| if v.is_nan() { 0.0 } else { v }),
+                values.map(|v| if v.is_nan() { 0.0 } else { 1.0 }),
+            )
+        });
+        let columns_of = |(column, &threshold): (&Vec<(f64, bool)>, &f64)| Column {
+            decisions: column.iter().map(|&(p, holds)| decision(p, holds, threshold)).collect(),
+            sorted: sorted(column.iter().enumerate().map(|(row, d)| (d.0, row, d.1)).collect()),
+        };
+        let mut plan = Self {
+            empty,
+            pooled: sorted(pooled.collect()),
+            rows: rows.collect(),
+            columns: columns.iter().zip(thresholds).map(columns_of).collect(),
+            defined: Vec::new(),
+        };
+        let ones = vec![1; plan.rows.len()];
+        plan.defined = plan.columns.iter().map(|c| defined(&c.sums(&ones).confusion())).collect();
+        plan
+    }
+
+    /// How many numbers [`Plan::evaluate`] gives.
+    pub fn width(&self) -> usize {
+        (self.columns.len() + 3) * SCORES + ROW
+    }
+
+    /// The scores of each label, then micro, macro and weighted averages, [`SAMPLES`] and [`OVERALL`]; NaN where undefined.
+    ///
+    /// An average over labels is undefined where a score of a label is that is defined on the records as they are: an average
+    /// over fewer labels would be another quantity.
+    pub fn evaluate(&self, weights: &[u32], out: &mut Vec<f64>) {
+        out.clear();
+        let mut pooled = Sums::default();
+        let mut all = Vec::with_capacity(self.columns.len());
+        let mut support = Vec::with_capacity(self.columns.len());
+        let mut comparable = [true; SCORES];
+        for (column, defined_before) in self.columns.iter().zip(&self.defined) {
+            let sums = column.sums(weights);
+            let confusion = sums.confusion();
+            let order = order_scores(&column.sorted, weights);
+            let scores = Scores::new(&confusion, order, sums.probability(), self.empty);
+            let now = defined(&confusion);
+            for k in 0..SCORES {
+                comparable[k] &= now[k] || !defined_before[k];
+            }
+            out.extend(masked(&scores, &now));
+            pooled.add(&sums);
+            support.push(confusion.support() as f64);
+            all.push(scores);
+        }
+        let confusion = pooled.confusion();
+        let order = order_scores(&self.pooled, weights);
+        let micro = Scores::new(&confusion, order, pooled.probability(), self.empty);
+        out.extend(masked(&micro, &defined(&confusion)));
+        out.extend(masked(&Scores::average(&all, &vec![1.0; all.len()]), &comparable));
+        out.extend(masked(&Scores::average(&all, &support), &comparable));
+
+        let (mut sums, mut counts) = ([0.0; ROW], [0.0; ROW]);
+        for ((values, ones), &weight) in self.rows.iter().zip(weights) {
+            let weight = f64::from(weight);
+            for k in 0..ROW {
+                sums[k] += weight * values[k];
+                counts[k] += weight * ones[k];
+            }
+        }
+        out.extend(sums.iter().zip(counts).map(|(sum, count)| sum / count));
+    }
+}
+
+impl Column {
+    fn sums(&self, weights: &[u32]) -> Sums {
+        let mut sums = Sums::default();
+        sums.take(&self.decisions, weights);
+        sums
+    }
+}
+
+fn decision(p: f64, holds: bool, threshold: f64) -> Decision {
+    let (square, log) = losses(p, holds);
+    Decision {
+        cell: match (holds, p > threshold) {
+            (true, true) => 0,
+            (false, true) => 1,
+            (true, false) => 2,
+            (false, false) => 3,
+        },
+        // Fewer than 256 bins.
+        bin10: CalibrationError::bin(p, 10) as u8,
+        bin15: CalibrationError::bin(p, 15) as u8,
+        square,
+        log,
+        gap: p - f64::from(u8::from(holds)),
+    }
+}
+
+fn masked(scores: &Scores, defined: &[bool; SCORES]) -> impl Iterator<Item = f64> {
+    let defined = *defined;
+    scores.values().into_iter().zip(defined).map(|(v, is)| if is { v } else { f64::NAN })
+}
+
+/// Where the numbers of [`Plan::evaluate`] belong.
+pub(crate) struct Sections<'a, T> {
+    pub labels: Vec<(&'a str, &'a [T])>,
+    pub micro: &'a [T],
+    pub macro_: &'a [T],
+    pub weighted: &'a [T],
+    pub samples: &'a [T],
+    pub overall: &'a [T],
+}
+
+pub(crate) fn sections<'a, T>(labels: &'a LabelSet, all: &'a [T]) -> Sections<'a, T> {
+    let scores = |k: usize| &all[k * SCORES..(k + 1) * SCORES];
+    let (n, rest) = (labels.len(), &all[(labels.len() + 3) * SCORES..]);
+    Sections {
+        labels: labels.iter().enumerate().map(|(k, label)| (label, scores(k))).collect(),
+        micro: scores(n),
+        macro_: scores(n + 1),
+        weighted: scores(n + 2),
+        samples: &rest[..SAMPLES.len()],
+        overall: &rest[SAMPLES.len()..],
+    }
+}

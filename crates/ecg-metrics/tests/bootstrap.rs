@@ -1,0 +1,191 @@
+//! Bootstrap intervals against numpy, scipy and scikit-learn (`scripts/bootstrap.py`), and what they promise.
+#![allow(clippy::unwrap_used)]
+
+use ecg_core::LabelSet;
+use ecg_metrics::{
+    Bootstrap, BootstrapInterval, BootstrapOptions, MetricsError, Patients, Report, ReportOptions,
+    Scores, ZeroDivision,
+};
+use ndarray::{Array2, array};
+use serde_json::Value;
+
+struct Fixture {
+    json: Value,
+    labels: LabelSet,
+    truth: Array2<u8>,
+    proba: Array2<f64>,
+    patients: Patients,
+}
+
+fn fixture() -> Fixture {
+    let json: Value = serde_json::from_str(include_str!("data/bootstrap.json")).unwrap();
+    let rows = |key: &str| -> Vec<f64> {
+        let rows = json[key].as_array().unwrap().iter();
+        rows.flat_map(|row| row.as_array().unwrap()).map(|v| v.as_f64().unwrap()).collect()
+    };
+    let (truth, proba) = (rows("truth"), rows("proba"));
+    let n = truth.len() / 3;
+    Fixture {
+        labels: LabelSet::new(["l0", "l1", "l2"]).unwrap(),
+        truth: Array2::from_shape_vec((n, 3), truth).unwrap().mapv(|v| v as u8),
+        proba: Array2::from_shape_vec((n, 3), proba).unwrap(),
+        patients: Patients::from_ids(
+            json["patient"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap()),
+        ),
+        json,
+    }
+}
+
+fn bootstrap(f: &Fixture, options: &BootstrapOptions) -> Bootstrap {
+    Bootstrap::new(&f.labels, f.truth.view(), f.proba.view(), &[0.5; 3], &f.patients, options)
+        .unwrap()
+}
+
+fn find<'a>(all: &'a Bootstrap, name: &str) -> &'a BootstrapInterval {
+    let (scope, score) = name.split_once('/').unwrap();
+    all.sections().find(|own| own.0 == scope).unwrap().1.get(score).unwrap()
+}
+
+/// Sums in another order differ in the last places only.
+fn close(what: &str, ours: f64, theirs: &Value) {
+    let theirs = theirs.as_f64().unwrap();
+    assert!((ours - theirs).abs() < 1e-12, "{what}: {ours} instead of {theirs}");
+}
+
+#[test]
+fn intervals_of_scipy() {
+    let f = fixture();
+    let options = BootstrapOptions::default().with_seed(7).with_resamples(400);
+    let all = bootstrap(&f, &options);
+    let (mut with_bca, mut partly) = (0, 0);
+    for (name, golden) in f.json["intervals"].as_object().unwrap() {
+        let own = find(&all, name);
+        close(name, own.value, &golden["value"]);
+        assert_eq!(own.defined as u64, golden["defined"].as_u64().unwrap(), "{name}");
+        for side in 0..2 {
+            close(name, own.percentile[side], &golden["percentile"][side]);
+        }
+        if let Some(bca) = golden.get("bca").filter(|bca| bca[0].is_number()) {
+            with_bca += 1;
+            for side in 0..2 {
+                // The bias goes through the normal distribution and back.
+                let theirs = bca[side].as_f64().unwrap();
+                assert!((own.bca[side] - theirs).abs() < 1e-9, "{name} {:?} {bca}", own.bca);
+            }
+            assert_eq!(own.interval(), own.bca);
+        } else {
+            partly += 1;
+            assert_eq!(own.interval(), own.percentile, "{name}");
+        }
+    }
+    assert!(with_bca > 15 && partly > 5, "{with_bca} {partly}");
+}
+
+#[test]
+fn the_values_are_those_of_the_report() {
+    let f = fixture();
+    for empty in [ZeroDivision::Zero, ZeroDivision::One, ZeroDivision::Nan] {
+        let report = Report::new(
+            &f.labels,
+            f.truth.view(),
+            f.proba.view(),
+            &[0.5; 3],
+            &ReportOptions::default().with_zero_division(empty),
+        )
+        .unwrap();
+        let options = BootstrapOptions::default().with_resamples(40).with_zero_division(empty);
+        let all = bootstrap(&f, &options);
+        let check = |scores: &Scores, own: &ecg_metrics::Intervals| {
+            for ((name, value), own) in Scores::NAMES.iter().zip(scores.values()).zip(own.iter()) {
+                assert_eq!(*name, own.0);
+                assert!((value - own.1.value).abs() < 1e-13, "{name}: {value} {}", own.1.value);
+            }
+        };
+        for (label, own) in report.labels.iter().zip(&all.labels) {
+            check(&label.scores, &own.1);
+        }
+        check(&report.micro, &all.micro);
+        check(&report.macro_, &all.macro_);
+        check(&report.weighted, &all.weighted);
+        for (name, value) in [
+            ("samples/roc_auc", report.samples.roc_auc),
+            ("samples/jaccard", report.samples.jaccard),
+            ("overall/argmax_agreement", report.argmax_agreement),
+            ("overall/label_ranking_average_precision", report.label_ranking_average_precision),
+        ] {
+            assert!((find(&all, name).value - value).abs() < 1e-13, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_seed_alone_decides() {
+    let f = fixture();
+    let options = BootstrapOptions::default().with_resamples(100);
+    let text = |options: &BootstrapOptions| serde_json::to_string(&bootstrap(&f, options)).unwrap();
+    assert_eq!(text(&options), text(&options));
+    assert_ne!(text(&options), text(&options.clone().with_seed(1)));
+}
+
+#[test]
+fn repeated_records_of_a_patient_add_nothing() {
+    // Each record four times: by patient the intervals stay as they are, record by record they halve.
+    let f = fixture();
+    let n = f.truth.nrows();
+    let four = |k: usize| k % n;
+    let truth = Array2::from_shape_fn((4 * n, 3), |(k, l)| f.truth[[four(k), l]]);
+    let proba = Array2::from_shape_fn((4 * n, 3), |(k, l)| f.proba[[four(k), l]]);
+    let width = |patients: &Patients| {
+        let options = BootstrapOptions::default();
+        let all =
+            Bootstrap::new(&f.labels, truth.view(), proba.view(), &[0.5; 3], patients, &options);
+        let [low, high] = find(&all.unwrap(), "micro/accuracy").percentile;
+        high - low
+    };
+    let by_patient = width(&Patients::from_ids((0..4 * n).map(four)));
+    let by_record = width(&Patients::each_record(4 * n));
+    assert!((by_patient / by_record - 2.0).abs() < 0.3, "{by_patient} {by_record}");
+}
+
+#[test]
+fn a_label_that_never_occurs_has_no_interval() {
+    let labels = LabelSet::new(["a", "never"]).unwrap();
+    let truth = array![[1u8, 0], [0, 0], [1, 0], [0, 0]];
+    let proba = array![[0.9, 0.1], [0.2, 0.3], [0.6, 0.2], [0.7, 0.1]];
+    let all = Bootstrap::new(
+        &labels,
+        truth.view(),
+        proba.view(),
+        &[0.5; 2],
+        &Patients::each_record(4),
+        &BootstrapOptions::default(),
+    )
+    .unwrap();
+    let never = all.label("never").unwrap().get("roc_auc").unwrap();
+    assert!(never.value.is_nan() && never.interval()[0].is_nan() && never.defined == 0);
+    // 2 x (1/2)^4 of the resamples have one class only; the average is over the one label that has a value.
+    let a = find(&all, "macro/roc_auc");
+    assert!((820..930).contains(&a.defined) && !a.interval()[0].is_nan(), "{a:?}");
+    let json = serde_json::to_value(&all).unwrap();
+    assert!(json["labels"]["never"]["roc_auc"]["interval"][0].is_null());
+    assert_eq!(json["labels"]["a"]["roc_auc"]["method"], "percentile");
+}
+
+#[test]
+fn bad_options_are_refused() {
+    let f = fixture();
+    let new = |patients: &Patients, options: &BootstrapOptions| {
+        Bootstrap::new(&f.labels, f.truth.view(), f.proba.view(), &[0.5; 3], patients, options)
+            .unwrap_err()
+    };
+    let usual = BootstrapOptions::default();
+    for n in [0, 39, 100_001, usize::MAX] {
+        let error = new(&f.patients, &usual.clone().with_resamples(n));
+        assert!(matches!(error, MetricsError::Resamples { least: 40, .. }), "{error}");
+    }
+    let tight = new(&f.patients, &usual.clone().with_confidence(1.0 - 1e-9));
+    assert!(matches!(tight, MetricsError::Resamples { .. }));
+    assert!(matches!(new(&Patients::each_record(3), &usual), MetricsError::PatientCount { .. }));
+    let one = Patients::from_ids(vec![0; f.truth.nrows()]);
+    assert_eq!(new(&one, &usual), MetricsError::OnePatient);
+}

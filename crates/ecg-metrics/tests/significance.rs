@@ -1,0 +1,169 @@
+//! McNemar, DeLong and Holm against `scripts/significance.py`; comparisons against `scripts/bootstrap.py`.
+#![allow(clippy::unwrap_used)]
+
+use ecg_core::LabelSet;
+use ecg_metrics::{
+    BootstrapOptions, Comparison, MetricsError, Patients, Predictions, delong, holm, mcnemar,
+};
+use ndarray::{Array2, array};
+use serde_json::Value;
+
+fn list(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+fn close(what: &str, ours: &[f64], theirs: &[f64], relative: f64) {
+    assert_eq!(ours.len(), theirs.len());
+    for (a, b) in ours.iter().zip(theirs) {
+        assert!((a - b).abs() <= relative * b.abs() + 1e-300, "{what}: {ours:?} {theirs:?}");
+    }
+}
+
+fn golden() -> Value {
+    serde_json::from_str(include_str!("data/significance.json")).unwrap()
+}
+
+#[test]
+fn mcnemar_of_scipy() {
+    for row in golden()["mcnemar"].as_array().unwrap() {
+        let row = list(row);
+        let own = mcnemar(row[0] as u64, row[1] as u64);
+        // The largest term comes from logarithms of factorials, whose size takes digits away.
+        close(&format!("{row:?}"), &[own.exact_p], &row[2..3], 1e-9);
+        close(&format!("{row:?}"), &[own.chi2], &row[3..4], 1e-15);
+        // Near 1 the tail is 0.5 less a small number.
+        close(&format!("{row:?}"), &[own.chi2_p], &row[4..], 1e-12);
+        let turned = mcnemar(row[1] as u64, row[0] as u64);
+        assert_eq!((own.exact_p, own.chi2_p), (turned.exact_p, turned.chi2_p));
+    }
+}
+
+#[test]
+fn delong_by_its_definition() {
+    for case in golden()["delong"].as_array().unwrap() {
+        let truth: Vec<bool> = list(&case["truth"]).iter().map(|v| *v == 1.0).collect();
+        let own = delong(&list(&case["first"]), &list(&case["second"]), &truth).unwrap();
+        let expected = &case["expected"];
+        close("auc", &own.auc, &list(&expected["auc"]), 1e-13);
+        for k in 0..2 {
+            close("covariance", &own.covariance[k], &list(&expected["covariance"][k]), 1e-11);
+        }
+        close("z", &[own.z], &[expected["z"].as_f64().unwrap()], 1e-11);
+        close("p", &[own.p], &[expected["p"].as_f64().unwrap()], 1e-10);
+    }
+}
+
+#[test]
+fn delong_where_there_is_little_to_say() {
+    let truth = [true, true, false, false];
+    let (good, bad) = ([0.9, 0.8, 0.2, 0.1], [0.1, 0.2, 0.8, 0.9]);
+    let same = delong(&good, &good, &truth).unwrap();
+    assert_eq!((same.z, same.p), (0.0, 1.0));
+    let apart = delong(&good, &bad, &truth).unwrap();
+    assert_eq!((apart.auc, apart.z, apart.p), ([1.0, 0.0], f64::INFINITY, 0.0));
+    let one = delong(&good, &bad, &[true, false, false, false]).unwrap();
+    assert!(one.p.is_nan() && one.auc == [1.0, 0.0]);
+    assert!(delong(&good, &bad, &[true; 4]).unwrap().auc[0].is_nan());
+    assert!(delong(&[], &[], &[]).unwrap().p.is_nan());
+    assert!(matches!(delong(&good, &bad[..3], &truth), Err(MetricsError::RowCount { .. })));
+    let nan = delong(&good, &[0.1, f64::NAN, 0.2, 0.3], &truth);
+    assert_eq!(nan, Err(MetricsError::NotANumber { row: 1 }));
+}
+
+#[test]
+fn holm_by_its_definition() {
+    let json = golden();
+    close("holm", &holm(&list(&json["holm"]["p"])), &list(&json["holm"]["expected"]), 1e-15);
+    assert!(holm(&[]).is_empty());
+}
+
+#[test]
+fn differences_of_scipy() {
+    let json: Value = serde_json::from_str(include_str!("data/bootstrap.json")).unwrap();
+    let rows = |key: &str| {
+        let rows: Vec<f64> = json[key].as_array().unwrap().iter().flat_map(list).collect();
+        Array2::from_shape_vec((rows.len() / 3, 3), rows).unwrap()
+    };
+    let truth = rows("truth").mapv(|v| v == 1.0);
+    let (first, second) = (rows("proba"), rows("other"));
+    let patients = Patients::from_ids(list(&json["patient"]).iter().map(|v| *v as u64));
+    let compare = |a: &Array2<f64>, b: &Array2<f64>| {
+        Comparison::new(
+            &LabelSet::new(["l0", "l1", "l2"]).unwrap(),
+            truth.view(),
+            Predictions { proba: a.view(), thresholds: &[0.5; 3] },
+            Predictions { proba: b.view(), thresholds: &[0.5; 3] },
+            &patients,
+            &BootstrapOptions::default().with_seed(7).with_resamples(400),
+        )
+        .unwrap()
+    };
+    let own = compare(&first, &second);
+    assert!(own.dependent_records);
+    for (name, golden) in json["differences"].as_object().unwrap() {
+        let (scope, score) = name.split_once('/').unwrap();
+        let section = own.differences.sections().find(|own| own.0 == scope).unwrap().1;
+        let found = section.get(score).unwrap();
+        let equal = |ours: &[f64], theirs: &[f64], epsilon: f64| {
+            ours.iter().zip(theirs).for_each(|(a, b)| assert!((a - b).abs() < epsilon, "{name}"));
+        };
+        equal(&[found.value], &[golden["value"].as_f64().unwrap()], 1e-12);
+        equal(&found.percentile, &list(&golden["percentile"]), 1e-12);
+        if let Some(bca) = golden.get("bca") {
+            equal(&found.bca, &list(bca), 1e-9);
+        }
+        let p = found.p_value.unwrap();
+        assert!(p > 0.0 && p <= 1.0);
+        // The p-value and the percentile interval agree on which side of zero the difference lies.
+        let [low, high] = found.percentile;
+        assert_eq!(p < 0.045, low > 0.0 || high < 0.0, "{name} {p} {low} {high}");
+    }
+    // Nothing differs from itself.
+    let same = compare(&first, &first);
+    for (_, section) in same.differences.sections() {
+        for (name, found) in section.iter().filter(|own| own.1.defined > 0) {
+            assert_eq!((found.value, found.p_value), (0.0, Some(1.0)), "{name}");
+        }
+    }
+    assert!(same.tests.iter().all(|own| own.mcnemar.exact_p == 1.0 && own.delong.p == 1.0));
+}
+
+#[test]
+fn correction_is_over_all_comparisons() {
+    let labels = LabelSet::new(["a", "never"]).unwrap();
+    let truth = array![[1u8, 0], [0, 0], [1, 0], [0, 0], [1, 0], [0, 0], [1, 0], [0, 0]];
+    let good = truth.mapv(|v| 0.2 + 0.5 * f64::from(v));
+    let poor = array![
+        [0.3, 0.1],
+        [0.6, 0.1],
+        [0.4, 0.1],
+        [0.3, 0.6],
+        [0.1, 0.1],
+        [0.9, 0.1],
+        [0.7, 0.1],
+        [0.8, 0.1]
+    ];
+    let one = Comparison::new(
+        &labels,
+        truth.view(),
+        Predictions { proba: good.view(), thresholds: &[0.5; 2] },
+        Predictions { proba: poor.view(), thresholds: &[0.5; 2] },
+        &Patients::each_record(8),
+        &BootstrapOptions::default(),
+    )
+    .unwrap();
+    let mut all = [one.clone(), one];
+    Comparison::correct(&mut all);
+    let own = &all[0].tests[0];
+    // Right where the other is not: records 0, 1, 2, 4, 5 and 7.
+    assert_eq!((own.mcnemar.first_only, own.mcnemar.second_only), (6, 0));
+    close("p", &[own.mcnemar.exact_p], &[2.0 / 64.0], 1e-13);
+    assert_eq!(own.mcnemar_holm, 4.0 * own.mcnemar.exact_p);
+    // "never" has no ROC-AUC in either comparison, so two tests remain.
+    assert!(all[0].tests[1].delong.p.is_nan() && all[0].tests[1].delong_holm.is_nan());
+    assert_eq!(own.delong_holm, 2.0 * own.delong.p);
+    assert!(!all[0].dependent_records && all[1].corrected_over == 4);
+    let json = serde_json::to_value(&all[0]).unwrap();
+    assert!(json["tests"]["never"]["delong"]["p"].is_null());
+    assert!(json["differences"]["labels"]["a"]["roc_auc"]["p"].is_number());
+}
