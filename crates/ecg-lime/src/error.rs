@@ -153,4 +153,76 @@ pub enum LimeError {
         /// Evaluations wanted.
         total: usize,
     },
+    /// The signal has another length than the segments cover.
+    #[error("the signal has {found} samples, the segments cover {expected}")]
+    SampleCount {
+        /// Samples that the segments cover.
+        expected: usize,
+        /// Columns of the signal.
+        found: usize,
+    },
+    /// No segment, or more of them than samples.
+    #[error("{found} segments over {samples} samples, expected 1 or more and at most one a sample")]
+    SegmentCount {
+        /// Segments asked for.
+        found: usize,
+        /// Samples there are.
+        samples: usize,
+    },
+    /// Borders of segments that do not start at 0 or do not rise.
+    #[error("border {border} (from 0) of the segments is {found}; borders start at 0 and rise")]
+    SegmentBorder {
+        /// Which border.
+        border: usize,
+        /// Its value.
+        found: usize,
+    },
+    /// A baseline of another shape than the signal.
+    #[error("record {record} (from 0) of the baseline has shape {found:?}, expected {expected:?}")]
+    BaselineShape {
+        /// The baseline's record.
+        record: usize,
+        /// Shape of the signal, `[lead, sample]`.
+        expected: [usize; 2],
+        /// Shape of the record.
+        found: [usize; 2],
+    },
+    /// NaN or infinity in a baseline.
+    #[error("record {record} (from 0) of the baseline has values that are not finite")]
+    BaselineNotFinite {
+        /// The baseline's record.
+        record: usize,
+    },
+    /// A baseline without a record.
+    #[error("the baseline has no record, expected at least one")]
+    EmptyBaseline,
+    /// Coalitions of Owen values that are no partition of the players.
+    #[error("player {player} (from 0) is in {times} of the unions, expected 1")]
+    Partition {
+        /// The player.
+        player: usize,
+        /// In how many unions it is.
+        times: usize,
+    },
+    /// Too few subsets were evaluated before the work was stopped.
+    #[error("{done} of {total} subsets do not determine the values of {players} players")]
+    TooFew {
+        /// Subsets evaluated.
+        done: usize,
+        /// Subsets wanted.
+        total: usize,
+        /// Number of players.
+        players: usize,
+    },
+    /// Permutation sampling from evaluations that are already made.
+    #[error("permutation sampling evaluates as it goes; make a `SampledShapley` instead")]
+    EvaluatesAsItGoes,
+    /// Explanations of unlike players, which cannot be compared.
+    #[error("one explanation is of {left}, the other of {right}; expected the same players")]
+    Unlike {
+        /// Players of the one, joined by commas.
+        left: String,
+        /// Players of the other.
+        right: String,
+    },
 }

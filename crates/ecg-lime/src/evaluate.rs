@@ -1,11 +1,17 @@
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use ecg_core::{LabelSet, LeadMask, PredictSubsets};
-use ndarray::{Array2, ArrayView2, s};
-use serde::Serialize;
+use ndarray::{ArrayView1, ArrayView2, Axis, s};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
+use crate::evaluator::{Evaluator, Values};
+use crate::masks::{removals, sampled_masks};
 use crate::players::{MAX_LEADS, MAX_PLAYERS};
-use crate::{LimeError, Players, all_masks, masks::removals};
+use crate::{Baseline, LimeError, Players, Segments, Target, all_masks};
 
 /// Which subsets of the players are evaluated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,9 +23,17 @@ pub enum Subsets {
     Removed(usize),
     /// These. They must keep no player that does not exist.
     Given(Vec<LeadMask>),
+    /// The full subset, then `samples` - 1 that keep each player with probability 1/2: what the `lime` package draws (with
+    /// another generator). A subset drawn twice is evaluated once.
+    Sampled {
+        /// Subsets, the full one included.
+        samples: usize,
+        /// Seed of the draw.
+        seed: u64,
+    },
 }
 
-/// How subsets are evaluated.
+/// How perturbed inputs are made and evaluated.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct EvaluateOptions {
@@ -28,11 +42,16 @@ pub struct EvaluateOptions {
     /// How far the derived limb leads may be from what I and II make of them, in the signal's units (50 uV is the usual
     /// limit). Default: `None`, a twentieth of the largest value among the limb leads.
     pub einthoven_tolerance: Option<f64>,
+    /// What stands in for a removed lead. Default: [`Baseline::Zero`].
+    pub baseline: Baseline,
+    /// Whether an observer that stops the work gets what is done rather than [`LimeError::Stopped`]. Subsets are then evaluated in a
+    /// random order of fixed seed, so that those done are a fair sample of all. Default: false.
+    pub keep_partial: bool,
 }
 
 impl Default for EvaluateOptions {
     fn default() -> Self {
-        Self { batch: 64, einthoven_tolerance: None }
+        Self { batch: 64, einthoven_tolerance: None, baseline: Baseline::Zero, keep_partial: false }
     }
 }
 
@@ -48,10 +67,38 @@ impl EvaluateOptions {
         self.einthoven_tolerance = Some(tolerance);
         self
     }
+
+    /// Sets what stands in for a removed lead.
+    pub fn with_baseline(mut self, baseline: Baseline) -> Self {
+        self.baseline = baseline;
+        self
+    }
+
+    /// Sets whether stopped work returns what is done.
+    pub fn with_keep_partial(mut self, keep: bool) -> Self {
+        self.keep_partial = keep;
+        self
+    }
+
+    /// Each lead for itself where the limb leads contradict each other, and why.
+    pub(crate) fn fallback(
+        &self,
+        players: &Players,
+        prepared: ArrayView2<'_, f32>,
+    ) -> Result<Option<Einthoven>, LimeError> {
+        let leads = players.lead_names().len();
+        if prepared.nrows() != leads {
+            return Err(LimeError::LeadCount { expected: leads, found: prepared.nrows() });
+        }
+        let residual = players.einthoven_residual(prepared);
+        let tolerance =
+            self.einthoven_tolerance.unwrap_or_else(|| players.limb_peak(prepared) / 20.0);
+        Ok((residual > tolerance).then_some(Einthoven { residual, tolerance }))
+    }
 }
 
 /// Limb leads that contradict each other, for which each of the twelve leads was made a player.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Einthoven {
     /// Largest difference from what I and II make of the derived leads, in the signal's units.
@@ -62,30 +109,44 @@ pub struct Einthoven {
 
 /// Probabilities of every label for one record under many subsets of its leads.
 ///
-/// One set of evaluations serves all labels and all methods that need no other subsets.
+/// One set of evaluations serves all labels, both targets and all methods that need no other subsets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubsetEvaluations {
     pub(crate) players: Players,
     pub(crate) labels: LabelSet,
     pub(crate) masks: Vec<LeadMask>,
-    pub(crate) probabilities: Array2<f64>,
-    pub(crate) all: Vec<f64>,
-    pub(crate) none: Vec<f64>,
+    pub(crate) values: Values,
+    /// Row 0 is of the full subset, row 1 of the empty one.
+    pub(crate) ends: Values,
     pub(crate) evaluations: usize,
     pub(crate) fallback: Option<Einthoven>,
+    pub(crate) baseline: String,
+    pub(crate) seed: Option<u64>,
+    pub(crate) partial: Option<Partial>,
+}
+
+/// Work that was stopped before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Partial {
+    /// Subsets (or permutations) done.
+    pub done: usize,
+    /// Those asked for.
+    pub total: usize,
 }
 
 impl SubsetEvaluations {
     /// Evaluates a predictor on subsets of one prepared signal `[lead, sample]`.
     ///
-    /// The full and the empty subset are always evaluated. Where `players` derive limb leads that the recording itself
-    /// contradicts, each lead becomes a player, and [`SubsetEvaluations::fallback`] says so. At most `options.batch` perturbed
-    /// inputs exist at a time; `observer` hears `(done, total)` after each batch and may stop the work.
+    /// The full and the empty subset are always evaluated, first of all. Where `players` derive limb leads that the recording
+    /// itself contradicts, each lead becomes a player, and [`SubsetEvaluations::fallback`] says so. At most `options.batch`
+    /// perturbed inputs exist at a time; `observer` hears `(done, total)` in subsets after each batch and may stop the work.
     ///
     /// # Errors
-    /// A signal whose leads are not those of the players; too many players for all subsets; a given subset that keeps a
-    /// player who does not exist; what the predictor reports, or values from it that are no probabilities; an observer that
-    /// asked to stop.
+    /// A signal whose leads are not those of the players, or a baseline of another shape; too many players for all subsets; a
+    /// given subset that keeps a player who does not exist; what the predictor reports, or values from it that are no
+    /// probabilities; an observer that asked to stop ([`EvaluateOptions::keep_partial`] returns what is done instead, once
+    /// the first batch is).
     pub fn new<P: PredictSubsets + ?Sized>(
         predictor: &P,
         prepared: ArrayView2<'_, f32>,
@@ -94,54 +155,66 @@ impl SubsetEvaluations {
         options: &EvaluateOptions,
         observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Self, LimeError> {
-        let leads = players.lead_names().len();
-        if prepared.nrows() != leads {
-            return Err(LimeError::LeadCount { expected: leads, found: prepared.nrows() });
-        }
-        let residual = players.einthoven_residual(prepared);
-        let tolerance =
-            options.einthoven_tolerance.unwrap_or_else(|| players.limb_peak(prepared) / 20.0);
-        let fallback = (residual > tolerance).then_some(Einthoven { residual, tolerance });
+        let fallback = options.fallback(players, prepared)?;
         let players = if fallback.is_some() { players.each_lead() } else { players.clone() };
-
-        let n = players.len();
-        let most = if *subsets == Subsets::All { MAX_PLAYERS } else { MAX_LEADS };
-        if !(1..=most).contains(&n) {
-            return Err(LimeError::PlayerCount { found: n, max: most });
-        }
-        let masks = match subsets {
-            Subsets::All => all_masks(n),
-            Subsets::Removed(most) => removals(n, *most),
-            Subsets::Given(masks) => masks.clone(),
+        let masks = masks_of(subsets, players.len())?;
+        let seed = match subsets {
+            Subsets::Sampled { seed, .. } => Some(*seed),
+            _ => None,
         };
-        for (subset, mask) in masks.iter().enumerate() {
-            let beyond = mask.0 & !LeadMask::all(n).0;
-            if beyond != 0 {
-                let player = beyond.trailing_zeros() as usize;
-                return Err(LimeError::Mask { subset, player, players: n });
+
+        // Each distinct subset once, the ends first.
+        let mut wanted = vec![LeadMask::all(players.len()), LeadMask(0)];
+        let mut places: HashMap<LeadMask, usize> =
+            wanted.iter().enumerate().map(|(place, mask)| (*mask, place)).collect();
+        for mask in &masks {
+            places.entry(*mask).or_insert_with(|| {
+                wanted.push(*mask);
+                wanted.len() - 1
+            });
+        }
+        if options.keep_partial {
+            wanted = in_random_pairs(&wanted, LeadMask::all(players.len()));
+            places = wanted.iter().enumerate().map(|(place, mask)| (*mask, place)).collect();
+        }
+
+        let whole = Segments::whole(&players, prepared.ncols());
+        let mut evaluator = Evaluator::new(predictor, prepared, &whole, &options.baseline)?;
+        let mut every = Values::zeros(wanted.len(), predictor.labels().len());
+        let batch = options.batch.max(1);
+        let mut done = 0;
+        while done < wanted.len() {
+            let next = (done + batch).min(wanted.len());
+            let found = evaluator.values(&wanted[done..next])?;
+            every.probability.slice_mut(s![done..next, ..]).assign(&found.probability);
+            every.logit.slice_mut(s![done..next, ..]).assign(&found.logit);
+            done = next;
+            if observer(done, wanted.len()).is_break() {
+                // Whoever stops after the last batch has everything.
+                if done < wanted.len() && (!options.keep_partial || done < 2) {
+                    return Err(LimeError::Stopped { done, total: wanted.len() });
+                }
+                break;
             }
         }
-        let mut wanted = masks.clone();
-        let place = |wanted: &mut Vec<LeadMask>, mask: LeadMask| {
-            wanted.iter().position(|own| *own == mask).unwrap_or_else(|| {
-                wanted.push(mask);
-                wanted.len() - 1
-            })
+        let partial = (done < wanted.len()).then_some(Partial { done, total: wanted.len() });
+        let masks: Vec<LeadMask> = masks.into_iter().filter(|mask| places[mask] < done).collect();
+        let rows: Vec<usize> = masks.iter().map(|mask| places[mask]).collect();
+        let pick = |rows: &[usize]| Values {
+            probability: every.probability.select(Axis(0), rows),
+            logit: every.logit.select(Axis(0), rows),
         };
-        let none = place(&mut wanted, LeadMask(0));
-        let all = place(&mut wanted, LeadMask::all(n));
-
-        let every =
-            predict(predictor, prepared, &players, &wanted, options.batch.max(1), observer)?;
         Ok(Self {
-            all: every.row(all).to_vec(),
-            none: every.row(none).to_vec(),
-            probabilities: every.slice(s![..masks.len(), ..]).to_owned(),
+            values: pick(&rows),
+            ends: pick(&[0, 1]),
             labels: predictor.labels().clone(),
-            evaluations: wanted.len(),
+            evaluations: evaluator.evaluations,
+            baseline: options.baseline.to_string(),
             players,
             masks,
             fallback,
+            seed,
+            partial,
         })
     }
 
@@ -155,27 +228,37 @@ impl SubsetEvaluations {
         &self.labels
     }
 
-    /// The subsets, over the players.
+    /// The subsets, over the players; of stopped work, those that were evaluated.
     pub fn masks(&self) -> &[LeadMask] {
         &self.masks
     }
 
-    /// Probabilities `[subset, label]`.
+    /// Probabilities `[subset, label]`, averaged over the baseline's recordings.
     pub fn probabilities(&self) -> ArrayView2<'_, f64> {
-        self.probabilities.view()
+        self.values.probability.view()
+    }
+
+    /// A target `[subset, label]`, averaged over the baseline's recordings.
+    pub fn values(&self, target: Target) -> ArrayView2<'_, f64> {
+        self.values.of(target).view()
     }
 
     /// Probability of each label with every player kept: that of the record itself.
-    pub fn probability_of_all(&self) -> &[f64] {
-        &self.all
+    pub fn probability_of_all(&self) -> ArrayView1<'_, f64> {
+        self.ends.probability.row(0)
     }
 
     /// Probability of each label with no player kept.
-    pub fn probability_of_none(&self) -> &[f64] {
-        &self.none
+    pub fn probability_of_none(&self) -> ArrayView1<'_, f64> {
+        self.ends.probability.row(1)
     }
 
-    /// Perturbed inputs that were evaluated.
+    /// Set where the work was stopped and only a part of the subsets was evaluated.
+    pub fn partial(&self) -> Option<Partial> {
+        self.partial
+    }
+
+    /// Perturbed inputs that were evaluated: subsets, times the baseline's recordings.
     pub fn evaluations(&self) -> usize {
         self.evaluations
     }
@@ -193,9 +276,12 @@ impl SubsetEvaluations {
         })
     }
 
-    /// Whether the subsets are all 2^n in counting order.
+    /// Whether the subsets are all 2^n in counting order, or as many of them as were done when the work was stopped.
     pub(crate) fn require_all(&self, method: &'static str) -> Result<(), LimeError> {
         let expected = 1 << self.players.len();
+        if self.partial.is_some_and(|partial| partial.total == expected) {
+            return Ok(());
+        }
         let in_order = self.masks.iter().enumerate().all(|(m, mask)| mask.0 as usize == m);
         if self.masks.len() == expected && in_order {
             Ok(())
@@ -205,43 +291,40 @@ impl SubsetEvaluations {
     }
 }
 
-fn predict<P: PredictSubsets + ?Sized>(
-    predictor: &P,
-    prepared: ArrayView2<'_, f32>,
-    players: &Players,
-    masks: &[LeadMask],
-    batch: usize,
-    observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Array2<f64>, LimeError> {
-    let labels = predictor.labels();
-    let mut out = Array2::zeros((masks.len(), labels.len()));
-    let mut done = 0;
-    for chunk in masks.chunks(batch) {
-        let last = done + chunk.len() - 1;
-        let found = if players.derives_limb_leads() {
-            predictor.predict_proba(players.masked(prepared, chunk).view())
-        } else {
-            let leads: Vec<LeadMask> = chunk.iter().map(|mask| players.lead_mask(*mask)).collect();
-            predictor.predict_subsets(prepared, &leads)
-        };
-        let found = found.map_err(|source| LimeError::Predict { first: done, last, source })?;
-        if found.dim() != (chunk.len(), labels.len()) {
-            return Err(LimeError::PredictedShape {
-                expected: [chunk.len(), labels.len()],
-                found: [found.nrows(), found.ncols()],
-            });
-        }
-        for ((row, column), p) in found.indexed_iter() {
-            if !(0.0..=1.0).contains(p) {
-                let label = labels.as_slice()[column].clone();
-                return Err(LimeError::Probability { input: done + row, label, found: *p });
+/// Subsets in a random order of fixed seed, the first two where they are, and each other one followed by its complement where
+/// that is wanted too: what one of a pair overstates, the other understates.
+fn in_random_pairs(wanted: &[LeadMask], all: LeadMask) -> Vec<LeadMask> {
+    let mut rest = wanted[2..].to_vec();
+    rest.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
+    let mut left: HashSet<LeadMask> = rest.iter().copied().collect();
+    let mut out = wanted[..2].to_vec();
+    for mask in rest {
+        for own in [mask, LeadMask(all.0 & !mask.0)] {
+            if left.remove(&own) {
+                out.push(own);
             }
         }
-        out.slice_mut(s![done..=last, ..]).assign(&found);
-        done = last + 1;
-        if observer(done, masks.len()).is_break() {
-            return Err(LimeError::Stopped { done, total: masks.len() });
+    }
+    out
+}
+
+fn masks_of(subsets: &Subsets, n: usize) -> Result<Vec<LeadMask>, LimeError> {
+    let most = if *subsets == Subsets::All { MAX_PLAYERS } else { MAX_LEADS };
+    if !(1..=most).contains(&n) {
+        return Err(LimeError::PlayerCount { found: n, max: most });
+    }
+    let masks = match subsets {
+        Subsets::All => all_masks(n),
+        Subsets::Removed(most) => removals(n, *most),
+        Subsets::Given(masks) => masks.clone(),
+        Subsets::Sampled { samples, seed } => sampled_masks(n, *samples, *seed),
+    };
+    for (subset, mask) in masks.iter().enumerate() {
+        let beyond = mask.0 & !LeadMask::all(n).0;
+        if beyond != 0 {
+            let player = beyond.trailing_zeros() as usize;
+            return Err(LimeError::Mask { subset, player, players: n });
         }
     }
-    Ok(out)
+    Ok(masks)
 }

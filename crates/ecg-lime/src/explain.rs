@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use ecg_core::PredictSubsets;
@@ -6,9 +7,10 @@ use ndarray::ArrayView2;
 use crate::fit::weighted_r2;
 use crate::shapley::shapley_kernel;
 use crate::{
-    Contribution, EvaluateOptions, Explanation, LimeError, LogisticOutcome, Method, OneClass,
-    Outcome, Players, Settings, SubsetEvaluations, Subsets, Target, logistic, removals, ridge,
-    shapley_interactions, shapley_values, softmax_percent,
+    Baseline, Contribution, Distance, EvaluateOptions, Explanation, LimeError, LogisticOutcome,
+    Method, OneClass, Outcome, Partial, Players, Settings, SubsetEvaluations, Subsets, Target,
+    kernel_shapley, logistic, owen_values, removals, ridge, shapley_interactions, shapley_values,
+    softmax_percent,
 };
 
 /// How an explanation is made.
@@ -23,10 +25,18 @@ pub struct ExplainOptions {
     pub threshold: f64,
     /// Published LIME: inverse of the penalty. Default: 1.
     pub c: f64,
-    /// Exhaustive LIME: width of the kernel. Default: `None`, 0.75 sqrt(players).
+    /// LIME, exhaustive or sampled: distance of a subset from the full one. Default: Euclidean.
+    pub distance: Distance,
+    /// LIME, exhaustive or sampled: width of the kernel. Default: `None`, [`Distance::usual_width`].
     pub kernel_width: Option<f64>,
-    /// Exhaustive LIME: ridge penalty. Default: 1.
+    /// LIME, exhaustive or sampled: ridge penalty. Default: 1.
     pub penalty: f64,
+    /// Sampled LIME: subsets drawn. Default: 1000.
+    pub samples: usize,
+    /// Sampled LIME: seed of the draw. Default: 0.
+    pub seed: u64,
+    /// Owen values: players that act together, by their places. Default: empty, which is refused.
+    pub unions: Vec<Vec<usize>>,
     /// How subsets are evaluated.
     pub evaluate: EvaluateOptions,
 }
@@ -38,8 +48,12 @@ impl Default for ExplainOptions {
             target: Target::Probability,
             threshold: 0.5,
             c: 1.0,
+            distance: Distance::Euclidean,
             kernel_width: None,
             penalty: 1.0,
+            samples: 1000,
+            seed: 0,
+            unions: Vec::new(),
             evaluate: EvaluateOptions::default(),
         }
     }
@@ -70,13 +84,37 @@ impl ExplainOptions {
         self
     }
 
-    /// Sets the kernel width of exhaustive LIME.
+    /// Sets the distance of LIME.
+    pub fn with_distance(mut self, distance: Distance) -> Self {
+        self.distance = distance;
+        self
+    }
+
+    /// Sets how many subsets sampled LIME draws.
+    pub fn with_samples(mut self, samples: usize) -> Self {
+        self.samples = samples;
+        self
+    }
+
+    /// Sets the seed of sampled LIME.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets the unions of Owen values.
+    pub fn with_unions(mut self, unions: Vec<Vec<usize>>) -> Self {
+        self.unions = unions;
+        self
+    }
+
+    /// Sets the kernel width of LIME.
     pub fn with_kernel_width(mut self, width: f64) -> Self {
         self.kernel_width = Some(width);
         self
     }
 
-    /// Sets the ridge penalty of exhaustive LIME.
+    /// Sets the ridge penalty of LIME.
     pub fn with_penalty(mut self, penalty: f64) -> Self {
         self.penalty = penalty;
         self
@@ -91,8 +129,9 @@ impl ExplainOptions {
     /// The subsets that the method needs.
     pub fn subsets(&self) -> Subsets {
         match self.method {
-            Method::Shapley | Method::Lime => Subsets::All,
+            Method::Shapley | Method::Lime | Method::Owen | Method::Permutation => Subsets::All,
             Method::Published => Subsets::Removed(4),
+            Method::LimeSampled => Subsets::Sampled { samples: self.samples, seed: self.seed },
         }
     }
 }
@@ -129,85 +168,113 @@ pub fn explain<P: PredictSubsets + ?Sized>(
 impl SubsetEvaluations {
     /// Explains one label from what was evaluated.
     ///
+    /// Of stopped work ([`SubsetEvaluations::partial`]), Shapley values are estimated by [`kernel_shapley`] and the regressions see
+    /// the subsets that were evaluated; the explanation carries the mark. [`Method::Permutation`] evaluates as it
+    /// goes: [`SampledShapley`](crate::SampledShapley).
+    ///
     /// # Errors
-    /// An unknown label; subsets other than the method needs; a setting outside its range.
+    /// An unknown label; subsets other than the method needs, or too few of them; a setting outside its range; permutation
+    /// sampling, which evaluates as it goes.
     pub fn explain(&self, label: &str, options: &ExplainOptions) -> Result<Outcome, LimeError> {
         let column = self.column(label)?;
-        let probabilities: Vec<f64> = self.probabilities.column(column).to_vec();
         match options.method {
-            Method::Shapley => self.shapley(label, column, &probabilities, options.target),
-            Method::Lime => self.lime(label, column, &probabilities, options),
-            Method::Published => self.published(label, column, &probabilities, options),
+            Method::Shapley => self.shapley(label, column, options.target),
+            Method::Lime => {
+                self.require_all("lime")?;
+                self.lime(label, column, options)
+            }
+            Method::LimeSampled => self.lime(label, column, options),
+            Method::Owen => self.owen(label, column, options),
+            Method::Published => self.published(label, column, options),
+            Method::Permutation => Err(LimeError::EvaluatesAsItGoes),
         }
     }
 
-    fn shapley(
+    /// A target's values over the subsets, then with no player and with all.
+    fn game(&self, column: usize, target: Target) -> (Vec<f64>, [f64; 2]) {
+        let ends = self.ends.of(target);
+        let values = self.values.of(target).column(column).to_vec();
+        (values, [ends[[1, column]], ends[[0, column]]])
+    }
+
+    fn shapley(&self, label: &str, column: usize, target: Target) -> Result<Outcome, LimeError> {
+        self.require_all("shapley")?;
+        let n = self.players.len();
+        let (values, ends) = self.game(column, target);
+        let phi = match self.partial {
+            None => shapley_values(&values, n),
+            Some(_) => kernel_shapley(&self.masks, n, &values, ends)?,
+        };
+        let settings = Settings::Shapley { target };
+        let mut explanation =
+            self.explanation(label, Method::Shapley, &phi, ends[0], ends, settings);
+        explanation.weighted_r2 = self.additive_r2(&values, &phi, ends[0]);
+        if self.partial.is_none() {
+            let pairs = shapley_interactions(&values, n);
+            explanation.interactions = Some(pairs.outer_iter().map(|row| row.to_vec()).collect());
+        }
+        Ok(Outcome::Explained(explanation))
+    }
+
+    fn owen(
         &self,
         label: &str,
         column: usize,
-        probabilities: &[f64],
-        target: Target,
+        options: &ExplainOptions,
     ) -> Result<Outcome, LimeError> {
-        self.require_all("shapley")?;
-        let n = self.players.len();
-        let values: Vec<f64> = probabilities.iter().map(|p| target.of(*p)).collect();
-        let phi = shapley_values(&values, n);
-        let f_none = target.of(self.none[column]);
-        let kernel = shapley_kernel(n);
+        self.require_all("owen")?;
+        if let Some(Partial { done, total }) = self.partial {
+            return Err(LimeError::TooFew { done, total, players: self.players.len() });
+        }
+        let (values, ends) = self.game(column, options.target);
+        let phi = owen_values(&values, self.players.len(), &options.unions)?;
+        let settings = Settings::Owen { target: options.target, unions: options.unions.clone() };
+        let mut explanation = self.explanation(label, Method::Owen, &phi, ends[0], ends, settings);
+        explanation.weighted_r2 = self.additive_r2(&values, &phi, ends[0]);
+        Ok(Outcome::Explained(explanation))
+    }
+
+    /// How well values that add up explain the subsets under the Shapley kernel.
+    fn additive_r2(&self, values: &[f64], phi: &[f64], f_none: f64) -> f64 {
+        let kernel = shapley_kernel(self.players.len());
         let weights: Vec<f64> =
             self.masks.iter().map(|mask| kernel[mask.kept() as usize]).collect();
         let fitted = self.masks.iter().map(|mask| {
-            f_none
-                + phi
-                    .iter()
-                    .enumerate()
-                    .filter(|(k, _)| mask.keeps(*k))
-                    .map(|(_, v)| v)
-                    .sum::<f64>()
+            f_none + (0..phi.len()).filter(|k| mask.keeps(*k)).map(|k| phi[k]).sum::<f64>()
         });
-        let r2 = weighted_r2(values.iter().copied(), fitted, &weights);
-        let pairs = shapley_interactions(&values, n);
-        let mut explanation = self.explanation(
-            label,
-            Method::Shapley,
-            &phi,
-            f_none,
-            [target.of(self.all[column]), f_none],
-            Settings::Shapley { target },
-        );
-        explanation.weighted_r2 = r2;
-        explanation.interactions = Some(pairs.outer_iter().map(|row| row.to_vec()).collect());
-        Ok(Outcome::Explained(explanation))
+        weighted_r2(values.iter().copied(), fitted, &weights)
     }
 
     fn lime(
         &self,
         label: &str,
         column: usize,
-        probabilities: &[f64],
         options: &ExplainOptions,
     ) -> Result<Outcome, LimeError> {
-        self.require_all("lime")?;
-        let (n, target) = (self.players.len(), options.target);
-        let width = options.kernel_width.unwrap_or(0.75 * (n as f64).sqrt());
+        let (n, target, distance) = (self.players.len(), options.target, options.distance);
+        let width = options.kernel_width.unwrap_or(distance.usual_width(n));
         if !(width.is_finite() && width > 0.0) {
             let expected = "positive and finite";
             return Err(LimeError::Setting { setting: "the kernel width", expected, found: width });
         }
-        let values: Vec<f64> = probabilities.iter().map(|p| target.of(*p)).collect();
-        let weights: Vec<f64> = self
-            .masks
-            .iter()
-            .map(|mask| lime_kernel(n as f64 - f64::from(mask.kept()), width))
-            .collect();
+        let (values, ends) = self.game(column, target);
+        let weights: Vec<f64> =
+            self.masks.iter().map(|mask| lime_kernel(distance.of(mask.kept(), n), width)).collect();
         let fit = ridge(&self.masks, n, &values, &weights, options.penalty)?;
+        let settings = Settings::Lime {
+            target,
+            distance,
+            kernel_width: width,
+            penalty: options.penalty,
+            masks: self.masks.len(),
+        };
         let mut explanation = self.explanation(
             label,
-            Method::Lime,
+            options.method,
             &fit.coefficients,
             fit.intercept,
-            [target.of(self.all[column]), target.of(self.none[column])],
-            Settings::Lime { target, kernel_width: width, penalty: options.penalty },
+            ends,
+            settings,
         );
         explanation.weighted_r2 = fit.weighted_r2;
         Ok(Outcome::Explained(explanation))
@@ -217,9 +284,9 @@ impl SubsetEvaluations {
         &self,
         label: &str,
         column: usize,
-        probabilities: &[f64],
         options: &ExplainOptions,
     ) -> Result<Outcome, LimeError> {
+        let (probabilities, [f_none, f_all]) = self.game(column, Target::Probability);
         let threshold = options.threshold;
         if !(0.0..=1.0).contains(&threshold) {
             let expected = "from 0 to 1";
@@ -231,14 +298,20 @@ impl SubsetEvaluations {
         }
         let n = self.players.len();
         let needed = removals(n, 4);
-        if self.masks != needed {
+        let as_needed = match self.partial {
+            None => self.masks == needed,
+            Some(partial) => {
+                let all: HashSet<_> = needed.iter().collect();
+                partial.total >= needed.len() && self.masks.iter().all(|mask| all.contains(mask))
+            }
+        };
+        if !as_needed {
             let (expected, found) = (needed.len(), self.masks.len());
             return Err(LimeError::Incomplete { method: "published", expected, found });
         }
         let hard: Vec<bool> = probabilities.iter().map(|p| *p > threshold).collect();
         let weights: Vec<f64> =
             self.masks.iter().map(|mask| f64::from(mask.kept()) / n as f64).collect();
-        let (f_all, f_none) = (self.all[column], self.none[column]);
         Ok(match logistic(&self.masks, n, &hard, &weights, options.c)? {
             LogisticOutcome::OneClass { positive } => Outcome::OneClass(OneClass {
                 label: label.to_owned(),
@@ -260,7 +333,7 @@ impl SubsetEvaluations {
                     Method::Published,
                     &fit.coefficients,
                     fit.intercept,
-                    [f_all, f_none],
+                    [f_none, f_all],
                     Settings::Published { threshold, c: options.c, masks, positive },
                 );
                 explanation.weighted_r2 = fit.weighted_r2;
@@ -281,13 +354,14 @@ impl SubsetEvaluations {
         method: Method,
         values: &[f64],
         intercept: f64,
-        [f_all, f_none]: [f64; 2],
+        [f_none, f_all]: [f64; 2],
         settings: Settings,
     ) -> Explanation {
         let contribution = |(player, value): (&crate::Player, &f64)| Contribution {
             lead: player.name.clone(),
             value: *value,
             softmax_percent: None,
+            standard_error: None,
         };
         Explanation {
             method,
@@ -299,16 +373,46 @@ impl SubsetEvaluations {
             efficiency_residual: Some(f_all - intercept - values.iter().sum::<f64>()),
             weighted_r2: f64::NAN,
             evaluations: self.evaluations,
-            seed: None,
+            seed: self.seed,
             settings,
+            baseline: self.baseline.clone(),
+            partial: self.partial,
             interactions: None,
             fallback: self.fallback,
         }
     }
 }
 
-/// Weight of a subset with `removed` players gone: sqrt(exp(-d^2 / width^2)) at the Euclidean distance d = sqrt(removed) from the
-/// full subset (Ribeiro et al. 2016, as their package has it).
-pub fn lime_kernel(removed: f64, width: f64) -> f64 {
-    (-removed / (2.0 * width * width)).exp()
+/// Weight of a subset at a distance from the full one: sqrt(exp(-d^2 / width^2)) (Ribeiro et al. 2016, as their package has it).
+pub fn lime_kernel(distance: f64, width: f64) -> f64 {
+    (-distance * distance / (2.0 * width * width)).exp()
+}
+
+/// Explains one label under each of several baselines, in their order: the subsets are evaluated anew under each.
+///
+/// The usual two are [`Baseline::Zero`] and one that needs training records. Where [`Explanation::top`] differs between them, the
+/// statement "this lead mattered most" is one about the baseline, not about the record: say so.
+///
+/// # Errors
+/// As [`explain`]; no baseline.
+pub fn explain_with_baselines<P: PredictSubsets + ?Sized>(
+    predictor: &P,
+    prepared: ArrayView2<'_, f32>,
+    label: &str,
+    players: &Players,
+    baselines: &[Baseline],
+    options: &ExplainOptions,
+    observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Vec<Outcome>, LimeError> {
+    if baselines.is_empty() {
+        return Err(LimeError::EmptyBaseline);
+    }
+    baselines
+        .iter()
+        .map(|baseline| {
+            let evaluate = options.evaluate.clone().with_baseline(baseline.clone());
+            let options = options.clone().with_evaluate(evaluate);
+            explain(predictor, prepared, label, players, &options, observer)
+        })
+        .collect()
 }

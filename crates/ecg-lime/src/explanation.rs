@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Einthoven;
+use crate::{Einthoven, Partial};
 
 /// What is explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,7 +40,8 @@ impl fmt::Display for Target {
 
 /// How a decision is shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Method {
     /// Exact Shapley values from all subsets.
     #[default]
@@ -49,21 +50,43 @@ pub enum Method {
     Lime,
     /// The study's LIME: 793 subsets, hard labels, logistic regression.
     Published,
+    /// Weighted ridge regression on randomly drawn subsets, as the `lime` package does it.
+    LimeSampled,
+    /// Shapley values estimated from random permutations ([`SampledShapley`](crate::SampledShapley)).
+    Permutation,
+    /// Owen values: Shapley values where players act in unions. Exact from all subsets, estimated by
+    /// [`SampledShapley`](crate::SampledShapley).
+    Owen,
+}
+
+impl Method {
+    /// All methods with their names.
+    const NAMES: [(Method, &str); 6] = [
+        (Method::Shapley, "shapley"),
+        (Method::Lime, "lime"),
+        (Method::Published, "published"),
+        (Method::LimeSampled, "lime-sampled"),
+        (Method::Permutation, "permutation"),
+        (Method::Owen, "owen"),
+    ];
+
+    /// The method's name: `shapley`, `lime`, `published`, `lime-sampled`, `permutation` or `owen`.
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(own, _)| *own == self).map_or("", |(_, name)| name)
+    }
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Method::Shapley => "shapley",
-            Method::Lime => "lime",
-            Method::Published => "published",
-        })
+        f.write_str(self.name())
     }
 }
 
 /// A word that names no method.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown method {found:?}; expected shapley, lime or published")]
+#[error(
+    "unknown method {found:?}; expected shapley, lime, published, lime-sampled, permutation or owen"
+)]
 pub struct UnknownMethod {
     /// The word.
     pub found: String,
@@ -73,18 +96,46 @@ impl FromStr for Method {
     type Err = UnknownMethod;
 
     fn from_str(text: &str) -> Result<Self, UnknownMethod> {
-        match text {
-            "shapley" => Ok(Method::Shapley),
-            "lime" => Ok(Method::Lime),
-            "published" => Ok(Method::Published),
-            _ => Err(UnknownMethod { found: text.to_owned() }),
+        let named = Self::NAMES.iter().find(|(_, name)| *name == text);
+        named.map(|(own, _)| *own).ok_or_else(|| UnknownMethod { found: text.to_owned() })
+    }
+}
+
+/// How far a subset is from the full one, for the kernel of LIME.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Distance {
+    /// sqrt(players removed); the usual kernel width is 0.75 sqrt(players) (the package's tabular LIME).
+    #[default]
+    Euclidean,
+    /// 1 - sqrt(kept / players), the cosine distance of the 0/1 vectors (1 where nothing is kept); the usual kernel width is 0.25
+    /// (the package's image LIME).
+    Cosine,
+}
+
+impl Distance {
+    /// Distance of a subset that keeps `kept` of `players`.
+    pub fn of(self, kept: u32, players: usize) -> f64 {
+        let (kept, players) = (f64::from(kept), players as f64);
+        match self {
+            Distance::Euclidean => (players - kept).sqrt(),
+            Distance::Cosine => 1.0 - (kept / players).sqrt(),
+        }
+    }
+
+    /// The package's kernel width.
+    pub fn usual_width(self, players: usize) -> f64 {
+        match self {
+            Distance::Euclidean => 0.75 * (players as f64).sqrt(),
+            Distance::Cosine => 0.25,
         }
     }
 }
 
 /// The settings under which an explanation was made.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "of", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Settings {
     /// Of exact Shapley values.
@@ -92,14 +143,18 @@ pub enum Settings {
         /// What is shared out.
         target: Target,
     },
-    /// Of exhaustive LIME.
+    /// Of LIME, exhaustive or sampled.
     Lime {
         /// What is fitted.
         target: Target,
-        /// Width of the kernel over the distance from the full subset, sqrt(players removed).
+        /// The distance from the full subset.
+        distance: Distance,
+        /// Width of the kernel over that distance.
         kernel_width: f64,
         /// Ridge penalty.
         penalty: f64,
+        /// Subsets that entered the regression.
+        masks: usize,
     },
     /// Of the published LIME.
     Published {
@@ -112,10 +167,43 @@ pub enum Settings {
         /// Those of them that were positive.
         positive: usize,
     },
+    /// Of permutation sampling, Owen's included.
+    Permutation {
+        /// What is shared out.
+        target: Target,
+        /// Permutations walked through, both of an antithetic pair.
+        permutations: usize,
+        /// Whether each permutation was also walked backwards.
+        antithetic: bool,
+        /// Players that act together, by their places; `None` where each acts alone.
+        unions: Option<Vec<Vec<usize>>>,
+        /// Samples at which time segments begin, and the number of samples last.
+        borders: Vec<usize>,
+    },
+    /// Of exact Owen values.
+    Owen {
+        /// What is shared out.
+        target: Target,
+        /// Players that act together, by their places.
+        unions: Vec<Vec<usize>>,
+    },
+}
+
+/// NaN as JSON's null and back.
+mod nan_as_null {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+        Some(*value).filter(|v| !v.is_nan()).serialize(to)
+    }
+
+    pub(super) fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<f64, D::Error> {
+        Ok(Option::<f64>::deserialize(from)?.unwrap_or(f64::NAN))
+    }
 }
 
 /// One player's part.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Contribution {
     /// The lead, or the group of leads.
@@ -123,12 +211,15 @@ pub struct Contribution {
     /// Its part, with its sign: above zero where it speaks for the label.
     pub value: f64,
     /// Published LIME only: the softmax over the players in percent, which the study's pictures show.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub softmax_percent: Option<f64>,
+    /// Permutation sampling only: the standard error of the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard_error: Option<f64>,
 }
 
 /// Each player's part in one decision about one record.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Explanation {
     /// How it was made.
@@ -137,7 +228,7 @@ pub struct Explanation {
     pub label: String,
     /// The parts, in the order of the players.
     pub values: Vec<Contribution>,
-    /// Value with no player: f(none) for Shapley values, the fitted intercept otherwise.
+    /// Value with no player: f(none) for Shapley and Owen values, the fitted intercept otherwise.
     pub intercept: f64,
     /// The target for the record itself; of the published LIME, its probability.
     pub f_all: f64,
@@ -148,6 +239,7 @@ pub struct Explanation {
     pub efficiency_residual: Option<f64>,
     /// Weighted share of the variance over the subsets that the sum of the parts explains; NaN where nothing varies. Shapley
     /// values are judged under the Shapley kernel.
+    #[serde(with = "nan_as_null")]
     pub weighted_r2: f64,
     /// Perturbed inputs that were evaluated, for all labels together.
     pub evaluations: usize,
@@ -155,11 +247,16 @@ pub struct Explanation {
     pub seed: Option<u64>,
     /// The method's settings.
     pub settings: Settings,
+    /// What stood in for removed leads, as [`Baseline`](crate::Baseline) prints.
+    pub baseline: String,
+    /// Set where the work was stopped: the values are then an estimate from what was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
     /// Shapley interaction indices `[player, player]`; Shapley values only.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interactions: Option<Vec<Vec<f64>>>,
     /// Set where the limb leads contradict each other, so that each lead became a player.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Einthoven>,
 }
 
@@ -180,15 +277,27 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} for {}: f(all) {:.4}, f(none) {:.4}, intercept {:.4}, {} evaluations",
-            self.method, self.label, self.f_all, self.f_none, self.intercept, self.evaluations
+            "{} for {}: f(all) {:.4}, f(none) {:.4}, intercept {:.4}, {} evaluations, baseline {}",
+            self.method,
+            self.label,
+            self.f_all,
+            self.f_none,
+            self.intercept,
+            self.evaluations,
+            self.baseline
         )?;
+        if let Some(Partial { done, total }) = self.partial {
+            writeln!(f, "stopped after {done} of {total}: an estimate from what was done")?;
+        }
         let width = self.values.iter().map(|own| own.lead.chars().count()).max().unwrap_or(0);
         let largest = self.values.iter().map(|own| own.value.abs()).fold(0.0, f64::max);
         for own in &self.values {
             let bar = if largest > 0.0 { (own.value.abs() / largest * 20.0).round() } else { 0.0 };
             let sign = if own.value < 0.0 { "-" } else { "+" };
             write!(f, "{:<width$}  {:>+9.4}", own.lead, own.value)?;
+            if let Some(error) = own.standard_error {
+                write!(f, " (se {error:.4})")?;
+            }
             if let Some(percent) = own.softmax_percent {
                 write!(f, "  {percent:>5.1} %")?;
             }
@@ -205,8 +314,10 @@ impl fmt::Display for Explanation {
 }
 
 /// What came of asking for an explanation.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
+// An explanation is the rule, and few are held at a time.
+#[allow(clippy::large_enum_variant)]
 #[non_exhaustive]
 pub enum Outcome {
     /// An explanation.
@@ -216,7 +327,7 @@ pub enum Outcome {
 }
 
 /// Hard labels that are all the same.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OneClass {
     /// The label that was to be explained.

@@ -81,22 +81,37 @@
 //! `ecg-core` has the predictor traits, `ecg3d-models` predictors, `ecg-metrics` the figures that say whether a model is worth
 //! explaining.
 
+mod agreement;
+mod baseline;
 mod error;
 mod evaluate;
+mod evaluator;
 mod explain;
 mod explanation;
+mod faithfulness;
 mod fit;
+mod images;
 mod masks;
+mod permutation;
 mod players;
+mod ranks;
+mod segments;
 mod shapley;
 
+pub use agreement::{Agreement, Randomisation, randomisation_check};
+pub use baseline::Baseline;
 pub use error::LimeError;
-pub use evaluate::{Einthoven, EvaluateOptions, SubsetEvaluations, Subsets};
-pub use explain::{ExplainOptions, explain, lime_kernel};
+pub use evaluate::{Einthoven, EvaluateOptions, Partial, SubsetEvaluations, Subsets};
+pub use explain::{ExplainOptions, explain, explain_with_baselines, lime_kernel};
 pub use explanation::{
-    Contribution, Explanation, Method, OneClass, Outcome, Settings, Target, UnknownMethod,
+    Contribution, Distance, Explanation, Method, OneClass, Outcome, Settings, Target, UnknownMethod,
 };
+pub use faithfulness::{Faithfulness, faithfulness};
 pub use fit::{LinearFit, LogisticOutcome, logistic, ridge, softmax_percent};
-pub use masks::{all_masks, published_masks, removals};
+pub use images::FlatImages;
+pub use masks::{all_masks, published_masks, removals, sampled_masks};
+pub use permutation::{SampleOptions, SampledShapley};
 pub use players::{MAX_PLAYERS, Player, Players};
-pub use shapley::{shapley_interactions, shapley_values};
+pub use ranks::{kendall_tau_b, spearman};
+pub use segments::Segments;
+pub use shapley::{kernel_shapley, owen_values, shapley_interactions, shapley_values};

@@ -1,4 +1,6 @@
 use ecg_core::LeadMask;
+use rand::{RngCore, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// The 793 masks of the published LIME, for twelve leads: all ways to remove 1, then 2, 3 and 4 leads, each in
 /// lexicographic order of the removed leads (Python's `itertools.combinations`). The full mask is not among them.
@@ -32,6 +34,13 @@ pub fn all_masks(players: usize) -> Vec<LeadMask> {
     (0..1u32 << players.min(20)).map(LeadMask).collect()
 }
 
+/// The full mask, then `samples` - 1 masks over `players` (at most 32) that keep each player with probability 1/2.
+pub fn sampled_masks(players: usize, samples: usize, seed: u64) -> Vec<LeadMask> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let full = LeadMask::all(players);
+    (0..samples).map(|k| if k == 0 { full } else { LeadMask(random.next_u32() & full.0) }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +54,19 @@ mod tests {
         assert_eq!(removed(792), 0b1111 << 8);
         assert_eq!(removals(2, 4), [LeadMask(0b10), LeadMask(0b01), LeadMask(0)]);
         assert_eq!(all_masks(3).len(), 8);
+    }
+
+    #[test]
+    fn sampled_masks_are_seeded_and_even() {
+        let masks = sampled_masks(12, 4001, 7);
+        assert_eq!(masks, sampled_masks(12, 4001, 7));
+        assert_ne!(masks, sampled_masks(12, 4001, 8));
+        assert_eq!(masks[0], LeadMask::all(12));
+        for k in 0..12 {
+            let kept = masks[1..].iter().filter(|mask| mask.keeps(k)).count();
+            // Six standard deviations of a binomial of 4000.
+            assert!(kept.abs_diff(2000) < 190, "{k}: {kept}");
+        }
+        assert!(sampled_masks(12, 0, 0).is_empty());
     }
 }

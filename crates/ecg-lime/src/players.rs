@@ -1,5 +1,5 @@
 use ecg_core::{Lead, LeadMask, LeadName};
-use ndarray::{Array3, ArrayView2, s};
+use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use crate::LimeError;
 
@@ -15,7 +15,7 @@ pub(crate) const MAX_LEADS: usize = 32;
 pub struct Player {
     /// What it is called: the lead's or the group's name.
     pub name: String,
-    /// Rows of the signal that are set to zero with it.
+    /// Rows of the signal that are removed with it.
     pub rows: Vec<usize>,
 }
 
@@ -167,38 +167,34 @@ impl Players {
         LeadMask(kept.flat_map(|(_, player)| &player.rows).fold(0, |bits, row| bits | 1 << row))
     }
 
-    /// Signals `[mask, lead, sample]` with the removed leads zero and the derived ones recomputed.
+    /// Writes the signal `[lead, sample]` of one mask: removed leads come from `replacement` (zero where there is none), and the
+    /// derived limb leads are recomputed from what I and II then are.
     ///
     /// Where both I and II are kept, the derived leads stay as recorded, so that the full mask gives back the signal itself.
     /// Rows that are neither a player's nor derived always stay.
-    pub(crate) fn masked(&self, prepared: ArrayView2<'_, f32>, masks: &[LeadMask]) -> Array3<f32> {
-        let mut untouched = prepared.to_owned();
-        let derived = self.limb.iter().flat_map(|limb| limb.derived()).map(|(row, ..)| row);
-        for row in self.list.iter().flat_map(|player| player.rows.iter().copied()).chain(derived) {
-            untouched.row_mut(row).fill(0.0);
-        }
-        let mut batch = Array3::zeros((masks.len(), prepared.nrows(), prepared.ncols()));
-        batch.assign(&untouched);
-        for (mask, mut signal) in masks.iter().zip(batch.outer_iter_mut()) {
-            for (_, player) in self.list.iter().enumerate().filter(|(k, _)| mask.keeps(*k)) {
-                for &row in &player.rows {
-                    signal.row_mut(row).assign(&prepared.row(row));
-                }
-            }
-            let Some(limb) = self.limb else { continue };
-            // I and II are the first two players.
-            let (i, ii) = (f32::from(u8::from(mask.keeps(0))), f32::from(u8::from(mask.keeps(1))));
-            for (row, of_i, of_ii) in limb.derived() {
-                let mut derived = signal.row_mut(row);
-                if mask.keeps(0) && mask.keeps(1) {
-                    derived.assign(&prepared.row(row));
-                } else {
-                    derived.scaled_add(of_i * i, &prepared.row(limb.i));
-                    derived.scaled_add(of_ii * ii, &prepared.row(limb.ii));
+    pub(crate) fn masked_into(
+        &self,
+        prepared: ArrayView2<'_, f32>,
+        replacement: Option<ArrayView2<'_, f32>>,
+        mask: LeadMask,
+        mut out: ArrayViewMut2<'_, f32>,
+    ) {
+        out.assign(&prepared);
+        for (_, player) in self.list.iter().enumerate().filter(|(k, _)| !mask.keeps(*k)) {
+            for &row in &player.rows {
+                match replacement {
+                    Some(other) => out.row_mut(row).assign(&other.row(row)),
+                    None => out.row_mut(row).fill(0.0),
                 }
             }
         }
-        batch
+        // I and II are the first two players.
+        let Some(limb) = self.limb.filter(|_| !(mask.keeps(0) && mask.keeps(1))) else { return };
+        for (row, of_i, of_ii) in limb.derived() {
+            for sample in 0..out.ncols() {
+                out[[row, sample]] = of_i * out[[limb.i, sample]] + of_ii * out[[limb.ii, sample]];
+            }
+        }
     }
 
     /// By how much the derived limb leads differ at most from what I and II make of them, in the signal's units; 0 for players
@@ -229,7 +225,15 @@ impl Players {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::Array2;
+    use ndarray::{Array2, Array3};
+
+    fn masked(players: &Players, x: &Array2<f32>, masks: &[LeadMask]) -> Array3<f32> {
+        let mut batch = Array3::from_elem((masks.len(), x.nrows(), x.ncols()), f32::NAN);
+        for (mask, signal) in masks.iter().zip(batch.outer_iter_mut()) {
+            players.masked_into(x.view(), None, *mask, signal);
+        }
+        batch
+    }
 
     /// Twelve leads that obey Einthoven; the eight independent ones are random.
     fn body(samples: usize) -> Array2<f32> {
@@ -252,7 +256,7 @@ mod tests {
         let x = body(7);
         assert_eq!(players.einthoven_residual(x.view()), 0.0);
         let masks = crate::all_masks(8);
-        let batch = players.masked(x.view(), &masks);
+        let batch = masked(&players, &x, &masks);
         for (mask, signal) in masks.iter().zip(batch.outer_iter()) {
             assert_eq!(players.einthoven_residual(signal), 0.0, "{mask:?}");
             for (k, player) in players.iter().enumerate() {
@@ -268,13 +272,29 @@ mod tests {
     }
 
     #[test]
+    fn a_replacement_stands_in_for_what_is_removed() {
+        let players = Players::independent(&Lead::STANDARD_12).expect("twelve leads");
+        let (x, other) = (body(7), body(7) * 3.0);
+        let mut out = Array2::zeros((12, 7));
+        for mask in crate::all_masks(8) {
+            players.masked_into(x.view(), Some(other.view()), mask, out.view_mut());
+            // A mixture of two possible ECGs is possible again.
+            assert_eq!(players.einthoven_residual(out.view()), 0.0, "{mask:?}");
+            for (k, player) in players.iter().enumerate() {
+                let from = if mask.keeps(k) { &x } else { &other };
+                assert_eq!(out.row(player.rows[0]), from.row(player.rows[0]));
+            }
+        }
+    }
+
+    #[test]
     fn limb_leads_that_do_not_fit_are_noticed() {
         let players = Players::independent(&Lead::STANDARD_12).expect("twelve leads");
         let mut x = body(7);
         x[[3, 2]] += 0.25;
         assert_eq!(players.einthoven_residual(x.view()), 0.25);
         // The recorded signal is kept as it is where nothing limb-like is removed.
-        let batch = players.masked(x.view(), &[LeadMask::all(8)]);
+        let batch = masked(&players, &x, &[LeadMask::all(8)]);
         assert_eq!(batch.index_axis(ndarray::Axis(0), 0), x);
     }
 
@@ -285,7 +305,7 @@ mod tests {
         let players = Players::independent(&leads).expect("twelve leads");
         let mut x = Array2::from_elem((13, 7), 0.5);
         x.slice_mut(s![..12, ..]).assign(&body(7));
-        let batch = players.masked(x.view(), &crate::all_masks(8));
+        let batch = masked(&players, &x, &crate::all_masks(8));
         for signal in batch.outer_iter() {
             assert_eq!(signal.row(12), x.row(12));
         }

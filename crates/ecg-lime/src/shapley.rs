@@ -1,4 +1,8 @@
+use ecg_core::LeadMask;
+use nalgebra::{DMatrix, DVector};
 use ndarray::Array2;
+
+use crate::LimeError;
 
 /// Shapley values of a game given on all subsets of `players`: `values[m]` is what the players in the bits of `m` get together.
 ///
@@ -52,6 +56,109 @@ pub fn shapley_interactions(values: &[f64], players: usize) -> Array2<f64> {
     out
 }
 
+/// Owen values: Shapley values where the players act in `unions`, a partition of them.
+///
+/// A permutation counts only where each union stays together: phi_i = sum over sets H of other unions and T of i's own
+/// companions of w(|H|, unions) w(|T|, companions and i) (f(H + T + i) - f(H + T)), w(s, n) = s! (n - s - 1)! / n! (Owen 1977). They add up to
+/// f(all) - f(none); with unions of one, or a single union, they are the Shapley values.
+///
+/// # Errors
+/// Unions that do not hold each player once.
+///
+/// # Panics
+/// `values` must have 2^players entries.
+pub fn owen_values(
+    values: &[f64],
+    players: usize,
+    unions: &[Vec<usize>],
+) -> Result<Vec<f64>, LimeError> {
+    assert_eq!(values.len(), 1 << players, "one value for each subset");
+    check_partition(unions, players)?;
+    let bits = |members: &[usize]| members.iter().fold(0usize, |bits, k| bits | 1 << k);
+    let across = size_weights(unions.len());
+    let mut phi = vec![0.0; players];
+    for (own, union) in unions.iter().enumerate() {
+        let others: Vec<usize> =
+            (0..unions.len()).filter(|u| *u != own).map(|u| bits(&unions[u])).collect();
+        let within = size_weights(union.len());
+        for chosen in 0..1usize << others.len() {
+            let outside = (0..others.len())
+                .filter(|u| chosen >> u & 1 == 1)
+                .fold(0, |bits, u| bits | others[u]);
+            let outer = across[chosen.count_ones() as usize];
+            for &i in union {
+                let companions: Vec<usize> = union.iter().copied().filter(|k| *k != i).collect();
+                for inner in 0..1usize << companions.len() {
+                    let with = (0..companions.len())
+                        .filter(|k| inner >> k & 1 == 1)
+                        .fold(outside, |bits, k| bits | 1 << companions[k]);
+                    let weight = outer * within[inner.count_ones() as usize];
+                    phi[i] += weight * (values[with | 1 << i] - values[with]);
+                }
+            }
+        }
+    }
+    Ok(phi)
+}
+
+/// Refuses unions that do not hold each of `players` once.
+pub(crate) fn check_partition(unions: &[Vec<usize>], players: usize) -> Result<(), LimeError> {
+    let mut times = vec![0; players];
+    for &player in unions.iter().flatten() {
+        match times.get_mut(player) {
+            Some(times) => *times += 1,
+            None => return Err(LimeError::Partition { player, times: 0 }),
+        }
+    }
+    match times.iter().position(|times| *times != 1) {
+        Some(player) => Err(LimeError::Partition { player, times: times[player] }),
+        None => Ok(()),
+    }
+}
+
+/// Estimates Shapley values from some subsets: the additive values that fit best under the Shapley kernel and add up to `all` - `none`
+/// (Lundberg and Lee 2017, theorem 2). Exact where every subset is given; else as good as the subsets are a fair sample of all.
+///
+/// # Errors
+/// Numbers of masks and values that differ; masks that do not determine every player.
+pub fn kernel_shapley(
+    masks: &[LeadMask],
+    players: usize,
+    values: &[f64],
+    [none, all]: [f64; 2],
+) -> Result<Vec<f64>, LimeError> {
+    if masks.len() != values.len() {
+        let (masks, targets) = (masks.len(), values.len());
+        return Err(LimeError::FitLength { masks, targets, weights: masks });
+    }
+    let kernel = shapley_kernel(players);
+    // The last player gets what the others leave, so its column is taken from the others'.
+    let (free, gain) = (players.saturating_sub(1), all - none);
+    let mut normal = DMatrix::<f64>::zeros(free, free);
+    let mut right = DVector::<f64>::zeros(free);
+    for (mask, value) in masks.iter().zip(values) {
+        let weight = kernel[mask.kept() as usize];
+        let last = f64::from(u8::from(mask.keeps(free)));
+        let row = DVector::from_fn(free, |k, _| f64::from(u8::from(mask.keeps(k))) - last);
+        normal.ger(weight, &row, &row, 1.0);
+        right.axpy(weight * (value - none - last * gain), &row, 1.0);
+    }
+    let scale = normal.diagonal().iter().copied().fold(0.0, f64::max);
+    // A pivot of rounding size is one that the masks leave open.
+    let solved = normal
+        .cholesky()
+        .filter(|factor| factor.l_dirty().diagonal().iter().all(|l| l * l > 1e-12 * scale));
+    let Some(factor) = solved else {
+        let (done, total) = (masks.len(), 1 << players);
+        return Err(LimeError::TooFew { done, total, players });
+    };
+    let mut phi: Vec<f64> = factor.solve(&right).iter().copied().collect();
+    if players > 0 {
+        phi.push(gain - phi.iter().sum::<f64>());
+    }
+    Ok(phi)
+}
+
 /// s! (n - s - 1)! / n! for s = 0 .. n - 1, without a factorial: 1 / (n C(n - 1, s)).
 fn size_weights(n: usize) -> Vec<f64> {
     let mut choose = 1.0;
@@ -102,5 +209,80 @@ mod tests {
     fn one_player_gets_all() {
         assert_eq!(shapley_values(&[0.25, 1.0], 1), [0.75]);
         assert_eq!(shapley_interactions(&[0.25, 1.0], 1)[[0, 0]], 0.0);
+    }
+
+    /// An arbitrary game of `n` players.
+    fn game(n: usize) -> Vec<f64> {
+        (0..1u64 << n).map(|m| (m.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f64 / 1e7).collect()
+    }
+
+    #[test]
+    fn owen_values_of_trivial_unions_are_shapley_values() {
+        let values = game(5);
+        let phi = shapley_values(&values, 5);
+        let single: Vec<Vec<usize>> = (0..5).map(|k| vec![k]).collect();
+        for unions in [single, vec![vec![3, 0, 1, 4, 2]]] {
+            let owen = owen_values(&values, 5, &unions).expect("a partition");
+            for (a, b) in owen.iter().zip(&phi) {
+                assert!((a - b).abs() < 1e-12, "{owen:?} {phi:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_union_gets_the_shapley_value_of_the_game_between_unions() {
+        let values = game(5);
+        let unions = [vec![0, 3], vec![1], vec![2, 4]];
+        let owen = owen_values(&values, 5, &unions).expect("a partition");
+        let between: Vec<f64> = (0..8usize)
+            .map(|chosen| {
+                let members = (0..3).filter(|u| chosen >> u & 1 == 1).flat_map(|u| &unions[u]);
+                values[members.fold(0, |bits, k| bits | 1 << k)]
+            })
+            .collect();
+        for (own, union) in shapley_values(&between, 3).iter().zip(&unions) {
+            let sum: f64 = union.iter().map(|k| owen[*k]).sum();
+            assert!((sum - own).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn owens_worked_majority() {
+        // Three players, two of whom win; 0 and 1 have agreed to act together: the third is worth nothing.
+        let values: Vec<f64> =
+            (0u32..8).map(|s| f64::from(u8::from(s.count_ones() >= 2))).collect();
+        let owen = owen_values(&values, 3, &[vec![0, 1], vec![2]]).expect("a partition");
+        for (own, expected) in owen.iter().zip([0.5, 0.5, 0.0]) {
+            assert!((own - expected).abs() < 1e-15, "{owen:?}");
+        }
+    }
+
+    #[test]
+    fn unions_hold_each_player_once() {
+        for (unions, player, times) in
+            [(vec![vec![0], vec![0, 1]], 0, 2), (vec![vec![0]], 1, 0), (vec![vec![0, 1, 2]], 2, 0)]
+        {
+            let error = owen_values(&[0.0; 4], 2, &unions).expect_err("no partition");
+            assert!(
+                matches!(error, LimeError::Partition { player: p, times: t } if (p, t) == (player, times)),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_kernel_fit_of_all_subsets_is_exact() {
+        for n in [1, 2, 5, 9] {
+            let values = game(n);
+            let phi = shapley_values(&values, n);
+            let ends = [values[0], values[values.len() - 1]];
+            let fit = kernel_shapley(&crate::all_masks(n), n, &values, ends).expect("determined");
+            for (a, b) in fit.iter().zip(&phi) {
+                assert!((a - b).abs() < 1e-10, "{n}: {fit:?} {phi:?}");
+            }
+        }
+        let few = [LeadMask(0b001), LeadMask(0b110)];
+        let error = kernel_shapley(&few, 3, &[1.0, 2.0], [0.0, 3.0]).expect_err("too few");
+        assert!(matches!(error, LimeError::TooFew { done: 2, total: 8, players: 3 }), "{error}");
     }
 }

@@ -2,14 +2,16 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs::File;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use ecg_core::LeadMask;
+use ecg_core::{LabelSet, Lead, LeadMask, Predict, PredictError, PredictSubsets};
 use ecg_lime::{
-    LogisticOutcome, all_masks, lime_kernel, logistic, published_masks, removals, ridge,
-    shapley_values, softmax_percent,
+    Distance, EvaluateOptions, ExplainOptions, LogisticOutcome, Method, Players, SampleOptions,
+    SampledShapley, Segments, SubsetEvaluations, Subsets, Target, all_masks, lime_kernel, logistic,
+    published_masks, removals, ridge, shapley_values, softmax_percent,
 };
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayView2, ArrayView3, Ix3};
 use ndarray_npy::NpzReader;
 use serde_json::Value;
 
@@ -170,30 +172,123 @@ fn ridge_regression() {
     }
 }
 
+/// The goldens' black box: sigmoid(b + sum of weight x rms of the lead), in f64.
+struct BlackBox {
+    labels: LabelSet,
+    logits: [f64; 12],
+    bias: f64,
+}
+
+impl BlackBox {
+    fn of(case: &mut Case) -> Self {
+        let (w, b) = (case.array("bb_w"), case.array("bb_b")[0]);
+        let signal: Array2<f64> = case.npz.by_name("resampled").unwrap();
+        let rms = |lead: usize| {
+            let row = signal.row(lead);
+            (row.iter().map(|v| v * v).sum::<f64>() / row.len() as f64).sqrt()
+        };
+        let logits = std::array::from_fn(|lead| w[lead] * rms(lead));
+        Self { labels: LabelSet::new(["x"]).unwrap(), logits, bias: b }
+    }
+
+    fn probability(&self, mask: LeadMask) -> f64 {
+        let kept = (0..12).filter(|k| mask.keeps(*k));
+        let logit = self.bias + kept.map(|k| self.logits[k]).sum::<f64>();
+        1.0 / (1.0 + (-logit).exp())
+    }
+}
+
+impl Predict<Ix3> for BlackBox {
+    fn input_shape(&self) -> Vec<usize> {
+        vec![12, 1]
+    }
+    fn labels(&self) -> &LabelSet {
+        &self.labels
+    }
+    fn predict_proba(&self, _: ArrayView3<'_, f32>) -> Result<Array2<f64>, PredictError> {
+        unreachable!("zeroed whole leads are asked for as subsets")
+    }
+}
+
+impl PredictSubsets for BlackBox {
+    fn predict_subsets(
+        &self,
+        _: ArrayView2<'_, f32>,
+        masks: &[LeadMask],
+    ) -> Result<Array2<f64>, PredictError> {
+        Ok(Array2::from_shape_fn((masks.len(), 1), |(n, _)| self.probability(masks[n])))
+    }
+}
+
 #[test]
 fn as_the_lime_package_has_it() {
     let Some(root) = goldens() else { return };
     for (report, name) in CASES.into_iter().filter(|(_, name)| name.starts_with("simple")) {
         let mut case = Case::open(&root, name);
-        let golden = &json(root.join("lime").join(report))[name]["lime_pkg_euclid"];
-        let width = golden["kernel_width"].as_f64().unwrap();
+        let model = BlackBox::of(&mut case);
         let mut masks = vec![LeadMask::all(12)];
         masks.extend(&case.masks);
-        let mut prob = case.array("prob_full");
-        prob.extend(&case.prob);
-        let weights: Vec<f64> =
-            masks.iter().map(|mask| lime_kernel(12.0 - f64::from(mask.kept()), width)).collect();
-        same(name, &weights[..3], &numbers(&golden["w_first"]), 1e-12);
-        let fit = ridge(&masks, 12, &prob, &weights, 1.0).unwrap();
-        let mut coefficients = vec![f64::NAN; 12];
-        for pair in golden["exp"].as_array().unwrap() {
-            coefficients[usize::try_from(pair[0].as_u64().unwrap()).unwrap()] =
-                pair[1].as_f64().unwrap();
+        let evaluations = SubsetEvaluations::new(
+            &model,
+            Array2::zeros((12, 1)).view(),
+            &Players::leads(&Lead::STANDARD_12),
+            &Subsets::Given(masks),
+            &EvaluateOptions::default(),
+            &mut |_, _| ControlFlow::Continue(()),
+        )
+        .unwrap();
+        for (key, distance) in
+            [("lime_pkg_euclid", Distance::Euclidean), ("lime_pkg_cosine", Distance::Cosine)]
+        {
+            let golden = &json(root.join("lime").join(report))[name][key];
+            let width = golden["kernel_width"].as_f64().unwrap();
+            assert!((width - distance.usual_width(12)).abs() < 1e-15, "{key}");
+            let options =
+                ExplainOptions::default().with_method(Method::LimeSampled).with_distance(distance);
+            let outcome = evaluations.explain("x", &options).unwrap();
+            let own = outcome.explanation().unwrap();
+            let mut coefficients = vec![f64::NAN; 12];
+            for pair in golden["exp"].as_array().unwrap() {
+                coefficients[usize::try_from(pair[0].as_u64().unwrap()).unwrap()] =
+                    pair[1].as_f64().unwrap();
+            }
+            let what = format!("{name} {key}");
+            let ours: Vec<f64> = own.values.iter().map(|own| own.value).collect();
+            same(&what, &ours, &coefficients, 1e-8);
+            let local = own.intercept + ours.iter().sum::<f64>();
+            let wanted = ["intercept", "score", "local_pred"].map(|k| golden[k].as_f64().unwrap());
+            same(&what, &[own.intercept, own.weighted_r2, local], &wanted, 1e-8);
         }
-        same(name, &fit.coefficients, &coefficients, 1e-8);
-        let local = fit.intercept + fit.coefficients.iter().sum::<f64>();
-        let wanted = ["intercept", "score", "local_pred"].map(|key| golden[key].as_f64().unwrap());
-        same(name, &[fit.intercept, fit.weighted_r2, local], &wanted, 1e-8);
+        let golden = &json(root.join("lime").join(report))[name]["lime_pkg_euclid"];
+        let weights = [0.0, 1.0, 1.0].map(|d| lime_kernel(d, Distance::Euclidean.usual_width(12)));
+        same(name, &weights, &numbers(&golden["w_first"]), 1e-12);
+    }
+}
+
+#[test]
+fn sampled_permutations_approach_the_golden_shapley_values() {
+    let Some(root) = goldens() else { return };
+    for (_, name) in CASES.into_iter().filter(|(_, name)| name.starts_with("simple")) {
+        let mut case = Case::open(&root, name);
+        let model = BlackBox::of(&mut case);
+        let golden = case.array("shapley");
+        let segments = Segments::whole(&Players::leads(&Lead::STANDARD_12), 1);
+        let sampled = SampledShapley::new(
+            &model,
+            Array2::zeros((12, 1)).view(),
+            &segments,
+            &SampleOptions::default().with_permutations(2000).with_seed(3),
+            &mut |_, _| ControlFlow::Continue(()),
+        )
+        .unwrap();
+        let own = sampled.explain("x", Target::Probability).unwrap();
+        assert!(own.efficiency_residual.unwrap().abs() < 1e-12);
+        for (own, golden) in own.values.iter().zip(&golden) {
+            let error = own.standard_error.unwrap();
+            assert!(error < 0.01, "{name} {}: {error}", own.lead);
+            // With a fixed seed: five standard errors leave room for twelve leads at once.
+            assert!((own.value - golden).abs() < 5.0 * error, "{name} {own:?} {golden}");
+        }
     }
 }
 
@@ -202,21 +297,9 @@ fn exact_shapley_values() {
     let Some(root) = goldens() else { return };
     for (_, name) in CASES.into_iter().filter(|(_, name)| name.starts_with("simple")) {
         let mut case = Case::open(&root, name);
-        let (w, b) = (case.array("bb_w"), case.array("bb_b")[0]);
-        let signal: Array2<f64> = case.npz.by_name("resampled").unwrap();
-        let rms: Vec<f64> = signal
-            .rows()
-            .into_iter()
-            .map(|row| (row.iter().map(|v| v * v).sum::<f64>() / row.len() as f64).sqrt())
-            .collect();
-        let values: Vec<f64> = all_masks(12)
-            .into_iter()
-            .map(|mask| {
-                let kept = (0..12).filter(|k| mask.keeps(*k));
-                let logit = b + kept.map(|k| w[k] * rms[k]).sum::<f64>();
-                1.0 / (1.0 + (-logit).exp())
-            })
-            .collect();
+        let model = BlackBox::of(&mut case);
+        let values: Vec<f64> =
+            all_masks(12).into_iter().map(|mask| model.probability(mask)).collect();
         let ends = case.array("shapley_base_full");
         same(name, &[values[0], values[4095]], &ends, 1e-12);
         let phi = shapley_values(&values, 12);

@@ -151,8 +151,10 @@ impl Asked {
     fn value_name(&self) -> String {
         match self.options.method {
             Method::Published => "coefficient of the published LIME".to_owned(),
-            Method::Shapley => format!("part in the {}", self.options.target),
-            Method::Lime => format!("coefficient for the {}", self.options.target),
+            Method::Lime | Method::LimeSampled => {
+                format!("coefficient for the {}", self.options.target)
+            }
+            _ => format!("part in the {}", self.options.target),
         }
     }
 }

@@ -1,0 +1,114 @@
+use std::fmt;
+
+use ndarray::{Array2, ArrayView2};
+
+use crate::LimeError;
+
+/// What stands in for a lead that is removed.
+///
+/// No choice is neutral: a value says "compared with this". Explain with two and look where they differ
+/// ([`explain_with_baselines`](crate::explain_with_baselines)).
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub enum Baseline {
+    /// A flat line at zero. For networks of recurrence plots the same as any constant lead: a plane of full recurrence, which
+    /// hardly any recording has. Needs nothing, and has the fast path of [`ecg_core::PredictSubsets`].
+    #[default]
+    Zero,
+    /// The same lead of this `[lead, sample]`, usually a mean over training records ([`Baseline::mean_of`]). Means of
+    /// unaligned signals are nearly flat; over images `[lead, side * side]` ([`FlatImages`](crate::FlatImages)) this is the
+    /// mean image, which keeps its texture.
+    Mean(Array2<f32>),
+    /// The same lead of each of these other recordings `[lead, sample]`; the target is averaged over them. Every lead for
+    /// itself is then a real one, at as many times the evaluations.
+    Background(Vec<Array2<f32>>),
+}
+
+impl Baseline {
+    /// The mean of signals (or flattened images) `[lead, sample]`.
+    ///
+    /// # Errors
+    /// No signal; signals of unlike shape.
+    pub fn mean_of(signals: &[Array2<f32>]) -> Result<Self, LimeError> {
+        let first = signals.first().ok_or(LimeError::EmptyBaseline)?;
+        let mut sum = Array2::<f64>::zeros(first.dim());
+        for (record, signal) in signals.iter().enumerate() {
+            same_shape(record, first.dim(), signal)?;
+            sum.zip_mut_with(signal, |sum, v| *sum += f64::from(*v));
+        }
+        Ok(Self::Mean(sum.mapv(|v| (v / signals.len() as f64) as f32)))
+    }
+
+    /// Refuses baselines that do not fit a signal.
+    pub(crate) fn check(&self, prepared: ArrayView2<'_, f32>) -> Result<(), LimeError> {
+        match self {
+            Self::Zero => Ok(()),
+            Self::Mean(mean) => same_shape(0, prepared.dim(), mean),
+            Self::Background(records) if records.is_empty() => Err(LimeError::EmptyBaseline),
+            Self::Background(records) => records
+                .iter()
+                .enumerate()
+                .try_for_each(|(record, signal)| same_shape(record, prepared.dim(), signal)),
+        }
+    }
+
+    /// What stands in for removed rows, one after another; `None` is zero.
+    pub(crate) fn replacements(&self) -> Vec<Option<ArrayView2<'_, f32>>> {
+        match self {
+            Self::Zero => vec![None],
+            Self::Mean(mean) => vec![Some(mean.view())],
+            Self::Background(records) => records.iter().map(|own| Some(own.view())).collect(),
+        }
+    }
+}
+
+/// The name that explanations carry: `zero`, `mean`, or `background of 5`.
+impl fmt::Display for Baseline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zero => f.write_str("zero"),
+            Self::Mean(_) => f.write_str("mean"),
+            Self::Background(records) => write!(f, "background of {}", records.len()),
+        }
+    }
+}
+
+fn same_shape(
+    record: usize,
+    (leads, samples): (usize, usize),
+    signal: &Array2<f32>,
+) -> Result<(), LimeError> {
+    if signal.dim() != (leads, samples) {
+        let found = [signal.nrows(), signal.ncols()];
+        return Err(LimeError::BaselineShape { record, expected: [leads, samples], found });
+    }
+    match signal.iter().all(|v| v.is_finite()) {
+        true => Ok(()),
+        false => Err(LimeError::BaselineNotFinite { record }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn baselines_that_do_not_fit_are_refused() {
+        let x = Array2::<f32>::ones((2, 3));
+        let other = Array2::<f32>::ones((2, 4));
+        let mean = Baseline::mean_of(&[x.clone(), &x * 3.0]).expect("alike");
+        assert_eq!(mean, Baseline::Mean(&x * 2.0));
+        assert!(mean.check(x.view()).is_ok());
+        let error = Baseline::mean_of(&[x.clone(), other.clone()]).expect_err("unlike");
+        assert_eq!(
+            error.to_string(),
+            "record 1 (from 0) of the baseline has shape [2, 4], expected [2, 3]"
+        );
+        assert!(matches!(Baseline::mean_of(&[]), Err(LimeError::EmptyBaseline)));
+        let empty = Baseline::Background(vec![]);
+        assert!(matches!(empty.check(x.view()), Err(LimeError::EmptyBaseline)));
+        let broken = Baseline::Mean(&x * f32::NAN);
+        assert!(matches!(broken.check(x.view()), Err(LimeError::BaselineNotFinite { record: 0 })));
+        assert_eq!(Baseline::Background(vec![x.clone(), x]).to_string(), "background of 2");
+    }
+}

@@ -1,0 +1,347 @@
+use std::ops::ControlFlow;
+
+use ecg_core::{LabelSet, LeadMask, PredictSubsets};
+use ndarray::{ArrayView1, ArrayView2};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use crate::evaluator::{Evaluator, Values};
+use crate::fit::weighted_r2;
+use crate::shapley::check_partition;
+use crate::{
+    Contribution, Einthoven, EvaluateOptions, Explanation, LimeError, Method, Partial, Segments,
+    Settings, Target,
+};
+
+/// How Shapley or Owen values are sampled.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SampleOptions {
+    /// Permutations to walk through; rounded up to an even number where they are antithetic. Each costs players - 1
+    /// evaluations (times the baseline's recordings). Default: 64.
+    pub permutations: usize,
+    /// Whether each permutation is walked backwards too, which cancels much of the sampling error at the same cost. Default: true.
+    pub antithetic: bool,
+    /// Seed of the permutations. Default: 0.
+    pub seed: u64,
+    /// Players that act together ([`Segments::unions_of_leads`], [`Segments::unions_of_segments`]): Owen values. Default: `None`, Shapley
+    /// values.
+    pub unions: Option<Vec<Vec<usize>>>,
+    /// How perturbed inputs are made and evaluated; stopped work always keeps what is done, whatever
+    /// [`EvaluateOptions::keep_partial`] says.
+    pub evaluate: EvaluateOptions,
+}
+
+impl Default for SampleOptions {
+    fn default() -> Self {
+        Self {
+            permutations: 64,
+            antithetic: true,
+            seed: 0,
+            unions: None,
+            evaluate: EvaluateOptions::default(),
+        }
+    }
+}
+
+impl SampleOptions {
+    /// Sets the number of permutations.
+    pub fn with_permutations(mut self, permutations: usize) -> Self {
+        self.permutations = permutations;
+        self
+    }
+
+    /// Sets whether permutations come in antithetic pairs.
+    pub fn with_antithetic(mut self, antithetic: bool) -> Self {
+        self.antithetic = antithetic;
+        self
+    }
+
+    /// Sets the seed.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets the unions, which makes the values Owen's.
+    pub fn with_unions(mut self, unions: Vec<Vec<usize>>) -> Self {
+        self.unions = Some(unions);
+        self
+    }
+
+    /// Sets how perturbed inputs are made and evaluated.
+    pub fn with_evaluate(mut self, evaluate: EvaluateOptions) -> Self {
+        self.evaluate = evaluate;
+        self
+    }
+}
+
+impl Segments {
+    /// One union for each lead: its segments act together.
+    pub fn unions_of_leads(&self) -> Vec<Vec<usize>> {
+        (0..self.leads().len())
+            .map(|lead| (lead * self.count()..(lead + 1) * self.count()).collect())
+            .collect()
+    }
+
+    /// One union for each time segment: all leads of the same moment act together.
+    pub fn unions_of_segments(&self) -> Vec<Vec<usize>> {
+        (0..self.count())
+            .map(|segment| {
+                (0..self.leads().len()).map(|lead| lead * self.count() + segment).collect()
+            })
+            .collect()
+    }
+}
+
+/// Walks through random permutations of players, from which Shapley or Owen values of every label follow.
+///
+/// A walk adds the players one by one in a random order; a player's value is the mean, over the walks, of what the target gains when
+/// it enters (Castro, Gomez and Tejada 2009). That is without bias, and each walk's gains add up to f(all) - f(none), so the values do
+/// too. With unions, only orders that keep each union together are drawn, and the means are Owen values. Standard errors come from
+/// the spread between walks, or between antithetic pairs of them (Mitchell et al. 2022).
+///
+/// For 16 players or fewer [`SubsetEvaluations`](crate::SubsetEvaluations) is exact: this is for lead x time segments.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampledShapley {
+    segments: Segments,
+    labels: LabelSet,
+    orders: Vec<Vec<usize>>,
+    /// Row `walk * (players - 1) + k` is of the first k + 1 players of the walk's order.
+    walks: Values,
+    /// Row 0 is of all players, row 1 of none.
+    ends: Values,
+    evaluations: usize,
+    fallback: Option<Einthoven>,
+    options: SampleOptions,
+    partial: Option<Partial>,
+}
+
+impl SampledShapley {
+    /// Samples one prepared signal `[lead, sample]`.
+    ///
+    /// `observer` hears `(done, total)` in permutations; where it stops the work after the first antithetic pair (or the first
+    /// permutation), the result is of the permutations done, and says so. Where the players derive limb leads that the recording
+    /// contradicts, each lead becomes a player of its own, as in [`SubsetEvaluations::new`](crate::SubsetEvaluations::new);
+    /// unions must then fit those.
+    ///
+    /// # Errors
+    /// A signal or baseline whose shape is not that of the segments; no permutation; unions that do not hold each player once;
+    /// what the predictor reports, or values from it that are no probabilities; an observer that stops before anything is done.
+    pub fn new<P: PredictSubsets + ?Sized>(
+        predictor: &P,
+        prepared: ArrayView2<'_, f32>,
+        segments: &Segments,
+        options: &SampleOptions,
+        observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<Self, LimeError> {
+        let fallback = options.evaluate.fallback(segments.leads(), prepared)?;
+        let segments = if fallback.is_some() { segments.each_lead() } else { segments.clone() };
+        let n = segments.len();
+        let lead_players = segments.leads().len();
+        if lead_players == 0 || lead_players > crate::players::MAX_LEADS {
+            let max = crate::players::MAX_LEADS;
+            return Err(LimeError::PlayerCount { found: lead_players, max });
+        }
+        if options.permutations == 0 {
+            let (setting, expected) = ("the number of permutations", "at least 1");
+            return Err(LimeError::Setting { setting, expected, found: 0.0 });
+        }
+        let unions = match &options.unions {
+            Some(unions) => {
+                check_partition(unions, n)?;
+                unions.clone()
+            }
+            None => (0..n).map(|player| vec![player]).collect(),
+        };
+        let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+        let mut evaluator =
+            Evaluator::new(predictor, prepared, &segments, &options.evaluate.baseline)?;
+        let count = segments.count();
+        let mut ends = vec![LeadMask::all(lead_players); count];
+        ends.extend(vec![LeadMask(0); count]);
+        let ends = evaluator.values(&ends)?;
+
+        let batch = options.evaluate.batch.max(1);
+        let unit = if options.antithetic { 2 } else { 1 };
+        let total = options.permutations.div_ceil(unit) * unit;
+        // As many units at a time as fill a batch.
+        let round = (batch / (unit * (n - 1)).max(1)).max(1) * unit;
+        let mut orders: Vec<Vec<usize>> = Vec::new();
+        let mut found = Values::zeros(0, predictor.labels().len());
+        while orders.len() < total {
+            let first = orders.len();
+            while orders.len() < (first + round).min(total) {
+                let order = draw(&unions, &mut random);
+                if options.antithetic {
+                    let backwards = order.iter().rev().copied().collect();
+                    orders.push(order);
+                    orders.push(backwards);
+                } else {
+                    orders.push(order);
+                }
+            }
+            let coalitions: Vec<LeadMask> =
+                orders[first..].iter().flat_map(|order| prefixes(order, &segments)).collect();
+            for chunk in coalitions.chunks(batch * count) {
+                let new = evaluator.values(chunk)?;
+                found.append(&new);
+            }
+            if observer(orders.len(), total).is_break() {
+                break;
+            }
+        }
+        let done = orders.len();
+        Ok(Self {
+            labels: predictor.labels().clone(),
+            orders,
+            walks: found,
+            ends,
+            evaluations: evaluator.evaluations,
+            fallback,
+            options: options.clone(),
+            partial: (done < total).then_some(Partial { done, total }),
+            segments,
+        })
+    }
+
+    /// Who plays: those asked for, or each lead's segments where the limb leads contradict each other.
+    pub fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// The predictor's labels.
+    pub fn labels(&self) -> &LabelSet {
+        &self.labels
+    }
+
+    /// Permutations walked through.
+    pub fn permutations(&self) -> usize {
+        self.orders.len()
+    }
+
+    /// Set where the work was stopped before all permutations were done.
+    pub fn partial(&self) -> Option<Partial> {
+        self.partial
+    }
+
+    /// Values of one label, from the walks that serve all labels and both targets.
+    ///
+    /// The standard error is NaN, and left out, where there was a single permutation or pair.
+    ///
+    /// # Errors
+    /// An unknown label.
+    pub fn explain(&self, label: &str, target: Target) -> Result<Explanation, LimeError> {
+        let column = self.labels.index_of(label).ok_or_else(|| LimeError::UnknownLabel {
+            found: label.to_owned(),
+            known: self.labels.to_string(),
+        })?;
+        let ends = self.ends.of(target);
+        let (f_all, f_none) = (ends[[0, column]], ends[[1, column]]);
+        let walks = self.walks.of(target);
+        let walks = walks.column(column);
+        let n = self.segments.len();
+        let unit = if self.options.antithetic { 2 } else { 1 };
+
+        let (mut mean, mut squares) = (vec![0.0; n], vec![0.0; n]);
+        for (k, orders) in self.orders.chunks(unit).enumerate() {
+            let mut gains = vec![0.0; n];
+            for (j, order) in orders.iter().enumerate() {
+                let row = (k * unit + j) * (n - 1);
+                let mut before = f_none;
+                for (place, player) in order.iter().enumerate() {
+                    let after = if place + 1 < n { walks[row + place] } else { f_all };
+                    gains[*player] += (after - before) / orders.len() as f64;
+                    before = after;
+                }
+            }
+            // Welford's recurrence.
+            for player in 0..n {
+                let off = gains[player] - mean[player];
+                mean[player] += off / (k + 1) as f64;
+                squares[player] += off * (gains[player] - mean[player]);
+            }
+        }
+        let units = self.orders.len() / unit;
+        let error =
+            |sum: f64| (units > 1).then(|| (sum / (units - 1) as f64 / units as f64).sqrt());
+        let names = self.segments.names();
+        let values = names.into_iter().zip(&mean).zip(&squares);
+        Ok(Explanation {
+            method: if self.options.unions.is_some() { Method::Owen } else { Method::Permutation },
+            label: label.to_owned(),
+            values: values
+                .map(|((lead, value), squares)| Contribution {
+                    lead,
+                    value: *value,
+                    softmax_percent: None,
+                    standard_error: error(*squares),
+                })
+                .collect(),
+            intercept: f_none,
+            f_all,
+            f_none,
+            efficiency_residual: Some(f_all - f_none - mean.iter().sum::<f64>()),
+            weighted_r2: self.additive_r2(walks, &mean, f_none),
+            evaluations: self.evaluations,
+            seed: Some(self.options.seed),
+            settings: Settings::Permutation {
+                target,
+                permutations: self.orders.len(),
+                antithetic: self.options.antithetic,
+                unions: self.options.unions.clone(),
+                borders: self.segments.borders().to_vec(),
+            },
+            baseline: self.options.evaluate.baseline.to_string(),
+            partial: self.partial,
+            interactions: None,
+            fallback: self.fallback,
+        })
+    }
+
+    /// How well values that add up explain the coalitions on the walks.
+    fn additive_r2(&self, walks: ArrayView1<'_, f64>, phi: &[f64], f_none: f64) -> f64 {
+        let n = phi.len();
+        let (mut fitted, mut weights) = (Vec::new(), Vec::new());
+        for order in &self.orders {
+            let mut sum = f_none;
+            for (place, player) in order[..n - 1].iter().enumerate() {
+                sum += phi[*player];
+                fitted.push(sum);
+                // Walks pass each size equally often, where the Shapley kernel gives all subsets of a size 1 / (s (n - s)).
+                let size = (place + 1) as f64;
+                weights.push(1.0 / (size * (n as f64 - size)));
+            }
+        }
+        if weights.is_empty() {
+            return f64::NAN;
+        }
+        weighted_r2(walks.iter().copied(), fitted.into_iter(), &weights)
+    }
+}
+
+/// An order of the players that keeps each union together: the unions shuffled, and the players within each.
+fn draw(unions: &[Vec<usize>], random: &mut ChaCha8Rng) -> Vec<usize> {
+    let mut order: Vec<&Vec<usize>> = unions.iter().collect();
+    order.shuffle(random);
+    let mut players = Vec::new();
+    for union in order {
+        let first = players.len();
+        players.extend(union);
+        players[first..].shuffle(random);
+    }
+    players
+}
+
+/// The coalitions of the first 1 to n - 1 players of an order, each one mask for every segment.
+fn prefixes(order: &[usize], segments: &Segments) -> Vec<LeadMask> {
+    let mut coalition = vec![LeadMask(0); segments.count()];
+    let mut out = Vec::with_capacity(order.len() * coalition.len());
+    for player in &order[..order.len() - 1] {
+        let (lead, segment) = segments.place(*player);
+        coalition[segment].0 |= 1 << lead;
+        out.extend(&coalition);
+    }
+    out
+}

@@ -1,0 +1,420 @@
+//! Permutation sampling, Owen values, baselines, partial results.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::ops::ControlFlow;
+
+use common::{Known, amount, go_on};
+use ecg_core::{LabelSet, Lead, LeadMask, Predict, PredictError};
+use ecg_lime::{
+    Baseline, EvaluateOptions, ExplainOptions, Explanation, FlatImages, LimeError, Method, Players,
+    SampleOptions, SampledShapley, Segments, SubsetEvaluations, Subsets, Target, explain,
+    explain_with_baselines,
+};
+use ndarray::{Array2, ArrayView4, Axis, Ix4};
+use proptest::prelude::*;
+
+const THREE: [Lead; 3] = [Lead::V1, Lead::V2, Lead::V6];
+
+fn three() -> Players {
+    Players::leads(&THREE)
+}
+
+fn ones(leads: usize, samples: usize) -> Array2<f32> {
+    Array2::ones((leads, samples))
+}
+
+/// Multiplies what the first lead has early with what the second has late, and ignores the third.
+fn early_and_late() -> Known {
+    Known::new([3, 8], |x| amount(x, 0, 0..4) * amount(x, 1, 4..8) / 8.0 - 1.0)
+}
+
+fn sampled(model: &Known, segments: &Segments, options: &SampleOptions) -> Explanation {
+    let x = ones(segments.leads().len(), segments.borders()[segments.count()]);
+    let sampled = SampledShapley::new(model, x.view(), segments, options, &mut go_on).unwrap();
+    sampled.explain("x", Target::Logit).unwrap()
+}
+
+#[test]
+fn segments_that_matter_are_found() {
+    let segments = Segments::equal(&three(), 8, 2).unwrap();
+    let own = sampled(&early_and_late(), &segments, &SampleOptions::default());
+    let names: Vec<&str> = own.values.iter().map(|own| own.lead.as_str()).collect();
+    assert_eq!(names, ["V1[0..4]", "V1[4..8]", "V2[0..4]", "V2[4..8]", "V6[0..4]", "V6[4..8]"]);
+    // Two players share a product equally; in an antithetic pair each comes last once, so there is no error at all.
+    for (own, expected) in own.values.iter().zip([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]) {
+        assert!((own.value - expected).abs() < 1e-9, "{own:?}");
+        assert!(own.standard_error.unwrap() < 1e-9, "{own:?}");
+    }
+    assert!(own.efficiency_residual.unwrap().abs() < 1e-9);
+    // 64 walks of 5 coalitions, and the two ends.
+    assert_eq!((own.evaluations, own.seed), (64 * 5 + 2, Some(0)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10))]
+
+    #[test]
+    fn samples_converge_to_the_exact_values(
+        weights in prop::array::uniform6(-1.0..1.0f64),
+        pair in -2.0..2.0f64,
+        seed in any::<u64>(),
+        antithetic in any::<bool>(),
+    ) {
+        let black = move || Known::new([6, 1], move |x| {
+            let v = |k: usize| f64::from(x[[k, 0]]);
+            (0..6).map(|k| weights[k] * v(k)).sum::<f64>() + pair * v(0) * v(1) * (1.0 - v(2))
+        });
+        let players = Players::leads(&Lead::STANDARD_12[..6]);
+        let x = ones(6, 1);
+        let outcome = explain(&black(), x.view(), "x", &players, &ExplainOptions::default(), &mut go_on);
+        let exact = outcome.unwrap().explanation().unwrap().clone();
+        let segments = Segments::whole(&players, 1);
+        let at = |permutations: usize| {
+            let options = SampleOptions::default()
+                .with_permutations(permutations)
+                .with_antithetic(antithetic)
+                .with_seed(seed);
+            SampledShapley::new(&black(), x.view(), &segments, &options, &mut go_on)
+                .unwrap()
+                .explain("x", Target::Probability)
+                .unwrap()
+        };
+        let own = at(2000);
+        prop_assert!(own.efficiency_residual.unwrap().abs() < 1e-12);
+        prop_assert!((own.f_all - exact.f_all).abs() < 1e-14);
+        for (own, exact) in own.values.iter().zip(&exact.values) {
+            // Seven standard errors (and a little for players without spread): chance does not get there.
+            let allowed = 7.0 * own.standard_error.unwrap() + 1e-12;
+            prop_assert!((own.value - exact.value).abs() < allowed, "{:?} {:?}", own, exact);
+        }
+        // Ten times the work, a third of the error.
+        let mean = |own: &Explanation| own.values.iter().filter_map(|v| v.standard_error).sum::<f64>();
+        prop_assert!(mean(&own) < 0.6 * mean(&at(200)) + 1e-12);
+    }
+
+    #[test]
+    fn unions_of_one_are_no_unions(seed in any::<u64>()) {
+        let segments = Segments::equal(&three(), 8, 2).unwrap();
+        let model = Known::new([3, 8], |x| x.iter().enumerate().map(|(k, v)| f64::from(*v) * k as f64 / 99.0).sum::<f64>().powi(2) - 4.0);
+        let options = SampleOptions::default().with_seed(seed).with_permutations(1500);
+        let plain = sampled(&model, &segments, &options);
+        let single = options.with_unions((0..6).map(|k| vec![k]).collect());
+        let owen = sampled(&model, &segments, &single);
+        prop_assert_eq!(owen.method, Method::Owen);
+        for (a, b) in plain.values.iter().zip(&owen.values) {
+            let allowed = 7.0 * (a.standard_error.unwrap() + b.standard_error.unwrap()) + 1e-9;
+            prop_assert!((a.value - b.value).abs() < allowed, "{:?} {:?}", a, b);
+        }
+    }
+}
+
+#[test]
+fn sampled_owen_values_approach_the_exact_ones() {
+    let players = Players::leads(&Lead::STANDARD_12[..5]);
+    let model = Known::new([5, 1], |x| {
+        let v = |k: usize| f64::from(x[[k, 0]]);
+        2.0 * v(0) * v(3) - v(1) * v(2) * v(4) + 0.3 * v(1)
+    });
+    let unions = vec![vec![0, 1], vec![2], vec![3, 4]];
+    let x = ones(5, 1);
+    let options = ExplainOptions::default().with_method(Method::Owen).with_unions(unions.clone());
+    let outcome = explain(&model, x.view(), "x", &players, &options, &mut go_on).unwrap();
+    let exact = outcome.explanation().unwrap();
+    assert!(exact.efficiency_residual.unwrap().abs() < 1e-12);
+    let options = SampleOptions::default().with_permutations(4000).with_unions(unions);
+    let sampled =
+        SampledShapley::new(&model, x.view(), &Segments::whole(&players, 1), &options, &mut go_on)
+            .unwrap();
+    let own = sampled.explain("x", Target::Probability).unwrap();
+    for (own, exact) in own.values.iter().zip(&exact.values) {
+        let error = own.standard_error.unwrap();
+        assert!(error < 0.01 && (own.value - exact.value).abs() < 6.0 * error + 1e-12, "{own:?}");
+    }
+    let plain = explain(&model, x.view(), "x", &players, &ExplainOptions::default(), &mut go_on);
+    let shapley = plain.unwrap().explanation().unwrap().clone();
+    let differs =
+        shapley.values.iter().zip(&exact.values).any(|(a, b)| (a.value - b.value).abs() > 1e-3);
+    assert!(differs, "the unions make a difference");
+}
+
+#[test]
+fn one_set_of_walks_serves_every_label_and_target() {
+    let segments = Segments::equal(&three(), 8, 4).unwrap();
+    let x = ones(3, 8);
+    let mut heard = Vec::new();
+    let options = SampleOptions::default()
+        .with_permutations(5)
+        .with_evaluate(EvaluateOptions::default().with_batch(7));
+    let sampled = SampledShapley::new(
+        &early_and_late(),
+        x.view(),
+        &segments,
+        &options,
+        &mut |done, total| {
+            heard.push((done, total));
+            ControlFlow::Continue(())
+        },
+    )
+    .unwrap();
+    assert_eq!(heard, [(2, 6), (4, 6), (6, 6)]);
+    let [a, b] = ["x", "not x"].map(|label| sampled.explain(label, Target::Logit).unwrap());
+    for (a, b) in a.values.iter().zip(&b.values) {
+        assert!((a.value + b.value).abs() < 1e-9);
+    }
+    assert!(a.weighted_r2 <= 1.0 && sampled.partial().is_none());
+    assert!(sampled.explain("y", Target::Logit).is_err());
+    let again = SampledShapley::new(&early_and_late(), x.view(), &segments, &options, &mut go_on);
+    assert_eq!(again.unwrap(), sampled, "the seed decides");
+}
+
+#[test]
+fn segments_of_derived_leads_stay_possible() {
+    // Only aVF counts, and only late: the late parts of I and II share it, by aVF = II - I/2.
+    let mut x = Array2::from_elem((12, 6), 0.0f32);
+    for t in 0..6 {
+        let (i, ii) = (0.5, 1.5);
+        for (lead, v) in
+            [i, ii, ii - i, -(i + ii) / 2.0, i - ii / 2.0, ii - i / 2.0].iter().enumerate()
+        {
+            x[[lead, t]] = *v;
+        }
+    }
+    let avf = Lead::AVF.index();
+    let model = Known::new([12, 6], move |x| (3..6).map(|t| f64::from(x[[avf, t]])).sum());
+    let players = Players::independent(&Lead::STANDARD_12).unwrap();
+    let segments = Segments::equal(&players, 6, 2).unwrap();
+    let sampled =
+        SampledShapley::new(&model, x.view(), &segments, &SampleOptions::default(), &mut go_on);
+    let own = sampled.unwrap().explain("x", Target::Logit).unwrap();
+    for own in &own.values {
+        let expected = match own.lead.as_str() {
+            "I[3..6]" => -0.75,
+            "II[3..6]" => 4.5,
+            _ => 0.0,
+        };
+        assert!((own.value - expected).abs() < 1e-6, "{own:?}");
+    }
+    assert_eq!(segments.unions_of_leads()[1], [2, 3]);
+    assert_eq!(segments.unions_of_segments()[1], [1, 3, 5, 7, 9, 11, 13, 15]);
+}
+
+#[test]
+fn stopped_sampling_keeps_what_is_done() {
+    let segments = Segments::equal(&three(), 8, 4).unwrap();
+    let options = SampleOptions::default().with_evaluate(EvaluateOptions::default().with_batch(22));
+    let mut rounds = 0;
+    let sampled = SampledShapley::new(
+        &early_and_late(),
+        ones(3, 8).view(),
+        &segments,
+        &options,
+        &mut |_, _| {
+            rounds += 1;
+            if rounds == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        },
+    )
+    .unwrap();
+    let own = sampled.explain("x", Target::Logit).unwrap();
+    let partial = own.partial.unwrap();
+    assert_eq!((partial.done, partial.total), (6, 64));
+    assert!(own.to_string().contains("stopped after 6 of 64"));
+    assert!(own.efficiency_residual.unwrap().abs() < 1e-9);
+}
+
+#[test]
+fn stopped_subsets_give_an_estimate_that_says_so() {
+    let model = Known::new([12, 1], |x| {
+        x.iter().enumerate().map(|(k, v)| f64::from(*v) * (k as f64 - 4.0) / 6.0).sum()
+    });
+    let players = Players::leads(&Lead::STANDARD_12);
+    let run = |stop: usize, keep: bool| {
+        SubsetEvaluations::new(
+            &model,
+            ones(12, 1).view(),
+            &players,
+            &Subsets::All,
+            &EvaluateOptions::default().with_keep_partial(keep),
+            &mut |done, _| {
+                if done >= stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        )
+    };
+    assert!(matches!(run(512, false), Err(LimeError::Stopped { done: 512, total: 4096 })));
+    let whole = run(usize::MAX, true).unwrap();
+    assert_eq!(whole, run(usize::MAX, false).unwrap(), "the order of evaluation does not matter");
+    let some = run(512, true).unwrap();
+    assert_eq!((some.masks().len(), some.partial().unwrap().done), (512, 512));
+    let options = ExplainOptions::default();
+    let [exact, estimate] = [&whole, &some]
+        .map(|own| own.explain("x", &options).unwrap().explanation().unwrap().clone());
+    assert!(exact.partial.is_none() && estimate.partial.is_some());
+    assert!(estimate.efficiency_residual.unwrap().abs() < 1e-12);
+    for (a, b) in exact.values.iter().zip(&estimate.values) {
+        assert!((a.value - b.value).abs() < 0.03, "{a:?} {b:?}");
+    }
+    for method in [Method::Lime, Method::Shapley] {
+        let options = ExplainOptions::default().with_method(method);
+        assert!(some.explain("not x", &options).unwrap().explanation().unwrap().partial.is_some());
+    }
+    assert!(matches!(
+        some.explain("x", &ExplainOptions::default().with_method(Method::Published)),
+        Err(LimeError::Incomplete { .. })
+    ));
+}
+
+#[test]
+fn a_baseline_is_what_removed_leads_become() {
+    let model = Known::new([3, 4], |x| x.iter().map(|v| f64::from(*v)).sum::<f64>());
+    let x = ones(3, 4);
+    let backgrounds = vec![&x * 0.5, &x * 0.0];
+    let mean = Baseline::mean_of(&backgrounds).unwrap();
+    let baselines = [Baseline::Zero, mean, Baseline::Background(backgrounds)];
+    let options = ExplainOptions::default().with_target(Target::Logit);
+    let outcomes =
+        explain_with_baselines(&model, x.view(), "x", &three(), &baselines, &options, &mut go_on)
+            .unwrap();
+    // Of a linear logit, a lead's part is what it has beyond the baseline: 4 x 1, 4 x 0.75, and the mean of 2 and 4.
+    for ((outcome, part), (name, evaluations)) in outcomes.iter().zip([4.0, 3.0, 3.0]).zip([
+        ("zero", 8),
+        ("mean", 8),
+        ("background of 2", 16),
+    ]) {
+        let own = outcome.explanation().unwrap();
+        assert_eq!((own.baseline.as_str(), own.evaluations), (name, evaluations));
+        assert!(own.values.iter().all(|own| (own.value - part).abs() < 1e-6), "{own}");
+        assert!(own.efficiency_residual.unwrap().abs() < 1e-12);
+    }
+    let wrong = Baseline::Mean(ones(3, 5));
+    let found =
+        explain_with_baselines(&model, x.view(), "x", &three(), &[wrong], &options, &mut go_on);
+    assert!(matches!(found, Err(LimeError::BaselineShape { record: 0, .. })));
+}
+
+/// Probability = mean of the image of the second lead.
+struct Images(LabelSet);
+impl Predict<Ix4> for Images {
+    fn input_shape(&self) -> Vec<usize> {
+        vec![3, 2, 2]
+    }
+    fn labels(&self) -> &LabelSet {
+        &self.0
+    }
+    fn predict_proba(&self, batch: ArrayView4<'_, f32>) -> Result<Array2<f64>, PredictError> {
+        let p = batch.outer_iter().map(|own| f64::from(own.index_axis(Axis(0), 1).sum()) / 4.0);
+        Ok(Array2::from_shape_vec((batch.dim().0, 1), p.collect()).unwrap())
+    }
+}
+
+#[test]
+fn the_mean_image_is_a_baseline_of_flattened_images() {
+    let model = FlatImages::new(Images(LabelSet::new(["x"]).unwrap())).unwrap();
+    assert_eq!(model.input_shape(), [3, 4]);
+    let mean = Baseline::mean_of(&[ones(3, 4) * 0.5, ones(3, 4) * 0.3]).unwrap();
+    let options =
+        ExplainOptions::default().with_evaluate(EvaluateOptions::default().with_baseline(mean));
+    let outcome = explain(&model, ones(3, 4).view(), "x", &three(), &options, &mut go_on).unwrap();
+    let own = outcome.explanation().unwrap();
+    assert!((own.value_of("V2").unwrap() - 0.6).abs() < 1e-7);
+    assert!(own.value_of("V1").unwrap().abs() < 1e-12);
+}
+
+#[test]
+fn sampled_lime_draws_by_seed_and_evaluates_each_subset_once() {
+    let model = early_and_late();
+    let run = |seed| {
+        let options = ExplainOptions::default()
+            .with_method(Method::LimeSampled)
+            .with_samples(200)
+            .with_seed(seed);
+        let outcome = explain(&model, ones(3, 8).view(), "x", &three(), &options, &mut go_on);
+        outcome.unwrap().explanation().unwrap().clone()
+    };
+    let own = run(1);
+    assert_eq!(own, run(1));
+    assert_ne!(own.values, run(2).values);
+    assert_eq!((own.evaluations, own.seed), (8, Some(1)));
+    assert!(own.value_of("V1").unwrap() > 0.1 && own.value_of("V6").unwrap().abs() < 0.05);
+}
+
+#[test]
+fn every_explanation_survives_json() {
+    let (model, x) = (early_and_late(), ones(3, 8));
+    let mut all: Vec<Explanation> = Vec::new();
+    for method in [Method::Shapley, Method::Lime, Method::Owen, Method::LimeSampled] {
+        let options =
+            ExplainOptions::default().with_method(method).with_unions(vec![vec![0, 1], vec![2]]);
+        let outcome = explain(&model, x.view(), "x", &three(), &options, &mut go_on).unwrap();
+        all.push(outcome.explanation().unwrap().clone());
+    }
+    let segments = Segments::equal(&three(), 8, 2).unwrap();
+    let unions = segments.unions_of_segments();
+    all.push(sampled(&model, &segments, &SampleOptions::default().with_unions(unions)));
+    all.push(sampled(&model, &segments, &SampleOptions::default().with_permutations(1)));
+    for own in all {
+        let text = serde_json::to_string(&own).unwrap();
+        let back: Explanation = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, own, "{text}");
+        for key in ["values", "intercept", "f_all", "f_none", "efficiency_residual", "evaluations"]
+        {
+            assert!(text.contains(&format!("\"{key}\"")), "{text}");
+        }
+    }
+    // Nothing varies: R2 is not a number, which JSON calls null.
+    let flat = Known::new([3, 8], |_| 1.0);
+    let outcome =
+        explain(&flat, x.view(), "x", &three(), &ExplainOptions::default(), &mut go_on).unwrap();
+    let own = outcome.explanation().unwrap();
+    let back: Explanation = serde_json::from_value(serde_json::to_value(own).unwrap()).unwrap();
+    assert!(own.weighted_r2.is_nan() && back.weighted_r2.is_nan());
+    assert!(own.values.iter().all(|own| own.value == 0.0));
+}
+
+#[test]
+fn bad_requests_are_refused() {
+    let (model, x) = (early_and_late(), ones(3, 8));
+    let segments = Segments::equal(&three(), 8, 2).unwrap();
+    let ask = |segments: &Segments, options: &SampleOptions| {
+        SampledShapley::new(&model, x.view(), segments, options, &mut go_on).unwrap_err()
+    };
+    let none = ask(&segments, &SampleOptions::default().with_permutations(0));
+    assert_eq!(none.to_string(), "the number of permutations must be at least 1, found 0");
+    let unions = SampleOptions::default().with_unions(vec![vec![0, 1]]);
+    assert!(matches!(ask(&segments, &unions), LimeError::Partition { player: 2, times: 0 }));
+    let longer = Segments::equal(&three(), 9, 2).unwrap();
+    let error = ask(&longer, &SampleOptions::default());
+    assert_eq!(error.to_string(), "the signal has 8 samples, the segments cover 9");
+    let evaluations = SubsetEvaluations::new(
+        &model,
+        x.view(),
+        &three(),
+        &Subsets::Given(vec![LeadMask(1)]),
+        &EvaluateOptions::default(),
+        &mut go_on,
+    )
+    .unwrap();
+    let options = ExplainOptions::default().with_method(Method::Permutation);
+    assert!(matches!(evaluations.explain("x", &options), Err(LimeError::EvaluatesAsItGoes)));
+}
+
+#[test]
+fn the_published_lime_of_stopped_work_says_so() {
+    let model = Known::new([12, 1], |x| f64::from(x[[3, 0]]) * 4.0 - 2.0 - f64::from(x[[7, 0]]));
+    let evaluations = SubsetEvaluations::new(
+        &model,
+        ones(12, 1).view(),
+        &Players::leads(&Lead::STANDARD_12),
+        &Subsets::Removed(4),
+        &EvaluateOptions::default().with_keep_partial(true),
+        &mut |done, _| if done >= 384 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) },
+    )
+    .unwrap();
+    let options = ExplainOptions::default().with_method(Method::Published);
+    let outcome = evaluations.explain("x", &options).unwrap();
+    let own = outcome.explanation().unwrap();
+    assert_eq!(own.top().unwrap().lead, "aVR");
+    assert_eq!(own.partial.unwrap().done, 384);
+    // The ends are not among the published subsets.
+    assert!(serde_json::to_string(own).unwrap().contains("\"masks\":382"));
+}
