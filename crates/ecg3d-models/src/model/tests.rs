@@ -83,6 +83,11 @@ fn volumes_images_and_signals_agree() {
     let from_volume = model.predict_volumes(volume.view().insert_axis(Axis(0))).expect("predicts");
     assert_close(&from_signal, &from_images);
     assert_close(&from_signal, &from_volume);
+    // As it goes where the network is on a GPU.
+    let mut model = model;
+    model.front_end = FrontEnd::new(&ConvertConfig::published(), Device::Cpu).ok();
+    assert!(model.front_end.is_some());
+    assert_close(&from_signal, &model.predict_proba(x.view()).expect("predicts"));
     assert!(model.predict_volumes(Array4::zeros((1, 45, 45, 44)).view()).is_err());
     let ribeiro = self::model(Architecture::Ribeiro, Preset::Published);
     let error = ribeiro.predict_volumes(Array4::zeros((1, 45, 45, 45)).view());
