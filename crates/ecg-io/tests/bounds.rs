@@ -10,7 +10,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use common::encode::encode;
-use ecg_io::{IoError, Loaded, ReadOptions, Record, Selection, read_recording};
+use ecg_io::{
+    Dataset, DatasetOptions, IoError, Loaded, ReadOptions, Record, Selection, read_recording,
+};
 
 /// The most that any case may allocate at a time.
 const LIMIT_BYTES: isize = 64 << 20;
@@ -255,6 +257,25 @@ fn a_record_of_any_length_is_streamed() {
         record.read::<f32>(&Selection::default()),
         Err(IoError::TooManyNullSamples { .. })
     ));
+}
+
+#[test]
+fn a_data_set_takes_little_for_each_record() {
+    const RECORDS: usize = 2000;
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut table = "record,patient,fold,NSR,AF,IAVB,LBBB,RBBB,SB,STach\n".to_owned();
+    for i in 0..RECORDS {
+        let name = format!("JS{i:05}");
+        fs::write(dir.path().join(format!("{name}.hea")), "r 1 500 1\nr.dat 16\n").expect("writes");
+        table += &format!("{name},p{},{},1,0,0,{},0,0,0\n", i / 2, i % 10, i % 3 % 2);
+    }
+    fs::write(dir.path().join("labels.csv"), table).expect("writes");
+    let before = NOW.get();
+    PEAK.set(before);
+    let set = Dataset::open(dir.path(), &DatasetOptions::default()).expect("opens");
+    let (peak, kept) = (PEAK.get() - before, NOW.get() - before);
+    println!("{} bytes a record at most, {} kept", peak / 2000, kept / 2000);
+    assert!(set.len() == RECORDS && peak < 600 * 2000 && kept < 300 * 2000, "{peak}, {kept}");
 }
 
 #[test]

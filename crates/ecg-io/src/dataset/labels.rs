@@ -1,8 +1,9 @@
 //! Which labels, patient and fold belong to which record.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ecg_core::{LabelSet, Sex};
 
@@ -40,8 +41,9 @@ impl fmt::Display for LabelSource {
 /// What tables say about one record.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Facts {
-    pub labels: Option<Vec<bool>>,
-    pub patient: Option<String>,
+    /// One row for all records with the same labels.
+    pub labels: Option<Arc<[bool]>>,
+    pub patient: Option<Box<str>>,
     pub fold: Option<u32>,
     pub age_years: Option<f64>,
     pub sex: Option<Sex>,
@@ -77,26 +79,27 @@ impl Labelled {
         options: &DatasetOptions,
     ) -> Result<Self, IoError> {
         let mut notes = Notes::new(&path, false);
-        let by_path: HashMap<&str, usize> =
-            entries.iter().enumerate().map(|(i, entry)| (entry.name.as_str(), i)).collect();
-        let mut by_base: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (i, entry) in entries.iter().enumerate() {
-            by_base.entry(base_name(&entry.name)).or_default().push(i);
-        }
+        let mut by_base: Vec<usize> = (0..entries.len()).collect();
+        by_base.sort_by_key(|&i| base_name(&entries[i].name));
         let mut facts = vec![Facts::default(); entries.len()];
+        let mut label_rows = HashSet::new();
         let mut row_of = vec![None; entries.len()];
         let (mut absent, mut ambiguous) = (Vec::new(), Vec::new());
         for row in table.rows {
-            let base = by_base.get(base_name(&row.record)).map_or(&[][..], Vec::as_slice);
-            let index = match (by_path.get(row.record.as_str()), base) {
-                (Some(&index), _) => index,
+            let wish = base_name(&row.record);
+            let below = |i: &usize| base_name(&entries[*i].name) < wish;
+            let base = &by_base[by_base.partition_point(below)..];
+            let equal = base.iter().take(2).filter(|&&i| base_name(&entries[i].name) == wish);
+            let by_path = entries.binary_search_by(|entry| entry.name.cmp(&row.record));
+            let index = match (by_path, equal.count()) {
+                (Ok(index), _) => index,
                 // A bare name, or one from another root.
-                (None, &[index]) => index,
-                (None, []) => {
+                (Err(_), 1) => base[0],
+                (Err(_), 0) => {
                     absent.push((row.line, row.record));
                     continue;
                 }
-                (None, _) => {
+                (Err(_), _) => {
                     ambiguous.push((row.line, row.record));
                     continue;
                 }
@@ -105,7 +108,8 @@ impl Labelled {
                 let (line, record) = (row.line, entries[index].name.clone());
                 return Err(IoError::DuplicateRow { path, line, record, first });
             }
-            let (labels, patient, fold) = (Some(row.labels), row.patient, row.fold);
+            let labels = Some(shared(&mut label_rows, &row.labels));
+            let (patient, fold) = (row.patient.map(Into::into), row.fold);
             facts[index] = Facts { labels, patient, fold, ..Facts::default() };
         }
         note_rows(&mut notes, &absent, "rows name no record of the folder");
@@ -133,7 +137,7 @@ impl Labelled {
     ) -> Result<Self, IoError> {
         let (map, rule) = (&options.label_map, options.nsr_rule);
         let mut facts = vec![Facts::default(); entries.len()];
-        let mut used = Vec::new();
+        let (mut used, mut label_rows) = (Vec::new(), HashSet::new());
         let mut warnings = Vec::new();
         for (folder, path) in tables {
             let table = PtbXlTable::read(path)?;
@@ -147,8 +151,8 @@ impl Labelled {
                 let row = &table.rows[index];
                 hit[index] = true;
                 *facts = Facts {
-                    labels: Some(map.apply_scp(&row.statements, rule)),
-                    patient: row.patient.clone(),
+                    labels: Some(shared(&mut label_rows, &map.apply_scp(&row.statements, rule))),
+                    patient: row.patient.as_deref().map(Into::into),
                     fold: row.fold,
                     age_years: row.age_years,
                     sex: row.sex,
@@ -171,6 +175,16 @@ impl Labelled {
         let source = if used.is_empty() { LabelSource::Comments } else { LabelSource::PtbXl(used) };
         Ok(Self { source, labels: map.labels().clone(), facts, warnings })
     }
+}
+
+/// The row of these labels that all records share.
+fn shared(rows: &mut HashSet<Arc<[bool]>>, labels: &[bool]) -> Arc<[bool]> {
+    if let Some(known) = rows.get(labels) {
+        return known.clone();
+    }
+    let new: Arc<[bool]> = labels.into();
+    rows.insert(new.clone());
+    new
 }
 
 /// One warning for many rows, with the first few names.

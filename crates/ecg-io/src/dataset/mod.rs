@@ -227,7 +227,7 @@ impl Dataset {
         let recording = &mut loaded.recording;
         recording.name.clone_from(&entry.name);
         if facts.patient.is_some() {
-            recording.patient.clone_from(&facts.patient);
+            recording.patient = facts.patient.as_deref().map(str::to_owned);
         }
         recording.age_years = recording.age_years.or(facts.age_years);
         recording.sex = recording.sex.or(facts.sex);

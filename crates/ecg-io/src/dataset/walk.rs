@@ -34,8 +34,7 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
     let mut tables = Vec::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
-        let read = fs::read_dir(&folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-        let items = match read {
+        let items = match fs::read_dir(&folder) {
             Ok(items) => items,
             Err(source) if folder == root => return Err(IoError::read(root)(source)),
             Err(source) => {
@@ -44,6 +43,14 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
             }
         };
         for item in items {
+            let item = match item {
+                Ok(item) => item,
+                Err(source) if folder == root => return Err(IoError::read(root)(source)),
+                Err(source) => {
+                    found.warn(&folder, "folder", format!("cannot be read to its end: {source}"));
+                    break;
+                }
+            };
             let path = item.path();
             if item.file_name().to_string_lossy().starts_with('.') {
                 continue;

@@ -50,11 +50,11 @@ impl LabelMap {
         let (label, system, code) = (label?, system?, code?);
         let mut names: Vec<String> = Vec::new();
         let (mut snomed, mut scp, mut texts) = (Vec::new(), Vec::new(), Vec::new());
-        for (line, cells) in &table.rows {
+        for (line, cells) in table.rows() {
             let wrong =
-                |column: usize, expected| table.cell(*line, column, &cells[column], expected);
-            let value = cells[code].as_str();
-            if cells[system] == "extends" {
+                |column: usize, expected| table.cell(line, column, cells.get(column), expected);
+            let value = cells.get(code);
+            if cells.get(system) == "extends" {
                 let base: Self = value.parse().map_err(|_| wrong(code, "default or published"))?;
                 for own in base
                     .labels()
@@ -75,14 +75,14 @@ impl LabelMap {
                 }
                 continue;
             }
-            let own = cells[label].as_str();
+            let own = cells.get(label);
             if own.is_empty() {
                 return Err(wrong(label, "the name of a label"));
             }
             if value.is_empty() {
                 return Err(wrong(code, "a code"));
             }
-            match cells[system].to_ascii_lowercase().as_str() {
+            match cells.get(system).to_ascii_lowercase().as_str() {
                 "snomed" => {
                     let number = value.parse().map_err(|_| wrong(code, "a SNOMED CT number"))?;
                     snomed.push((SnomedCode(number), own.to_owned()));

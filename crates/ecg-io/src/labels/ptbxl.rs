@@ -35,14 +35,14 @@ impl PtbXlTable {
             (None, None) => vec![table.required("filename_hr")?],
             (high, low) => high.into_iter().chain(low).collect(),
         };
-        let mut out = Self { rows: Vec::with_capacity(table.rows.len()), by_name: HashMap::new() };
-        for (line, cells) in &table.rows {
-            let line = *line;
+        let mut out =
+            Self { rows: Vec::with_capacity(table.rows().len()), by_name: HashMap::new() };
+        for (line, cells) in table.rows() {
             let text = |name: &str| {
-                table.column(name).map(|k| cells[k].as_str()).filter(|text| !text.is_empty())
+                table.column(name).map(|k| cells.get(k)).filter(|text| !text.is_empty())
             };
-            let statements = statements(&cells[codes]).ok_or_else(|| {
-                table.cell(line, codes, &cells[codes], "a list such as {'NORM': 100.0}")
+            let statements = statements(cells.get(codes)).ok_or_else(|| {
+                table.cell(line, codes, cells.get(codes), "a list such as {'NORM': 100.0}")
             })?;
             // Written as a decimal number, 13243.0.
             let patient = text("patient_id")
@@ -50,7 +50,7 @@ impl PtbXlTable {
             // Ages beyond 89 are hidden as 300.
             let age = text("age").and_then(|age| age.parse().ok());
             for &file in &files {
-                let name = cells[file].rsplit('/').next().unwrap_or_default();
+                let name = cells.get(file).rsplit('/').next().unwrap_or_default();
                 if !name.is_empty() {
                     out.by_name.insert(name.to_owned(), out.rows.len());
                 }

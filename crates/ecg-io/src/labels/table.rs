@@ -1,6 +1,5 @@
 //! Label files: one row for each record.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use ecg_core::LabelSet;
@@ -22,8 +21,29 @@ pub(crate) struct Table {
     path: PathBuf,
     names: Vec<String>,
     names_line: u64,
-    /// The cells of each row, as many as names, with its line.
-    pub rows: Vec<(u64, Vec<String>)>,
+    /// Line of each row.
+    lines: Vec<u64>,
+    /// The cells of all rows, one behind the other, and where each ends: tables may have a million rows.
+    text: String,
+    ends: Vec<usize>,
+}
+
+/// The cells of a row, as many as the table has names.
+#[derive(Clone, Copy)]
+pub(crate) struct Cells<'a> {
+    text: &'a str,
+    /// Where the first cell starts, and where each ends.
+    start: usize,
+    ends: &'a [usize],
+}
+
+impl<'a> Cells<'a> {
+    /// # Panics
+    /// `column` is not below the number of names.
+    pub fn get(self, column: usize) -> &'a str {
+        let start = if column == 0 { self.start } else { self.ends[column - 1] };
+        &self.text[start..self.ends[column]]
+    }
 }
 
 impl Table {
@@ -40,22 +60,43 @@ impl Table {
             .trim(::csv::Trim::All)
             .from_reader(content);
         let path = path.to_owned();
-        let mut table = Self { path, names: Vec::new(), names_line: 1, rows: Vec::new() };
+        let mut table = Self {
+            path,
+            names: Vec::new(),
+            names_line: 1,
+            lines: Vec::new(),
+            text: String::new(),
+            ends: Vec::new(),
+        };
         for record in reader.byte_records() {
             let record =
                 record.map_err(|source| IoError::Table { path: table.path.clone(), source })?;
             let line = record.position().map_or(0, ::csv::Position::line);
-            let cells: Vec<String> = record.iter().map(|c| decode_text(c).into_owned()).collect();
             if table.names.is_empty() {
-                (table.names, table.names_line) = (cells, line);
-            } else if table.names.len() == cells.len() {
-                table.rows.push((line, cells));
+                table.names = record.iter().map(|c| decode_text(c).into_owned()).collect();
+                table.names_line = line;
+            } else if table.names.len() == record.len() {
+                table.lines.push(line);
+                for cell in &record {
+                    table.text += &decode_text(cell);
+                    table.ends.push(table.text.len());
+                }
             } else {
-                let (expected, found) = (table.names.len(), cells.len());
+                let (expected, found) = (table.names.len(), record.len());
                 return Err(IoError::Columns { path: table.path, line, expected, found });
             }
         }
         Ok(table)
+    }
+
+    /// The rows in order, with their lines.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = (u64, Cells<'_>)> {
+        self.lines.iter().enumerate().map(|(row, &line)| {
+            let first = row * self.names.len();
+            let start = if first == 0 { 0 } else { self.ends[first - 1] };
+            let ends = &self.ends[first..first + self.names.len()];
+            (line, Cells { text: &self.text, start, ends })
+        })
     }
 
     /// Number of the column of this name.
@@ -121,20 +162,14 @@ impl LabelTable {
         }
         let labels = LabelSet::new(label_columns.iter().map(|&k| table.names[k].clone()))
             .map_err(|source| IoError::Recording { path: path(), source })?;
-        let mut first_line: HashMap<String, u64> = HashMap::new();
-        let mut out = Vec::with_capacity(table.rows.len());
-        for (line, cells) in &table.rows {
-            let line = *line;
-            let name = record_key(&cells[record]);
+        let mut out = Vec::with_capacity(table.rows().len());
+        for (line, cells) in table.rows() {
+            let name = record_key(cells.get(record));
             if name.is_empty() {
-                return Err(table.cell(line, record, &cells[record], "a record name"));
+                return Err(table.cell(line, record, cells.get(record), "a record name"));
             }
-            if let Some(&first) = first_line.get(&name) {
-                return Err(IoError::DuplicateRow { path: path(), line, record: name, first });
-            }
-            first_line.insert(name.clone(), line);
             let text = |column: Option<usize>| {
-                column.map(|k| cells[k].as_str()).filter(|text| !text.is_empty())
+                column.map(|k| cells.get(k)).filter(|text| !text.is_empty())
             };
             let fold = match (fold, text(fold)) {
                 (Some(k), Some(text)) => Some(
@@ -145,7 +180,7 @@ impl LabelTable {
             };
             let labels = label_columns
                 .iter()
-                .map(|&k| match cells[k].as_str() {
+                .map(|&k| match cells.get(k) {
                     "0" | "0.0" => Ok(false),
                     "1" | "1.0" => Ok(true),
                     other => Err(table.cell(line, k, other, "0 or 1")),
@@ -154,8 +189,24 @@ impl LabelTable {
             let patient = text(patient).map(str::to_owned);
             out.push(LabelRow { line, record: name, patient, fold, labels });
         }
-        Ok(Self { labels, rows: out })
+        match first_double(&out) {
+            Some((first, double)) => Err(IoError::DuplicateRow {
+                path: path(),
+                line: double.line,
+                record: double.record.clone(),
+                first: first.line,
+            }),
+            None => Ok(Self { labels, rows: out }),
+        }
     }
+}
+
+/// The first row of a record that has one already, behind that one.
+fn first_double(rows: &[LabelRow]) -> Option<(&LabelRow, &LabelRow)> {
+    let mut sorted: Vec<&LabelRow> = rows.iter().collect();
+    sorted.sort_by(|a, b| (&a.record, a.line).cmp(&(&b.record, b.line)));
+    let pairs = sorted.windows(2).map(|pair| (pair[0], pair[1]));
+    pairs.filter(|(a, b)| a.record == b.record).min_by_key(|(_, double)| double.line)
 }
 
 /// A whole number, also as spreadsheets write it (`7.0`).
