@@ -44,37 +44,53 @@
 //! # }
 //! ```
 //!
+//! # Which method for which question
+//!
+//! | question | answer |
+//! |---|---|
+//! | How much did each lead contribute? | exact Shapley values over eight players ([`Players::independent`], 256 subsets): the default |
+//! | Which leads work together, or stand in for each other? | [`Explanation::interactions`], which come with them |
+//! | What would the study have reported? | [`Method::Published`] over twelve players (793 subsets) |
+//! | What would the `lime` package have said? | [`Method::LimeSampled`]; [`Method::Lime`] is the same without its noise |
+//! | Where in time? | [`SampledShapley`] over [`Segments`], with standard errors |
+//! | ... where the segments of a lead, or the leads of a moment, belong together? | the same with unions (Owen values); exact for few players: [`Method::Owen`] |
+//! | Does the answer hang on the baseline? | [`explain_with_baselines`] and [`Agreement`] |
+//! | Is the order of the leads worth anything? | [`Faithfulness`]: deletion and insertion |
+//! | Is it the model's at all? | [`randomisation_check`] |
+//!
 //! # Which type for which job
 //!
 //! | item | what |
 //! |---|---|
 //! | [`explain`], [`ExplainOptions`] | one label of one record, in one call |
-//! | [`SubsetEvaluations`] | the probabilities under all subsets, made once; explains every label from them |
-//! | [`Players`] | among whom the decision is shared: eight independent leads, each lead, groups |
-//! | [`Outcome`], [`Explanation`] | the parts with their leads, and what belongs with them; serialisable |
-//! | [`Method`] | `shapley`, `lime` (all subsets, nothing sampled), `published` (the study's 793 subsets) |
-//! | [`shapley_values`], [`shapley_interactions`], [`ridge`], [`logistic`] | the arithmetic alone, over numbers of one's own |
+//! | [`SubsetEvaluations`] | the predictions under many subsets, made once; explains every label and target from them |
+//! | [`SampledShapley`], [`SampleOptions`] | random walks through more players than have countable subsets; explains every label and target too |
+//! | [`Players`], [`Segments`] | among whom the decision is shared: eight independent leads, each lead, groups; and cut in time |
+//! | [`Baseline`], [`EvaluateOptions`] | what stands in for a removed lead; batch size, and whether stopped work is kept |
+//! | [`Outcome`], [`Explanation`] | the parts with their leads, and what belongs with them; to JSON and back |
+//! | [`shapley_values`], [`shapley_interactions`], [`owen_values`], [`kernel_shapley`], [`ridge`], [`logistic`], [`spearman`], [`kendall_tau_b`] | the arithmetic alone, over numbers of one's own |
+//!
+//! Recipes that run are in [`cookbook`].
 //!
 //! # Conventions
 //!
-//! A signal is prepared, `[lead, sample]`; a removed lead is zero. A mask has bit `k` set where player `k` is kept. Shapley values
-//! and exhaustive LIME are in units of the target (probability, or logit); the published LIME's are logistic coefficients. A
-//! positive value speaks for the label. All methods here are deterministic: they sample nothing, so [`Explanation::seed`] is
-//! `None`.
+//! A signal is prepared, `[lead, sample]`; a removed lead becomes the baseline's, zero by default. A mask has bit `k` set where player
+//! `k` is kept. Shapley and Owen values and LIME's coefficients are in units of the target (probability, or logit); the published LIME's
+//! are logistic coefficients. A positive value speaks for the label. What is sampled has a seed, gives the same values each time, and
+//! says so in [`Explanation::seed`]; all else is deterministic, and the seed is `None`.
+//!
+//! The observer that every evaluation takes hears how much is done, and stops the work by returning
+//! [`ControlFlow::Break`](std::ops::ControlFlow::Break). Sampling then returns what is done, as do subsets where
+//! [`EvaluateOptions::keep_partial`] is set; [`Explanation::partial`] marks it.
 //!
 //! The published LIME's weight is kept/12, its target the hard label. Where all of its 793 hard labels agree there is nothing to
 //! regress; that is [`Outcome::OneClass`], not an error.
 //!
 //! # How far to trust such an explanation
 //!
-//! It says what the *model* made of the leads, not what the heart did. A removed lead is a flat line, which the models
-//! have hardly ever seen: every perturbed input is off the data, and what a network says there need not mean anything. The six limb leads
-//! carry two leads' worth of information, so with each lead a player they split credit arbitrarily; use
-//! [`Players::independent`] for clinical statements. A recurrence plot does not change when a signal is turned upside down, so a
-//! network of volumes never sees polarity: it cannot have found a negative QRS in V1, whatever value V1 gets. The volume also
-//! blends neighbouring leads (aVF with V1), which spreads credit over neighbours. Explain with two baselines, methods or models
-//! before believing that a lead mattered, and report [`Explanation::weighted_r2`]: a low one says that the parts do not add up
-//! to the decision.
+//! It says what the *model* made of the leads, not what the heart did: perturbed ECGs are off the data, limb leads share
+//! information, a network of volumes never sees polarity, and every value is one against a baseline. Read [`trust`] before
+//! publishing one; it ends with what to check and what to report.
 //!
 //! # Sibling crates
 //!
@@ -83,6 +99,7 @@
 
 mod agreement;
 mod baseline;
+pub mod cookbook;
 mod error;
 mod evaluate;
 mod evaluator;
@@ -97,6 +114,7 @@ mod players;
 mod ranks;
 mod segments;
 mod shapley;
+pub mod trust;
 
 pub use agreement::{Agreement, Randomisation, randomisation_check};
 pub use baseline::Baseline;
