@@ -60,7 +60,10 @@
 //! WFDB headers in full, with signal formats 0, 8, 16, 24, 32, 61, 80, 160, 212, 310, 311, 508, 516 and 524 (so also the
 //! `16+24` of MATLAB containers), byte offsets, several files, several samples in a frame, and skew. Records of several
 //! segments in fixed and variable layout, gaps as NaN, each segment with its own gain. Formats 16, 24, 32, 61, 80, 160 and
-//! 212 are written.
+//! 212 are written. MIT annotation files are read and written.
+//!
+//! CSV and TSV, also packed (`.gz`): samples or leads in rows, with names or without, with any delimiter; see [`read_csv`].
+//! Label tables: a generic `labels.csv`, PTB-XL's, and [`LabelMap`] files that say which codes count for which label.
 //!
 //! # Limits
 //!
