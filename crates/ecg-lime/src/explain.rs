@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use ecg_core::PredictSubsets;
 use ndarray::ArrayView2;
 
-use crate::fit::weighted_r2;
+use crate::fit::{ridge_standard_errors, weighted_r2};
 use crate::shapley::shapley_kernel;
 use crate::{
     Baseline, Contribution, Distance, EvaluateOptions, Explanation, LimeError, LogisticOutcome,
@@ -277,6 +277,13 @@ impl SubsetEvaluations {
             settings,
         );
         explanation.weighted_r2 = fit.weighted_r2;
+        if self.seed.is_some() {
+            let errors =
+                ridge_standard_errors(&self.masks, n, &values, &weights, options.penalty, &fit);
+            for (own, error) in explanation.values.iter_mut().zip(errors.unwrap_or_default()) {
+                own.standard_error = Some(error);
+            }
+        }
         Ok(Outcome::Explained(explanation))
     }
 

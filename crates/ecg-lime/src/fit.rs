@@ -106,6 +106,36 @@ pub fn ridge(
     })
 }
 
+/// Standard errors of ridge coefficients whose masks were drawn at random: the sandwich A^-1 (sum of w^2 r^2 x x') A^-1 with
+/// A = sum of w x x' + penalty (White 1980), which holds though no linear model is true.
+pub(crate) fn ridge_standard_errors(
+    masks: &[LeadMask],
+    players: usize,
+    targets: &[f64],
+    weights: &[f64],
+    penalty: f64,
+    fit: &LinearFit,
+) -> Option<Vec<f64>> {
+    let size = players + 1;
+    let parameters =
+        DVector::from_iterator(size, fit.coefficients.iter().copied().chain([fit.intercept]));
+    let mut bread = DMatrix::<f64>::zeros(size, size);
+    let mut meat = DMatrix::<f64>::zeros(size, size);
+    for ((mask, y), w) in masks.iter().zip(targets).zip(weights) {
+        let row = DVector::from_iterator(size, design(*mask, players));
+        let pull = w * (y - dot(&parameters, *mask, players));
+        bread.ger(*w, &row, &row, 1.0);
+        meat.ger(pull * pull, &row, &row, 1.0);
+    }
+    for k in 0..players {
+        bread[(k, k)] += penalty;
+    }
+    let factor = bread.cholesky()?;
+    let half = factor.solve(&meat);
+    let covariance = factor.solve(&half.transpose());
+    Some((0..players).map(|k| covariance[(k, k)].max(0.0).sqrt()).collect())
+}
+
 fn dot(parameters: &DVector<f64>, mask: LeadMask, players: usize) -> f64 {
     design(mask, players).zip(parameters.iter()).map(|(x, b)| x * b).sum()
 }

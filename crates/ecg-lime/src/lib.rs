@@ -55,6 +55,7 @@
 //! | Where in time? | [`SampledShapley`] over [`Segments`], with standard errors |
 //! | ... where the segments of a lead, or the leads of a moment, belong together? | the same with unions (Owen values); exact for few players: [`Method::Owen`] |
 //! | Does the answer hang on the baseline? | [`explain_with_baselines`] and [`Agreement`] |
+//! | Does it change from seed to seed? | [`Stability`] of sampled explanations |
 //! | Is the order of the leads worth anything? | [`Faithfulness`]: deletion and insertion |
 //! | Is it the model's at all? | [`randomisation_check`] |
 //!
@@ -114,6 +115,7 @@ mod players;
 mod ranks;
 mod segments;
 mod shapley;
+mod stability;
 pub mod trust;
 
 pub use agreement::{Agreement, Randomisation, randomisation_check};
@@ -133,3 +135,4 @@ pub use players::{MAX_PLAYERS, Player, Players};
 pub use ranks::{kendall_tau_b, spearman};
 pub use segments::Segments;
 pub use shapley::{kernel_shapley, owen_values, shapley_interactions, shapley_values};
+pub use stability::Stability;

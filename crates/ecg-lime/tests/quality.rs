@@ -7,7 +7,8 @@ use common::{Known, go_on};
 use ecg_core::Lead;
 use ecg_lime::{
     Agreement, EvaluateOptions, ExplainOptions, Explanation, LimeError, Method, Outcome, Players,
-    Segments, SubsetEvaluations, Subsets, Target, explain, faithfulness, randomisation_check,
+    Segments, Stability, SubsetEvaluations, Subsets, Target, explain, faithfulness,
+    randomisation_check,
 };
 use ndarray::Array2;
 
@@ -151,4 +152,38 @@ fn random_weights_change_the_explanation() {
         explain(&flat, x.view(), "x", &six(), &logit(), &mut go_on).unwrap(),
         Outcome::Explained(_)
     ));
+}
+
+#[test]
+fn sampled_lime_knows_its_own_noise() {
+    // Not linear, so that the draw of the subsets matters.
+    let model = Known::new([6, 2], |x| {
+        let v = |k: usize| f64::from(x[[k, 0]]);
+        3.0 * v(0) * v(1) - 2.0 * v(2) + v(3) * v(4) * v(5) - 0.5
+    });
+    let runs: Vec<Explanation> = (0..60)
+        .map(|seed| {
+            let options = ExplainOptions::default()
+                .with_method(Method::LimeSampled)
+                .with_samples(300)
+                .with_penalty(0.01)
+                .with_seed(seed);
+            own(&model, &options)
+        })
+        .collect();
+    for k in 0..6 {
+        let values: Vec<f64> = runs.iter().map(|own| own.values[k].value).collect();
+        let mean = values.iter().sum::<f64>() / 60.0;
+        let spread = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 59.0).sqrt();
+        let stated = runs.iter().filter_map(|own| own.values[k].standard_error).sum::<f64>() / 60.0;
+        // A standard deviation from 60 runs is good to a tenth.
+        assert!((stated / spread - 1.0).abs() < 0.35, "{k}: {stated} {spread}");
+    }
+    let stability = Stability::of(&runs, 2).unwrap();
+    assert!(stability.coefficients.unwrap() > 0.95, "{stability:?}");
+    assert!(stability.variables > 0.5 && stability.spearman.unwrap() > 0.8, "{stability:?}");
+    let exact = [own(&model, &logit()), own(&model, &logit())];
+    let stability = Stability::of(&exact, 3).unwrap();
+    assert_eq!((stability.variables, stability.coefficients), (1.0, None));
+    assert!(matches!(Stability::of(&exact[..1], 3), Err(LimeError::Setting { .. })));
 }

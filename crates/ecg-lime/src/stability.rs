@@ -1,0 +1,61 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{Agreement, Explanation, LimeError};
+
+/// How little explanations of the same decision change from seed to seed (Visani et al. 2022, as shares rather than percent).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Stability {
+    /// Explanations compared.
+    pub runs: usize,
+    /// Players of largest magnitude that enter the index of variables.
+    pub k: usize,
+    /// Variables stability index: mean share, over pairs of runs, of the k top players that both name.
+    pub variables: f64,
+    /// Coefficients stability index: share of the pairs of runs, mean over the players, whose 95 % intervals overlap; `None` where a
+    /// value has no standard error.
+    pub coefficients: Option<f64>,
+    /// Mean rank correlation (Spearman) over pairs of runs; `None` where one is undefined.
+    pub spearman: Option<f64>,
+}
+
+impl Stability {
+    /// Compares runs of one sampled method under different seeds.
+    ///
+    /// # Errors
+    /// Fewer than two runs; runs of different players; `k` of zero.
+    pub fn of(runs: &[Explanation], k: usize) -> Result<Self, LimeError> {
+        if runs.len() < 2 {
+            let (setting, expected) = ("the number of runs", "at least 2");
+            return Err(LimeError::Setting { setting, expected, found: runs.len() as f64 });
+        }
+        let (mut variables, mut overlaps, mut ranks) = (0.0, Some(0.0), Some(0.0));
+        let mut pairs = 0.0;
+        for (i, a) in runs.iter().enumerate() {
+            for b in &runs[..i] {
+                let agreement = Agreement::of(a, b, k)?;
+                pairs += 1.0;
+                variables += agreement.top_overlap;
+                overlaps = overlaps.zip(overlap(a, b)).map(|(sum, own)| sum + own);
+                ranks = ranks.zip(agreement.spearman).map(|(sum, own)| sum + own);
+            }
+        }
+        Ok(Self {
+            runs: runs.len(),
+            k: k.min(runs[0].values.len()),
+            variables: variables / pairs,
+            coefficients: overlaps.map(|sum| sum / pairs),
+            spearman: ranks.map(|sum| sum / pairs),
+        })
+    }
+}
+
+/// Share of the players whose 95 % intervals overlap.
+fn overlap(a: &Explanation, b: &Explanation) -> Option<f64> {
+    let mut common = 0;
+    for (a, b) in a.values.iter().zip(&b.values) {
+        let reach = 1.959_963_984_540_054 * (a.standard_error? + b.standard_error?);
+        common += usize::from((a.value - b.value).abs() <= reach);
+    }
+    Some(common as f64 / a.values.len() as f64)
+}
