@@ -25,8 +25,9 @@ pub struct LabelArgs {
     /// ptbxl_database.csv, else each header's #Dx]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// Diagnosis codes that count: with their equivalents, or those of the study alone
-    #[arg(long, value_name = "MAP", default_value = "default", value_parser = ["default", "published"])]
+    /// Diagnosis codes that count: `default` (with their equivalents), `published` (those of the study alone), or a table
+    /// with columns label, system (snomed, scp, text or extends) and code
+    #[arg(long, value_name = "MAP", default_value = "default")]
     pub label_map: String,
     /// When normal sinus rhythm counts: as in the PhysioNet challenges, or as a statement of rhythm
     #[arg(long, value_name = "RULE", default_value = "challenge", value_parser = ["challenge", "rhythm"])]
@@ -35,19 +36,27 @@ pub struct LabelArgs {
 
 impl LabelArgs {
     /// The options under which a folder is opened.
-    pub fn dataset_options(&self) -> DatasetOptions {
+    ///
+    /// # Errors
+    /// A label map that is neither a known name nor a table that can be read.
+    pub fn dataset_options(&self) -> Result<DatasetOptions> {
+        let path = Path::new(&self.label_map);
         let map = match self.label_map.as_str() {
-            "published" => LabelMap::published(),
-            _ => LabelMap::default(),
+            // As `LabelArgs::default` has it.
+            "" => LabelMap::default(),
+            name => match name.parse() {
+                Err(IoError::UnknownName { .. }) if path.is_file() => LabelMap::read(path)?,
+                known => known.context("--label-map is neither a known name nor a file")?,
+            },
         };
         let rule = match self.nsr_rule.as_str() {
             "rhythm" => NsrRule::Rhythm,
             _ => NsrRule::Challenge,
         };
-        DatasetOptions::default()
+        Ok(DatasetOptions::default()
             .with_label_map(map)
             .with_nsr_rule(rule)
-            .with_labels_file(self.labels.clone())
+            .with_labels_file(self.labels.clone()))
     }
 }
 
@@ -270,7 +279,7 @@ impl Plans {
 const SHOWN: usize = 20;
 
 fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
-    let dataset = Dataset::open(dir, &labels.dataset_options())?;
+    let dataset = Dataset::open(dir, &labels.dataset_options()?)?;
     for warning in dataset.warnings() {
         eprintln!("warning: {warning}");
     }

@@ -137,7 +137,7 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     let out = &arguments.out;
     let format = Format::of(out)?;
     let config = configuration(arguments)?;
-    let dataset = Dataset::open(&arguments.data, &arguments.labels.dataset_options())?;
+    let dataset = Dataset::open(&arguments.data, &arguments.labels.dataset_options()?)?;
     let (share, of) = arguments.shard;
     let chosen: Vec<usize> =
         (0..dataset.len()).filter(|&i| share_of(&dataset.names()[i], of) == share).collect();

@@ -181,7 +181,7 @@ impl<'a> LeadNames<'a> {
     fn new(data: &Path, args: &Args, config: &'a ecg3d_convert::ConvertConfig) -> Result<Self> {
         let by_file = matches!(config.leads, LeadSelection::File { .. });
         if by_file && data.is_dir() {
-            let dataset = Dataset::open(data, &args.labels.dataset_options())?;
+            let dataset = Dataset::open(data, &args.labels.dataset_options()?)?;
             return Ok(Self::File(Box::new(dataset), config));
         }
         if by_file {

@@ -54,7 +54,10 @@ impl Arguments {
 
     fn label_map(&self) -> Result<LabelMap> {
         let path = Path::new(&self.label_map);
-        Ok(if path.is_file() { LabelMap::read(path)? } else { self.label_map.parse()? })
+        Ok(match self.label_map.parse() {
+            Err(_) if path.is_file() => LabelMap::read(path)?,
+            known => known?,
+        })
     }
 }
 

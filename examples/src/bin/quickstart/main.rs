@@ -121,7 +121,7 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     steps.done(start, "evaluated", format!("{} unseen recordings", test.len()));
 
     let start = Instant::now();
-    let dataset = Dataset::open(&data, &arguments.labels.dataset_options())?;
+    let dataset = Dataset::open(&data, &arguments.labels.dataset_options()?)?;
     let chosen = choose(&test_truth, &probabilities, &thresholds);
     let examples = explain(&model, &source, &dataset, test, &chosen)?;
     steps.done(start, "explained", format!("{} decisions", examples.len()));
