@@ -1,8 +1,10 @@
 use std::fmt;
+use std::ops::ControlFlow;
 
+use ecg_core::PredictSubsets;
 use ndarray::{Array2, ArrayView2};
 
-use crate::LimeError;
+use crate::{ExplainOptions, LimeError, Outcome, Players, explain};
 
 /// What stands in for a lead that is removed.
 ///
@@ -71,6 +73,35 @@ impl fmt::Display for Baseline {
             Self::Background(records) => write!(f, "background of {}", records.len()),
         }
     }
+}
+
+/// Explains one label under each of several baselines, in their order: the subsets are evaluated anew under each.
+///
+/// The usual two are [`Baseline::Zero`] and one that needs training records. Where [`Explanation::top`] differs between them, the
+/// statement "this lead mattered most" is one about the baseline, not about the record: say so.
+///
+/// # Errors
+/// As [`explain`]; no baseline.
+pub fn explain_with_baselines<P: PredictSubsets + ?Sized>(
+    predictor: &P,
+    prepared: ArrayView2<'_, f32>,
+    label: &str,
+    players: &Players,
+    baselines: &[Baseline],
+    options: &ExplainOptions,
+    observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> Result<Vec<Outcome>, LimeError> {
+    if baselines.is_empty() {
+        return Err(LimeError::EmptyBaseline);
+    }
+    baselines
+        .iter()
+        .map(|baseline| {
+            let evaluate = options.evaluate.clone().with_baseline(baseline.clone());
+            let options = options.clone().with_evaluate(evaluate);
+            explain(predictor, prepared, label, players, &options, observer)
+        })
+        .collect()
 }
 
 fn same_shape(

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluator::{Evaluator, Values};
-use crate::masks::{removals, sampled_masks};
+use crate::masks::{check_masks, removals, sampled_masks};
 use crate::players::{MAX_LEADS, MAX_PLAYERS};
 use crate::{Baseline, LimeError, Players, Segments, Target, all_masks};
 
@@ -184,7 +184,7 @@ impl SubsetEvaluations {
         let batch = options.batch.max(1);
         let mut done = 0;
         while done < wanted.len() {
-            let next = (done + batch).min(wanted.len());
+            let next = done.saturating_add(batch).min(wanted.len());
             let found = evaluator.values(&wanted[done..next])?;
             every.probability.slice_mut(s![done..next, ..]).assign(&found.probability);
             every.logit.slice_mut(s![done..next, ..]).assign(&found.logit);
@@ -319,12 +319,6 @@ fn masks_of(subsets: &Subsets, n: usize) -> Result<Vec<LeadMask>, LimeError> {
         Subsets::Given(masks) => masks.clone(),
         Subsets::Sampled { samples, seed } => sampled_masks(n, *samples, *seed),
     };
-    for (subset, mask) in masks.iter().enumerate() {
-        let beyond = mask.0 & !LeadMask::all(n).0;
-        if beyond != 0 {
-            let player = beyond.trailing_zeros() as usize;
-            return Err(LimeError::Mask { subset, player, players: n });
-        }
-    }
+    check_masks(&masks, n)?;
     Ok(masks)
 }

@@ -7,8 +7,8 @@ use ndarray::ArrayView2;
 use crate::fit::{ridge_standard_errors, weighted_r2};
 use crate::shapley::shapley_kernel;
 use crate::{
-    Baseline, Contribution, Distance, EvaluateOptions, Explanation, LimeError, LogisticOutcome,
-    Method, OneClass, Outcome, Partial, Players, Settings, SubsetEvaluations, Subsets, Target,
+    Contribution, Distance, EvaluateOptions, Explanation, LimeError, LogisticOutcome, Method,
+    OneClass, Outcome, Partial, Players, Settings, SubsetEvaluations, Subsets, Target,
     kernel_shapley, logistic, owen_values, removals, ridge, shapley_interactions, shapley_values,
     softmax_percent,
 };
@@ -393,33 +393,4 @@ impl SubsetEvaluations {
 /// Weight of a subset at a distance from the full one: sqrt(exp(-d^2 / width^2)) (Ribeiro et al. 2016, as their package has it).
 pub fn lime_kernel(distance: f64, width: f64) -> f64 {
     (-distance * distance / (2.0 * width * width)).exp()
-}
-
-/// Explains one label under each of several baselines, in their order: the subsets are evaluated anew under each.
-///
-/// The usual two are [`Baseline::Zero`] and one that needs training records. Where [`Explanation::top`] differs between them, the
-/// statement "this lead mattered most" is one about the baseline, not about the record: say so.
-///
-/// # Errors
-/// As [`explain`]; no baseline.
-pub fn explain_with_baselines<P: PredictSubsets + ?Sized>(
-    predictor: &P,
-    prepared: ArrayView2<'_, f32>,
-    label: &str,
-    players: &Players,
-    baselines: &[Baseline],
-    options: &ExplainOptions,
-    observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
-) -> Result<Vec<Outcome>, LimeError> {
-    if baselines.is_empty() {
-        return Err(LimeError::EmptyBaseline);
-    }
-    baselines
-        .iter()
-        .map(|baseline| {
-            let evaluate = options.evaluate.clone().with_baseline(baseline.clone());
-            let options = options.clone().with_evaluate(evaluate);
-            explain(predictor, prepared, label, players, &options, observer)
-        })
-        .collect()
 }

@@ -134,7 +134,7 @@ pub fn faithfulness<P: PredictSubsets + ?Sized>(
             coalitions.extend(&coalition);
         }
         let mut values = Vec::new();
-        for chunk in coalitions.chunks(options.batch.max(1) * count) {
+        for chunk in coalitions.chunks(options.batch.max(1).saturating_mul(count)) {
             values.extend(evaluator.values(chunk)?.of(target).column(column));
         }
         Ok(values)

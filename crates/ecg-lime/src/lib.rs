@@ -119,10 +119,10 @@ mod stability;
 pub mod trust;
 
 pub use agreement::{Agreement, Randomisation, randomisation_check};
-pub use baseline::Baseline;
+pub use baseline::{Baseline, explain_with_baselines};
 pub use error::LimeError;
 pub use evaluate::{Einthoven, EvaluateOptions, Partial, SubsetEvaluations, Subsets};
-pub use explain::{ExplainOptions, explain, explain_with_baselines, lime_kernel};
+pub use explain::{ExplainOptions, explain, lime_kernel};
 pub use explanation::{
     Contribution, Distance, Explanation, Method, OneClass, Outcome, Settings, Target, UnknownMethod,
 };

@@ -2,6 +2,8 @@ use ecg_core::LeadMask;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::LimeError;
+
 /// The 793 masks of the published LIME, for twelve leads: all ways to remove 1, then 2, 3 and 4 leads, each in
 /// lexicographic order of the removed leads (Python's `itertools.combinations`). The full mask is not among them.
 pub fn published_masks() -> Vec<LeadMask> {
@@ -39,6 +41,18 @@ pub fn sampled_masks(players: usize, samples: usize, seed: u64) -> Vec<LeadMask>
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let full = LeadMask::all(players);
     (0..samples).map(|k| if k == 0 { full } else { LeadMask(random.next_u32() & full.0) }).collect()
+}
+
+/// Refuses masks that keep a player beyond `players`.
+pub(crate) fn check_masks(masks: &[LeadMask], players: usize) -> Result<(), LimeError> {
+    for (subset, mask) in masks.iter().enumerate() {
+        let beyond = mask.0 & !LeadMask::all(players).0;
+        if beyond != 0 {
+            let player = beyond.trailing_zeros() as usize;
+            return Err(LimeError::Mask { subset, player, players });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -165,14 +165,14 @@ impl SampledShapley {
 
         let batch = options.evaluate.batch.max(1);
         let unit = if options.antithetic { 2 } else { 1 };
-        let total = options.permutations.div_ceil(unit) * unit;
+        let total = options.permutations.div_ceil(unit).saturating_mul(unit);
         // As many units at a time as fill a batch.
         let round = (batch / (unit * (n - 1)).max(1)).max(1) * unit;
         let mut orders: Vec<Vec<usize>> = Vec::new();
         let mut found = Values::zeros(0, predictor.labels().len());
         while orders.len() < total {
             let first = orders.len();
-            while orders.len() < (first + round).min(total) {
+            while orders.len() < first.saturating_add(round).min(total) {
                 let order = draw(&unions, &mut random);
                 if options.antithetic {
                     let backwards = order.iter().rev().copied().collect();
@@ -184,7 +184,7 @@ impl SampledShapley {
             }
             let coalitions: Vec<LeadMask> =
                 orders[first..].iter().flat_map(|order| prefixes(order, &segments)).collect();
-            for chunk in coalitions.chunks(batch * count) {
+            for chunk in coalitions.chunks(batch.saturating_mul(count)) {
                 let new = evaluator.values(chunk)?;
                 found.append(&new);
             }

@@ -3,6 +3,8 @@ use nalgebra::{DMatrix, DVector};
 use ndarray::Array2;
 
 use crate::LimeError;
+use crate::masks::check_masks;
+use crate::players::MAX_LEADS;
 
 /// Shapley values of a game given on all subsets of `players`: `values[m]` is what the players in the bits of `m` get together.
 ///
@@ -120,7 +122,8 @@ pub(crate) fn check_partition(unions: &[Vec<usize>], players: usize) -> Result<(
 /// (Lundberg and Lee 2017, theorem 2). Exact where every subset is given; else as good as the subsets are a fair sample of all.
 ///
 /// # Errors
-/// Numbers of masks and values that differ; masks that do not determine every player.
+/// Numbers of masks and values that differ; no player or more than 32; masks that keep others, or do not determine every
+/// player.
 pub fn kernel_shapley(
     masks: &[LeadMask],
     players: usize,
@@ -131,9 +134,13 @@ pub fn kernel_shapley(
         let (masks, targets) = (masks.len(), values.len());
         return Err(LimeError::FitLength { masks, targets, weights: masks });
     }
+    if !(1..=MAX_LEADS).contains(&players) {
+        return Err(LimeError::PlayerCount { found: players, max: MAX_LEADS });
+    }
+    check_masks(masks, players)?;
     let kernel = shapley_kernel(players);
     // The last player gets what the others leave, so its column is taken from the others'.
-    let (free, gain) = (players.saturating_sub(1), all - none);
+    let (free, gain) = (players - 1, all - none);
     let mut normal = DMatrix::<f64>::zeros(free, free);
     let mut right = DVector::<f64>::zeros(free);
     for (mask, value) in masks.iter().zip(values) {
@@ -153,9 +160,7 @@ pub fn kernel_shapley(
         return Err(LimeError::TooFew { done, total, players });
     };
     let mut phi: Vec<f64> = factor.solve(&right).iter().copied().collect();
-    if players > 0 {
-        phi.push(gain - phi.iter().sum::<f64>());
-    }
+    phi.push(gain - phi.iter().sum::<f64>());
     Ok(phi)
 }
 
@@ -284,5 +289,11 @@ mod tests {
         let few = [LeadMask(0b001), LeadMask(0b110)];
         let error = kernel_shapley(&few, 3, &[1.0, 2.0], [0.0, 3.0]).expect_err("too few");
         assert!(matches!(error, LimeError::TooFew { done: 2, total: 8, players: 3 }), "{error}");
+        let error = kernel_shapley(&[LeadMask(8)], 3, &[1.0], [0.0, 3.0]).expect_err("beyond");
+        assert!(matches!(error, LimeError::Mask { subset: 0, player: 3, players: 3 }), "{error}");
+        assert!(matches!(
+            kernel_shapley(&[], 0, &[], [0.0; 2]),
+            Err(LimeError::PlayerCount { found: 0, max: 32 })
+        ));
     }
 }

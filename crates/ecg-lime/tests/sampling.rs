@@ -418,3 +418,21 @@ fn the_published_lime_of_stopped_work_says_so() {
     // The ends are not among the published subsets.
     assert!(serde_json::to_string(own).unwrap().contains("\"masks\":382"));
 }
+
+#[test]
+fn the_batch_size_does_not_matter() {
+    let segments = Segments::equal(&three(), 8, 2).unwrap();
+    let run = |batch: usize| {
+        let evaluate = EvaluateOptions::default().with_batch(batch);
+        let options = SampleOptions::default().with_permutations(6).with_evaluate(evaluate.clone());
+        let own = sampled(&early_and_late(), &segments, &options);
+        let options = ExplainOptions::default().with_evaluate(evaluate);
+        let x = ones(3, 8);
+        let exact = explain(&early_and_late(), x.view(), "x", &three(), &options, &mut go_on);
+        (own, exact.unwrap())
+    };
+    let usual = run(64);
+    for batch in [0, 1, 5, usize::MAX] {
+        assert_eq!(run(batch), usual, "{batch}");
+    }
+}
