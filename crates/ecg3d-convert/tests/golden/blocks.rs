@@ -1,6 +1,6 @@
 use ecg3d_convert::{
-    Band, CubicZoom, Edges, FftResampler, PolyResampler, RecurrencePlot, Sos, Threshold,
-    butterworth, zoom,
+    Band, CubicZoom, Edges, FftResampler, PolyResampler, RecurrencePlot, Sos, SplineZoom,
+    Threshold, butterworth,
 };
 use ndarray::{Array, ArrayD, Axis, Ix2};
 use serde_json::Value;
@@ -19,7 +19,7 @@ fn sections(value: &Value) -> Vec<[f64; 6]> {
     serde_json::from_value(value.clone()).expect("sections")
 }
 
-/// Coefficients: the designs' rounding grows with the order, and roots of order 12 are ill-conditioned.
+/// Coefficients: a few roundings of scipy's, whatever the order.
 fn assert_design(what: &str, own: &Sos, expected: &[[f64; 6]]) {
     assert_eq!(own.sections().len(), expected.len(), "{what}");
     for (own, expected) in own.sections().iter().zip(expected) {
@@ -27,7 +27,7 @@ fn assert_design(what: &str, own: &Sos, expected: &[[f64; 6]]) {
         for part in [0..3, 3..6] {
             let peak = expected[part.clone()].iter().fold(0.0, |p: f64, v| p.max(v.abs()));
             for (a, b) in own[part.clone()].iter().zip(&expected[part]) {
-                assert!((a - b).abs() <= 1e-10 * peak, "{what}: {own:?}, expected {expected:?}");
+                assert!((a - b).abs() <= 1e-14 * peak, "{what}: {own:?}, expected {expected:?}");
             }
         }
     }
@@ -81,7 +81,8 @@ fn filters() {
         let steady = sos.steady();
         let zi = steady.values().concat();
         let zi = Array::from(zi).into_shape_with_order((steady.values().len(), 2)).expect("pairs");
-        assert_close(name, zi.view().into_dyn(), read(&mut arrays, "zi").view(), 1e-9);
+        // scipy's are up to 3e-12 from the exact ones (in 50 digits), ours up to 2e-12.
+        assert_close(name, zi.view().into_dyn(), read(&mut arrays, "zi").view(), 5e-12);
         let run = |row: &[f64], start: f64| {
             let mut out = row.to_vec();
             sos.filter(&mut out, &mut steady.scaled(start)).expect("its own state");
@@ -100,17 +101,11 @@ fn filters() {
             sos.filter_both_ways(&mut out, padding).expect("filters");
             out
         });
-        // The steady states of the higher orders are ill-conditioned.
-        let tolerance = match order {
-            Some(4) => 1e-9,
-            Some(2) => 1e-11,
-            _ => F64,
-        };
         assert_close(
             &format!("{name} sosfiltfilt"),
             found.view(),
             read(&mut arrays, "sosfiltfilt").view(),
-            tolerance,
+            F64,
         );
     }
 }
@@ -194,7 +189,8 @@ fn the_last_value_is_never_lost() {
     // Where scipy's zoom writes a zero for want of a rounding.
     for (from, to) in [(26, 45), (51, 45), (62, 45), (90, 45), (101, 45), (16, 30), (61, 30)] {
         let ones = ArrayD::from_elem(vec![from], 1.0);
-        for value in zoom(ones.view(), &[to]).expect("zooms") {
+        let zoom = SplineZoom::new(3).expect("a zoom");
+        for value in zoom.zoom(ones.view(), &[to]).expect("zooms") {
             approx::assert_relative_eq!(value, 1.0, max_relative = 1e-14);
         }
     }
