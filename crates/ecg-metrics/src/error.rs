@@ -16,7 +16,7 @@ pub enum MetricsError {
     /// An array with another number of columns (or a list of another length) than there are labels.
     #[error("{found} columns of {what}, but the label set has {expected} labels")]
     LabelCount {
-        /// What has the wrong length: `truth`, `probabilities` or `thresholds`.
+        /// What has the wrong length: `truth`, `probabilities`, `thresholds` or `intervals`.
         what: &'static str,
         /// Labels of the set.
         expected: usize,

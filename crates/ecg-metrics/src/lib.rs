@@ -53,8 +53,8 @@
 //!
 //! # What a report cannot say
 //!
-//! The intervals treat records as independent. Several recordings of one patient are not, and the intervals are then too
-//! narrow. Thresholds that were chosen on the records that are judged make every thresholded figure too good. With fewer than
+//! Wilson's intervals treat records as independent. Several recordings of one patient are not, and those intervals are then too
+//! narrow: add [`Bootstrap`] intervals by patient ([`Report::with_bootstrap`]). Thresholds that were chosen on the records that are judged make every thresholded figure too good. With fewer than
 //! [`FEW_POSITIVES`] positives the report says "too few" beside a label: read its interval, not its number.
 //!
 //! # Sibling crates
@@ -71,6 +71,7 @@ mod options;
 mod patients;
 mod ranking;
 mod render;
+mod render_intervals;
 mod report;
 mod rows;
 mod scores;

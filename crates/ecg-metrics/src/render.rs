@@ -73,6 +73,9 @@ impl Serialize for Report {
         }
         map.serialize_entry("without_label", &self.without_label)?;
         map.serialize_entry("undefined", &self.undefined)?;
+        if let Some(bootstrap) = &self.bootstrap {
+            map.serialize_entry("bootstrap", bootstrap)?;
+        }
         map.end()
     }
 }
@@ -92,7 +95,7 @@ const COLUMNS: [Column; 9] = [
     ("Brier", |s| s.brier),
 ];
 
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value.is_nan() { "-".to_owned() } else { format!("{value:.3}") }
 }
 
@@ -184,6 +187,10 @@ impl Report {
         }
         markdown_table(&mut text, &rows, 1);
 
+        if let Some(bootstrap) = &self.bootstrap {
+            let _ = write!(text, "\n{}", bootstrap.to_markdown());
+        }
+
         text.push_str("\nOver all labels:\n\n");
         let mut rows = vec![["Figure", "Value"].map(String::from).to_vec()];
         rows.extend(self.overall().map(|(name, v)| vec![name.replace('_', " "), number(v)]));
@@ -208,13 +215,20 @@ impl Report {
     }
 
     /// One line for each label, every count and score in full precision; an undefined score is an empty field.
+    ///
+    /// With bootstrap intervals, columns `NAME_low`, `NAME_high` and `NAME_defined` (resamples) of every score follow.
     pub fn to_csv(&self) -> String {
         let mut text = String::from("label,threshold,support,tp,fp,fn,tn");
         for name in Scores::NAMES {
             let _ = write!(text, ",{name}");
         }
+        if self.bootstrap.is_some() {
+            for name in Scores::NAMES {
+                let _ = write!(text, ",{name}_low,{name}_high,{name}_defined");
+            }
+        }
         text.push('\n');
-        for own in &self.labels {
+        for (k, own) in self.labels.iter().enumerate() {
             let c = &own.confusion;
             let _ = write!(
                 text,
@@ -233,6 +247,15 @@ impl Report {
                     let _ = write!(text, "{value}");
                 }
             }
+            for (_, found) in self.bootstrap.iter().flat_map(|all| all.labels[k].1.iter()) {
+                for limit in found.interval() {
+                    text.push(',');
+                    if !limit.is_nan() {
+                        let _ = write!(text, "{limit}");
+                    }
+                }
+                let _ = write!(text, ",{}", found.defined);
+            }
             text.push('\n');
         }
         text
@@ -243,21 +266,8 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = self.table();
-        let widths: Vec<usize> = (0..rows[0].len())
-            .map(|k| rows.iter().map(|row| row[k].chars().count()).max().unwrap_or(0))
-            .collect();
         writeln!(f, "{} records, thresholds: {}", self.n, self.threshold_source)?;
-        for row in &rows {
-            let mut line = String::new();
-            for (k, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                let _ = if k == 0 {
-                    write!(line, "{cell:<width$}")
-                } else {
-                    write!(line, "  {cell:>width$}")
-                };
-            }
-            writeln!(f, "{}", line.trim_end())?;
-        }
+        text_table(f, &rows)?;
         writeln!(
             f,
             "subset accuracy {}, Hamming loss {}",
@@ -267,11 +277,34 @@ impl fmt::Display for Report {
         if let Some(line) = self.partly_defined() {
             writeln!(f, "{line}")?;
         }
+        if let Some(bootstrap) = &self.bootstrap {
+            writeln!(f, "{}", bootstrap.caption())?;
+            text_table(f, &bootstrap.table())?;
+        }
         Ok(())
     }
 }
 
-fn percent(share: f64) -> String {
+/// The first column is set to the left, the others to the right.
+fn text_table(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
+    let widths: Vec<usize> = (0..rows[0].len())
+        .map(|k| rows.iter().map(|row| row[k].chars().count()).max().unwrap_or(0))
+        .collect();
+    for row in rows {
+        let mut line = String::new();
+        for (k, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let _ = if k == 0 {
+                write!(line, "{cell:<width$}")
+            } else {
+                write!(line, "  {cell:>width$}")
+            };
+        }
+        writeln!(f, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.4}", share * 100.0).trim_end_matches('0').trim_end_matches('.').to_owned() + " %"
 }
 
@@ -284,7 +317,7 @@ fn csv_field(text: &str) -> String {
 }
 
 /// The first `words` columns are set to the left, the others, of numbers, to the right.
-fn markdown_table(out: &mut String, rows: &[Vec<String>], words: usize) {
+pub(crate) fn markdown_table(out: &mut String, rows: &[Vec<String>], words: usize) {
     for (k, row) in rows.iter().enumerate() {
         let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
         let _ = writeln!(out, "| {} |", cells.join(" | "));

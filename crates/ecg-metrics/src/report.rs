@@ -6,8 +6,8 @@ use crate::ranking::Ranking;
 use crate::rows::Rows;
 use crate::scores::{ProbabilityScores, undefined};
 use crate::{
-    Confusion, MetricsError, PrCurve, Reliability, ReportOptions, RocCurve, SampleScores, Scores,
-    Truth, ZeroDivision, wilson,
+    Bootstrap, Confusion, MetricsError, PrCurve, Reliability, ReportOptions, RocCurve,
+    SampleScores, Scores, Truth, ZeroDivision, wilson,
 };
 
 /// Fewer positives than this, and a report says "too few" beside a label's intervals.
@@ -91,6 +91,8 @@ pub struct Report {
     pub without_label: usize,
     /// What was undefined.
     pub undefined: Vec<Undefined>,
+    /// Intervals by resampling patients, if any were put here.
+    pub bootstrap: Option<Bootstrap>,
 }
 
 /// Each label's column as `(probability, truth)`, everything checked; at least one column and one row.
@@ -213,10 +215,31 @@ impl Report {
             argmax_agreement: rows.argmax_agreement(),
             without_label,
             undefined: Vec::new(),
+            bootstrap: None,
             labels: reports,
         };
         report.list_undefined(&pooled.confusion);
         Ok(report)
+    }
+
+    /// Adds intervals by resampling patients: text, Markdown, CSV and JSON then have them.
+    ///
+    /// # Errors
+    /// Intervals of other labels, or of another number of records.
+    pub fn with_bootstrap(mut self, bootstrap: Bootstrap) -> Result<Self, MetricsError> {
+        let (expected, found) = (self.labels.len(), bootstrap.labels.len());
+        if expected != found {
+            return Err(MetricsError::LabelCount { what: "intervals", expected, found });
+        }
+        for own in &self.labels {
+            bootstrap.label(&own.label)?;
+        }
+        if bootstrap.records != self.n {
+            let (records, patients) = (self.n, bootstrap.records);
+            return Err(MetricsError::PatientCount { records, patients });
+        }
+        self.bootstrap = Some(bootstrap);
+        Ok(self)
     }
 
     /// The entry of one label.

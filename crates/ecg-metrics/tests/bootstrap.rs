@@ -189,3 +189,31 @@ fn bad_options_are_refused() {
     let one = Patients::from_ids(vec![0; f.truth.nrows()]);
     assert_eq!(new(&one, &usual), MetricsError::OnePatient);
 }
+
+#[test]
+fn a_report_shows_its_intervals() {
+    let f = fixture();
+    let report = || {
+        let options = ReportOptions::default();
+        Report::new(&f.labels, f.truth.view(), f.proba.view(), &[0.5; 3], &options).unwrap()
+    };
+    let all = bootstrap(&f, &BootstrapOptions::default());
+    let with = report().with_bootstrap(all.clone()).unwrap();
+    let auc = all.label("l0").unwrap().get("roc_auc").unwrap();
+    let shown = format!("{:.3} ({:.3} to {:.3})", auc.value, auc.interval()[0], auc.interval()[1]);
+    assert!(with.to_string().contains(&shown) && with.to_markdown().contains(&shown), "{with}");
+    let rare = all.label("l2").unwrap().get("sensitivity").unwrap();
+    assert!(with.to_string().contains(&format!(", in {})", rare.defined)), "{with}");
+    let json = serde_json::to_value(&with).unwrap();
+    assert_eq!(json["bootstrap"]["labels"]["l0"]["roc_auc"]["interval"][0], auc.interval()[0]);
+    assert!(serde_json::to_value(report()).unwrap().get("bootstrap").is_none());
+    let csv = with.to_csv();
+    let fields: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
+    assert!(fields.iter().all(|n| *n == 7 + 4 * Scores::NAMES.len()), "{csv}");
+
+    let (truth, proba) = (array![[1u8], [0]], array![[0.9], [0.2]]);
+    let one = LabelSet::new(["l0"]).unwrap();
+    let options = ReportOptions::default();
+    let other = Report::new(&one, truth.view(), proba.view(), &[0.5], &options).unwrap();
+    assert!(matches!(other.with_bootstrap(all), Err(MetricsError::LabelCount { .. })));
+}

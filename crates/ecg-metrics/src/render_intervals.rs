@@ -1,0 +1,158 @@
+use std::fmt::Write as _;
+
+use crate::render::{markdown_table, number, percent};
+use crate::{Bootstrap, BootstrapInterval, Comparison};
+
+/// Scores of the tables of intervals, with their headings.
+const SCORES: [(&str, &str); 8] = [
+    ("sensitivity", "Sens"),
+    ("specificity", "Spec"),
+    ("precision", "Prec"),
+    ("f1", "F1"),
+    ("balanced_accuracy", "BalAcc"),
+    ("roc_auc", "AUC"),
+    ("average_precision", "AP"),
+    ("brier", "Brier"),
+];
+
+/// "0.812 (0.790 to 0.840)", with "in 812" where some resamples leave the number undefined.
+fn cell(own: &BootstrapInterval, resamples: usize) -> String {
+    let [low, high] = own.interval();
+    let partly = if own.defined > 0 && own.defined < resamples {
+        format!(", in {}", own.defined)
+    } else {
+        String::new()
+    };
+    match (own.value.is_nan(), low.is_nan()) {
+        (true, _) => "-".to_owned(),
+        (false, true) => format!("{:.3} (no interval{partly})", own.value),
+        (false, false) => format!("{:.3} ({low:.3} to {high:.3}{partly})", own.value),
+    }
+}
+
+fn p_value(p: f64) -> String {
+    match p {
+        p if p.is_nan() => "-".to_owned(),
+        p if p < 0.001 => "<0.001".to_owned(),
+        p => number(p),
+    }
+}
+
+impl Bootstrap {
+    /// The intervals as rows of text: each label, then the averages.
+    pub(crate) fn table(&self) -> Vec<Vec<String>> {
+        let head = std::iter::once("Label").chain(SCORES.map(|score| score.1));
+        let mut rows = vec![head.map(String::from).collect::<Vec<_>>()];
+        for (name, section) in self.sections().filter(|own| own.0 != "overall") {
+            let mut row = vec![name.to_owned()];
+            row.extend(SCORES.iter().map(|(score, _)| {
+                section.get(score).map_or_else(String::new, |own| cell(own, self.resamples))
+            }));
+            rows.push(row);
+        }
+        rows
+    }
+
+    /// How the intervals were made, and what a remark in the table means.
+    pub(crate) fn caption(&self) -> String {
+        format!(
+            "Intervals ({}, {}; BCa, or percentile where not every resample defines a score: \"in 900\" says how many do)",
+            percent(self.confidence),
+            self.method()
+        )
+    }
+
+    /// The intervals as Markdown.
+    pub fn to_markdown(&self) -> String {
+        let mut text = format!("{}:\n\n", self.caption());
+        markdown_table(&mut text, &self.table(), 1);
+        text.push('\n');
+        let mut rows = vec![["Figure", "Value and interval"].map(String::from).to_vec()];
+        rows.extend(
+            self.overall
+                .iter()
+                .map(|(name, own)| vec![name.replace('_', " "), cell(own, self.resamples)]),
+        );
+        markdown_table(&mut text, &rows, 1);
+        text
+    }
+}
+
+impl Comparison {
+    /// The comparison as Markdown: tests for each label, differences of the averages, and what the tests assume.
+    pub fn to_markdown(&self) -> String {
+        let all = &self.differences;
+        let mut text = format!(
+            "Differences are first less second, on the same records ({}, {}).\n\n",
+            percent(all.confidence),
+            all.method()
+        );
+        let heads = [
+            "Label",
+            "AUC",
+            "p",
+            "Holm",
+            "DeLong p",
+            "Holm",
+            "F1",
+            "Only first right",
+            "Only second right",
+            "McNemar p",
+            "Holm",
+        ];
+        let mut rows = vec![heads.map(String::from).to_vec()];
+        for (own, (_, section)) in self.tests.iter().zip(&all.labels) {
+            let difference = |score: &str| {
+                section.get(score).map_or_else(String::new, |found| cell(found, all.resamples))
+            };
+            rows.push(vec![
+                own.label.clone(),
+                difference("roc_auc"),
+                p_value(own.bootstrap_p),
+                p_value(own.bootstrap_holm),
+                p_value(own.delong.p),
+                p_value(own.delong_holm),
+                difference("f1"),
+                own.mcnemar.first_only.to_string(),
+                own.mcnemar.second_only.to_string(),
+                p_value(own.mcnemar.exact_p),
+                p_value(own.mcnemar_holm),
+            ]);
+        }
+        markdown_table(&mut text, &rows, 1);
+        text.push('\n');
+        let mut rows = vec![["Figure", "Difference", "p"].map(String::from).to_vec()];
+        for (scope, section) in all.sections().skip(self.tests.len()) {
+            for (name, found) in section.iter() {
+                let wanted = ["f1", "roc_auc", "average_precision", "balanced_accuracy"];
+                if scope == "overall" || wanted.contains(&name) {
+                    let figure = format!("{scope} {}", name.replace('_', " "));
+                    let p = p_value(found.p_value.unwrap_or(f64::NAN));
+                    rows.push(vec![figure, cell(found, all.resamples), p]);
+                }
+            }
+        }
+        markdown_table(&mut text, &rows, 1);
+        let _ = write!(
+            text,
+            "\nEvery label right: only first {}, only second {} records, McNemar p {}.\n",
+            self.subset.first_only,
+            self.subset.second_only,
+            p_value(self.subset.exact_p)
+        );
+        if self.corrected_over > 0 {
+            let _ = write!(
+                text,
+                "\n\"Holm\" corrects the p-value at its left for the {} of its kind; the p-values of averages are not corrected.\n",
+                self.corrected_over
+            );
+        }
+        if self.dependent_records {
+            text.push_str(
+                "\nSome patients have several records. DeLong's and McNemar's tests take records as independent, so their \
+                 p-values are too small here: go by the intervals and the bootstrap's p.\n",
+            );
+        }
+        text
+    }
+}
