@@ -109,12 +109,13 @@ fn what_cannot_be_read_is_said_in_json_too() {
     let dir = tempfile::tempdir().expect("a folder");
     records(dir.path());
     let path = |name: &str| dir.path().join(name).display().to_string();
-    for name in ["broken", "absent"] {
+    // The file that is too short, and the one that is not there.
+    for (name, named) in [("broken", "a.dat"), ("absent", "absent")] {
         let (report, status) = json(&path(name));
         assert_eq!(status, Some(1), "{name}");
-        assert!(report["error"].as_str().is_some_and(|error| error.contains(name)), "{report}");
+        assert!(report["error"].as_str().is_some_and(|error| error.contains(named)), "{report}");
         let (out, error, status) = inspect(&[&path(name)]);
-        assert!(out.is_empty() && error.contains(name), "{error}");
+        assert!(out.is_empty() && error.contains(named), "{error}");
         assert_eq!(status, Some(1));
     }
     // A quirk that is read, but not strictly; the checksums of this copy are wrong in either mode.
