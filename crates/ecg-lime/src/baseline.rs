@@ -77,7 +77,7 @@ impl fmt::Display for Baseline {
 
 /// Explains one label under each of several baselines, in their order: the subsets are evaluated anew under each.
 ///
-/// The usual two are [`Baseline::Zero`] and one that needs training records. Where [`Explanation::top`] differs between them, the
+/// The usual two are [`Baseline::Zero`] and one that needs training records. Where [`Explanation::top`](crate::Explanation::top) differs between them, the
 /// statement "this lead mattered most" is one about the baseline, not about the record: say so.
 ///
 /// # Errors
