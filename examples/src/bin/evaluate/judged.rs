@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ecg_core::LabelSet;
-use ecg_metrics::{Curves, Report, ReportOptions, curves};
+use ecg_metrics::{
+    Bootstrap, BootstrapOptions, Comparison, Curves, Patients, Predictions, Report, ReportOptions,
+    curves,
+};
 use ecg3d_examples::chart::{LineChart, Series};
 use ecg3d_examples::source::{self, Failed, LabelArgs};
 use ecg3d_examples::write_atomic;
@@ -25,10 +28,18 @@ pub struct Judged {
     pub labels: LabelSet,
     /// Rows of the arrays.
     pub records: Vec<String>,
+    /// Whose record it is; the record's own name where unknown.
+    pub patients: Vec<String>,
     /// `[record, label]`.
     pub truth: Array2<bool>,
     /// `[record, label]`.
     pub probabilities: Array2<f64>,
+    /// Other predictions of the same records and labels, by the name of their file.
+    pub against: Vec<(String, Array2<f64>)>,
+    /// Intervals by patient.
+    pub bootstrap: Option<Bootstrap>,
+    /// Comparisons with the other predictions, in their order.
+    pub comparisons: Vec<Comparison>,
     /// The weights' own thresholds.
     pub thresholds: Option<Vec<f64>>,
     /// What could not be judged.
@@ -47,6 +58,10 @@ pub fn from_weights(weights: &Path, data: &Path, labels: &LabelArgs) -> Result<J
         labels: model.labels().clone(),
         probabilities,
         thresholds: model.card().thresholds.is_some().then(|| model.card().threshold_values()),
+        patients: finite.iter().map(|&row| source.patients[row].clone()).collect(),
+        against: Vec::new(),
+        bootstrap: None,
+        comparisons: Vec::new(),
         records: finite.iter().map(|&row| source.names[row].clone()).collect(),
         truth: truth.select(Axis(0), &finite),
         failed: source.failed,
@@ -59,13 +74,54 @@ struct Metrics<'a> {
     #[serde(flatten)]
     report: &'a Report,
     failed: &'a [Failed],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    against: &'a [Against<'a>],
+}
+
+/// A comparison with the file of the other predictions.
+#[derive(Serialize)]
+struct Against<'a> {
+    file: &'a str,
+    #[serde(flatten)]
+    comparison: &'a Comparison,
 }
 
 impl Judged {
+    /// Intervals by patient, and comparisons with the other predictions.
+    pub fn resample(&mut self, thresholds: &[f64], options: &BootstrapOptions) -> Result<()> {
+        let patients = Patients::from_ids(&self.patients);
+        if patients.len() < 2 {
+            ensure!(
+                self.against.is_empty(),
+                "all records are of one patient: nothing tells by how much predictions differ by chance"
+            );
+            eprintln!(
+                "warning: all records are of one patient, so there are no intervals by patient"
+            );
+            return Ok(());
+        }
+        let (truth, proba) = (self.truth.view(), self.probabilities.view());
+        let bootstrap = Bootstrap::new(&self.labels, truth, proba, thresholds, &patients, options);
+        self.bootstrap = Some(bootstrap.context("--bootstrap")?);
+        let compare = |(file, other): &(String, Array2<f64>)| {
+            let [first, second] =
+                [proba, other.view()].map(|proba| Predictions { proba, thresholds });
+            Comparison::new(&self.labels, truth, first, second, &patients, options)
+                .with_context(|| format!("--against {file}"))
+        };
+        let mut comparisons = self.against.iter().map(compare).collect::<Result<Vec<_>>>()?;
+        Comparison::correct(&mut comparisons);
+        self.comparisons = comparisons;
+        Ok(())
+    }
+
     /// Writes all files into `out`.
     pub fn write(&self, thresholds: &[f64], options: &ReportOptions, out: &Path) -> Result<Report> {
         let (truth, p) = (self.truth.view(), self.probabilities.view());
-        let report = Report::new(&self.labels, truth, p, thresholds, options)?;
+        let mut report = Report::new(&self.labels, truth, p, thresholds, options)?;
+        if let Some(bootstrap) = &self.bootstrap {
+            report = report.with_bootstrap(bootstrap.clone())?;
+        }
         let curves = curves(&self.labels, truth, p)?;
         write_atomic(&out.join("predictions.csv"), |file| {
             let mut table = csv::Writer::from_writer(file);
@@ -87,7 +143,10 @@ impl Judged {
         write_atomic(&out.join("report.md"), |file| {
             file.write_all(self.markdown(&report).as_bytes())
         })?;
-        let metrics = Metrics { report: &report, failed: &self.failed };
+        let pairs = self.against.iter().zip(&self.comparisons);
+        let against: Vec<Against> =
+            pairs.map(|((file, _), comparison)| Against { file, comparison }).collect();
+        let metrics = Metrics { report: &report, failed: &self.failed, against: &against };
         let json = serde_json::to_string_pretty(&metrics).context("metrics.json")?;
         write_atomic(&out.join("metrics.json"), |file| writeln!(file, "{json}"))?;
         Ok(report)
@@ -117,11 +176,18 @@ impl Judged {
             ));
         }
         text.push_str(
-            "\nThe intervals take the records as independent; where one patient has several, they are too narrow. \"Macro \
+            "\nWilson's intervals take the records as independent; where one patient has several, they are too narrow. \"Macro \
              balanced accuracy\" and \"argmax agreement\" are what the 3DECG-Net study prints as AUC and accuracy.\n\n\
              ![ROC curves](roc.svg)\n\n![Precision against sensitivity](precision_recall.svg)\n\n\
              ![Calibration](calibration.svg)\n",
         );
+        for ((file, _), comparison) in self.against.iter().zip(&self.comparisons) {
+            text.push_str(&format!(
+                "\n## Against {file}\n\nFirst is {}, second {file}. {}",
+                self.what,
+                comparison.to_markdown()
+            ));
+        }
         if !self.failed.is_empty() {
             text.push_str(&format!("\n{} records could not be judged:\n\n", self.failed.len()));
             for failed in &self.failed {
@@ -215,7 +281,14 @@ mod tests {
     #[test]
     fn all_files_are_written() {
         let dir = tempfile::tempdir().expect("a folder");
-        let judged = Judged {
+        let mut judged = Judged {
+            patients: ["p", "p", "q"].map(String::from).to_vec(),
+            against: vec![(
+                "o.csv".into(),
+                array![[0.2, 0.1, 0.2], [0.7, 0.5, 0.0], [0.6, 0.7, 1.0]],
+            )],
+            bootstrap: None,
+            comparisons: Vec::new(),
             what: "p.csv".into(),
             truth_source: "t.csv".into(),
             labels: LabelSet::new(["NSR", "AF", "never"]).expect("labels"),
@@ -226,12 +299,19 @@ mod tests {
             failed: vec![Failed { record: "e".into(), reason: "is short".into() }],
         };
         let options = ReportOptions::default();
+        judged.resample(&[0.5; 3], &BootstrapOptions::default()).expect("two patients");
         judged.write(&[0.5; 3], &options, dir.path()).expect("writes");
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).expect(name);
         let json: serde_json::Value = serde_json::from_str(&read("metrics.json")).expect("JSON");
         assert_eq!((&json["n"], &json["failed"][0]["record"]), (&3.into(), &"e".into()));
         assert!(json["labels"]["never"]["roc_auc"].is_null());
         assert_eq!(json["labels"]["AF"]["tp"], 0);
+        assert_eq!(json["bootstrap"]["patients"], 2);
+        let against = &json["against"][0];
+        assert_eq!((&against["file"], &against["corrected_over"]), (&"o.csv".into(), &3.into()));
+        assert_eq!(against["tests"]["NSR"]["mcnemar"]["first_only"], 2);
+        assert!(read("report.md").contains("## Against o.csv"));
+        assert!(read("report.md").contains("Some patients have several records"));
         let table = read("predictions.csv");
         assert!(
             table.starts_with(

@@ -15,6 +15,8 @@ pub struct Table {
     pub records: Vec<String>,
     /// Line of each record in the file, from 1.
     lines: Vec<usize>,
+    /// Whose record it is, where a column `patient` says so.
+    patients: Vec<Option<String>>,
     /// The label columns.
     pub labels: LabelSet,
     /// Values `[record, label]`.
@@ -50,6 +52,7 @@ impl Table {
         let Some(record_column) = head.iter().position(|name| *name == "record") else {
             bail!("{shown}: no column record; the columns are {}", head.join(", "));
         };
+        let patient_column = head.iter().position(|name| *name == "patient");
         let columns: Vec<usize> = (0..head.len())
             .filter(|&k| k != record_column && !NOT_LABELS.contains(&head[k]))
             .collect();
@@ -58,6 +61,7 @@ impl Table {
 
         let mut records = Vec::new();
         let mut lines = Vec::new();
+        let mut patients = Vec::new();
         let mut values = Vec::new();
         let mut seen: HashMap<String, usize> = HashMap::new();
         let mut counted = (0, 1);
@@ -83,34 +87,24 @@ impl Table {
                 })?);
             }
             records.push(record.to_owned());
+            let patient = patient_column.and_then(|k| row.get(k)).filter(|text| !text.is_empty());
+            patients.push(patient.map(str::to_owned));
             lines.push(line);
         }
         ensure!(!records.is_empty(), "{shown} has no rows");
         let values = Array2::from_shape_vec((records.len(), labels.len()), values)?;
-        Ok(Self { path: path.to_owned(), records, lines, labels, values })
+        Ok(Self { path: path.to_owned(), records, lines, patients, labels, values })
     }
 
-    /// The truth `[record, label]` for these predictions, out of a table of labels.
+    /// The truth `[record, label]` for these predictions, out of a table of labels, and whose each record is (`None` where
+    /// the table does not say).
     ///
     /// A record matches by its name; else by its base name, where no other record has that.
     ///
     /// # Errors
     /// A record that only one side has; a predicted label that the truth does not know.
-    pub fn truth_from(&self, truth: &Table) -> Result<Array2<bool>> {
-        let columns = self
-            .labels
-            .iter()
-            .map(|label| {
-                truth.labels.index_of(label).with_context(|| {
-                    format!(
-                        "{}: unknown label {label}; the labels of {} are {}",
-                        self.path.display(),
-                        truth.path.display(),
-                        truth.labels
-                    )
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
+    pub fn truth_from(&self, truth: &Table) -> Result<(Array2<bool>, Vec<Option<String>>)> {
+        let columns = self.match_columns(truth)?;
         for label in truth.labels.iter().filter(|label| self.labels.index_of(label).is_none()) {
             eprintln!(
                 "warning: label {label} of {} has no predictions and is left out",
@@ -118,9 +112,36 @@ impl Table {
             );
         }
         let rows = self.match_rows(truth)?;
-        Ok(Array2::from_shape_fn(self.values.dim(), |(n, k)| {
+        let holds = Array2::from_shape_fn(self.values.dim(), |(n, k)| {
             truth.values[[rows[n], columns[k]]] == 1.0
-        }))
+        });
+        Ok((holds, rows.iter().map(|&row| truth.patients[row].clone()).collect()))
+    }
+
+    /// The values of another table in the order of this one, rows and columns.
+    ///
+    /// # Errors
+    /// A record or a label that only one side has.
+    pub fn aligned(&self, other: &Table) -> Result<Array2<f64>> {
+        let columns = self.match_columns(other)?;
+        other.match_columns(self)?;
+        let rows = self.match_rows(other)?;
+        Ok(Array2::from_shape_fn(self.values.dim(), |(n, k)| other.values[[rows[n], columns[k]]]))
+    }
+
+    /// The column of each label in another table.
+    fn match_columns(&self, other: &Table) -> Result<Vec<usize>> {
+        let find = |label: &str| {
+            other.labels.index_of(label).with_context(|| {
+                format!(
+                    "{}: unknown label {label}; the labels of {} are {}",
+                    self.path.display(),
+                    other.path.display(),
+                    other.labels
+                )
+            })
+        };
+        self.labels.iter().map(find).collect()
     }
 
     fn match_rows(&self, truth: &Table) -> Result<Vec<usize>> {
@@ -195,9 +216,17 @@ mod tests {
         let p = p.expect("reads");
         let t = "record,patient,SB,AF\nx/1,p1,1,0\nb/2,p2,0,1\n";
         let t = Table::labels(&table(&dir, "t.csv", t)).expect("reads");
-        let truth = p.truth_from(&t).expect("matches");
+        let (truth, patients) = p.truth_from(&t).expect("matches");
+        assert_eq!(patients, [Some("p2".to_owned()), Some("p1".to_owned())]);
         assert_eq!(truth, ndarray::array![[true, false], [false, true]]);
         assert_eq!(p.values[[1, 1]], 1e-3);
+        let other = "record,SB,AF\n1,0.5,0.25\nb/2,0.75,1\n";
+        let other = Table::predictions(&table(&dir, "o.csv", other)).expect("reads");
+        assert_eq!(p.aligned(&other).expect("matches"), ndarray::array![[1.0, 0.75], [0.25, 0.5]]);
+        let more = "record,SB,AF,NSR\n1,0.5,0.25,0\nb/2,0.75,1,0\n";
+        let more = Table::predictions(&table(&dir, "m.csv", more)).expect("reads");
+        let error = format!("{:#}", p.aligned(&more).expect_err("a label too many"));
+        assert!(error.contains("m.csv: unknown label NSR"), "{error}");
     }
 
     #[test]
