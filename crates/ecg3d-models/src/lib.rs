@@ -36,7 +36,8 @@
 //! | [`import_keras`] | the study's weight files |
 //! | [`save`] | weights and card in one file |
 //! | [`train`](train()), [`TrainConfig`], [`TrainData`] | training by the study's recipe or another |
-//! | [`KerasAdam`], [`Schedule`], [`bce_from_logits`] | its parts |
+//! | [`KerasAdam`], [`Schedule`], [`Loss`] | its parts |
+//! | [`validation_thresholds`] | the probability above which a label is predicted |
 //! | [`split_published`], [`folds_by_patient`] | which records to train on |
 //!
 //! # Conventions
@@ -86,8 +87,8 @@ pub use keras::import_keras;
 pub use model::Model;
 pub use network::{Forward, Network, Precision};
 pub use train::{
-    Augment, BestBy, EpochLog, Event, KerasAdam, Outcome, PUBLISHED_FOLDS, Schedule, Split,
-    TrainConfig, TrainData, Warning, bce_from_logits, check_run_dir, folds_by_patient,
-    shared_patients, split_by_fold, split_published, train,
+    Augment, BestBy, EpochLog, Event, KerasAdam, Loss, Outcome, PUBLISHED_FOLDS, Schedule, Split,
+    Thresholds, TrainConfig, TrainData, Warning, bce_from_logits, check_run_dir, folds_by_patient,
+    shared_patients, split_by_fold, split_published, train, validation_thresholds,
 };
 pub use weights::save;

@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ecg_core::LabelSet;
 use ecg3d_convert::ConvertConfig;
 use ecg3d_models::{
-    Architecture, Event, Model, ModelCard, ModelError, Network, Outcome, Preset, TrainConfig,
-    TrainData, Warning, train,
+    Architecture, Event, Loss, Model, ModelCard, ModelError, Network, Outcome, Preset, Thresholds,
+    TrainConfig, TrainData, Warning, train, validation_thresholds,
 };
 use ndarray::{Array2, Array3};
 use tch::{Device, Tensor};
@@ -142,6 +142,37 @@ fn the_best_weights_predict_as_in_validation() {
     for file in ["last.safetensors", "log.csv", "model.json", "checkpoint.safetensors"] {
         assert!(dir.path().join(file).is_file(), "{file}");
     }
+}
+
+#[test]
+fn thresholds_travel_in_the_card() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let load = |name: &str| Model::load(dir.path().join(name), Device::Cpu).expect("loads");
+    let config = config(2).with_run_dir(dir.path());
+    let half = config.clone().with_thresholds(Thresholds::Half);
+    let (_, outcome) = run(&half, 14).expect("trains");
+    assert_eq!(outcome.card.thresholds, None);
+    assert_eq!(load("best.safetensors").card().thresholds, None);
+    // Other thresholds do not make it another run.
+    let (_, outcome) = run(&config.with_resume(true), 14).expect("done already");
+    let truth = data(20).labels.slice(ndarray::s![14.., ..]).to_owned();
+    let expected = validation_thresholds(truth.view(), outcome.validation.view()).expect("fits");
+    assert_ne!(expected, [0.5, 0.5]);
+    assert_eq!(outcome.card.threshold_values(), expected);
+    assert_eq!(load("best.safetensors").card(), &outcome.card);
+}
+
+#[test]
+fn the_asymmetric_loss_falls_and_belongs_to_the_run() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let asymmetric = config(3).with_loss(Loss::ASYMMETRIC).with_run_dir(dir.path());
+    let (_, outcome) = run(&asymmetric, 14).expect("trains");
+    let losses: Vec<f64> = outcome.history.iter().map(|log| log.train_loss).collect();
+    assert!(losses[2] < losses[0], "{losses:?}");
+    let error = run(&asymmetric.with_loss(Loss::Bce).with_resume(true), 14).expect_err("another");
+    assert!(error.to_string().contains("another loss"), "{error}");
 }
 
 #[test]

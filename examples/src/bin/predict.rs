@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use ecg3d_examples::source::{LabelArgs, load};
 use ecg3d_examples::{NO_WEIGHTS, write_atomic};
-use ecg3d_models::Model;
+use ecg3d_models::{Model, Precision};
 use tch::Device;
 
 use crate::classify::classify;
@@ -33,6 +33,9 @@ struct Arguments {
     /// Windows that go through the network at once [default: 64 signals or 4 volumes]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
+    /// Number type of the arithmetic: f32, or bf16 where the processor or GPU has it, several times as quick
+    #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
+    precision: Precision,
     /// Threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Option<u32>,
@@ -43,13 +46,13 @@ fn main() -> ExitCode {
 }
 
 fn predict(arguments: Arguments) -> Result<ExitCode> {
-    let Arguments { weights, data, out, batch, threads } = arguments;
+    let Arguments { weights, data, out, batch, precision, threads } = arguments;
     let weights = weights.context(NO_WEIGHTS)?;
     if let Some(threads) = threads {
         tch::set_num_threads(i32::try_from(threads)?);
         rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()?;
     }
-    let mut model = Model::load(&weights, Device::cuda_if_available())?;
+    let mut model = Model::load(&weights, Device::cuda_if_available())?.with_precision(precision);
     if let Some(batch) = batch {
         model = model.with_batch(batch as usize);
     }

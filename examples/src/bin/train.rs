@@ -9,8 +9,9 @@ use ecg_metrics::{Report, ReportOptions};
 use ecg3d_examples::Progress;
 use ecg3d_examples::source::{LabelArgs, Rows, Source, load};
 use ecg3d_models::{
-    Architecture, Event, ModelCard, Network, PUBLISHED_FOLDS, Precision, Preset, Split,
-    TrainConfig, TrainData, check_run_dir, folds_by_patient, split_by_fold, split_published, train,
+    Architecture, Event, Loss, ModelCard, Network, PUBLISHED_FOLDS, Precision, Preset, Split,
+    Thresholds, TrainConfig, TrainData, check_run_dir, folds_by_patient, split_by_fold,
+    split_published, train,
 };
 use ndarray::{Array2, Axis};
 use tch::Device;
@@ -56,6 +57,20 @@ struct Arguments {
     /// Base learning rate [default: 0.001]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     lr: Option<f64>,
+    /// Loss to make small: cross-entropy, or the asymmetric loss of Ridnik et al. (2021)
+    #[arg(long, value_name = "LOSS", default_value = "bce")]
+    loss: LossName,
+    /// Largest weight of a rare label's records in the loss, sqrt(without / with) else; 1 for equal weights [default: 1;
+    /// corrected 3]
+    #[arg(long, value_name = "X")]
+    label_weights: Option<f64>,
+    /// Ends the run after N epochs without a better one [default: never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    patience: Option<u32>,
+    /// Thresholds in the card: 0.5, or those of the largest F1 on the validation records, drawn towards 0.5 where they have
+    /// fewer than 20 positives [default: 0.5; corrected validation]
+    #[arg(long, value_name = "FROM")]
+    thresholds: Option<ThresholdsFrom>,
     /// Seed of the network's start, the folds, the order, the windows, the augmentation and dropout
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
@@ -83,6 +98,19 @@ enum SplitBy {
     Kfold,
     /// The folds that the label table gives
     Labels,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LossName {
+    Bce,
+    Asymmetric,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ThresholdsFrom {
+    #[value(name = "0.5")]
+    Half,
+    Validation,
 }
 
 fn main() -> ExitCode {
@@ -139,7 +167,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         let options = ReportOptions::default();
         let validation = outcome.validation.view();
         let report = Report::new(&labels, truth.view(), validation, &thresholds, &options)?;
-        println!("\nThe best weights on the validation records, which chose them:\n\n{report}");
+        let chosen =
+            if outcome.card.thresholds.is_some() { "them and their thresholds" } else { "them" };
+        println!("\nThe best weights on the validation records, which chose {chosen}:\n\n{report}");
     }
     for file in ["best.safetensors", "last.safetensors", "log.csv", "model.json"] {
         println!("{}", arguments.out.join(file).display());
@@ -193,9 +223,24 @@ fn recipe(arguments: &Arguments, preset: Preset) -> TrainConfig {
         .with_seed(arguments.seed)
         .with_precision(arguments.precision)
         .with_run_dir(&arguments.out)
-        .with_resume(arguments.resume);
+        .with_resume(arguments.resume)
+        .with_loss(match arguments.loss {
+            LossName::Bce => Loss::Bce,
+            LossName::Asymmetric => Loss::ASYMMETRIC,
+        })
+        .with_patience(arguments.patience.map(|epochs| epochs as usize));
     let (epochs, batch, lr) = (config.epochs, config.batch, config.lr);
+    let (limit, thresholds) = (config.positive_weight_limit, config.thresholds);
     config
+        .with_positive_weight_limit(match arguments.label_weights {
+            Some(limit) => (limit != 1.0).then_some(limit),
+            None => limit,
+        })
+        .with_thresholds(match arguments.thresholds {
+            Some(ThresholdsFrom::Half) => Thresholds::Half,
+            Some(ThresholdsFrom::Validation) => Thresholds::Validation,
+            None => thresholds,
+        })
         .with_epochs(arguments.epochs.unwrap_or(epochs))
         .with_batch(arguments.batch.unwrap_or(batch))
         .with_lr(arguments.lr.unwrap_or(lr))

@@ -110,6 +110,7 @@ fn comparable(config: &TrainConfig) -> serde_json::Value {
     let mut value = serde_json::to_value(config).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {
         fields.remove("patience");
+        fields.remove("thresholds");
         if !config.schedule.depends_on_epochs() {
             fields.remove("epochs");
         }

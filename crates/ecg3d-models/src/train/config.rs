@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Augment, Schedule};
+use super::{Augment, Loss, Schedule, Thresholds};
 use crate::{ModelError, Precision, Preset};
 
 /// Which epoch's weights are the best.
@@ -44,6 +44,9 @@ pub struct TrainConfig {
     pub statistics_rate: f64,
     /// Largest joint norm of the gradients. Default: none; corrected: 1.
     pub clip_norm: Option<f64>,
+    /// What is made small. Default: [`Loss::Bce`].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub loss: Loss,
     /// Weight of a rare label's positives: sqrt(negatives / positives), from 1 to this limit. Default: none, all
     /// weigh 1; corrected: 3.
     pub positive_weight_limit: Option<f64>,
@@ -51,6 +54,9 @@ pub struct TrainConfig {
     pub augment: Augment,
     /// Which epoch is the best. Default: [`BestBy::Loss`]; corrected: [`BestBy::Auroc`].
     pub best_by: BestBy,
+    /// Thresholds of the card. Default: [`Thresholds::Half`]; corrected: [`Thresholds::Validation`].
+    #[serde(default)]
+    pub thresholds: Thresholds,
     /// Ends the run after so many epochs without a better one. Default: never.
     pub patience: Option<usize>,
     /// Number type of the arithmetic; parameters and moments are `f32` with any. Default: [`Precision::F32`].
@@ -77,9 +83,11 @@ impl TrainConfig {
             weight_decay: 0.0,
             statistics_rate: 0.01,
             clip_norm: None,
+            loss: Loss::Bce,
             positive_weight_limit: None,
             augment: Augment::NONE,
             best_by: BestBy::Loss,
+            thresholds: Thresholds::Half,
             patience: None,
             precision: Precision::F32,
             seed: 0,
@@ -89,7 +97,8 @@ impl TrainConfig {
     }
 
     /// A recipe for a few hundred to a few thousand records: decoupled weight decay, warm-up and cosine, clipped
-    /// gradients, rare labels lifted, and augmentation (scale .15, noise .05, wander .1, one lead in twenty dropped).
+    /// gradients, rare labels lifted, augmentation (scale .15, noise .05, wander .1, one lead in twenty dropped), and
+    /// thresholds from the validation records.
     /// The window of each record is drawn anew in each epoch with any recipe, where the preprocessing gives more than one.
     pub fn corrected() -> Self {
         Self {
@@ -101,6 +110,7 @@ impl TrainConfig {
             positive_weight_limit: Some(3.0),
             augment: Augment { scale: 0.15, noise: 0.05, wander: 0.1, lead_dropout: 0.05 },
             best_by: BestBy::Auroc,
+            thresholds: Thresholds::Validation,
             ..Self::published()
         }
     }
@@ -155,6 +165,7 @@ impl TrainConfig {
         if let Some(limit) = self.clip_norm {
             positive("clip_norm", limit)?;
         }
+        self.loss.check()?;
         if let Some(limit) = self.positive_weight_limit {
             positive("positive_weight_limit", limit)?;
         }
@@ -185,6 +196,16 @@ impl TrainConfig {
         Self { schedule, ..self }
     }
 
+    /// Sets [`TrainConfig::loss`].
+    pub fn with_loss(self, loss: Loss) -> Self {
+        Self { loss, ..self }
+    }
+
+    /// Sets [`TrainConfig::positive_weight_limit`].
+    pub fn with_positive_weight_limit(self, positive_weight_limit: Option<f64>) -> Self {
+        Self { positive_weight_limit, ..self }
+    }
+
     /// Sets [`TrainConfig::augment`].
     pub fn with_augment(self, augment: Augment) -> Self {
         Self { augment, ..self }
@@ -193,6 +214,11 @@ impl TrainConfig {
     /// Sets [`TrainConfig::best_by`].
     pub fn with_best_by(self, best_by: BestBy) -> Self {
         Self { best_by, ..self }
+    }
+
+    /// Sets [`TrainConfig::thresholds`].
+    pub fn with_thresholds(self, thresholds: Thresholds) -> Self {
+        Self { thresholds, ..self }
     }
 
     /// Sets [`TrainConfig::patience`].
@@ -219,6 +245,11 @@ impl TrainConfig {
     pub fn with_resume(self, resume: bool) -> Self {
         Self { resume, ..self }
     }
+}
+
+/// The default is left out of files, so that checkpoints from before there was a choice still go on.
+fn is_default(loss: &Loss) -> bool {
+    *loss == Loss::default()
 }
 
 /// [`TrainConfig::published`].

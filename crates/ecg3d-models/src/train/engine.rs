@@ -4,9 +4,11 @@ use ndarray::{Array2, Axis};
 use tch::{Device, Kind, Tensor};
 
 use super::feed::{Feed, Window};
-use super::loss::{bce_from_logits, f1, roc_auc};
+use super::loss::{f1, roc_auc};
 use super::random::{Purpose, Stream};
-use super::{EpochLog, Event, KerasAdam, TrainConfig, TrainData};
+use super::{
+    EpochLog, Event, KerasAdam, Thresholds, TrainConfig, TrainData, validation_thresholds,
+};
 use crate::error::Doing;
 use crate::{ModelError, Network};
 
@@ -21,6 +23,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) config: &'a TrainConfig,
     /// Weight of each label's positives.
     pub(crate) label_weights: Option<Tensor>,
+    /// Logits `[row, label]` of the validation records by the present weights.
+    pub(crate) val_logits: Array2<f64>,
 }
 
 /// Windows in the network at a time in validation.
@@ -76,6 +80,7 @@ impl Engine<'_> {
             });
         }
         let score = self.score(&logits);
+        self.val_logits = logits;
         Ok(EpochLog {
             epoch: epoch + 1,
             lr,
@@ -103,7 +108,8 @@ impl Engine<'_> {
         let targets = self.feed.targets(rows, self.network.kind())?;
         let targets = targets.f_to_device(self.network.device()).doing("move the labels")?;
         let forward = self.network.forward_train(&x)?;
-        let loss = bce_from_logits(forward.logits(), &targets, self.label_weights.as_ref())?;
+        let weights = self.label_weights.as_ref();
+        let loss = self.config.loss.of_logits(forward.logits(), &targets, weights)?;
         let value = loss.f_double_value(&[]).doing("read the loss")?;
         if value.is_finite() {
             self.adam.zero_grad();
@@ -148,6 +154,28 @@ impl Engine<'_> {
             row /= count as f64;
         }
         Ok(sums)
+    }
+
+    /// Looks at the validation records anew, after the weights were changed from outside.
+    pub(crate) fn validate(&mut self) -> Result<(), ModelError> {
+        self.val_logits = self.logits(self.val_rows)?;
+        Ok(())
+    }
+
+    /// Probabilities `[row, label]` of the validation records by the present weights.
+    pub(crate) fn val_probabilities(&self) -> Array2<f64> {
+        self.val_logits.mapv(|x| 1.0 / (1.0 + (-x).exp()))
+    }
+
+    /// The thresholds of the present weights, where they are to come from validation records and there are any.
+    pub(crate) fn thresholds(&self) -> Result<Option<Vec<f64>>, ModelError> {
+        match self.config.thresholds {
+            Thresholds::Validation if !self.val_rows.is_empty() => {
+                let truth = self.data.labels.select(Axis(0), self.val_rows);
+                validation_thresholds(truth.view(), self.val_probabilities().view()).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// How many of some records have each label.

@@ -1,8 +1,77 @@
 use ndarray::{ArrayView1, ArrayView2, Axis};
-use tch::{Reduction, Tensor};
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Reduction, Tensor};
 
 use crate::ModelError;
 use crate::error::Doing;
+
+/// What training makes small: a mean over records and labels, from logits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Loss {
+    /// Binary cross-entropy, see [`bce_from_logits`]. The default.
+    #[default]
+    Bce,
+    /// The asymmetric loss, see [`asymmetric_from_logits`].
+    Asymmetric {
+        /// Exponent that takes weight from easy positives; 0, or 1 and more.
+        gamma_positive: f64,
+        /// Exponent that takes weight from easy negatives; 0, or 1 and more.
+        gamma_negative: f64,
+        /// Probability below which a negative counts nothing; from 0 to below 1.
+        margin: f64,
+    },
+}
+
+impl Loss {
+    /// The asymmetric loss with its authors' values: positives as in cross-entropy, negatives with exponent 4 and margin
+    /// 0.05.
+    pub const ASYMMETRIC: Self =
+        Self::Asymmetric { gamma_positive: 0.0, gamma_negative: 4.0, margin: 0.05 };
+
+    /// The loss of logits `[record, label]`, see [`bce_from_logits`] for the arguments.
+    ///
+    /// # Errors
+    /// Shapes that differ.
+    pub fn of_logits(
+        self,
+        logits: &Tensor,
+        targets: &Tensor,
+        positive_weights: Option<&Tensor>,
+    ) -> Result<Tensor, ModelError> {
+        match self {
+            Self::Bce => bce_from_logits(logits, targets, positive_weights),
+            Self::Asymmetric { gamma_positive, gamma_negative, margin } => asymmetric_from_logits(
+                logits,
+                targets,
+                positive_weights,
+                [gamma_positive, gamma_negative],
+                margin,
+            ),
+        }
+    }
+
+    /// Refuses what can't be meant.
+    pub(crate) fn check(self) -> Result<(), ModelError> {
+        let Self::Asymmetric { gamma_positive, gamma_negative, margin } = self else {
+            return Ok(());
+        };
+        for (what, found) in
+            [("gamma_positive", gamma_positive), ("gamma_negative", gamma_negative)]
+        {
+            // Between 0 and 1 the gradient at probability 0 is infinite.
+            if found != 0.0 && !(found.is_finite() && found >= 1.0) {
+                return Err(ModelError::Setting { what, expected: "0, or 1 or more", found });
+            }
+        }
+        if !(0.0..1.0).contains(&margin) {
+            let (what, expected) = ("margin", "from 0 to below 1");
+            return Err(ModelError::Setting { what, expected, found: margin });
+        }
+        Ok(())
+    }
+}
 
 /// Binary cross-entropy from logits `[record, label]`, the mean over records and labels, as Keras computes it in
 /// training: `max(x, 0) - x z + ln(1 + exp(-|x|))`. No probability is clipped.
@@ -24,6 +93,50 @@ pub fn bce_from_logits(
             Reduction::Mean,
         )
         .doing("compute the loss")
+}
+
+/// Asymmetric loss from logits `[record, label]`, the mean over records and labels (Ridnik et al., Asymmetric Loss for
+/// Multi-Label Classification, ICCV 2021, equation 7). With p the probability, `(1 - p)^g1 ln p` of a record that has the
+/// label and `q^g2 ln(1 - q)`, q = max(p - margin, 0), of one that has not, both negated; `gammas` is `[g1, g2]`. Of rare
+/// labels nearly all records are easy negatives, and this takes their weight. With exponents and margin 0 it is
+/// [`bce_from_logits`].
+///
+/// `positive_weights` `[label]` multiplies the term of the records that have the label. The paper sums where this takes
+/// the mean, as the learning rate is the same for both losses then.
+fn asymmetric_from_logits(
+    logits: &Tensor,
+    targets: &Tensor,
+    positive_weights: Option<&Tensor>,
+    gammas: [f64; 2],
+    margin: f64,
+) -> Result<Tensor, ModelError> {
+    let compute = || {
+        let [gamma_positive, gamma_negative] = gammas;
+        let negated = logits.f_neg()?;
+        let (p, not_p) = (logits.f_sigmoid()?, negated.f_sigmoid()?);
+        // ln(1 - q) from the logit where there is no margin: 1 - p may round to 0.
+        let (q, log_not_q) = if margin > 0.0 {
+            let q = p.f_sub_scalar(margin)?.f_clamp_min(0.0)?;
+            (q, not_p.f_add_scalar(margin)?.f_clamp_max(1.0)?.f_log()?)
+        } else {
+            (p, negated.f_log_sigmoid()?)
+        };
+        let focus = |terms: Tensor, easy: &Tensor, gamma: f64| {
+            if gamma == 0.0 {
+                return Ok(terms);
+            }
+            terms.f_mul(&easy.f_pow_tensor_scalar(gamma)?)
+        };
+        let mut positive = focus(logits.f_log_sigmoid()?, &not_p, gamma_positive)?;
+        if let Some(weights) = positive_weights {
+            positive = positive.f_mul(weights)?;
+        }
+        let negative = focus(log_not_q, &q, gamma_negative)?;
+        let absent = targets.f_neg()?.f_add_scalar(1.0)?;
+        let sum = positive.f_mul(targets)?.f_add(&negative.f_mul(&absent)?)?;
+        sum.f_mean(None::<Kind>)?.f_neg()
+    };
+    compute().doing("compute the loss")
 }
 
 /// Weights `[label]` that lift rare labels: the square root of negatives over positives, 1 at least and `limit` at most;
@@ -89,6 +202,60 @@ mod tests {
         let weights = Tensor::from_slice(&[3.0_f64, 3.0]);
         let loss = bce_from_logits(&logits, &targets, Some(&weights)).expect("a loss");
         assert!((loss.double_value(&[]) - 0.5 * (3.0 * 2.0_f64.ln() + 40.0)).abs() < 1e-12);
+    }
+
+    /// The asymmetric loss of one logit, and its gradient.
+    fn asymmetric(logit: f64, target: f64, gammas: [f64; 2], margin: f64) -> [f64; 2] {
+        let logits = Tensor::from_slice(&[logit]).view([1, 1]).set_requires_grad(true);
+        let targets = Tensor::from_slice(&[target]).view([1, 1]);
+        let [gamma_positive, gamma_negative] = gammas;
+        let loss = Loss::Asymmetric { gamma_positive, gamma_negative, margin };
+        let value = loss.of_logits(&logits, &targets, None).expect("a loss");
+        value.backward();
+        [value.double_value(&[]), logits.grad().double_value(&[0, 0])]
+    }
+
+    #[test]
+    fn the_asymmetric_loss_is_its_formula() {
+        for logit in [-3.0_f64, -0.5, 0.0, 0.7, 2.0] {
+            let p = 1.0 / (1.0 + (-logit).exp());
+            let [found, _] = asymmetric(logit, 1.0, [1.5, 4.0], 0.05);
+            assert!((found + (1.0 - p).powf(1.5) * p.ln()).abs() < 1e-12);
+            let q = (p - 0.05).max(0.0);
+            let [found, slope] = asymmetric(logit, 0.0, [1.5, 4.0], 0.05);
+            assert!((found + q.powi(4) * (1.0 - q).ln()).abs() < 1e-12);
+            let beside = |logit| asymmetric(logit, 0.0, [1.5, 4.0], 0.05)[0];
+            let difference = (beside(logit + 1e-5) - beside(logit - 1e-5)) / 2e-5;
+            assert!((slope - difference).abs() < 1e-8, "{slope} {difference}");
+        }
+        // Below the margin a negative counts nothing, and far out nothing is lost to rounding.
+        assert_eq!(asymmetric(-4.0, 0.0, [0.0, 4.0], 0.05), [0.0, 0.0]);
+        for (logit, target) in [(-800.0, 1.0), (800.0, 0.0), (-800.0, 0.0), (800.0, 1.0)] {
+            for margin in [0.0, 0.05] {
+                for gamma in [0.0, 1.0, 4.0] {
+                    let found = asymmetric(logit, target, [gamma; 2], margin);
+                    assert!(found.iter().all(|value| value.is_finite()), "{found:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_exponents_and_margin_it_is_cross_entropy() {
+        let logits = Tensor::from_slice(&[-40.0_f64, 0.3, 1.0, 40.0]).view([2, 2]);
+        let targets = Tensor::from_slice(&[1.0_f64, 0.0, 1.0, 0.0]).view([2, 2]);
+        let weights = Tensor::from_slice(&[3.0_f64, 2.0]);
+        let plain = Loss::Asymmetric { gamma_positive: 0.0, gamma_negative: 0.0, margin: 0.0 };
+        for weights in [None, Some(&weights)] {
+            let of = |loss: Loss| loss.of_logits(&logits, &targets, weights).expect("a loss");
+            let (a, b) = (of(plain).double_value(&[]), of(Loss::Bce).double_value(&[]));
+            assert!((a - b).abs() < 1e-12, "{a} {b}");
+        }
+        let refused = |gamma_negative, margin| {
+            Loss::Asymmetric { gamma_positive: 0.0, gamma_negative, margin }.check().is_err()
+        };
+        assert!(refused(0.5, 0.0) && refused(f64::NAN, 0.0) && refused(4.0, 1.0));
+        assert!(!refused(4.0, 0.05) && Loss::ASYMMETRIC.check().is_ok());
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod random;
 mod run;
 mod schedule;
 mod split;
+mod thresholds;
 
 pub use adam::KerasAdam;
 pub use augment::Augment;
@@ -22,12 +23,13 @@ pub use checkpoint::check_run_dir;
 pub use config::{BestBy, TrainConfig};
 pub use data::TrainData;
 pub use event::{EpochLog, Event, Warning};
-pub use loss::bce_from_logits;
+pub use loss::{Loss, bce_from_logits};
 pub use run::{Outcome, train};
 pub use schedule::Schedule;
 pub use split::{
     PUBLISHED_FOLDS, Split, folds_by_patient, shared_patients, split_by_fold, split_published,
 };
+pub use thresholds::{Thresholds, validation_thresholds};
 
 /// The folder of golden values; says so on standard output where there is none.
 #[cfg(test)]

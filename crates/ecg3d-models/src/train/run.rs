@@ -72,8 +72,18 @@ pub fn train(
         Some(limit) => Some(label_weights(network, data, train_rows, limit)?),
         None => None,
     };
-    let mut engine =
-        Engine { network, adam, feed, data, train_rows, val_rows, config, label_weights };
+    let val_logits = Array2::zeros((val_rows.len(), network.n_labels()));
+    let mut engine = Engine {
+        network,
+        adam,
+        feed,
+        data,
+        train_rows,
+        val_rows,
+        config,
+        label_weights,
+        val_logits,
+    };
     let mut run = Run {
         identity: serde_json::json!({
             "architecture": card.architecture,
@@ -109,11 +119,14 @@ pub fn train(
     if let Some(best) = &run.best {
         checkpoint::assign(engine.network, best)?;
     }
+    engine.validate()?;
     let best_epoch = best_epoch(&run.history, config.best_by);
+    // Again, since a resumed run may ask for other thresholds than the part that wrote these weights.
+    let card = run.write_best(&engine, best_epoch)?;
     Ok(Outcome {
-        card: run.describe(&engine, best_epoch),
+        card,
         best_epoch,
-        validation: engine.logits(val_rows)?.mapv(|x| 1.0 / (1.0 + (-x).exp())),
+        validation: engine.val_probabilities(),
         stopped_early: run.history.len() < config.epochs,
         history: run.history,
     })
@@ -153,7 +166,8 @@ impl Run<'_> {
             self.dir = Some(dir);
             if best == last {
                 // The run may have ended before the last epoch's weights became the best.
-                self.write_best(engine)?;
+                engine.validate()?;
+                self.write_best(engine, last)?;
             }
             let Some(dir) = &self.dir else { return Ok(()) };
             let (best, _) = load(&dir.best(), engine.network.device())?;
@@ -179,7 +193,7 @@ impl Run<'_> {
             self.best = Some(checkpoint::values_of(engine.network)?);
         }
         if let Some(dir) = &self.dir {
-            write_weights(engine.network, &self.describe(engine, epoch), &dir.last())?;
+            write_weights(engine.network, &self.describe(engine, epoch)?, &dir.last())?;
             checkpoint::save(
                 &dir.checkpoint(),
                 engine.network,
@@ -191,23 +205,28 @@ impl Run<'_> {
             dir.write_log(&self.history)?;
         }
         if is_best {
-            self.write_best(engine)?;
+            self.write_best(engine, epoch)?;
         }
         Ok(is_best)
     }
 
-    /// Writes the present weights, those of the last epoch, as the best.
-    fn write_best(&self, engine: &Engine<'_>) -> Result<(), ModelError> {
-        let Some(dir) = &self.dir else { return Ok(()) };
-        let card = self.describe(engine, self.history.len());
-        write_weights(engine.network, &card, &dir.best())?;
-        write_card(&card, &dir.card())
+    /// Writes the present weights, those of an epoch, as the best, and returns their card.
+    fn write_best(&self, engine: &Engine<'_>, epoch: usize) -> Result<ModelCard, ModelError> {
+        let card = self.describe(engine, epoch)?;
+        if let Some(dir) = &self.dir {
+            write_weights(engine.network, &card, &dir.best())?;
+            write_card(&card, &dir.card())?;
+        }
+        Ok(card)
     }
 
-    /// The card of an epoch's weights.
-    fn describe(&self, engine: &Engine<'_>, epoch: usize) -> ModelCard {
+    /// The card of the present weights, those of an epoch.
+    fn describe(&self, engine: &Engine<'_>, epoch: usize) -> Result<ModelCard, ModelError> {
         let log = &self.history[epoch - 1];
         let mut card = self.card.clone();
+        if let Some(thresholds) = engine.thresholds()? {
+            card = card.with_thresholds(&thresholds)?;
+        }
         card.training = Some(serde_json::json!({
             "recipe": engine.config,
             "epoch": epoch,
@@ -222,7 +241,7 @@ impl Run<'_> {
                 "validation": { "loss": loss, "macro_f1": log.val_f1, "macro_roc_auc": log.val_auroc }
             })
         });
-        card
+        Ok(card)
     }
 
     fn out_of_patience(&self, config: &TrainConfig) -> bool {
