@@ -13,7 +13,11 @@ pub enum Loss {
     /// Binary cross-entropy, see [`bce_from_logits`]. The default.
     #[default]
     Bce,
-    /// The asymmetric loss, see [`asymmetric_from_logits`].
+    /// The asymmetric loss (Ridnik et al., Asymmetric Loss for Multi-Label Classification, ICCV 2021, equation 7). With p
+    /// the probability, a record that has the label adds `-(1 - p)^gamma_positive ln p`, one that has not
+    /// `-q^gamma_negative ln(1 - q)`, q = max(p - margin, 0). Of rare labels nearly all records are easy negatives, and this
+    /// takes their weight. With exponents and margin 0 it is [`Loss::Bce`]. The paper sums where this takes the mean, so
+    /// that the learning rate does not depend on the batch.
     Asymmetric {
         /// Exponent that takes weight from easy positives; 0, or 1 and more.
         gamma_positive: f64,
@@ -95,14 +99,7 @@ pub fn bce_from_logits(
         .doing("compute the loss")
 }
 
-/// Asymmetric loss from logits `[record, label]`, the mean over records and labels (Ridnik et al., Asymmetric Loss for
-/// Multi-Label Classification, ICCV 2021, equation 7). With p the probability, `(1 - p)^g1 ln p` of a record that has the
-/// label and `q^g2 ln(1 - q)`, q = max(p - margin, 0), of one that has not, both negated; `gammas` is `[g1, g2]`. Of rare
-/// labels nearly all records are easy negatives, and this takes their weight. With exponents and margin 0 it is
-/// [`bce_from_logits`].
-///
-/// `positive_weights` `[label]` multiplies the term of the records that have the label. The paper sums where this takes
-/// the mean, as the learning rate is the same for both losses then.
+/// [`Loss::Asymmetric`]; `gammas` are those of positives and negatives.
 fn asymmetric_from_logits(
     logits: &Tensor,
     targets: &Tensor,
