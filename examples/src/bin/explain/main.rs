@@ -44,7 +44,8 @@ struct Args {
     /// The label to explain
     #[arg(long, value_name = "NAME")]
     label: String,
-    /// shapley: exact Shapley values; lime: regression on all subsets; published: the study's 793 subsets
+    /// shapley: exact Shapley values; lime: regression on all subsets; lime-sampled: on 1000 random ones; published: the
+    /// study's 793 subsets
     #[arg(long, value_name = "METHOD", default_value = "shapley")]
     method: Method,
     /// Among whom the decision is shared: eight independent leads (removing I or II recomputes III, aVR, aVL and aVF), or
@@ -93,6 +94,12 @@ impl Asked {
             format!("unknown label {}; the model's labels are {labels}", args.label)
         })?;
         let eight = match (args.method, args.players.as_deref()) {
+            (Method::Permutation | Method::Owen, _) => {
+                bail!(
+                    "--method {} is for the library only; use shapley, lime, lime-sampled or published",
+                    args.method
+                )
+            }
             (Method::Published, Some("8")) => bail!("the published method has twelve players"),
             (Method::Published, _) => false,
             (_, Some(players)) => players == "8",
