@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use ecg_core::{Lead, Recording, SamplingRate};
-use ecg3d_convert::{ConvertConfig, ConvertPlan, Recurrence};
+use ecg3d_convert::{ConvertConfig, ConvertPlan, RecurrencePlot};
 use ndarray::{Array2, ArrayView2, Axis, s};
 
 /// Colours from small to large that colour-blind people can tell apart by their lightness.
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let plan = ConvertPlan::new(ConvertConfig::corrected(), recording.sampling_rate)?;
     let prepared = plan.prepare(&recording)?;
     let window = prepared.signal.slice(s![.., ..100]);
-    let plot = Recurrence::new(2, 1)?.distances(&window.row(6).to_vec())?;
+    let plot = RecurrencePlot::new(2, 1)?.of(&window.row(6).to_vec())?;
     let volume = plan.image_plan().volume_of_window(window)?;
 
     let mut svg = String::from(

@@ -114,6 +114,14 @@ pub enum ConvertError {
         /// Leads of the images.
         leads: usize,
     },
+    /// More leads than a mask has bits.
+    #[error("subsets can be of at most {most} leads, there are {leads}")]
+    MaskLeads {
+        /// Leads of the images.
+        leads: usize,
+        /// Leads that a mask can tell apart.
+        most: usize,
+    },
     /// A signal that is too short for a building block.
     #[error("{what} needs at least {expected} values, found {found}")]
     Length {

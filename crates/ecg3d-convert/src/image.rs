@@ -166,8 +166,8 @@ impl ImagePlan {
     /// (fewer at the end).
     ///
     /// # Errors
-    /// Arrays of another shape than planned, a buffer for no volume, a mask that keeps a lead beyond the last; what
-    /// `use_volumes` returns, at once.
+    /// Arrays of another shape than planned, a buffer for no volume, a mask that keeps a lead beyond the last, more
+    /// than 32 leads; what `use_volumes` returns, at once.
     pub fn volumes_of_subsets<T: Real, E: From<ConvertError>>(
         &self,
         images: ArrayView3<'_, T>,
@@ -177,6 +177,10 @@ impl ImagePlan {
         mut use_volumes: impl FnMut(usize, ArrayView4<'_, T>) -> Result<(), E>,
     ) -> Result<(), E> {
         let leads = self.layout.leads();
+        const MOST: usize = u32::BITS as usize;
+        if leads > MOST {
+            return Err(ConvertError::MaskLeads { leads, most: MOST }.into());
+        }
         for (mask, keep) in masks.iter().enumerate() {
             let beyond = keep.0 & !LeadMask::all(leads).0;
             if beyond != 0 {

@@ -277,7 +277,7 @@ fn columns_of_volume<T: Real, V: Vector<T>, const M: usize>(
     }
 }
 
-/// Turns the columns of a strip into B-spline coefficients, but for the gain of 6; as [`crate::zoom`] has it for one.
+/// Turns the columns of a strip into B-spline coefficients, but for the gain of 6, which the taps have.
 #[inline(always)]
 fn coefficients<T: Real, V: Vector<T>, const M: usize>(strip: &mut [[T; LANES]]) {
     let (rows, _) = strip.as_chunks_mut::<M>();

@@ -57,8 +57,8 @@
 //! | [`butterworth`], [`Sos`] | recursive filters, causal with state or forward and backward |
 //! | [`Fir`], [`FftFir`] | filters of finite impulse response: direct, by FFT, in pieces |
 //! | [`FftResampler`], [`PolyResampler`] | changing the number of samples, or the rate |
-//! | [`RecurrencePlot`], [`Recurrence`] | recurrence plots: any embedding, [`Metric`] and [`Threshold`], or the quick usual one |
-//! | [`SplineZoom`], [`CubicZoom`], [`zoom()`] | spline interpolation: any order and [`Boundary`], or the quick cubic one |
+//! | [`RecurrencePlot`] | recurrence plots of any embedding, [`Metric`] and [`Threshold`] |
+//! | [`SplineZoom`], [`CubicZoom`] | spline interpolation of any order and [`Boundary`]; the cubic one of the conversion as a matrix |
 //!
 //! # What the representation cannot see
 //!
@@ -118,11 +118,10 @@ pub use image::ImagePlan;
 pub use plan::{ConvertPlan, ConvertWarning, Outcome, Prepared};
 pub use plot::{Metric, RecurrencePlot, Threshold};
 pub use real::Real;
-pub use recurrence::Recurrence;
 pub use resample::{Edges, FftResampler, FftScratch, FirMethod, PolyResampler, rate_ratio};
 pub use scratch::Scratch;
 pub use spline::{Boundary, SplineZoom};
-pub use zoom::{CubicZoom, zoom};
+pub use zoom::CubicZoom;
 
 /// The code on the package's front page is tested like any other.
 #[cfg(doctest)]

@@ -5,8 +5,9 @@ use ndarray::Array2;
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
+use crate::recurrence::Recurrence;
 use crate::simd::{LANES, Vector};
-use crate::{ConvertError, Real, Recurrence};
+use crate::{ConvertError, Real};
 
 /// How far apart two states are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -101,7 +102,10 @@ impl Threshold {
 /// use ecg3d_convert::{Metric, RecurrencePlot, Threshold};
 ///
 /// let signal = [0.0_f64, 3.0, 3.0, 7.0]; // states (0, 3), (3, 3), (3, 7)
-/// let plot = RecurrencePlot::new(2, 1)?.with_metric(Metric::Manhattan);
+/// let plot = RecurrencePlot::new(2, 1)?;
+/// assert_eq!(plot.of(&signal)?, ndarray::array![[0.0, 3.0, 5.0], [3.0, 0.0, 4.0], [5.0, 4.0, 0.0]]);
+///
+/// let plot = plot.with_metric(Metric::Manhattan);
 /// assert_eq!(plot.of(&signal)?, ndarray::array![[0.0, 3.0, 7.0], [3.0, 0.0, 4.0], [7.0, 4.0, 0.0]]);
 ///
 /// let near = plot.with_threshold(Threshold::Distance { distance: 4.0 })?;

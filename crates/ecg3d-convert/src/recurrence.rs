@@ -4,33 +4,16 @@ use crate::kernel::load;
 use crate::simd::{LANES, Portable, Vector};
 use crate::{ConvertError, Real};
 
-/// The recurrence plot without a threshold: the distances between all states of a signal.
-///
-/// State `i` of a signal x is (x\[i\], x\[i + delay\], ..., x\[i + (dimension - 1) delay\]); the plot holds the Euclidean
-/// distance of states `i` and `j` in row `i` and column `j`, in the unit of the signal. Source: Eckmann, Kamphorst and
-/// Ruelle, Europhys. Lett. 4 (1987) 973.
-///
-/// ```
-/// use ecg3d_convert::Recurrence;
-///
-/// let plot = Recurrence::new(2, 1)?.distances(&[0.0_f64, 3.0, 3.0, 7.0])?;
-/// assert_eq!(plot.dim(), (3, 3));
-/// assert_eq!(plot[[0, 2]], 5.0); // from (0, 3) to (3, 7)
-/// assert_eq!(plot[[2, 0]], 5.0);
-/// # Ok::<(), ecg3d_convert::ConvertError>(())
-/// ```
+/// The states of [`crate::RecurrencePlot`] and their Euclidean distances, which are all that the presets ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recurrence {
+pub(crate) struct Recurrence {
     dimension: usize,
     delay: usize,
 }
 
 impl Recurrence {
-    /// A plot of states of `dimension` samples, `delay` samples apart.
-    ///
-    /// # Errors
-    /// Either is zero.
-    pub fn new(dimension: usize, delay: usize) -> Result<Self, ConvertError> {
+    /// States of `dimension` samples, `delay` samples apart; neither may be zero.
+    pub(crate) fn new(dimension: usize, delay: usize) -> Result<Self, ConvertError> {
         for (field, value) in [("embedding_dimension", dimension), ("embedding_delay", delay)] {
             if value == 0 {
                 return Err(ConvertError::config(field, value, "a positive whole number"));
@@ -45,7 +28,7 @@ impl Recurrence {
     }
 
     /// States of a signal of `n` samples: `n - (dimension - 1) delay`, or 0.
-    pub fn states(self, n: usize) -> usize {
+    pub(crate) fn states(self, n: usize) -> usize {
         n.saturating_sub(self.span())
     }
 
@@ -54,11 +37,8 @@ impl Recurrence {
         states + self.span()
     }
 
-    /// The distances `[state, state]` of a signal.
-    ///
-    /// # Errors
-    /// A signal too short for one state.
-    pub fn distances<T: Real>(self, signal: &[T]) -> Result<Array2<T>, ConvertError> {
+    /// The distances `[state, state]` of a signal, which must have room for one state.
+    pub(crate) fn distances<T: Real>(self, signal: &[T]) -> Result<Array2<T>, ConvertError> {
         let n = self.states(signal.len());
         if n == 0 {
             let expected = self.span().saturating_add(1);

@@ -13,7 +13,7 @@ use crate::Real;
 /// Values that are worked on side by side: one register of AVX-512 in `f32`, several of the narrower ones.
 pub(crate) const LANES: usize = 16;
 
-/// `LANES` values.
+/// `LANES` values. Not to be exported: with it, safe code could make vectors that the processor has not.
 pub trait Vector<T>: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
     /// The same value everywhere.
     fn splat(value: T) -> Self;
@@ -109,7 +109,9 @@ pub(crate) mod wide {
     use super::{LANES, Task, Vector, VectorTask};
     use crate::Real;
 
-    /// `LANES` values in `N` registers. Only code that runs under [`super::run`] or [`super::run_vectors`] makes one.
+    /// `LANES` values in `N` registers. Only code that runs under [`super::run_vectors`] makes one: this crate names the type
+    /// nowhere else, and another, which reaches it as an associated type of [`Real`], cannot name [`Vector`] and so has
+    /// neither `splat` nor `load`.
     #[derive(Debug, Clone, Copy)]
     pub struct Registers<R, const N: usize>([R; N]);
 

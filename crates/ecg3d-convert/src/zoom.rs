@@ -1,5 +1,6 @@
-use ndarray::{Array2, ArrayD, ArrayViewD, Axis};
+use ndarray::Array2;
 
+use crate::spline;
 use crate::{ConvertError, Real};
 
 /// The pole of the cubic B-spline's inverse filter, sqrt(3) - 2.
@@ -12,8 +13,9 @@ pub(crate) const NEGLIGIBLE: f64 = 1e-19;
 /// Cubic B-spline interpolation of `n` samples at `m` places, evenly spread from the first sample to the last.
 ///
 /// The signal is continued beyond its ends by reflection about the end samples, as `scipy.ndimage.zoom(order=3)` does
-/// within the range of the samples. Unlike scipy's, the last value is never a zero for want of a rounding. Source:
-/// Unser, IEEE Signal Process. Mag. 16(6) (1999) 22.
+/// within the range of the samples. Unlike scipy's, the last value is never a zero for want of a rounding. It is what the
+/// conversion itself uses; [`crate::SplineZoom`] applies it, and all other splines, to arrays. Source: Unser, IEEE Signal
+/// Process. Mag. 16(6) (1999) 22.
 ///
 /// ```
 /// use ecg3d_convert::CubicZoom;
@@ -38,13 +40,6 @@ pub struct CubicZoom {
 pub struct Tap<T> {
     pub(crate) index: [usize; 4],
     pub(crate) weight: [T; 4],
-}
-
-impl<T: Real> Tap<T> {
-    /// The value that a line of coefficients has here.
-    fn of(&self, line: &[T]) -> T {
-        (0..4).fold(T::zero(), |sum, k| sum + self.weight[k] * line[self.index[k]])
-    }
 }
 
 impl CubicZoom {
@@ -94,43 +89,18 @@ impl CubicZoom {
     pub fn matrix(&self) -> Array2<f64> {
         let mut matrix = Array2::zeros((self.taps.len(), self.from));
         let mut line = vec![0.0; self.from];
+        // The weights have the gain in them, and so do these coefficients; a single sample has none.
+        let gain = if self.from == 1 { 1.0 } else { GAIN };
         for (sample, mut column) in matrix.columns_mut().into_iter().enumerate() {
             line.fill(0.0);
             line[sample] = 1.0;
-            coefficients(&mut line);
-            column.iter_mut().zip(&self.taps).for_each(|(cell, tap)| *cell = tap.of(&line));
+            spline::cubic_coefficients(&mut line);
+            for (cell, tap) in column.iter_mut().zip(&self.taps) {
+                *cell = (0..4).map(|k| tap.weight[k] * line[tap.index[k]]).sum::<f64>() / gain;
+            }
         }
         matrix
     }
-}
-
-/// Interpolates an array of any number of axes at `shape` places: the cubic zoom along each axis in turn.
-///
-/// # Errors
-/// Not one size for each axis; an axis of length 0, or a size of 0.
-pub fn zoom<T: Real>(array: ArrayViewD<'_, T>, shape: &[usize]) -> Result<ArrayD<T>, ConvertError> {
-    if shape.len() != array.ndim() {
-        return Err(ConvertError::Shape {
-            what: "the list of sizes",
-            expected: vec![array.ndim()],
-            found: vec![shape.len()],
-        });
-    }
-    let mut now = array.to_owned();
-    for (axis, &to) in shape.iter().enumerate() {
-        let plan = CubicZoom::new(now.len_of(Axis(axis)), to)?;
-        let mut size = now.shape().to_vec();
-        size[axis] = to;
-        let mut next = ArrayD::zeros(size);
-        let mut line = vec![T::zero(); plan.from];
-        for (values, mut out) in now.lanes(Axis(axis)).into_iter().zip(next.lanes_mut(Axis(axis))) {
-            line.iter_mut().zip(values).for_each(|(own, &value)| *own = value);
-            coefficients(&mut line);
-            out.iter_mut().zip(T::taps(&plan)).for_each(|(value, tap)| *value = tap.of(&line));
-        }
-        now = next;
-    }
-    Ok(now)
 }
 
 /// Values of the cubic B-spline at the four nodes around a place, `y` behind the second.
@@ -147,25 +117,6 @@ fn mirror(index: i64, n: usize) -> usize {
     let period = 2 * (n as i64 - 1).max(1);
     let inside = index.rem_euclid(period);
     inside.min(period - inside) as usize
-}
-
-/// Turns a line of samples into B-spline coefficients, but for the gain of 6.
-///
-/// A causal and an anti-causal recursion, each started from the sum over the reflected signal.
-fn coefficients<T: Real>(line: &mut [T]) {
-    let n = line.len();
-    if n < 2 {
-        return;
-    }
-    let pole = T::from_f64(POLE);
-    line[0] = start(n, |sum, k, weight| sum + weight * line[k], line[0], |sum, by| sum * by);
-    for k in 1..n {
-        line[k] += pole * line[k - 1];
-    }
-    line[n - 1] = (pole * line[n - 2] + line[n - 1]) * (pole / (pole * pole - T::one()));
-    for k in (0..n - 1).rev() {
-        line[k] = pole * (line[k + 1] - line[k]);
-    }
 }
 
 /// The first causal coefficient of `n` samples: the sum over the reflected signal, from `first`, the first sample.

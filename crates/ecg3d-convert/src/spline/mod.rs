@@ -1,5 +1,5 @@
-//! B-spline interpolation in full generality: any order to 5, any boundary, any axes. What the conversion itself needs, cubic
-//! and mirrored, is in [`crate::zoom`] and quicker.
+//! B-spline interpolation in full generality: any order to 5, any boundary, any axes. The conversion itself, cubic and
+//! mirrored, works on many lines at once, in [`crate::kernel`].
 
 mod boundary;
 mod filter;
@@ -160,6 +160,11 @@ impl SplineZoom {
         }
         Ok(())
     }
+}
+
+/// The coefficients of a cubic spline that is mirrored about its end samples, in place.
+pub(crate) fn cubic_coefficients(line: &mut [f64]) {
+    filter::coefficients(line, 3, Symmetry::WholeSample);
 }
 
 /// The interpolation along one axis.

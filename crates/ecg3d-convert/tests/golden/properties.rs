@@ -1,7 +1,7 @@
 use ecg_core::LeadMask;
 use ecg3d_convert::{
     Band, ConvertConfig, ConvertError, ConvertPlan, FftResampler, ImagePlan, LeadSelection,
-    PolyResampler, Recurrence, Scratch, butterworth, zoom,
+    PolyResampler, RecurrencePlot, Scratch, SplineZoom, butterworth,
 };
 use ndarray::{Array2, Array3, Array4, ArrayD, Axis, ShapeBuilder, s};
 use proptest::prelude::*;
@@ -52,12 +52,12 @@ proptest! {
     fn plots_are_symmetric_with_zero_diagonal(
         x in signal(20..60), dimension in 1usize..5, delay in 1usize..4,
     ) {
-        let plot = Recurrence::new(dimension, delay).expect("a plot").distances(&x).expect("plots");
+        let plot = RecurrencePlot::new(dimension, delay).expect("a plot").of(&x).expect("plots");
         prop_assert_eq!(&plot, &plot.t());
         prop_assert!(plot.diag().iter().all(|value| *value == 0.0));
         // Neither polarity nor an offset is seen.
         let other: Vec<f64> = x.iter().map(|value| 512.0 - value).collect();
-        let other = Recurrence::new(dimension, delay).expect("a plot").distances(&other);
+        let other = RecurrencePlot::new(dimension, delay).expect("a plot").of(&other);
         let error = worst(other.expect("plots").view().into_dyn(), plot.view().into_dyn());
         prop_assert!(error < 1e-12);
     }
@@ -65,7 +65,8 @@ proptest! {
     #[test]
     fn zoom_to_the_same_size_changes_nothing(x in signal(60)) {
         let x = ArrayD::from_shape_vec(vec![3, 4, 5], x).expect("60 values");
-        let same = zoom(x.view(), &[3, 4, 5]).expect("zooms");
+        let zoom = SplineZoom::new(3).expect("a zoom");
+        let same = zoom.zoom(x.view(), &[3, 4, 5]).expect("zooms");
         prop_assert!(worst(same.view(), x.view()) < 1e-14);
     }
 
@@ -143,6 +144,17 @@ fn masks_and_buffers_are_checked() {
     assert_eq!(beyond, Err(ConvertError::Mask { mask: 1, lead: 12, leads: 12 }));
     assert!(call(&[LeadMask(1)], [0, 45, 45, 45]).is_err());
     assert!(call(&[LeadMask(1)], [1, 45, 45, 44]).is_err());
+    // A mask has 32 bits, and could not keep the last lead.
+    let config = ConvertConfig::published().with_leads(LeadSelection::File { count: 33 });
+    let plan = ImagePlan::new(&config.with_volume_size([33, 4, 4])).expect("a plan");
+    let many = plan.volumes_of_subsets(
+        Array3::<f64>::zeros((33, 4, 4)).view(),
+        &[LeadMask(1)],
+        Array4::zeros((1, 33, 4, 4)).view_mut(),
+        &mut Scratch::new(),
+        |_, _| Ok::<(), ConvertError>(()),
+    );
+    assert_eq!(many, Err(ConvertError::MaskLeads { leads: 33, most: 32 }));
 }
 
 #[test]
@@ -162,13 +174,14 @@ fn any_number_of_leads_samples_and_sizes() {
         .rows()
         .into_iter()
         .map(|row| {
-            let plot = Recurrence::new(3, 2).expect("a plot");
-            plot.distances(row.as_slice().expect("a row")).expect("distances")
+            let plot = RecurrencePlot::new(3, 2).expect("a plot");
+            plot.of(row.as_slice().expect("a row")).expect("distances")
         })
         .collect();
     let views: Vec<_> = plots.iter().map(|plot| plot.view()).collect();
     let plots = ndarray::stack(Axis(0), &views).expect("equal shapes").into_dyn();
-    let expected = zoom(plots.view(), &[5, 20, 31]).expect("zooms");
+    let zoom = SplineZoom::new(3).expect("a zoom");
+    let expected = zoom.zoom(plots.view(), &[5, 20, 31]).expect("zooms");
     let own = plan.image_plan().volume_of_window(prepared.view()).expect("a volume");
     assert!(worst(own.view().into_dyn(), expected.view()) < 1e-12);
 }

@@ -1,6 +1,6 @@
 use ecg_core::{Lead, Recording, SamplingRate};
 use ecg3d_convert::{
-    Band, ConvertConfig, ConvertError, ConvertPlan, ConvertWarning, InvalidSamples, Recurrence,
+    Band, ConvertConfig, ConvertError, ConvertPlan, ConvertWarning, InvalidSamples, RecurrencePlot,
     Scratch, butterworth,
 };
 use ndarray::{Array2, Array3, Axis, Ix2, Ix3, s};
@@ -54,8 +54,8 @@ fn equal_to_scipy_on_a_synthetic_recording() {
         .rows()
         .into_iter()
         .map(|row| {
-            let plot = Recurrence::new(2, 1).expect("a plot");
-            plot.distances(row.as_slice().expect("a row")).expect("distances")
+            let plot = RecurrencePlot::new(2, 1).expect("a plot");
+            plot.of(row.as_slice().expect("a row")).expect("distances")
         })
         .collect();
     let views: Vec<_> = plots.iter().map(|plot| plot.slice(s![..;9, ..;7])).collect();
@@ -117,8 +117,8 @@ fn equal_to_the_golden_recordings() {
         assert_close(&name, filtered.view(), npz.read("filtered").view(), F64);
         let plots = npz.read::<f64>("rp").into_dimensionality::<Ix3>().expect("three axes");
         for (row, plot) in own.prepared.rows().into_iter().zip(plots.outer_iter()) {
-            let own = Recurrence::new(2, 1).expect("a plot");
-            let own = own.distances(row.as_slice().expect("a row")).expect("distances") / unit;
+            let own = RecurrencePlot::new(2, 1).expect("a plot");
+            let own = own.of(row.as_slice().expect("a row")).expect("distances") / unit;
             assert_close(&name, own.view().into_dyn(), plot.into_dyn(), 1e-11);
         }
     }

@@ -1,5 +1,5 @@
-use ecg3d_convert::{Boundary, SplineZoom, zoom};
-use ndarray::{Array3, ArrayD, ArrayView3, Axis, array};
+use ecg3d_convert::{Boundary, CubicZoom, SplineZoom};
+use ndarray::{Array2, Array3, ArrayD, ArrayView3, Axis, array};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -84,11 +84,20 @@ fn the_golden_zooms() {
 }
 
 #[test]
-fn the_quick_zoom_is_one_of_them() {
-    let x = numbers([5, 12, 30]).into_dyn();
-    let found = planned(3, Boundary::Mirror, false).zoom(x.view(), &[9, 45, 45]).expect("zooms");
-    assert_close("cubic", zoom(x.view(), &[9, 45, 45]).expect("zooms").view(), found.view(), F64);
-    let single = x.mapv(|value| value as f32);
+fn the_cubic_zoom_is_one_of_them() {
+    for (from, to) in [(1, 1), (1, 4), (2, 7), (3, 1), (12, 45), (26, 45), (99, 45), (40, 200)] {
+        let own = CubicZoom::new(from, to).expect("a zoom").matrix();
+        let zoom = planned(3, Boundary::Mirror, false);
+        let found = zoom.zoom_axes(Array2::<f64>::eye(from).view(), &[(Axis(0), to)]);
+        let found = found.expect("zooms");
+        assert_close(
+            &format!("{from} to {to}"),
+            own.view().into_dyn(),
+            found.view().into_dyn(),
+            F64,
+        );
+    }
+    let single = numbers([5, 12, 30]).into_dyn().mapv(|value| value as f32);
     let found = planned(5, Boundary::Reflect, true).zoom(single.view(), &[2, 3, 4]);
     assert_eq!(found.expect("zooms").shape(), [2, 3, 4]);
 }

@@ -13,7 +13,7 @@ use ecg_core::Recording;
 use ecg_io::Dataset;
 use ecg_metrics::{Report, ReportOptions};
 use ecg_synth::SynthOptions;
-use ecg3d_convert::{ConvertConfig, ImagePlan, Recurrence, Scratch};
+use ecg3d_convert::{ConvertConfig, ImagePlan, RecurrencePlot, Scratch};
 use ecg3d_examples::source::{LabelArgs, Plans, Rows, Source, load};
 use ecg3d_examples::stages::Stages;
 use ecg3d_examples::synthetic::{Format, write_folder};
@@ -328,11 +328,11 @@ fn first_window(
 
 /// The recurrence plots `[lead, time, time]` of a window `[lead, sample]`.
 fn recurrence_plots(window: &Array2<f32>, config: &ConvertConfig) -> Result<Array3<f32>> {
-    let recurrence = Recurrence::new(config.embedding_dimension, config.embedding_delay)?;
+    let recurrence = RecurrencePlot::new(config.embedding_dimension, config.embedding_delay)?;
     let plots = window
         .rows()
         .into_iter()
-        .map(|row| recurrence.distances(&row.to_vec()))
+        .map(|row| recurrence.of(&row.to_vec()))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(stack(Axis(0), &plots.iter().map(|plot| plot.view()).collect::<Vec<_>>())?)
 }
