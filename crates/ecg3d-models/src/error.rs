@@ -117,24 +117,6 @@ pub enum ModelError {
         /// The run folder that keeps the epochs before, if any is kept.
         kept: Option<PathBuf>,
     },
-    /// A fold beyond those there are.
-    #[error("fold {found} is not one of the folds 0 to {}", .folds - 1)]
-    Fold {
-        /// The fold given.
-        found: usize,
-        /// Number of folds.
-        folds: usize,
-    },
-    /// A fold that no record, or every record, is in.
-    #[error(
-        "fold {found} can't validate: the records are in folds {known:?}, and both sides need some"
-    )]
-    NoSuchFold {
-        /// The fold given.
-        found: usize,
-        /// The folds that have records.
-        known: Vec<usize>,
-    },
     /// Too few patients to cut into folds.
     #[error(
         "{patients} patients can't be cut into {folds} folds; two folds or more are needed, and a patient for each"

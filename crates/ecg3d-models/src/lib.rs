@@ -38,7 +38,7 @@
 //! | [`train`](train()), [`TrainConfig`], [`TrainData`] | training by the study's recipe or another |
 //! | [`KerasAdam`], [`Schedule`], [`Loss`] | its parts |
 //! | [`validation_thresholds`] | the probability above which a label is predicted |
-//! | [`split_published`], [`folds_by_patient`] | which records to train on |
+//! | [`folds_by_patient`] | which records to train on |
 //!
 //! # Conventions
 //!
@@ -87,8 +87,8 @@ pub use keras::import_keras;
 pub use model::Model;
 pub use network::{Forward, Network, Precision};
 pub use train::{
-    Augment, BestBy, EpochLog, Event, KerasAdam, Loss, Outcome, PUBLISHED_FOLDS, Schedule, Split,
-    Thresholds, TrainConfig, TrainData, Warning, bce_from_logits, check_run_dir, folds_by_patient,
-    shared_patients, split_by_fold, split_published, train, validation_thresholds,
+    Augment, BestBy, EpochLog, Event, KerasAdam, Loss, Outcome, Schedule, Thresholds, TrainConfig,
+    TrainData, Warning, bce_from_logits, check_run_dir, folds_by_patient, shared_patients, train,
+    validation_thresholds,
 };
 pub use weights::save;

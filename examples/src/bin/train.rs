@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
+use ecg_io::{PUBLISHED_FOLDS, Split, split_by_fold, split_published};
 use ecg_metrics::{Report, ReportOptions};
 use ecg3d_examples::Progress;
 use ecg3d_examples::source::{LabelArgs, Rows, Source, load};
 use ecg3d_models::{
-    Architecture, Event, Loss, ModelCard, Network, PUBLISHED_FOLDS, Precision, Preset, Split,
-    Thresholds, TrainConfig, TrainData, check_run_dir, folds_by_patient, split_by_fold,
-    split_published, train,
+    Architecture, Event, Loss, ModelCard, Network, Precision, Preset, Thresholds, TrainConfig,
+    TrainData, check_run_dir, folds_by_patient, train,
 };
 use ndarray::{Array2, Axis};
 use tch::Device;
@@ -265,6 +265,15 @@ fn train_data(source: &Source, path: &Path) -> Result<TrainData> {
 
 fn split(source: &Source, data: &TrainData, by: SplitBy, arguments: &Arguments) -> Result<Split> {
     let fold = arguments.fold.unwrap_or(0);
+    let folds = match by {
+        SplitBy::Kfold => arguments.folds.unwrap_or(PUBLISHED_FOLDS),
+        _ => PUBLISHED_FOLDS,
+    };
+    ensure!(
+        matches!(by, SplitBy::Labels) || fold < folds,
+        "--fold {fold} is not one of the folds 0 to {}",
+        folds.max(1) - 1
+    );
     Ok(match by {
         SplitBy::Published => {
             let labelled: Vec<usize> = (0..data.len())
@@ -273,12 +282,6 @@ fn split(source: &Source, data: &TrainData, by: SplitBy, arguments: &Arguments) 
             split_published(&labelled, fold)?
         }
         SplitBy::Kfold => {
-            let folds = arguments.folds.unwrap_or(PUBLISHED_FOLDS);
-            ensure!(
-                fold < folds,
-                "--fold {fold} is not one of the folds 0 to {}",
-                folds.max(1) - 1
-            );
             let labels = data.labels.view();
             split_by_fold(&folds_by_patient(labels, &data.patients, folds, arguments.seed)?, fold)?
         }

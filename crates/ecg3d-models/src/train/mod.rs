@@ -26,9 +26,7 @@ pub use event::{EpochLog, Event, Warning};
 pub use loss::{Loss, bce_from_logits};
 pub use run::{Outcome, train};
 pub use schedule::Schedule;
-pub use split::{
-    PUBLISHED_FOLDS, Split, folds_by_patient, shared_patients, split_by_fold, split_published,
-};
+pub use split::{folds_by_patient, shared_patients};
 pub use thresholds::{Thresholds, validation_thresholds};
 
 /// The folder of golden values; says so on standard output where there is none.
