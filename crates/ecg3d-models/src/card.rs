@@ -40,6 +40,10 @@ pub struct ModelCard {
     pub software: String,
 }
 
+/// tch is the binding of one minor version of libtorch.
+const SOFTWARE: &str =
+    concat!("ecg3d-models ", env!("CARGO_PKG_VERSION"), " with tch 0.24 and libtorch 2.11");
+
 impl ModelCard {
     /// The version of the format that this software writes, and the latest that it reads.
     pub const FORMAT: u32 = 1;
@@ -62,7 +66,7 @@ impl ModelCard {
             origin: None,
             training: None,
             metrics: None,
-            software: concat!("ecg3d-models ", env!("CARGO_PKG_VERSION")).to_owned(),
+            software: SOFTWARE.to_owned(),
         }
     }
 

@@ -126,6 +126,36 @@ impl Conv {
 
     /// `[n, input, axis..]` -> `[n, output, axis..]`.
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        let y = self.convolve(x, &self.kernel, self.bias.as_ref())?;
+        pass.show(&self.path, &y);
+        Ok(y)
+    }
+
+    /// The convolution and a normalisation of its output; where nothing is learned and nobody looks in between, that is one
+    /// convolution with another kernel and bias.
+    ///
+    /// The kernel is made anew each time: next to a volume that costs nothing, but a network of signals has more in its
+    /// kernels than goes through them.
+    pub(crate) fn forward_normalised(
+        &self,
+        x: &Tensor,
+        bn: &BatchNorm,
+        pass: Pass<'_>,
+    ) -> Result<Tensor> {
+        if pass.train || pass.taps.is_some() {
+            return bn.forward(&self.forward(x, pass)?, pass);
+        }
+        let (scale, shift) = bn.scale_and_shift()?;
+        let bias = match &self.bias {
+            Some(bias) => bias.f_mul(&scale)?.f_add(&shift)?,
+            None => shift,
+        };
+        let mut shape = vec![1; self.kernel.dim()];
+        shape[0] = -1;
+        self.convolve(x, &self.kernel.f_mul(&scale.f_view(&shape[..])?)?, Some(&bias))
+    }
+
+    fn convolve(&self, x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let rank = self.sizes.len();
         // Where both ends get the same, libtorch pads as it goes.
         let mut padding = vec![0; rank];
@@ -145,11 +175,11 @@ impl Conv {
         // On processors with AMX, libtorch 2.11's bf16 convolution of 12 channels (9 to 15, to be safe) gives wrong sums.
         let broken = given == Kind::BFloat16
             && x.device() == Device::Cpu
-            && (9..16).contains(&self.kernel.size()[1]);
+            && (9..16).contains(&kernel.size()[1]);
         let kind = if broken { Kind::Float } else { given };
         let x = &x.f_to_kind(kind)?;
-        let kernel = self.kernel.f_to_kind(kind)?;
-        let bias = self.bias.as_ref().map(|bias| bias.f_to_kind(kind)).transpose()?;
+        let kernel = kernel.f_to_kind(kind)?;
+        let bias = bias.map(|bias| bias.f_to_kind(kind)).transpose()?;
         let y = match rank {
             1 => x.f_conv1d(&kernel, bias.as_ref(), &stride, &padding, &dilation, 1)?,
             // One position each: a product of matrices, which is quicker with the channels last.
@@ -159,9 +189,7 @@ impl Conv {
             }
             _ => x.f_conv3d(&kernel, bias.as_ref(), &stride, &padding, &dilation, 1)?,
         };
-        let y = y.f_to_kind(given)?;
-        pass.show(&self.path, &y);
-        Ok(y)
+        y.f_to_kind(given)
     }
 }
 
@@ -208,6 +236,13 @@ impl BatchNorm {
             mean: b.buffer(format!("{path}.moving_mean"), &[channels], Init::Zeros)?,
             variance: b.buffer(format!("{path}.moving_variance"), &[channels], Init::Ones)?,
         })
+    }
+
+    /// What the running statistics do to each channel: a factor and an addend, `[channel]`.
+    fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
+        let scale = self.variance.f_add_scalar(BN_EPSILON)?.f_rsqrt()?.f_mul(&self.gamma)?;
+        let shift = self.beta.f_sub(&self.mean.f_mul(&scale)?)?;
+        Ok((scale, shift))
     }
 
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
@@ -312,6 +347,28 @@ impl Dense {
         let kernel = b.weight(format!("{path}.kernel"), &sizes, init)?;
         let bias = Some(b.weight(format!("{path}.bias"), &sizes[1..], Init::Zeros)?);
         Ok(Self { path: path.to_owned(), kernel, bias })
+    }
+
+    /// Scales and shifts the outputs so that those for `x` have the mean 0 and a standard deviation; if they are all the same,
+    /// nothing happens.
+    pub(crate) fn standardise(&self, x: &Tensor, deviation: f64) -> Result<()> {
+        let x = x.f_to_kind(self.kernel.f_kind()?)?;
+        let y = x.f_linear(&self.kernel, self.bias.as_ref())?;
+        let scale = deviation / y.f_std(false)?.f_double_value(&[])?;
+        if !scale.is_finite() {
+            return Ok(());
+        }
+        let _ = self.kernel.shallow_clone().f_mul_scalar_(scale)?;
+        if let Some(bias) = &self.bias {
+            let _ = bias.shallow_clone().f_sub_(&y.f_mean(None)?)?.f_mul_scalar_(scale)?;
+        }
+        Ok(())
+    }
+
+    /// `[output, input]`.
+    #[cfg(test)]
+    pub(crate) fn kernel(&self) -> &Tensor {
+        &self.kernel
     }
 
     pub(crate) fn without_bias(b: &mut Builder, path: &str, sizes: [usize; 2]) -> Result<Self> {

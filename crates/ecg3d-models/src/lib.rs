@@ -8,7 +8,7 @@
 //! use tch::Device;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // An untrained network; `Model::load("weights.safetensors", Device::Cpu)` gives a trained one.
+//! // An untrained network; `Model::shipped` and `Model::load` give trained ones.
 //! let (architecture, mode) = (Architecture::Ribeiro, Preset::Corrected);
 //! let network = Network::new(architecture, mode, 7, Device::Cpu, 42)?;
 //! let card = ModelCard::new(architecture, mode, LabelSet::seven(), ConvertConfig::corrected());
@@ -35,6 +35,7 @@
 //! | [`Preset`] | the network of the study's program or of its text |
 //! | [`import_keras`] | the study's weight files |
 //! | [`save`] | weights and card in one file |
+//! | [`replace_best`] | another card for the best weights of a run |
 //! | [`train`](train()), [`TrainConfig`], [`TrainData`] | training by the study's recipe or another |
 //! | [`KerasAdam`], [`Schedule`], [`Loss`] | its parts |
 //! | [`validation_thresholds`] | the probability above which a label is predicted |
@@ -50,8 +51,8 @@
 //! The networks keep Keras's meaning where libtorch's differs (batch normalisation, hard sigmoid, padding, starts), and are
 //! compared with Keras layer by layer. In published mode they are the study's programs, faults included. In corrected mode
 //! 3DECG-Net pads before its pooling by 7, so that no plane is lost (7 x 7 x 7 positions remain instead of 6 x 6 x 6), and
-//! its attention's softmax runs over these 343 positions instead of an axis of length 1; Ribeiro's network gets the
-//! signal transposed instead of reshaped. `docs/fidelity.md` lists every difference.
+//! its attention's softmax runs over these 343 positions, times 343, instead of an axis of length 1 (the weights are 1 on
+//! average in both modes); Ribeiro's network gets the signal transposed instead of reshaped. `docs/fidelity.md` lists every difference.
 //!
 //! Fresh parameters depend on the seed alone, not on the machine. [`tch::set_num_threads`] sets the threads of a pass;
 //! networks and models can be sent to another thread, but not shared.
@@ -88,7 +89,7 @@ pub use model::Model;
 pub use network::{Forward, Network, Precision};
 pub use train::{
     Augment, BestBy, EpochLog, Event, KerasAdam, Loss, Outcome, Schedule, Thresholds, TrainConfig,
-    TrainData, Warning, bce_from_logits, check_run_dir, folds_by_patient, shared_patients, train,
-    validation_thresholds,
+    TrainData, Warning, bce_from_logits, check_run_dir, folds_by_patient, replace_best,
+    shared_patients, train, validation_thresholds,
 };
 pub use weights::save;

@@ -88,7 +88,15 @@ pub(crate) fn check_pair(network: &Network, card: &ModelCard) -> Result<(), Mode
 
 /// Reads what [`save`] wrote.
 pub(crate) fn load(path: &Path, device: Device) -> Result<(Network, ModelCard), ModelError> {
-    let file = read(path)?;
+    parse(&read(path)?, path, device)
+}
+
+/// As [`load`], with the file at hand; the path is what errors name.
+pub(crate) fn parse(
+    file: &[u8],
+    path: &Path,
+    device: Device,
+) -> Result<(Network, ModelCard), ModelError> {
     if file.starts_with(b"\x89HDF") {
         return Err(ModelError::StillKeras { path: path.to_owned() });
     }
@@ -100,7 +108,7 @@ pub(crate) fn load(path: &Path, device: Device) -> Result<(Network, ModelCard), 
         }
         source => ModelError::Safetensors { path: path.to_owned(), source },
     };
-    let (_, metadata) = SafeTensors::read_metadata(&file).map_err(failed)?;
+    let (_, metadata) = SafeTensors::read_metadata(file).map_err(failed)?;
     let card = metadata.metadata().as_ref().and_then(|entries| entries.get(CARD));
     let card = card.ok_or_else(|| ModelError::CardMissing { path: path.to_owned() })?;
     let card: ModelCard = serde_json::from_str(card)
@@ -109,7 +117,7 @@ pub(crate) fn load(path: &Path, device: Device) -> Result<(Network, ModelCard), 
         path: path.to_owned(),
         source: Box::new(source),
     })?;
-    let tensors = SafeTensors::deserialize(&file).map_err(failed)?;
+    let tensors = SafeTensors::deserialize(file).map_err(failed)?;
     let network = network(path, &card, &tensors, device)?;
     Ok((network, card))
 }

@@ -45,8 +45,8 @@ impl Sobahi {
 
     /// `[n, 45, 45, 45]` -> logits `[n, label]`.
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
-        let x = self.conv_1.forward(&channels_last(x)?, pass)?;
-        let a = pass.relu(self.bn_1.forward(&x, pass)?)?; // [n, 8, 43, 43, 43]
+        let x = self.conv_1.forward_normalised(&channels_last(x)?, &self.bn_1, pass)?;
+        let a = pass.relu(x)?; // [n, 8, 43, 43, 43]
         let x = self.conv_2.forward(&dropout(&a, DROPOUT, pass)?, pass)?.f_add(&a)?;
         let b = pass.relu(self.bn_2.forward(&x, pass)?)?; // [n, 8, 43, 43, 43]
         let c = self.conv_3.forward(&dropout(&b, DROPOUT, pass)?, pass)?;

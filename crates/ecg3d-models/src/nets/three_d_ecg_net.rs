@@ -16,6 +16,9 @@ use crate::params::Builder;
 const DROPOUT: f64 = 0.25;
 const POOL: i64 = 7;
 
+/// Standard deviation of keys and queries whose products, the scores, are nearly equal: e^0.09 is 1.09.
+const EVEN: f64 = 0.3;
+
 /// A residual block, normalised before each convolution, with squeeze and excitation.
 #[derive(Debug)]
 struct Block {
@@ -46,8 +49,7 @@ impl Block {
     /// `[n, input, 45, 45, 45]` -> `[n, output, 45, 45, 45]`.
     fn forward(&self, input: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let x = pass.relu(self.bn_1.forward(input, pass)?)?;
-        let x = self.conv_1.forward(&x, pass)?;
-        let x = pass.relu(self.bn_2.forward(&x, pass)?)?;
+        let x = pass.relu(self.conv_1.forward_normalised(&x, &self.bn_2, pass)?)?;
         let x = self.conv_2.forward(&x, pass)?;
         self.se.forward(&x, &self.skip.forward(input, pass)?, pass)
     }
@@ -70,16 +72,33 @@ impl Head {
 
     /// `[n, depth, height, width, 32]` -> `[n, depth, height, width, 1]`.
     fn forward(&self, x: &Tensor, mode: Preset, pass: Pass<'_>) -> Result<Tensor> {
+        let alpha = self.attention(x, mode, pass)?;
+        alpha.f_mul(&self.value.forward(x, linear, pass)?)
+    }
+
+    /// Standardises what the head makes of `x`, `[n, depth, height, width, 32]`, with attention almost even.
+    fn standardise(&self, x: &Tensor) -> Result<()> {
+        self.key.standardise(x, EVEN)?;
+        self.query.standardise(x, EVEN)?;
+        self.value.standardise(x, 1.0)
+    }
+
+    /// How much of each position's value is taken, `[n, depth, height, width, 1]`: 1 on average in both modes.
+    ///
+    /// The corrected softmax is multiplied by the number of positions for that. Values of a 343th would reach the dense layers as
+    /// good as nothing, and the network would start to learn only after many epochs.
+    fn attention(&self, x: &Tensor, mode: Preset, pass: Pass<'_>) -> Result<Tensor> {
         let key = self.key.forward(x, linear, pass)?;
         let query = self.query.forward(x, linear, pass)?;
-        let value = self.value.forward(x, linear, pass)?;
         let score = key.f_mul(&query)?;
-        let alpha = match mode {
-            // The study's softmax runs over an axis of length 1, so alpha is 1 and key and query learn nothing.
-            Preset::Published => score.f_softmax(-1, None)?,
-            Preset::Corrected => score.f_flatten(1, -1)?.f_softmax(1, None)?.f_view_as(&score)?,
-        };
-        alpha.f_mul(&value)
+        match mode {
+            // The study's softmax runs over an axis of length 1, so all is 1, and key and query learn nothing.
+            Preset::Published => score.f_softmax(-1, None),
+            Preset::Corrected => {
+                let flat = score.f_flatten(1, -1)?; // [n, 343]
+                flat.f_softmax(1, None)?.f_mul_scalar(flat.size()[1])?.f_view_as(&score)
+            }
+        }
     }
 }
 
@@ -132,8 +151,31 @@ impl ThreeDEcgNet {
         })
     }
 
+    /// Standardises the outputs of the heads for a batch `[n, 45, 45, 45]`, normalised by its own statistics.
+    ///
+    /// The largest of 343 values is far above zero, whatever the record: fresh heads hand on a thousand numbers that are large and
+    /// nearly the same for all, and a step of Adam moves what the first dense layer makes of them so far that its units die.
+    pub(crate) fn standardise(&self, x: &Tensor, pass: Pass<'_>) -> Result<()> {
+        let x = self.pooled(x, Pass { train: true, statistics_rate: 0.0, ..pass })?;
+        self.heads.iter().try_for_each(|head| head.standardise(&x))
+    }
+
     /// `[n, 45, 45, 45]` -> logits `[n, label]`.
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        let x = self.pooled(x, pass)?;
+        let heads: Vec<Tensor> = self
+            .heads
+            .iter()
+            .map(|head| head.forward(&x, self.mode, pass))
+            .collect::<Result<_>>()?;
+        let x = Tensor::f_cat(&heads, -1)?.f_flatten(1, -1)?; // [n, 648]; corrected 1029
+        let x = self.dense_1.forward(&x, Tensor::f_relu, pass)?; // [n, 128]
+        let x = self.dense_2.forward(&x, Tensor::f_relu, pass)?; // [n, 16]
+        self.dense_3.forward(&dropout(&x, DROPOUT, pass)?, linear, pass)
+    }
+
+    /// `[n, 45, 45, 45]` -> what the heads see, `[n, 6, 6, 6, 32]`; corrected 7, 7, 7.
+    fn pooled(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         // Depth is the time axis of the LSTMs: [n, step, channel, height, width]; then [n, channel, depth, height, width],
         // with the channels last in memory.
         let x = self.conv_lstm_1.forward(&x.f_unsqueeze(2)?, pass)?;
@@ -149,15 +191,54 @@ impl ThreeDEcgNet {
             Preset::Corrected => Padding::Same,
         };
         let x = max_pool(&x, POOL, POOL, padding)?; // [n, 32, 6, 6, 6]; corrected 7, 7, 7
-        let x = x.f_permute([0, 2, 3, 4, 1])?; // [n, 6, 6, 6, 32]
-        let heads: Vec<Tensor> = self
-            .heads
-            .iter()
-            .map(|head| head.forward(&x, self.mode, pass))
-            .collect::<Result<_>>()?;
-        let x = Tensor::f_cat(&heads, -1)?.f_flatten(1, -1)?; // [n, 648]; corrected 1029
-        let x = self.dense_1.forward(&x, Tensor::f_relu, pass)?; // [n, 128]
-        let x = self.dense_2.forward(&x, Tensor::f_relu, pass)?; // [n, 16]
-        self.dense_3.forward(&dropout(&x, DROPOUT, pass)?, linear, pass)
+        x.f_permute([0, 2, 3, 4, 1])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::params::Start;
+
+    const PASS: Pass<'_> =
+        Pass { train: true, dropout: false, statistics_rate: 0.01, taps: None, tape: None };
+
+    fn head() -> Head {
+        let mut b = Builder::new(Start::Seed(3), Device::Cpu, Kind::Float);
+        tch::no_grad(|| Head::new(&mut b, "head")).expect("a head")
+    }
+
+    fn input() -> Tensor {
+        Tensor::arange(2 * 343 * 32, (Kind::Float, Device::Cpu)).sin().view([2, 7, 7, 7, 32])
+    }
+
+    #[test]
+    fn corrected_attention_is_shared_out_over_the_positions() {
+        let alpha = head().attention(&input(), Preset::Corrected, PASS).expect("runs");
+        assert_eq!(alpha.size(), [2, 7, 7, 7, 1]);
+        let off = alpha.flatten(1, -1).mean_dim([1i64].as_slice(), false, None) - 1.0;
+        // 343 roundings of numbers around 1.
+        assert!(off.abs().max().double_value(&[]) < 1e-5);
+        let spread = alpha.max() / alpha.min();
+        assert!(spread.double_value(&[]) > 1.5, "it prefers no position");
+    }
+
+    #[test]
+    fn only_corrected_attention_learns() {
+        let gradients = |mode| {
+            let head = head();
+            let y = head.forward(&input(), mode, PASS).expect("runs");
+            y.square().sum(Kind::Float).backward();
+            [&head.key, &head.query, &head.value].map(|dense| {
+                let gradient = dense.kernel().grad();
+                gradient.abs().max().double_value(&[])
+            })
+        };
+        let [key, query, value] = gradients(Preset::Corrected);
+        assert!(key > 0.0 && query > 0.0 && value > 0.0, "{key} {query} {value}");
+        let [key, query, value] = gradients(Preset::Published);
+        assert!(key == 0.0 && query == 0.0 && value > 0.0, "{key} {query} {value}");
     }
 }

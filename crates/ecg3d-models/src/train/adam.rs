@@ -21,6 +21,8 @@ pub struct KerasAdam {
 struct Slot {
     name: String,
     parameter: Tensor,
+    /// Share of the learning rate.
+    rate: f64,
     first: Tensor,
     second: Tensor,
 }
@@ -43,11 +45,19 @@ impl KerasAdam {
             .map(|(name, parameter)| {
                 let value = parameter.f_detach()?;
                 let (first, second) = (value.f_zeros_like()?, value.f_zeros_like()?);
-                Ok(Slot { name, parameter, first, second })
+                Ok(Slot { name, parameter, rate: 1.0, first, second })
             })
             .collect::<Result<_, TchError>>()
             .doing("make the optimizer's moments")?;
         Ok(Self { slots, weight_decay, steps: 0 })
+    }
+
+    /// Gives each parameter a share of the learning rate, by its name. Weight decay keeps to the whole rate.
+    pub fn with_rates(mut self, rate: impl Fn(&str) -> f64) -> Self {
+        for slot in &mut self.slots {
+            slot.rate = rate(&slot.name);
+        }
+        self
     }
 
     /// Steps taken so far.
@@ -111,7 +121,7 @@ impl KerasAdam {
                 let _ = slot.first.f_lerp_(&grad, 1.0 - BETA1)?;
                 let _ = slot.second.f_lerp_(&grad.f_square()?, 1.0 - BETA2)?;
                 let root = slot.second.f_sqrt()?.f_add_scalar_(EPSILON)?;
-                let change = slot.first.f_div(&root)?.f_mul_scalar_(-alpha)?;
+                let change = slot.first.f_div(&root)?.f_mul_scalar_(-alpha * slot.rate)?;
                 if decay > 0.0 && slot.parameter.dim() > 1 {
                     let _ = slot.parameter.f_mul_scalar_(1.0 - decay)?;
                 }

@@ -8,7 +8,8 @@ use tch::{Device, Kind, Tensor};
 use super::{EpochLog, KerasAdam, TrainConfig};
 use crate::error::Doing;
 use crate::files::{read, write_atomic};
-use crate::{ModelError, Network};
+use crate::weights::{write_card, write_weights};
+use crate::{ModelCard, ModelError, Network};
 
 /// Version of the checkpoint's layout.
 const FORMAT: u32 = 1;
@@ -87,6 +88,16 @@ impl RunDir {
     }
 }
 
+/// Writes the best weights of a run again, with another card: one with more figures, say.
+///
+/// # Errors
+/// As [`save`](crate::save()).
+pub fn replace_best(run_dir: &Path, network: &Network, card: &ModelCard) -> Result<(), ModelError> {
+    let dir = RunDir(run_dir.to_owned());
+    write_weights(network, card, &dir.best())?;
+    write_card(card, &dir.card())
+}
+
 /// Checks that a folder is free for a run, or, with `resume`, that its run can go on; [`train`](super::train) does so too,
 /// but a program may want to know before it loads any data. Returns whether there is a checkpoint to go on from.
 ///
@@ -109,8 +120,9 @@ pub fn check_run_dir(path: &Path, resume: bool) -> Result<bool, ModelError> {
 fn comparable(config: &TrainConfig) -> serde_json::Value {
     let mut value = serde_json::to_value(config).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {
-        fields.remove("patience");
-        fields.remove("thresholds");
+        for name in ["patience", "thresholds", "validation_windows"] {
+            fields.remove(name);
+        }
         if !config.schedule.depends_on_epochs() {
             fields.remove("epochs");
         }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Augment, Loss, Schedule, Thresholds};
-use crate::{ModelError, Precision, Preset};
+use crate::{Architecture, ModelError, Precision, Preset};
 
 /// Which epoch's weights are the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,18 @@ pub struct TrainConfig {
     /// Thresholds of the card. Default: [`Thresholds::Half`]; corrected: [`Thresholds::Validation`].
     #[serde(default)]
     pub thresholds: Thresholds,
+    /// Share of the learning rate for all layers before the attention heads and the dense layers, from 0 (they stay as they are) to
+    /// 1. Default: 1; [`TrainConfig::of`] 3DECG-Net, corrected: 0.1.
+    #[serde(default = "whole")]
+    pub body_rate: f64,
+    /// Whether [`Network::fit_start`](crate::Network::fit_start) comes before the first step, with up to 32 training records; for fresh
+    /// parameters. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
+    #[serde(default)]
+    pub fit_start: bool,
+    /// Windows of each validation record that an epoch is judged by, spread evenly; the best epoch's weights are judged by
+    /// all at the end. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_windows: Option<usize>,
     /// Ends the run after so many epochs without a better one. Default: never.
     pub patience: Option<usize>,
     /// Number type of the arithmetic; parameters and moments are `f32` with any. Default: [`Precision::F32`].
@@ -70,6 +82,11 @@ pub struct TrainConfig {
     /// Goes on with the run that is in `run_dir`, rather than refuse a folder with a run in it. Default: false.
     #[serde(skip)]
     pub resume: bool,
+}
+
+/// What a recipe says that was written before it could say otherwise.
+fn whole() -> f64 {
+    1.0
 }
 
 impl TrainConfig {
@@ -88,6 +105,9 @@ impl TrainConfig {
             augment: Augment::NONE,
             best_by: BestBy::Loss,
             thresholds: Thresholds::Half,
+            body_rate: 1.0,
+            fit_start: false,
+            validation_windows: None,
             patience: None,
             precision: Precision::F32,
             seed: 0,
@@ -112,6 +132,22 @@ impl TrainConfig {
             best_by: BestBy::Auroc,
             thresholds: Thresholds::Validation,
             ..Self::published()
+        }
+    }
+
+    /// The recipe for a network: that of its preset, but for 3DECG-Net, corrected, with more and smaller steps (batches of 8, a tenth
+    /// of the learning rate before the heads, warm-up for a fifth of an epoch). At the whole rate a step moves what the
+    /// convolutions make of any volume so far that the dense layers, which see a thousand numbers of it, never settle.
+    pub fn of(architecture: Architecture, preset: Preset) -> Self {
+        match (architecture, preset) {
+            (Architecture::ThreeDEcgNet, Preset::Corrected) => Self {
+                batch: 8,
+                body_rate: 0.1,
+                fit_start: true,
+                schedule: Schedule::WarmupCosine { warmup_epochs: 0.2, floor: 0.01 },
+                ..Self::corrected()
+            },
+            _ => Self::preset(preset),
         }
     }
 
@@ -165,9 +201,13 @@ impl TrainConfig {
         if let Some(limit) = self.clip_norm {
             positive("clip_norm", limit)?;
         }
+        share("body_rate", self.body_rate)?;
         self.loss.check()?;
         if let Some(limit) = self.positive_weight_limit {
             positive("positive_weight_limit", limit)?;
+        }
+        if let Some(windows) = self.validation_windows {
+            positive("validation_windows", windows as f64)?;
         }
         let Augment { scale, noise, wander, lead_dropout } = self.augment;
         for (what, value) in [("scale", scale), ("noise", noise), ("wander", wander)] {
@@ -219,6 +259,21 @@ impl TrainConfig {
     /// Sets [`TrainConfig::thresholds`].
     pub fn with_thresholds(self, thresholds: Thresholds) -> Self {
         Self { thresholds, ..self }
+    }
+
+    /// Sets [`TrainConfig::body_rate`].
+    pub fn with_body_rate(self, body_rate: f64) -> Self {
+        Self { body_rate, ..self }
+    }
+
+    /// Sets [`TrainConfig::fit_start`].
+    pub fn with_fit_start(self, fit_start: bool) -> Self {
+        Self { fit_start, ..self }
+    }
+
+    /// Sets [`TrainConfig::validation_windows`].
+    pub fn with_validation_windows(self, validation_windows: Option<usize>) -> Self {
+        Self { validation_windows, ..self }
     }
 
     /// Sets [`TrainConfig::patience`].

@@ -30,6 +30,9 @@ pub(crate) struct Engine<'a> {
 /// Windows in the network at a time in validation.
 const VALIDATION_BATCH: usize = 32;
 
+/// Records that fresh parameters are fitted to.
+const START_BATCH: usize = 32;
+
 impl Engine<'_> {
     /// Steps in an epoch.
     pub(crate) fn batches(&self) -> usize {
@@ -69,7 +72,8 @@ impl Engine<'_> {
                 remaining: clock.remaining(),
             });
         }
-        let logits = self.logits(self.val_rows)?;
+        let limit = config.validation_windows.unwrap_or(usize::MAX);
+        let logits = self.logits(self.val_rows, limit)?;
         let finite = tch::no_grad(|| self.weights_are_finite()).doing("look at the parameters")?;
         if !finite || logits.iter().any(|logit| !logit.is_finite()) {
             return Err(ModelError::NotFinite {
@@ -90,6 +94,15 @@ impl Engine<'_> {
             val_auroc: score.and_then(|score| score.auroc),
             seconds: began.elapsed().as_secs_f64(),
         })
+    }
+
+    /// Fits fresh parameters to some of the training records.
+    pub(crate) fn fit_start(&mut self) -> Result<(), ModelError> {
+        let mut rows = self.train_rows.to_vec();
+        Stream::new(self.config.seed, Purpose::Start, 0, 0).shuffle(&mut rows);
+        rows.truncate(START_BATCH);
+        let x = self.feed.drawn(&rows, 0)?;
+        self.network.fit_start(&x)
     }
 
     /// Whether the last step left numbers: the next one's loss would tell too late.
@@ -122,8 +135,8 @@ impl Engine<'_> {
         Ok(value)
     }
 
-    /// Logits `[row, label]` without training: the mean over each record's windows.
-    pub(crate) fn logits(&self, rows: &[usize]) -> Result<Array2<f64>, ModelError> {
+    /// Logits `[row, label]` without training: the mean over at most `limit` windows of each record.
+    fn logits(&self, rows: &[usize], limit: usize) -> Result<Array2<f64>, ModelError> {
         let n_labels = self.network.n_labels();
         let mut sums = Array2::zeros((rows.len(), n_labels));
         let mut counts = vec![0_usize; rows.len()];
@@ -131,7 +144,8 @@ impl Engine<'_> {
             .iter()
             .enumerate()
             .flat_map(|(k, &row)| {
-                self.feed.windows_of(row).into_iter().map(move |window| (k, window))
+                let windows = self.feed.windows_of(row, limit);
+                windows.into_iter().map(move |window| (k, window))
             })
             .collect();
         for chunk in windows.chunks(VALIDATION_BATCH) {
@@ -156,9 +170,9 @@ impl Engine<'_> {
         Ok(sums)
     }
 
-    /// Looks at the validation records anew, after the weights were changed from outside.
+    /// Looks at all windows of the validation records, after the weights were changed from outside.
     pub(crate) fn validate(&mut self) -> Result<(), ModelError> {
-        self.val_logits = self.logits(self.val_rows)?;
+        self.val_logits = self.logits(self.val_rows, usize::MAX)?;
         Ok(())
     }
 

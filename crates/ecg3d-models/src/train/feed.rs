@@ -48,10 +48,11 @@ impl<'a> Feed<'a> {
         Ok(Self { data, volumes, preprocessing, augment: config.augment, seed: config.seed })
     }
 
-    /// Every window of a record.
-    pub(crate) fn windows_of(&self, row: usize) -> Vec<Window> {
+    /// The windows of a record, or `limit` of them, spread evenly.
+    pub(crate) fn windows_of(&self, row: usize, limit: usize) -> Vec<Window> {
         let starts = self.preprocessing.window_starts(self.data.lengths[row]);
-        starts.into_iter().map(|start| (row, start)).collect()
+        let n = limit.min(starts.len());
+        (0..n).map(|k| (row, starts[(2 * k + 1) * starts.len() / (2 * n)])).collect()
     }
 
     /// Any window of a record, whether or not prediction would use it; the first where it uses only that.
@@ -133,4 +134,32 @@ fn tensor_of<D: Dimension>(array: &Array<f32, D>) -> Result<Tensor, ModelError> 
     Tensor::f_from_slice(values)
         .and_then(|tensor| tensor.f_reshape(&shape))
         .doing("make the input's tensor")
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+
+    use super::*;
+
+    #[test]
+    fn some_windows_are_spread_over_the_record() {
+        let data = TrainData {
+            prepared: Array3::zeros((1, 12, 500)),
+            lengths: vec![500],
+            labels: Array2::zeros((1, 7)),
+            patients: vec!["p".to_owned()],
+            names: vec!["r".to_owned()],
+        };
+        let (preprocessing, config) = (ConvertConfig::corrected(), TrainConfig::corrected());
+        let feed = Feed::new(InputKind::Signal, &preprocessing, &data, &config, Device::Cpu);
+        let feed = feed.expect("a feed");
+        let starts = |limit| -> Vec<usize> {
+            feed.windows_of(0, limit).into_iter().map(|(_, start)| start).collect()
+        };
+        assert_eq!(starts(1), [200]);
+        assert_eq!(starts(3), [50, 200, 350]);
+        assert_eq!(starts(9), (0..9).map(|k| 50 * k).collect::<Vec<_>>());
+        assert_eq!(starts(usize::MAX), starts(9));
+    }
 }

@@ -13,6 +13,8 @@ pub(crate) enum Purpose {
     Torch = 3,
     /// Ties between equal choices when folds are made.
     Folds = 4,
+    /// The records that fresh parameters are fitted to.
+    Start = 5,
 }
 
 /// Random numbers that depend on (seed, purpose, epoch, item) alone, not on what was drawn before: an epoch that is

@@ -8,7 +8,7 @@ use super::loss::positive_weights;
 use super::split::shared_patients;
 use super::{BestBy, EpochLog, Event, KerasAdam, TrainConfig, TrainData, Warning};
 use crate::error::Doing;
-use crate::weights::{check_pair, load, write_card, write_weights};
+use crate::weights::{check_pair, load, write_weights};
 use crate::{ModelCard, ModelError, Network};
 
 /// What a training run came to.
@@ -67,7 +67,8 @@ pub fn train(
     network.set_statistics_rate(config.statistics_rate);
     network.set_precision(config.precision);
     let named = network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
-    let adam = KerasAdam::new(named, config.weight_decay)?;
+    let adam = KerasAdam::new(named, config.weight_decay)?
+        .with_rates(|name| if is_head(name) { 1.0 } else { config.body_rate });
     let label_weights = match config.positive_weight_limit {
         Some(limit) => Some(label_weights(network, data, train_rows, limit)?),
         None => None,
@@ -101,6 +102,9 @@ pub fn train(
         run.open(path, &mut engine, observer)?;
     }
     let (done, batches) = (run.history.len(), engine.batches());
+    if done == 0 && config.fit_start {
+        engine.fit_start()?;
+    }
     observer(&Event::Start {
         epochs: config.epochs,
         done,
@@ -214,8 +218,7 @@ impl Run<'_> {
     fn write_best(&self, engine: &Engine<'_>, epoch: usize) -> Result<ModelCard, ModelError> {
         let card = self.describe(engine, epoch)?;
         if let Some(dir) = &self.dir {
-            write_weights(engine.network, &card, &dir.best())?;
-            write_card(&card, &dir.card())?;
+            checkpoint::replace_best(dir.path(), engine.network, &card)?;
         }
         Ok(card)
     }
@@ -277,6 +280,11 @@ fn best_epoch(history: &[EpochLog], by: BestBy) -> usize {
         }
     }
     best.map_or(0, |log| log.epoch)
+}
+
+/// Whether a parameter belongs to an attention head or a dense layer at a network's end.
+fn is_head(name: &str) -> bool {
+    name.starts_with("head_") || name.starts_with("dense")
 }
 
 fn label_weights(
