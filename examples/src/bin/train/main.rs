@@ -1,23 +1,27 @@
 //! Trains a network on labelled recordings.
 
+mod judge;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use ecg_io::{PUBLISHED_FOLDS, Split, split_by_fold, split_published};
-use ecg_metrics::{Report, ReportOptions};
 use ecg3d_examples::Progress;
 use ecg3d_examples::source::{LabelArgs, Rows, Source, load};
 use ecg3d_models::{
     Architecture, Event, Loss, ModelCard, Network, Precision, Preset, Thresholds, TrainConfig,
-    TrainData, check_run_dir, folds_by_patient, train,
+    TrainData, check_run_dir, folds_by_patient, replace_best, train,
 };
 use ndarray::{Array2, Axis};
 use tch::Device;
 
 /// Trains a network and leaves RUN/best.safetensors, RUN/last.safetensors, RUN/log.csv and RUN/model.json, anew after each
 /// epoch.
+///
+/// At the end, RUN/validation.csv has the best weights' probabilities of the validation records and RUN/validation_labels.csv
+/// the truth, as evaluate reads them, and the card their figures with intervals by patient.
 ///
 /// RUN/checkpoint.safetensors is what --resume goes on from: a run that was killed at any moment ends with the weights of
 /// one that was not, bit for bit on the CPU with the same --threads. The published preset trains by the study's recipe (100
@@ -51,12 +55,15 @@ struct Arguments {
     /// Passes over the training records [default: 100; corrected 30]
     #[arg(long, value_name = "N")]
     epochs: Option<usize>,
-    /// Records in a step [default: 32]
+    /// Records in a step [default: 32; 3decgnet corrected 8]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
     /// Base learning rate [default: 0.001]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     lr: Option<f64>,
+    /// Share of the learning rate for the layers before the attention heads and dense layers [default: 1; 3decgnet corrected 0.1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    body_rate: Option<f64>,
     /// Loss to make small: cross-entropy, or the asymmetric loss of Ridnik et al. (2021)
     #[arg(long, value_name = "LOSS", default_value = "bce")]
     loss: LossName,
@@ -64,6 +71,9 @@ struct Arguments {
     /// corrected 3]
     #[arg(long, value_name = "X")]
     label_weights: Option<f64>,
+    /// Windows of each validation record that an epoch is judged by; the weights that are kept are judged by all [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    val_windows: Option<u32>,
     /// Ends the run after N epochs without a better one [default: never]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     patience: Option<u32>,
@@ -80,6 +90,9 @@ struct Arguments {
     /// Number type of the arithmetic: f32, or bf16 where the processor or GPU has it, several times as quick
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     precision: Precision,
+    /// Where the recordings come from, for the card: source, licence, citation [default: the path and the source of the labels]
+    #[arg(long, value_name = "TEXT")]
+    origin: Option<String>,
     /// Goes on with the run in RUN, which has to have the same data and settings
     #[arg(long)]
     resume: bool,
@@ -141,10 +154,12 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     summarise(&source, &data, &split);
 
     let labels = source.label_set.clone();
-    let card = ModelCard::new(architecture, preset, labels.clone(), preprocessing).with_origin(
-        format!("trained on {}, labels from {}", arguments.data.display(), source.label_source),
-    );
-    let config = recipe(arguments, preset);
+    let origin = arguments.origin.clone().unwrap_or_else(|| {
+        format!("trained on {}, labels from {}", arguments.data.display(), source.label_source)
+    });
+    let card =
+        ModelCard::new(architecture, preset, labels.clone(), preprocessing).with_origin(origin);
+    let config = recipe(arguments, architecture, preset);
     let mut network = Network::new(architecture, preset, labels.len(), device, arguments.seed)?;
     let mut shown = Shown { epochs: config.epochs, progress: None };
     let outcome =
@@ -161,17 +176,19 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         if outcome.stopped_early { " (stopped early)" } else { "" },
         outcome.best_epoch
     );
+    let mut files = vec!["best.safetensors", "last.safetensors", "log.csv", "model.json"];
     if !split.val.is_empty() {
-        let truth = data.labels.select(Axis(0), &split.val).mapv(|label| label != 0);
-        let thresholds = outcome.card.threshold_values();
-        let options = ReportOptions::default();
-        let validation = outcome.validation.view();
-        let report = Report::new(&labels, truth.view(), validation, &thresholds, &options)?;
+        let report = judge::judge(&outcome, &data, &split.val)?;
         let chosen =
             if outcome.card.thresholds.is_some() { "them and their thresholds" } else { "them" };
         println!("\nThe best weights on the validation records, which chose {chosen}:\n\n{report}");
+        judge::write_tables(&outcome, &data, &split.val, &arguments.out)?;
+        let mut card = outcome.card.clone();
+        card.metrics = Some(judge::summary(&report));
+        replace_best(&arguments.out, &network, &card)?;
+        files.extend(["validation.csv", "validation_labels.csv"]);
     }
-    for file in ["best.safetensors", "last.safetensors", "log.csv", "model.json"] {
+    for file in files {
         println!("{}", arguments.out.join(file).display());
     }
     Ok(source.exit_code())
@@ -218,8 +235,8 @@ fn device(text: &str) -> Result<Device> {
     Ok(Device::Cuda(index))
 }
 
-fn recipe(arguments: &Arguments, preset: Preset) -> TrainConfig {
-    let config = TrainConfig::preset(preset)
+fn recipe(arguments: &Arguments, architecture: Architecture, preset: Preset) -> TrainConfig {
+    let config = TrainConfig::of(architecture, preset)
         .with_seed(arguments.seed)
         .with_precision(arguments.precision)
         .with_run_dir(&arguments.out)
@@ -228,8 +245,9 @@ fn recipe(arguments: &Arguments, preset: Preset) -> TrainConfig {
             LossName::Bce => Loss::Bce,
             LossName::Asymmetric => Loss::ASYMMETRIC,
         })
+        .with_validation_windows(arguments.val_windows.map(|windows| windows as usize))
         .with_patience(arguments.patience.map(|epochs| epochs as usize));
-    let (epochs, batch, lr) = (config.epochs, config.batch, config.lr);
+    let (epochs, batch, lr, body) = (config.epochs, config.batch, config.lr, config.body_rate);
     let (limit, thresholds) = (config.positive_weight_limit, config.thresholds);
     config
         .with_positive_weight_limit(match arguments.label_weights {
@@ -244,6 +262,7 @@ fn recipe(arguments: &Arguments, preset: Preset) -> TrainConfig {
         .with_epochs(arguments.epochs.unwrap_or(epochs))
         .with_batch(arguments.batch.unwrap_or(batch))
         .with_lr(arguments.lr.unwrap_or(lr))
+        .with_body_rate(arguments.body_rate.unwrap_or(body))
 }
 
 fn train_data(source: &Source, path: &Path) -> Result<TrainData> {
