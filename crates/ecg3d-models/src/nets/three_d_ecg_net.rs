@@ -8,10 +8,11 @@ use tch::Tensor;
 use crate::Preset;
 use crate::init::Init;
 use crate::layers::{
-    BatchNorm, Conv, ConvLstm2d, ConvOptions, Dense, Padding, Pass, Result, SqueezeExcite, dropout,
-    linear, max_pool,
+    Activation, BatchNorm, Conv, ConvLstm2d, ConvOptions, Dense, Padding, Pass, Result,
+    SqueezeExcite, dropout, max_pool,
 };
 use crate::params::Builder;
+use crate::trace::{Channels, Op};
 
 const DROPOUT: f64 = 0.25;
 const POOL: i64 = 7;
@@ -70,16 +71,22 @@ impl Head {
 
     /// `[n, depth, height, width, 32]` -> `[n, depth, height, width, 1]`.
     fn forward(&self, x: &Tensor, mode: Preset, pass: Pass<'_>) -> Result<Tensor> {
-        let key = self.key.forward(x, linear, pass)?;
-        let query = self.query.forward(x, linear, pass)?;
-        let value = self.value.forward(x, linear, pass)?;
-        let score = key.f_mul(&query)?;
-        let alpha = match mode {
+        let key = self.key.forward(x, Activation::Linear, pass)?;
+        let query = self.query.forward(x, Activation::Linear, pass)?;
+        let value = self.value.forward(x, Activation::Linear, pass)?;
+        let product =
+            |x: &Tensor, y: &Tensor| pass.step(Op::Multiply, Channels::Last, &[x, y], x.f_mul(y)?);
+        let score = product(&key, &query)?;
+        let (over, alpha) = match mode {
             // The study's softmax runs over an axis of length 1, so alpha is 1 and key and query learn nothing.
-            Preset::Published => score.f_softmax(-1, None)?,
-            Preset::Corrected => score.f_flatten(1, -1)?.f_softmax(1, None)?.f_view_as(&score)?,
+            Preset::Published => ("over one channel", score.f_softmax(-1, None)?),
+            Preset::Corrected => {
+                let alpha = score.f_flatten(1, -1)?.f_softmax(1, None)?;
+                ("over all positions", alpha.f_view_as(&score)?)
+            }
         };
-        alpha.f_mul(&value)
+        let alpha = pass.step(Op::Softmax { over }, Channels::Last, &[&score], alpha)?;
+        product(&alpha, &value)
     }
 }
 
@@ -148,16 +155,16 @@ impl ThreeDEcgNet {
             Preset::Published => Padding::Valid,
             Preset::Corrected => Padding::Same,
         };
-        let x = max_pool(&x, POOL, POOL, padding)?; // [n, 32, 6, 6, 6]; corrected 7, 7, 7
+        let x = max_pool(&x, POOL, POOL, padding, pass)?; // [n, 32, 6, 6, 6]; corrected 7, 7, 7
         let x = x.f_permute([0, 2, 3, 4, 1])?; // [n, 6, 6, 6, 32]
         let heads: Vec<Tensor> = self
             .heads
             .iter()
             .map(|head| head.forward(&x, self.mode, pass))
             .collect::<Result<_>>()?;
-        let x = Tensor::f_cat(&heads, -1)?.f_flatten(1, -1)?; // [n, 648]; corrected 1029
-        let x = self.dense_1.forward(&x, Tensor::f_relu, pass)?; // [n, 128]
-        let x = self.dense_2.forward(&x, Tensor::f_relu, pass)?; // [n, 16]
-        self.dense_3.forward(&dropout(&x, DROPOUT, pass)?, linear, pass)
+        let x = pass.flatten(&pass.concatenate(&heads, -1)?)?; // [n, 648]; corrected 1029
+        let x = self.dense_1.forward(&x, Activation::Relu, pass)?; // [n, 128]
+        let x = self.dense_2.forward(&x, Activation::Relu, pass)?; // [n, 16]
+        self.dense_3.forward(&dropout(&x, DROPOUT, pass)?, Activation::Linear, pass)
     }
 }
