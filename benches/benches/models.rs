@@ -1,75 +1,105 @@
-//! The networks: inference, and a step of training, in f32 on the CPU.
+//! The networks on the CPU: prepared signals to probabilities, and a step of training.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ecg3d_models::{Architecture, InputKind, KerasAdam, Network, Preset, bce_from_logits};
+use ecg_core::LabelSet;
+use ecg3d_models::{
+    Architecture, KerasAdam, Model, ModelCard, Network, Precision, Preset, bce_from_logits,
+};
+use ndarray::Array3;
 use tch::{Device, Kind, Tensor};
 
-fn input(architecture: Architecture, batch: i64) -> Tensor {
-    tch::manual_seed(1);
-    let mut shape = vec![batch];
-    shape.extend(architecture.input_shape().iter().map(|&n| n as i64));
-    match architecture.input() {
-        InputKind::Volume => Tensor::rand(&shape, (Kind::Float, Device::Cpu)),
-        InputKind::Signal => Tensor::randn(&shape, (Kind::Float, Device::Cpu)),
-    }
+const MODE: Preset = Preset::Corrected;
+
+fn network(architecture: Architecture, precision: Precision) -> Network {
+    let network = Network::new(architecture, MODE, 7, Device::Cpu, 1);
+    let mut network = network.expect("a network");
+    network.set_precision(precision);
+    network
 }
 
-fn network(architecture: Architecture) -> Network {
-    Network::new(architecture, Preset::Corrected, 7, Device::Cpu, 1).expect("a network")
+/// Waves of another frequency in each lead, `[record, lead, sample]`.
+fn signals(records: usize, [leads, samples]: [usize; 2]) -> Array3<f32> {
+    Array3::from_shape_fn((records, leads, samples), |(n, lead, t)| {
+        ((t * (lead + 2) + 31 * n) as f32 * 0.05).sin()
+    })
 }
 
-fn forward(c: &mut Criterion) {
-    let mut group = c.benchmark_group("forward, f32");
-    group.sample_size(10);
-    for (architecture, batch) in
-        [(Architecture::ThreeDEcgNet, 1), (Architecture::Ribeiro, 1), (Architecture::Ribeiro, 32)]
-    {
-        let network = network(architecture);
-        let x = input(architecture, batch);
-        group.throughput(Throughput::Elements(batch as u64));
-        for threads in [1, 2] {
-            tch::set_num_threads(threads);
-            let id = format!("batch {batch}, {threads} threads");
-            group.bench_function(BenchmarkId::new(architecture.name(), id), |b| {
-                b.iter(|| {
-                    let out = tch::no_grad(|| network.forward_logits(black_box(&x), false));
-                    f64::try_from(out.expect("predicts").sum(Kind::Float)).expect("a number")
+/// `3decgnet/[1, 12, 100], 1 threads`.
+fn id(architecture: Architecture, shape: &[usize], threads: i32) -> BenchmarkId {
+    BenchmarkId::new(architecture.name(), format!("{shape:?}, {threads} threads"))
+}
+
+/// What `predict` and all who use the library call, volumes included.
+fn predict(c: &mut Criterion) {
+    for precision in [Precision::F32, Precision::Bf16] {
+        let mut group = c.benchmark_group(format!("predict, {precision}"));
+        group.sample_size(10);
+        for (architecture, records) in [
+            (Architecture::ThreeDEcgNet, 1),
+            (Architecture::Zhang, 1),
+            (Architecture::Sobahi, 1),
+            (Architecture::Ribeiro, 1),
+            (Architecture::Ribeiro, 32),
+            (Architecture::ResNet1d, 32),
+        ] {
+            let card = ModelCard::new(
+                architecture,
+                MODE,
+                LabelSet::seven(),
+                architecture.preprocessing(MODE),
+            );
+            let model = Model::new(network(architecture, precision), card).expect("a model");
+            let x = signals(records, architecture.window_shape());
+            group.throughput(Throughput::Elements(records as u64));
+            for threads in [1, 2] {
+                tch::set_num_threads(threads);
+                group.bench_function(id(architecture, x.shape(), threads), |b| {
+                    b.iter(|| model.predict_prepared(black_box(x.view()), None).expect("predicts"));
                 });
-            });
+            }
         }
+        group.finish();
     }
-    group.finish();
 }
 
+/// A step as the training engine makes it.
 fn training_step(c: &mut Criterion) {
-    let mut group = c.benchmark_group("training step, f32");
-    group.sample_size(10);
-    for (architecture, batch) in [(Architecture::ThreeDEcgNet, 4), (Architecture::Ribeiro, 32)] {
-        let network = network(architecture);
-        let named =
-            network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
-        let mut adam = KerasAdam::new(named, 0.0).expect("an optimizer");
-        let x = input(architecture, batch);
-        let y = Tensor::zeros([batch, 7], (Kind::Float, Device::Cpu));
-        group.throughput(Throughput::Elements(batch as u64));
-        for threads in [1, 2] {
-            tch::set_num_threads(threads);
-            let id = format!("batch {batch}, {threads} threads");
-            group.bench_function(BenchmarkId::new(architecture.name(), id), |b| {
-                b.iter(|| {
-                    adam.zero_grad();
-                    let logits = network.forward_logits(black_box(&x), true).expect("predicts");
-                    let loss = bce_from_logits(&logits, &y, None).expect("a loss");
-                    loss.backward();
-                    adam.step(1e-3).expect("a step");
+    for precision in [Precision::F32, Precision::Bf16] {
+        let mut group = c.benchmark_group(format!("training step, {precision}"));
+        group.sample_size(10);
+        for (architecture, records) in [
+            (Architecture::ThreeDEcgNet, 4),
+            (Architecture::Ribeiro, 32),
+            (Architecture::ResNet1d, 32),
+        ] {
+            let network = network(architecture, precision);
+            let named =
+                network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+            let mut adam = KerasAdam::new(named, 0.0).expect("an optimizer");
+            let shape = [&[records], architecture.input_shape()].concat();
+            let sizes: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+            tch::manual_seed(1);
+            let x = Tensor::rand(&sizes, (Kind::Float, Device::Cpu));
+            let y = Tensor::zeros([records as i64, 7], (Kind::Float, Device::Cpu));
+            group.throughput(Throughput::Elements(records as u64));
+            for threads in [1, 2] {
+                tch::set_num_threads(threads);
+                group.bench_function(id(architecture, &shape, threads), |b| {
+                    b.iter(|| {
+                        adam.zero_grad();
+                        let forward = network.forward_train(black_box(&x)).expect("predicts");
+                        let loss = bce_from_logits(forward.logits(), &y, None).expect("a loss");
+                        forward.backward(&loss).expect("goes back");
+                        adam.step(1e-3).expect("a step");
+                    });
                 });
-            });
+            }
         }
+        group.finish();
     }
-    group.finish();
 }
 
-criterion_group!(benches, forward, training_step);
+criterion_group!(benches, predict, training_step);
 criterion_main!(benches);

@@ -11,6 +11,7 @@ use crate::init::Init;
 use crate::kernels;
 use crate::params::Builder;
 use crate::tape::Tape;
+use crate::trace::{Channels, Op, Trace};
 
 mod conv_lstm;
 
@@ -27,22 +28,67 @@ pub(crate) struct Pass<'a> {
     pub dropout: bool,
     /// Share of the batch in the running statistics of the normalisations, 1 - Keras's momentum.
     pub statistics_rate: f64,
-    /// Where each layer leaves its output, when somebody wants it.
-    pub taps: Option<&'a RefCell<Vec<(String, Tensor)>>>,
+    /// Where each layer tells what it took and made, when somebody wants to know.
+    pub taps: Option<&'a RefCell<Trace>>,
     /// Where layers leave backward passes of their own; without it, all is libtorch's.
     pub tape: Option<&'a Tape>,
 }
 
 impl Pass<'_> {
     /// What is positive, in the memory of `x` unless somebody wants to see that.
-    pub(crate) fn relu(&self, mut x: Tensor) -> Result<Tensor> {
-        if self.taps.is_some() { x.f_relu() } else { x.f_relu_() }
+    pub(crate) fn relu(&self, x: Tensor) -> Result<Tensor> {
+        self.relu_shown(x, |y| Ok(y.shallow_clone()))
     }
 
-    fn show(&self, path: &str, y: &Tensor) {
-        if let Some(taps) = self.taps {
-            taps.borrow_mut().push((path.to_owned(), y.shallow_clone()));
+    /// The same, shown as `view` has it: `[n, channel, axis..]`.
+    fn relu_shown(
+        &self,
+        mut x: Tensor,
+        view: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        if self.taps.is_none() {
+            return x.f_relu_();
         }
+        let y = x.f_relu()?;
+        self.show("", Op::Relu, Channels::First, &[&x], &view(&y)?);
+        Ok(y)
+    }
+
+    fn show(&self, path: &str, op: Op<'_>, channels: Channels, inputs: &[&Tensor], y: &Tensor) {
+        if let Some(taps) = self.taps {
+            taps.borrow_mut().push(path, op, channels, inputs, y);
+        }
+    }
+
+    /// Shows an operation without parameters and hands its output on, in memory of its own when somebody looks.
+    pub(crate) fn step(
+        &self,
+        op: Op<'_>,
+        channels: Channels,
+        inputs: &[&Tensor],
+        y: Tensor,
+    ) -> Result<Tensor> {
+        let Some(taps) = self.taps else { return Ok(y) };
+        let y = if taps.borrow().holds(&y) { y.f_mul_scalar(1.0)? } else { y };
+        self.show("", op, channels, inputs, &y);
+        Ok(y)
+    }
+
+    /// The sum of two tensors `[n, channel, axis..]`.
+    pub(crate) fn add(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+        self.step(Op::Add, Channels::First, &[x, y], x.f_add(y)?)
+    }
+
+    /// Tensors behind one another along the channels, axis `axis`.
+    pub(crate) fn concatenate(&self, parts: &[Tensor], axis: i64) -> Result<Tensor> {
+        let channels = if axis == 1 { Channels::First } else { Channels::Last };
+        let inputs: Vec<&Tensor> = parts.iter().collect();
+        self.step(Op::Concatenate, channels, &inputs, Tensor::f_cat(parts, axis)?)
+    }
+
+    /// `[n, axis..]` -> `[n, value]`.
+    pub(crate) fn flatten(&self, x: &Tensor) -> Result<Tensor> {
+        self.step(Op::Flatten, Channels::Last, &[x], x.f_flatten(1, -1)?)
     }
 }
 
@@ -127,7 +173,8 @@ impl Conv {
     /// `[n, input, axis..]` -> `[n, output, axis..]`.
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let y = self.convolve(x, &self.kernel, self.bias.as_ref())?;
-        pass.show(&self.path, &y);
+        let op = Op::Conv { sizes: &self.sizes, stride: self.stride, padding: self.padding };
+        pass.show(&self.path, op, Channels::First, &[x], &y);
         Ok(y)
     }
 
@@ -194,7 +241,16 @@ impl Conv {
 }
 
 /// The largest value of each block of `size` along every axis after the second, with blocks `stride` apart.
-pub(crate) fn max_pool(x: &Tensor, size: i64, stride: i64, padding: Padding) -> Result<Tensor> {
+pub(crate) fn max_pool(
+    x: &Tensor,
+    size: i64,
+    stride: i64,
+    padding: Padding,
+    pass: Pass<'_>,
+) -> Result<Tensor> {
+    if size == 1 && stride == 1 {
+        return Ok(x.shallow_clone());
+    }
     let rank = x.dim() - 2;
     let sizes = vec![size; rank];
     let padded = match padding {
@@ -202,10 +258,11 @@ pub(crate) fn max_pool(x: &Tensor, size: i64, stride: i64, padding: Padding) -> 
         Padding::Valid => x.shallow_clone(),
     };
     let (none, one, strides) = (vec![0; rank], vec![1; rank], vec![stride; rank]);
-    match rank {
-        1 => padded.f_max_pool1d(&sizes, &strides, &none, &one, false),
-        _ => padded.f_max_pool3d(&sizes, &strides, &none, &one, false),
-    }
+    let y = match rank {
+        1 => padded.f_max_pool1d(&sizes, &strides, &none, &one, false)?,
+        _ => padded.f_max_pool3d(&sizes, &strides, &none, &one, false)?,
+    };
+    pass.step(Op::MaxPool { size, stride, padding }, Channels::First, &[x], y)
 }
 
 /// Volumes `[n, depth, height, width]` as `[n, 1, depth, height, width]`, so that convolutions put their channels last in memory.
@@ -276,7 +333,7 @@ impl BatchNorm {
         if pass.train {
             no_grad(|| self.refine(x, &y, mean, deviation))?;
         }
-        pass.show(&self.path, &y);
+        pass.show(&self.path, Op::BatchNorm, Channels::First, &[x], &y);
         Ok(y)
     }
 
@@ -329,8 +386,9 @@ impl BatchNorm {
         let merged = x.f_transpose(0, 1)?.f_flatten(0, 1)?;
         let y = self.forward(&merged, Pass { taps: None, ..pass })?;
         let apart = |y: &Tensor| y.f_reshape(&size)?.f_transpose(0, 1);
-        pass.show(&self.path, &apart(&y)?.f_transpose(1, 2)?);
-        apart(&pass.relu(y)?)
+        let shown = |y: &Tensor| apart(y)?.f_transpose(1, 2);
+        pass.show(&self.path, Op::BatchNorm, Channels::First, &[x], &shown(&y)?);
+        apart(&pass.relu_shown(y, shown)?)
     }
 }
 
@@ -380,24 +438,32 @@ impl Dense {
     pub(crate) fn forward(
         &self,
         x: &Tensor,
-        activation: fn(&Tensor) -> Result<Tensor>,
+        activation: Activation,
         pass: Pass<'_>,
     ) -> Result<Tensor> {
-        let x = x.f_to_kind(self.kernel.f_kind()?)?;
-        let y = activation(&x.f_linear(&self.kernel, self.bias.as_ref())?)?;
-        pass.show(&self.path, &y);
+        let y = x.f_to_kind(self.kernel.f_kind()?)?.f_linear(&self.kernel, self.bias.as_ref())?;
+        let (name, y) = match activation {
+            Activation::Linear => ("linear", y),
+            Activation::Relu => ("ReLU", y.f_relu()?),
+            Activation::Sigmoid => ("sigmoid", y.f_sigmoid()?),
+        };
+        pass.show(&self.path, Op::Dense { activation: name }, Channels::Last, &[x], &y);
         Ok(y)
     }
 }
 
-/// No activation.
-pub(crate) fn linear(x: &Tensor) -> Result<Tensor> {
-    Ok(x.shallow_clone())
+/// What a dense layer does to its output.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Activation {
+    Linear,
+    Relu,
+    Sigmoid,
 }
 
 /// Sets a share of the values to zero while training, and scales the others up.
 pub(crate) fn dropout(x: &Tensor, share: f64, pass: Pass<'_>) -> Result<Tensor> {
-    if pass.dropout { x.f_dropout(share, true) } else { Ok(x.shallow_clone()) }
+    let y = if pass.dropout { x.f_dropout(share, true)? } else { x.shallow_clone() };
+    pass.step(Op::Dropout { share }, Channels::First, &[x], y)
 }
 
 /// Squeeze and excitation (Hu et al., CVPR 2018): scales each channel by a gate that sees the means of all.
@@ -424,15 +490,18 @@ impl SqueezeExcite {
     pub(crate) fn forward(&self, x: &Tensor, skip: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let kind = self.squeeze.kernel.f_kind()?;
         let means = x.f_mean_dim([2i64, 3, 4].as_slice(), false, kind)?; // [n, channel]
-        let squeezed = self.squeeze.forward(&means, Tensor::f_relu, pass)?;
-        let gate = self.excite.forward(&squeezed, Tensor::f_sigmoid, pass)?;
+        let means = pass.step(Op::GlobalAverage, Channels::First, &[x], means)?;
+        let squeezed = self.squeeze.forward(&means, Activation::Relu, pass)?;
+        let gate = self.excite.forward(&squeezed, Activation::Sigmoid, pass)?;
         // Scaling as a product with a diagonal matrix: the gates' gradient is then one too, instead of a product as large as
         // `x` and its sum.
         let rows = |x: &Tensor| x.f_permute([0, 2, 3, 4, 1])?.f_flatten(1, 3);
         let scale = gate.f_to_kind(x.f_kind()?)?.f_diag_embed(0, -2, -1)?;
         let y = rows(skip)?.f_baddbmm(&rows(x)?, &scale, 1, 1)?;
         let size = x.size();
-        y.f_view([size[0], size[2], size[3], size[4], size[1]])?.f_permute([0, 4, 1, 2, 3])
+        let y = y.f_view([size[0], size[2], size[3], size[4], size[1]])?;
+        let y = y.f_permute([0, 4, 1, 2, 3])?;
+        pass.step(Op::ScaleAdd, Channels::First, &[x, &gate, skip], y)
     }
 }
 

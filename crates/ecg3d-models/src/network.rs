@@ -10,7 +10,8 @@ use crate::layers::{BN_UPDATE, Pass};
 use crate::nets::{ResNet1d, Ribeiro, Sobahi, ThreeDEcgNet, Zhang};
 use crate::params::{Builder, Parameter, Start};
 use crate::tape::Tape;
-use crate::{Architecture, ModelError, Preset};
+use crate::trace::{Channels, Op, Seen, Trace};
+use crate::{Architecture, ModelError, Preset, Summary};
 
 /// A network with its parameters.
 ///
@@ -93,9 +94,6 @@ impl Forward {
         self.tape.backward(loss).doing("compute the gradients")
     }
 }
-
-/// Outputs of layers by path.
-type Taps = RefCell<Vec<(String, Tensor)>>;
 
 #[derive(Debug)]
 enum Net {
@@ -246,12 +244,29 @@ impl Network {
     /// # Errors
     /// As [`Network::forward_logits`].
     pub fn activations(&self, x: &Tensor) -> Result<Vec<(String, Tensor)>, ModelError> {
-        let taps = RefCell::new(Vec::new());
-        let _logits = no_grad(|| self.run(x, self.pass(false, Some(&taps))))?;
-        Ok(taps.into_inner())
+        let layers = self.trace(x)?.into_iter().filter(|layer| !layer.path.is_empty());
+        Ok(layers.map(|layer| (layer.path, layer.output)).collect())
     }
 
-    fn pass<'a>(&self, train: bool, taps: Option<&'a Taps>) -> Pass<'a> {
+    /// The layers with their shapes, parameters and operations, as seen while a record of zeros goes through them.
+    ///
+    /// # Errors
+    /// A failure of libtorch, such as too little memory.
+    pub fn summary(&self) -> Result<Summary, ModelError> {
+        let shape = self.architecture.input_shape().iter().map(|&n| n as i64);
+        let shape: Vec<i64> = [1].into_iter().chain(shape).collect();
+        let x = Tensor::f_zeros(&shape, (self.kind, self.device)).doing("make an input")?;
+        Ok(Summary::new(self, self.trace(&x)?))
+    }
+
+    /// All layers that a batch goes through, without training.
+    fn trace(&self, x: &Tensor) -> Result<Vec<Seen>, ModelError> {
+        let taps = RefCell::default();
+        let _logits = no_grad(|| self.run(x, self.pass(false, Some(&taps))))?;
+        Ok(taps.into_inner().into_layers())
+    }
+
+    fn pass<'a>(&self, train: bool, taps: Option<&'a RefCell<Trace>>) -> Pass<'a> {
         let statistics_rate = self.statistics_rate;
         Pass { train, dropout: train && self.dropout, statistics_rate, taps, tape: None }
     }
@@ -277,6 +292,9 @@ impl Network {
     fn run(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
         let x = self.input(x)?;
         let forward = || {
+            if let Some(taps) = pass.taps {
+                taps.borrow_mut().push("", Op::Input, Channels::Last, &[], &x);
+            }
             match &self.net {
                 Net::ThreeDEcgNet(net) => net.forward(&x, pass),
                 Net::Zhang(net) => net.forward(&x, pass),

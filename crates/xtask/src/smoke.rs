@@ -18,7 +18,7 @@ struct Run {
 }
 
 /// The way a user would go, from records to an explanation.
-const RUNS: [Run; 11] = [
+const RUNS: [Run; 12] = [
     Run { program: "synthesize", args: "--out @/data --records 40 --seed 1", writes: &["data"] },
     Run {
         program: "inspect",
@@ -60,6 +60,16 @@ const RUNS: [Run; 11] = [
         program: "explain",
         args: "--weights @/run/best.safetensors --record @RECORD --label NSR --out @/explanation",
         writes: &["explanation/explanation.json"],
+    },
+    Run {
+        program: "compare",
+        args: "--models ribeiro,resnet1d --preset corrected --weights @/run/best.safetensors --data @/data --repeats 2 --out @/compare",
+        writes: &[
+            "compare/compare.md",
+            "compare/compare.csv",
+            "compare/compare.json",
+            "compare/compare.svg",
+        ],
     },
     Run {
         program: "quickstart",

@@ -10,6 +10,7 @@ use ecg_core::LabelSet;
 use ecg3d_convert::ConvertConfig;
 use hdf5_reader::Hdf5File;
 use hdf5_reader::dataset::Dataset;
+use hdf5_reader::error::Error as Hdf5Error;
 use hdf5_reader::group::Group;
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind};
@@ -81,15 +82,12 @@ pub(crate) fn import(
         let expected: Vec<usize> =
             to_keras(own).doing("read a shape")?.size().into_iter().map(|n| n as usize).collect();
         let found: Vec<usize> = weight.dataset.shape().iter().map(|n| *n as usize).collect();
+        let name = format!("{name} ({})", weight.at);
         if found != expected {
-            return Err(ModelError::TensorShape {
-                path: path.to_owned(),
-                name: format!("{name} ({})", weight.at),
-                expected,
-                found,
-            });
+            return Err(ModelError::TensorShape { path: path.to_owned(), name, expected, found });
         }
-        let values = weight.dataset.read_array::<f32>().map_err(|e| file.wrong(e))?;
+        let values = weight.dataset.read_array::<f32>();
+        let values = values.map_err(|e| file.failed(&name, architecture, e))?;
         from_keras(&values.into_iter().collect::<Vec<_>>(), &expected).doing("make a tensor")
     })?;
     if let Some((name, weight)) = weights.into_iter().min_by(|a, b| a.0.cmp(&b.0)) {
@@ -122,8 +120,23 @@ impl<'a> KerasFile<'a> {
         }
     }
 
-    fn wrong(&self, source: hdf5_reader::error::Error) -> ModelError {
+    fn wrong(&self, source: Hdf5Error) -> ModelError {
         ModelError::Hdf5 { path: self.path.to_owned(), source }
+    }
+
+    /// The error where something is not there or can't be read; `name` says what, in the file's terms and ours.
+    fn failed(&self, name: &str, architecture: Architecture, source: Hdf5Error) -> ModelError {
+        let (path, name) = (self.path.to_owned(), name.to_owned());
+        match source {
+            Hdf5Error::GroupNotFound(_) | Hdf5Error::DatasetNotFound(_) => {
+                ModelError::MissingTensor { path, name, model: architecture.name() }
+            }
+            Hdf5Error::TypeMismatch { actual: found, .. } => {
+                ModelError::TensorType { path, name, found }
+            }
+            Hdf5Error::Context { source, .. } => self.failed(&name, architecture, *source),
+            source => self.wrong(source),
+        }
     }
 
     /// All weights by our names.
@@ -140,7 +153,8 @@ impl<'a> KerasFile<'a> {
             root.clone()
         };
         if let Some(config) = self.strings(&root, "model_config")? {
-            return self.legacy(&layers, graph::match_layers(self.path, &config.concat(), graph)?);
+            let pairs = graph::match_layers(self.path, &config.concat(), graph)?;
+            return self.legacy(&layers, graph.architecture, pairs);
         }
         let Some(names) = self.strings(&layers, "layer_names")? else {
             return Err(ModelError::KerasLayout {
@@ -151,7 +165,8 @@ impl<'a> KerasFile<'a> {
         };
         let mut weighted = Vec::new();
         for name in names {
-            let group = layers.group(&name).map_err(|e| self.wrong(e))?;
+            let group = layers.group(&name);
+            let group = group.map_err(|e| self.failed(&name, graph.architecture, e))?;
             if self.strings(&group, "weight_names")?.is_some_and(|names| !names.is_empty()) {
                 weighted.push(name);
             }
@@ -165,22 +180,25 @@ impl<'a> KerasFile<'a> {
                 expected: format!("{}", paths.len()),
             });
         }
-        self.legacy(&layers, paths.into_iter().zip(weighted).collect())
+        self.legacy(&layers, graph.architecture, paths.into_iter().zip(weighted).collect())
     }
 
     /// The legacy layout: `<layer>/<weight name>`, where the weight name repeats the layer.
     fn legacy(
         &self,
         layers: &Group,
+        architecture: Architecture,
         pairs: Vec<(String, String)>,
     ) -> Result<HashMap<String, Weight>, ModelError> {
         let mut weights = HashMap::new();
         for (path, layer) in pairs {
-            let group = layers.group(&layer).map_err(|e| self.wrong(e))?;
+            let missing = |e| self.failed(&format!("{path} (group {layer})"), architecture, e);
+            let group = layers.group(&layer).map_err(missing)?;
             for name in self.strings(&group, "weight_names")?.unwrap_or_default() {
                 let last = name.rsplit('/').next().unwrap_or(&name);
                 let own = format!("{path}.{}", last.split(':').next().unwrap_or(last));
-                let dataset = find(&group, &name).map_err(|e| self.wrong(e.with_context(&name)))?;
+                let missing = |e| self.failed(&format!("{own} ({name})"), architecture, e);
+                let dataset = find(&group, &name).map_err(missing)?;
                 weights.insert(own, Weight { at: name, dataset });
             }
         }
@@ -214,7 +232,8 @@ impl<'a> KerasFile<'a> {
             for part in place.split('/') {
                 vars = vars.group(part).map_err(missing)?;
             }
-            for (k, dataset) in self.sorted(&vars)?.into_iter().enumerate() {
+            for (k, dataset) in self.sorted(&vars, &at, graph.architecture)?.into_iter().enumerate()
+            {
                 let own = match names.get(k) {
                     Some(name) => format!("{path}.{name}"),
                     None => format!("{path}.{k}"),
@@ -226,16 +245,25 @@ impl<'a> KerasFile<'a> {
     }
 
     /// The datasets `0`, `1`, ... of a group.
-    fn sorted(&self, group: &Group) -> Result<Vec<Dataset>, ModelError> {
+    fn sorted(
+        &self,
+        group: &Group,
+        at: &str,
+        architecture: Architecture,
+    ) -> Result<Vec<Dataset>, ModelError> {
         let (_, names) = group.member_names().map_err(|e| self.wrong(e))?;
-        (0..names.len()).map(|k| group.dataset(&k.to_string()).map_err(|e| self.wrong(e))).collect()
+        let dataset = |k: usize| {
+            let failed = |e| self.failed(&format!("{at}/{k}"), architecture, e);
+            group.dataset(&k.to_string()).map_err(failed)
+        };
+        (0..names.len()).map(dataset).collect()
     }
 
     /// A list of names in an attribute; `None` where there is no such attribute. An empty list is stored as numbers.
     fn strings(&self, group: &Group, name: &str) -> Result<Option<Vec<String>>, ModelError> {
         let attribute = match group.attribute(name) {
             Ok(attribute) => attribute,
-            Err(hdf5_reader::error::Error::AttributeNotFound(_)) => return Ok(None),
+            Err(Hdf5Error::AttributeNotFound(_)) => return Ok(None),
             Err(e) => return Err(self.wrong(e)),
         };
         if attribute.num_elements().map_err(|e| self.wrong(e))? == 0 {
@@ -254,7 +282,7 @@ fn find(group: &Group, name: &str) -> hdf5_reader::error::Result<Dataset> {
         }
         group = group.group(part)?;
     }
-    Err(hdf5_reader::error::Error::DatasetNotFound(name.to_owned()))
+    Err(Hdf5Error::DatasetNotFound(name.to_owned()))
 }
 
 /// The layers with weights in Keras's order.
@@ -277,6 +305,22 @@ fn checkpoint_names(op: &Op) -> Option<(&'static str, &'static str, &'static [&'
         }
         _ => return None,
     })
+}
+
+/// The paths of the layers with weights, each with those that it hears through layers without.
+#[cfg(test)]
+pub(crate) fn weighted_inputs(architecture: Architecture) -> Vec<(String, Vec<String>)> {
+    fn sources(graph: &Graph, k: usize) -> Vec<String> {
+        let inputs = graph.nodes[k].inputs.iter();
+        let of = |input: &usize| match graph.nodes[*input].path.as_str() {
+            "" => sources(graph, *input),
+            path => vec![path.to_owned()],
+        };
+        inputs.flat_map(of).collect()
+    }
+    let graph = Graph::of(architecture);
+    let weighted = (0..graph.nodes.len()).filter(|k| !graph.nodes[*k].path.is_empty());
+    weighted.map(|k| (graph.nodes[k].path.clone(), sources(&graph, k))).collect()
 }
 
 #[cfg(test)]

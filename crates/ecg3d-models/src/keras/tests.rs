@@ -178,6 +178,27 @@ fn other_models_and_bad_files_are_refused() {
     }
 }
 
+/// A name of a dataset spoilt, as it stands in the table of its group, where no path goes before it.
+#[test]
+fn a_missing_dataset_is_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (file, dataset, said) in
+        [("ribeiro.h5", "kernel:0", ".kernel ("), ("zhang.h5", "moving_mean:0", ".moving_mean (")]
+    {
+        let Some(h5) = golden(file) else { return };
+        let mut bytes = std::fs::read(&h5).expect("reads");
+        let wanted = [b"\0", dataset.as_bytes(), b"\0"].concat();
+        let at = bytes.windows(wanted.len()).rposition(|window| window == wanted);
+        bytes[at.expect("in there") + 1] = b'_';
+        let path = dir.path().join(file);
+        std::fs::write(&path, bytes).expect("writes");
+        let architecture = file.trim_end_matches(".h5").parse().expect("a network");
+        let error = import(&path, architecture, Preset::Published, 7).expect_err("misses one");
+        let text = error.to_string();
+        assert!(matches!(error, ModelError::MissingTensor { .. }) && text.contains(said), "{text}");
+    }
+}
+
 #[test]
 fn another_number_of_labels_is_refused() {
     let Some(h5) = golden("ribeiro.h5") else { return };

@@ -1,6 +1,6 @@
 use tch::{Device, Kind, TchError, Tensor, no_grad};
 
-use super::{Pass, Result};
+use super::{Channels, Op, Pass, Result};
 use crate::init::Init;
 use crate::kernels::{self, Backward, Bf16, Element, FILTERS, Forward};
 use crate::params::Builder;
@@ -65,7 +65,7 @@ impl ConvLstm2d {
             _ => plain(&gates, &recurrent, shape)?,
         };
         let y = y.f_permute([1, 0, 4, 2, 3])?;
-        pass.show(&self.path, &y);
+        pass.show(&self.path, Op::ConvLstm2d { kernel: &self.kernel }, Channels::Third, &[x], &y);
         Ok(y)
     }
 }

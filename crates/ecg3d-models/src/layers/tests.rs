@@ -115,14 +115,15 @@ fn compare_case(path: &Path, name: &str) -> bool {
         "dense" | "dense5d" => {
             let [input, output] = shape(0)[..] else { panic!("{name}: a kernel") };
             let layer = Dense::new(&mut b, "x", [input, output], Init::Zeros).expect("builds");
-            let activation = if name.ends_with("relu") { Tensor::f_relu } else { linear };
+            let activation =
+                if name.ends_with("relu") { Activation::Relu } else { Activation::Linear };
             Box::new(move |x| layer.forward(x, activation, pass))
         }
         "maxpool1d" | "maxpool3d" => {
             let size = case.number("k").or_else(|| case.number(""));
             let Some(size) = size else { return false };
             let case_stride = case.number("s").unwrap_or(size);
-            Box::new(move |x| max_pool(x, size, case_stride, padding))
+            Box::new(move |x| max_pool(x, size, case_stride, padding, pass))
         }
         _ => return false,
     };

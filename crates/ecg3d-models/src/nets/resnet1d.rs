@@ -5,9 +5,10 @@ use tch::Tensor;
 
 use crate::init::Init;
 use crate::layers::{
-    BatchNorm, Conv, ConvOptions, Dense, Padding, Pass, Result, dropout, linear, max_pool,
+    Activation, BatchNorm, Conv, ConvOptions, Dense, Padding, Pass, Result, dropout, max_pool,
 };
 use crate::params::Builder;
+use crate::trace::{Channels, Op};
 
 const STEM: usize = 15;
 const KERNEL: usize = 7;
@@ -53,8 +54,8 @@ impl Unit {
         let x = pass.relu(self.bn_1.forward(&x, pass)?)?;
         let x = self.conv_2.forward(&dropout(&x, DROPOUT, pass)?, pass)?;
         let x = self.bn_2.forward(&x, pass)?;
-        let skip = self.skip.forward(&max_pool(input, 2, 2, Padding::Same)?, pass)?;
-        pass.relu(x.f_add(&skip)?)
+        let skip = self.skip.forward(&max_pool(input, 2, 2, Padding::Same, pass)?, pass)?;
+        pass.relu(pass.add(&x, &skip)?)
     }
 }
 
@@ -89,7 +90,10 @@ impl ResNet1d {
         }
         // What there is on average, and what there is at least once.
         let mean = x.f_mean_dim([2i64].as_slice(), false, None)?;
-        let x = Tensor::f_cat(&[mean, x.f_amax([2i64].as_slice(), false)?], 1)?; // [n, 384]
-        self.dense.forward(&dropout(&x, DROPOUT, pass)?, linear, pass)
+        let mean = pass.step(Op::GlobalAverage, Channels::Last, &[&x], mean)?;
+        let most = x.f_amax([2i64].as_slice(), false)?;
+        let most = pass.step(Op::GlobalMax, Channels::Last, &[&x], most)?;
+        let x = pass.concatenate(&[mean, most], 1)?; // [n, 384]
+        self.dense.forward(&dropout(&x, DROPOUT, pass)?, Activation::Linear, pass)
     }
 }

@@ -6,9 +6,10 @@ use tch::Tensor;
 use crate::Preset;
 use crate::init::Init;
 use crate::layers::{
-    BatchNorm, Conv, ConvOptions, Dense, Padding, Pass, Result, dropout, linear, max_pool,
+    Activation, BatchNorm, Conv, ConvOptions, Dense, Padding, Pass, Result, dropout, max_pool,
 };
 use crate::params::Builder;
+use crate::trace::{Channels, Op};
 
 const KERNEL: usize = 16;
 const DROPOUT: f64 = 0.2;
@@ -53,12 +54,12 @@ impl Unit {
 
     /// Main path `x` and skip path `y`, both `[n, input, time]`, to both `[n, output, time / stride]`.
     fn forward(&self, x: &Tensor, y: &Tensor, pass: Pass<'_>) -> Result<(Tensor, Tensor)> {
-        let shorter = max_pool(y, self.stride, self.stride, Padding::Same)?;
+        let shorter = max_pool(y, self.stride, self.stride, Padding::Same, pass)?;
         let skip = self.skip.forward(&shorter, pass)?;
         let x = self.conv_1.forward(x, pass)?;
         let x = pass.relu(self.bn_1.forward(&x, pass)?)?;
         let x = self.conv_2.forward(&dropout(&x, DROPOUT, pass)?, pass)?;
-        let y = x.f_add(&skip)?;
+        let y = pass.add(&x, &skip)?;
         let x = pass.relu(self.bn_2.forward(&y, pass)?)?;
         Ok((dropout(&x, DROPOUT, pass)?, y))
     }
@@ -91,8 +92,15 @@ impl Ribeiro {
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let x = match self.mode {
             // The study reshaped [12, 100] to [100, 12], which mixes leads and time.
-            Preset::Published => x.f_reshape([-1, 100, 12])?.f_transpose(1, 2)?.f_contiguous()?,
-            Preset::Corrected => x.shallow_clone(),
+            Preset::Published => {
+                let y = x.f_reshape([-1, 100, 12])?.f_transpose(1, 2)?.f_contiguous()?;
+                let op = Op::Reshape { how: "row by row, not transposed" };
+                pass.step(op, Channels::First, &[x], y)?
+            }
+            Preset::Corrected => {
+                let op = Op::Reshape { how: "transposed" };
+                pass.step(op, Channels::First, &[x], x.shallow_clone())?
+            }
         }; // [n, 12, 100]
         let x = self.conv.forward(&x, pass)?;
         let mut x = pass.relu(self.bn.forward(&x, pass)?)?; // [n, 64, 100]
@@ -100,7 +108,7 @@ impl Ribeiro {
         for unit in &self.units {
             (x, y) = unit.forward(&x, &y, pass)?; // [n, 128, 100], [n, 196, 100], [n, 256, 34], [n, 320, 17]
         }
-        let x = x.f_transpose(1, 2)?.f_flatten(1, 2)?; // [n, 5440], time by channel
-        self.dense.forward(&x, linear, pass)
+        let x = pass.flatten(&x.f_transpose(1, 2)?)?; // [n, 5440], time by channel
+        self.dense.forward(&x, Activation::Linear, pass)
     }
 }

@@ -7,9 +7,10 @@ use tch::Tensor;
 
 use crate::init::Init;
 use crate::layers::{
-    BatchNorm, Conv, ConvOptions, Dense, Padding, Pass, Result, channels_last, dropout, linear,
+    Activation, BatchNorm, Conv, ConvOptions, Dense, Padding, Pass, Result, channels_last, dropout,
 };
 use crate::params::Builder;
+use crate::trace::{Channels, Op};
 
 const DROPOUT: f64 = 0.25;
 const CHANNELS: usize = 8;
@@ -47,12 +48,15 @@ impl Sobahi {
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let x = self.conv_1.forward_normalised(&channels_last(x)?, &self.bn_1, pass)?;
         let a = pass.relu(x)?; // [n, 8, 43, 43, 43]
-        let x = self.conv_2.forward(&dropout(&a, DROPOUT, pass)?, pass)?.f_add(&a)?;
+        let x = self.conv_2.forward(&dropout(&a, DROPOUT, pass)?, pass)?;
+        let x = pass.add(&x, &a)?;
         let b = pass.relu(self.bn_2.forward(&x, pass)?)?; // [n, 8, 43, 43, 43]
         let c = self.conv_3.forward(&dropout(&b, DROPOUT, pass)?, pass)?;
-        let x = c.f_mul(&c.f_add(&b)?.f_sigmoid()?)?; // [n, 8, 43, 43, 43]
-        let x = x.f_permute([0, 2, 3, 4, 1])?.f_flatten(1, -1)?; // [n, 636056]
+        let x = pass.add(&c, &b)?;
+        let gate = pass.step(Op::Sigmoid, Channels::First, &[&x], x.f_sigmoid()?)?;
+        let x = pass.step(Op::Multiply, Channels::First, &[&c, &gate], c.f_mul(&gate)?)?; // [n, 8, 43, 43, 43]
+        let x = pass.flatten(&x.f_permute([0, 2, 3, 4, 1])?)?; // [n, 636056]
         let x = pass.relu(self.bn_3.forward(&x, pass)?)?;
-        self.dense.forward(&x, linear, pass)
+        self.dense.forward(&x, Activation::Linear, pass)
     }
 }

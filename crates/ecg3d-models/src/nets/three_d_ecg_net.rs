@@ -8,10 +8,11 @@ use tch::Tensor;
 use crate::Preset;
 use crate::init::Init;
 use crate::layers::{
-    BatchNorm, Conv, ConvLstm2d, ConvOptions, Dense, Padding, Pass, Result, SqueezeExcite, dropout,
-    linear, max_pool,
+    Activation, BatchNorm, Conv, ConvLstm2d, ConvOptions, Dense, Padding, Pass, Result,
+    SqueezeExcite, dropout, max_pool,
 };
 use crate::params::Builder;
+use crate::trace::{Channels, Op};
 
 const DROPOUT: f64 = 0.25;
 const POOL: i64 = 7;
@@ -73,7 +74,8 @@ impl Head {
     /// `[n, depth, height, width, 32]` -> `[n, depth, height, width, 1]`.
     fn forward(&self, x: &Tensor, mode: Preset, pass: Pass<'_>) -> Result<Tensor> {
         let alpha = self.attention(x, mode, pass)?;
-        alpha.f_mul(&self.value.forward(x, linear, pass)?)
+        let value = self.value.forward(x, Activation::Linear, pass)?;
+        product(&alpha, &value, pass)
     }
 
     /// Standardises what the head makes of `x`, `[n, depth, height, width, 32]`, with attention almost even.
@@ -85,21 +87,28 @@ impl Head {
 
     /// How much of each position's value is taken, `[n, depth, height, width, 1]`: 1 on average in both modes.
     ///
-    /// The corrected softmax is multiplied by the number of positions for that. Values of a 343th would reach the dense layers as
-    /// good as nothing, and the network would start to learn only after many epochs.
+    /// The corrected softmax is multiplied by the number of positions for that: the dense layers would see little of values of a
+    /// 343th.
     fn attention(&self, x: &Tensor, mode: Preset, pass: Pass<'_>) -> Result<Tensor> {
-        let key = self.key.forward(x, linear, pass)?;
-        let query = self.query.forward(x, linear, pass)?;
-        let score = key.f_mul(&query)?;
-        match mode {
+        let key = self.key.forward(x, Activation::Linear, pass)?;
+        let query = self.query.forward(x, Activation::Linear, pass)?;
+        let score = product(&key, &query, pass)?;
+        let (over, alpha) = match mode {
             // The study's softmax runs over an axis of length 1, so all is 1, and key and query learn nothing.
-            Preset::Published => score.f_softmax(-1, None),
+            Preset::Published => ("over one channel", score.f_softmax(-1, None)?),
             Preset::Corrected => {
                 let flat = score.f_flatten(1, -1)?; // [n, 343]
-                flat.f_softmax(1, None)?.f_mul_scalar(flat.size()[1])?.f_view_as(&score)
+                let alpha = flat.f_softmax(1, None)?.f_mul_scalar(flat.size()[1])?;
+                ("over all positions, times their number", alpha.f_view_as(&score)?)
             }
-        }
+        };
+        pass.step(Op::Softmax { over }, Channels::Last, &[&score], alpha)
     }
+}
+
+/// The product of two tensors `[n, axis.., channel]`.
+fn product(x: &Tensor, y: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+    pass.step(Op::Multiply, Channels::Last, &[x, y], x.f_mul(y)?)
 }
 
 #[derive(Debug)]
@@ -168,10 +177,10 @@ impl ThreeDEcgNet {
             .iter()
             .map(|head| head.forward(&x, self.mode, pass))
             .collect::<Result<_>>()?;
-        let x = Tensor::f_cat(&heads, -1)?.f_flatten(1, -1)?; // [n, 648]; corrected 1029
-        let x = self.dense_1.forward(&x, Tensor::f_relu, pass)?; // [n, 128]
-        let x = self.dense_2.forward(&x, Tensor::f_relu, pass)?; // [n, 16]
-        self.dense_3.forward(&dropout(&x, DROPOUT, pass)?, linear, pass)
+        let x = pass.flatten(&pass.concatenate(&heads, -1)?)?; // [n, 648]; corrected 1029
+        let x = self.dense_1.forward(&x, Activation::Relu, pass)?; // [n, 128]
+        let x = self.dense_2.forward(&x, Activation::Relu, pass)?; // [n, 16]
+        self.dense_3.forward(&dropout(&x, DROPOUT, pass)?, Activation::Linear, pass)
     }
 
     /// `[n, 45, 45, 45]` -> what the heads see, `[n, 6, 6, 6, 32]`; corrected 7, 7, 7.
@@ -190,7 +199,7 @@ impl ThreeDEcgNet {
             Preset::Published => Padding::Valid,
             Preset::Corrected => Padding::Same,
         };
-        let x = max_pool(&x, POOL, POOL, padding)?; // [n, 32, 6, 6, 6]; corrected 7, 7, 7
+        let x = max_pool(&x, POOL, POOL, padding, pass)?; // [n, 32, 6, 6, 6]; corrected 7, 7, 7
         x.f_permute([0, 2, 3, 4, 1])
     }
 }

@@ -6,9 +6,10 @@ use tch::Tensor;
 use crate::Preset;
 use crate::init::Init;
 use crate::layers::{
-    BatchNorm, Conv, ConvOptions, Dense, Padding, Pass, Result, channels_last, linear, max_pool,
+    Activation, BatchNorm, Conv, ConvOptions, Dense, Padding, Pass, Result, channels_last, max_pool,
 };
 use crate::params::Builder;
+use crate::trace::{Channels, Op};
 
 /// A convolution of a branch.
 #[derive(Debug, Clone, Copy)]
@@ -156,11 +157,14 @@ impl Module {
             joined.push(y);
         }
         if let Some(size) = self.pool {
-            joined.push(max_pool(x, size, 2, Padding::Valid)?);
+            joined.push(max_pool(x, size, 2, Padding::Valid, pass)?);
         }
-        let y = Tensor::f_cat(&joined, 1)?;
+        let y = match &joined[..] {
+            [one] => one.shallow_clone(),
+            _ => pass.concatenate(&joined, 1)?,
+        };
         match &self.residual {
-            Some(conv) => pass.relu(conv.forward(&y, pass)?.f_add(x)?),
+            Some(conv) => pass.relu(pass.add(&conv.forward(&y, pass)?, x)?),
             None => Ok(y),
         }
     }
@@ -205,9 +209,10 @@ impl Zhang {
             x = module.forward(&x, self.mode, pass)?;
         } // [n, 64, 1, 1, 1]; corrected [n, 576, 1, 1, 1]
         let x = self.bn_1.forward(&x, pass)?;
-        let x = x.f_mean_dim([2i64, 3, 4].as_slice(), false, None)?; // [n, 64]
-        let x = self.dense_1.forward(&x, linear, pass)?; // [n, 32]
+        let mean = x.f_mean_dim([2i64, 3, 4].as_slice(), false, None)?;
+        let x = pass.step(Op::GlobalAverage, Channels::Last, &[&x], mean)?; // [n, 64]
+        let x = self.dense_1.forward(&x, Activation::Linear, pass)?; // [n, 32]
         let x = self.bn_2.forward(&x, pass)?;
-        self.dense_2.forward(&x, linear, pass)
+        self.dense_2.forward(&x, Activation::Linear, pass)
     }
 }

@@ -1,5 +1,7 @@
 //! Trains a network on labelled recordings.
 
+#[path = "../../with_model/device.rs"]
+mod device;
 mod judge;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +17,8 @@ use ecg3d_models::{
     TrainData, check_run_dir, folds_by_patient, replace_best, train,
 };
 use ndarray::{Array2, Axis};
-use tch::Device;
+
+use crate::device::device;
 
 /// Trains a network and leaves RUN/best.safetensors, RUN/last.safetensors, RUN/log.csv and RUN/model.json, anew after each
 /// epoch.
@@ -209,30 +212,6 @@ fn check_split_flags(arguments: &Arguments, split_by: SplitBy) -> Result<()> {
         ensure!(!given || of_use, "{flag} means nothing with --split {name}");
     }
     Ok(())
-}
-
-/// The device of a flag.
-fn device(text: &str) -> Result<Device> {
-    let index = match text {
-        "cpu" => return Ok(Device::Cpu),
-        "cuda" => 0,
-        _ => text
-            .strip_prefix("cuda:")
-            .and_then(|index| index.parse().ok())
-            .with_context(|| format!("--device {text} is none of cpu, cuda, cuda:N"))?,
-    };
-    ensure!(
-        tch::Cuda::is_available(),
-        "--device {text} asks for CUDA, which is not there: either no GPU is found, or this libtorch is for the CPU only; \
-         use --device cpu, or build with LIBTORCH at a libtorch with CUDA"
-    );
-    let devices = tch::Cuda::device_count();
-    ensure!(
-        (index as i64) < devices,
-        "--device {text}: the GPUs are cuda:0 to cuda:{}",
-        devices - 1
-    );
-    Ok(Device::Cuda(index))
 }
 
 fn recipe(arguments: &Arguments, architecture: Architecture, preset: Preset) -> TrainConfig {

@@ -1,0 +1,159 @@
+//! Puts the networks side by side: what they are made of, how fast they are, what memory they need, and how well they do.
+
+#[path = "../../with_model/classify.rs"]
+mod classify;
+#[path = "../../with_model/device.rs"]
+mod device;
+mod diagram;
+mod layout;
+mod measure;
+mod metrics;
+mod picture;
+mod report;
+mod subject;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use ecg3d_examples::source::LabelArgs;
+use ecg3d_examples::{Progress, SOME_FAILED, write_atomic};
+use ecg3d_models::{Architecture, Precision, Summary};
+
+use crate::device::device;
+use crate::metrics::Judge;
+use crate::report::{Report, Row, Settings};
+use crate::subject::{Presets, Subject};
+
+/// Puts networks side by side: parameters, operations, time, memory, and metrics of trained weights.
+///
+/// Writes compare.md, compare.csv, compare.json and compare.svg into DIR. Times and memory are those of a process of its
+/// own for each network, on windows of synthetic recordings, from the prepared signal to the probabilities: parameters do
+/// not change them, so untrained networks serve. Metrics need --data and --weights.
+#[derive(Debug, Parser)]
+pub struct Arguments {
+    /// Networks: 3decgnet, zhang, sobahi, ribeiro, resnet1d [default: all]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    models: Vec<Architecture>,
+    /// Modes of the networks: published, corrected or both
+    #[arg(long, value_name = "P", default_value = "both")]
+    preset: Presets,
+    /// Trained weights (.safetensors) to compare, in place of an untrained network of their kind
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    weights: Vec<PathBuf>,
+    /// Folder of recordings, or an .npz that convert wrote, to judge the trained weights by
+    #[arg(long, value_name = "DIR|FILE.npz")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    labels: LabelArgs,
+    /// Folder for the results
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["summary", "diagrams", "measure"])]
+    out: Option<PathBuf>,
+    /// Prints the layers of each network with shapes, parameters and operations, and measures nothing; with --out, writes
+    /// them to summary.json too
+    #[arg(long)]
+    summary: bool,
+    /// Draws each network into this folder, as MODEL_PRESET.svg, and measures nothing
+    #[arg(long, value_name = "DIR")]
+    diagrams: Option<PathBuf>,
+    /// cpu, cuda or cuda:N
+    #[arg(long, value_name = "D", default_value = "cpu")]
+    device: String,
+    /// Number type of the arithmetic: f32, or bf16 where the processor or GPU has it
+    #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
+    precision: Precision,
+    /// Threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+    /// Timed passes of one window; of batches of 32, a fifth as many
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    repeats: u32,
+    /// Measures the one network that the other flags name, in this process, and prints the figures as JSON
+    #[arg(long, hide = true)]
+    measure: bool,
+}
+
+fn main() -> ExitCode {
+    ecg3d_examples::run(|arguments| run(&arguments))
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let device = device(&arguments.device)?;
+    if let Some(threads) = arguments.threads {
+        tch::set_num_threads(i32::try_from(threads)?);
+        rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()?;
+    }
+    let subjects = subject::subjects(&arguments.models, arguments.preset, &arguments.weights)?;
+    if arguments.measure {
+        let subject = subjects.first().context("nothing to measure")?;
+        let model = subject.model(device)?.with_precision(arguments.precision);
+        println!("{}", serde_json::to_string(&measure::here(model, arguments.repeats)?)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.summary || arguments.diagrams.is_some() {
+        return describe(arguments, &subjects);
+    }
+    let out = arguments.out.as_deref().context("--out DIR is missing")?;
+    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    if arguments.data.is_some() && arguments.weights.is_empty() {
+        eprintln!("warning: --data serves metrics, and without --weights there are none");
+    }
+    if arguments.data.is_none() && !arguments.weights.is_empty() {
+        eprintln!("warning: without --data there are no metrics");
+    }
+
+    let mut judge = arguments.data.as_deref().map(|data| Judge::new(data, &arguments.labels));
+    let progress = Progress::new(subjects.len() as u64, "networks measured");
+    let mut rows = Vec::new();
+    let mut failed = false;
+    for subject in &subjects {
+        progress.message(subject.to_string());
+        let model = subject.model(device)?.with_precision(arguments.precision);
+        let summary = model.network().summary()?;
+        let metrics = match &mut judge {
+            Some(judge) if subject.weights.is_some() => Some(judge.metrics(&model)?),
+            _ => None,
+        };
+        let windows = measure::windows_of_ten_seconds(&model);
+        drop(model);
+        let measured = measure::apart(subject, arguments);
+        if let Err(error) = &measured {
+            failed = true;
+            progress.line(&format!("failed: {subject}: {error:#}"));
+        }
+        rows.push(Row::new(subject, &summary, windows, measured, metrics));
+        progress.inc(1);
+    }
+    progress.finish();
+    let failed_records = judge.is_some_and(|judge| judge.some_failed);
+    let report = Report { settings: Settings::new(arguments), networks: rows };
+    report.write(out)?;
+    print!("{}", report.table());
+    println!("written to {}", out.display());
+    Ok(if failed || failed_records { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// Prints and draws what the networks are made of.
+fn describe(arguments: &Arguments, subjects: &[Subject]) -> Result<ExitCode> {
+    let mut summaries: Vec<Summary> = Vec::new();
+    for subject in subjects {
+        let summary = subject.model(tch::Device::Cpu)?.network().summary()?;
+        if arguments.summary {
+            println!("{summary}");
+        }
+        if let Some(dir) = &arguments.diagrams {
+            let path = dir.join(format!("{}_{}.svg", subject.architecture, subject.mode));
+            write_atomic(&path, |file| file.write_all(diagram::svg(&summary).as_bytes()))?;
+            println!("written to {}", path.display());
+        }
+        summaries.push(summary);
+    }
+    if let (true, Some(out)) = (arguments.summary, &arguments.out) {
+        let path = out.join("summary.json");
+        let json = serde_json::to_string_pretty(&summaries)?;
+        write_atomic(&path, |file| writeln!(file, "{json}"))?;
+        println!("written to {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}

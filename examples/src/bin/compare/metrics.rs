@@ -1,0 +1,78 @@
+//! How well trained weights do on a data set.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::Path;
+
+use anyhow::Result;
+use ecg_metrics::{Report, ReportOptions};
+use ecg3d_examples::source::{self, LabelArgs, Source};
+use ecg3d_models::Model;
+use ndarray::Axis;
+use serde::Serialize;
+
+use crate::classify::classify;
+
+/// Averages over the labels unless they say otherwise; `null` where undefined.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Metrics {
+    /// Records judged.
+    pub records: usize,
+    pub roc_auc: f64,
+    pub average_precision: f64,
+    pub f1: f64,
+    /// Over all decisions taken together.
+    pub micro_f1: f64,
+    /// Share of records with every label right.
+    pub subset_accuracy: f64,
+}
+
+/// A data set, prepared once for each preprocessing.
+pub struct Judge<'a> {
+    data: &'a Path,
+    labels: &'a LabelArgs,
+    sources: HashMap<String, Source>,
+    /// Whether a record could not be used.
+    pub some_failed: bool,
+}
+
+impl<'a> Judge<'a> {
+    pub fn new(data: &'a Path, labels: &'a LabelArgs) -> Self {
+        Self { data, labels, sources: HashMap::new(), some_failed: false }
+    }
+
+    /// The metrics of a model, at its own thresholds.
+    ///
+    /// # Errors
+    /// Data that can't be read, that another preprocessing made, or that lacks labels.
+    pub fn metrics(&mut self, model: &Model) -> Result<Metrics> {
+        let preprocessing = &model.card().preprocessing;
+        let source = match self.sources.entry(preprocessing.hash()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let mut source = source::load(self.data, preprocessing, self.labels)?;
+                source.drop_unlabelled()?;
+                entry.insert(source)
+            }
+        };
+        let truth = source.require_labels(model.labels())?;
+        let (finite, probabilities) = classify(model, source)?;
+        // They have been reported; with other weights of the same preprocessing they would be again.
+        self.some_failed |= !std::mem::take(&mut source.failed).is_empty();
+        let report = Report::new(
+            model.labels(),
+            truth.select(Axis(0), &finite).view(),
+            probabilities.view(),
+            &model.card().threshold_values(),
+            &ReportOptions::default(),
+        )?;
+        Ok(Metrics {
+            records: report.n,
+            roc_auc: report.macro_.roc_auc,
+            average_precision: report.macro_.average_precision,
+            f1: report.macro_.f1,
+            micro_f1: report.micro.f1,
+            subset_accuracy: report.subset_accuracy,
+        })
+    }
+}

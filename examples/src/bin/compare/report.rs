@@ -1,0 +1,355 @@
+//! What was found, as Markdown, CSV and JSON.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use ecg3d_examples::write_atomic;
+use ecg3d_models::{Architecture, Precision, Preset, Summary};
+use serde::Serialize;
+
+use crate::Arguments;
+use crate::measure::Measured;
+use crate::metrics::Metrics;
+use crate::picture;
+use crate::subject::Subject;
+
+/// Under what the figures were taken.
+#[derive(Debug, Clone, Serialize)]
+pub struct Settings {
+    pub software: String,
+    /// The processor's name, where the system tells.
+    pub processor: Option<String>,
+    /// Threads that the processor runs at once.
+    pub cores: usize,
+    pub device: String,
+    pub precision: Precision,
+    pub threads: usize,
+    pub repeats: u32,
+    pub data: Option<String>,
+}
+
+impl Settings {
+    pub fn new(arguments: &Arguments) -> Self {
+        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let name = info.lines().find(|line| line.starts_with("model name"));
+        let processor = name.and_then(|line| line.split_once(':')).map(|(_, name)| name.trim());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            software: concat!("compare ", env!("CARGO_PKG_VERSION")).to_owned(),
+            processor: processor.map(str::to_owned),
+            cores,
+            device: arguments.device.clone(),
+            precision: arguments.precision,
+            threads: arguments.threads.map_or(cores, |threads| threads as usize),
+            repeats: arguments.repeats,
+            data: arguments.data.as_ref().map(|data| data.display().to_string()),
+        }
+    }
+}
+
+/// A network's line.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// For people.
+    pub name: String,
+    pub architecture: Architecture,
+    pub mode: Preset,
+    /// The file of the weights; `null` for an untrained network.
+    pub weights: Option<String>,
+    pub parameters: usize,
+    pub trainable: usize,
+    /// Products summed up for one window.
+    pub macs: u64,
+    /// Windows of a recording of ten seconds.
+    pub windows_of_ten_seconds: usize,
+    /// `null` where measuring failed.
+    pub measured: Option<Measured>,
+    /// Why it failed.
+    pub failed: Option<String>,
+    /// `null` for an untrained network, or without data.
+    pub metrics: Option<Metrics>,
+}
+
+impl Row {
+    pub fn new(
+        subject: &Subject,
+        summary: &Summary,
+        windows_of_ten_seconds: usize,
+        measured: Result<Measured>,
+        metrics: Option<Metrics>,
+    ) -> Self {
+        let (measured, failed) = match measured {
+            Ok(measured) => (Some(measured), None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
+        Self {
+            name: subject.to_string(),
+            architecture: subject.architecture,
+            mode: subject.mode,
+            weights: subject.file().map(|path| path.display().to_string()),
+            parameters: summary.parameters,
+            trainable: summary.trainable,
+            macs: summary.macs,
+            windows_of_ten_seconds,
+            measured,
+            failed,
+            metrics,
+        }
+    }
+
+    /// Cells of the columns of [`HEAD`]; `None` where there is no figure.
+    fn cells(&self) -> [Option<f64>; HEAD.len()] {
+        let measured = self.measured.as_ref();
+        let metrics = self.metrics.as_ref();
+        [
+            Some(self.parameters as f64),
+            Some(self.trainable as f64),
+            Some(self.macs as f64 / 1e9),
+            Some(self.windows_of_ten_seconds as f64),
+            measured.map(|m| m.latency_ms.median),
+            measured.and_then(|m| m.latency_processor_ms),
+            measured.map(|m| m.throughput),
+            measured.and_then(|m| m.throughput_processor),
+            measured.and_then(|m| m.peak_memory_batch_1_mb),
+            measured.and_then(|m| m.peak_memory_batch_32_mb),
+            metrics.map(|m| m.records as f64),
+            metrics.map(|m| m.roc_auc),
+            metrics.map(|m| m.average_precision),
+            metrics.map(|m| m.f1),
+            metrics.map(|m| m.micro_f1),
+            metrics.map(|m| m.subset_accuracy),
+        ]
+        .map(|cell| cell.filter(|value| value.is_finite()))
+    }
+}
+
+/// Columns: the name in the CSV file and what a table for people says.
+const HEAD: [(&str, &str); 16] = [
+    ("parameters", "parameters"),
+    ("trainable", "trained"),
+    ("gmacs", "GMAC a window"),
+    ("windows_of_ten_seconds", "windows in 10 s"),
+    ("latency_ms", "ms, batch 1"),
+    ("latency_processor_ms", "processor ms, batch 1"),
+    ("throughput", "windows a second, batch 32"),
+    ("throughput_processor", "a processor second"),
+    ("peak_memory_batch_1_mb", "peak MB, batch 1"),
+    ("peak_memory_batch_32_mb", "peak MB, batch 32"),
+    ("records", "records"),
+    ("macro_roc_auc", "macro ROC-AUC"),
+    ("macro_average_precision", "macro AP"),
+    ("macro_f1", "macro F1"),
+    ("micro_f1", "micro F1"),
+    ("subset_accuracy", "all labels right"),
+];
+/// Columns of the first table; those behind are metrics.
+const COSTS: usize = 10;
+
+/// All networks, and how they were measured.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    #[serde(flatten)]
+    pub settings: Settings,
+    pub networks: Vec<Row>,
+}
+
+impl Report {
+    /// Writes the four files.
+    pub fn write(&self, out: &Path) -> Result<()> {
+        let json = serde_json::to_string_pretty(self).context("compare.json")?;
+        let text = |name: &str, text: &str| {
+            write_atomic(&out.join(name), |file| file.write_all(text.as_bytes()))
+        };
+        text("compare.json", &format!("{json}\n"))?;
+        text("compare.svg", &picture::svg(self))?;
+        text("compare.md", &self.markdown())?;
+        write_atomic(&out.join("compare.csv"), |file| {
+            let mut table = csv::Writer::from_writer(file);
+            let names = HEAD.iter().map(|(name, _)| *name);
+            table.write_record(["model", "preset", "weights"].into_iter().chain(names))?;
+            for row in &self.networks {
+                let first = [
+                    row.architecture.to_string(),
+                    row.mode.to_string(),
+                    row.weights.clone().unwrap_or_default(),
+                ];
+                let cells = row.cells().map(|cell| cell.map_or(String::new(), |x| x.to_string()));
+                table.write_record(first.into_iter().chain(cells))?;
+            }
+            table.flush()
+        })
+    }
+
+    /// What the networks cost, one line each, and, where there are any, their metrics.
+    pub fn table(&self) -> String {
+        let mut text = self.part(0..COSTS, |_| true);
+        if self.networks.iter().any(|row| row.metrics.is_some()) {
+            text += "\n";
+            text += &self.part(COSTS..HEAD.len(), |row| row.metrics.is_some());
+        }
+        text
+    }
+
+    /// Some columns of some networks as a Markdown table.
+    fn part(&self, columns: std::ops::Range<usize>, shown: impl Fn(&Row) -> bool) -> String {
+        let mut text = "| network |".to_owned();
+        let mut rule = "|---|".to_owned();
+        for (_, title) in &HEAD[columns.clone()] {
+            text += &format!(" {title} |");
+            rule += "---:|";
+        }
+        text += &format!("\n{rule}\n");
+        for row in self.networks.iter().filter(|row| shown(row)) {
+            text += &format!("| {} |", row.name.replace('|', "\\|"));
+            for cell in &row.cells()[columns.clone()] {
+                text += &format!(" {} |", cell.map_or("-".to_owned(), rounded));
+            }
+            text += "\n";
+        }
+        text
+    }
+
+    fn markdown(&self) -> String {
+        let Settings { processor, cores, device, precision, threads, repeats, data, .. } =
+            &self.settings;
+        let processor = processor.as_deref().unwrap_or("a processor that does not tell its name");
+        let mut text = format!(
+            "# Networks side by side\n\nDevice {device}, {precision}, {threads} threads; {processor}, {cores} threads at once.\n\n\
+             A window is what a network takes: 2 s, for resnet1d 10 s. Times are from its prepared signal to its \
+             probabilities, in a process of its own for each network: the median of {repeats} passes of one window, and of {} \
+             passes of 32. Processor time counts all threads, waiting ones too. Memory is the most that the process had, with \
+             libtorch in it{}. GMAC: billion multiplications and additions.\n\n{}",
+            repeats.div_ceil(5),
+            if device == "cpu" { "" } else { ", but not that of the GPU" },
+            self.part(0..COSTS, |_| true)
+        );
+        for row in &self.networks {
+            if let Some(reason) = &row.failed {
+                text += &format!("\nNot measured: {}: {reason}\n", row.name);
+            }
+        }
+        if let Some(data) = data {
+            text += &format!("\n## Metrics on {data}\n\n");
+            if self.networks.iter().any(|row| row.metrics.is_some()) {
+                text += &self.part(COSTS..HEAD.len(), |row| row.metrics.is_some());
+                text += "\nAt the thresholds of the weights. Averages are over the labels. Weights do too well on records that they \
+                         were trained on.\n";
+            }
+        }
+        let untrained: Vec<&str> = self
+            .networks
+            .iter()
+            .filter(|row| row.weights.is_none())
+            .map(|row| row.name.as_str())
+            .collect();
+        if !untrained.is_empty() {
+            text += &format!(
+                "\nUntrained, so without metrics: {}. Time and memory do not depend on training.\n",
+                untrained.join(", ")
+            );
+        }
+        text + "\n![The networks side by side](compare.svg)\n"
+    }
+}
+
+/// Three digits or more.
+pub fn rounded(value: f64) -> String {
+    let digits = match value.abs() {
+        x if x == x.trunc() && x < 1e15 => 0,
+        x if x >= 100.0 => 0,
+        x if x >= 10.0 => 1,
+        x if x >= 1.0 => 2,
+        _ => 3,
+    };
+    format!("{value:.digits$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Spread;
+
+    fn report() -> Report {
+        let measured = Measured {
+            latency_ms: Spread { median: 12.34, smallest: 12.0, largest: 20.0 },
+            latency_processor_ms: None,
+            throughput: 250.0,
+            throughput_processor: Some(125.0),
+            peak_memory_batch_1_mb: Some(300.0),
+            peak_memory_batch_32_mb: Some(500.0),
+        };
+        let row = Row {
+            name: "ribeiro (corrected), w|1.safetensors".into(),
+            architecture: Architecture::Ribeiro,
+            mode: Preset::Corrected,
+            weights: Some("w|1.safetensors".into()),
+            parameters: 6_432_999,
+            trainable: 6_430_000,
+            macs: 336_700_000,
+            windows_of_ten_seconds: 9,
+            measured: Some(measured),
+            failed: None,
+            metrics: Some(Metrics {
+                records: 20,
+                roc_auc: f64::NAN,
+                average_precision: 0.5,
+                f1: 0.25,
+                micro_f1: 0.75,
+                subset_accuracy: 0.1234,
+            }),
+        };
+        let failed = Row {
+            name: "zhang (published)".into(),
+            architecture: Architecture::Zhang,
+            mode: Preset::Published,
+            weights: None,
+            measured: None,
+            failed: Some("it was killed".into()),
+            metrics: None,
+            ..row.clone()
+        };
+        let settings = Settings {
+            software: "compare".into(),
+            processor: None,
+            cores: 2,
+            device: "cpu".into(),
+            precision: Precision::F32,
+            threads: 2,
+            repeats: 10,
+            data: Some("folder".into()),
+        };
+        Report { settings, networks: vec![row, failed] }
+    }
+
+    #[test]
+    fn all_files_are_written_and_say_what_is_missing() {
+        let dir = tempfile::tempdir().expect("a folder");
+        report().write(dir.path()).expect("writes");
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).expect(name);
+        let json: serde_json::Value = serde_json::from_str(&read("compare.json")).expect("JSON");
+        assert_eq!((&json["precision"], &json["threads"]), (&"f32".into(), &2.into()));
+        assert_eq!(json["networks"][0]["measured"]["latency_ms"]["median"], 12.34);
+        assert!(json["networks"][0]["metrics"]["roc_auc"].is_null());
+        assert!(json["networks"][1]["measured"].is_null());
+        let csv = read("compare.csv");
+        let lines: Vec<&str> = csv.lines().collect();
+        assert!(lines[0].starts_with("model,preset,weights,parameters,trainable,gmacs,"));
+        let first = "ribeiro,corrected,w|1.safetensors,6432999,6430000,0.3367,9,12.34,,250,125,300,500,20,,0.5,0.25,0.75,0.1234";
+        assert_eq!(lines[1], first);
+        assert_eq!(lines[2], "zhang,published,,6432999,6430000,0.3367,9,,,,,,,,,,,,");
+        let markdown = read("compare.md");
+        assert!(markdown.contains("| ribeiro (corrected), w\\|1.safetensors | 6432999 | 6430000 | 0.337 | 9 | 12.3 | - | 250 |"));
+        assert!(markdown.contains("Not measured: zhang (published): it was killed"));
+        assert!(markdown.contains("Untrained, so without metrics: zhang (published)."));
+        assert!(markdown.contains("| 20 | - | 0.500 | 0.250 | 0.750 | 0.123 |"));
+        let picture = read("compare.svg");
+        assert!(picture.contains("zhang (published)") && !picture.contains("NaN"));
+        assert!(picture.trim_end().ends_with("</svg>"));
+    }
+
+    #[test]
+    fn numbers_keep_three_digits() {
+        let texts = [270_416.0, 1234.5, 12.345, 1.2345, 0.29643].map(rounded);
+        assert_eq!(texts, ["270416", "1234", "12.3", "1.23", "0.296"]);
+    }
+}
