@@ -59,11 +59,11 @@ pub struct TrainConfig {
     pub thresholds: Thresholds,
     /// Share of the learning rate for all layers before the attention heads and the dense layers, from 0 (they stay as they are) to
     /// 1. Default: 1; [`TrainConfig::of`] 3DECG-Net, corrected: 0.1.
-    #[serde(default = "whole")]
+    #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub body_rate: f64,
     /// Whether [`Network::fit_start`](crate::Network::fit_start) comes before the first step, with up to 32 training records; for fresh
     /// parameters. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub fit_start: bool,
     /// Windows of each validation record that an epoch is judged by, spread evenly; the best epoch's weights are judged by
     /// all at the end. Default: all.
@@ -87,6 +87,10 @@ pub struct TrainConfig {
 /// What a recipe says that was written before it could say otherwise.
 fn whole() -> f64 {
     1.0
+}
+
+fn is_whole(rate: &f64) -> bool {
+    *rate == whole()
 }
 
 impl TrainConfig {
@@ -303,8 +307,8 @@ impl TrainConfig {
 }
 
 /// The default is left out of files, so that checkpoints from before there was a choice still go on.
-fn is_default(loss: &Loss) -> bool {
-    *loss == Loss::default()
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// [`TrainConfig::published`].
