@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Doing;
-use crate::weights::{check_pair, load};
+use crate::weights::{check_pair, load, parse};
 use crate::{FrontEnd, InputKind, ModelCard, ModelError, Network, Precision};
 
 /// A network with its card, ready to predict.
@@ -25,6 +25,9 @@ pub struct Model {
     front_end: Option<FrontEnd>,
     batch: usize,
 }
+
+/// See `weights/README.md`.
+const SHIPPED: &[u8] = include_bytes!("../weights/3decgnet.safetensors");
 
 /// Where a window is: its record's row and its first sample.
 type Window = (usize, usize);
@@ -101,6 +104,29 @@ impl Model {
     /// use; tensors that are not those of the card's network. Each names the file, what was found and what was expected.
     pub fn load(path: impl AsRef<Path>, device: Device) -> Result<Self, ModelError> {
         let (network, card) = load(path.as_ref(), device)?;
+        Self::new(network, card)
+    }
+
+    /// The weights that come with this crate: 3DECG-Net in corrected mode, trained on 975 recordings of PTB-XL and the
+    /// PhysioNet/CinC Challenges. What they reached, on which recordings, and how to cite those, is in
+    /// `weights/README.md`, and in the card.
+    ///
+    /// ```
+    /// use ecg3d_models::{Architecture, Model};
+    /// use tch::Device;
+    ///
+    /// # fn main() -> Result<(), ecg3d_models::ModelError> {
+    /// let model = Model::shipped(Device::Cpu)?;
+    /// assert_eq!(model.card().architecture, Architecture::ThreeDEcgNet);
+    /// assert_eq!(model.labels().to_string(), "NSR,AF,IAVB,LBBB,RBBB,SB,STach");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A device that libtorch can't use.
+    pub fn shipped(device: Device) -> Result<Self, ModelError> {
+        let (network, card) = parse(SHIPPED, Path::new("shipped/3decgnet.safetensors"), device)?;
         Self::new(network, card)
     }
 

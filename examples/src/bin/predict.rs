@@ -2,6 +2,8 @@
 
 #[path = "../with_model/classify.rs"]
 mod classify;
+#[path = "../with_model/weights.rs"]
+mod weights;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,11 +11,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use ecg3d_examples::source::{LabelArgs, load};
-use ecg3d_examples::{NO_WEIGHTS, write_atomic};
-use ecg3d_models::{Model, Precision};
-use tch::Device;
+use ecg3d_examples::write_atomic;
+use ecg3d_models::Precision;
 
 use crate::classify::classify;
+use crate::weights::model;
 
 /// Writes FILE.csv with a line for each record: its name, and the probability of each label in full precision.
 ///
@@ -21,7 +23,7 @@ use crate::classify::classify;
 /// be used is reported, left out, and the status is 2.
 #[derive(Parser)]
 struct Arguments {
-    /// Weights file (.safetensors), made by train or import-keras
+    /// Weights file (.safetensors), made by train or import-keras [default: the 3DECG-Net that ships]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Folder of WFDB and CSV recordings, or an .npz that convert wrote
@@ -47,12 +49,11 @@ fn main() -> ExitCode {
 
 fn predict(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { weights, data, out, batch, precision, threads } = arguments;
-    let weights = weights.context(NO_WEIGHTS)?;
     if let Some(threads) = threads {
         tch::set_num_threads(i32::try_from(threads)?);
         rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()?;
     }
-    let mut model = Model::load(&weights, Device::cuda_if_available())?.with_precision(precision);
+    let mut model = model(weights.as_deref())?.with_precision(precision);
     if let Some(batch) = batch {
         model = model.with_batch(batch as usize);
     }

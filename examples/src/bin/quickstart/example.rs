@@ -9,7 +9,7 @@ use ecg_lime::{EvaluateOptions, ExplainOptions, Explanation, Players, SubsetEval
 use ecg3d_examples::Progress;
 use ecg3d_examples::source::{Rows, Source};
 use ecg3d_models::Model;
-use ndarray::{Array2, s};
+use ndarray::{Array2, Axis, s, stack};
 
 /// A recording that the network got right for one label, and why it did.
 pub struct Example {
@@ -17,13 +17,15 @@ pub struct Example {
     pub label: String,
     /// Row of the source.
     pub row: usize,
+    /// The window that was explained, seconds from the start.
+    pub seconds: [f64; 2],
     /// The recording.
     pub recording: Recording,
     /// The labels it truly has.
     pub truth: Vec<bool>,
     /// Probability of each label.
     pub probabilities: Vec<f64>,
-    /// What each lead did for the label.
+    /// What each lead did for the label in that window.
     pub explanation: Explanation,
 }
 
@@ -42,12 +44,15 @@ pub fn choose(
         .collect()
 }
 
-/// Explains the chosen record of each label; `test` holds the rows of the source that `chosen` counts in.
+/// Explains the chosen row of each label, by its window with the highest probability.
+///
+/// Exact Shapley values of eight players take 256 passes for each window; a recording has nine, of which one is enough to see
+/// what the network goes by.
 pub fn explain(
     model: &Model,
     source: &Source,
     dataset: &Dataset,
-    test: &[usize],
+    probabilities: &Array2<f64>,
     chosen: &[Option<usize>],
 ) -> Result<Vec<Example>> {
     let Rows::Prepared { signals, lengths } = &source.rows else {
@@ -56,39 +61,39 @@ pub fn explain(
     let truth = source.require_labels(model.labels())?;
     let players = Players::independent(&Lead::STANDARD_12)?;
     let options = ExplainOptions::default().with_target(Target::Logit);
-    let todo = chosen.iter().flatten().count();
-    let progress = Progress::new(todo as u64, "decisions explained");
-    let mut examples = Vec::with_capacity(todo);
-    // A record may be the example of several labels: its subsets are evaluated once.
-    let mut evaluated: Vec<(usize, SubsetEvaluations)> = Vec::new();
-    for (label, n) in model.labels().iter().zip(chosen) {
-        let Some(n) = n else { continue };
-        let row = test[*n];
-        let known = evaluated.iter().position(|(own, _)| *own == row);
-        let index = match known {
-            Some(index) => index,
-            None => {
-                let evaluations = SubsetEvaluations::new(
-                    model,
-                    signals.slice(s![row, .., ..lengths[row]]),
-                    &players,
-                    &options.subsets(),
-                    &EvaluateOptions::default(),
-                    &mut |_, _| ControlFlow::Continue(()),
-                )?;
-                evaluated.push((row, evaluations));
-                evaluated.len() - 1
-            }
-        };
-        let evaluations = &evaluated[index].1;
+    let preprocessing = &model.card().preprocessing;
+    let samples = preprocessing.window_samples();
+    let rate = samples as f64 / preprocessing.window_s;
+    let progress = Progress::new(chosen.iter().flatten().count() as u64, "decisions explained");
+    let mut examples = Vec::new();
+    for ((column, label), row) in model.labels().iter().enumerate().zip(chosen) {
+        let Some(row) = *row else { continue };
+        let starts = preprocessing.window_starts(lengths[row]);
+        let windows: Vec<_> = starts
+            .iter()
+            .map(|&start| signals.slice(s![row, .., start..start + samples]))
+            .collect();
+        let own = model.predict_prepared(stack(Axis(0), &windows)?.view(), None)?;
+        let best = (0..starts.len())
+            .max_by(|&a, &b| own[[a, column]].total_cmp(&own[[b, column]]))
+            .context("a recording without a window")?;
+        let evaluations = SubsetEvaluations::new(
+            model,
+            windows[best],
+            &players,
+            &options.subsets(),
+            &EvaluateOptions::default(),
+            &mut |_, _| ControlFlow::Continue(()),
+        )?;
         let outcome = evaluations.explain(label, &options)?;
         let explanation = outcome.explanation().context("Shapley values always exist")?.clone();
         examples.push(Example {
             label: label.to_owned(),
             row,
+            seconds: [starts[best], starts[best] + samples].map(|sample| sample as f64 / rate),
             recording: recording(source, dataset, row)?,
             truth: truth.row(row).to_vec(),
-            probabilities: evaluations.probability_of_all().to_vec(),
+            probabilities: probabilities.row(row).to_vec(),
             explanation,
         });
         progress.inc(1);

@@ -18,41 +18,39 @@ use ecg3d_examples::source::{LabelArgs, Plans, Rows, Source, load};
 use ecg3d_examples::stages::Stages;
 use ecg3d_examples::synthetic::{Format, write_folder};
 use ecg3d_examples::{Progress, write_atomic};
-use ecg3d_models::{
-    Architecture, Event, Model, ModelCard, Network, Preset, TrainConfig, TrainData,
-    folds_by_patient, train,
-};
-use ndarray::{Array2, Array3, Axis, s, stack};
+use ecg3d_models::{Model, Precision};
+use ndarray::{Array2, Array3, ArrayView1, Axis, s, stack};
 use tch::Device;
 
 use crate::example::{choose, explain};
 use crate::page::{Cube, Page};
 
 /// Synthetic recordings that are made where no data is given.
-const RECORDS: u64 = 600;
-/// Records that training passes over, all epochs together: a minute or two on two cores.
-const RECORD_PASSES: usize = 4_200;
-/// Patients are dealt into this many folds: two are for tests, one for validation, the rest for training.
-const FOLDS: usize = 10;
-/// Records in a step of training: small, so that a minute holds many steps.
-const BATCH: usize = 16;
+const RECORDS: u64 = 96;
+/// Recordings that are classified between two steps of the progress bar.
+const STEP: usize = 4;
 
 /// Runs the main job, end to end, and writes OUT/report.html: one page that needs nothing else.
 ///
-/// Recordings are prepared with the corrected preset; Ribeiro's network is trained on seven tenths of the patients (a minute
-/// or two on two cores; longer for thousands of recordings) and judged on two tenths that it has not seen, at a threshold
-/// of 0.5. One recording for each label that was recognised is explained.
+/// Recordings are prepared with the corrected preset and classified by the 3DECG-Net that ships, a second or two each on
+/// two cores, and the predictions are judged by the labels. One recording for each label that was recognised is explained.
 #[derive(Parser)]
 struct Arguments {
     /// Folder of WFDB and CSV recordings with labels [default: synthetic recordings, written to OUT/recordings-seed-N]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Folder for the report, the weights and the pictures
+    /// Folder for the report and the pictures
     #[arg(long, value_name = "DIR", default_value = "target/quickstart")]
     out: PathBuf,
-    /// Equal seeds give equal numbers, with the same number of threads
+    /// Seed of the synthetic recordings
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Decisions that are explained at most, one a label; each takes 256 passes of a window through the network
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    explain: usize,
+    /// Number type of the arithmetic [default: bf16 where the processor computes in it, else f32]
+    #[arg(long, value_name = "TYPE")]
+    precision: Option<Precision>,
     #[command(flatten)]
     labels: LabelArgs,
 }
@@ -84,7 +82,14 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
                 "{} is no folder; quickstart shows recordings, which an archive of arrays does not hold",
                 dir.display()
             );
-            (dir.clone(), format!("Recordings of {}.", dir.display()))
+            (
+                dir.clone(),
+                format!(
+                    "Recordings of {}. If they are of PTB-XL, Georgia, Chapman-Shaoxing or Ningbo, the network may have been trained on \
+                 some of them, and scores too well.",
+                    dir.display()
+                ),
+            )
         }
         None => (synthesise(out, arguments.seed, &mut steps)?, synthetic_about(arguments.seed)),
     };
@@ -100,39 +105,39 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     volumes(&source, &config)?;
     steps.done(start, "converted", format!("{} volumes of 45x45x45", source.names.len()));
 
-    let split = Split::new(&source, arguments.seed)?;
+    let precision = arguments.precision.unwrap_or_else(quickest);
+    let model = Model::shipped(Device::cuda_if_available())?.with_precision(precision);
+    let truth = source.require_labels(model.labels())?;
     let start = Instant::now();
-    let (model, epochs) = learn(&source, &split, &config, out, arguments.seed)?;
-    steps.done(start, "trained", format!("{epochs} epochs of {} recordings", split.rows[0].len()));
+    let probabilities = predict(&model, &source)?;
+    steps.done(start, "classified", format!("{} recordings", source.names.len()));
 
     let start = Instant::now();
-    let truth = source.require_labels(model.labels())?;
-    let test = &split.rows[2];
-    let probabilities = predict(&model, &source, test)?;
-    let test_truth = truth.select(Axis(0), test);
     let thresholds = model.card().threshold_values();
     let report = Report::new(
         model.labels(),
-        test_truth.view(),
+        truth.view(),
         probabilities.view(),
         &thresholds,
         &ReportOptions::default(),
     )?;
-    steps.done(start, "evaluated", format!("{} unseen recordings", test.len()));
+    steps.done(start, "evaluated", format!("{} labels", model.labels().len()));
 
     let start = Instant::now();
     let dataset = Dataset::open(&data, &arguments.labels.dataset_options()?)?;
-    let chosen = choose(&test_truth, &probabilities, &thresholds);
-    let examples = explain(&model, &source, &dataset, test, &chosen)?;
+    let mut chosen = choose(&truth, &probabilities, &thresholds);
+    for choice in chosen.iter_mut().filter(|choice| choice.is_some()).skip(arguments.explain) {
+        *choice = None;
+    }
+    let examples = explain(&model, &source, &dataset, &probabilities, &chosen)?;
     steps.done(start, "explained", format!("{} decisions", examples.len()));
 
-    // A recording to show the conversion on: the first that is explained, else the first unseen.
-    let shown = examples.first().map_or(test[0], |example| example.row);
+    // A recording to show the conversion on: the first that is explained, else the first of all.
+    let shown = examples.first().map_or(0, |example| example.row);
     let (recording, window) = first_window(&source, &dataset, &config, shown)?;
     let plan = ImagePlan::new(&config)?;
     let recurrence = recurrence_plots(&window, &config)?;
     let volume = plan.volume_of_window(window.view())?;
-    let row = test.iter().position(|&row| row == shown).unwrap_or(0);
     let stages = Stages {
         recording: &recording,
         window: window.view(),
@@ -140,24 +145,25 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
         recurrence: &recurrence,
         volume: &volume,
         labels: model.labels(),
-        probabilities: &probabilities.row(row).to_vec(),
+        probabilities: &probabilities.row(shown).to_vec(),
     }
     .svg()?;
     let method = [
+        "Preparation: the corrected preset, the whole recording denoised at 0.5 Hz and resampled to 50 Hz, windows of 2 s every 1 s."
+            .to_owned(),
         format!(
-            "Preparation: the {} preset, {}. Network: {model}, {} trainable parameters, seed {}.",
-            Preset::Corrected,
-            "the whole recording denoised at 0.5 Hz and resampled to 50 Hz, windows of 2 s every 1 s",
+            "Network: {model}, {} trainable parameters, arithmetic in {precision}; the mean of the logits of a recording's windows. \
+             Its weights: {}.",
             model.network().parameter_count().1,
-            arguments.seed
+            model.card().origin.as_deref().unwrap_or("of unknown origin")
         ),
         format!("Labels: {}.", source.label_source),
     ];
     let page = Page {
         source: &about,
         steps: &steps.0,
-        counts: &split.counts(&truth),
-        split: [split.rows[0].len(), split.rows[1].len(), test.len()],
+        counts: &truth.columns().into_iter().map(positives).collect::<Vec<_>>(),
+        recordings: source.names.len(),
         failed: &source.failed,
         labels: model.labels(),
         stages: &stages,
@@ -180,7 +186,7 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
 fn synthetic_about(seed: u64) -> String {
     format!(
         "{RECORDS} synthetic recordings, seed {seed}: made by a formula, with known labels. A score on them says that the \
-         parts work together, and nothing about a clinic."
+         parts work together, and nothing about a clinic; docs/results.md has the scores on real recordings."
     )
 }
 
@@ -215,102 +221,37 @@ fn volumes(source: &Source, config: &ConvertConfig) -> Result<()> {
     Ok(())
 }
 
-/// Rows for training, for validation and unseen; no patient is in two of them.
-struct Split {
-    rows: [Vec<usize>; 3],
+/// How many have a label.
+fn positives(column: ArrayView1<'_, bool>) -> usize {
+    column.iter().filter(|&&positive| positive).count()
 }
 
-impl Split {
-    fn new(source: &Source, seed: u64) -> Result<Self> {
-        let labels = source.require_labels(&source.label_set)?.mapv(u8::from);
-        let folds = folds_by_patient(labels.view(), &source.patients, FOLDS, seed)
-            .context("too few recordings to train on and to be judged on")?;
-        let of = |wanted: &dyn Fn(usize) -> bool| {
-            (0..folds.len()).filter(|&row| wanted(folds[row])).collect::<Vec<_>>()
-        };
-        let rows = [of(&|fold| fold > 2), of(&|fold| fold == 2), of(&|fold| fold < 2)];
-        ensure!(
-            rows.iter().all(|rows| !rows.is_empty()),
-            "{} recordings are too few to train on and to be judged on",
-            folds.len()
-        );
-        Ok(Self { rows })
-    }
-
-    /// Recordings of each label among the three.
-    fn counts(&self, truth: &Array2<bool>) -> Vec<[usize; 3]> {
-        truth
-            .columns()
-            .into_iter()
-            .map(|column| {
-                [0, 1, 2].map(|k| self.rows[k].iter().filter(|&&row| column[row]).count())
-            })
-            .collect()
-    }
-}
-
-/// Trains Ribeiro's network and saves it; also returns the number of epochs.
-fn learn(
-    source: &Source,
-    split: &Split,
-    config: &ConvertConfig,
-    out: &Path,
-    seed: u64,
-) -> Result<(Model, usize)> {
+/// Probabilities `[record, label]` of all recordings.
+fn predict(model: &Model, source: &Source) -> Result<Array2<f64>> {
     let Rows::Prepared { signals, lengths } = &source.rows else {
         anyhow::bail!("recordings are needed, not volumes");
     };
-    let data = TrainData {
-        prepared: signals.clone(),
-        lengths: lengths.clone(),
-        labels: source.require_labels(&source.label_set)?.mapv(u8::from),
-        patients: source.patients.clone(),
-        names: source.names.clone(),
-    };
-    let [train_rows, val_rows, _] = &split.rows;
-    let epochs = (RECORD_PASSES / train_rows.len()).clamp(2, 40);
-    let mode = Preset::Corrected;
-    let architecture = Architecture::Ribeiro;
-    let mut network = Network::new(architecture, mode, source.label_set.len(), Device::Cpu, seed)?;
-    let card = ModelCard::new(architecture, mode, source.label_set.clone(), config.clone())
-        .with_origin("trained by quickstart");
-    let recipe = TrainConfig::corrected().with_epochs(epochs).with_batch(BATCH).with_seed(seed);
-    let progress = Progress::new((epochs * train_rows.len()) as u64, "record passes");
-    let outcome =
-        train(
-            &mut network,
-            &card,
-            &data,
-            train_rows,
-            val_rows,
-            &recipe,
-            &mut |event| match event {
-                Event::Batch { loss, .. } => {
-                    progress.message(format!("loss {loss:.3}"));
-                    progress.inc((recipe.batch as u64).min(train_rows.len() as u64));
-                }
-                Event::Epoch { log, .. } => progress.line(&format!(
-                    "epoch {}/{epochs}: loss {:.4}, validation AUROC {}",
-                    log.epoch,
-                    log.train_loss,
-                    log.val_auroc.map_or("undefined".to_owned(), |auroc| format!("{auroc:.3}"))
-                )),
-                Event::Warning(warning) => progress.line(&format!("warning: {warning}")),
-                _ => {}
-            },
-        )?;
+    let n = source.names.len();
+    let mut out = Array2::zeros((n, model.labels().len()));
+    let progress = Progress::new(n as u64, "recordings classified");
+    for start in (0..n).step_by(STEP) {
+        let end = n.min(start + STEP);
+        let rows = signals.slice(s![start..end, .., ..]);
+        let part = model.predict_prepared(rows, Some(&lengths[start..end]))?;
+        out.slice_mut(s![start..end, ..]).assign(&part);
+        progress.inc((end - start) as u64);
+    }
     progress.finish();
-    ecg3d_models::save(&network, &outcome.card, &out.join("ribeiro.safetensors"))?;
-    Ok((Model::new(network, outcome.card)?, epochs))
+    Ok(out)
 }
 
-/// Probabilities `[record, label]` of some rows.
-fn predict(model: &Model, source: &Source, rows: &[usize]) -> Result<Array2<f64>> {
-    let Rows::Prepared { signals, lengths } = &source.rows else {
-        anyhow::bail!("recordings are needed, not volumes");
-    };
-    let lengths: Vec<usize> = rows.iter().map(|&row| lengths[row]).collect();
-    Ok(model.predict_prepared(signals.select(Axis(0), rows).view(), Some(&lengths))?)
+/// bf16 where the processor has instructions for it, else f32.
+fn quickest() -> Precision {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512bf16") {
+        return Precision::Bf16;
+    }
+    Precision::F32
 }
 
 /// The recording behind a row, and the first window of its prepared signal.

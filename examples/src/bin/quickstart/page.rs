@@ -36,10 +36,10 @@ pub struct Page<'a> {
     pub source: &'a str,
     /// Rows of the table of steps: what, how much, seconds.
     pub steps: &'a [(String, String, f64)],
-    /// Recordings for training, for validation, and unseen.
-    pub split: [usize; 3],
-    /// Recordings of each label among those three.
-    pub counts: &'a [[usize; 3]],
+    /// Number of recordings.
+    pub recordings: usize,
+    /// Recordings of each label.
+    pub counts: &'a [usize],
     /// Records that could not be used, with the reason.
     pub failed: &'a [ecg3d_examples::source::Failed],
     /// Labels in column order.
@@ -50,9 +50,9 @@ pub struct Page<'a> {
     pub cube: Cube<'a>,
     /// An explained example for each label that has one.
     pub examples: &'a [Example],
-    /// How good the network is on the unseen recordings.
+    /// How good the network is on the recordings.
     pub report: &'a Report,
-    /// How the recordings were prepared and how the network was trained, in a sentence each.
+    /// How the recordings were prepared and what the network is, in a sentence each.
     pub method: &'a [String],
 }
 
@@ -92,23 +92,20 @@ impl Page<'_> {
         for sentence in self.method {
             write!(page, "<p>{}</p>", escape(sentence))?;
         }
-        page.push_str(
-            "<table class=\"words\"><tr><th>label</th><th></th><th>training</th><th>validation</th><th>unseen</th></tr>",
-        );
-        for (label, [train, validation, unseen]) in self.labels.iter().zip(self.counts) {
+        page.push_str("<table class=\"words\"><tr><th>label</th><th></th><th>recordings</th></tr>");
+        for (label, count) in self.labels.iter().zip(self.counts) {
             write!(
                 page,
-                "<tr><td>{}</td><td>{}</td><td>{train}</td><td>{validation}</td><td>{unseen}</td></tr>",
+                "<tr><td>{}</td><td>{}</td><td>{count}</td></tr>",
                 escape(label),
                 escape(LabelSet::description(label).unwrap_or_default())
             )?;
         }
-        let [train, validation, unseen] = self.split;
         write!(
             page,
-            "<tr><td>recordings</td><td></td><td>{train}</td><td>{validation}</td><td>{unseen}</td></tr></table>\
-             <p class=\"note\">A recording may have several labels, or none. No patient is in two of the three \
-             groups.</p>"
+            "<tr><td>all</td><td></td><td>{}</td></tr></table>\
+             <p class=\"note\">A recording may have several labels, or none.</p>",
+            self.recordings
         )?;
         if !self.failed.is_empty() {
             write!(
@@ -181,7 +178,7 @@ impl Page<'_> {
         }
         page.push_str(
             "</div><p class=\"note\">What a recurrence plot cannot show: polarity and offset. A signal turned upside down \
-             has the same plot. The network below reads the prepared signals themselves, and does see polarity.</p>",
+             has the same plot, and the network below sees nothing else.</p>",
         );
         Ok(())
     }
@@ -189,8 +186,8 @@ impl Page<'_> {
     fn decisions(&self, page: &mut String) -> anyhow::Result<()> {
         page.push_str(
             "<h2>Decisions, and what each lead did</h2><p>For each label, one recording that has it and that the network \
-             recognised, among recordings that it has not seen. Paper: 25 mm/s, 10 mm/mV. Leads are tinted blue where \
-             they spoke for the label and orange where they spoke against it. The values are exact Shapley values of the \
+             recognised, explained by the two seconds that it was surest of. Paper: 25 mm/s, 10 mm/mV. Leads are tinted blue \
+             where they spoke for the label and orange where they spoke against it. The values are exact Shapley values of the \
              log-odds over the eight leads that an ECG measures: leads III, aVR, aVL and aVF follow from I and II, and \
              go with them.</p>",
         );
@@ -203,9 +200,8 @@ impl Page<'_> {
             )?;
             match self.examples.iter().find(|example| example.label == label) {
                 Some(example) => self.decision(page, example)?,
-                None => page.push_str(
-                    "<p>No true positive among the unseen recordings: nothing to explain.</p>",
-                ),
+                None => page
+                    .push_str("<p>No true positive, or not asked for: nothing is explained.</p>"),
             }
         }
         Ok(())
@@ -223,6 +219,8 @@ impl Page<'_> {
             .filter_map(|(label, &holds)| holds.then_some(label))
             .collect();
         about.push(format!("labels: {}", true_labels.join(", ")));
+        let [from, to] = example.seconds;
+        about.push(format!("explained: {from:.1} to {to:.1} s"));
         let shares: [f64; 12] = std::array::from_fn(|k| {
             example.explanation.value_of(Lead::STANDARD_12[k].name()).unwrap_or(0.0)
         });
@@ -248,11 +246,11 @@ impl Page<'_> {
     fn metrics(&self, page: &mut String) -> anyhow::Result<()> {
         write!(
             page,
-            "<h2>How good it is</h2><p>On the {} recordings that were not used for training. A label is predicted where \
+            "<h2>How good it is</h2><p>On the {} recordings above. A label is predicted where \
              its probability exceeds the threshold.</p><table><tr><th>label</th><th>threshold</th><th>positives</th>\
              <th>TP</th><th>FP</th><th>FN</th><th>TN</th><th>sensitivity</th><th>specificity</th><th>precision</th>\
              <th>F1</th><th>ROC-AUC</th><th>average precision</th></tr>",
-            self.split[2]
+            self.recordings
         )?;
         for label in self.labels.iter() {
             let LabelReport { threshold, confusion, scores: m, .. } = self.report.label(label)?;
