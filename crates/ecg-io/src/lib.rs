@@ -33,7 +33,7 @@
 //!
 //! | job | what |
 //! |---|---|
-//! | one recording in mV | [`read_recording`]: WFDB or CSV; [`read_csv`] |
+//! | one recording in mV | [`read_recording`]: WFDB or CSV; [`read_recording_with`] for many; [`read_csv`] |
 //! | any WFDB record, whole, in part or in blocks, as `i16`, `i32`, `f32` or `f64` | [`Record`], [`Selection`], [`Blocks`] |
 //! | a WFDB record as it is stored, a vector of integers for each signal | [`read_wfdb`] |
 //! | a header alone | [`read_header`], [`Header::parse`] |
@@ -109,7 +109,7 @@ pub use format::Format;
 pub use header::{Comment, Date, Header, SegmentSpec, SignalSpec, TimeOfDay, read_header};
 pub use labels::{LabelMap, NsrRule, is_contradictory};
 pub use options::{ReadOptions, WriteOptions};
-pub use read::{Loaded, read_recording};
+pub use read::{Loaded, read_recording, read_recording_with};
 pub use record::{Blocks, Record, Scratch, Selection, WfdbRecord, read_wfdb};
 pub use report::{Count, DatasetReport, Finding, Patients};
 pub use signal::Sample;

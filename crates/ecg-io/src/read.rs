@@ -5,7 +5,7 @@ use ecg_core::Recording;
 use crate::csv::{is_table, read_csv};
 use crate::header::header_path;
 use crate::record::read_wfdb_recording;
-use crate::{IoError, ReadOptions, Warning};
+use crate::{IoError, ReadOptions, Scratch, Warning};
 
 /// A recording, and what was read otherwise than its files say.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,9 +29,22 @@ pub struct Loaded {
 /// # Errors
 /// No recording there; for WFDB the errors of [`crate::read_wfdb`], for CSV those of [`crate::read_csv`].
 pub fn read_recording(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Loaded, IoError> {
+    read_recording_with(path, options, &mut Scratch::default())
+}
+
+/// [`read_recording`] with buffers of the last recording, so that only what is returned is allocated for a WFDB record's
+/// samples.
+///
+/// # Errors
+/// Those of [`read_recording`].
+pub fn read_recording_with(
+    path: impl AsRef<Path>,
+    options: &ReadOptions,
+    scratch: &mut Scratch,
+) -> Result<Loaded, IoError> {
     let path = path.as_ref();
     match locate(path)? {
-        Source::Wfdb(header) => read_wfdb_recording(&header, options),
+        Source::Wfdb(header) => read_wfdb_recording(&header, options, scratch),
         Source::Csv(file) => read_csv(&file, options),
     }
 }

@@ -38,7 +38,7 @@ const RUNS: [Run; 12] = [
     Run {
         program: "convert",
         args: "--data @/data --out @/images.safetensors --stage images --dtype f16 --shard 1/4 --plot @/plots --plot-records 1",
-        writes: &["images.safetensors", "images.json", "plots"],
+        writes: &["images.safetensors", "images.safetensors.json", "plots"],
     },
     Run { program: "losses", args: "--data @/data --out @/losses.csv", writes: &["losses.csv"] },
     Run {

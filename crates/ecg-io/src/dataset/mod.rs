@@ -12,7 +12,9 @@ pub use labels::LabelSource;
 use labels::{Facts, Labelled};
 
 use crate::header::Clinical;
-use crate::{IoError, LabelMap, Loaded, NsrRule, ReadOptions, Warning, read_recording};
+use crate::{
+    IoError, LabelMap, Loaded, NsrRule, ReadOptions, Scratch, Warning, read_recording_with,
+};
 
 /// How a data set is opened.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -219,10 +221,18 @@ impl Dataset {
     /// Reads recording `i`, with its name in the data set and the patient, age and sex that tables state.
     ///
     /// # Errors
-    /// Those of [`read_recording`].
+    /// Those of [`crate::read_recording`].
     pub fn load(&self, i: usize) -> Result<Loaded, IoError> {
+        self.load_with(i, &mut Scratch::default())
+    }
+
+    /// [`Dataset::load`] with buffers of the last recording.
+    ///
+    /// # Errors
+    /// Those of [`read_recording_with`].
+    pub fn load_with(&self, i: usize, scratch: &mut Scratch) -> Result<Loaded, IoError> {
         let entry = &self.entries[i];
-        let mut loaded = read_recording(&entry.path, &self.options.read)?;
+        let mut loaded = read_recording_with(&entry.path, &self.options.read, scratch)?;
         let facts = &self.facts[i];
         let recording = &mut loaded.recording;
         recording.name.clone_from(&entry.name);
@@ -255,8 +265,9 @@ impl Dataset {
 
     /// Reads every recording and works on it, several at once, and delivers what the work gives in order.
     ///
-    /// `work` runs on `threads` threads (0: one for each processor), `deliver` on the caller's. Only a few results for
-    /// each thread exist at a time, however many recordings there are. The first error of `deliver` ends the work.
+    /// `work` runs on `threads` threads (0: one for each processor), the caller's among them, on which `deliver` runs too.
+    /// Only a few results for each thread exist at a time, however many recordings there are. The first error of `deliver`
+    /// ends the work.
     ///
     /// # Errors
     /// That of `deliver`.
@@ -269,7 +280,8 @@ impl Dataset {
         work: impl Fn(usize, Result<Loaded, IoError>) -> T + Sync,
         deliver: impl FnMut(usize, T) -> Result<(), E>,
     ) -> Result<(), E> {
-        parallel::in_order(self.len(), threads, |i| work(i, self.load(i)), deliver)
+        let work = |scratch: &mut Scratch, i| work(i, self.load_with(i, scratch));
+        parallel::in_order(self.len(), threads, Scratch::default, work, deliver)
     }
 }
 

@@ -4,35 +4,48 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Results that wait for their turn, for each thread.
-const WAITING_PER_THREAD: usize = 4;
+/// Items from the next to be delivered on that may be taken up, for each thread: enough that one thread which the system
+/// holds up for a moment does not bring the others to a stop.
+const AHEAD_PER_THREAD: usize = 8;
 
 /// What the threads share.
 struct State<T> {
+    /// Items to work on.
+    n: usize,
+    /// Items that may be taken up beyond those delivered.
+    ahead: usize,
     /// Next item to be taken up.
     next: usize,
     /// Items delivered so far.
     delivered: usize,
     /// Results that wait for their turn.
     done: BTreeMap<usize, T>,
-    /// Threads that wait until enough results are delivered.
+    /// Threads that wait until results are delivered.
     idle: usize,
-    /// No more items are to be taken up: the receiver had enough, or a thread panicked.
+    /// The caller waits for the result whose turn it is.
+    caller_waits: bool,
+    /// No more items are to be taken up: the caller had enough, or a thread panicked.
     stop: bool,
 }
 
 impl<T> State<T> {
-    /// Whether it is worth waking the receiver, which costs as much as reading a header: its next result is there, and
-    /// half of what may wait with it, or no more to come.
-    fn enough(&self, n: usize, waiting: usize) -> bool {
-        self.done.contains_key(&self.delivered)
-            && (self.done.len() >= waiting / 2 || self.next >= n)
+    /// Takes up an item, unless there is none or those before it are to be delivered first.
+    fn take(&mut self) -> Option<usize> {
+        let item = self.next;
+        let free = item < self.n && item < self.delivered + self.ahead;
+        self.next += usize::from(free);
+        free.then_some(item)
+    }
+
+    /// Whether waking the idle threads is worth it, which costs as much as reading a header: they find a few items.
+    fn room(&self) -> bool {
+        self.idle > 0 && self.next + self.ahead / 2 <= self.delivered + self.ahead
     }
 }
 
 struct Shared<T> {
     state: Mutex<State<T>>,
-    /// The result whose turn it is has come.
+    /// The result that the caller waits for has come.
     ready: Condvar,
     /// There is room for more results.
     room: Condvar,
@@ -48,6 +61,63 @@ impl<T> Shared<T> {
         self.lock().stop = true;
         self.ready.notify_all();
         self.room.notify_all();
+    }
+
+    /// Works until nothing is left, on a thread of its own.
+    fn help(&self, mut work: impl FnMut(usize) -> T) {
+        let mut panicked = Some(StopOnDrop(self));
+        let mut state = self.lock();
+        while !state.stop && state.next < state.n {
+            let Some(item) = state.take() else {
+                state.idle += 1;
+                state = wait(&self.room, state);
+                state.idle -= 1;
+                continue;
+            };
+            drop(state);
+            let result = work(item);
+            state = self.lock();
+            state.done.insert(item, result);
+            if state.caller_waits && item == state.delivered {
+                self.ready.notify_one();
+            }
+        }
+        // A regular end is none for the others.
+        std::mem::forget(panicked.take());
+    }
+
+    /// Delivers what is there, and works while nothing is.
+    fn lead<E>(
+        &self,
+        mut work: impl FnMut(usize) -> T,
+        mut deliver: impl FnMut(usize, T) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let _stop = StopOnDrop(self);
+        let mut state = self.lock();
+        // A thread that panicked stops all; the scope passes that on.
+        while !state.stop && state.delivered < state.n {
+            let turn = state.delivered;
+            if let Some(result) = state.done.remove(&turn) {
+                state.delivered += 1;
+                let room = state.room();
+                drop(state);
+                if room {
+                    self.room.notify_all();
+                }
+                deliver(turn, result)?;
+                state = self.lock();
+            } else if let Some(item) = state.take() {
+                drop(state);
+                let result = work(item);
+                state = self.lock();
+                state.done.insert(item, result);
+            } else {
+                state.caller_waits = true;
+                state = wait(&self.ready, state);
+                state.caller_waits = false;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -72,74 +142,46 @@ pub(super) fn thread_count(threads: usize) -> usize {
     }
 }
 
-/// Calls `work` for 0 to `n`, on several threads, and `deliver` with the results in order, on this one.
+/// Calls `work` for 0 to `n`, on several threads, this one among them, and `deliver` with the results in order, on this
+/// one. Each thread works with something of its own, which `tools` makes.
+///
+/// This thread works too, since one that only delivered would be woken for every few results, and put to sleep again.
 ///
 /// No more than a few results for each thread exist at a time. The first error of `deliver` ends the work.
-pub(super) fn in_order<T: Send, E>(
+pub(super) fn in_order<S, T: Send, E>(
     n: usize,
     threads: usize,
-    work: impl Fn(usize) -> T + Sync,
+    tools: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, usize) -> T + Sync,
     mut deliver: impl FnMut(usize, T) -> Result<(), E>,
 ) -> Result<(), E> {
     let threads = thread_count(threads).min(n);
+    let mut own = tools();
     if threads <= 1 {
-        return (0..n).try_for_each(|item| deliver(item, work(item)));
+        return (0..n).try_for_each(|item| deliver(item, work(&mut own, item)));
     }
-    let waiting = threads * WAITING_PER_THREAD;
-    let state = State { next: 0, delivered: 0, done: BTreeMap::new(), idle: 0, stop: false };
-    let shared = Shared { state: Mutex::new(state), ready: Condvar::new(), room: Condvar::new() };
-    let worker = || {
-        let mut panicked = Some(StopOnDrop(&shared));
-        loop {
-            let mut state = shared.lock();
-            while !state.stop && state.next < n && state.next >= state.delivered + waiting {
-                state.idle += 1;
-                state = wait(&shared.room, state);
-                state.idle -= 1;
-            }
-            if state.stop || state.next >= n {
-                break;
-            }
-            let item = state.next;
-            state.next += 1;
-            drop(state);
-            let result = work(item);
-            let mut state = shared.lock();
-            state.done.insert(item, result);
-            let enough = state.enough(n, waiting);
-            drop(state);
-            if enough {
-                shared.ready.notify_one();
-            }
-        }
-        // A regular end is none for the others.
-        std::mem::forget(panicked.take());
+    let shared = Shared {
+        state: Mutex::new(State {
+            n,
+            ahead: threads * AHEAD_PER_THREAD,
+            next: 0,
+            delivered: 0,
+            done: BTreeMap::new(),
+            idle: 0,
+            caller_waits: false,
+            stop: false,
+        }),
+        ready: Condvar::new(),
+        room: Condvar::new(),
     };
     thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(worker);
+        for _ in 1..threads {
+            scope.spawn(|| {
+                let mut own = tools();
+                shared.help(|item| work(&mut own, item));
+            });
         }
-        let _stop = StopOnDrop(&shared);
-        for item in 0..n {
-            let mut state = shared.lock();
-            if !state.done.contains_key(&item) {
-                while !state.stop && !state.enough(n, waiting) {
-                    state = wait(&shared.ready, state);
-                }
-            }
-            let Some(result) = state.done.remove(&item) else {
-                // A worker panicked; the scope passes that on.
-                return Ok(());
-            };
-            state.delivered = item + 1;
-            let wake = state.idle > 0;
-            drop(state);
-            if wake {
-                shared.room.notify_all();
-            }
-            deliver(item, result)?;
-        }
-        Ok(())
+        shared.lead(|item| work(&mut own, item), deliver)
     })
 }
 
@@ -157,7 +199,8 @@ mod tests {
         let all: Result<(), ()> = in_order(
             500,
             4,
-            |item| {
+            || (),
+            |(), item| {
                 most.fetch_max(alive.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 item * item
             },
@@ -169,7 +212,7 @@ mod tests {
         );
         assert_eq!(all, Ok(()));
         assert_eq!(seen, (0..500).map(|k| (k, k * k)).collect::<Vec<_>>());
-        assert!(most.into_inner() <= 4 * WAITING_PER_THREAD + 1);
+        assert!(most.into_inner() <= 4 * AHEAD_PER_THREAD + 1);
     }
 
     #[test]
@@ -179,7 +222,8 @@ mod tests {
             let end = in_order(
                 10_000,
                 threads,
-                |_| started.fetch_add(1, Ordering::SeqCst),
+                || (),
+                |(), _| started.fetch_add(1, Ordering::SeqCst),
                 |item, _| if item == 5 { Err("enough") } else { Ok(()) },
             );
             assert_eq!(end, Err("enough"));
@@ -190,13 +234,19 @@ mod tests {
     #[test]
     fn a_panic_is_passed_on() {
         let caught = std::panic::catch_unwind(|| {
-            in_order(100, 3, |item| assert_ne!(item, 7, "on purpose"), |_, ()| Ok::<(), ()>(()))
+            in_order(
+                100,
+                3,
+                || (),
+                |(), item| assert_ne!(item, 7, "on purpose"),
+                |_, ()| Ok::<(), ()>(()),
+            )
         });
         assert!(caught.is_err());
     }
 
     #[test]
     fn nothing_to_do() {
-        assert_eq!(in_order(0, 0, |_| (), |_, ()| Err(())), Ok(()));
+        assert_eq!(in_order(0, 0, || (), |(), _| (), |_, ()| Err(())), Ok(()));
     }
 }

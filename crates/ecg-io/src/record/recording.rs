@@ -6,14 +6,19 @@ use ecg_core::{Adc, LeadName, Recording, SamplingRate};
 use ndarray::Array2;
 
 use super::matrix::{Chosen, State};
-use super::{Record, Selection};
+use super::{Record, Scratch, Selection};
 use crate::header::{Clinical, Unit, unit_of};
 use crate::signal::{Calibration, Sample, Target, Value};
 use crate::warning::Notes;
 use crate::{IoError, Loaded, ReadOptions, SignalSpec};
 
 /// Reads a WFDB record into a recording in mV.
-pub(crate) fn read_wfdb_recording(path: &Path, options: &ReadOptions) -> Result<Loaded, IoError> {
+pub(crate) fn read_wfdb_recording(
+    path: &Path,
+    options: &ReadOptions,
+    Scratch(state): &mut Scratch,
+) -> Result<Loaded, IoError> {
+    state.forget();
     let record = Record::open(path, options)?;
     let mut notes = Notes::new(path, options.strict);
     let clinical = Clinical::from_comments(&record.header.comments, &mut notes)?;
@@ -30,7 +35,7 @@ pub(crate) fn read_wfdb_recording(path: &Path, options: &ReadOptions) -> Result<
     let selection = Selection::default().with_average_frames(!uniform);
     let (signal, adc) = if uniform && !record.is_multi_segment() {
         let chosen = record.choose::<i32>(&selection)?;
-        let mut values = record.rows_of::<i32>(&chosen, per_frame as usize, &gain_per_mv)?;
+        let mut values = record.rows_of::<i32>(&chosen, per_frame as usize, &gain_per_mv, state)?;
         let mut signal = Vec::with_capacity(values.len());
         let columns = values.ncols();
         let rows = values.as_slice_mut().unwrap_or_default().chunks_exact_mut(columns.max(1));
@@ -44,7 +49,7 @@ pub(crate) fn read_wfdb_recording(path: &Path, options: &ReadOptions) -> Result<
     } else {
         let chosen = record.choose::<f64>(&selection)?;
         let per_frame = if uniform { per_frame as usize } else { 1 };
-        (record.rows_of::<f64>(&chosen, per_frame, &gain_per_mv)?, None)
+        (record.rows_of::<f64>(&chosen, per_frame, &gain_per_mv, state)?, None)
     };
     let rate = record.header.frame_rate.hz() * if uniform { f64::from(per_frame) } else { 1.0 };
     let leads = signals.iter().enumerate().map(|(k, spec)| LeadName::from(spec.name(k)));
@@ -73,6 +78,7 @@ impl Record {
         chosen: &Chosen,
         per_frame: usize,
         gains: &[f64],
+        state: &mut State,
     ) -> Result<Array2<T>, IoError> {
         let n = (chosen.frames.end - chosen.frames.start) as usize * per_frame;
         let mut values = vec![T::default(); n * gains.len()];
@@ -87,7 +93,7 @@ impl Record {
                 (Target { calibration, ..target }, spec.gain / gain)
             })
             .collect();
-        self.fill(chosen, &targets, &mut rows, &mut State::default(), u64::MAX)?;
+        self.fill(chosen, &targets, &mut rows, state, u64::MAX)?;
         Ok(Array2::from_shape_vec((gains.len(), n), values).expect("rows of equal length"))
     }
 }

@@ -2,6 +2,7 @@
 
 mod butterworth;
 mod pairing;
+mod rows;
 mod sos;
 
 pub use butterworth::{Band, butterworth};

@@ -3,6 +3,7 @@ use ndarray::{ArrayView1, s};
 
 use super::warning::STUDY_RATE_HZ;
 use super::{ConvertPlan, ConvertWarning};
+use crate::simd::{Task, run};
 use crate::{ConvertError, InvalidSamples, LeadSelection, Resample, ShortRecords, Units};
 
 /// The gain, in ADC units per mV, that the published preset takes for granted.
@@ -100,20 +101,15 @@ impl ConvertPlan {
             InvalidSamples::Interpolate { .. } => {}
         }
         match (self.config.units, &recording.adc) {
-            (Units::Millivolts, _) => {
-                row.iter_mut().zip(physical).for_each(|(own, &mv)| *own = mv);
-            }
+            (Units::Millivolts, _) => copy(physical, row, |mv| mv),
             (Units::Adc, Some(adc)) => {
-                let values = adc.values.row(lead);
-                row.iter_mut().zip(values).for_each(|(own, &value)| *own = f64::from(value));
+                copy(adc.values.row(lead), row, f64::from);
                 let gain_per_mv = adc.gain_per_mv[lead];
                 if gain_per_mv != GAIN_PER_MV {
                     warnings.push(ConvertWarning::Gain { lead: name(), gain_per_mv });
                 }
             }
-            (Units::Adc, None) => {
-                row.iter_mut().zip(physical).for_each(|(own, &mv)| *own = mv * GAIN_PER_MV);
-            }
+            (Units::Adc, None) => copy(physical, row, |mv| mv * GAIN_PER_MV),
         }
         if let InvalidSamples::Interpolate { max_gap_s } = self.config.invalid_samples
             && used.iter().any(|value| !value.is_finite())
@@ -129,20 +125,48 @@ impl ConvertPlan {
     }
 }
 
+/// Fills a row with the first samples of a lead.
+fn copy<A: Copy>(samples: ArrayView1<'_, A>, row: &mut [f64], value: impl Fn(A) -> f64) {
+    match samples.as_slice() {
+        // Samples that lie side by side are converted side by side.
+        Some(samples) => {
+            row.iter_mut().zip(samples).for_each(|(own, &sample)| *own = value(sample));
+        }
+        None => row.iter_mut().zip(samples).for_each(|(own, &sample)| *own = value(sample)),
+    }
+}
+
 /// Refuses samples that are no finite numbers.
 fn check_finite(
     samples: ArrayView1<'_, f64>,
     name: impl Fn() -> String,
 ) -> Result<(), ConvertError> {
+    let finite = match samples.as_slice() {
+        Some(samples) => run(AllFinite(samples)),
+        None => samples.iter().all(|value| value.is_finite()),
+    };
+    if finite {
+        return Ok(());
+    }
     let is_bad = |value: &&f64| !value.is_finite();
-    match samples.iter().position(|value| is_bad(&value)) {
-        None => Ok(()),
-        Some(sample) => Err(ConvertError::InvalidSample {
-            lead: name(),
-            sample,
-            value: samples[sample],
-            count: samples.iter().filter(is_bad).count(),
-        }),
+    let sample = samples.iter().position(|value| is_bad(&value)).unwrap_or_default();
+    Err(ConvertError::InvalidSample {
+        lead: name(),
+        sample,
+        value: samples[sample],
+        count: samples.iter().filter(is_bad).count(),
+    })
+}
+
+/// Looks at every sample, a few side by side, and so is quicker than stopping at the first bad one.
+struct AllFinite<'a>(&'a [f64]);
+
+impl Task for AllFinite<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self) -> bool {
+        self.0.iter().fold(true, |finite, value| finite & (value.abs() <= f64::MAX))
     }
 }
 

@@ -30,7 +30,8 @@ const CHUNK: usize = 16;
 const SHOWN: usize = 20;
 const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 
-/// Converts a folder of recordings to arrays that numpy reads, with a manifest, FILE.json, beside them.
+/// Converts a folder of recordings to arrays that numpy reads, with a manifest beside them: x.json for x.npz, x.npy.json
+/// and x.safetensors.json for the others.
 ///
 /// Arrays: prepared [n, 12, samples], images [n, 12, 45, 45] or volume [n, 45, 45, 45]; labels [n, 7] (u8, where every
 /// record has some); length (real samples of each prepared signal, corrected preset); row_record (with --windows all: which
@@ -395,7 +396,7 @@ fn store(
         failed: Manifest::failed(parts),
         warnings: Warnings { of_all: &of_all, parts },
     };
-    write_atomic(&out.with_extension("json"), |file| {
+    write_atomic(&format.manifest(out), |file| {
         serde_json::to_writer_pretty(&mut *file, &manifest)?;
         writeln!(file)
     })?;

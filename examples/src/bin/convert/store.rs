@@ -154,6 +154,19 @@ impl Format {
         }
     }
 
+    /// Where the manifest stands: `x.json` beside `x.npz`; with the whole name of any other file before it, so that no
+    /// two results of one folder share one.
+    pub fn manifest(self, target: &Path) -> PathBuf {
+        match self {
+            Self::Npz => target.with_extension("json"),
+            Self::Npy | Self::Safetensors => {
+                let mut name = target.as_os_str().to_owned();
+                name.push(".json");
+                name.into()
+            }
+        }
+    }
+
     /// Writes the arrays, the main one first, to `staging`; further files of `.npy` go beside `target`. Gives the
     /// SHA-256 of each array's values. `about` is what a `.safetensors` says about itself.
     pub fn write(
@@ -305,6 +318,17 @@ mod tests {
         let sums = format.write(&staging, &target, arrays(), &about).expect("writes");
         std::fs::rename(staging, &target).expect("renames");
         (dir, target, sums)
+    }
+
+    #[test]
+    fn results_of_one_folder_have_manifests_of_their_own() {
+        let manifest = |name: &str| {
+            let target = Path::new(name);
+            Format::of(target).expect("a known extension").manifest(target)
+        };
+        assert_eq!(manifest("a/x.npz"), Path::new("a/x.json"));
+        assert_eq!(manifest("a/x.npy"), Path::new("a/x.npy.json"));
+        assert_eq!(manifest("a/x.safetensors"), Path::new("a/x.safetensors.json"));
     }
 
     #[test]
