@@ -62,15 +62,23 @@
 //! `ecg-core` has the label sets, `ecg3d-models` the probabilities, `ecg-lime` the reasons.
 
 mod bootstrap;
+mod calibration;
+mod calibrator;
+mod challenge;
+mod challenge_thresholds;
 mod compare;
 mod confusion;
+mod cross_table;
 mod curve;
 mod error;
 mod interval;
+mod logistic;
 mod options;
 mod patients;
 mod ranking;
+mod reliability;
 mod render;
+mod render_calibration;
 mod render_intervals;
 mod report;
 mod rows;
@@ -81,13 +89,18 @@ mod truth;
 mod weighted;
 
 pub use bootstrap::{Bootstrap, BootstrapInterval, BootstrapOptions, Intervals, MAX_RESAMPLES};
+pub use calibration::{LabelCalibration, calibration};
+pub use calibrator::{CalibrationMethod, Calibrator, LabelScaling, Unfitted};
+pub use challenge::{ChallengeScore, ChallengeWeights};
 pub use compare::{Comparison, LabelTests, Predictions};
 pub use confusion::Confusion;
-pub use curve::{PrCurve, Reliability, RocCurve};
+pub use cross_table::CrossTable;
+pub use curve::{PrCurve, RocCurve};
 pub use error::MetricsError;
 pub use interval::wilson;
 pub use options::{ReportOptions, ZeroDivision};
 pub use patients::Patients;
+pub use reliability::{Binning, Reliability};
 pub use report::{Curves, FEW_POSITIVES, LabelReport, Report, Undefined, curves};
 pub use rows::SampleScores;
 pub use scores::Scores;
