@@ -156,6 +156,12 @@ impl Report {
         rows
     }
 
+    /// Labels that too few records have.
+    fn few(&self) -> Vec<&str> {
+        let few = self.labels.iter().filter(|own| own.too_few());
+        few.map(|own| own.label.as_str()).collect()
+    }
+
     /// Heading and rows of the cross table.
     fn cross_rows(&self) -> Vec<Vec<String>> {
         let table = &self.cross_table;
@@ -208,7 +214,7 @@ impl Report {
         markdown_table(&mut text, &rows, 1);
 
         if let Some(bootstrap) = &self.bootstrap {
-            let _ = write!(text, "\n{}", bootstrap.to_markdown());
+            let _ = write!(text, "\n{}", bootstrap.marked(&self.few()));
         }
         if let Some(own) = &self.calibration {
             let _ = write!(text, "\n{}", render_calibration::markdown(own));
@@ -313,7 +319,7 @@ impl fmt::Display for Report {
         }
         if let Some(bootstrap) = &self.bootstrap {
             writeln!(f, "{}", bootstrap.caption())?;
-            text_table(f, &bootstrap.table())?;
+            text_table(f, &bootstrap.table(&self.few()))?;
         }
         Ok(())
     }
