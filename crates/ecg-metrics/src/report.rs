@@ -1,5 +1,6 @@
 use ecg_core::LabelSet;
 use ndarray::ArrayView2;
+use rayon::prelude::*;
 
 use crate::curve::CalibrationError;
 use crate::ranking::Ranking;
@@ -154,7 +155,7 @@ impl Report {
     /// Judges probabilities `[record, label]` against the truth `[record, label]`.
     ///
     /// A label is predicted where its probability exceeds its threshold, strictly. Each label is sorted once, so the whole
-    /// costs O(n log n).
+    /// costs O(n log n); the threads of rayon's pool share the labels.
     ///
     /// # Errors
     /// No records; numbers of rows, columns or thresholds that do not fit; a probability that is NaN or outside 0 to 1; a
@@ -177,13 +178,18 @@ impl Report {
             Some(weights) => Some(weights.of_columns(labels, &columns, thresholds)?),
             None => None,
         };
+        let measured: Vec<(Pool, Ranking)> = columns
+            .par_iter()
+            .zip(thresholds)
+            .map(|(column, threshold)| {
+                (Pool::of(column, *threshold), Ranking::new(column.iter().copied()))
+            })
+            .collect();
         let mut pooled = Pool::default();
         let mut rankings = Vec::with_capacity(columns.len());
         let mut reports = Vec::with_capacity(columns.len());
-        for ((label, column), threshold) in labels.iter().zip(&columns).zip(thresholds) {
-            let pool = Pool::of(column, *threshold);
+        for ((label, threshold), (pool, ranking)) in labels.iter().zip(thresholds).zip(measured) {
             pooled.add(&pool);
-            let ranking = Ranking::new(column.iter().copied());
             let scores = Scores::new(&pool.confusion, ranking.scores(), pool.probability(), empty);
             rankings.push(ranking);
             reports.push(LabelReport {
