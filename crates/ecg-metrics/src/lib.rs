@@ -31,13 +31,20 @@
 //! |---|---|
 //! | [`Report`] | everything: each label, micro, macro, weighted and samples averages; JSON, Markdown, CSV, text |
 //! | [`LabelReport`], [`Confusion`], [`Scores`] | the counts and scores of one label |
+//! | [`CrossTable`] | what is predicted on the records of each label |
 //! | [`curves`], [`RocCurve`], [`PrCurve`], [`Reliability`] | points for pictures |
 //! | [`choose_thresholds`], [`ThresholdRule`] | thresholds from validation data |
+//! | [`calibration()`], [`LabelCalibration`], [`Binning`] | whether probabilities can be believed |
+//! | [`Calibrator`], [`CalibrationMethod`] | temperature and Platt scaling, fitted on validation data |
+//! | [`ChallengeWeights`], [`ChallengeScore`] | the score of the PhysioNet/CinC challenges, and thresholds for it |
 //! | [`wilson`] | the interval of a proportion |
 //! | [`Bootstrap`], [`Patients`] | intervals of every figure, by resampling patients |
 //! | [`Comparison`], [`Predictions`] | two models on the same records: differences with intervals, tests, Holm's correction |
 //! | [`mcnemar`], [`delong`], [`holm`] | the tests and the correction by themselves |
 //! | [`ZeroDivision`] | what a division by zero gives |
+//!
+//! The [guide] has recipes ([cookbook](guide::cookbook): thresholds, intervals, two models, calibration, curves for a plotting tool
+//! of one's own) and a page on [how to report results](guide::reporting).
 //!
 //! # Conventions
 //!
@@ -54,7 +61,8 @@
 //! # What a report cannot say
 //!
 //! Wilson's intervals treat records as independent. Several recordings of one patient are not, and those intervals are then too
-//! narrow: add [`Bootstrap`] intervals by patient ([`Report::with_bootstrap`]). Thresholds that were chosen on the records that are judged make every thresholded figure too good. With fewer than
+//! narrow: add [`Bootstrap`] intervals by patient ([`Report::with_bootstrap`]). Thresholds that were chosen on the records that
+//! are judged make every thresholded figure too good, and so does a [`Calibrator`] that was fitted on them. With fewer than
 //! [`FEW_POSITIVES`] positives the report says "too few" beside a label: read its interval, not its number.
 //!
 //! # Sibling crates
@@ -71,6 +79,7 @@ mod confusion;
 mod cross_table;
 mod curve;
 mod error;
+pub mod guide;
 mod interval;
 mod logistic;
 mod options;
