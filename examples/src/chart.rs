@@ -299,7 +299,7 @@ fn column_name(svg: &mut String, frame: &Frame, column: usize, name: &str) {
     );
 }
 
-fn open(width: f64, height: f64, title: &str) -> String {
+pub(crate) fn open(width: f64, height: f64, title: &str) -> String {
     let title = escape(title);
     // A long title must not be cut off.
     let width = width.max(40.0 + 8.5 * title.chars().count() as f64);

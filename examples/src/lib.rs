@@ -5,13 +5,16 @@
 pub mod chart;
 pub mod ecg_paper;
 pub mod heat;
+pub mod metric_charts;
 mod output;
+mod predictions;
 mod progress;
 pub mod source;
 pub mod stages;
 pub mod synthetic;
 
 pub use output::{run, write_atomic};
+pub use predictions::write_predictions;
 pub use progress::Progress;
 
 /// What a program says that needs weights and was given none.

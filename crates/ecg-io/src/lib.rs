@@ -41,6 +41,7 @@
 //! | what a folder holds, and what is wrong with it | [`Dataset::report`], [`DatasetReport`] |
 //! | folds for training and testing | [`folds_by_patient`], [`split_published`], [`split_by_fold`] |
 //! | diagnosis codes to labels | [`LabelMap`], [`NsrRule`] |
+//! | a table of labels or of predictions, without recordings | [`read_labels`], [`read_probabilities`], [`RecordTable`] |
 //! | annotations | [`read_annotations`], [`sibling_annotations`], [`write_annotations`] |
 //! | write | [`write_wfdb`], [`write_csv`] |
 //! | what was read leniently | [`Warning`], in [`Loaded::warnings`] and [`Dataset::warnings`] |
@@ -107,7 +108,9 @@ pub use dataset::{Dataset, DatasetOptions, Entry, LabelSource, PtbXlRecords};
 pub use error::IoError;
 pub use format::Format;
 pub use header::{Comment, Date, Header, SegmentSpec, SignalSpec, TimeOfDay, read_header};
-pub use labels::{LabelMap, NsrRule, is_contradictory};
+pub use labels::{
+    LabelMap, NsrRule, RecordRow, RecordTable, is_contradictory, read_labels, read_probabilities,
+};
 pub use options::{ReadOptions, WriteOptions};
 pub use read::{Loaded, read_recording, read_recording_with};
 pub use record::{Blocks, Record, Scratch, Selection, WfdbRecord, read_wfdb};

@@ -8,7 +8,7 @@ use crate::patients::Random;
 use crate::render::Map;
 use crate::report::{check_confidence, check_thresholds, checked_columns};
 use crate::weighted::{OVERALL, Plan, SAMPLES, sections};
-use crate::{MetricsError, Patients, Scores, Truth, ZeroDivision};
+use crate::{ChallengeWeights, MetricsError, Patients, Scores, Truth, ZeroDivision};
 
 /// The most resamples that a bootstrap takes; their results are held in memory.
 pub const MAX_RESAMPLES: usize = 100_000;
@@ -31,11 +31,19 @@ pub struct BootstrapOptions {
     pub confidence: f64,
     /// What a division by zero counts as in averages. Default: 0.
     pub zero_division: ZeroDivision,
+    /// Weights of the challenge score; without them it has no interval. Default: none.
+    pub challenge: Option<ChallengeWeights>,
 }
 
 impl Default for BootstrapOptions {
     fn default() -> Self {
-        Self { resamples: 1000, seed: 0, confidence: 0.95, zero_division: ZeroDivision::Zero }
+        Self {
+            resamples: 1000,
+            seed: 0,
+            confidence: 0.95,
+            zero_division: ZeroDivision::Zero,
+            challenge: None,
+        }
     }
 }
 
@@ -61,6 +69,12 @@ impl BootstrapOptions {
     /// Sets what a division by zero counts as in averages.
     pub fn with_zero_division(mut self, value: ZeroDivision) -> Self {
         self.zero_division = value;
+        self
+    }
+
+    /// Adds the challenge score by these weights.
+    pub fn with_challenge(mut self, weights: ChallengeWeights) -> Self {
+        self.challenge = Some(weights);
         self
     }
 
@@ -182,7 +196,7 @@ pub struct Bootstrap {
     pub weighted: Intervals,
     /// Averages over the records.
     pub samples: Intervals,
-    /// Subset accuracy and what else is over all labels.
+    /// Subset accuracy and what else is over all labels; last `challenge_score`, if there are weights for it.
     pub overall: Intervals,
 }
 
@@ -205,7 +219,7 @@ impl Bootstrap {
         check_thresholds(labels, thresholds)?;
         let columns = checked_columns(labels, &truth, &proba)?;
         options.check(patients, columns[0].len())?;
-        let plan = Plan::new(&columns, thresholds, options.zero_division);
+        let plan = Plan::new(labels, &columns, thresholds, options)?;
         let evaluate = |weights: &[u32], out: &mut Vec<f64>| plan.evaluate(weights, out);
         Ok(Self::of(labels, patients, options, plan.width(), false, evaluate))
     }

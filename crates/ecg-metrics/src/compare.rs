@@ -103,8 +103,8 @@ impl Comparison {
         }
         let [a, b] = [&columns[0], &columns[1]];
         options.check(patients, a[0].len())?;
-        let empty = options.zero_division;
-        let plans = [Plan::new(a, first.thresholds, empty), Plan::new(b, second.thresholds, empty)];
+        let plan = |columns, own: Predictions| Plan::new(labels, columns, own.thresholds, options);
+        let plans = [plan(a, first)?, plan(b, second)?];
         let width = plans[0].width();
         let differences =
             Bootstrap::of(labels, patients, options, width, true, |weights, out: &mut Vec<f64>| {

@@ -24,19 +24,6 @@ pub struct PrCurve {
     pub thresholds: Vec<f64>,
 }
 
-/// A reliability curve: how often a label holds among records of about the same probability.
-///
-/// Bins are of equal width and closed on the right, as in scikit-learn's `calibration_curve`; empty bins are left out.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Reliability {
-    /// Mean probability of each bin.
-    pub mean_probability: Vec<f64>,
-    /// Share of records in the bin for which the label holds.
-    pub positive_rate: Vec<f64>,
-    /// Records in the bin.
-    pub count: Vec<u64>,
-}
-
 /// Every pair `(probability, truth)` of one label; probabilities from 0 to 1.
 ///
 /// # Panics
@@ -95,26 +82,6 @@ impl PrCurve {
     /// Slices of different lengths, or a probability that is NaN or negative.
     pub fn new(probabilities: &[f64], truth: &[bool]) -> Self {
         ranking(probabilities, truth).precision_recall()
-    }
-}
-
-impl Reliability {
-    /// The curve of one label over `bins` bins (at least one).
-    pub fn new(probabilities: &[f64], truth: &[bool], bins: usize) -> Self {
-        let width = 1.0 / bins.max(1) as f64;
-        let inner_edges: Vec<f64> = (1..bins).map(|k| k as f64 * width).collect();
-        let mut sums = vec![(0.0, 0u64, 0u64); bins.max(1)];
-        for (p, holds) in probabilities.iter().zip(truth) {
-            let bin = inner_edges.partition_point(|edge| edge < p);
-            let sum = &mut sums[bin];
-            *sum = (sum.0 + p, sum.1 + u64::from(*holds), sum.2 + 1);
-        }
-        sums.retain(|sum| sum.2 > 0);
-        Self {
-            mean_probability: sums.iter().map(|s| s.0 / s.2 as f64).collect(),
-            positive_rate: sums.iter().map(|s| s.1 as f64 / s.2 as f64).collect(),
-            count: sums.iter().map(|s| s.2).collect(),
-        }
     }
 }
 

@@ -16,7 +16,7 @@ pub enum MetricsError {
     /// An array with another number of columns (or a list of another length) than there are labels.
     #[error("{found} columns of {what}, but the label set has {expected} labels")]
     LabelCount {
-        /// What has the wrong length: `truth`, `probabilities`, `thresholds` or `intervals`.
+        /// What has the wrong length: `truth`, `probabilities`, `thresholds`, `intervals`, `calibration` or `weights`.
         what: &'static str,
         /// Labels of the set.
         expected: usize,
@@ -95,5 +95,49 @@ pub enum MetricsError {
     NotANumber {
         /// Row, from 0.
         row: usize,
+    },
+    /// A logit that is NaN or infinite.
+    #[error("row {row} (from 0), label {label}: the logit {found} is not finite")]
+    Logit {
+        /// Row, from 0.
+        row: usize,
+        /// The label.
+        label: String,
+        /// The value.
+        found: f64,
+    },
+    /// Another word than `temperature` or `platt` for how probabilities are calibrated.
+    #[error("probabilities are calibrated by temperature or platt, not {found:?}")]
+    CalibrationMethod {
+        /// The text given.
+        found: String,
+    },
+    /// A stored [`Calibrator`](crate::Calibrator) that no fit could have given.
+    #[error("calibrator of label {label}: {why}")]
+    Calibrator {
+        /// The label.
+        label: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A weight of the challenge score that is NaN or infinite.
+    #[error("the weight of {column} where {row} is true must be finite, found {found}")]
+    Weight {
+        /// The true label.
+        row: String,
+        /// The answered label.
+        column: String,
+        /// The value.
+        found: f64,
+    },
+    /// A table of weights for the challenge score that can't be read.
+    #[error("line {line} of the weights: found {found:?}, expected {expected}")]
+    WeightTable {
+        /// Line, from 1.
+        line: usize,
+        /// What stands there.
+        found: String,
+        /// What should.
+        expected: String,
     },
 }

@@ -31,13 +31,20 @@
 //! |---|---|
 //! | [`Report`] | everything: each label, micro, macro, weighted and samples averages; JSON, Markdown, CSV, text |
 //! | [`LabelReport`], [`Confusion`], [`Scores`] | the counts and scores of one label |
+//! | [`CrossTable`] | what is predicted on the records of each label |
 //! | [`curves`], [`RocCurve`], [`PrCurve`], [`Reliability`] | points for pictures |
 //! | [`choose_thresholds`], [`ThresholdRule`] | thresholds from validation data |
+//! | [`calibration()`], [`LabelCalibration`], [`Binning`] | whether probabilities can be believed |
+//! | [`Calibrator`], [`CalibrationMethod`] | temperature and Platt scaling, fitted on validation data |
+//! | [`ChallengeWeights`], [`ChallengeScore`] | the score of the PhysioNet/CinC challenges, and thresholds for it |
 //! | [`wilson`] | the interval of a proportion |
 //! | [`Bootstrap`], [`Patients`] | intervals of every figure, by resampling patients |
 //! | [`Comparison`], [`Predictions`] | two models on the same records: differences with intervals, tests, Holm's correction |
 //! | [`mcnemar`], [`delong`], [`holm`] | the tests and the correction by themselves |
 //! | [`ZeroDivision`] | what a division by zero gives |
+//!
+//! The [guide] has recipes ([cookbook](guide::cookbook): thresholds, intervals, two models, calibration, curves for a plotting tool
+//! of one's own) and a page on [how to report results](guide::reporting).
 //!
 //! # Conventions
 //!
@@ -54,7 +61,8 @@
 //! # What a report cannot say
 //!
 //! Wilson's intervals treat records as independent. Several recordings of one patient are not, and those intervals are then too
-//! narrow: add [`Bootstrap`] intervals by patient ([`Report::with_bootstrap`]). Thresholds that were chosen on the records that are judged make every thresholded figure too good. With fewer than
+//! narrow: add [`Bootstrap`] intervals by patient ([`Report::with_bootstrap`]). Thresholds that were chosen on the records that
+//! are judged make every thresholded figure too good, and so does a [`Calibrator`] that was fitted on them. With fewer than
 //! [`FEW_POSITIVES`] positives the report says "too few" beside a label: read its interval, not its number.
 //!
 //! # Sibling crates
@@ -62,15 +70,24 @@
 //! `ecg-core` has the label sets, `ecg3d-models` the probabilities, `ecg-lime` the reasons.
 
 mod bootstrap;
+mod calibration;
+mod calibrator;
+mod challenge;
+mod challenge_thresholds;
 mod compare;
 mod confusion;
+mod cross_table;
 mod curve;
 mod error;
+pub mod guide;
 mod interval;
+mod logistic;
 mod options;
 mod patients;
 mod ranking;
+mod reliability;
 mod render;
+mod render_calibration;
 mod render_intervals;
 mod report;
 mod rows;
@@ -81,13 +98,18 @@ mod truth;
 mod weighted;
 
 pub use bootstrap::{Bootstrap, BootstrapInterval, BootstrapOptions, Intervals, MAX_RESAMPLES};
+pub use calibration::{LabelCalibration, calibration};
+pub use calibrator::{CalibrationMethod, Calibrator, LabelScaling, Unfitted};
+pub use challenge::{ChallengeScore, ChallengeWeights};
 pub use compare::{Comparison, LabelTests, Predictions};
 pub use confusion::Confusion;
-pub use curve::{PrCurve, Reliability, RocCurve};
+pub use cross_table::CrossTable;
+pub use curve::{PrCurve, RocCurve};
 pub use error::MetricsError;
 pub use interval::wilson;
 pub use options::{ReportOptions, ZeroDivision};
 pub use patients::Patients;
+pub use reliability::{Binning, Reliability};
 pub use report::{Curves, FEW_POSITIVES, LabelReport, Report, Undefined, curves};
 pub use rows::SampleScores;
 pub use scores::Scores;

@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use crate::MetricsError;
+use crate::{ChallengeWeights, MetricsError};
 
 /// What precision, sensitivity, F1, F-beta and Jaccard are where their denominator is zero.
 ///
@@ -74,6 +74,8 @@ pub struct ReportOptions {
     pub threshold_source: String,
     /// Confidence of the Wilson intervals, more than 0 and less than 1. Default: 0.95.
     pub confidence: f64,
+    /// Weights of the challenge score; without them the report has none. Default: none.
+    pub challenge: Option<ChallengeWeights>,
 }
 
 impl Default for ReportOptions {
@@ -82,6 +84,7 @@ impl Default for ReportOptions {
             zero_division: ZeroDivision::Zero,
             threshold_source: "default".to_owned(),
             confidence: 0.95,
+            challenge: None,
         }
     }
 }
@@ -102,6 +105,12 @@ impl ReportOptions {
     /// Sets the confidence of the intervals, more than 0 and less than 1; a report refuses any other.
     pub fn with_confidence(mut self, confidence: f64) -> Self {
         self.confidence = confidence;
+        self
+    }
+
+    /// Adds the challenge score by these weights.
+    pub fn with_challenge(mut self, weights: ChallengeWeights) -> Self {
+        self.challenge = Some(weights);
         self
     }
 }

@@ -2,7 +2,7 @@ use std::fmt::{self, Write as _};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::{LabelReport, Report, Scores};
+use crate::{LabelReport, Report, Scores, render_calibration};
 
 /// Serialises as a map, keys in order.
 pub(crate) struct Map<I>(pub I);
@@ -72,7 +72,15 @@ impl Serialize for Report {
             map.serialize_entry(name, &value)?;
         }
         map.serialize_entry("without_label", &self.without_label)?;
+        map.serialize_entry("cross_table", &self.cross_table)?;
+        if let Some(challenge) = &self.challenge {
+            map.serialize_entry("challenge", challenge)?;
+        }
         map.serialize_entry("undefined", &self.undefined)?;
+        if let Some(own) = &self.calibration {
+            let calibration = Map(own.iter().map(|own| (&own.label, own)));
+            map.serialize_entry("calibration", &calibration)?;
+        }
         if let Some(bootstrap) = &self.bootstrap {
             map.serialize_entry("bootstrap", bootstrap)?;
         }
@@ -148,6 +156,24 @@ impl Report {
         rows
     }
 
+    /// Labels that too few records have.
+    fn few(&self) -> Vec<&str> {
+        let few = self.labels.iter().filter(|own| own.too_few());
+        few.map(|own| own.label.as_str()).collect()
+    }
+
+    /// Heading and rows of the cross table.
+    fn cross_rows(&self) -> Vec<Vec<String>> {
+        let table = &self.cross_table;
+        let head = ["Label", "n"].into_iter().chain(table.rows()).map(String::from);
+        let mut rows = vec![head.collect::<Vec<_>>()];
+        for ((name, n), counts) in table.rows().zip(&table.records).zip(table.counts.rows()) {
+            let counts = std::iter::once(n).chain(counts).map(u64::to_string);
+            rows.push(std::iter::once(name.to_owned()).chain(counts).collect());
+        }
+        rows
+    }
+
     /// Scores that are not defined for all labels, in words.
     fn partly_defined(&self) -> Option<String> {
         let all = self.labels.len();
@@ -188,13 +214,24 @@ impl Report {
         markdown_table(&mut text, &rows, 1);
 
         if let Some(bootstrap) = &self.bootstrap {
-            let _ = write!(text, "\n{}", bootstrap.to_markdown());
+            let _ = write!(text, "\n{}", bootstrap.marked(&self.few()));
+        }
+        if let Some(own) = &self.calibration {
+            let _ = write!(text, "\n{}", render_calibration::markdown(own));
         }
 
         text.push_str("\nOver all labels:\n\n");
         let mut rows = vec![["Figure", "Value"].map(String::from).to_vec()];
         rows.extend(self.overall().map(|(name, v)| vec![name.replace('_', " "), number(v)]));
+        if let Some(own) = &self.challenge {
+            rows.push(vec![format!("challenge score ({})", own.weights), number(own.value)]);
+        }
         markdown_table(&mut text, &rows, 1);
+
+        text.push_str(
+            "\nPredicted (columns) on the records of each label (rows); off the diagonal only what a record does not have:\n\n",
+        );
+        markdown_table(&mut text, &self.cross_rows(), 1);
 
         if !self.undefined.is_empty() {
             let _ = writeln!(
@@ -274,12 +311,15 @@ impl fmt::Display for Report {
             number(self.subset_accuracy),
             number(self.hamming_loss)
         )?;
+        if let Some(own) = &self.challenge {
+            writeln!(f, "challenge score {} ({})", number(own.value), own.weights)?;
+        }
         if let Some(line) = self.partly_defined() {
             writeln!(f, "{line}")?;
         }
         if let Some(bootstrap) = &self.bootstrap {
             writeln!(f, "{}", bootstrap.caption())?;
-            text_table(f, &bootstrap.table())?;
+            text_table(f, &bootstrap.table(&self.few()))?;
         }
         Ok(())
     }

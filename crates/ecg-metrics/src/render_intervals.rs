@@ -39,12 +39,13 @@ fn p_value(p: f64) -> String {
 }
 
 impl Bootstrap {
-    /// The intervals as rows of text: each label, then the averages.
-    pub(crate) fn table(&self) -> Vec<Vec<String>> {
+    /// The intervals as rows of text: each label, then the averages. Labels with too few positives are marked.
+    pub(crate) fn table(&self, few: &[&str]) -> Vec<Vec<String>> {
         let head = std::iter::once("Label").chain(SCORES.map(|score| score.1));
         let mut rows = vec![head.map(String::from).collect::<Vec<_>>()];
         for (name, section) in self.sections().filter(|own| own.0 != "overall") {
-            let mut row = vec![name.to_owned()];
+            let mark = if few.contains(&name) { " (too few)" } else { "" };
+            let mut row = vec![format!("{name}{mark}")];
             row.extend(SCORES.iter().map(|(score, _)| {
                 section.get(score).map_or_else(String::new, |own| cell(own, self.resamples))
             }));
@@ -64,8 +65,13 @@ impl Bootstrap {
 
     /// The intervals as Markdown.
     pub fn to_markdown(&self) -> String {
+        self.marked(&[])
+    }
+
+    /// The same, labels with too few positives marked.
+    pub(crate) fn marked(&self, few: &[&str]) -> String {
         let mut text = format!("{}:\n\n", self.caption());
-        markdown_table(&mut text, &self.table(), 1);
+        markdown_table(&mut text, &self.table(few), 1);
         text.push('\n');
         let mut rows = vec![["Figure", "Value and interval"].map(String::from).to_vec()];
         rows.extend(

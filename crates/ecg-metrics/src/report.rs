@@ -1,13 +1,14 @@
 use ecg_core::LabelSet;
 use ndarray::ArrayView2;
+use rayon::prelude::*;
 
 use crate::curve::CalibrationError;
 use crate::ranking::Ranking;
 use crate::rows::Rows;
 use crate::scores::{ProbabilityScores, undefined};
 use crate::{
-    Bootstrap, Confusion, MetricsError, PrCurve, Reliability, ReportOptions, RocCurve,
-    SampleScores, Scores, Truth, ZeroDivision, wilson,
+    Bootstrap, ChallengeScore, Confusion, CrossTable, LabelCalibration, MetricsError, PrCurve,
+    Reliability, ReportOptions, RocCurve, SampleScores, Scores, Truth, ZeroDivision, wilson,
 };
 
 /// Fewer positives than this, and a report says "too few" beside a label's intervals.
@@ -40,7 +41,7 @@ impl LabelReport {
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Undefined {
-    /// A label, `micro`, or `samples`.
+    /// A label, `micro`, `samples` or `overall`.
     pub scope: String,
     /// Name of the score.
     pub score: String,
@@ -89,18 +90,24 @@ pub struct Report {
     pub argmax_agreement: f64,
     /// Records with no true label.
     pub without_label: usize,
+    /// What was predicted on the records of each label.
+    pub cross_table: CrossTable,
     /// What was undefined.
     pub undefined: Vec<Undefined>,
+    /// The challenge score, if there were weights for it.
+    pub challenge: Option<ChallengeScore>,
     /// Intervals by resampling patients, if any were put here.
     pub bootstrap: Option<Bootstrap>,
+    /// Calibration of each label, if it was put here.
+    pub calibration: Option<Vec<LabelCalibration>>,
 }
 
-/// Each label's column as `(probability, truth)`, everything checked; at least one column and one row.
-pub(crate) fn checked_columns<T: Truth>(
+/// A column for each label, and a row of truth for each row of probabilities; at least one.
+pub(crate) fn check_shapes<T>(
     labels: &LabelSet,
     truth: &ArrayView2<'_, T>,
     proba: &ArrayView2<'_, f64>,
-) -> Result<Vec<Vec<(f64, bool)>>, MetricsError> {
+) -> Result<(), MetricsError> {
     for (what, found) in [("truth", truth.ncols()), ("probabilities", proba.ncols())] {
         if found != labels.len() {
             return Err(MetricsError::LabelCount { what, expected: labels.len(), found });
@@ -112,6 +119,16 @@ pub(crate) fn checked_columns<T: Truth>(
     if truth.nrows() == 0 {
         return Err(MetricsError::Empty);
     }
+    Ok(())
+}
+
+/// Each label's column as `(probability, truth)`, everything checked; at least one column and one row.
+pub(crate) fn checked_columns<T: Truth>(
+    labels: &LabelSet,
+    truth: &ArrayView2<'_, T>,
+    proba: &ArrayView2<'_, f64>,
+) -> Result<Vec<Vec<(f64, bool)>>, MetricsError> {
+    check_shapes(labels, truth, proba)?;
     labels.iter().enumerate().map(|(k, label)| column(label, k, truth, proba)).collect()
 }
 
@@ -138,11 +155,12 @@ impl Report {
     /// Judges probabilities `[record, label]` against the truth `[record, label]`.
     ///
     /// A label is predicted where its probability exceeds its threshold, strictly. Each label is sorted once, so the whole
-    /// costs O(n log n).
+    /// costs O(n log n); the threads of rayon's pool share the labels.
     ///
     /// # Errors
     /// No records; numbers of rows, columns or thresholds that do not fit; a probability that is NaN or outside 0 to 1; a
-    /// truth other than 0 and 1; a threshold outside 0 to 1; a confidence that is not between 0 and 1.
+    /// truth other than 0 and 1; a threshold outside 0 to 1; a confidence that is not between 0 and 1; weights of the challenge
+    /// score that do not fit the labels.
     pub fn new<T: Truth>(
         labels: &LabelSet,
         truth: ArrayView2<'_, T>,
@@ -156,13 +174,22 @@ impl Report {
         let columns = checked_columns(labels, &truth, &proba)?;
         let n = columns[0].len();
 
+        let challenge = match &options.challenge {
+            Some(weights) => Some(weights.of_columns(labels, &columns, thresholds)?),
+            None => None,
+        };
+        let measured: Vec<(Pool, Ranking)> = columns
+            .par_iter()
+            .zip(thresholds)
+            .map(|(column, threshold)| {
+                (Pool::of(column, *threshold), Ranking::new(column.iter().copied()))
+            })
+            .collect();
         let mut pooled = Pool::default();
         let mut rankings = Vec::with_capacity(columns.len());
         let mut reports = Vec::with_capacity(columns.len());
-        for ((label, column), threshold) in labels.iter().zip(&columns).zip(thresholds) {
-            let pool = Pool::of(column, *threshold);
+        for ((label, threshold), (pool, ranking)) in labels.iter().zip(thresholds).zip(measured) {
             pooled.add(&pool);
-            let ranking = Ranking::new(column.iter().copied());
             let scores = Scores::new(&pool.confusion, ranking.scores(), pool.probability(), empty);
             rankings.push(ranking);
             reports.push(LabelReport {
@@ -182,12 +209,16 @@ impl Report {
 
         let mut rows = Rows::new(empty);
         let mut without_label = 0;
+        let mut cross_table = CrossTable::new(labels.clone().into());
+        let mut decisions = vec![(false, false); columns.len()];
         for row in 0..n {
             let mut confusion = Confusion::default();
-            for (column, threshold) in columns.iter().zip(thresholds) {
+            for ((column, threshold), own) in columns.iter().zip(thresholds).zip(&mut decisions) {
                 let (p, holds) = column[row];
-                confusion.count(holds, p > *threshold);
+                *own = (holds, p > *threshold);
+                confusion.count(own.0, own.1);
             }
+            cross_table.count(&decisions);
             without_label += usize::from(confusion.support() == 0);
             rows.take(columns.iter().map(|column| column[row]), &confusion);
         }
@@ -214,8 +245,11 @@ impl Report {
             label_ranking_loss: rank.ranking_loss,
             argmax_agreement: rows.argmax_agreement(),
             without_label,
+            cross_table,
             undefined: Vec::new(),
+            challenge,
             bootstrap: None,
+            calibration: None,
             labels: reports,
         };
         report.list_undefined(&pooled.confusion);
@@ -239,6 +273,26 @@ impl Report {
             return Err(MetricsError::PatientCount { records, patients });
         }
         self.bootstrap = Some(bootstrap);
+        Ok(self)
+    }
+
+    /// Adds the [`calibration`](crate::calibration()) of each label: Markdown and JSON then have it.
+    ///
+    /// # Errors
+    /// The calibration of other labels, or of another number of records.
+    pub fn with_calibration(mut self, own: Vec<LabelCalibration>) -> Result<Self, MetricsError> {
+        let (expected, found) = (self.labels.len(), own.len());
+        if expected != found {
+            return Err(MetricsError::LabelCount { what: "calibration", expected, found });
+        }
+        for one in &own {
+            self.label(&one.label)?;
+            if one.n != self.n as u64 {
+                let (truth, probabilities) = (self.n, one.n as usize);
+                return Err(MetricsError::RowCount { truth, probabilities });
+            }
+        }
+        self.calibration = Some(own);
         Ok(self)
     }
 
@@ -301,6 +355,14 @@ impl Report {
                     reported,
                 });
             }
+        }
+        if self.challenge.as_ref().is_some_and(|own| own.value.is_nan()) {
+            list.push(Undefined {
+                scope: "overall".to_owned(),
+                score: "challenge_score".to_owned(),
+                reason: "an inactive model scores as much as a correct one".to_owned(),
+                reported: f64::NAN,
+            });
         }
         self.undefined = list;
     }

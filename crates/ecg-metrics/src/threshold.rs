@@ -6,6 +6,9 @@ use crate::report::checked_columns;
 use crate::{Confusion, MetricsError, Truth, ZeroDivision};
 
 /// How a threshold is chosen. Choose on validation data, never on the records that are then judged.
+///
+/// For the challenge score, which depends on all labels together, see
+/// [`ChallengeWeights::choose_thresholds`](crate::ChallengeWeights::choose_thresholds).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum ThresholdRule {
@@ -80,16 +83,20 @@ pub fn choose_thresholds<T: Truth>(
             let below = steps.get(k + 1).map_or(0.0, |next| next.threshold);
             // Strictly above the threshold counts, so a probability of zero is never predicted.
             if step.threshold > 0.0 && best.is_none_or(|(best, _)| merit > best) {
-                // Between neighbours among the floating-point numbers nothing lies, and the middle may round to either.
-                let middle = (step.threshold + below) / 2.0;
-                let threshold = if middle < step.threshold { middle } else { below };
-                best = Some((merit, threshold));
+                best = Some((merit, between(below, step.threshold)));
             }
         }
         // A merit below zero breaks the rule.
         best.filter(|(merit, _)| *merit >= 0.0).map(|(_, threshold)| threshold)
     };
     Ok(columns.into_iter().map(choose).collect())
+}
+
+/// A threshold halfway between two probabilities: the higher is above it, the lower is not.
+pub(crate) fn between(low: f64, high: f64) -> f64 {
+    // Between neighbours among the floating-point numbers nothing lies, and the middle may round to either.
+    let middle = (high + low) / 2.0;
+    if middle < high { middle } else { low }
 }
 
 #[cfg(test)]

@@ -1,26 +1,29 @@
 use ecg_core::LabelSet;
 
+use crate::challenge::normalised;
 use crate::curve::CalibrationError;
 use crate::report::losses;
 use crate::rows::Rows;
 use crate::scores::{OrderScores, ProbabilityScores, undefined};
-use crate::{Confusion, Scores, ZeroDivision};
+use crate::{BootstrapOptions, Confusion, MetricsError, Scores, ZeroDivision};
 
 /// Averages over the records, in the order in which [`Plan`] gives them.
 pub(crate) const SAMPLES: [&str; 7] =
     ["precision", "sensitivity", "f1", "fbeta2", "jaccard", "roc_auc", "average_precision"];
 
-/// Figures over all labels of a record, likewise.
-pub(crate) const OVERALL: [&str; 6] = [
+/// Figures over all labels of a record, likewise; the last only where there are weights for it.
+pub(crate) const OVERALL: [&str; 7] = [
     "subset_accuracy",
     "hamming_loss",
     "coverage_error",
     "label_ranking_average_precision",
     "label_ranking_loss",
     "argmax_agreement",
+    "challenge_score",
 ];
 
-const ROW: usize = SAMPLES.len() + OVERALL.len();
+/// Figures that are means over the records.
+const ROW: usize = SAMPLES.len() + OVERALL.len() - 1;
 const SCORES: usize = Scores::NAMES.len();
 
 /// Everything that a report says, for records that count several times or not at all.
@@ -34,6 +37,8 @@ pub(crate) struct Plan {
     pooled: Vec<Entry>,
     /// Figures of each record, with how many they count as: 0 where undefined.
     rows: Vec<([f64; ROW], [f64; ROW])>,
+    /// What each record adds to the sums of the challenge score.
+    challenge: Option<Vec<[f64; 3]>>,
     /// Which scores of each label are defined on the records as they are.
     defined: Vec<[bool; SCORES]>,
 }
@@ -158,7 +163,24 @@ fn defined(confusion: &Confusion) -> [bool; SCORES] {
 
 impl Plan {
     /// Over checked columns, one threshold each.
-    pub fn new(columns: &[Vec<(f64, bool)>], thresholds: &[f64], empty: ZeroDivision) -> Self {
+    ///
+    /// # Errors
+    /// Weights of the challenge score that do not fit the labels.
+    pub fn new(
+        labels: &LabelSet,
+        columns: &[Vec<(f64, bool)>],
+        thresholds: &[f64],
+        options: &BootstrapOptions,
+    ) -> Result<Self, MetricsError> {
+        let empty = options.zero_division;
+        let challenge = match &options.challenge {
+            Some(weights) => {
+                let mut rows = Vec::with_capacity(columns[0].len());
+                weights.each_record(labels, columns, thresholds, |own| rows.push(own))?;
+                Some(rows)
+            }
+            None => None,
+        };
         let pooled =
             columns.iter().flat_map(|c| c.iter().enumerate().map(|(row, d)| (d.0, row, d.1)));
         let rows = (0..columns[0].len()).map(|row| {
@@ -198,16 +220,17 @@ impl Plan {
             pooled: sorted(pooled.collect()),
             rows: rows.collect(),
             columns: columns.iter().zip(thresholds).map(columns_of).collect(),
+            challenge,
             defined: Vec::new(),
         };
         let ones = vec![1; plan.rows.len()];
         plan.defined = plan.columns.iter().map(|c| defined(&c.sums(&ones).confusion())).collect();
-        plan
+        Ok(plan)
     }
 
     /// How many numbers [`Plan::evaluate`] gives.
     pub fn width(&self) -> usize {
-        (self.columns.len() + 3) * SCORES + ROW
+        (self.columns.len() + 3) * SCORES + ROW + usize::from(self.challenge.is_some())
     }
 
     /// The scores of each label, then micro, macro and weighted averages, [`SAMPLES`] and [`OVERALL`]; NaN where undefined.
@@ -250,6 +273,13 @@ impl Plan {
             }
         }
         out.extend(sums.iter().zip(counts).map(|(sum, count)| sum / count));
+        if let Some(rows) = &self.challenge {
+            let mut sums = [0.0; 3];
+            for (own, &weight) in rows.iter().zip(weights) {
+                sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += f64::from(weight) * own);
+            }
+            out.push(normalised(sums));
+        }
     }
 }
 

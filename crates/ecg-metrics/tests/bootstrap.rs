@@ -204,6 +204,8 @@ fn a_report_shows_its_intervals() {
     assert!(with.to_string().contains(&shown) && with.to_markdown().contains(&shown), "{with}");
     let rare = all.label("l2").unwrap().get("sensitivity").unwrap();
     assert!(with.to_string().contains(&format!(", in {})", rare.defined)), "{with}");
+    assert!(with.to_string().contains("l2 (too few)"), "{with}");
+    assert!(with.to_markdown().contains("| l2 (too few) |"));
     let json = serde_json::to_value(&with).unwrap();
     assert_eq!(json["bootstrap"]["labels"]["l0"]["roc_auc"]["interval"][0], auc.interval()[0]);
     assert!(serde_json::to_value(report()).unwrap().get("bootstrap").is_none());

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use ecg3d_examples::source::{LabelArgs, load};
-use ecg3d_examples::write_atomic;
+use ecg3d_examples::write_predictions;
 use ecg3d_models::Precision;
 
 use crate::classify::classify;
@@ -60,15 +60,8 @@ fn predict(arguments: Arguments) -> Result<ExitCode> {
     let mut source = load(&data, &model.card().preprocessing, &LabelArgs::default())?;
     let (records, probabilities) = classify(&model, &mut source)?;
 
-    let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(std::iter::once("record").chain(model.labels().iter()))?;
-    for (&record, row) in records.iter().zip(probabilities.rows()) {
-        // Debug is the shortest decimal that reads back the same.
-        let cells = row.iter().map(|p| format!("{p:?}"));
-        table.write_record(std::iter::once(source.names[record].clone()).chain(cells))?;
-    }
-    let table = table.into_inner().context("cannot make the table")?;
-    write_atomic(&out, |file| file.write_all(&table))?;
+    let names: Vec<&str> = records.iter().map(|&record| source.names[record].as_str()).collect();
+    write_predictions(&out, model.labels(), &names, probabilities.view())?;
     println!("{}: {} records, {model}", out.display(), records.len());
     Ok(source.exit_code())
 }

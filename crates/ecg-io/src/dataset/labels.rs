@@ -9,7 +9,7 @@ use ecg_core::{LabelSet, Sex};
 
 use super::Entry;
 use super::walk::Found;
-use crate::labels::{LabelTable, PtbXlTable, Table};
+use crate::labels::{PtbXlTable, RecordTable, Table};
 use crate::warning::Notes;
 use crate::{DatasetOptions, IoError, NsrRule, Warning};
 
@@ -69,12 +69,12 @@ impl Labelled {
             let everywhere = BTreeMap::from([(root.to_owned(), path)]);
             return Self::from_ptbxl(root, &found.entries, &everywhere, options);
         }
-        Self::from_file(path, LabelTable::new(&table)?, &found.entries, options)
+        Self::from_file(path, RecordTable::of_labels(&table)?, &found.entries, options)
     }
 
     fn from_file(
         path: PathBuf,
-        table: LabelTable,
+        table: RecordTable<bool>,
         entries: &[Entry],
         options: &DatasetOptions,
     ) -> Result<Self, IoError> {
@@ -108,7 +108,7 @@ impl Labelled {
                 let (line, record) = (row.line, entries[index].name.clone());
                 return Err(IoError::DuplicateRow { path, line, record, first });
             }
-            let labels = Some(shared(&mut label_rows, &row.labels));
+            let labels = Some(shared(&mut label_rows, &row.values));
             let (patient, fold) = (row.patient.map(Into::into), row.fold);
             facts[index] = Facts { labels, patient, fold, ..Facts::default() };
         }

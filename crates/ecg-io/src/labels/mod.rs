@@ -3,8 +3,11 @@
 mod file;
 mod map;
 mod ptbxl;
+mod read;
 mod table;
 
 pub use map::{LabelMap, NsrRule, is_contradictory};
 pub(crate) use ptbxl::PtbXlTable;
-pub(crate) use table::{LabelTable, Table};
+pub use read::{read_labels, read_probabilities};
+pub(crate) use table::Table;
+pub use table::{RecordRow, RecordTable};

@@ -16,6 +16,8 @@ pub(crate) struct PtbXlRow {
     pub age_years: Option<f64>,
     pub sex: Option<Sex>,
     pub fold: Option<u32>,
+    /// Its files, the one at the higher rate first, where the table names them.
+    pub files: Vec<String>,
     /// SCP statements, whatever their likelihood.
     pub statements: Vec<String>,
 }
@@ -29,7 +31,10 @@ pub(crate) struct PtbXlTable {
 
 impl PtbXlTable {
     pub fn read(path: &Path) -> Result<Self, IoError> {
-        let table = Table::read(path)?;
+        Self::new(&Table::read(path)?)
+    }
+
+    pub fn new(table: &Table) -> Result<Self, IoError> {
         let codes = table.required("scp_codes")?;
         let files: Vec<usize> = match (table.column("filename_hr"), table.column("filename_lr")) {
             (None, None) => vec![table.required("filename_hr")?],
@@ -65,6 +70,12 @@ impl PtbXlTable {
                     _ => None,
                 },
                 fold: text("strat_fold").and_then(integer),
+                files: files
+                    .iter()
+                    .map(|&k| cells.get(k))
+                    .filter(|n| !n.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
                 statements,
             });
         }

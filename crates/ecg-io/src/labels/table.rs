@@ -1,4 +1,4 @@
-//! Label files: one row for each record.
+//! Tables of one row for each record: labels, probabilities.
 
 use std::path::{Path, PathBuf};
 
@@ -68,10 +68,11 @@ impl Table {
             text: String::new(),
             ends: Vec::new(),
         };
+        let mut lines = Lines { content, at: 0, line: 1 };
         for record in reader.byte_records() {
             let record =
                 record.map_err(|source| IoError::Table { path: table.path.clone(), source })?;
-            let line = record.position().map_or(0, ::csv::Position::line);
+            let line = lines.of_record(record.position().map_or(0, ::csv::Position::byte));
             if table.names.is_empty() {
                 table.names = record.iter().map(|c| decode_text(c).into_owned()).collect();
                 table.names_line = line;
@@ -127,25 +128,84 @@ impl Table {
     }
 }
 
-/// One record of a label file.
-#[derive(Debug, PartialEq)]
-pub(crate) struct LabelRow {
+/// Counts lines on the way through a table.
+struct Lines<'a> {
+    content: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of a record that the reader started to look for at this byte: behind line ends, empty lines and comments.
+    fn of_record(&mut self, start: u64) -> u64 {
+        let start = usize::try_from(start).unwrap_or(usize::MAX).min(self.content.len());
+        self.advance(start.max(self.at));
+        loop {
+            let rest = &self.content[self.at..];
+            let skipped = match rest.first() {
+                Some(b'\r' | b'\n') => 1,
+                Some(b'#') => rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len()),
+                _ => return self.line,
+            };
+            self.advance(self.at + skipped);
+        }
+    }
+
+    fn advance(&mut self, to: usize) {
+        let ends = self.content[self.at..to].iter().filter(|byte| **byte == b'\n');
+        self.line += ends.count() as u64;
+        self.at = to;
+    }
+}
+
+/// One row of a [`RecordTable`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RecordRow<T> {
+    /// Line of the file, from 1.
     pub line: u64,
+    /// Name of the record, `/` between folders, without extension.
     pub record: String,
+    /// In PTB-XL's table: the name of the same record at the other rate.
+    pub other_name: Option<String>,
+    /// Whose record it is.
     pub patient: Option<String>,
+    /// Its fold.
     pub fold: Option<u32>,
-    pub labels: Vec<bool>,
+    /// One value for each label.
+    pub values: Vec<T>,
 }
 
-/// A label file: columns `record`, optional `patient` and `fold`, then one 0/1 column for each label.
-#[derive(Debug)]
-pub(crate) struct LabelTable {
+/// A table with a row for each record: its name, perhaps patient and fold, and a value for each label.
+///
+/// [`read_labels`](crate::read_labels) and [`read_probabilities`](crate::read_probabilities) give it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RecordTable<T> {
+    /// The labels, in the order of their columns.
     pub labels: LabelSet,
-    pub rows: Vec<LabelRow>,
+    /// The rows in the order of the file; no record is there twice.
+    pub rows: Vec<RecordRow<T>>,
 }
 
-impl LabelTable {
-    pub fn new(table: &Table) -> Result<Self, IoError> {
+impl RecordTable<bool> {
+    /// A label file: columns `record`, optional `patient` and `fold`, then one 0/1 column for each label.
+    pub(crate) fn of_labels(table: &Table) -> Result<Self, IoError> {
+        Self::new(table, "0 or 1", |text| match text {
+            "0" | "0.0" => Some(false),
+            "1" | "1.0" => Some(true),
+            _ => None,
+        })
+    }
+}
+
+impl<T> RecordTable<T> {
+    /// A table with the columns of a label file, whose values `parse` reads.
+    pub(crate) fn new(
+        table: &Table,
+        expected: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Self, IoError> {
         let path = || table.path.clone();
         let record = table.required("record")?;
         let (patient, fold) = (table.column("patient"), table.column("fold"));
@@ -178,16 +238,14 @@ impl LabelTable {
                 ),
                 _ => None,
             };
-            let labels = label_columns
+            let values = label_columns
                 .iter()
-                .map(|&k| match cells.get(k) {
-                    "0" | "0.0" => Ok(false),
-                    "1" | "1.0" => Ok(true),
-                    other => Err(table.cell(line, k, other, "0 or 1")),
+                .map(|&k| {
+                    parse(cells.get(k)).ok_or_else(|| table.cell(line, k, cells.get(k), expected))
                 })
                 .collect::<Result<_, _>>()?;
             let patient = text(patient).map(str::to_owned);
-            out.push(LabelRow { line, record: name, patient, fold, labels });
+            out.push(RecordRow { line, record: name, other_name: None, patient, fold, values });
         }
         match first_double(&out) {
             Some((first, double)) => Err(IoError::DuplicateRow {
@@ -202,8 +260,8 @@ impl LabelTable {
 }
 
 /// The first row of a record that has one already, behind that one.
-fn first_double(rows: &[LabelRow]) -> Option<(&LabelRow, &LabelRow)> {
-    let mut sorted: Vec<&LabelRow> = rows.iter().collect();
+fn first_double<T>(rows: &[RecordRow<T>]) -> Option<(&RecordRow<T>, &RecordRow<T>)> {
+    let mut sorted: Vec<&RecordRow<T>> = rows.iter().collect();
     sorted.sort_by(|a, b| (&a.record, a.line).cmp(&(&b.record, b.line)));
     let pairs = sorted.windows(2).map(|pair| (pair[0], pair[1]));
     pairs.filter(|(a, b)| a.record == b.record).min_by_key(|(_, double)| double.line)
@@ -215,7 +273,7 @@ pub(super) fn integer(text: &str) -> Option<u32> {
 }
 
 /// A record's name as the data set spells it: `/` between folders, no extension.
-fn record_key(text: &str) -> String {
+pub(super) fn record_key(text: &str) -> String {
     let text = text.replace('\\', "/");
     let text = text.strip_prefix("./").unwrap_or(&text);
     let known = [".hea", ".dat", ".mat", ".csv"];
@@ -227,11 +285,11 @@ fn record_key(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<LabelTable, IoError> {
+    fn read(text: &str) -> Result<RecordTable<bool>, IoError> {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("labels.csv");
         std::fs::write(&path, text).expect("writes");
-        LabelTable::new(&Table::read(&path)?)
+        RecordTable::of_labels(&Table::read(&path)?)
     }
 
     #[test]
@@ -239,15 +297,29 @@ mod tests {
         let table =
             read("record,patient,fold,AF,SB\na/x.hea,p1,8,1,0\n./y,,,0.0,1.0\n").expect("ok");
         assert_eq!(table.labels.to_string(), "AF,SB");
-        let row = |line, record: &str, patient: Option<&str>, fold, labels: [bool; 2]| LabelRow {
+        let row = |line, record: &str, patient: Option<&str>, fold, values: [bool; 2]| RecordRow {
             line,
             record: record.into(),
+            other_name: None,
             patient: patient.map(Into::into),
             fold,
-            labels: labels.into(),
+            values: values.into(),
         };
         assert_eq!(table.rows[0], row(2, "a/x", Some("p1"), Some(8), [true, false]));
         assert_eq!(table.rows[1], row(3, "y", None, None, [false, true]));
+    }
+
+    #[test]
+    fn lines_are_those_of_the_file() {
+        for text in [
+            "\u{feff}# by hand\r\nrecord,AF\r\n\r\n# bad:\r\nx,2\r\n",
+            "# by hand\nrecord,AF\n\n# bad:\nx,2\n",
+        ] {
+            let error = read(text).expect_err("is bad");
+            assert!(matches!(error, IoError::Cell { line: 5, .. }), "{error}");
+        }
+        let table = read("record,AF\n\"a\nb\",1\nc,1").expect("ok");
+        assert_eq!(table.rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 4]);
     }
 
     #[test]

@@ -5,18 +5,19 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use ecg_core::LabelSet;
 use ecg_metrics::{
-    Bootstrap, BootstrapOptions, Comparison, Curves, Patients, Predictions, Report, ReportOptions,
-    curves,
+    Bootstrap, BootstrapOptions, Calibrator, Comparison, LabelCalibration, Patients, Predictions,
+    Report, ReportOptions, calibration, curves, wilson,
 };
-use ecg3d_examples::chart::{LineChart, Series};
+use ecg3d_examples::metric_charts::{cross_table_svg, reliability_svg};
 use ecg3d_examples::source::{self, Failed, LabelArgs};
-use ecg3d_examples::write_atomic;
+use ecg3d_examples::{write_atomic, write_predictions};
 use ecg3d_models::Model;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
 use tch::Device;
 
 use crate::classify::classify;
+use crate::pictures::{precision_recall, roc};
 
 /// Predictions with their truth, row by row.
 pub struct Judged {
@@ -36,6 +37,8 @@ pub struct Judged {
     pub probabilities: Array2<f64>,
     /// Other predictions of the same records and labels, by the name of their file.
     pub against: Vec<(String, Array2<f64>)>,
+    /// What calibrated the probabilities, and on what it was fitted.
+    pub calibrator: Option<(Calibrator, String)>,
     /// Intervals by patient.
     pub bootstrap: Option<Bootstrap>,
     /// Comparisons with the other predictions, in their order.
@@ -60,6 +63,7 @@ pub fn from_weights(weights: &Path, data: &Path, labels: &LabelArgs) -> Result<J
         thresholds: model.card().thresholds.is_some().then(|| model.card().threshold_values()),
         patients: finite.iter().map(|&row| source.patients[row].clone()).collect(),
         against: Vec::new(),
+        calibrator: None,
         bootstrap: None,
         comparisons: Vec::new(),
         records: finite.iter().map(|&row| source.names[row].clone()).collect(),
@@ -74,6 +78,8 @@ struct Metrics<'a> {
     #[serde(flatten)]
     report: &'a Report,
     failed: &'a [Failed],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calibrator: Option<&'a Calibrator>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     against: &'a [Against<'a>],
 }
@@ -87,6 +93,18 @@ struct Against<'a> {
 }
 
 impl Judged {
+    /// Calibrates the probabilities. The weights' thresholds move along, so that they decide as before.
+    pub fn calibrate(&mut self, calibrator: Calibrator, source: String) -> Result<()> {
+        self.probabilities = calibrator.apply(&self.labels, self.probabilities.view())?;
+        if let Some(thresholds) = &mut self.thresholds {
+            for (label, threshold) in self.labels.iter().zip(thresholds) {
+                *threshold = calibrator.label(label)?.apply(*threshold);
+            }
+        }
+        self.calibrator = Some((calibrator, source));
+        Ok(())
+    }
+
     /// Intervals by patient, and comparisons with the other predictions.
     pub fn resample(&mut self, thresholds: &[f64], options: &BootstrapOptions) -> Result<()> {
         let patients = Patients::from_ids(&self.patients);
@@ -122,23 +140,28 @@ impl Judged {
         if let Some(bootstrap) = &self.bootstrap {
             report = report.with_bootstrap(bootstrap.clone())?;
         }
+        let measured = calibration(&self.labels, truth, p)?;
         let curves = curves(&self.labels, truth, p)?;
-        write_atomic(&out.join("predictions.csv"), |file| {
-            let mut table = csv::Writer::from_writer(file);
-            table.write_record(std::iter::once("record").chain(self.labels.iter()))?;
-            for (record, row) in self.records.iter().zip(self.probabilities.rows()) {
-                let cells = row.iter().map(f64::to_string);
-                table.write_record(std::iter::once(record.clone()).chain(cells))?;
-            }
-            table.flush()
-        })?;
-        for (name, chart) in [
-            ("roc", roc(&report, &curves)),
-            ("precision_recall", precision_recall(&report, &curves)),
-            ("calibration", calibration(&report, &curves)),
+        let names: Vec<&str> = self.records.iter().map(String::as_str).collect();
+        write_predictions(&out.join("predictions.csv"), &self.labels, &names, p)?;
+        for (name, svg) in [
+            ("roc", roc(&report, &curves).svg()),
+            ("precision_recall", precision_recall(&report, &curves).svg()),
+            ("calibration", reliability_svg("Calibration over ten bins", &measured)),
+            (
+                "confusion",
+                cross_table_svg("Predictions on the records of each label", &report.cross_table),
+            ),
         ] {
             let path = out.join(format!("{name}.svg"));
-            write_atomic(&path, |file| file.write_all(chart.svg().as_bytes()))?;
+            write_atomic(&path, |file| file.write_all(svg.as_bytes()))?;
+        }
+        write_bins(&out.join("calibration.csv"), &measured)?;
+        report = report.with_calibration(measured)?;
+        write_atomic(&out.join("metrics.csv"), |file| file.write_all(report.to_csv().as_bytes()))?;
+        if let Some((calibrator, _)) = &self.calibrator {
+            let json = serde_json::to_string_pretty(calibrator).context("calibrator.json")?;
+            write_atomic(&out.join("calibrator.json"), |file| writeln!(file, "{json}"))?;
         }
         write_atomic(&out.join("report.md"), |file| {
             file.write_all(self.markdown(&report).as_bytes())
@@ -146,7 +169,12 @@ impl Judged {
         let pairs = self.against.iter().zip(&self.comparisons);
         let against: Vec<Against> =
             pairs.map(|((file, _), comparison)| Against { file, comparison }).collect();
-        let metrics = Metrics { report: &report, failed: &self.failed, against: &against };
+        let metrics = Metrics {
+            report: &report,
+            failed: &self.failed,
+            calibrator: self.calibrator.as_ref().map(|own| &own.0),
+            against: &against,
+        };
         let json = serde_json::to_string_pretty(&metrics).context("metrics.json")?;
         write_atomic(&out.join("metrics.json"), |file| writeln!(file, "{json}"))?;
         Ok(report)
@@ -175,11 +203,14 @@ impl Judged {
                 self.records.len()
             ));
         }
+        if let Some((calibrator, source)) = &self.calibrator {
+            text.push_str(&calibrator_markdown(calibrator, source));
+        }
         text.push_str(
             "\nWilson's intervals take the records as independent; where one patient has several, they are too narrow. \"Macro \
              balanced accuracy\" and \"argmax agreement\" are what the 3DECG-Net study prints as AUC and accuracy.\n\n\
              ![ROC curves](roc.svg)\n\n![Precision against sensitivity](precision_recall.svg)\n\n\
-             ![Calibration](calibration.svg)\n",
+             ![Calibration](calibration.svg)\n\n![Confusion](confusion.svg)\n",
         );
         for ((file, _), comparison) in self.against.iter().zip(&self.comparisons) {
             text.push_str(&format!(
@@ -198,79 +229,67 @@ impl Judged {
     }
 }
 
-/// A name for the legend with the number that belongs to its line.
-fn named(label: &str, what: &str, value: f64) -> String {
-    if value.is_nan() {
-        format!("{label} (undefined)")
-    } else {
-        format!("{label} ({what} {value:.3})")
-    }
-}
-
-fn chart(title: &str, x: &str, y: &str, diagonal: bool, series: Vec<Series>) -> LineChart {
-    LineChart {
-        title: title.to_owned(),
-        x_label: x.to_owned(),
-        y_label: y.to_owned(),
-        x: (0.0, 1.0),
-        y: (0.0, 1.0),
-        diagonal,
-        series,
-    }
-}
-
-fn roc(report: &Report, curves: &[Curves]) -> LineChart {
-    let line = |(own, curve): (&ecg_metrics::LabelReport, &Curves)| Series {
-        name: named(&own.label, "AUC", own.scores.roc_auc),
-        points: zip(&curve.roc.false_positive_rate, &curve.roc.true_positive_rate),
-        dots: false,
-    };
-    let series = report.labels.iter().zip(curves).map(line).collect();
-    chart("ROC curves", "1 - specificity", "sensitivity", true, series)
-}
-
-fn precision_recall(report: &Report, curves: &[Curves]) -> LineChart {
-    let line = |(own, curve): (&ecg_metrics::LabelReport, &Curves)| {
-        let none = own.confusion.support() == 0;
-        let curve = &curve.precision_recall;
-        Series {
-            name: named(
-                &own.label,
-                "AP",
-                if none { f64::NAN } else { own.scores.average_precision },
+/// What was done to the probabilities.
+fn calibrator_markdown(calibrator: &Calibrator, source: &str) -> String {
+    let mut text = format!(
+        "\nThe probabilities were calibrated ({}, fitted on {source}): logits times slope, plus intercept.\n\n\
+         | Label | Slope | Intercept | Records | With the label | Log loss before | after |\n\
+         |---|---:|---:|---:|---:|---:|---:|\n",
+        calibrator.method()
+    );
+    for own in calibrator.labels() {
+        let [before, after] = own.log_loss;
+        let label = own.label.replace('|', "\\|");
+        let line = match own.unfitted {
+            Some(why) => format!(
+                "| {label} | not fitted: {why} | | {} | {} | {before:.4} | |\n",
+                own.n, own.positives
             ),
-            points: if none { Vec::new() } else { steps(&zip(&curve.recall, &curve.precision)) },
-            dots: false,
-        }
-    };
-    let series = report.labels.iter().zip(curves).map(line).collect();
-    chart("Precision against sensitivity", "sensitivity", "precision", false, series)
-}
-
-fn calibration(report: &Report, curves: &[Curves]) -> LineChart {
-    let line = |(own, curve): (&ecg_metrics::LabelReport, &Curves)| Series {
-        name: named(&own.label, "ECE", own.scores.ece10),
-        points: zip(&curve.reliability.mean_probability, &curve.reliability.positive_rate),
-        dots: true,
-    };
-    let series = report.labels.iter().zip(curves).map(line).collect();
-    chart("Calibration over ten bins", "mean probability", "share with the label", true, series)
-}
-
-fn zip(x: &[f64], y: &[f64]) -> Vec<(f64, f64)> {
-    x.iter().copied().zip(y.iter().copied()).collect()
-}
-
-/// Precision does not fall or rise linearly between two thresholds: each value holds until the next lower sensitivity.
-fn steps(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let mut out = Vec::with_capacity(2 * points.len());
-    for &(x, y) in points {
-        if let Some(&(_, before)) = out.last() {
-            out.push((x, before));
-        }
-        out.push((x, y));
+            None => format!(
+                "| {label} | {:.4} | {:.4} | {} | {} | {before:.4} | {after:.4} |\n",
+                own.slope, own.intercept, own.n, own.positives
+            ),
+        };
+        text.push_str(&line);
     }
-    out
+    text
+}
+
+/// Every bin of every label, of either binning.
+fn write_bins(path: &Path, all: &[LabelCalibration]) -> Result<()> {
+    write_atomic(path, |file| {
+        let mut table = csv::Writer::from_writer(file);
+        table.write_record([
+            "label",
+            "binning",
+            "low",
+            "high",
+            "n",
+            "positives",
+            "mean_probability",
+            "positive_rate",
+            "wilson_low",
+            "wilson_high",
+        ])?;
+        for own in all {
+            for (binning, curve) in
+                [("equal_width", &own.equal_width), ("equal_count", &own.equal_count)]
+            {
+                for (k, [low, high]) in curve.limits.iter().enumerate() {
+                    let (positives, n) = (curve.positives[k], curve.count[k]);
+                    let [from, to] = wilson(positives, n, 0.95);
+                    let cells = [*low, *high].map(|v| v.to_string()).into_iter();
+                    let cells = cells.chain([n, positives].map(|v| v.to_string())).chain(
+                        [curve.mean_probability[k], curve.positive_rate[k], from, to]
+                            .map(|v| v.to_string()),
+                    );
+                    let names = [own.label.clone(), binning.to_owned()];
+                    table.write_record(names.into_iter().chain(cells))?;
+                }
+            }
+        }
+        table.flush()
+    })
 }
 
 #[cfg(test)]
@@ -287,6 +306,7 @@ mod tests {
                 "o.csv".into(),
                 array![[0.2, 0.1, 0.2], [0.7, 0.5, 0.0], [0.6, 0.7, 1.0]],
             )],
+            calibrator: None,
             bootstrap: None,
             comparisons: Vec::new(),
             what: "p.csv".into(),
@@ -313,15 +333,19 @@ mod tests {
         assert!(read("report.md").contains("## Against o.csv"));
         assert!(read("report.md").contains("Some patients have several records"));
         let table = read("predictions.csv");
-        assert!(
-            table.starts_with(
-                "record,NSR,AF,never\na,0.9,0.1,0.2\n\"b, c\",0.123456789012345,0.5,0\n"
-            )
-        );
+        assert!(table.starts_with(
+            "record,NSR,AF,never\na,0.9,0.1,0.2\n\"b, c\",0.123456789012345,0.5,0.0\n"
+        ));
         assert!(read("report.md").contains("together with AF, SB or STach: 1 of 3 records"));
-        for name in ["roc.svg", "precision_recall.svg", "calibration.svg"] {
-            assert!(read(name).contains("never (undefined)") || name == "calibration.svg");
-            assert!(!read(name).contains("NaN"));
+        for name in ["roc.svg", "precision_recall.svg"] {
+            assert!(read(name).contains("never (undefined)") && !read(name).contains("NaN"));
         }
+        for name in ["calibration.svg", "confusion.svg"] {
+            assert!(read(name).contains(">never") && !read(name).contains("NaN"));
+        }
+        assert_eq!(json["calibration"]["AF"]["positives"], 2);
+        assert_eq!(json["cross_table"]["NSR"]["predicted"]["none"], 0);
+        assert!(read("metrics.csv").starts_with("label,threshold,support,tp"));
+        assert!(read("calibration.csv").contains("AF,equal_width,0.1,0.2,1,1,0.1,1,"));
     }
 }

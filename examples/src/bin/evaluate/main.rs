@@ -1,8 +1,10 @@
 //! Judges predictions against the truth: `metrics.json`, `report.md`, `predictions.csv` and pictures.
 
+mod choices;
 #[path = "../../with_model/classify.rs"]
 mod classify;
 mod judged;
+mod pictures;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -11,18 +13,22 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use ecg_core::LabelSet;
-use ecg_metrics::{BootstrapOptions, ReportOptions, ZeroDivision};
+use ecg_metrics::{
+    BootstrapOptions, CalibrationMethod, ChallengeWeights, ReportOptions, ZeroDivision,
+};
 use ecg3d_examples::source::{LabelArgs, exit_code};
 use ecg3d_examples::{NO_WEIGHTS, run};
 
+use choices::{Rule, Validation, challenge_weights, read_calibrator};
 use judged::Judged;
 use table::Table;
 
 /// Judge a model, or a file of predictions, on records whose labels are known.
 ///
-/// Either --weights with --data, or --predictions with --labels. Writes metrics.json, report.md, predictions.csv and
-/// the pictures roc.svg, precision_recall.svg and calibration.svg. A label is predicted where its probability is above
-/// the threshold.
+/// Either --weights with --data, or --predictions with --labels. Writes metrics.json, metrics.csv, report.md,
+/// predictions.csv, calibration.csv and the pictures roc.svg, precision_recall.svg, calibration.svg and confusion.svg. A
+/// label is predicted where its probability is above the threshold. Thresholds and calibration may be chosen on other
+/// records, given with --validation.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
@@ -57,6 +63,28 @@ struct Args {
     /// Where the random numbers of the resamples start
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
+    /// Predictions of validation records, on which thresholds and calibration are chosen
+    #[arg(long, value_name = "FILE", requires = "validation_labels")]
+    validation: Option<PathBuf>,
+    /// Labels of the validation records
+    #[arg(long, value_name = "FILE", requires = "validation")]
+    validation_labels: Option<PathBuf>,
+    /// Choose thresholds on the validation records: youden, f1, gbeta, challenge, or sensitivity=VALUE
+    #[arg(long, value_name = "RULE", requires = "validation", conflicts_with_all = ["thresholds", "against"])]
+    choose_thresholds: Option<Rule>,
+    /// Calibrate the probabilities on the validation records: temperature or platt. The fit is written to calibrator.json
+    #[arg(long, value_name = "METHOD", requires = "validation", conflicts_with_all = ["calibrator", "against"])]
+    calibrate: Option<CalibrationMethod>,
+    /// Calibrate the probabilities as calibrator.json of another run says
+    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    calibrator: Option<PathBuf>,
+    /// Weights of the challenge score: label names in the first line and column [default: the published ones, where the
+    /// labels are among the seven and NSR is one of them]
+    #[arg(long, value_name = "FILE")]
+    challenge_weights: Option<PathBuf>,
+    /// The label of a model that always says the same, in the challenge score
+    #[arg(long, value_name = "NAME", default_value = "NSR", requires = "challenge_weights")]
+    challenge_normal: String,
 }
 
 fn main() -> ExitCode {
@@ -73,15 +101,24 @@ fn main() -> ExitCode {
                 &args.labels,
             )?,
         };
-        let (thresholds, source) = thresholds(&args, &judged)?;
-        let options = ReportOptions::default()
+        let weights = challenge_weights(
+            args.challenge_weights.as_deref(),
+            &args.challenge_normal,
+            &judged.labels,
+        )?;
+        let (thresholds, source) = choose(&args, &mut judged, weights.as_ref())?;
+        let mut options = ReportOptions::default()
             .with_zero_division(args.zero_division)
             .with_threshold_source(source);
+        let mut resampling = BootstrapOptions::default()
+            .with_resamples(args.bootstrap)
+            .with_seed(args.seed)
+            .with_zero_division(args.zero_division);
+        if let Some(weights) = weights {
+            options = options.with_challenge(weights.clone());
+            resampling = resampling.with_challenge(weights);
+        }
         if args.bootstrap > 0 {
-            let resampling = BootstrapOptions::default()
-                .with_resamples(args.bootstrap)
-                .with_seed(args.seed)
-                .with_zero_division(args.zero_division);
             judged.resample(&thresholds, &resampling)?;
         }
         let report = judged.write(&thresholds, &options, &args.out)?;
@@ -94,7 +131,7 @@ fn main() -> ExitCode {
 fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
     let labels = args.labels.labels.as_deref().context("--predictions needs --labels FILE")?;
     let table = Table::predictions(predictions)?;
-    let (truth, patients) = table.truth_from(&Table::labels(labels)?)?;
+    let (truth, patients) = table.truth_from(&Table::labels(labels, &args.labels)?)?;
     let against = args.against.iter().map(|path| {
         let other = table.aligned(&Table::predictions(path)?)?;
         Ok((path.display().to_string(), other))
@@ -106,6 +143,7 @@ fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
         what: predictions.display().to_string(),
         patients: patients.into_iter().zip(&table.records).map(own_name).collect(),
         against,
+        calibrator: None,
         bootstrap: None,
         comparisons: Vec::new(),
         truth_source: labels.display().to_string(),
@@ -116,6 +154,43 @@ fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
         thresholds: None,
         failed: Vec::new(),
     })
+}
+
+/// Calibrates the probabilities if that was asked for; the thresholds in label order, and where they come from.
+fn choose(
+    args: &Args,
+    judged: &mut Judged,
+    weights: Option<&ChallengeWeights>,
+) -> Result<(Vec<f64>, String)> {
+    let files = args.validation.as_deref().zip(args.validation_labels.as_deref());
+    let mut validation = match files {
+        Some((predictions, labels)) => {
+            ensure!(
+                args.choose_thresholds.is_some() || args.calibrate.is_some(),
+                "--validation needs --choose-thresholds or --calibrate"
+            );
+            Some(Validation::read(predictions, labels, &args.labels, judged)?)
+        }
+        None => None,
+    };
+    let calibrator = match (&args.calibrator, args.calibrate, &validation) {
+        (Some(file), ..) => Some((read_calibrator(file)?, file.display().to_string())),
+        (None, Some(method), Some(validation)) => {
+            let fit = validation.calibrator(&judged.labels, method)?;
+            Some((fit, validation.what().to_owned()))
+        }
+        _ => None,
+    };
+    if let Some((calibrator, source)) = calibrator {
+        if let Some(validation) = &mut validation {
+            validation.calibrate(&judged.labels, &calibrator)?;
+        }
+        judged.calibrate(calibrator, source)?;
+    }
+    match (&validation, args.choose_thresholds) {
+        (Some(validation), Some(rule)) => validation.thresholds(&judged.labels, rule, weights),
+        _ => thresholds(args, judged),
+    }
 }
 
 /// The thresholds in label order, and where they come from.

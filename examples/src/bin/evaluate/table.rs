@@ -1,103 +1,71 @@
-//! Tables of one row a record: predictions and labels.
+//! Tables of predictions and labels, matched by record.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
+use ecg_io::{RecordTable, read_labels, read_probabilities};
+use ecg3d_examples::source::LabelArgs;
 use ndarray::Array2;
 
-/// A CSV table with a column `record` and one column a label.
+/// A table with a row for each record and a column for each label.
 #[derive(Debug)]
 pub struct Table {
     path: PathBuf,
     /// Record names in the order of the file.
     pub records: Vec<String>,
+    /// Another name of each record, in PTB-XL's table.
+    others: Vec<Option<String>>,
     /// Line of each record in the file, from 1.
-    lines: Vec<usize>,
+    lines: Vec<u64>,
     /// Whose record it is, where a column `patient` says so.
-    patients: Vec<Option<String>>,
+    pub patients: Vec<Option<String>>,
     /// The label columns.
     pub labels: LabelSet,
     /// Values `[record, label]`.
     pub values: Array2<f64>,
 }
 
-/// Columns of a label table that are no labels.
-const NOT_LABELS: [&str; 2] = ["patient", "fold"];
-
 impl Table {
     /// Reads a table of probabilities, each from 0 to 1.
     pub fn predictions(path: &Path) -> Result<Self> {
-        Self::read(path, |text| {
-            let value = text.parse().ok().filter(|p| (0.0..=1.0).contains(p));
-            value.context("is not a probability from 0 to 1")
-        })
+        Self::new(path, read_probabilities(path)?, |p| p)
     }
 
-    /// Reads a table of labels, each 0 or 1.
-    pub fn labels(path: &Path) -> Result<Self> {
-        Self::read(path, |text| {
-            let value = text.parse().ok().filter(|v| *v == 0.0 || *v == 1.0);
-            value.context("is neither 0 nor 1")
-        })
+    /// Reads a table of labels, each 0 or 1, or one like PTB-XL's.
+    pub fn labels(path: &Path, how: &LabelArgs) -> Result<Self> {
+        let options = how.dataset_options()?;
+        let table = read_labels(path, &options.label_map, options.nsr_rule)?;
+        Self::new(path, table, |holds| f64::from(u8::from(holds)))
     }
 
-    fn read(path: &Path, parse: impl Fn(&str) -> Result<f64>) -> Result<Self> {
-        let shown = path.display();
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read {shown}"))?;
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&bytes[..]);
-        let head = reader.headers().with_context(|| format!("cannot read {shown}"))?.clone();
-        let head: Vec<&str> = head.iter().map(|name| name.trim_start_matches('\u{feff}')).collect();
-        let Some(record_column) = head.iter().position(|name| *name == "record") else {
-            bail!("{shown}: no column record; the columns are {}", head.join(", "));
+    fn new<T>(path: &Path, table: RecordTable<T>, value: impl Fn(T) -> f64) -> Result<Self> {
+        ensure!(!table.rows.is_empty(), "{} has no rows below its names", path.display());
+        let shape = (table.rows.len(), table.labels.len());
+        let mut own = Self {
+            path: path.to_owned(),
+            records: Vec::with_capacity(shape.0),
+            others: Vec::with_capacity(shape.0),
+            lines: Vec::with_capacity(shape.0),
+            patients: Vec::with_capacity(shape.0),
+            labels: table.labels,
+            values: Array2::zeros((0, 0)),
         };
-        let patient_column = head.iter().position(|name| *name == "patient");
-        let columns: Vec<usize> = (0..head.len())
-            .filter(|&k| k != record_column && !NOT_LABELS.contains(&head[k]))
-            .collect();
-        let labels = LabelSet::new(columns.iter().map(|&k| head[k]))
-            .with_context(|| format!("{shown}: the label columns"))?;
-
-        let mut records = Vec::new();
-        let mut lines = Vec::new();
-        let mut patients = Vec::new();
-        let mut values = Vec::new();
-        let mut seen: HashMap<String, usize> = HashMap::new();
-        let mut counted = (0, 1);
-        for row in reader.records() {
-            let row = row.with_context(|| format!("cannot read {shown}"))?;
-            // The reader's own line is one behind where lines end in CR LF.
-            let start = row.position().map_or(0, |position| position.byte() as usize);
-            let ends = |range: &[u8]| range.iter().filter(|byte| **byte == b'\n').count();
-            counted = (start, counted.1 + ends(&bytes[counted.0..start]));
-            let line = counted.1 + usize::from(bytes.get(start) == Some(&b'\n'));
-            let record = row.get(record_column).unwrap_or_default();
-            ensure!(!record.is_empty(), "{shown}:{line}: the record has no name");
-            if let Some(first) = seen.insert(record.to_owned(), line) {
-                bail!("{shown}:{line}: record {record} was already in line {first}");
-            }
-            for &k in &columns {
-                let text = row.get(k).unwrap_or_default();
-                values.push(parse(text).map_err(|why| {
-                    anyhow::anyhow!(
-                        "{shown}:{line}: record {record}, label {}: {text:?} {why}",
-                        head[k]
-                    )
-                })?);
-            }
-            records.push(record.to_owned());
-            let patient = patient_column.and_then(|k| row.get(k)).filter(|text| !text.is_empty());
-            patients.push(patient.map(str::to_owned));
-            lines.push(line);
+        let mut values = Vec::with_capacity(shape.0 * shape.1);
+        for row in table.rows {
+            own.records.push(row.record);
+            own.others.push(row.other_name);
+            own.lines.push(row.line);
+            own.patients.push(row.patient);
+            values.extend(row.values.into_iter().map(&value));
         }
-        ensure!(!records.is_empty(), "{shown} has no rows");
-        let values = Array2::from_shape_vec((records.len(), labels.len()), values)?;
-        Ok(Self { path: path.to_owned(), records, lines, patients, labels, values })
+        own.values = Array2::from_shape_vec(shape, values)?;
+        Ok(own)
     }
 
     /// The truth `[record, label]` for these predictions, out of a table of labels, and whose each record is (`None` where
-    /// the table does not say).
+    /// neither table says).
     ///
     /// A record matches by its name; else by its base name, where no other record has that.
     ///
@@ -115,7 +83,10 @@ impl Table {
         let holds = Array2::from_shape_fn(self.values.dim(), |(n, k)| {
             truth.values[[rows[n], columns[k]]] == 1.0
         });
-        Ok((holds, rows.iter().map(|&row| truth.patients[row].clone()).collect()))
+        let patient = |(own, &row): (usize, &usize)| {
+            truth.patients[row].clone().or_else(|| self.patients[own].clone())
+        };
+        Ok((holds, rows.iter().enumerate().map(patient).collect()))
     }
 
     /// The values of another table in the order of this one, rows and columns.
@@ -127,6 +98,23 @@ impl Table {
         other.match_columns(self)?;
         let rows = self.match_rows(other)?;
         Ok(Array2::from_shape_fn(self.values.dim(), |(n, k)| other.values[[rows[n], columns[k]]]))
+    }
+
+    /// The columns of other labels, in their order.
+    ///
+    /// # Errors
+    /// A label that this table has not.
+    pub fn columns_of(&self, labels: &LabelSet) -> Result<Vec<usize>> {
+        let find = |label: &str| {
+            self.labels.index_of(label).with_context(|| {
+                format!(
+                    "{}: no column {label}; the labels are {}",
+                    self.path.display(),
+                    self.labels
+                )
+            })
+        };
+        labels.iter().map(find).collect()
     }
 
     /// The column of each label in another table.
@@ -145,12 +133,14 @@ impl Table {
     }
 
     fn match_rows(&self, truth: &Table) -> Result<Vec<usize>> {
-        let by_name: HashMap<&str, usize> =
-            truth.records.iter().enumerate().map(|(row, name)| (name.as_str(), row)).collect();
+        let mut by_name: HashMap<&str, usize> = HashMap::new();
         // None where several records share a base name.
         let mut by_base: HashMap<&str, Option<usize>> = HashMap::new();
-        for (row, name) in truth.records.iter().enumerate() {
-            by_base.entry(base(name)).and_modify(|own| *own = None).or_insert(Some(row));
+        for (row, (name, other)) in truth.records.iter().zip(&truth.others).enumerate() {
+            for name in [Some(name), other.as_ref()].into_iter().flatten() {
+                by_name.insert(name, row);
+                by_base.entry(base(name)).and_modify(|own| *own = None).or_insert(Some(row));
+            }
         }
         let find = |name: &str| {
             by_name.get(name).copied().or_else(|| by_base.get(base(name)).copied().flatten())
@@ -174,6 +164,13 @@ impl Table {
         }
         missing(truth, &self.path, |row| used[row].is_none())?;
         Ok(rows)
+    }
+
+    /// The first record that is also one of others, with its line.
+    pub fn shared_record(&self, others: &[String]) -> Option<(u64, &str)> {
+        let others: std::collections::HashSet<&str> = others.iter().map(String::as_str).collect();
+        let own = self.records.iter().zip(&self.lines);
+        own.map(|(record, line)| (*line, record.as_str())).find(|own| others.contains(own.1))
     }
 }
 
@@ -208,6 +205,10 @@ mod tests {
         path
     }
 
+    fn labels(path: &Path) -> Result<Table> {
+        Table::labels(path, &LabelArgs::default())
+    }
+
     #[test]
     fn rows_are_matched_by_record_or_unique_base_name() {
         let dir = tempfile::tempdir().expect("a folder");
@@ -215,7 +216,7 @@ mod tests {
             Table::predictions(&table(&dir, "p.csv", "record,AF,SB\nb/2,0.9,0.25\n1,0.1,1e-3\n"));
         let p = p.expect("reads");
         let t = "record,patient,SB,AF\nx/1,p1,1,0\nb/2,p2,0,1\n";
-        let t = Table::labels(&table(&dir, "t.csv", t)).expect("reads");
+        let t = labels(&table(&dir, "t.csv", t)).expect("reads");
         let (truth, patients) = p.truth_from(&t).expect("matches");
         assert_eq!(patients, [Some("p2".to_owned()), Some("p1".to_owned())]);
         assert_eq!(truth, ndarray::array![[true, false], [false, true]]);
@@ -227,6 +228,26 @@ mod tests {
         let more = Table::predictions(&table(&dir, "m.csv", more)).expect("reads");
         let error = format!("{:#}", p.aligned(&more).expect_err("a label too many"));
         assert!(error.contains("m.csv: unknown label NSR"), "{error}");
+        assert_eq!(p.shared_record(&["1".to_owned(), "2".to_owned()]), Some((3, "1")));
+        let swapped = LabelSet::new(["SB", "AF"]).expect("labels");
+        assert_eq!(p.columns_of(&swapped).expect("has them"), [1, 0]);
+    }
+
+    #[test]
+    fn the_table_of_ptb_xl_matches_at_either_rate() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let text = "patient_id,scp_codes,filename_lr,filename_hr\n\
+                    7.0,{'AFIB': 100.0},records100/00000/00001_lr,records500/00000/00001_hr\n\
+                    8.0,{'SBRAD': 0.0},records100/00000/00002_lr,records500/00000/00002_hr\n";
+        let t = labels(&table(&dir, "ptbxl.csv", text)).expect("reads");
+        for names in ["00001_hr,00002_hr", "records100/00000/00001_lr,x/00002_lr"] {
+            let (first, second) = names.split_once(',').expect("two");
+            let text = format!("record,AF,SB\n{first},0.9,0.1\n{second},0.2,0.6\n");
+            let p = Table::predictions(&table(&dir, "p.csv", &text)).expect("reads");
+            let (truth, patients) = p.truth_from(&t).expect("matches");
+            assert_eq!(truth, ndarray::array![[true, false], [false, true]]);
+            assert_eq!(patients[1].as_deref(), Some("ptbxl-8"));
+        }
     }
 
     #[test]
@@ -236,26 +257,21 @@ mod tests {
         let p = |text: &str| Table::predictions(&table(&dir, "p.csv", text));
         let bad = message(p("record,AF\na,0.5\nb,1.5\n"));
         assert!(
-            bad.ends_with("p.csv:3: record b, label AF: \"1.5\" is not a probability from 0 to 1"),
+            bad.ends_with(
+                "p.csv:3: column 2 (AF): found \"1.5\", expected a probability from 0 to 1"
+            ),
             "{bad}"
         );
-        assert!(message(p("record,AF\na,nan\n")).contains("p.csv:2"));
-        assert!(message(p("record,AF\na,0.5\na,0.5\n")).contains("already in line 2"));
-        assert!(message(p("name,AF\na,0.5\n")).contains("no column record"));
         assert!(message(p("record,AF\n")).contains("has no rows"));
-        assert!(message(p("record,AF\na,0.5,3\n")).contains("line: 2"));
-
-        let crlf = message(p("record,AF\r\na,0.5\r\nb,x\r\n"));
-        assert!(crlf.contains("p.csv:3: record b"), "{crlf}");
-        let p = p("record,AF\na,0.5\nb,0.5\n").expect("reads");
-        let t = |text: &str| Table::labels(&table(&dir, "t.csv", text)).expect("reads");
+        let p = p("record,AF\r\na,0.5\r\nb,0.5\r\n").expect("reads");
+        let t = |text: &str| labels(&table(&dir, "t.csv", text)).expect("reads");
         let message = |t: Table| format!("{:#}", p.truth_from(&t).expect_err("does not match"));
         let short = message(t("record,AF\na,1\n"));
         assert!(short.contains("p.csv:3: record b has no row in"), "{short}");
         let long = message(t("record,AF\na,1\nb,1\nc,0\nd,0\n"));
         assert!(long.contains("t.csv:4: record c has no row in"), "{long}");
         assert!(message(t("record,SB\na,1\nb,1\n")).contains("unknown label AF"));
-        let two = Table::labels(&table(&dir, "t.csv", "record,AF\na,2\n"));
-        assert!(format!("{:#}", two.expect_err("is bad")).contains("neither 0 nor 1"));
+        let two = labels(&table(&dir, "t.csv", "record,AF\na,2\n"));
+        assert!(format!("{:#}", two.expect_err("is bad")).contains("expected 0 or 1"));
     }
 }

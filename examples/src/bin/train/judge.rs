@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use ecg_metrics::{Bootstrap, BootstrapOptions, Intervals, Patients, Report, ReportOptions};
-use ecg3d_examples::write_atomic;
+use ecg3d_examples::{write_atomic, write_predictions};
 use ecg3d_models::{Outcome, TrainData};
 use ndarray::{Array2, Axis};
 use serde_json::{Map, Value, json};
@@ -56,16 +56,8 @@ pub fn summary(report: &Report) -> Value {
 /// `evaluate` reads them.
 pub fn write_tables(outcome: &Outcome, data: &TrainData, rows: &[usize], out: &Path) -> Result<()> {
     let labels = &outcome.card.labels;
-    write_atomic(&out.join("validation.csv"), |file| {
-        let mut table = csv::Writer::from_writer(file);
-        table.write_record(std::iter::once("record").chain(labels.iter()))?;
-        for (&row, p) in rows.iter().zip(outcome.validation.rows()) {
-            // Debug is the shortest decimal that reads back the same.
-            let cells = p.iter().map(|p| format!("{p:?}"));
-            table.write_record(std::iter::once(data.names[row].clone()).chain(cells))?;
-        }
-        table.flush()
-    })?;
+    let names: Vec<&str> = rows.iter().map(|&row| data.names[row].as_str()).collect();
+    write_predictions(&out.join("validation.csv"), labels, &names, outcome.validation.view())?;
     write_atomic(&out.join("validation_labels.csv"), |file| {
         let mut table = csv::Writer::from_writer(file);
         table.write_record(["record", "patient"].into_iter().chain(labels.iter()))?;

@@ -1,0 +1,123 @@
+use ecg_core::LabelSet;
+use ndarray::ArrayView2;
+use rayon::prelude::*;
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use crate::logistic::{Pair, fit_intercept, fit_line, logit};
+use crate::report::checked_columns;
+use crate::{Binning, MetricsError, Reliability, Truth};
+
+/// How well the probabilities of one label agree with how often it holds.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LabelCalibration {
+    /// The label.
+    pub label: String,
+    /// Records.
+    pub n: u64,
+    /// Records that have the label.
+    pub positives: u64,
+    /// Mean probability. Above the share of positives: the model overstates the label on the whole.
+    pub mean_probability: f64,
+    /// What must be added to the logits so that the mean probability becomes the share of positives ("calibration in the
+    /// large"): 0 is best, below 0 the model overstates. NaN where every record has the label, or none.
+    pub intercept: f64,
+    /// Slope of the logistic regression of the truth on the logits: 1 is best, below 1 the probabilities are too extreme. NaN
+    /// where a threshold divides the classes without error, or a class is absent.
+    pub slope: f64,
+    /// Reliability over ten bins of equal width; its expected error is `ece10`.
+    pub equal_width: Reliability,
+    /// Reliability over ten bins of about equally many records.
+    pub equal_count: Reliability,
+}
+
+/// The calibration of each label, in the order of the label set.
+///
+/// Intercept and slope are those of Cox (Biometrika 45 (1958) 562) as Van Calster et al. (J. Clin. Epidemiol. 74 (2016) 167)
+/// use them, with probabilities kept 2.2e-16 away from 0 and 1. Two or more labels are worked on in parallel.
+///
+/// ```
+/// use ecg_core::LabelSet;
+/// use ndarray::array;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let labels = LabelSet::new(["AF"])?;
+/// let truth = array![[true], [false], [true], [false], [false], [false]];
+/// let p = array![[0.9], [0.8], [0.7], [0.6], [0.4], [0.2]];
+/// let af = &ecg_metrics::calibration(&labels, truth.view(), p.view())?[0];
+/// assert!(af.mean_probability > af.positives as f64 / af.n as f64 && af.intercept < 0.0);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`Report::new`](crate::Report::new), thresholds apart.
+pub fn calibration<T: Truth>(
+    labels: &LabelSet,
+    truth: ArrayView2<'_, T>,
+    proba: ArrayView2<'_, f64>,
+) -> Result<Vec<LabelCalibration>, MetricsError> {
+    let columns = checked_columns(labels, &truth, &proba)?;
+    let measured = labels.as_slice().par_iter().zip(columns);
+    Ok(measured.map(|(label, column)| LabelCalibration::of(label, column)).collect())
+}
+
+impl LabelCalibration {
+    fn of(label: &str, column: Vec<(f64, bool)>) -> Self {
+        let pairs: Vec<Pair> =
+            column.iter().map(|&(p, holds)| (logit(p), f64::from(u8::from(holds)))).collect();
+        let slope = if overlap(&column) { fit_line(&pairs).map(|line| line.slope) } else { None };
+        let intercept = fit_intercept(&pairs);
+        let (p, holds): (Vec<f64>, Vec<bool>) = column.into_iter().unzip();
+        Self {
+            label: label.to_owned(),
+            n: p.len() as u64,
+            positives: holds.iter().filter(|holds| **holds).count() as u64,
+            mean_probability: p.iter().sum::<f64>() / p.len() as f64,
+            intercept: intercept.unwrap_or(f64::NAN),
+            slope: slope.unwrap_or(f64::NAN),
+            equal_width: Reliability::binned(&p, &holds, Binning::EqualWidth(10)),
+            equal_count: Reliability::binned(&p, &holds, Binning::EqualCount(10)),
+        }
+    }
+
+    /// Share of records that have the label.
+    pub fn prevalence(&self) -> f64 {
+        self.positives as f64 / self.n as f64
+    }
+}
+
+/// Whether no threshold divides the classes, ties included: only then has a logistic regression a minimum.
+pub(crate) fn overlap(column: &[(f64, bool)]) -> bool {
+    let range = |wanted: bool| {
+        let own = column.iter().filter(|pair| pair.1 == wanted).map(|pair| pair.0);
+        own.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| (low.min(p), high.max(p)))
+    };
+    let (positive, negative) = (range(true), range(false));
+    negative.1 > positive.0 && positive.1 > negative.0
+}
+
+impl Serialize for LabelCalibration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("n", &self.n)?;
+        map.serialize_entry("positives", &self.positives)?;
+        for (name, value) in [
+            ("mean_probability", self.mean_probability),
+            ("prevalence", self.prevalence()),
+            ("intercept", self.intercept),
+            ("slope", self.slope),
+        ] {
+            map.serialize_entry(name, &value)?;
+        }
+        for (name, curve) in
+            [("equal_width", &self.equal_width), ("equal_count", &self.equal_count)]
+        {
+            map.serialize_entry(&format!("ece10_{name}"), &curve.expected_error())?;
+            map.serialize_entry(&format!("mce10_{name}"), &curve.max_error())?;
+            map.serialize_entry(name, curve)?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,364 @@
+use std::fmt;
+use std::str::FromStr;
+
+use ecg_core::LabelSet;
+use ndarray::{Array2, ArrayView2};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::logistic::{Line, Pair, fit_line, fit_slope, logit, loss, sigmoid};
+use crate::report::check_shapes;
+use crate::{MetricsError, Truth};
+
+/// What a [`Calibrator`] does to the logits of a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CalibrationMethod {
+    /// Divides them by one number, the temperature (Guo et al., ICML 2017), here one for each label: the one with the least log
+    /// loss. It leaves 0.5 where it is.
+    Temperature,
+    /// A line, slope and intercept (Platt, in Advances in Large Margin Classifiers, 1999): those with the least log loss against
+    /// Platt's targets, (N1 + 1) / (N1 + 2) for the N1 records with the label and 1 / (N0 + 2) for the others.
+    Platt,
+}
+
+impl fmt::Display for CalibrationMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Temperature => "temperature",
+            Self::Platt => "platt",
+        })
+    }
+}
+
+impl FromStr for CalibrationMethod {
+    type Err = MetricsError;
+
+    fn from_str(text: &str) -> Result<Self, MetricsError> {
+        match text.trim() {
+            "temperature" => Ok(Self::Temperature),
+            "platt" => Ok(Self::Platt),
+            _ => Err(MetricsError::CalibrationMethod { found: text.to_owned() }),
+        }
+    }
+}
+
+/// Why the probabilities of a label are left as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Unfitted {
+    /// No record has the label.
+    NoPositive,
+    /// Every record has the label.
+    NoNegative,
+    /// All probabilities are equal.
+    Constant,
+    /// Every record lies on its side of 0.5: the colder, the better, without end.
+    NoError,
+    /// The fit would turn the order of the records around.
+    Reversed,
+}
+
+impl fmt::Display for Unfitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoPositive => "no record has the label",
+            Self::NoNegative => "every record has the label",
+            Self::Constant => "all probabilities are equal",
+            Self::NoError => "every record lies on its side of 0.5",
+            Self::Reversed => "the fit would turn the order of the records around",
+        })
+    }
+}
+
+/// What a [`Calibrator`] does to one label, and what it was fitted on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct LabelScaling {
+    /// The label.
+    pub label: String,
+    /// Logits are multiplied by this, which is above 0: one over the temperature.
+    pub slope: f64,
+    /// Then this is added.
+    pub intercept: f64,
+    /// Records of the fit.
+    pub n: u64,
+    /// Records of the fit that have the label.
+    pub positives: u64,
+    /// Mean log loss on these records before and after.
+    pub log_loss: [f64; 2],
+    /// Why the probabilities are left as they are, slope 1 and intercept 0; `None` for a fit.
+    pub unfitted: Option<Unfitted>,
+}
+
+impl LabelScaling {
+    /// One over the slope.
+    pub fn temperature(&self) -> f64 {
+        1.0 / self.slope
+    }
+
+    /// The calibrated probability of a probability.
+    pub fn apply(&self, p: f64) -> f64 {
+        if self.is_identity() { p } else { self.apply_logit(logit(p)) }
+    }
+
+    /// The calibrated probability of a logit.
+    pub fn apply_logit(&self, u: f64) -> f64 {
+        sigmoid(self.slope * u + self.intercept)
+    }
+
+    fn is_identity(&self) -> bool {
+        self.slope == 1.0 && self.intercept == 0.0
+    }
+}
+
+/// Makes the probabilities of a model agree with how often its labels hold, without changing the order of the records.
+///
+/// Fit it on validation records, neither those that the model learned from nor those that are judged. It serialises, so that the
+/// fit can be kept beside the weights.
+///
+/// ```
+/// use ecg_core::LabelSet;
+/// use ecg_metrics::{CalibrationMethod, Calibrator};
+/// use ndarray::array;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let labels = LabelSet::new(["AF"])?;
+/// // Validation records: the model is too sure of itself.
+/// let truth = array![[true], [false], [true], [true], [false], [false]];
+/// let p = array![[0.99], [0.97], [0.95], [0.2], [0.03], [0.01]];
+/// let calibrator = Calibrator::fit(&labels, truth.view(), p.view(), CalibrationMethod::Temperature)?;
+/// assert!(calibrator.labels()[0].temperature() > 2.0);
+///
+/// let test = array![[0.99], [0.5]];
+/// let calibrated = calibrator.apply(&labels, test.view())?;
+/// assert!(calibrated[[0, 0]] < 0.9 && calibrated[[1, 0]] == 0.5);
+///
+/// let kept = serde_json::to_string(&calibrator)?;
+/// assert_eq!(serde_json::from_str::<Calibrator>(&kept)?, calibrator);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
+pub struct Calibrator {
+    method: CalibrationMethod,
+    labels: Vec<LabelScaling>,
+}
+
+/// A calibrator as it is read, before it is checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    method: CalibrationMethod,
+    labels: Vec<LabelScaling>,
+}
+
+impl TryFrom<Stored> for Calibrator {
+    type Error = MetricsError;
+
+    fn try_from(Stored { method, labels }: Stored) -> Result<Self, MetricsError> {
+        for (k, own) in labels.iter().enumerate() {
+            let wrong = |why| MetricsError::Calibrator { label: own.label.clone(), why };
+            if labels[..k].iter().any(|other| other.label == own.label) {
+                return Err(wrong("the label is there twice"));
+            }
+            if !(own.slope > 0.0 && own.slope.is_finite() && own.intercept.is_finite()) {
+                return Err(wrong("slope and intercept must be finite and the slope above 0"));
+            }
+            if method == CalibrationMethod::Temperature && own.intercept != 0.0 {
+                return Err(wrong("a temperature has no intercept"));
+            }
+        }
+        Ok(Self { method, labels })
+    }
+}
+
+impl Calibrator {
+    /// Fits each label by itself, on probabilities `[record, label]` and their truth `[record, label]`.
+    ///
+    /// Probabilities are kept 2.2e-16 away from 0 and 1. The fit is the exact minimum of a convex loss, by Newton's method; a
+    /// label without such a minimum is left as it is, and [`LabelScaling::unfitted`] says why.
+    ///
+    /// # Errors
+    /// As [`Report::new`](crate::Report::new), thresholds apart.
+    pub fn fit<T: Truth>(
+        labels: &LabelSet,
+        truth: ArrayView2<'_, T>,
+        proba: ArrayView2<'_, f64>,
+        method: CalibrationMethod,
+    ) -> Result<Self, MetricsError> {
+        let columns = crate::report::checked_columns(labels, &truth, &proba)?;
+        let pairs = columns
+            .into_iter()
+            .map(|column| column.into_iter().map(|(p, holds)| (logit(p), holds)).collect());
+        Ok(Self::of(labels, pairs.collect(), method))
+    }
+
+    /// The same on logits `[record, label]`, which must be finite.
+    ///
+    /// # Errors
+    /// As [`Calibrator::fit`]; a logit that is not finite.
+    pub fn fit_logits<T: Truth>(
+        labels: &LabelSet,
+        truth: ArrayView2<'_, T>,
+        logits: ArrayView2<'_, f64>,
+        method: CalibrationMethod,
+    ) -> Result<Self, MetricsError> {
+        check_shapes(labels, &truth, &logits)?;
+        check_logits(labels, &logits)?;
+        let mut columns = Vec::with_capacity(labels.len());
+        for (k, label) in labels.iter().enumerate() {
+            let rows = truth.column(k).into_iter().zip(logits.column(k)).enumerate();
+            let column = rows.map(|(row, (holds, u))| match holds.holds() {
+                Some(holds) => Ok((*u, holds)),
+                None => Err(MetricsError::Truth { row, label: label.to_owned() }),
+            });
+            columns.push(column.collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(Self::of(labels, columns, method))
+    }
+
+    fn of(labels: &LabelSet, columns: Vec<Vec<(f64, bool)>>, method: CalibrationMethod) -> Self {
+        let fits = labels.as_slice().par_iter().zip(columns);
+        let fits = fits.map(|(label, column)| scaling(label, &column, method)).collect();
+        Self { method, labels: fits }
+    }
+
+    /// How it was fitted.
+    pub fn method(&self) -> CalibrationMethod {
+        self.method
+    }
+
+    /// What it does to each label.
+    pub fn labels(&self) -> &[LabelScaling] {
+        &self.labels
+    }
+
+    /// Calibrated probabilities `[record, label]` of probabilities `[record, label]`; columns are matched by label.
+    ///
+    /// # Errors
+    /// Another number of columns than labels; a label that the calibrator does not know; a probability that is NaN or outside 0
+    /// to 1.
+    pub fn apply(
+        &self,
+        labels: &LabelSet,
+        proba: ArrayView2<'_, f64>,
+    ) -> Result<Array2<f64>, MetricsError> {
+        let columns = self.columns(labels, &proba)?;
+        for ((row, k), &found) in proba.indexed_iter() {
+            if !(0.0..=1.0).contains(&found) {
+                let label = labels.as_slice()[k].clone();
+                return Err(MetricsError::Probability { row, label, found });
+            }
+        }
+        Ok(Array2::from_shape_fn(proba.dim(), |(row, k)| columns[k].apply(proba[[row, k]])))
+    }
+
+    /// Calibrated probabilities `[record, label]` of logits `[record, label]`, likewise.
+    ///
+    /// # Errors
+    /// As [`Calibrator::apply`]; a logit that is not finite.
+    pub fn apply_logits(
+        &self,
+        labels: &LabelSet,
+        logits: ArrayView2<'_, f64>,
+    ) -> Result<Array2<f64>, MetricsError> {
+        let columns = self.columns(labels, &logits)?;
+        check_logits(labels, &logits)?;
+        Ok(Array2::from_shape_fn(logits.dim(), |(row, k)| columns[k].apply_logit(logits[[row, k]])))
+    }
+
+    /// What is done to each column.
+    fn columns(
+        &self,
+        labels: &LabelSet,
+        values: &ArrayView2<'_, f64>,
+    ) -> Result<Vec<&LabelScaling>, MetricsError> {
+        let (expected, found) = (labels.len(), values.ncols());
+        if found != expected {
+            return Err(MetricsError::LabelCount { what: "probabilities", expected, found });
+        }
+        labels.iter().map(|label| self.label(label)).collect()
+    }
+
+    /// What it does to one label.
+    ///
+    /// # Errors
+    /// A label that it was not fitted on.
+    pub fn label(&self, label: &str) -> Result<&LabelScaling, MetricsError> {
+        self.labels.iter().find(|own| own.label == label).ok_or_else(|| {
+            let known: Vec<&str> = self.labels.iter().map(|own| own.label.as_str()).collect();
+            MetricsError::UnknownLabel { found: label.to_owned(), known: known.join(",") }
+        })
+    }
+}
+
+fn check_logits(labels: &LabelSet, logits: &ArrayView2<'_, f64>) -> Result<(), MetricsError> {
+    match logits.indexed_iter().find(|(_, u)| !u.is_finite()) {
+        Some(((row, k), &found)) => {
+            Err(MetricsError::Logit { row, label: labels.as_slice()[k].clone(), found })
+        }
+        None => Ok(()),
+    }
+}
+
+fn scaling(label: &str, column: &[(f64, bool)], method: CalibrationMethod) -> LabelScaling {
+    let positives = column.iter().filter(|pair| pair.1).count();
+    let fitted = fit(column, positives, method);
+    let line = fitted.unwrap_or(Line { slope: 1.0, intercept: 0.0 });
+    let mean_loss = |line: Line| {
+        let target = |holds: bool| f64::from(u8::from(holds));
+        let losses = column.iter().map(|&(u, h)| loss(line.slope * u + line.intercept, target(h)));
+        losses.sum::<f64>() / column.len() as f64
+    };
+    LabelScaling {
+        label: label.to_owned(),
+        slope: line.slope,
+        intercept: line.intercept,
+        n: column.len() as u64,
+        positives: positives as u64,
+        log_loss: [mean_loss(Line { slope: 1.0, intercept: 0.0 }), mean_loss(line)],
+        unfitted: fitted.err(),
+    }
+}
+
+fn fit(
+    column: &[(f64, bool)],
+    positives: usize,
+    method: CalibrationMethod,
+) -> Result<Line, Unfitted> {
+    let negatives = column.len() - positives;
+    if positives == 0 {
+        return Err(Unfitted::NoPositive);
+    }
+    if negatives == 0 {
+        return Err(Unfitted::NoNegative);
+    }
+    if column.iter().all(|pair| pair.0 == column[0].0) {
+        return Err(Unfitted::Constant);
+    }
+    let targets = match method {
+        CalibrationMethod::Temperature => [0.0, 1.0],
+        CalibrationMethod::Platt => {
+            [1.0 / (negatives as f64 + 2.0), (positives as f64 + 1.0) / (positives as f64 + 2.0)]
+        }
+    };
+    let pairs: Vec<Pair> =
+        column.iter().map(|&(u, holds)| (u, targets[usize::from(holds)])).collect();
+    match method {
+        CalibrationMethod::Temperature => {
+            if column.iter().all(|&(u, holds)| u == 0.0 || (u > 0.0) == holds) {
+                return Err(Unfitted::NoError);
+            }
+            let slope = fit_slope(&pairs).ok_or(Unfitted::Reversed)?;
+            Ok(Line { slope, intercept: 0.0 })
+        }
+        CalibrationMethod::Platt => {
+            fit_line(&pairs).filter(|line| line.slope > 0.0).ok_or(Unfitted::Reversed)
+        }
+    }
+}

@@ -1,0 +1,307 @@
+use ecg_core::LabelSet;
+use ndarray::{Array2, ArrayView2};
+use serde::Serialize;
+
+use crate::report::checked_columns;
+use crate::{MetricsError, Truth};
+
+/// What the PhysioNet/CinC challenges of 2020 and 2021 credit for answering one label where another is true.
+///
+/// [`ChallengeWeights::seven`] has the published weights for the seven labels of the 3DECG-Net study; any others, the whole table
+/// of a challenge among them, are read by [`ChallengeWeights::parse`]. See [`ChallengeScore`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChallengeWeights {
+    /// Names of the rows and columns; a name may hold several, parted by `|`, that count as one label.
+    names: Vec<String>,
+    /// `[true label, answered label]`.
+    weights: Array2<f64>,
+    /// The label that a model which always says the same would say.
+    normal: String,
+    description: String,
+}
+
+/// Above the diagonal of the published table, row by row, in the order of [`LabelSet::seven`].
+const SEVEN: [f64; 21] = [
+    0.25, 0.45, 0.275, 0.35, 0.45, 0.375, // NSR with AF, IAVB, LBBB, RBBB, SB, STach
+    0.3, 0.475, 0.4, 0.3, 0.375, // AF
+    0.325, 0.4, 0.5, 0.425, // IAVB
+    0.425, 0.325, 0.4, // LBBB
+    0.4, 0.475, // RBBB
+    0.425, // SB
+];
+
+impl ChallengeWeights {
+    /// The weights of 2021 (Reyna et al., Physiol. Meas. 43 (2022) 084001), restricted to the seven labels of the 3DECG-Net
+    /// study.
+    ///
+    /// The official score is over some two dozen diagnoses. This one is not comparable with it.
+    pub fn seven() -> Self {
+        let names: Vec<String> = LabelSet::seven().into();
+        let mut weights = Array2::eye(names.len());
+        let mut above = SEVEN.into_iter();
+        for j in 0..names.len() {
+            for (k, weight) in (j + 1..names.len()).zip(&mut above) {
+                weights[[j, k]] = weight;
+                weights[[k, j]] = weight;
+            }
+        }
+        let description = "published weights of seven labels; not the official score".to_owned();
+        Self { names, weights, normal: "NSR".to_owned(), description }
+    }
+
+    /// Weights `[true label, answered label]` of one's own; `normal` is the label of an inactive model.
+    ///
+    /// # Errors
+    /// Another number of rows or columns than labels; a weight that is not finite; a `normal` that is no label.
+    pub fn new(
+        labels: &LabelSet,
+        weights: ArrayView2<'_, f64>,
+        normal: &str,
+    ) -> Result<Self, MetricsError> {
+        let expected = labels.len();
+        for found in [weights.nrows(), weights.ncols()] {
+            if found != expected {
+                return Err(MetricsError::LabelCount { what: "weights", expected, found });
+            }
+        }
+        let names: Vec<String> = labels.clone().into();
+        if let Some(((row, column), &found)) = weights.indexed_iter().find(|(_, w)| !w.is_finite())
+        {
+            let [row, column] = [row, column].map(|k| names[k].clone());
+            return Err(MetricsError::Weight { row, column, found });
+        }
+        let own = Self {
+            names,
+            weights: weights.to_owned(),
+            normal: normal.to_owned(),
+            description: "weights of one's own".to_owned(),
+        };
+        own.place(normal)?;
+        Ok(own)
+    }
+
+    /// Reads a table such as the `weights.csv` of a challenge: label names in the first line and the first column, in the same
+    /// order, numbers elsewhere, all parted by commas. Names parted by `|` are of one label.
+    ///
+    /// ```
+    /// use ecg_core::LabelSet;
+    /// use ecg_metrics::ChallengeWeights;
+    ///
+    /// let table = ",NSR,CRBBB|RBBB\nNSR,1,0.35\nCRBBB|RBBB,0.35,1\n";
+    /// let weights = ChallengeWeights::parse(table, "NSR")?;
+    /// assert_eq!(weights.weight("NSR", "RBBB")?, 0.35);
+    /// # Ok::<(), ecg_metrics::MetricsError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No table; rows in another order than columns, too many or too few; a cell that is no number (with its line); names that
+    /// are there twice; a `normal` that is none of them.
+    pub fn parse(text: &str, normal: &str) -> Result<Self, MetricsError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut lines = text.lines().enumerate().filter(|line| !line.1.trim().is_empty());
+        let cells = |line: &str| -> Vec<String> {
+            line.split(',').map(|cell| cell.trim().to_owned()).collect()
+        };
+        let wrong = |line: usize, found: &str, expected: String| MetricsError::WeightTable {
+            line: line + 1,
+            found: found.to_owned(),
+            expected,
+        };
+        let head = lines.next().map(|own| cells(own.1)).unwrap_or_default();
+        let names = head.get(1..).unwrap_or_default();
+        let labels = LabelSet::new(names)
+            .map_err(|error| wrong(0, &head.join(","), format!("names of labels: {error}")))?;
+        let mut weights = Array2::zeros((names.len(), names.len()));
+        let mut rows = weights.rows_mut().into_iter().zip(names);
+        for (k, line) in lines {
+            let own = cells(line);
+            let Some((mut row, name)) = rows.next() else {
+                return Err(wrong(k, &own[0], "no further row".to_owned()));
+            };
+            if own[0] != *name {
+                return Err(wrong(k, &own[0], format!("the row of {name}")));
+            }
+            if own.len() != names.len() + 1 {
+                let found = format!("{} weights", own.len() - 1);
+                return Err(wrong(k, &found, format!("{} weights", names.len())));
+            }
+            for (weight, cell) in row.iter_mut().zip(&own[1..]) {
+                let number = cell.parse().ok().filter(|w: &f64| w.is_finite());
+                *weight = number.ok_or_else(|| wrong(k, cell, "a number".to_owned()))?;
+            }
+        }
+        if let Some((_, name)) = rows.next() {
+            let last = text.lines().count();
+            return Err(wrong(last, "nothing", format!("the row of {name}")));
+        }
+        Self::new(&labels, weights.view(), normal)
+    }
+
+    /// Says in words what weights these are; reports print it beside the score.
+    pub fn with_description(mut self, description: impl Into<String>) -> Self {
+        self.description = description.into();
+        self
+    }
+
+    /// What weights these are.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// The label that an inactive model says of every record.
+    pub fn normal(&self) -> &str {
+        &self.normal
+    }
+
+    /// The credit for answering one label where another is true.
+    ///
+    /// # Errors
+    /// A label without weights.
+    pub fn weight(&self, truth: &str, answer: &str) -> Result<f64, MetricsError> {
+        Ok(self.weights[[self.place(truth)?, self.place(answer)?]])
+    }
+
+    /// Row and column of a label.
+    fn place(&self, label: &str) -> Result<usize, MetricsError> {
+        let is_own = |name: &String| name == label || name.split('|').any(|part| part == label);
+        self.names.iter().position(is_own).ok_or_else(|| MetricsError::UnknownLabel {
+            found: label.to_owned(),
+            known: self.names.join(","),
+        })
+    }
+
+    /// The credits between the labels of a set, and the column of the normal one.
+    fn of(&self, labels: &LabelSet) -> Result<Credits, MetricsError> {
+        let places = labels.iter().map(|label| self.place(label)).collect::<Result<Vec<_>, _>>()?;
+        let normal = self.place(&self.normal)?;
+        let Some(normal) = places.iter().position(|&place| place == normal) else {
+            let (found, known) = (self.normal.clone(), labels.to_string());
+            return Err(MetricsError::UnknownLabel { found, known });
+        };
+        let n = places.len();
+        let weights = Array2::from_shape_fn((n, n), |(j, k)| self.weights[[places[j], places[k]]]);
+        Ok(Credits { weights, normal })
+    }
+
+    /// The score of decisions by threshold on probabilities `[record, label]` with their truth `[record, label]`.
+    ///
+    /// # Errors
+    /// As [`Report::new`](crate::Report::new); a label without weights; labels without the normal one.
+    pub fn score<T: Truth>(
+        &self,
+        labels: &LabelSet,
+        truth: ArrayView2<'_, T>,
+        proba: ArrayView2<'_, f64>,
+        thresholds: &[f64],
+    ) -> Result<ChallengeScore, MetricsError> {
+        crate::report::check_thresholds(labels, thresholds)?;
+        self.of_columns(labels, &checked_columns(labels, &truth, &proba)?, thresholds)
+    }
+
+    /// The same of columns that are checked.
+    pub(crate) fn of_columns(
+        &self,
+        labels: &LabelSet,
+        columns: &[Vec<(f64, bool)>],
+        thresholds: &[f64],
+    ) -> Result<ChallengeScore, MetricsError> {
+        let mut sums = [0.0; 3];
+        self.each_record(labels, columns, thresholds, |own| {
+            sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+        })?;
+        let [observed, correct, inactive] = sums;
+        let (value, weights) = (normalised(sums), self.description.clone());
+        Ok(ChallengeScore { value, observed, correct, inactive, weights })
+    }
+
+    /// Hands out what each record adds for the answers, for the right answers, and for the inactive model.
+    pub(crate) fn each_record(
+        &self,
+        labels: &LabelSet,
+        columns: &[Vec<(f64, bool)>],
+        thresholds: &[f64],
+        mut take: impl FnMut([f64; 3]),
+    ) -> Result<(), MetricsError> {
+        let credits = self.of(labels)?;
+        let n = labels.len();
+        let (mut truth, mut answers, mut normal) = (vec![false; n], vec![false; n], vec![false; n]);
+        normal[credits.normal] = true;
+        for row in 0..columns[0].len() {
+            for (k, (column, threshold)) in columns.iter().zip(thresholds).enumerate() {
+                truth[k] = column[row].1;
+                answers[k] = column[row].0 > *threshold;
+            }
+            take([&answers, &truth, &normal].map(|said| credits.of_record(&truth, said)));
+        }
+        Ok(())
+    }
+
+    /// Thresholds, one for each label, under which the score is large: chosen on validation data, never on the records that are
+    /// then judged.
+    ///
+    /// Starts from the best threshold that is the same for all labels, then gives each label in turn its best one, the others as
+    /// they are, until none can be bettered. That is a maximum in each threshold, not always the largest of all. As in
+    /// [`choose_thresholds`](crate::choose_thresholds) they lie halfway between neighbouring probabilities.
+    ///
+    /// # Errors
+    /// As [`ChallengeWeights::score`].
+    pub fn choose_thresholds<T: Truth>(
+        &self,
+        labels: &LabelSet,
+        truth: ArrayView2<'_, T>,
+        proba: ArrayView2<'_, f64>,
+    ) -> Result<Vec<f64>, MetricsError> {
+        let columns = checked_columns(labels, &truth, &proba)?;
+        Ok(crate::challenge_thresholds::choose(&self.of(labels)?, &columns))
+    }
+}
+
+/// (observed - inactive) / (correct - inactive); NaN where an inactive model is as good as a correct one.
+pub(crate) fn normalised([observed, correct, inactive]: [f64; 3]) -> f64 {
+    let room = correct - inactive;
+    if room == 0.0 { f64::NAN } else { (observed - inactive) / room }
+}
+
+/// Weights of the labels that are judged.
+#[derive(Debug)]
+pub(crate) struct Credits {
+    /// `[true label, answered label]`.
+    pub weights: Array2<f64>,
+    normal: usize,
+}
+
+impl Credits {
+    /// Sum of the weights of all pairs of a true and an answered label, over the number of labels that are either.
+    fn of_record(&self, truth: &[bool], answers: &[bool]) -> f64 {
+        let (mut sum, mut labels) = (0.0, 0u32);
+        for (k, answered) in answers.iter().enumerate() {
+            labels += u32::from(*answered || truth[k]);
+            if *answered {
+                let column = self.weights.column(k);
+                let holds = column.iter().zip(truth).filter(|own| *own.1);
+                sum += holds.map(|own| own.0).sum::<f64>();
+            }
+        }
+        sum / f64::from(labels.max(1))
+    }
+}
+
+/// The score of the PhysioNet/CinC challenges of 2020 and 2021 (Reyna et al., Physiol. Meas. 43 (2022) 084001).
+///
+/// A record adds, for each pair of a true and an answered label, their weight over the number of labels that are true or answered.
+/// The sum is scaled so that 0 is a model which always says the normal label and 1 is one without an error.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ChallengeScore {
+    /// (observed - inactive) / (correct - inactive); below 0 for what is worse than saying nothing but the normal label, NaN
+    /// where that is as good as being right (the challenges print 0 there).
+    pub value: f64,
+    /// Sum over the records.
+    pub observed: f64,
+    /// The same of a model without an error.
+    pub correct: f64,
+    /// The same of a model that always says the normal label.
+    pub inactive: f64,
+    /// What the weights are, in words.
+    pub weights: String,
+}

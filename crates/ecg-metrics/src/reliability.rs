@@ -1,0 +1,169 @@
+use serde::Serialize;
+
+use crate::curve::CalibrationError;
+
+/// How probabilities are put into bins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Binning {
+    /// This many bins of equal width, closed on the left (the last on both sides): those of `ece10` and `ece15`.
+    EqualWidth(usize),
+    /// This many bins with about equally many records, closed on the right, between quantiles of the probabilities (linear
+    /// between records). Equal probabilities stay together, so bins may be larger or empty. As scikit-learn's
+    /// `calibration_curve` with the strategy `quantile`.
+    EqualCount(usize),
+}
+
+/// A reliability curve: how often a label holds among records of about the same probability. Empty bins are left out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Reliability {
+    /// Lower and upper limit of each bin.
+    pub limits: Vec<[f64; 2]>,
+    /// Mean probability of each bin.
+    pub mean_probability: Vec<f64>,
+    /// Share of records in the bin for which the label holds.
+    pub positive_rate: Vec<f64>,
+    /// Records in the bin for which the label holds.
+    pub positives: Vec<u64>,
+    /// Records in the bin.
+    pub count: Vec<u64>,
+}
+
+impl Reliability {
+    /// The curve of one label over `bins` bins (at least one) of equal width, closed on the right: scikit-learn's
+    /// `calibration_curve`.
+    ///
+    /// [`Binning::EqualWidth`] closes bins on the left, which matters for probabilities such as 0.5 alone.
+    pub fn new(probabilities: &[f64], truth: &[bool], bins: usize) -> Self {
+        let width = 1.0 / bins.max(1) as f64;
+        let edges: Vec<f64> = (0..=bins.max(1)).map(|k| k as f64 * width).collect();
+        Self::closed_on_the_right(probabilities, truth, &edges)
+    }
+
+    /// The curve of one label, its probabilities from 0 to 1, over bins of one's choice (at least one).
+    ///
+    /// ```
+    /// use ecg_metrics::{Binning, Reliability};
+    ///
+    /// let curve = Reliability::binned(&[0.1, 0.3, 0.6, 0.9], &[false, true, true, true], Binning::EqualCount(2));
+    /// assert_eq!(curve.count, [2, 2]);
+    /// assert_eq!(curve.positive_rate, [0.5, 1.0]);
+    /// assert!((curve.max_error() - 0.3).abs() < 1e-15); // means of 0.2 and 0.75
+    /// ```
+    pub fn binned(probabilities: &[f64], truth: &[bool], binning: Binning) -> Self {
+        match binning {
+            Binning::EqualWidth(bins) => {
+                let bins = bins.max(1);
+                let edges: Vec<f64> = (0..=bins).map(|k| k as f64 / bins as f64).collect();
+                let bin = |p: f64| CalibrationError::bin(p, bins);
+                Self::over(probabilities, truth, &edges, bin)
+            }
+            Binning::EqualCount(bins) => {
+                let edges = quantile_edges(probabilities, bins.max(1));
+                Self::closed_on_the_right(probabilities, truth, &edges)
+            }
+        }
+    }
+
+    fn closed_on_the_right(probabilities: &[f64], truth: &[bool], edges: &[f64]) -> Self {
+        let inner = &edges[1..edges.len() - 1];
+        Self::over(probabilities, truth, edges, |p| inner.partition_point(|edge| *edge < p))
+    }
+
+    fn over(
+        probabilities: &[f64],
+        truth: &[bool],
+        edges: &[f64],
+        bin: impl Fn(f64) -> usize,
+    ) -> Self {
+        let mut sums = vec![(0.0, 0u64, 0u64); edges.len() - 1];
+        for (&p, holds) in probabilities.iter().zip(truth) {
+            let sum = &mut sums[bin(p)];
+            *sum = (sum.0 + p, sum.1 + u64::from(*holds), sum.2 + 1);
+        }
+        let mut curve = Self {
+            limits: Vec::new(),
+            mean_probability: Vec::new(),
+            positive_rate: Vec::new(),
+            positives: Vec::new(),
+            count: Vec::new(),
+        };
+        for (limits, (sum, positives, count)) in edges.windows(2).zip(sums) {
+            if count > 0 {
+                curve.limits.push([limits[0], limits[1]]);
+                curve.mean_probability.push(sum / count as f64);
+                curve.positive_rate.push(positives as f64 / count as f64);
+                curve.positives.push(positives);
+                curve.count.push(count);
+            }
+        }
+        curve
+    }
+
+    fn gaps(&self) -> impl Iterator<Item = (f64, u64)> {
+        let pairs = self.mean_probability.iter().zip(&self.positive_rate).zip(&self.count);
+        pairs.map(|((mean, rate), count)| ((mean - rate).abs(), *count))
+    }
+
+    /// Expected calibration error: |mean probability - positive rate|, weighted by count; NaN without records.
+    ///
+    /// Naeini, Cooper and Hauskrecht, AAAI 2015. It depends on the bins, and is above zero for a perfect model of few records.
+    pub fn expected_error(&self) -> f64 {
+        let n: u64 = self.count.iter().sum();
+        self.gaps().map(|(gap, count)| gap * count as f64).sum::<f64>() / n as f64
+    }
+
+    /// Maximum calibration error: the largest |mean probability - positive rate| of any bin; NaN without records.
+    ///
+    /// A bin with few records may decide it: look at [`Reliability::count`].
+    pub fn max_error(&self) -> f64 {
+        self.gaps().map(|own| own.0).fold(f64::NAN, f64::max)
+    }
+}
+
+/// Lowest and highest probability and the quantiles between, linear between neighbours (type 7 of Hyndman and Fan).
+fn quantile_edges(probabilities: &[f64], bins: usize) -> Vec<f64> {
+    if probabilities.is_empty() {
+        return vec![0.0, 1.0];
+    }
+    let mut sorted = probabilities.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let edge = |k: usize| {
+        // In integers, so that an edge that is a probability is that very number.
+        let at = k * (sorted.len() - 1);
+        let (below, rest) = (at / bins, at % bins);
+        let above = (below + 1).min(sorted.len() - 1);
+        sorted[below] + (sorted[above] - sorted[below]) * (rest as f64 / bins as f64)
+    };
+    (0..=bins).map(edge).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_close_on_the_side_they_state() {
+        let (p, truth) = ([0.0, 0.5, 0.5, 1.0], [false, true, true, true]);
+        let left = Reliability::binned(&p, &truth, Binning::EqualWidth(2));
+        assert_eq!((left.count, left.limits), (vec![1, 3], vec![[0.0, 0.5], [0.5, 1.0]]));
+        assert_eq!(Reliability::new(&p, &truth, 2).count, [3, 1]);
+        // Equal probabilities stay together: the middle bin takes both, and one is empty.
+        let counted = Reliability::binned(&p, &truth, Binning::EqualCount(4));
+        assert_eq!(counted.count, [1, 2, 1]);
+        assert_eq!(counted.positives, [0, 2, 1]);
+    }
+
+    #[test]
+    fn no_records_and_no_bins() {
+        for binning in [Binning::EqualWidth(0), Binning::EqualCount(0), Binning::EqualCount(3)] {
+            let none = Reliability::binned(&[], &[], binning);
+            assert!(none.count.is_empty() && none.expected_error().is_nan());
+            assert!(none.max_error().is_nan());
+        }
+        let one = Reliability::binned(&[0.25], &[true], Binning::EqualCount(5));
+        assert_eq!((one.count.clone(), one.max_error()), (vec![1], 0.75));
+    }
+}
