@@ -4,11 +4,16 @@
 
 pub mod chart;
 pub mod ecg_paper;
+pub mod ecg_strips;
 pub mod heat;
+pub mod matrix;
 mod output;
+pub mod picture;
 mod progress;
+pub mod raster;
 pub mod source;
 pub mod stages;
+pub mod stop;
 pub mod synthetic;
 
 pub use output::{run, write_atomic};
