@@ -345,14 +345,14 @@ impl SubsetEvaluations {
         })
     }
 
-    /// Rows of the published method's subsets among those that were evaluated: these or all 2^n, or of stopped work what is done of
-    /// them.
+    /// Rows of the published method's subsets, which must all be among those that were evaluated; of work on these alone that was
+    /// stopped, what is done.
     fn rows_of(&self, needed: &[LeadMask]) -> Result<Vec<usize>, LimeError> {
         let places: HashMap<LeadMask, usize> =
             self.masks.iter().enumerate().map(|(row, mask)| (*mask, row)).collect();
         let rows: Vec<usize> = needed.iter().filter_map(|mask| places.get(mask)).copied().collect();
         let stopped = self.partial.is_some_and(|partial| partial.total >= needed.len())
-            && (rows.len() == self.masks.len() || self.require_all("published").is_ok());
+            && rows.len() == self.masks.len();
         if rows.len() == needed.len() || stopped {
             return Ok(rows);
         }
