@@ -172,9 +172,30 @@ impl LineChart {
     }
 }
 
+/// One bar of a chart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bar {
+    /// What stands below it.
+    pub name: String,
+    /// Its height, with its sign.
+    pub value: f64,
+    /// The ends of its whisker, if it has one.
+    pub interval: Option<[f64; 2]>,
+}
+
 /// One bar for each name, up or down by its value, which stands beside it.
 pub fn bars_svg(title: &str, y_label: &str, values: &[(String, f64)]) -> String {
-    let finite = || values.iter().map(|v| v.1).filter(|v| v.is_finite());
+    let bar =
+        |(name, value): &(String, f64)| Bar { name: name.clone(), value: *value, interval: None };
+    bars_with_intervals_svg(title, y_label, &values.iter().map(bar).collect::<Vec<_>>())
+}
+
+/// [`bars_svg`] with a whisker over each bar that has an interval.
+pub fn bars_with_intervals_svg(title: &str, y_label: &str, bars: &[Bar]) -> String {
+    let ends = |bar: &Bar| {
+        [Some(bar.value), bar.interval.map(|own| own[0]), bar.interval.map(|own| own[1])]
+    };
+    let finite = || bars.iter().flat_map(ends).flatten().filter(|v| v.is_finite());
     let (mut low, mut high) = (finite().fold(0.0, f64::min), finite().fold(0.0, f64::max));
     if low == high {
         high = 1.0;
@@ -184,11 +205,11 @@ pub fn bars_svg(title: &str, y_label: &str, values: &[(String, f64)]) -> String 
     let room = (high - low) * 0.12;
     low -= if low < 0.0 { room } else { 0.0 };
     high += room;
-    let frame = columns(values.len(), (low, high));
+    let frame = columns(bars.len(), (low, high));
     let mut svg = open(frame.left + frame.width + 16.0, 400.0, title);
     frame.y_axis(&mut svg, y_label);
     let zero = frame.py(0.0);
-    for (k, (name, value)) in values.iter().enumerate() {
+    for (k, Bar { name, value, interval }) in bars.iter().enumerate() {
         let x = frame.px(k as f64 + 0.5);
         column_name(&mut svg, &frame, k, name);
         if !value.is_finite() {
@@ -196,6 +217,9 @@ pub fn bars_svg(title: &str, y_label: &str, values: &[(String, f64)]) -> String 
         }
         let y = frame.py(*value);
         let colour = if *value < 0.0 { AGAINST } else { FOR };
+        // The number stands beyond the whisker.
+        let [down, up] = interval.unwrap_or([*value; 2]).map(|end| frame.py(end));
+        let text = if *value < 0.0 { y.max(down) + 13.0 } else { y.min(up) - 4.0 };
         let _ = write!(
             svg,
             "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"30\" height=\"{:.1}\" fill=\"{colour}\"/>\
@@ -203,9 +227,16 @@ pub fn bars_svg(title: &str, y_label: &str, values: &[(String, f64)]) -> String 
             x - 15.0,
             y.min(zero),
             (y - zero).abs(),
-            if *value < 0.0 { y + 13.0 } else { y - 4.0 },
+            text,
             if signs { signed(*value) } else { signed(*value).replace('+', "") }
         );
+        if interval.is_some() {
+            let _ = write!(
+                svg,
+                "<path d=\"M{x:.1} {down:.1}V{up:.1}m-5 0h10M{:.1} {down:.1}h10\" stroke=\"#000\" fill=\"none\"/>",
+                x - 5.0
+            );
+        }
     }
     let _ = write!(
         svg,
@@ -357,7 +388,11 @@ fn number(value: f64) -> String {
     text.to_owned()
 }
 
-fn signed(value: f64) -> String {
+/// A value with its sign and two digits that count.
+pub(crate) fn signed(value: f64) -> String {
+    if value != 0.0 && value.abs() < 5e-4 {
+        return format!("{value:+.0e}");
+    }
     let digits = if value.abs() >= 10.0 {
         1
     } else if value.abs() >= 0.1 {
@@ -408,6 +443,9 @@ mod tests {
             bars_svg("t", "y", &[("I".into(), -0.25), ("II".into(), f64::NAN), ("V1".into(), 1.5)]);
         assert!(bars.contains(FOR) && bars.contains(AGAINST) && bars.contains("-0.25"));
         assert!(!bars.contains("NaN"));
+        let whisker = Bar { name: "I".into(), value: 1.0, interval: Some([0.5, 2.0]) };
+        let whiskers = bars_with_intervals_svg("t", "y", &[whisker]);
+        assert!(whiskers.contains("h10M") && !bars.contains("h10M"));
         let boxes =
             boxes_svg("t", "y", &[("I".into(), vec![]), ("II".into(), vec![1.0, 2.0, 3.0, 90.0])]);
         assert!(boxes.contains("<circle") && !boxes.contains("NaN"));

@@ -58,18 +58,12 @@ pub fn ecg_svg(recording: &Recording, shares: Option<&[f64; 12]>) -> String {
             if let Some(shares) = shares
                 && peak > 0.0
             {
-                let share = shares[lead.index()] / peak;
-                let colour = if share >= 0.0 { FOR } else { AGAINST };
-                let _ = write!(
-                    svg,
-                    "<rect x=\"{x}\" y=\"{}\" width=\"{}\" height=\"{ROW_MM}\" fill=\"{colour}\" opacity=\"{:.3}\"/>",
-                    y - ROW_MM / 2.0,
-                    COLUMN_S * MM_PER_S,
-                    0.45 * share.abs()
-                );
+                let size = (COLUMN_S * MM_PER_S, ROW_MM);
+                tint(&mut svg, shares[lead.index()] / peak, (x, y - ROW_MM / 2.0), size);
             }
             let start_s = if paged { column as f64 * COLUMN_S } else { 0.0 };
-            trace(&mut svg, recording, lead, x, y, start_s, COLUMN_S);
+            let end_s = start_s + COLUMN_S;
+            trace(&mut svg, recording, lead, (x, y), (start_s, end_s), MM_PER_S);
             if column > 0 {
                 let _ = write!(
                     svg,
@@ -81,7 +75,10 @@ pub fn ecg_svg(recording: &Recording, shares: Option<&[f64; 12]>) -> String {
     }
     let y = 3.5 * ROW_MM + TOP_MM;
     calibration(&mut svg, y);
-    trace(&mut svg, recording, Lead::II, LEFT_MM, y, 0.0, STRIP_S);
+    trace(&mut svg, recording, Lead::II, (LEFT_MM, y), (0.0, STRIP_S), MM_PER_S);
+    if peak > 0.0 {
+        legend(&mut svg, LEFT_MM, height - 1.5, peak);
+    }
     let _ = write!(
         svg,
         "<text x=\"{}\" y=\"{}\" font-size=\"3.2\" text-anchor=\"end\">25 mm/s  10 mm/mV</text></svg>",
@@ -91,7 +88,7 @@ pub fn ecg_svg(recording: &Recording, shares: Option<&[f64; 12]>) -> String {
     svg
 }
 
-fn grid(svg: &mut String, width: f64, height: f64) {
+pub(crate) fn grid(svg: &mut String, width: f64, height: f64) {
     for (step, colour, stroke) in [(1, "#f6c9c9", 0.08), (5, "#e89a9a", 0.18)] {
         let mut path = String::new();
         for x in (0..=width as usize).step_by(step) {
@@ -107,6 +104,41 @@ fn grid(svg: &mut String, width: f64, height: f64) {
     }
 }
 
+/// Opacity of the full tint: the trace and the paper stay visible.
+const TINT: f64 = 0.45;
+
+/// The background of a part of the paper for a share of -1 to 1.
+pub(crate) fn tint(svg: &mut String, share: f64, (x, y): (f64, f64), (width, height): (f64, f64)) {
+    let colour = if share >= 0.0 { FOR } else { AGAINST };
+    let _ = write!(
+        svg,
+        "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{width:.2}\" height=\"{height}\" fill=\"{colour}\" opacity=\"{:.3}\"/>",
+        TINT * share.abs()
+    );
+}
+
+/// What the tints mean; `peak` is the value of the full one.
+pub(crate) fn legend(svg: &mut String, x: f64, y: f64, peak: f64) {
+    for (k, (colour, what)) in
+        [(FOR, "speaks for the label"), (AGAINST, "against it")].iter().enumerate()
+    {
+        let x = x + 45.0 * k as f64;
+        let _ = write!(
+            svg,
+            "<rect x=\"{x}\" y=\"{}\" width=\"4\" height=\"3\" fill=\"{colour}\" opacity=\"{TINT}\"/>\
+             <text x=\"{}\" y=\"{y}\" font-size=\"3.2\">{what}</text>",
+            y - 2.6,
+            x + 5.5
+        );
+    }
+    let _ = write!(
+        svg,
+        "<text x=\"{}\" y=\"{y}\" font-size=\"3.2\">full tint: {}</text>",
+        x + 80.0,
+        crate::chart::signed(peak).trim_start_matches('+')
+    );
+}
+
 /// The pulse of 1 mV and 0.2 s that shows the scale.
 fn calibration(svg: &mut String, y: f64) {
     let _ = write!(
@@ -116,15 +148,14 @@ fn calibration(svg: &mut String, y: f64) {
     );
 }
 
-/// One lead from `start_s` on, for `seconds`, its name above its beginning; gaps where samples are missing.
-fn trace(
+/// One lead between two times, its baseline starting at `(x, y)`, its name above the beginning; gaps where samples are missing.
+pub(crate) fn trace(
     svg: &mut String,
     recording: &Recording,
     lead: Lead,
-    x: f64,
-    y: f64,
-    start_s: f64,
-    seconds: f64,
+    (x, y): (f64, f64),
+    (start_s, end_s): (f64, f64),
+    mm_per_s: f64,
 ) {
     let _ = write!(
         svg,
@@ -135,7 +166,7 @@ fn trace(
     let Some(row) = recording.row_of(lead) else { return };
     let hz = recording.sampling_rate.hz();
     let first = (start_s * hz).round() as usize;
-    let last = (((start_s + seconds) * hz).round() as usize).min(recording.n_samples());
+    let last = ((end_s * hz).round() as usize).min(recording.n_samples());
     let mut path = String::new();
     let mut pen_down = false;
     for t in first..last {
@@ -144,7 +175,7 @@ fn trace(
             pen_down = false;
             continue;
         }
-        let (px, py) = (x + (t - first) as f64 / hz * MM_PER_S, y - mv * MM_PER_MV);
+        let (px, py) = (x + (t - first) as f64 / hz * mm_per_s, y - mv * MM_PER_MV);
         let _ = write!(path, "{}{px:.2} {py:.2}", if pen_down { 'L' } else { 'M' });
         pen_down = true;
     }

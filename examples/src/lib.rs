@@ -4,22 +4,23 @@
 
 pub mod chart;
 pub mod ecg_paper;
+pub mod ecg_strips;
 pub mod heat;
+pub mod matrix;
 pub mod metric_charts;
 mod output;
+pub mod picture;
 mod predictions;
 mod progress;
+pub mod raster;
 pub mod source;
 pub mod stages;
+pub mod stop;
 pub mod synthetic;
 
 pub use output::{run, write_atomic};
 pub use predictions::write_predictions;
 pub use progress::Progress;
-
-/// What a program says that needs weights and was given none.
-pub const NO_WEIGHTS: &str =
-    "no weights are shipped yet; give --weights FILE, which train and import-keras write";
 
 /// Exit status of a run in which some records failed and the others went on.
 pub const SOME_FAILED: u8 = 2;

@@ -182,10 +182,19 @@ impl Source {
         if !dropped.contains(&true) {
             return;
         }
+        let lost = self.names.iter().zip(dropped).filter(|(_, dropped)| **dropped);
+        self.failed.extend(
+            lost.map(|(name, _)| Failed { record: name.clone(), reason: reason.to_owned() }),
+        );
+        let kept: Vec<bool> = dropped.iter().map(|dropped| !dropped).collect();
+        self.keep_records(&kept);
+    }
+
+    /// Leaves out all records but the marked ones, and their rows.
+    pub fn keep_records(&mut self, marked: &[bool]) {
         let record_of = |row: usize| self.row_record.as_ref().map_or(row, |records| records[row]);
-        let rows: Vec<usize> =
-            (0..self.rows.len()).filter(|&row| !dropped[record_of(row)]).collect();
-        let kept: Vec<usize> = (0..dropped.len()).filter(|&record| !dropped[record]).collect();
+        let rows: Vec<usize> = (0..self.rows.len()).filter(|&row| marked[record_of(row)]).collect();
+        let kept: Vec<usize> = (0..marked.len()).filter(|&record| marked[record]).collect();
         let new_place = |old: usize| kept.partition_point(|&record| record < old);
         let row_record = self
             .row_record
@@ -200,18 +209,14 @@ impl Source {
             Rows::Volumes(volumes) => Rows::Volumes(volumes.select(Axis(0), &rows)),
         };
         self.row_record = row_record;
-        let lost = self.names.iter().zip(dropped).filter(|(_, dropped)| **dropped);
-        self.failed.extend(
-            lost.map(|(name, _)| Failed { record: name.clone(), reason: reason.to_owned() }),
-        );
-        fn keep<T>(values: &mut Vec<T>, dropped: &[bool]) {
-            let mut dropped = dropped.iter();
-            values.retain(|_| dropped.next() != Some(&true));
+        fn keep<T>(values: &mut Vec<T>, marked: &[bool]) {
+            let mut marked = marked.iter();
+            values.retain(|_| marked.next() == Some(&true));
         }
-        keep(&mut self.names, dropped);
-        keep(&mut self.labels, dropped);
-        keep(&mut self.patients, dropped);
-        keep(&mut self.folds, dropped);
+        keep(&mut self.names, marked);
+        keep(&mut self.labels, marked);
+        keep(&mut self.patients, marked);
+        keep(&mut self.folds, marked);
     }
 
     /// Says on standard error which records failed, and how many.

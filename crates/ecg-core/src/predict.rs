@@ -1,4 +1,4 @@
-use ndarray::{Array2, Array3, ArrayView, ArrayView2, Dimension, Ix3};
+use ndarray::{Array2, Array3, ArrayView, ArrayView2, ArrayView3, Dimension, Ix3};
 
 use crate::LabelSet;
 
@@ -24,6 +24,9 @@ pub enum PredictError {
         /// Leads of the input.
         leads: usize,
     },
+    /// Images of leads were offered to a predictor that reads the signals themselves.
+    #[error("the predictor reads signals, it cannot use images of leads")]
+    NoImages,
     /// The predictor itself failed.
     #[error("the predictor failed")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -112,12 +115,30 @@ pub trait PredictSubsets: Predict<Ix3> {
         }
         Ok(out)
     }
+
+    /// Probabilities `[input, label]` of prepared signals `[input, lead, sample]`, where each lead that the input's mask leaves
+    /// out enters as its image in `stand_ins` `[lead, height, width]` instead of its own: the mean image of many recordings,
+    /// say, which no signal has.
+    ///
+    /// For predictors that turn each lead into an image; the provided method refuses.
+    ///
+    /// # Errors
+    /// A predictor without images; as [`Predict::predict_proba`]; images of another shape than the predictor makes; another
+    /// number of masks than of inputs, or a mask that keeps a lead which the inputs do not have.
+    fn predict_with_images(
+        &self,
+        _batch: ArrayView3<'_, f32>,
+        _kept: &[LeadMask],
+        _stand_ins: ArrayView3<'_, f32>,
+    ) -> Result<Array2<f64>, PredictError> {
+        Err(PredictError::NoImages)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::{ArrayView3, Axis};
+    use ndarray::Axis;
 
     /// Probability = share of the leads that are not all zero.
     struct Share(LabelSet);

@@ -67,6 +67,43 @@ impl Agreement {
     }
 }
 
+/// Agreements of many records, averaged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct MeanAgreement {
+    /// Records.
+    pub n: usize,
+    /// Mean of Spearman's rank correlation over the records that have one.
+    pub spearman: Option<f64>,
+    /// Share of the records in which both sides have the same player on top.
+    pub same_top: f64,
+    /// How many players the overlap is of.
+    pub k: usize,
+    /// Mean share of the k players of largest magnitude that both sides name.
+    pub top_overlap: f64,
+    /// Mean share of the players whose values have the same sign.
+    pub same_sign: f64,
+}
+
+impl MeanAgreement {
+    /// Averages; `None` of nothing.
+    pub fn of(agreements: &[Agreement]) -> Option<Self> {
+        let first = agreements.first()?;
+        let n = agreements.len() as f64;
+        let mean =
+            |value: &dyn Fn(&Agreement) -> f64| agreements.iter().map(value).sum::<f64>() / n;
+        let ranks: Vec<f64> = agreements.iter().filter_map(|own| own.spearman).collect();
+        Some(Self {
+            n: agreements.len(),
+            spearman: (!ranks.is_empty()).then(|| ranks.iter().sum::<f64>() / ranks.len() as f64),
+            same_top: mean(&|own| f64::from(u8::from(own.same_top))),
+            k: first.k,
+            top_overlap: mean(&|own| own.top_overlap),
+            same_sign: mean(&|own| own.same_sign),
+        })
+    }
+}
+
 /// The `k` largest, by place.
 fn largest(values: &[f64], k: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();

@@ -2,7 +2,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use ecg_core::PredictSubsets;
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, Array3, ArrayView2};
 
 use crate::{ExplainOptions, LimeError, Outcome, Players, explain};
 
@@ -18,9 +18,13 @@ pub enum Baseline {
     #[default]
     Zero,
     /// The same lead of this `[lead, sample]`, usually a mean over training records ([`Baseline::mean_of`]). Means of
-    /// unaligned signals are nearly flat; over images `[lead, side * side]` ([`FlatImages`](crate::FlatImages)) this is the
-    /// mean image, which keeps its texture.
+    /// unaligned signals are nearly flat.
     Mean(Array2<f32>),
+    /// For predictors that turn leads into images ([`PredictSubsets::predict_with_images`]): the same lead of these images `[lead,
+    /// height, width]`, usually the mean over training records, which keeps a texture that no mean of signals has. For whole
+    /// leads, not for time segments. A derived limb lead has its image made of what is left of I and II; where both are
+    /// removed, it is removed too.
+    MeanImage(Array3<f32>),
     /// The same lead of each of these other recordings `[lead, sample]`; the target is averaged over them. Every lead for
     /// itself is then a real one, at as many times the evaluations.
     Background(Vec<Array2<f32>>),
@@ -46,6 +50,11 @@ impl Baseline {
         match self {
             Self::Zero => Ok(()),
             Self::Mean(mean) => same_shape(0, prepared.dim(), mean),
+            Self::MeanImage(images) if images.dim().0 != prepared.nrows() => {
+                let (expected, found) = (prepared.nrows(), images.dim().0);
+                Err(LimeError::BaselineLeads { expected, found })
+            }
+            Self::MeanImage(images) => all_finite(0, images.iter()),
             Self::Background(records) if records.is_empty() => Err(LimeError::EmptyBaseline),
             Self::Background(records) => records
                 .iter()
@@ -54,22 +63,23 @@ impl Baseline {
         }
     }
 
-    /// What stands in for removed rows, one after another; `None` is zero.
+    /// What stands in for removed rows of the signal, one after another; `None` is zero.
     pub(crate) fn replacements(&self) -> Vec<Option<ArrayView2<'_, f32>>> {
         match self {
-            Self::Zero => vec![None],
+            Self::Zero | Self::MeanImage(_) => vec![None],
             Self::Mean(mean) => vec![Some(mean.view())],
             Self::Background(records) => records.iter().map(|own| Some(own.view())).collect(),
         }
     }
 }
 
-/// The name that explanations carry: `zero`, `mean`, or `background of 5`.
+/// The name that explanations carry: `zero`, `mean`, `mean-image`, or `background of 5`.
 impl fmt::Display for Baseline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Zero => f.write_str("zero"),
             Self::Mean(_) => f.write_str("mean"),
+            Self::MeanImage(_) => f.write_str("mean-image"),
             Self::Background(records) => write!(f, "background of {}", records.len()),
         }
     }
@@ -113,7 +123,14 @@ fn same_shape(
         let found = [signal.nrows(), signal.ncols()];
         return Err(LimeError::BaselineShape { record, expected: [leads, samples], found });
     }
-    match signal.iter().all(|v| v.is_finite()) {
+    all_finite(record, signal.iter())
+}
+
+fn all_finite<'a>(
+    record: usize,
+    mut values: impl Iterator<Item = &'a f32>,
+) -> Result<(), LimeError> {
+    match values.all(|v| v.is_finite()) {
         true => Ok(()),
         false => Err(LimeError::BaselineNotFinite { record }),
     }
@@ -140,6 +157,11 @@ mod tests {
         assert!(matches!(empty.check(x.view()), Err(LimeError::EmptyBaseline)));
         let broken = Baseline::Mean(&x * f32::NAN);
         assert!(matches!(broken.check(x.view()), Err(LimeError::BaselineNotFinite { record: 0 })));
+        let images = Array3::<f32>::ones((3, 4, 4));
+        let error = Baseline::MeanImage(images.clone()).check(x.view()).expect_err("unlike");
+        assert_eq!(error.to_string(), "the baseline has images of 3 leads, the signal has 2 leads");
+        let broken = Baseline::MeanImage(images.mapv(|_| f32::INFINITY));
+        assert!(broken.check(Array2::ones((3, 5)).view()).is_err());
         assert_eq!(Baseline::Background(vec![x.clone(), x]).to_string(), "background of 2");
     }
 }

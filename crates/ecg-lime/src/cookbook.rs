@@ -156,3 +156,55 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Over a data set: spread, intervals, agreement
+//!
+//! ```
+//! # use std::ops::ControlFlow;
+#![doc = include_str!("cookbook_model.txt")]
+//! use ecg_lime::{
+//!     Agreement, Cohort, CohortOptions, EvaluateOptions, ExplainOptions, MeanAgreement, Method,
+//!     Players, SubsetEvaluations, Subsets,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (model, signal) = (Toy::new(), signal());
+//! let players = Players::independent(&Lead::STANDARD_12)?;
+//! let lime = ExplainOptions::default().with_method(Method::Lime);
+//! let (mut explanations, mut patients, mut agreements) = (Vec::new(), Vec::new(), Vec::new());
+//! // Prepared signals with whose they are.
+//! for (patient, signal) in [("a", &signal * 0.5), ("b", &signal * 0.6), ("c", &signal * 0.7)] {
+//!     let evaluations = SubsetEvaluations::new(
+//!         &model,
+//!         signal.view(),
+//!         &players,
+//!         &Subsets::All,
+//!         &EvaluateOptions::default(),
+//!         &mut |_, _| ControlFlow::Continue(()),
+//!     )?;
+//!     let own = evaluations.explain("LBBB", &ExplainOptions::default())?;
+//!     let other = evaluations.explain("LBBB", &lime)?;
+//!     let (own, other) = (own.explanation().ok_or("none")?, other.explanation().ok_or("none")?);
+//!     agreements.push(Agreement::of(own, other, 3)?);
+//!     explanations.push(own.clone());
+//!     patients.push(patient.to_owned());
+//! }
+//! let cohort = Cohort::of(&explanations, &patients, &CohortOptions::default())?;
+//! let v6 = cohort.leads.iter().find(|own| own.lead == "V6").ok_or("V6 plays")?;
+//! println!("V6: mean {:+.3}, 95 % interval {:?}, largest in {}", v6.mean, v6.mean_interval, v6.top);
+//! assert_eq!(v6.top, 3);
+//! assert_eq!(MeanAgreement::of(&agreements).map(|mean| mean.same_top), Some(1.0));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Mean images as a baseline of a network of volumes
+//!
+//! `Model` of `ecg3d-models` answers [`PredictSubsets::predict_with_images`](ecg_core::PredictSubsets::predict_with_images), and
+//! `Model::mean_images` makes the images from training records:
+//!
+//! ```text
+//! let images = model.mean_images(signals.view(), Some(&lengths))?;
+//! let options = ExplainOptions::default()
+//!     .with_evaluate(EvaluateOptions::default().with_baseline(Baseline::MeanImage(images)));
+//! ```

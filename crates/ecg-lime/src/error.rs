@@ -124,6 +124,28 @@ pub enum LimeError {
         /// Weights.
         weights: usize,
     },
+    /// Images of a baseline that are not of the signal's leads.
+    #[error("the baseline has images of {found} leads, the signal has {expected} leads")]
+    BaselineLeads {
+        /// Leads of the signal.
+        expected: usize,
+        /// Leads that the baseline has images of.
+        found: usize,
+    },
+    /// Images cannot stand in for a part of a lead.
+    #[error("images stand in for whole leads, not for {segments} time segments of each")]
+    ImagesOfSegments {
+        /// Segments of each lead.
+        segments: usize,
+    },
+    /// A list of patients that is not as long as that of the explanations.
+    #[error("{explanations} explanations but {patients} patients; expected one for each")]
+    CohortLength {
+        /// Explanations.
+        explanations: usize,
+        /// Patients.
+        patients: usize,
+    },
     /// A weight that is negative or not finite, or weights that are all zero.
     #[error("weights must be finite, not negative and not all zero")]
     Weights,

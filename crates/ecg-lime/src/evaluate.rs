@@ -80,8 +80,12 @@ impl EvaluateOptions {
         self
     }
 
-    /// Each lead for itself where the limb leads contradict each other, and why.
-    pub(crate) fn fallback(
+    /// By how much the limb leads of a signal contradict each other, where that is more than is tolerated and `players` derive
+    /// some from others: each lead is then a player for itself.
+    ///
+    /// # Errors
+    /// A signal whose leads are not those of the players.
+    pub fn fallback(
         &self,
         players: &Players,
         prepared: ArrayView2<'_, f32>,

@@ -1,5 +1,5 @@
 use ecg_core::{LeadMask, PredictSubsets};
-use ndarray::{Array2, Array3, ArrayView2, Axis};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis};
 
 use crate::{Baseline, LimeError, Segments, Target};
 
@@ -38,6 +38,8 @@ pub(crate) struct Evaluator<'a, P: ?Sized> {
     prepared: ArrayView2<'a, f32>,
     segments: &'a Segments,
     replacements: Vec<Option<ArrayView2<'a, f32>>>,
+    /// Images that stand in for removed leads.
+    images: Option<ArrayView3<'a, f32>>,
     /// Only zeroes whole leads, so that the predictor's own way of doing that can be used.
     plain: bool,
     inputs: Array3<f32>,
@@ -63,12 +65,20 @@ impl<'a, P: PredictSubsets + ?Sized> Evaluator<'a, P> {
             return Err(LimeError::SampleCount { expected, found: prepared.ncols() });
         }
         baseline.check(prepared)?;
+        let images = match baseline {
+            Baseline::MeanImage(_) if segments.count() > 1 => {
+                return Err(LimeError::ImagesOfSegments { segments: segments.count() });
+            }
+            Baseline::MeanImage(images) => Some(images.view()),
+            _ => None,
+        };
         let plain = segments.count() == 1
             && !segments.leads().derives_limb_leads()
             && *baseline == Baseline::Zero;
         let replacements = baseline.replacements();
         let inputs = Array3::zeros((0, 0, 0));
-        Ok(Self { predictor, prepared, segments, replacements, plain, inputs, evaluations: 0 })
+        let evaluations = 0;
+        Ok(Self { predictor, prepared, segments, replacements, images, plain, inputs, evaluations })
     }
 
     /// Values of coalitions, each one mask over the lead players for every segment, all in one batch.
@@ -113,7 +123,15 @@ impl<'a, P: PredictSubsets + ?Sized> Evaluator<'a, P> {
                 let other = self.replacements[replacement];
                 self.segments.masked_into(self.prepared, other, coalition, input);
             }
-            self.predictor.predict_proba(self.inputs.view())
+            match self.images {
+                Some(images) => {
+                    let players = self.segments.leads();
+                    let left: Vec<LeadMask> =
+                        coalitions.iter().map(|mask| players.leads_left(*mask)).collect();
+                    self.predictor.predict_with_images(self.inputs.view(), &left, images)
+                }
+                None => self.predictor.predict_proba(self.inputs.view()),
+            }
         };
         let first = self.evaluations;
         let last = first + count - 1;

@@ -1,7 +1,7 @@
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use ecg_core::PredictSubsets;
+use ecg_core::{LeadMask, PredictSubsets};
 use ndarray::ArrayView2;
 
 use crate::fit::{ridge_standard_errors, weighted_r2};
@@ -304,22 +304,13 @@ impl SubsetEvaluations {
             });
         }
         let n = self.players.len();
-        let needed = removals(n, 4);
-        let as_needed = match self.partial {
-            None => self.masks == needed,
-            Some(partial) => {
-                let all: HashSet<_> = needed.iter().collect();
-                partial.total >= needed.len() && self.masks.iter().all(|mask| all.contains(mask))
-            }
-        };
-        if !as_needed {
-            let (expected, found) = (needed.len(), self.masks.len());
-            return Err(LimeError::Incomplete { method: "published", expected, found });
-        }
+        let rows = self.rows_of(&removals(n, 4))?;
+        let masks: Vec<LeadMask> = rows.iter().map(|row| self.masks[*row]).collect();
+        let probabilities: Vec<f64> = rows.iter().map(|row| probabilities[*row]).collect();
         let hard: Vec<bool> = probabilities.iter().map(|p| *p > threshold).collect();
         let weights: Vec<f64> =
-            self.masks.iter().map(|mask| f64::from(mask.kept()) / n as f64).collect();
-        Ok(match logistic(&self.masks, n, &hard, &weights, options.c)? {
+            masks.iter().map(|mask| f64::from(mask.kept()) / n as f64).collect();
+        Ok(match logistic(&masks, n, &hard, &weights, options.c)? {
             LogisticOutcome::OneClass { positive } => Outcome::OneClass(OneClass {
                 label: label.to_owned(),
                 positive,
@@ -334,7 +325,7 @@ impl SubsetEvaluations {
             }),
             LogisticOutcome::Fit(fit) => {
                 let positive = hard.iter().filter(|label| **label).count();
-                let masks = self.masks.len();
+                let masks = masks.len();
                 let mut explanation = self.explanation(
                     label,
                     Method::Published,
@@ -352,6 +343,21 @@ impl SubsetEvaluations {
                 Outcome::Explained(explanation)
             }
         })
+    }
+
+    /// Rows of the published method's subsets, which must all be among those that were evaluated; of work on these alone that was
+    /// stopped, what is done.
+    fn rows_of(&self, needed: &[LeadMask]) -> Result<Vec<usize>, LimeError> {
+        let places: HashMap<LeadMask, usize> =
+            self.masks.iter().enumerate().map(|(row, mask)| (*mask, row)).collect();
+        let rows: Vec<usize> = needed.iter().filter_map(|mask| places.get(mask)).copied().collect();
+        let stopped = self.partial.is_some_and(|partial| partial.total >= needed.len())
+            && rows.len() == self.masks.len();
+        if rows.len() == needed.len() || stopped {
+            return Ok(rows);
+        }
+        let (expected, found) = (needed.len(), self.masks.len());
+        Err(LimeError::Incomplete { method: "published", expected, found })
     }
 
     /// What all methods fill in alike.

@@ -58,6 +58,7 @@
 //! | Does it change from seed to seed? | [`Stability`] of sampled explanations |
 //! | Is the order of the leads worth anything? | [`Faithfulness`]: deletion and insertion |
 //! | Is it the model's at all? | [`randomisation_check`] |
+//! | What holds over a data set? | [`Cohort`]: spread and bootstrap intervals of each lead; [`MeanAgreement`] |
 //!
 //! # Which type for which job
 //!
@@ -68,6 +69,7 @@
 //! | [`SampledShapley`], [`SampleOptions`] | random walks through more players than have countable subsets; explains every label and target too |
 //! | [`Players`], [`Segments`] | among whom the decision is shared: eight independent leads, each lead, groups; and cut in time |
 //! | [`Baseline`], [`EvaluateOptions`] | what stands in for a removed lead; batch size, and whether stopped work is kept |
+//! | [`Cohort`], [`Agreement`], [`Stability`], [`Faithfulness`] | what many explanations have in common, and what one is worth |
 //! | [`Outcome`], [`Explanation`] | the parts with their leads, and what belongs with them; to JSON and back |
 //! | [`shapley_values`], [`shapley_interactions`], [`owen_values`], [`kernel_shapley`], [`ridge`], [`logistic`], [`spearman`], [`kendall_tau_b`] | the arithmetic alone, over numbers of one's own |
 //!
@@ -100,6 +102,7 @@
 
 mod agreement;
 mod baseline;
+mod cohort;
 pub mod cookbook;
 mod error;
 mod evaluate;
@@ -118,8 +121,9 @@ mod shapley;
 mod stability;
 pub mod trust;
 
-pub use agreement::{Agreement, Randomisation, randomisation_check};
+pub use agreement::{Agreement, MeanAgreement, Randomisation, randomisation_check};
 pub use baseline::{Baseline, explain_with_baselines};
+pub use cohort::{Cohort, CohortOptions, Spread};
 pub use error::LimeError;
 pub use evaluate::{Einthoven, EvaluateOptions, Partial, SubsetEvaluations, Subsets};
 pub use explain::{ExplainOptions, explain, lime_kernel};

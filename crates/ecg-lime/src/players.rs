@@ -167,6 +167,19 @@ impl Players {
         LeadMask(kept.flat_map(|(_, player)| &player.rows).fold(0, |bits, row| bits | 1 << row))
     }
 
+    /// The leads of which something is left under a mask over players: those of removed players are gone, and derived limb
+    /// leads where both I and II are. Rows that are neither a player's nor derived always stay.
+    pub(crate) fn leads_left(&self, mask: LeadMask) -> LeadMask {
+        let removed = self.list.iter().enumerate().filter(|(k, _)| !mask.keeps(*k));
+        let mut gone =
+            removed.flat_map(|(_, player)| &player.rows).fold(0, |bits, row| bits | 1 << row);
+        // I and II are the first two players.
+        if let Some(limb) = self.limb.filter(|_| !mask.keeps(0) && !mask.keeps(1)) {
+            gone |= limb.derived().into_iter().fold(0, |bits, (row, ..)| bits | 1 << row);
+        }
+        LeadMask(LeadMask::all(self.leads.len()).0 & !gone)
+    }
+
     /// Writes the signal `[lead, sample]` of one mask: removed leads come from `replacement` (zero where there is none), and the
     /// derived limb leads are recomputed from what I and II then are.
     ///
@@ -296,6 +309,20 @@ mod tests {
         // The recorded signal is kept as it is where nothing limb-like is removed.
         let batch = masked(&players, &x, &[LeadMask::all(8)]);
         assert_eq!(batch.index_axis(ndarray::Axis(0), 0), x);
+    }
+
+    #[test]
+    fn a_derived_lead_is_gone_with_both_its_parents() {
+        let players = Players::independent(&Lead::STANDARD_12).expect("twelve leads");
+        let gone = |removed: u32| {
+            let left = players.leads_left(LeadMask(LeadMask::all(8).0 & !removed));
+            (0..12).filter(|row| !left.keeps(*row)).collect::<Vec<_>>()
+        };
+        assert_eq!(gone(0), [0; 0]);
+        assert_eq!((gone(0b01), gone(0b10)), (vec![0], vec![1]));
+        assert_eq!(gone(0b1000_0011), [0, 1, 2, 3, 4, 5, 11]);
+        let pairs = Players::groups(&[Lead::I, Lead::II, Lead::V1], &[("a", &[0, 2]), ("b", &[1])]);
+        assert_eq!(pairs.expect("covered").leads_left(LeadMask(0b10)), LeadMask(0b010));
     }
 
     #[test]

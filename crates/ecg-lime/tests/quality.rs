@@ -6,9 +6,9 @@ mod common;
 use common::{Known, go_on};
 use ecg_core::Lead;
 use ecg_lime::{
-    Agreement, EvaluateOptions, ExplainOptions, Explanation, LimeError, Method, Outcome, Players,
-    Segments, Stability, SubsetEvaluations, Subsets, Target, explain, faithfulness,
-    randomisation_check,
+    Agreement, Cohort, CohortOptions, EvaluateOptions, ExplainOptions, Explanation, LimeError,
+    MeanAgreement, Method, Outcome, Players, Segments, Stability, SubsetEvaluations, Subsets,
+    Target, explain, faithfulness, randomisation_check,
 };
 use ndarray::Array2;
 
@@ -186,4 +186,80 @@ fn sampled_lime_knows_its_own_noise() {
     let stability = Stability::of(&exact, 3).unwrap();
     assert_eq!((stability.variables, stability.coefficients), (1.0, None));
     assert!(matches!(Stability::of(&exact[..1], 3), Err(LimeError::Setting { .. })));
+}
+
+/// Explanations of the linear model for records that are its leads at various heights.
+fn many(heights: &[f32]) -> Vec<Explanation> {
+    let model = linear(WEIGHTS);
+    let own = |height: &f32| {
+        let x = ones() * *height;
+        let outcome = explain(&model, x.view(), "x", &six(), &logit(), &mut go_on).unwrap();
+        outcome.explanation().unwrap().clone()
+    };
+    heights.iter().map(own).collect()
+}
+
+#[test]
+fn a_cohort_has_the_spread_of_its_records() {
+    let explanations = many(&[0.1, 0.2, 0.3, 0.4, 1.0]);
+    let patients = ["a", "b", "c", "d", "e"].map(str::to_owned);
+    let options = CohortOptions::default();
+    let cohort = Cohort::of(&explanations, &patients, &options).unwrap();
+    assert_eq!((cohort.records, cohort.patients, cohort.leads.len()), (5, 5, 6));
+    // Lead I has weight 2, II has -1: in a linear model the values are weight times height.
+    let [i, ii] = [&cohort.leads[0], &cohort.leads[1]];
+    assert_eq!((i.lead.as_str(), i.n, i.top, ii.top), ("I", 5, 5, 0));
+    for (own, expected) in [
+        (i.mean, 0.8),
+        (i.median, 0.6),
+        (i.quartiles[0], 0.4),
+        (i.quartiles[1], 0.8),
+        (ii.mean, -0.4),
+    ] {
+        assert!((own - expected).abs() < 1e-6, "{own} {expected}");
+    }
+    // Twice the height is twice the interval, turned round by the sign.
+    let ([low, high], [of_ii_low, of_ii_high]) =
+        (i.mean_interval.unwrap(), ii.mean_interval.unwrap());
+    assert!(0.2 < low && low < 0.8 && 0.8 < high && high < 2.0, "{low} {high}");
+    assert!((low + 2.0 * of_ii_high).abs() < 1e-6 && (high + 2.0 * of_ii_low).abs() < 1e-6);
+    let [low, high] = i.median_interval.unwrap();
+    assert!((0.2 - 1e-6..=0.6 + 1e-6).contains(&low) && (0.6 - 1e-6..=2.0 + 1e-6).contains(&high));
+
+    assert_eq!(cohort, Cohort::of(&explanations, &patients, &options).unwrap());
+    assert_ne!(cohort, Cohort::of(&explanations, &patients, &options.with_seed(1)).unwrap());
+    let json = serde_json::to_string(&cohort).unwrap();
+    assert_eq!(serde_json::from_str::<Cohort>(&json).unwrap(), cohort);
+}
+
+#[test]
+fn records_of_a_patient_are_drawn_together() {
+    let explanations = many(&[1.0, 1.0, 5.0, 5.0]);
+    let owners = |names: [&str; 4]| names.map(str::to_owned);
+    let of = |names| Cohort::of(&explanations, &owners(names), &CohortOptions::default()).unwrap();
+    // Two patients of two records each: a resample has one, the other, or both.
+    let two = of(["a", "a", "b", "b"]);
+    let [low, high] = two.leads[0].mean_interval.unwrap();
+    assert!((low - 2.0).abs() < 1e-6 && (high - 10.0).abs() < 1e-6, "{low} {high}");
+    assert_eq!(of(["a"; 4]).leads[0].mean_interval, None);
+    let wrong = |options| Cohort::of(&explanations, &owners(["a"; 4]), &options).unwrap_err();
+    for bad in [0.0, 1.0, f64::NAN] {
+        let error = wrong(CohortOptions::default().with_level(bad));
+        assert!(matches!(error, LimeError::Setting { .. }), "{error}");
+    }
+    assert!(matches!(wrong(CohortOptions::default().with_resamples(0)), LimeError::Setting { .. }));
+    let error = Cohort::of(&explanations, &[], &CohortOptions::default()).unwrap_err();
+    assert_eq!(error.to_string(), "4 explanations but 0 patients; expected one for each");
+    assert_eq!(Cohort::of(&[], &[], &CohortOptions::default()).unwrap().leads, []);
+}
+
+#[test]
+fn agreements_are_averaged() {
+    let explanations = many(&[1.0, -1.0]);
+    let same = Agreement::of(&explanations[0], &explanations[0], 3).unwrap();
+    let turned = Agreement::of(&explanations[0], &explanations[1], 3).unwrap();
+    let mean = MeanAgreement::of(&[same, turned]).unwrap();
+    assert_eq!((mean.n, mean.k, mean.same_top, mean.top_overlap), (2, 3, 0.5, 1.0));
+    assert!(mean.spearman.unwrap().abs() < 1e-12);
+    assert_eq!(MeanAgreement::of(&[]), None);
 }

@@ -6,13 +6,13 @@ mod common;
 use std::ops::ControlFlow;
 
 use common::{Known, amount, go_on};
-use ecg_core::{LabelSet, Lead, LeadMask, Predict, PredictError};
+use ecg_core::{LabelSet, Lead, LeadMask, Predict, PredictError, PredictSubsets};
 use ecg_lime::{
     Baseline, EvaluateOptions, ExplainOptions, Explanation, FlatImages, LimeError, Method, Players,
     SampleOptions, SampledShapley, Segments, SubsetEvaluations, Subsets, Target, explain,
     explain_with_baselines,
 };
-use ndarray::{Array2, ArrayView4, Axis, Ix4};
+use ndarray::{Array2, Array3, ArrayView3, ArrayView4, Axis, Ix3, Ix4};
 use proptest::prelude::*;
 
 const THREE: [Lead; 3] = [Lead::V1, Lead::V2, Lead::V6];
@@ -318,6 +318,85 @@ fn the_mean_image_is_a_baseline_of_flattened_images() {
     let own = outcome.explanation().unwrap();
     assert!((own.value_of("V2").unwrap() - 0.6).abs() < 1e-7);
     assert!(own.value_of("V1").unwrap().abs() < 1e-12);
+}
+
+/// Probability = sum over the leads of weight times brightness, which for a signal is its first sample and for an image its
+/// first pixel.
+struct Brightness(LabelSet, Vec<f64>);
+impl Brightness {
+    fn of(&self, brightness: impl Fn(usize) -> f32) -> f64 {
+        self.1.iter().enumerate().map(|(lead, weight)| weight * f64::from(brightness(lead))).sum()
+    }
+}
+impl Predict<Ix3> for Brightness {
+    fn input_shape(&self) -> Vec<usize> {
+        vec![12, 2]
+    }
+    fn labels(&self) -> &LabelSet {
+        &self.0
+    }
+    fn predict_proba(&self, batch: ArrayView3<'_, f32>) -> Result<Array2<f64>, PredictError> {
+        Ok(Array2::from_shape_fn((batch.dim().0, 1), |(n, _)| self.of(|lead| batch[[n, lead, 0]])))
+    }
+}
+impl PredictSubsets for Brightness {
+    fn predict_with_images(
+        &self,
+        batch: ArrayView3<'_, f32>,
+        kept: &[LeadMask],
+        images: ArrayView3<'_, f32>,
+    ) -> Result<Array2<f64>, PredictError> {
+        Ok(Array2::from_shape_fn((batch.dim().0, 1), |(n, _)| {
+            self.of(|lead| match kept[n].keeps(lead) {
+                true => batch[[n, lead, 0]],
+                false => images[[lead, 0, 0]],
+            })
+        }))
+    }
+}
+
+#[test]
+fn images_stand_in_for_removed_leads() {
+    // I, II, III, aVR, aVL, aVF of a body whose I and II are both 0.4; the images are all of brightness 0.1.
+    let x = [0.4, 0.4, 0.0, -0.4, 0.2, 0.2, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5];
+    let x = Array2::from_shape_fn((12, 2), |(lead, _)| x[lead]);
+    let mut weights = vec![0.1; 12];
+    weights[3..6].fill(0.0);
+    let model = Brightness(LabelSet::new(["x"]).unwrap(), weights);
+    let images = Array3::from_elem((12, 2, 2), 0.1);
+    let options = ExplainOptions::default().with_evaluate(
+        EvaluateOptions::default().with_baseline(Baseline::MeanImage(images.clone())),
+    );
+    let run = |players: &Players| {
+        explain(&model, x.view(), "x", players, &options, &mut go_on)
+            .unwrap()
+            .explanation()
+            .unwrap()
+            .clone()
+    };
+    let twelve = run(&Players::leads(&Lead::STANDARD_12));
+    assert_eq!(twelve.baseline, "mean-image");
+    for (lead, value) in [("I", 0.03), ("III", -0.01), ("aVR", 0.0), ("V1", 0.04)] {
+        assert!((twelve.value_of(lead).unwrap() - value).abs() < 1e-7, "{twelve}");
+    }
+    // Removing I leaves III = II, removing II leaves III = -I; removing both leaves the image of III.
+    let eight = run(&Players::independent(&Lead::STANDARD_12).unwrap());
+    let [none, only_i, only_ii, both] = [0.1, -0.4, 0.4, 0.0].map(|of_iii: f64| of_iii * 0.1);
+    let of_i = 0.03 + ((only_i - none) + (both - only_ii)) / 2.0;
+    let of_ii = 0.03 + ((only_ii - none) + (both - only_i)) / 2.0;
+    for (lead, value) in [("I", of_i), ("II", of_ii), ("V1", 0.04)] {
+        assert!((eight.value_of(lead).unwrap() - value).abs() < 1e-7, "{eight}");
+    }
+
+    let segments = Segments::equal(&Players::leads(&Lead::STANDARD_12), 2, 2).unwrap();
+    let sample = SampleOptions::default().with_evaluate(options.evaluate.clone());
+    let error = SampledShapley::new(&model, x.view(), &segments, &sample, &mut go_on).unwrap_err();
+    assert!(matches!(error, LimeError::ImagesOfSegments { segments: 2 }), "{error}");
+    // A predictor that has no images says so.
+    let signals = Known::new([12, 2], |x| f64::from(x[[0, 0]]));
+    let players = Players::leads(&Lead::STANDARD_12);
+    let error = explain(&signals, x.view(), "x", &players, &options, &mut go_on).unwrap_err();
+    assert!(matches!(error, LimeError::Predict { source: PredictError::NoImages, .. }), "{error}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::Path;
 
-use ecg_core::{LabelSet, LeadMask, Predict, PredictError, PredictSubsets};
+use ecg_core::{LabelSet, Predict, PredictError};
 use ecg3d_convert::{ImagePlan, Resample, Scratch};
 use ndarray::{Array2, Array4, ArrayView2, ArrayView3, ArrayView4, Axis, Ix3, s};
 use rayon::prelude::*;
@@ -182,13 +182,44 @@ impl Model {
         signals: ArrayView3<'_, f32>,
         lengths: Option<&[usize]>,
     ) -> Result<Array2<f64>, ModelError> {
+        self.each_window(signals, lengths, |windows| match self.network.architecture().input() {
+            InputKind::Signal => self.signal_logits(signals, windows),
+            InputKind::Volume => self.volume_logits_of(signals, windows),
+        })
+    }
+
+    /// Cuts windows and adds up what `logits` makes of a batch of them.
+    fn each_window(
+        &self,
+        signals: ArrayView3<'_, f32>,
+        lengths: Option<&[usize]>,
+        logits: impl Fn(&[Window]) -> Result<Array2<f64>, ModelError>,
+    ) -> Result<Array2<f64>, ModelError> {
+        let n = signals.len_of(Axis(0));
+        let windows = self.windows(signals, lengths)?;
+        let mut sums = Sums::new(n, self.labels().len());
+        for chunk in windows.chunks(self.batch) {
+            let logits = logits(chunk)?;
+            for (k, (row, _)) in chunk.iter().enumerate() {
+                sums.add(*row, logits.view(), k);
+            }
+        }
+        Ok(sums.probabilities())
+    }
+
+    /// The windows of all records, in their order.
+    fn windows(
+        &self,
+        signals: ArrayView3<'_, f32>,
+        lengths: Option<&[usize]>,
+    ) -> Result<Vec<Window>, ModelError> {
         let (n, _, samples) = signals.dim();
         self.check_prepared(signals.shape())?;
         if let Some(lengths) = lengths.filter(|lengths| lengths.len() != n) {
             let (what, found) = ("lengths", lengths.len());
             return Err(ModelError::RowCount { what, expected: n, found });
         }
-        let mut windows: Vec<Window> = Vec::new();
+        let mut windows = Vec::new();
         for row in 0..n {
             let length = lengths.map_or(samples, |lengths| lengths[row]);
             if length > samples {
@@ -197,17 +228,7 @@ impl Model {
             let starts = self.starts(row, length)?;
             windows.extend(starts.into_iter().map(|start| (row, start)));
         }
-        let mut sums = Sums::new(n, self.labels().len());
-        for chunk in windows.chunks(self.batch) {
-            let logits = match self.network.architecture().input() {
-                InputKind::Signal => self.signal_logits(signals, chunk)?,
-                InputKind::Volume => self.volume_logits_of(signals, chunk)?,
-            };
-            for (k, (row, _)) in chunk.iter().enumerate() {
-                sums.add(*row, logits.view(), k);
-            }
-        }
-        Ok(sums.probabilities())
+        Ok(windows)
     }
 
     /// Probabilities `[record, label]` of volumes `[record, depth, height, width]`, one of each record.
@@ -251,71 +272,6 @@ impl Model {
             }
         }
         Ok(sums.probabilities())
-    }
-
-    /// Probabilities `[mask, label]` of one prepared signal under masks.
-    fn subsets(
-        &self,
-        prepared: ArrayView2<'_, f32>,
-        masks: &[LeadMask],
-    ) -> Result<Array2<f64>, ModelError> {
-        self.check_prepared(&[1, prepared.nrows(), prepared.ncols()])?;
-        let mut sums = Sums::new(masks.len(), self.labels().len());
-        for start in self.starts(0, prepared.ncols())? {
-            let window = prepared.slice(s![.., start..start + self.plan.window_shape()[1]]);
-            match self.network.architecture().input() {
-                InputKind::Signal => self.signal_subsets(window, masks, &mut sums)?,
-                InputKind::Volume => self.volume_subsets(window, masks, &mut sums)?,
-            }
-        }
-        Ok(sums.probabilities())
-    }
-
-    fn signal_subsets(
-        &self,
-        window: ArrayView2<'_, f32>,
-        masks: &[LeadMask],
-        sums: &mut Sums,
-    ) -> Result<(), ModelError> {
-        for (c, chunk) in masks.chunks(self.batch).enumerate() {
-            let values = chunk.iter().flat_map(|mask| {
-                window
-                    .indexed_iter()
-                    .map(|((lead, _), value)| if mask.keeps(lead) { *value } else { 0.0 })
-            });
-            let shape = [chunk.len(), window.nrows(), window.ncols()];
-            let logits = self.run(tensor(&values.collect::<Vec<_>>(), &shape)?)?;
-            for k in 0..chunk.len() {
-                sums.add(c * self.batch + k, logits.view(), k);
-            }
-        }
-        Ok(())
-    }
-
-    /// Volumes of subsets are sums of the leads' images: no recurrence plot is made again.
-    fn volume_subsets(
-        &self,
-        window: ArrayView2<'_, f32>,
-        masks: &[LeadMask],
-        sums: &mut Sums,
-    ) -> Result<(), ModelError> {
-        let [depth, height, width] = self.plan.volume_shape();
-        let images = self.plan.images(window)?;
-        let mut buffer = Array4::zeros((self.batch.min(masks.len().max(1)), depth, height, width));
-        let mut scratch = Scratch::new();
-        self.plan.volumes_of_subsets(
-            images.view(),
-            masks,
-            buffer.view_mut(),
-            &mut scratch,
-            |first, volumes| -> Result<(), ModelError> {
-                let logits = self.logits(volumes)?;
-                for k in 0..logits.nrows() {
-                    sums.add(first + k, logits.view(), k);
-                }
-                Ok(())
-            },
-        )
     }
 
     fn signal_logits(
@@ -449,17 +405,6 @@ impl Predict<Ix3> for Model {
     }
 }
 
-/// Every sample counts as real: leave a record's padding out of `prepared`. A subset holds in all windows.
-impl PredictSubsets for Model {
-    fn predict_subsets(
-        &self,
-        prepared: ArrayView2<'_, f32>,
-        masks: &[LeadMask],
-    ) -> Result<Array2<f64>, PredictError> {
-        LeadMask::check(masks, prepared.nrows())?;
-        self.subsets(prepared, masks).map_err(|error| predict_error(error, prepared.shape()))
-    }
-}
-
+mod subsets;
 #[cfg(test)]
 mod tests;

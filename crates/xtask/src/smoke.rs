@@ -59,7 +59,7 @@ const RUNS: [Run; 12] = [
     Run {
         program: "explain",
         args: "--weights @/run/best.safetensors --record @RECORD --label NSR --out @/explanation",
-        writes: &["explanation/explanation.json"],
+        writes: &["explanation/explanation.json", "explanation/bars.svg", "explanation/ecg.png"],
     },
     Run {
         program: "compare",

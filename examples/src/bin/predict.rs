@@ -8,7 +8,7 @@ mod weights;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use ecg3d_examples::source::{LabelArgs, load};
 use ecg3d_examples::write_predictions;

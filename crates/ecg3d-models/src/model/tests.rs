@@ -72,6 +72,49 @@ fn subsets_equal_masked_predictions() {
 }
 
 #[test]
+fn images_stand_in_for_leads() {
+    let model = model(Architecture::ThreeDEcgNet, Preset::Corrected).with_batch(2);
+    let plan = ImagePlan::new(&ConvertConfig::corrected()).expect("plans");
+    let x = signals(2, 150);
+    // Two windows of the first record, one of the second.
+    let mean = model.mean_images(x.view(), Some(&[150, 100])).expect("averages");
+    let windows = [(0, 0), (0, 50), (1, 0)];
+    let sum = windows.iter().fold(Array3::<f32>::zeros(plan.images_shape()), |sum, (n, start)| {
+        sum + plan.images(x.slice(s![*n, .., *start..start + 100])).expect("converts")
+    });
+    assert!((&mean * 3.0 - sum).iter().all(|difference| difference.abs() < 1e-5));
+
+    // A record of one window whose leads 1 and 11 are taken away, beside one that is whole.
+    let x = x.slice(s![.., .., ..100]);
+    let gone = LeadMask(LeadMask::all(12).0 & !(1 << 1 | 1 << 11));
+    let found =
+        model.predict_with_images(x, &[gone, LeadMask::all(12)], mean.view()).expect("predicts");
+    let mut images = Array4::zeros((2, 12, 45, 45));
+    for (signal, mut images) in x.outer_iter().zip(images.outer_iter_mut()) {
+        images.assign(&plan.images(signal).expect("converts"));
+    }
+    for lead in [1, 11] {
+        images.slice_mut(s![0, lead, .., ..]).assign(&mean.slice(s![lead, .., ..]));
+    }
+    assert_close(&found, &model.predict_images(images.view()).expect("predicts"));
+
+    // A lead whose image is zero adds nothing: as if its signal were zero.
+    let none = Array3::zeros(mean.dim());
+    let zeroed = model.predict_with_images(x, &[gone; 2], none.view()).expect("predicts");
+    let subsets = model.predict_subsets(x.index_axis(Axis(0), 0), &[gone]).expect("predicts");
+    assert_close(&zeroed.slice(s![..1, ..]).to_owned(), &subsets);
+
+    let refused = model.predict_with_images(x, &[gone], mean.view());
+    assert!(matches!(refused, Err(PredictError::Backend(_))), "two inputs, one mask");
+    let small = mean.slice(s![.., ..44, ..]);
+    assert!(model.predict_with_images(x, &[gone; 2], small).is_err());
+    let ribeiro = self::model(Architecture::Ribeiro, Preset::Corrected);
+    let refused = ribeiro.predict_with_images(x, &[gone; 2], mean.view());
+    assert!(matches!(refused, Err(PredictError::NoImages)));
+    assert!(ribeiro.mean_images(x, None).is_err());
+}
+
+#[test]
 fn volumes_images_and_signals_agree() {
     let model = model(Architecture::ThreeDEcgNet, Preset::Published).with_batch(2);
     let x = signals(1, 100);

@@ -11,13 +11,13 @@ use ecg_metrics::{
 use ecg3d_examples::metric_charts::{cross_table_svg, reliability_svg};
 use ecg3d_examples::source::{self, Failed, LabelArgs};
 use ecg3d_examples::{write_atomic, write_predictions};
-use ecg3d_models::Model;
+use ecg3d_models::Precision;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
-use tch::Device;
 
 use crate::classify::classify;
 use crate::pictures::{precision_recall, roc};
+use crate::weights::model;
 
 /// Predictions with their truth, row by row.
 pub struct Judged {
@@ -49,14 +49,22 @@ pub struct Judged {
     pub failed: Vec<Failed>,
 }
 
-/// Predicts the records of `data` with the weights' own preprocessing.
-pub fn from_weights(weights: &Path, data: &Path, labels: &LabelArgs) -> Result<Judged> {
-    let model = Model::load(weights, Device::cuda_if_available())?;
+/// Predicts the records of `data` with the weights' own preprocessing; with those that ship, where none are given.
+pub fn from_weights(
+    weights: Option<&Path>,
+    precision: Precision,
+    data: &Path,
+    labels: &LabelArgs,
+) -> Result<Judged> {
+    let model = model(weights)?.with_precision(precision);
     let mut source = source::load(data, &model.card().preprocessing, labels)?;
     let truth = source.require_labels(model.labels())?;
     let (finite, probabilities) = classify(&model, &mut source)?;
     Ok(Judged {
-        what: format!("{model} from {} on {}", weights.display(), data.display()),
+        what: match weights {
+            Some(path) => format!("{model} from {} on {}", path.display(), data.display()),
+            None => format!("{model} as it ships on {}", data.display()),
+        },
         truth_source: source.label_source.clone(),
         labels: model.labels().clone(),
         probabilities,

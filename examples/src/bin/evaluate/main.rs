@@ -6,6 +6,8 @@ mod classify;
 mod judged;
 mod pictures;
 mod table;
+#[path = "../../with_model/weights.rs"]
+mod weights;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,8 +18,9 @@ use ecg_core::LabelSet;
 use ecg_metrics::{
     BootstrapOptions, CalibrationMethod, ChallengeWeights, ReportOptions, ZeroDivision,
 };
+use ecg3d_examples::run;
 use ecg3d_examples::source::{LabelArgs, exit_code};
-use ecg3d_examples::{NO_WEIGHTS, run};
+use ecg3d_models::Precision;
 
 use choices::{Rule, Validation, challenge_weights, read_calibrator};
 use judged::Judged;
@@ -25,19 +28,22 @@ use table::Table;
 
 /// Judge a model, or a file of predictions, on records whose labels are known.
 ///
-/// Either --weights with --data, or --predictions with --labels. Writes metrics.json, metrics.csv, report.md,
+/// Either --data, with --weights or without, or --predictions with --labels. Writes metrics.json, metrics.csv, report.md,
 /// predictions.csv, calibration.csv and the pictures roc.svg, precision_recall.svg, calibration.svg and confusion.svg. A
 /// label is predicted where its probability is above the threshold. Thresholds and calibration may be chosen on other
 /// records, given with --validation.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Weights that `train` or `import-keras` wrote (none are shipped yet)
+    /// Weights that `train` or `import-keras` wrote [default: the 3DECG-Net that ships]
     #[arg(long, value_name = "FILE", conflicts_with = "predictions")]
     weights: Option<PathBuf>,
     /// Folder of records, or .npz that `convert` wrote
     #[arg(long, value_name = "DIR", required_unless_present = "predictions")]
     data: Option<PathBuf>,
+    /// Number type of the arithmetic: f32, or bf16 where the processor or GPU has it, several times as quick
+    #[arg(long, value_name = "TYPE", default_value_t = Precision::F32, conflicts_with = "predictions")]
+    precision: Precision,
     /// Table of predictions: record, then one probability a label
     #[arg(long, value_name = "FILE", requires = "labels", conflicts_with = "data")]
     predictions: Option<PathBuf>,
@@ -96,7 +102,8 @@ fn main() -> ExitCode {
         let mut judged = match &args.predictions {
             Some(predictions) => from_table(predictions, &args)?,
             None => judged::from_weights(
-                args.weights.as_deref().context(NO_WEIGHTS)?,
+                args.weights.as_deref(),
+                args.precision,
                 args.data.as_deref().context("--data DIR is missing")?,
                 &args.labels,
             )?,

@@ -1,36 +1,46 @@
 //! Explains decisions by lead: one record with pictures, or every true positive of a data set.
 
+mod asked;
+mod baselines;
+#[path = "../../with_model/classify.rs"]
+mod classify;
+mod evaluated;
 mod many;
 mod one;
+mod pictures;
+#[path = "../../with_model/weights.rs"]
+mod weights;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::bail;
 use clap::Parser;
 use ecg_core::{Lead, LeadName};
-use ecg_lime::{
-    EvaluateOptions, ExplainOptions, LimeError, Method, Outcome, Players, SubsetEvaluations,
-};
-use ecg3d_convert::{ConvertConfig, LeadSelection, Scale, Units};
+use ecg_lime::Method;
+use ecg3d_convert::{ConvertConfig, LeadSelection};
+use ecg3d_examples::run;
 use ecg3d_examples::source::LabelArgs;
-use ecg3d_examples::{NO_WEIGHTS, run};
-use ecg3d_models::Model;
-use ndarray::ArrayView2;
-use std::ops::ControlFlow;
-use tch::Device;
+use ecg3d_models::Precision;
+
+use crate::asked::{Asked, Kind, Unions};
+use crate::weights::model;
 
 /// Say which leads a decision rests on.
 ///
-/// With --record: explanation.json, bars.svg and ecg.svg (each lead tinted by its part). With --data: every true positive
-/// of the label; explanations.jsonl (one line a record), explanation.json (a summary) and boxes.svg.
+/// With --record: explanation.json, and as SVG and PNG: bars, ecg (each lead tinted by its part, in time with --segments),
+/// interactions (shapley), segments, softmax (published). With --data: every true positive of the label; explanations.jsonl (one
+/// line a record and label), explanation.json (spread, intervals, agreement), boxes, means and softmax.
 ///
-/// An explanation says what the model made of the leads, not what the heart did: a removed lead is a flat line, which the
+/// An explanation says what the model made of the leads, not what the heart did: removed leads make inputs which the
 /// model hardly knows, and a network of volumes never sees polarity.
+///
+/// Ctrl-C stops after the batch at hand: what is done is written, marked as stopped, and the status is 130; of a data set that is
+/// every record that was finished. With nothing to write the status is 1.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Weights that `train` or `import-keras` wrote (none are shipped yet)
+    /// Weights that `train` or `import-keras` wrote [default: the 3DECG-Net that ships]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// One WFDB or CSV record
@@ -41,23 +51,61 @@ struct Args {
     data: Option<PathBuf>,
     #[command(flatten)]
     labels: LabelArgs,
-    /// The label to explain
+    /// The label to explain; several with commas, or `all`: one set of evaluations serves them all
     #[arg(long, value_name = "NAME")]
     label: String,
-    /// shapley: exact Shapley values; lime: regression on all subsets; lime-sampled: on 1000 random ones; published: the
-    /// study's 793 subsets
+    /// shapley: exact Shapley values; lime: regression on all subsets; lime-sampled: on random ones; published: the study's
+    /// 793 subsets; permutation: Shapley values from random walks; owen: players in unions
     #[arg(long, value_name = "METHOD", default_value = "shapley")]
     method: Method,
     /// Among whom the decision is shared: eight independent leads (removing I or II recomputes III, aVR, aVL and aVF), or
-    /// twelve (which splits what the limb leads share) [default: eight for shapley, twelve for lime; published has twelve]
+    /// twelve (which splits what the limb leads share) [default: twelve for lime, lime-sampled and published, else eight]
     #[arg(long, value_name = "N", value_parser = ["8", "12"])]
     players: Option<String>,
+    /// Cut each lead into this many time segments (permutation and owen)
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    segments: u32,
+    /// Who acts together for owen with --segments; without, the limb leads do, and the others [default: leads]
+    #[arg(long, value_name = "WHO")]
+    unions: Option<Unions>,
+    /// Random walks of permutation, and of owen with --segments
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    permutations: u32,
+    /// Random subsets of lime-sampled
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    samples: u32,
     /// What is shared out
     #[arg(long, value_name = "WHAT", default_value = "probability", value_parser = ["probability", "logit"])]
     target: String,
-    /// Explain at most this many true positives of --data
+    /// What stands in for a removed lead, several with commas; the first is what pictures show [default: zero for published, else
+    /// zero and mean-image for networks of volumes, zero and background for others and for --segments]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    baseline: Vec<Kind>,
+    /// Folder of records or .npz that mean-image and background are made of [default: --data; with --record synthetic
+    /// recordings in normal sinus rhythm]
+    #[arg(long, value_name = "DIR")]
+    reference: Option<PathBuf>,
+    /// Recordings of the background baseline
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=512))]
+    background: u32,
+    /// Weight-randomisation check with this many networks of fresh weights
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    random_models: u32,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Explain at most this many records of --data
     #[arg(long, value_name = "N", requires = "data")]
     limit: Option<usize>,
+    /// Windows that go through the network at once [default: 64 signals or 4 volumes]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Option<u32>,
+    /// Number type of the arithmetic: f32, or bf16 where the processor or GPU has it, several times as quick
+    #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
+    precision: Precision,
+    /// Threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
     /// Folder for the results
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -65,114 +113,21 @@ struct Args {
 
 fn main() -> ExitCode {
     run(|args: Args| {
-        let weights = args.weights.as_deref().context(NO_WEIGHTS)?;
-        let model = Model::load(weights, Device::cuda_if_available())?;
+        if let Some(threads) = args.threads {
+            tch::set_num_threads(i32::try_from(threads)?);
+            rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()?;
+        }
+        let mut model = model(args.weights.as_deref())?.with_precision(args.precision);
+        if let Some(batch) = args.batch {
+            model = model.with_batch(batch as usize);
+        }
         let asked = Asked::new(&args, &model)?;
         match (&args.record, &args.data) {
-            (Some(record), _) => one::explain(&model, &asked, record, &args.out),
+            (Some(record), _) => one::explain(&model, &asked, record, &args),
             (None, Some(data)) => many::explain(&model, &asked, data, &args),
             (None, None) => bail!("--record PATH or --data DIR is needed"),
         }
     })
-}
-
-/// What is asked of each record.
-struct Asked {
-    label: String,
-    /// Column of the label.
-    column: usize,
-    /// The label is predicted where its probability is above this.
-    threshold: f64,
-    eight: bool,
-    options: ExplainOptions,
-}
-
-impl Asked {
-    fn new(args: &Args, model: &Model) -> Result<Self> {
-        let labels = model.labels();
-        let column = labels.index_of(&args.label).with_context(|| {
-            format!("unknown label {}; the model's labels are {labels}", args.label)
-        })?;
-        let eight = match (args.method, args.players.as_deref()) {
-            (Method::Permutation | Method::Owen, _) => {
-                bail!(
-                    "--method {} is for the library only; use shapley, lime, lime-sampled or published",
-                    args.method
-                )
-            }
-            (Method::Published, Some("8")) => bail!("the published method has twelve players"),
-            (Method::Published, _) => false,
-            (_, Some(players)) => players == "8",
-            (method, None) => method == Method::Shapley,
-        };
-        let mut evaluate = EvaluateOptions::default().with_batch(model.batch().max(64));
-        if let Some(tolerance) = einthoven_tolerance(&model.card().preprocessing) {
-            evaluate = evaluate.with_einthoven_tolerance(tolerance);
-        }
-        let threshold = model.card().threshold_values()[column];
-        let target = match args.target.as_str() {
-            "logit" => ecg_lime::Target::Logit,
-            _ => ecg_lime::Target::Probability,
-        };
-        Ok(Self {
-            label: args.label.clone(),
-            column,
-            threshold,
-            eight,
-            options: ExplainOptions::default()
-                .with_method(args.method)
-                .with_target(target)
-                .with_threshold(threshold)
-                .with_evaluate(evaluate),
-        })
-    }
-
-    /// The players for a signal with these leads.
-    fn players(&self, leads: &[LeadName]) -> Result<Players, LimeError> {
-        if self.eight { Players::independent(leads) } else { Ok(Players::leads(leads)) }
-    }
-
-    /// Evaluates and explains one prepared signal `[lead, sample]`, its padding left out.
-    fn explain(
-        &self,
-        model: &Model,
-        prepared: ArrayView2<'_, f32>,
-        leads: &[LeadName],
-        observer: &mut dyn FnMut(usize, usize),
-    ) -> Result<Outcome, LimeError> {
-        let evaluations = SubsetEvaluations::new(
-            model,
-            prepared,
-            &self.players(leads)?,
-            &self.options.subsets(),
-            &self.options.evaluate,
-            &mut |done, total| {
-                observer(done, total);
-                ControlFlow::Continue(())
-            },
-        )?;
-        evaluations.explain(&self.label, &self.options)
-    }
-
-    /// What the values of an explanation are, for the axis of a picture.
-    fn value_name(&self) -> String {
-        match self.options.method {
-            Method::Published => "coefficient of the published LIME".to_owned(),
-            Method::Lime | Method::LimeSampled => {
-                format!("coefficient for the {}", self.options.target)
-            }
-            _ => format!("part in the {}", self.options.target),
-        }
-    }
-}
-
-/// 50 uV in the units of prepared signals; `None` where amplitudes are scaled away.
-fn einthoven_tolerance(config: &ConvertConfig) -> Option<f64> {
-    match (config.scale, config.units) {
-        (Scale::None, Units::Adc) => Some(50.0),
-        (Scale::None, Units::Millivolts) => Some(0.05),
-        _ => None,
-    }
 }
 
 /// The leads of a prepared signal, given those of the recording.

@@ -1,124 +1,164 @@
 //! Every true positive of a data set.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use ecg_core::{Lead, LeadName};
 use ecg_io::Dataset;
-use ecg_lime::{Explanation, Outcome};
-use ecg3d_convert::LeadSelection;
-use ecg3d_examples::chart::{boxes_svg, quantile};
-use ecg3d_examples::source::{self, Failed, Rows};
-use ecg3d_examples::{Progress, write_atomic};
+use ecg_lime::{Agreement, Cohort, CohortOptions, Explanation, LimeError, MeanAgreement, Outcome};
+use ecg3d_convert::{ConvertConfig, LeadSelection};
+use ecg3d_examples::source::{self, Failed, LabelArgs, Rows, Source};
+use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
+use ecg3d_examples::{Progress, picture, write_atomic};
 use ecg3d_models::Model;
-use ndarray::{ArrayView2, Axis, s};
+use ndarray::{Array2, s};
 use serde::Serialize;
 
-use crate::{Args, Asked, prepared_leads};
+use crate::asked::{Asked, Label};
+use crate::baselines::{Itself, Stock};
+use crate::classify::classify;
+use crate::evaluated::{self, Pair, Said, Subject};
+use crate::{Args, pictures, prepared_leads};
 
 /// One line of `explanations.jsonl`.
 #[derive(Serialize)]
 struct Line<'a> {
     record: &'a str,
     #[serde(flatten)]
-    outcome: &'a Outcome,
+    said: &'a Said,
 }
 
-/// How one lead's values are spread over the records.
-#[derive(Serialize)]
-struct Spread {
-    lead: String,
-    n: usize,
-    mean: f64,
-    median: f64,
-    quartiles: [f64; 2],
-    /// Records in which it has the largest value.
-    top: usize,
-}
-
-/// The layout of `explanation.json`.
+/// The layout of `explanation.json`: of one label, or of each.
 #[derive(Serialize)]
 struct Summary<'a> {
     model: String,
     data: String,
-    label: &'a str,
     method: ecg_lime::Method,
+    /// What baselines were made of: other recordings of this.
+    reference: String,
+    /// Ctrl-C ended the work early: `explained` says how far it came.
+    stopped: bool,
+    #[serde(flatten)]
+    only: Option<&'a OfLabel>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<&'a [OfLabel]>,
+    failed: &'a [Failed],
+}
+
+/// What was found about one label.
+#[derive(Serialize)]
+struct OfLabel {
+    label: String,
     threshold: f64,
     true_positives: usize,
     explained: usize,
     /// Records in which the published LIME found one class only.
     one_class: usize,
-    leads: Vec<Spread>,
-    failed: &'a [Failed],
+    /// Records whose limb leads contradict each other, so that each lead was a player.
+    fallback: usize,
+    baseline: String,
+    #[serde(flatten)]
+    cohort: Cohort,
+    other_baselines: Vec<OfBaseline>,
+    agreement: MeanAgreements,
+    faithfulness: Option<MeanFaithfulness>,
+}
+
+/// The same under a further baseline.
+#[derive(Serialize)]
+struct OfBaseline {
+    baseline: String,
+    #[serde(flatten)]
+    cohort: Cohort,
+}
+
+/// Agreements over all records.
+#[derive(Serialize)]
+struct MeanAgreements {
+    methods: Vec<MeanPair>,
+    baselines: Vec<MeanPair>,
+    random_weights: Option<MeanAgreement>,
+}
+
+#[derive(Serialize)]
+struct MeanPair {
+    between: [String; 2],
+    #[serde(flatten)]
+    agreement: MeanAgreement,
+}
+
+#[derive(Serialize)]
+struct MeanFaithfulness {
+    n: usize,
+    deletion_auc: f64,
+    insertion_auc: f64,
+    chance_auc: Option<f64>,
 }
 
 /// Explains every true positive of `data`.
 pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result<ExitCode> {
     let config = &model.card().preprocessing;
     let mut source = source::load(data, config, &args.labels)?;
-    source.drop_unlabelled()?;
-    source.report_failures();
+    let prepared = matches!(source.rows, Rows::Prepared { .. }) && source.row_record.is_none();
+    ensure!(
+        prepared,
+        "{}: explanations need prepared signals (convert --stage prepared)",
+        data.display()
+    );
+    let (stock, reference) = stock(model, asked, &source, data, args)?;
+    let found = true_positives(model, asked, &mut source, data)?;
     let Rows::Prepared { signals, lengths } = &source.rows else {
-        bail!("{}: explanations need prepared signals (convert --stage prepared)", data.display());
+        bail!("{}: no prepared signals", data.display());
     };
-    let truth = source.require_labels(model.labels())?;
-    let with_label: Vec<usize> =
-        (0..source.names.len()).filter(|&row| truth[[row, asked.column]]).collect();
-    let mut rows = Vec::new();
-    let progress = Progress::new(with_label.len() as u64, "records classified");
-    for chunk in with_label.chunks(32) {
-        let batch = signals.select(Axis(0), chunk);
-        let real: Vec<usize> = chunk.iter().map(|&row| lengths[row]).collect();
-        let p = model.predict_prepared(batch.view(), Some(&real))?;
-        let predicted = chunk.iter().zip(p.column(asked.column));
-        rows.extend(predicted.filter(|(_, p)| **p > asked.threshold).map(|(row, _)| *row));
-        progress.inc(chunk.len() as u64);
-    }
-    progress.finish();
-    if rows.is_empty() {
-        bail!(
-            "{}: no true positive of {} among {} records ({} have the label)",
-            data.display(),
-            asked.label,
-            source.names.len(),
-            with_label.len()
-        );
-    }
-    let true_positives = rows.len();
+    let names = LeadNames::new(data, args, config)?;
+    let random = asked.random_models(model, args.random_models)?;
+    let mut rows: Vec<usize> = found.iter().map(|(row, _)| *row).collect();
+    rows.dedup();
     rows.truncate(args.limit.unwrap_or(usize::MAX));
 
-    let names = LeadNames::new(data, args, config)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make {}", args.out.display()))?;
     let lines = args.out.join("explanations.jsonl");
-    // Lines are added as they come, so that a run that is cut short leaves what it has.
+    // Lines are added as they come, so that a run that is killed leaves what it has.
     let partial = args.out.join("explanations.jsonl.partial");
     let cannot_write = || format!("cannot write {}", partial.display());
     let mut file = BufWriter::new(File::create(&partial).with_context(cannot_write)?);
     let mut failed = source.failed.clone();
-    let mut explained: Vec<Explanation> = Vec::new();
-    let mut one_class = 0;
+    let mut said: Vec<(usize, Said)> = Vec::new();
+    stop::listen()?;
+    eprintln!("explaining {} records; Ctrl-C writes what is done", rows.len());
     let progress = Progress::new(rows.len() as u64, "true positives explained");
     for &row in &rows {
         let record = &source.names[row];
-        let signal: ArrayView2<'_, f32> = signals.index_axis(Axis(0), row);
-        let signal = signal.slice(s![.., ..lengths[row]]);
-        let outcome = names
-            .of(record)
-            .and_then(|leads| Ok(asked.explain(model, signal, &leads, &mut |_, _| ())?));
+        let labels: Vec<&Label> =
+            found.iter().filter(|(own, _)| *own == row).map(|(_, k)| &asked.labels[*k]).collect();
+        let one = || -> Result<Vec<Said>> {
+            let itself = Itself { name: record, patient: &source.patients[row] };
+            let baselines = stock.baselines(lengths[row], itself)?;
+            let signal = signals.slice(s![row, .., ..lengths[row]]);
+            let leads = names.of(record)?;
+            let subject = Subject { signal, leads: &leads, baselines: &baselines };
+            Ok(evaluated::explain(model, &random, asked, subject, &labels, &mut |_, _, _| ())?)
+        };
+        let outcome = one();
+        if stopped() {
+            // Of the record at hand only a part was evaluated, which the others must not be mixed with.
+            break;
+        }
         progress.inc(1);
         match outcome {
-            Ok(outcome) => {
-                serde_json::to_writer(&mut file, &Line { record, outcome: &outcome })
-                    .with_context(cannot_write)?;
-                writeln!(file).and_then(|()| file.flush()).with_context(cannot_write)?;
-                match outcome {
-                    Outcome::Explained(explanation) => explained.push(explanation),
-                    _ => one_class += 1,
+            Ok(own) => {
+                for said in &own {
+                    serde_json::to_writer(&mut file, &Line { record, said })
+                        .with_context(cannot_write)?;
+                    writeln!(file).with_context(cannot_write)?;
                 }
+                file.flush().with_context(cannot_write)?;
+                said.extend(own.into_iter().map(|own| (row, own)));
             }
             Err(error) => {
                 let reason = format!("{error:#}");
@@ -129,44 +169,226 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     }
     progress.finish();
     drop(file);
+    if said.is_empty() {
+        // Nothing to keep; the message says why.
+        let _ = std::fs::remove_file(&partial);
+        ensure!(!stopped(), "stopped before one record was explained");
+        bail!("{}: none of {} true positives could be explained", data.display(), rows.len());
+    }
     std::fs::rename(&partial, &lines)
         .with_context(|| format!("cannot write {}", lines.display()))?;
 
-    if explained.is_empty() && one_class == 0 {
-        bail!("{}: none of {true_positives} true positives could be explained", data.display());
+    picture::remove_pictures(&args.out, &pictures::NAMES)?;
+    let mut all = Vec::new();
+    for (k, label) in asked.labels.iter().enumerate() {
+        let true_positives = found.iter().filter(|(_, own)| *own == k).count();
+        let own: Vec<(&str, &Said)> = said
+            .iter()
+            .filter(|(_, own)| label_of(&own.outcome) == label.name)
+            .map(|(row, own)| (source.patients[*row].as_str(), own))
+            .collect();
+        all.push(summarise(asked, label, true_positives, &own, &args.out)?);
     }
     let summary = Summary {
         model: model.to_string(),
         data: data.display().to_string(),
-        label: &asked.label,
         method: asked.options.method,
-        threshold: asked.threshold,
-        true_positives,
-        explained: explained.len(),
-        one_class,
-        leads: spreads(&explained),
+        reference,
+        stopped: stopped(),
+        only: (all.len() == 1).then(|| &all[0]),
+        labels: (all.len() > 1).then_some(&all),
         failed: &failed,
     };
-    for stale in ["boxes.svg", "softmax.svg"] {
-        // An earlier run's picture must not pass for one of this run; there may be none.
-        let _ = std::fs::remove_file(args.out.join(stale));
-    }
-    pictures(asked, &explained, &args.out)?;
     let json = serde_json::to_string_pretty(&summary).context("explanation.json")?;
     write_atomic(&args.out.join("explanation.json"), |file| writeln!(file, "{json}"))?;
-    println!(
-        "{} of {true_positives} true positives of {} explained, {one_class} with one class only",
-        explained.len(),
-        asked.label
-    );
-    for own in &summary.leads {
-        println!(
-            "{:<4}  median {:>+8.4}  quartiles {:>+8.4} {:>+8.4}  largest in {}",
-            own.lead, own.median, own.quartiles[0], own.quartiles[1], own.top
-        );
+    all.iter().for_each(print);
+    if stopped() {
+        println!("stopped early; what was done is written to {}", args.out.display());
+        return Ok(ExitCode::from(INTERRUPTED));
     }
     println!("written to {}", args.out.display());
     Ok(source::exit_code(&failed))
+}
+
+/// What baselines are made of: the records of `--reference`, else the data set itself.
+fn stock(
+    model: &Model,
+    asked: &Asked,
+    source: &Source,
+    data: &Path,
+    args: &Args,
+) -> Result<(Stock, String)> {
+    let Some(reference) = &args.reference else {
+        let origin = data.display().to_string();
+        return Ok((Stock::of_source(asked, model, source, &origin)?, origin));
+    };
+    let other = source::load(reference, &model.card().preprocessing, &LabelArgs::default())?;
+    let origin = reference.display().to_string();
+    Ok((Stock::of_source(asked, model, &other, &origin)?, origin))
+}
+
+/// Row of `source` and place among the labels asked for of every true positive, in the order of the rows; `source` keeps the records
+/// that have one of these labels.
+fn true_positives(
+    model: &Model,
+    asked: &Asked,
+    source: &mut Source,
+    data: &Path,
+) -> Result<Vec<(usize, usize)>> {
+    source.drop_unlabelled()?;
+    let records = source.names.len();
+    let has_one = |truth: &Array2<bool>, row: usize| {
+        asked.labels.iter().any(|label| truth[[row, label.column]])
+    };
+    let truth = source.require_labels(model.labels())?;
+    let with_label: Vec<bool> = (0..records).map(|row| has_one(&truth, row)).collect();
+    let labelled = with_label.iter().filter(|own| **own).count();
+    source.keep_records(&with_label);
+    let mut found = Vec::new();
+    if labelled > 0 {
+        let (rows, probabilities) = classify(model, source)?;
+        let truth = source.require_labels(model.labels())?;
+        for (&row, p) in rows.iter().zip(probabilities.outer_iter()) {
+            let positive =
+                |label: &Label| truth[[row, label.column]] && p[label.column] > label.threshold;
+            let labels = asked.labels.iter().enumerate().filter(|(_, label)| positive(label));
+            found.extend(labels.map(|(k, _)| (row, k)));
+        }
+    } else {
+        source.report_failures();
+    }
+    ensure!(
+        !found.is_empty(),
+        "{}: no true positive of {} among {records} records ({labelled} have such a label)",
+        data.display(),
+        asked.labels.iter().map(|label| label.name.as_str()).collect::<Vec<_>>().join(", "),
+    );
+    Ok(found)
+}
+
+fn label_of(outcome: &Outcome) -> &str {
+    match outcome {
+        Outcome::Explained(own) => &own.label,
+        Outcome::OneClass(own) => &own.label,
+        _ => "",
+    }
+}
+
+fn summarise(
+    asked: &Asked,
+    label: &Label,
+    true_positives: usize,
+    said: &[(&str, &Said)],
+    out: &Path,
+) -> Result<OfLabel> {
+    let explained: Vec<(&str, &Explanation)> = said
+        .iter()
+        .filter_map(|(patient, own)| Some((*patient, own.outcome.explanation()?)))
+        .collect();
+    let (own, cohort) = cohort(&explained, asked)?;
+    pictures::of_cohort(asked, &own, &cohort, stopped(), out)?;
+
+    // By the place of the baseline: a background may be of fewer recordings in one record than in another.
+    let further = said.iter().map(|(_, own)| own.other_baselines.len()).max().unwrap_or(0);
+    let mut other_baselines = Vec::new();
+    for k in 0..further {
+        let under: Vec<(&str, &Explanation)> = said
+            .iter()
+            .filter_map(|(patient, own)| {
+                Some((*patient, own.other_baselines.get(k)?.explanation()?))
+            })
+            .collect();
+        let (explained, cohort) = self::cohort(&under, asked)?;
+        if let Some(first) = explained.first() {
+            other_baselines.push(OfBaseline { baseline: first.baseline.clone(), cohort });
+        }
+    }
+    let random: Vec<Agreement> = said
+        .iter()
+        .filter_map(|(_, own)| own.random_weights.as_ref())
+        .flat_map(|own| own.agreement.clone())
+        .collect();
+    let curves: Vec<_> = said.iter().filter_map(|(_, own)| own.faithfulness.as_ref()).collect();
+    let mean = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>() / curves.len() as f64;
+    Ok(OfLabel {
+        label: label.name.clone(),
+        threshold: label.threshold,
+        true_positives,
+        explained: own.len(),
+        one_class: said.len() - own.len(),
+        fallback: own.iter().filter(|own| own.fallback.is_some()).count(),
+        baseline: own.first().map_or(String::new(), |own| own.baseline.clone()),
+        cohort,
+        other_baselines,
+        agreement: MeanAgreements {
+            methods: mean_pairs(said.iter().flat_map(|(_, own)| &own.agreement.methods)),
+            baselines: mean_pairs(said.iter().flat_map(|(_, own)| &own.agreement.baselines)),
+            random_weights: MeanAgreement::of(&random),
+        },
+        faithfulness: (!curves.is_empty()).then(|| MeanFaithfulness {
+            n: curves.len(),
+            deletion_auc: mean(&mut curves.iter().map(|own| own.deletion_auc)),
+            insertion_auc: mean(&mut curves.iter().map(|own| own.insertion_auc)),
+            chance_auc: curves
+                .iter()
+                .map(|own| own.chance_auc)
+                .sum::<Option<f64>>()
+                .map(|sum| sum / curves.len() as f64),
+        }),
+    })
+}
+
+/// The explanations, time segments summed up by lead, and what they have in common.
+fn cohort(
+    explained: &[(&str, &Explanation)],
+    asked: &Asked,
+) -> Result<(Vec<Explanation>, Cohort), LimeError> {
+    let patients: Vec<String> =
+        explained.iter().map(|(patient, _)| (*patient).to_owned()).collect();
+    let mut own: Vec<Explanation> = explained.iter().map(|(_, own)| (*own).clone()).collect();
+    if asked.segments > 1 {
+        own.iter_mut().for_each(|own| pictures::sum_segments(own, asked.segments));
+    }
+    let cohort = Cohort::of(&own, &patients, &CohortOptions::default().with_seed(asked.seed))?;
+    Ok((own, cohort))
+}
+
+fn mean_pairs<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Vec<MeanPair> {
+    let mut by_name: BTreeMap<&[String; 2], Vec<Agreement>> = BTreeMap::new();
+    for own in pairs {
+        by_name.entry(&own.between).or_default().push(own.agreement.clone());
+    }
+    by_name
+        .into_iter()
+        .filter_map(|(between, own)| {
+            Some(MeanPair { between: between.clone(), agreement: MeanAgreement::of(&own)? })
+        })
+        .collect()
+}
+
+fn print(own: &OfLabel) {
+    println!(
+        "{} of {} true positives of {} explained, {} with one class only",
+        own.explained, own.true_positives, own.label, own.one_class
+    );
+    for own in &own.cohort.leads {
+        let interval = own
+            .mean_interval
+            .map_or(String::new(), |[low, high]| format!(" (95 %: {low:+.4} to {high:+.4})"));
+        println!(
+            "{:<4}  mean {:>+8.4}{interval}  median {:>+8.4}  quartiles {:>+8.4} {:>+8.4}  largest in {}",
+            own.lead, own.mean, own.median, own.quartiles[0], own.quartiles[1], own.top
+        );
+    }
+    for pair in own.agreement.methods.iter().chain(&own.agreement.baselines) {
+        let ranks = pair.agreement.spearman.map_or("undefined".to_owned(), |r| format!("{r:.2}"));
+        println!(
+            "{} and {}: rank correlation {ranks}, same top lead in {:.0} %",
+            pair.between[0],
+            pair.between[1],
+            100.0 * pair.agreement.same_top
+        );
+    }
 }
 
 /// Where the names of a prepared signal's leads come from.
@@ -174,11 +396,11 @@ enum LeadNames<'a> {
     /// The preprocessing orders them.
     Fixed(Vec<LeadName>),
     /// Each record has its own order.
-    File(Box<Dataset>, &'a ecg3d_convert::ConvertConfig),
+    File(Box<Dataset>, &'a ConvertConfig),
 }
 
 impl<'a> LeadNames<'a> {
-    fn new(data: &Path, args: &Args, config: &'a ecg3d_convert::ConvertConfig) -> Result<Self> {
+    fn new(data: &Path, args: &Args, config: &'a ConvertConfig) -> Result<Self> {
         let by_file = matches!(config.leads, LeadSelection::File { .. });
         if by_file && data.is_dir() {
             let dataset = Dataset::open(data, &args.labels.dataset_options()?)?;
@@ -200,53 +422,4 @@ impl<'a> LeadNames<'a> {
             }
         }
     }
-}
-
-/// Values of each player over the records, players in the order in which they first appear.
-fn by_lead(
-    explained: &[Explanation],
-    value: impl Fn(&ecg_lime::Contribution) -> Option<f64>,
-) -> Vec<(String, Vec<f64>)> {
-    let mut leads: Vec<(String, Vec<f64>)> = Vec::new();
-    for own in explained.iter().flat_map(|own| &own.values) {
-        let Some(value) = value(own) else { continue };
-        match leads.iter_mut().find(|(lead, _)| *lead == own.lead) {
-            Some((_, values)) => values.push(value),
-            None => leads.push((own.lead.clone(), vec![value])),
-        }
-    }
-    leads
-}
-
-fn spreads(explained: &[Explanation]) -> Vec<Spread> {
-    let tops: Vec<&str> =
-        explained.iter().filter_map(|own| own.top().map(|top| top.lead.as_str())).collect();
-    let spread = |(lead, mut values): (String, Vec<f64>)| {
-        values.sort_by(f64::total_cmp);
-        let n = values.len();
-        Spread {
-            n,
-            mean: values.iter().sum::<f64>() / n as f64,
-            median: quantile(&values, 0.5),
-            quartiles: [quantile(&values, 0.25), quantile(&values, 0.75)],
-            top: tops.iter().filter(|top| **top == lead).count(),
-            lead,
-        }
-    };
-    by_lead(explained, |own| Some(own.value)).into_iter().map(spread).collect()
-}
-
-fn pictures(asked: &Asked, explained: &[Explanation], out: &Path) -> Result<()> {
-    if explained.is_empty() {
-        return Ok(());
-    }
-    let title = format!("{} of {}, {} records", asked.options.method, asked.label, explained.len());
-    let svg = boxes_svg(&title, &asked.value_name(), &by_lead(explained, |own| Some(own.value)));
-    write_atomic(&out.join("boxes.svg"), |file| file.write_all(svg.as_bytes()))?;
-    let percent = by_lead(explained, |own| own.softmax_percent);
-    if !percent.is_empty() {
-        let svg = boxes_svg(&title, "softmax of the coefficients, percent", &percent);
-        write_atomic(&out.join("softmax.svg"), |file| file.write_all(svg.as_bytes()))?;
-    }
-    Ok(())
 }

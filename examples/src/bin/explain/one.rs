@@ -4,32 +4,47 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use ecg_core::Lead;
+use ecg_core::Recording;
 use ecg_io::{ReadOptions, read_recording};
-use ecg_lime::Outcome;
-use ecg3d_convert::ConvertPlan;
-use ecg3d_examples::chart::bars_svg;
+use ecg_lime::{LimeError, Settings};
+use ecg3d_convert::{ConvertConfig, ConvertPlan, Resample};
 use ecg3d_examples::ecg_paper::ecg_svg;
-use ecg3d_examples::{Progress, write_atomic};
+use ecg3d_examples::source::{self, LabelArgs};
+use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
+use ecg3d_examples::{Progress, picture, write_atomic};
 use ecg3d_models::Model;
 use ndarray::s;
 use serde::Serialize;
 
-use crate::{Asked, prepared_leads};
+use crate::asked::{Asked, Label};
+use crate::baselines::{Itself, Named, Stock};
+use crate::evaluated::{self, Said, Subject};
+use crate::{Args, pictures, prepared_leads};
 
-/// The layout of `explanation.json`: what was asked of what, then the outcome.
+/// The layout of `explanation.json`: what was asked of what, then what is said about the label, or about each.
 #[derive(Serialize)]
 struct Written<'a> {
     record: String,
     model: String,
-    threshold: f64,
-    predicted: bool,
+    /// Ctrl-C ended the work early.
+    stopped: bool,
+    baselines: Vec<MadeOf>,
     #[serde(flatten)]
-    outcome: &'a Outcome,
+    only: Option<&'a Said>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<&'a [Said]>,
 }
 
-/// Explains the record at `path` into `out`.
-pub fn explain(model: &Model, asked: &Asked, path: &Path, out: &Path) -> Result<ExitCode> {
+/// What a baseline was made of.
+#[derive(Serialize)]
+struct MadeOf {
+    name: String,
+    made_of: String,
+}
+
+/// Explains the record at `path` into `args.out`.
+pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result<ExitCode> {
+    let out = &args.out;
     let loaded = read_recording(path, &ReadOptions::default())?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
@@ -44,62 +59,166 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, out: &Path) -> Result<
     }
     let signal = prepared.signal.slice(s![.., ..prepared.length]);
     let leads = prepared_leads(config, &recording.leads);
+    let baselines = baselines(model, asked, path, &recording, prepared.length, args)?;
+    let random = asked.random_models(model, args.random_models)?;
 
-    let mut progress: Option<(Progress, usize)> = None;
-    let outcome = asked
-        .explain(model, signal, &leads, &mut |done, total| {
-            let (bar, before) = progress
-                .get_or_insert_with(|| (Progress::new(total as u64, "perturbed inputs"), 0));
-            bar.inc((done - *before) as u64);
-            *before = done;
-        })
-        .with_context(|| format!("cannot explain {}", path.display()))?;
-    if let Some((bar, _)) = progress {
-        bar.finish();
-    }
-
-    let probability = match &outcome {
-        Outcome::Explained(own) if own.method == ecg_lime::Method::Published => own.f_all,
-        Outcome::Explained(own) => match asked.options.target {
-            ecg_lime::Target::Logit => 1.0 / (1.0 + (-own.f_all).exp()),
-            _ => own.f_all,
+    stop::listen()?;
+    eprintln!("explaining {}; Ctrl-C writes what is done", path.display());
+    let labels: Vec<&Label> = asked.labels.iter().collect();
+    let subject = Subject { signal, leads: &leads, baselines: &baselines };
+    let mut bar: Option<(String, Progress, usize)> = None;
+    let said = evaluated::explain(
+        model,
+        &random,
+        asked,
+        subject,
+        &labels,
+        &mut |what: &str, done, total| {
+            if bar.as_ref().is_none_or(|(own, ..)| own != what) {
+                finish(&bar);
+                let progress = Progress::new(total as u64, &format!("steps, {what}"));
+                bar = Some((what.to_owned(), progress, 0));
+            }
+            if let Some((_, progress, before)) = &mut bar {
+                progress.inc((done - *before) as u64);
+                *before = done;
+            }
         },
-        Outcome::OneClass(one) => one.f_all,
-        _ => f64::NAN,
+    );
+    finish(&bar);
+    let said = match said {
+        Err(error @ (LimeError::Stopped { .. } | LimeError::TooFew { .. })) if stopped() => {
+            return Err(error).context("stopped before there was enough to explain");
+        }
+        said => said.with_context(|| format!("cannot explain {}", path.display()))?,
     };
-    let predicted = probability > asked.threshold;
+
     let written = Written {
         record: path.display().to_string(),
         model: model.to_string(),
-        threshold: asked.threshold,
-        predicted,
-        outcome: &outcome,
+        stopped: stopped(),
+        baselines: baselines
+            .iter()
+            .map(|own| MadeOf { name: own.baseline.to_string(), made_of: own.made_of.clone() })
+            .collect(),
+        only: (said.len() == 1).then(|| &said[0]),
+        labels: (said.len() > 1).then_some(&said),
     };
     let json = serde_json::to_string_pretty(&written).context("explanation.json")?;
     write_atomic(&out.join("explanation.json"), |file| writeln!(file, "{json}"))?;
-    print!("{outcome}");
-    if !predicted {
-        println!("the model does not predict {} here ({probability:.4})", asked.label);
+    picture::remove_pictures(out, &pictures::NAMES)?;
+    for (own, label) in said.iter().zip(&labels) {
+        print(own, label);
+        match own.outcome.explanation() {
+            Some(explanation) => {
+                let borders = borders_s(&explanation.settings, config, &recording, prepared.length);
+                pictures::of_record(asked, &recording, explanation, borders, out)?;
+            }
+            None => {
+                let name = format!("ecg{}", asked.suffix(&label.name));
+                picture::write_picture(out, &name, &ecg_svg(&recording, None))?;
+            }
+        }
     }
-    let bars_file = out.join("bars.svg");
-    let mut shares = None;
-    if let Some(own) = outcome.explanation() {
-        let bars: Vec<(String, f64)> =
-            own.values.iter().map(|own| (own.lead.clone(), own.value)).collect();
-        let title = format!(
-            "{} of {}, {}: {:.3} from {:.3}",
-            own.method, asked.label, recording.name, own.f_all, own.f_none
-        );
-        let svg = bars_svg(&title, &asked.value_name(), &bars);
-        write_atomic(&bars_file, |file| file.write_all(svg.as_bytes()))?;
-        shares = Some(Lead::STANDARD_12.map(|lead| own.value_of(lead.name()).unwrap_or(0.0)));
-    } else if bars_file.exists() {
-        // Of an earlier run: it would pass for a picture of this one.
-        std::fs::remove_file(&bars_file)
-            .with_context(|| format!("cannot remove {}", bars_file.display()))?;
+    if stopped() {
+        println!("stopped early; what was done is written to {}", out.display());
+        return Ok(ExitCode::from(INTERRUPTED));
     }
-    let svg = ecg_svg(&recording, shares.as_ref());
-    write_atomic(&out.join("ecg.svg"), |file| file.write_all(svg.as_bytes()))?;
     println!("written to {}", out.display());
     Ok(ExitCode::SUCCESS)
+}
+
+fn finish(bar: &Option<(String, Progress, usize)>) {
+    if let Some((_, progress, _)) = bar {
+        progress.finish();
+    }
+}
+
+fn baselines(
+    model: &Model,
+    asked: &Asked,
+    path: &Path,
+    recording: &Recording,
+    samples: usize,
+    args: &Args,
+) -> Result<Vec<Named>> {
+    let config = &model.card().preprocessing;
+    let (stock, name) = match &args.reference {
+        Some(reference) => {
+            let source = source::load(reference, config, &LabelArgs::default())?;
+            source.report_failures();
+            let stock = Stock::of_source(asked, model, &source, &reference.display().to_string())?;
+            (stock, name_within(path, reference))
+        }
+        None => {
+            let (rate, seconds) = (recording.sampling_rate, recording.duration_s());
+            (Stock::synthetic(asked, model, rate, seconds)?, None)
+        }
+    };
+    let patient = recording.patient.as_deref().unwrap_or_default();
+    stock.baselines(samples, Itself { name: name.as_deref().unwrap_or_default(), patient })
+}
+
+/// The record's name among those of a folder that holds it.
+fn name_within(path: &Path, folder: &Path) -> Option<String> {
+    let (path, folder) = (std::path::absolute(path).ok()?, std::path::absolute(folder).ok()?);
+    let inside = path.strip_prefix(folder).ok()?;
+    let stem = match inside.extension().is_some_and(|end| end == "hea" || end == "csv") {
+        true => inside.with_extension(""),
+        false => inside.to_owned(),
+    };
+    let parts: Vec<_> = stem.iter().map(|part| part.to_string_lossy()).collect();
+    Some(parts.join("/"))
+}
+
+/// When the segments of an explanation begin and end, where it has several: a prepared signal spans the part of the recording that
+/// its preprocessing uses.
+fn borders_s(
+    settings: &Settings,
+    config: &ConvertConfig,
+    recording: &Recording,
+    samples: usize,
+) -> Option<Vec<f64>> {
+    let Settings::Permutation { borders, .. } = settings else { return None };
+    let sample_s = match config.resample {
+        Resample::Polyphase { rate_hz, .. } => 1.0 / rate_hz,
+        _ => {
+            let used = config.first_samples.unwrap_or(usize::MAX).min(recording.n_samples());
+            used as f64 / recording.sampling_rate.hz() / samples as f64
+        }
+    };
+    (borders.len() > 2).then(|| borders.iter().map(|border| *border as f64 * sample_s).collect())
+}
+
+fn print(said: &Said, label: &Label) {
+    print!("{}", said.outcome);
+    for other in &said.other_baselines {
+        print!("{other}");
+    }
+    for note in &said.notes {
+        println!("note: {note}");
+    }
+    let pairs = said.agreement.methods.iter().chain(&said.agreement.baselines);
+    for own in pairs {
+        let ranks = own.agreement.spearman.map_or("undefined".to_owned(), |r| format!("{r:.2}"));
+        let top = if own.agreement.same_top { "same" } else { "another" };
+        println!(
+            "{} and {}: rank correlation {ranks}, {top} top lead",
+            own.between[0], own.between[1]
+        );
+    }
+    if let Some(own) = &said.faithfulness {
+        print!("deletion AUC {:.3}, insertion AUC {:.3}", own.deletion_auc, own.insertion_auc);
+        match own.chance_auc {
+            Some(chance) => println!(", by chance {chance:.3}"),
+            None => println!(),
+        }
+    }
+    if let Some(mean) = said.random_weights.as_ref().and_then(|own| own.mean.as_ref()) {
+        let ranks = mean.spearman.map_or("undefined".to_owned(), |r| format!("{r:.2}"));
+        println!("{} networks with random weights: rank correlation {ranks} on average", mean.n);
+    }
+    if !said.predicted {
+        println!("the model does not predict {} here ({:.4})", label.name, said.probability);
+    }
 }

@@ -1,0 +1,210 @@
+use std::collections::BTreeMap;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{Explanation, LimeError};
+
+/// How the explanations of many records are put together.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct CohortOptions {
+    /// Bootstrap resamples behind the intervals. Default: 1000.
+    pub resamples: usize,
+    /// Share of the resamples that an interval covers. Default: 0.95.
+    pub level: f64,
+    /// Seed of the resamples. Default: 0.
+    pub seed: u64,
+}
+
+impl Default for CohortOptions {
+    fn default() -> Self {
+        Self { resamples: 1000, level: 0.95, seed: 0 }
+    }
+}
+
+impl CohortOptions {
+    /// Sets the number of resamples.
+    pub fn with_resamples(mut self, resamples: usize) -> Self {
+        self.resamples = resamples;
+        self
+    }
+
+    /// Sets the share of the resamples that an interval covers.
+    pub fn with_level(mut self, level: f64) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Sets the seed.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+}
+
+/// How one player's values are spread over the records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Spread {
+    /// The lead, or the group of leads.
+    pub lead: String,
+    /// Records that have a value of it.
+    pub n: usize,
+    /// Mean of the values.
+    pub mean: f64,
+    /// Interval of the mean; `None` where all records are of one patient.
+    pub mean_interval: Option<[f64; 2]>,
+    /// Median of the values.
+    pub median: f64,
+    /// Interval of the median; `None` where all records are of one patient.
+    pub median_interval: Option<[f64; 2]>,
+    /// First and third quartile.
+    pub quartiles: [f64; 2],
+    /// Records in which it has the largest value ([`Explanation::top`]).
+    pub top: usize,
+}
+
+/// What the explanations of one label have in common over the records of a data set.
+///
+/// Intervals are percentile bootstrap intervals (Efron 1979) over patients: all records of a patient are drawn together, so that
+/// somebody with many recordings does not make the interval narrow. They say how far the mean or the median of such patients is
+/// known, not how far a single record's values may be trusted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Cohort {
+    /// Records.
+    pub records: usize,
+    /// Patients.
+    pub patients: usize,
+    /// Bootstrap resamples.
+    pub resamples: usize,
+    /// Share of the resamples that an interval covers.
+    pub level: f64,
+    /// Seed of the resamples.
+    pub seed: u64,
+    /// Each player, in the order in which they first appear.
+    pub leads: Vec<Spread>,
+}
+
+impl Cohort {
+    /// Puts explanations together; `patients` names the patient of each. Players are matched by name, so that records that fell
+    /// back to twelve players ([`Explanation::fallback`]) join those of eight: count them.
+    ///
+    /// # Errors
+    /// Another number of patients than of explanations; a level outside 0 to 1; no resample.
+    pub fn of(
+        explanations: &[Explanation],
+        patients: &[String],
+        options: &CohortOptions,
+    ) -> Result<Self, LimeError> {
+        if explanations.len() != patients.len() {
+            let (explanations, patients) = (explanations.len(), patients.len());
+            return Err(LimeError::CohortLength { explanations, patients });
+        }
+        let CohortOptions { resamples, level, seed } = *options;
+        if !(level > 0.0 && level < 1.0) {
+            let (setting, expected) = ("the level of an interval", "between 0 and 1");
+            return Err(LimeError::Setting { setting, expected, found: level });
+        }
+        if resamples == 0 {
+            let (setting, expected) = ("the number of resamples", "at least 1");
+            return Err(LimeError::Setting { setting, expected, found: 0.0 });
+        }
+        let mut rows_of: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (row, patient) in patients.iter().enumerate() {
+            rows_of.entry(patient).or_default().push(row);
+        }
+        let clusters: Vec<Vec<usize>> = rows_of.into_values().collect();
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let draws: Vec<Vec<usize>> = match clusters.len() {
+            0 | 1 => Vec::new(),
+            n => (0..resamples)
+                .map(|_| {
+                    (0..n).flat_map(|_| &clusters[random.random_range(0..n)]).copied().collect()
+                })
+                .collect(),
+        };
+        let leads = columns(explanations)
+            .into_iter()
+            .map(|(lead, values)| spread(lead, &values, explanations, &draws, level))
+            .collect();
+        Ok(Self {
+            records: explanations.len(),
+            patients: clusters.len(),
+            resamples,
+            level,
+            seed,
+            leads,
+        })
+    }
+}
+
+/// The values of each player, one place for each record.
+fn columns(explanations: &[Explanation]) -> Vec<(&str, Vec<Option<f64>>)> {
+    let mut columns: Vec<(&str, Vec<Option<f64>>)> = Vec::new();
+    for (row, own) in explanations.iter().enumerate() {
+        for value in &own.values {
+            let place = columns.iter().position(|(lead, _)| *lead == value.lead);
+            let place = place.unwrap_or_else(|| {
+                columns.push((&value.lead, vec![None; explanations.len()]));
+                columns.len() - 1
+            });
+            columns[place].1[row] = Some(value.value);
+        }
+    }
+    columns
+}
+
+fn spread(
+    lead: &str,
+    values: &[Option<f64>],
+    explanations: &[Explanation],
+    draws: &[Vec<usize>],
+    level: f64,
+) -> Spread {
+    let sorted = |values: &mut dyn Iterator<Item = f64>| {
+        let mut values: Vec<f64> = values.collect();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    let own = sorted(&mut values.iter().flatten().copied());
+    let (mut means, mut medians) = (Vec::new(), Vec::new());
+    for draw in draws {
+        let drawn = sorted(&mut draw.iter().filter_map(|row| values[*row]));
+        // By chance no record of this player, where few have it.
+        if !drawn.is_empty() {
+            means.push(mean(&drawn));
+            medians.push(quantile(&drawn, 0.5));
+        }
+    }
+    let interval = |values: Vec<f64>| {
+        let values = sorted(&mut values.into_iter());
+        let beyond = (1.0 - level) / 2.0;
+        (!values.is_empty()).then(|| [quantile(&values, beyond), quantile(&values, 1.0 - beyond)])
+    };
+    let top = |own: &&Explanation| own.top().is_some_and(|top| top.lead == lead);
+    Spread {
+        lead: lead.to_owned(),
+        n: own.len(),
+        mean: mean(&own),
+        mean_interval: interval(means),
+        median: quantile(&own, 0.5),
+        median_interval: interval(medians),
+        quartiles: [quantile(&own, 0.25), quantile(&own, 0.75)],
+        top: explanations.iter().filter(top).count(),
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// A quantile of sorted values, at least one, by linear interpolation.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let at = share * (sorted.len() - 1) as f64;
+    let below = at.floor() as usize;
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] + (at - below as f64) * (sorted[above] - sorted[below])
+}

@@ -1,0 +1,169 @@
+//! Subsets of the leads of an input, for explanations.
+
+use ecg_core::{LeadMask, PredictError, PredictSubsets};
+use ecg3d_convert::Scratch;
+use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, Axis, s};
+use rayon::prelude::*;
+
+use super::{Model, Sums, predict_error, tensor};
+use crate::{InputKind, ModelError};
+
+impl Model {
+    /// The mean lead images `[lead, height, width]` of prepared signals `[record, lead, sample]`, over all their windows: what
+    /// stands in for a removed lead of a volume network ([`PredictSubsets::predict_with_images`]).
+    ///
+    /// `lengths` is as for [`Model::predict_prepared`].
+    ///
+    /// # Errors
+    /// A network that reads signals; no signal; signals of another shape; a record of which no window is real.
+    pub fn mean_images(
+        &self,
+        signals: ArrayView3<'_, f32>,
+        lengths: Option<&[usize]>,
+    ) -> Result<Array3<f32>, ModelError> {
+        self.check_volume_input("lead images")?;
+        let windows = self.windows(signals, lengths)?;
+        if windows.is_empty() {
+            return Err(ModelError::RowCount { what: "records at least", expected: 1, found: 0 });
+        }
+        let [_, samples] = self.plan.window_shape();
+        let mut sum = Array3::<f64>::zeros(self.plan.images_shape());
+        let (mut images, mut scratch) = (Array3::zeros(self.plan.images_shape()), Scratch::new());
+        for (row, start) in &windows {
+            let window = signals.slice(s![*row, .., *start..start + samples]);
+            self.plan.images_into(window, images.view_mut(), &mut scratch)?;
+            sum.zip_mut_with(&images, |sum, value| *sum += f64::from(*value));
+        }
+        Ok(sum.mapv(|sum| (sum / windows.len() as f64) as f32))
+    }
+
+    /// Probabilities `[input, label]`, where leads that an input's mask leaves out enter as the images that stand in for them.
+    fn with_images(
+        &self,
+        signals: ArrayView3<'_, f32>,
+        kept: &[LeadMask],
+        stand_ins: ArrayView3<'_, f32>,
+    ) -> Result<Array2<f64>, ModelError> {
+        let n = signals.len_of(Axis(0));
+        if kept.len() != n {
+            return Err(ModelError::RowCount { what: "masks", expected: n, found: kept.len() });
+        }
+        let expected = self.plan.images_shape();
+        if stand_ins.shape() != expected {
+            let model = self.network.architecture().name();
+            let (expected, found) = (expected.to_vec(), stand_ins.shape().to_vec());
+            return Err(ModelError::Input { model, expected, found });
+        }
+        let plan = &self.plan;
+        let [_, samples] = plan.window_shape();
+        let [depth, height, width] = plan.volume_shape();
+        self.each_window(signals, None, |windows| {
+            let mut volumes = Array4::<f32>::zeros((windows.len(), depth, height, width));
+            volumes.axis_iter_mut(Axis(0)).into_par_iter().zip(windows).try_for_each_init(
+                || (Scratch::new(), Array3::zeros(plan.images_shape())),
+                |(scratch, images), (volume, (row, start))| {
+                    let window = signals.slice(s![*row, .., *start..start + samples]);
+                    plan.images_into(window, images.view_mut(), scratch)?;
+                    for (lead, mut image) in images.outer_iter_mut().enumerate() {
+                        if !kept[*row].keeps(lead) {
+                            image.assign(&stand_ins.index_axis(Axis(0), lead));
+                        }
+                    }
+                    plan.volume_into(images.view(), volume, scratch)
+                },
+            )?;
+            self.logits(volumes.view())
+        })
+    }
+
+    /// Probabilities `[mask, label]` of one prepared signal under masks.
+    fn subsets(
+        &self,
+        prepared: ArrayView2<'_, f32>,
+        masks: &[LeadMask],
+    ) -> Result<Array2<f64>, ModelError> {
+        self.check_prepared(&[1, prepared.nrows(), prepared.ncols()])?;
+        let mut sums = Sums::new(masks.len(), self.labels().len());
+        for start in self.starts(0, prepared.ncols())? {
+            let window = prepared.slice(s![.., start..start + self.plan.window_shape()[1]]);
+            match self.network.architecture().input() {
+                InputKind::Signal => self.signal_subsets(window, masks, &mut sums)?,
+                InputKind::Volume => self.volume_subsets(window, masks, &mut sums)?,
+            }
+        }
+        Ok(sums.probabilities())
+    }
+
+    fn signal_subsets(
+        &self,
+        window: ArrayView2<'_, f32>,
+        masks: &[LeadMask],
+        sums: &mut Sums,
+    ) -> Result<(), ModelError> {
+        for (c, chunk) in masks.chunks(self.batch).enumerate() {
+            let values = chunk.iter().flat_map(|mask| {
+                window
+                    .indexed_iter()
+                    .map(|((lead, _), value)| if mask.keeps(lead) { *value } else { 0.0 })
+            });
+            let shape = [chunk.len(), window.nrows(), window.ncols()];
+            let logits = self.run(tensor(&values.collect::<Vec<_>>(), &shape)?)?;
+            for k in 0..chunk.len() {
+                sums.add(c * self.batch + k, logits.view(), k);
+            }
+        }
+        Ok(())
+    }
+
+    /// Volumes of subsets are sums of the leads' images: no recurrence plot is made again.
+    fn volume_subsets(
+        &self,
+        window: ArrayView2<'_, f32>,
+        masks: &[LeadMask],
+        sums: &mut Sums,
+    ) -> Result<(), ModelError> {
+        let [depth, height, width] = self.plan.volume_shape();
+        let images = self.plan.images(window)?;
+        let mut buffer = Array4::zeros((self.batch.min(masks.len().max(1)), depth, height, width));
+        let mut scratch = Scratch::new();
+        self.plan.volumes_of_subsets(
+            images.view(),
+            masks,
+            buffer.view_mut(),
+            &mut scratch,
+            |first, volumes| -> Result<(), ModelError> {
+                let logits = self.logits(volumes)?;
+                for k in 0..logits.nrows() {
+                    sums.add(first + k, logits.view(), k);
+                }
+                Ok(())
+            },
+        )
+    }
+}
+
+/// Every sample counts as real: leave a record's padding out of `prepared`. A subset holds in all windows.
+impl PredictSubsets for Model {
+    fn predict_subsets(
+        &self,
+        prepared: ArrayView2<'_, f32>,
+        masks: &[LeadMask],
+    ) -> Result<Array2<f64>, PredictError> {
+        LeadMask::check(masks, prepared.nrows())?;
+        self.subsets(prepared, masks).map_err(|error| predict_error(error, prepared.shape()))
+    }
+
+    fn predict_with_images(
+        &self,
+        batch: ArrayView3<'_, f32>,
+        kept: &[LeadMask],
+        stand_ins: ArrayView3<'_, f32>,
+    ) -> Result<Array2<f64>, PredictError> {
+        LeadMask::check(kept, batch.len_of(Axis(1)))?;
+        if self.network.architecture().input() == InputKind::Signal {
+            return Err(PredictError::NoImages);
+        }
+        let prepared = batch.shape()[1..].to_vec();
+        self.with_images(batch, kept, stand_ins).map_err(|error| predict_error(error, &prepared))
+    }
+}

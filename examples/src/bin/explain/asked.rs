@@ -1,0 +1,198 @@
+//! What is asked of every record.
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+use ecg_core::LeadName;
+use ecg_lime::{EvaluateOptions, ExplainOptions, LimeError, Method, Players, Target};
+use ecg3d_convert::{ConvertConfig, Scale, Units};
+use ecg3d_models::{InputKind, Model, Network};
+
+use crate::Args;
+
+/// What stands in for a removed lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// A flat line
+    Zero,
+    /// The mean image of the lead; for networks that read volumes
+    MeanImage,
+    /// The lead taken from other recordings, one after another, and averaged over them
+    Background,
+}
+
+/// Players that act together for Owen values of time segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Unions {
+    /// The segments of one lead
+    Leads,
+    /// All leads of one segment
+    Moments,
+}
+
+/// A label to explain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Label {
+    pub name: String,
+    /// Column among the model's labels.
+    pub column: usize,
+    /// The label is predicted where its probability is above this.
+    pub threshold: f64,
+}
+
+/// What is asked of every record.
+pub struct Asked {
+    pub labels: Vec<Label>,
+    /// Eight independent leads, or each lead for itself.
+    pub eight: bool,
+    /// Time segments of each lead.
+    pub segments: usize,
+    pub unions: Unions,
+    pub permutations: usize,
+    /// The first is what pictures show.
+    pub baselines: Vec<Kind>,
+    /// Other recordings of the background baseline.
+    pub background: usize,
+    pub seed: u64,
+    pub options: ExplainOptions,
+}
+
+impl Asked {
+    pub fn new(args: &Args, model: &Model) -> Result<Self> {
+        let method = args.method;
+        let eight = match (method, args.players.as_deref()) {
+            (Method::Published, Some("8")) => bail!("the published method has twelve players"),
+            (_, Some(players)) => players == "8",
+            (method, None) => {
+                matches!(method, Method::Shapley | Method::Owen | Method::Permutation)
+            }
+        };
+        let segments = args.segments as usize;
+        ensure!(
+            segments == 1 || matches!(method, Method::Permutation | Method::Owen),
+            "--segments needs --method permutation or owen"
+        );
+        ensure!(
+            args.unions.is_none() || (method == Method::Owen && segments > 1),
+            "--unions needs --method owen and --segments"
+        );
+        let target = match args.target.as_str() {
+            "logit" => Target::Logit,
+            _ => Target::Probability,
+        };
+        let mut evaluate =
+            EvaluateOptions::default().with_batch(model.batch()).with_keep_partial(true);
+        if let Some(tolerance) = einthoven_tolerance(&model.card().preprocessing) {
+            evaluate = evaluate.with_einthoven_tolerance(tolerance);
+        }
+        Ok(Self {
+            labels: labels(&args.label, model)?,
+            eight,
+            segments,
+            unions: args.unions.unwrap_or(Unions::Leads),
+            permutations: args.permutations as usize,
+            baselines: baselines(args, model)?,
+            background: args.background as usize,
+            seed: args.seed,
+            options: ExplainOptions::default()
+                .with_method(method)
+                .with_target(target)
+                .with_samples(args.samples as usize)
+                .with_seed(args.seed)
+                .with_evaluate(evaluate),
+        })
+    }
+
+    /// The players for a signal with these leads.
+    pub fn players(&self, leads: &[LeadName]) -> Result<Players, LimeError> {
+        if self.eight { Players::independent(leads) } else { Ok(Players::leads(leads)) }
+    }
+
+    /// What the values of an explanation are, for the axis of a picture.
+    pub fn value_name(&self) -> String {
+        match self.options.method {
+            Method::Published => "coefficient of the published LIME".to_owned(),
+            Method::Lime | Method::LimeSampled => {
+                format!("coefficient for the {}", self.options.target)
+            }
+            _ => format!("part in the {}", self.options.target),
+        }
+    }
+
+    /// What the name of a label's picture ends with: nothing where there is one label.
+    pub fn suffix(&self, label: &str) -> String {
+        if self.labels.len() == 1 {
+            return String::new();
+        }
+        let plain = label.chars().map(|c| if c.is_alphanumeric() { c } else { '_' });
+        format!("-{}", plain.collect::<String>())
+    }
+
+    /// The same network with fresh weights, for the weight-randomisation check.
+    pub fn random_models(&self, model: &Model, count: u32) -> Result<Vec<Model>> {
+        let card = model.card();
+        (1..=u64::from(count))
+            .map(|k| {
+                let device = model.network().device();
+                let seed = self.seed.wrapping_add(k);
+                let mut network =
+                    Network::new(card.architecture, card.mode, card.labels.len(), device, seed)?;
+                network.set_precision(model.network().precision());
+                Ok(Model::new(network, card.clone())?.with_batch(model.batch()))
+            })
+            .collect()
+    }
+}
+
+fn labels(asked: &str, model: &Model) -> Result<Vec<Label>> {
+    let (known, thresholds) = (model.labels(), model.card().threshold_values());
+    let names: Vec<&str> = match asked {
+        // A label of that name would be meant.
+        "all" if known.index_of("all").is_none() => known.iter().collect(),
+        names => names.split(',').map(str::trim).collect(),
+    };
+    names
+        .into_iter()
+        .map(|name| {
+            let column = known
+                .index_of(name)
+                .with_context(|| format!("unknown label {name}; the model's labels are {known}"))?;
+            Ok(Label { name: name.to_owned(), column, threshold: thresholds[column] })
+        })
+        .collect()
+}
+
+fn baselines(args: &Args, model: &Model) -> Result<Vec<Kind>> {
+    let architecture = model.network().architecture();
+    let volumes = architecture.input() == InputKind::Volume;
+    if args.baseline.is_empty() {
+        return Ok(match args.method {
+            // The study's own.
+            Method::Published => vec![Kind::Zero],
+            _ if volumes && args.segments == 1 => vec![Kind::Zero, Kind::MeanImage],
+            _ => vec![Kind::Zero, Kind::Background],
+        });
+    }
+    if args.baseline.contains(&Kind::MeanImage) {
+        ensure!(
+            volumes,
+            "--baseline mean-image needs a network that reads volumes, {} reads signals",
+            architecture.name()
+        );
+        ensure!(args.segments == 1, "--baseline mean-image is for whole leads, not for --segments");
+    }
+    let mut kinds = Vec::new();
+    for kind in &args.baseline {
+        ensure!(!kinds.contains(kind), "--baseline names one of its baselines twice");
+        kinds.push(*kind);
+    }
+    Ok(kinds)
+}
+
+/// 50 uV in the units of prepared signals; `None` where amplitudes are scaled away.
+fn einthoven_tolerance(config: &ConvertConfig) -> Option<f64> {
+    match (config.scale, config.units) {
+        (Scale::None, Units::Adc) => Some(50.0),
+        (Scale::None, Units::Millivolts) => Some(0.05),
+        _ => None,
+    }
+}

@@ -1,0 +1,338 @@
+//! One record under every baseline, and what is said about each of its labels.
+
+use std::ops::ControlFlow;
+
+use ecg_core::{Lead, LeadName};
+use ecg_lime::{
+    Agreement, Baseline, EvaluateOptions, ExplainOptions, Explanation, Faithfulness, LimeError,
+    MeanAgreement, Method, Outcome, Partial, Players, SampleOptions, SampledShapley, Segments,
+    SubsetEvaluations, Target, faithfulness,
+};
+use ecg3d_examples::stop::stopped;
+use ecg3d_models::Model;
+use ndarray::ArrayView2;
+use serde::Serialize;
+
+use crate::asked::{Asked, Label, Unions};
+use crate::baselines::Named;
+
+/// Players of largest magnitude whose overlap is compared.
+const TOP: usize = 3;
+
+/// A record to explain.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// Prepared `[lead, sample]`, its padding left out.
+    pub signal: ArrayView2<'a, f32>,
+    pub leads: &'a [LeadName],
+    pub baselines: &'a [Named],
+}
+
+/// How far two explanations agree.
+#[derive(Debug, Clone, Serialize)]
+pub struct Pair {
+    pub between: [String; 2],
+    #[serde(flatten)]
+    pub agreement: Agreement,
+}
+
+/// Agreement of everything that was tried.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Agreements {
+    /// The method asked for against others from the same evaluations.
+    pub methods: Vec<Pair>,
+    /// The first baseline against the others.
+    pub baselines: Vec<Pair>,
+}
+
+/// The weight-randomisation check.
+#[derive(Debug, Clone, Serialize)]
+pub struct RandomWeights {
+    /// Networks with fresh weights that gave an explanation.
+    pub models: usize,
+    /// Each of them against the model.
+    pub agreement: Vec<Agreement>,
+    pub mean: Option<MeanAgreement>,
+}
+
+/// What is said about one label of one record.
+#[derive(Debug, Clone, Serialize)]
+pub struct Said {
+    pub probability: f64,
+    /// `None` where the outcome tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    pub predicted: bool,
+    /// Under the first baseline.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    pub other_baselines: Vec<Outcome>,
+    pub agreement: Agreements,
+    pub faithfulness: Option<Faithfulness>,
+    pub random_weights: Option<RandomWeights>,
+    /// What a reader must know.
+    pub notes: Vec<String>,
+}
+
+/// The evaluations of one record under one baseline.
+enum Evaluated {
+    Subsets(SubsetEvaluations),
+    Walks(SampledShapley),
+}
+
+/// Explains some labels of one record; `observer` hears what is going on, how much of it is done, and of how much.
+///
+/// After Ctrl-C what is done is explained, and what would take further evaluations is left out.
+pub fn explain(
+    model: &Model,
+    random: &[Model],
+    asked: &Asked,
+    subject: Subject<'_>,
+    labels: &[&Label],
+    observer: &mut dyn FnMut(&str, usize, usize),
+) -> Result<Vec<Said>, LimeError> {
+    let mut runs = Vec::new();
+    for own in subject.baselines {
+        if !runs.is_empty() && stopped() {
+            break;
+        }
+        let what = format!("baseline {}", own.baseline);
+        match evaluate(model, asked, subject, &own.baseline, &what, observer) {
+            Ok(run) => runs.push(run),
+            // A further baseline of which too little is done.
+            Err(LimeError::Stopped { .. }) if !runs.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    let mut strangers = Vec::new();
+    for (k, other) in random.iter().enumerate() {
+        if stopped() {
+            break;
+        }
+        let what = format!("random weights {}", k + 1);
+        match evaluate(other, asked, subject, &subject.baselines[0].baseline, &what, observer) {
+            Ok(run) if run.partial().is_none() => strangers.push(run),
+            Ok(_) | Err(LimeError::Stopped { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    labels.iter().map(|label| say(model, asked, subject, label, &runs, &strangers)).collect()
+}
+
+fn evaluate(
+    model: &Model,
+    asked: &Asked,
+    subject: Subject<'_>,
+    baseline: &Baseline,
+    what: &str,
+    observer: &mut dyn FnMut(&str, usize, usize),
+) -> Result<Evaluated, LimeError> {
+    let players = asked.players(subject.leads)?;
+    let options = options_with(asked, baseline);
+    let mut observer = |done: usize, total: usize| {
+        observer(what, done, total);
+        if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let method = asked.options.method;
+    if method == Method::Permutation || (method == Method::Owen && asked.segments > 1) {
+        let samples = subject.signal.ncols();
+        let segments = Segments::equal(&players, samples, asked.segments)?;
+        let mut sample = SampleOptions::default()
+            .with_permutations(asked.permutations)
+            .with_seed(asked.seed)
+            .with_evaluate(options.clone());
+        if method == Method::Owen {
+            // Unions are of who will play.
+            let playing = match options.fallback(&players, subject.signal)? {
+                Some(_) => Segments::equal(&players.each_lead(), samples, asked.segments)?,
+                None => segments.clone(),
+            };
+            sample = sample.with_unions(match asked.unions {
+                Unions::Leads => playing.unions_of_leads(),
+                Unions::Moments => playing.unions_of_segments(),
+            });
+        }
+        let walks = SampledShapley::new(model, subject.signal, &segments, &sample, &mut observer)?;
+        return Ok(Evaluated::Walks(walks));
+    }
+    let subsets = asked.options.subsets();
+    let signal = subject.signal;
+    SubsetEvaluations::new(model, signal, &players, &subsets, &options, &mut observer)
+        .map(Evaluated::Subsets)
+}
+
+fn options_with(asked: &Asked, baseline: &Baseline) -> EvaluateOptions {
+    asked.options.evaluate.clone().with_baseline(baseline.clone())
+}
+
+impl Evaluated {
+    fn partial(&self) -> Option<Partial> {
+        match self {
+            Self::Subsets(own) => own.partial(),
+            Self::Walks(own) => own.partial(),
+        }
+    }
+
+    fn probability(&self, label: &Label) -> Result<f64, LimeError> {
+        match self {
+            Self::Subsets(own) => Ok(own.probability_of_all()[label.column]),
+            Self::Walks(own) => Ok(own.explain(&label.name, Target::Probability)?.f_all),
+        }
+    }
+
+    fn explain(&self, asked: &Asked, label: &Label, method: Method) -> Result<Outcome, LimeError> {
+        match self {
+            Self::Subsets(own) => own.explain(&label.name, &options_of(asked, label, method, own)),
+            Self::Walks(own) => {
+                own.explain(&label.name, asked.options.target).map(Outcome::Explained)
+            }
+        }
+    }
+
+    /// The other methods that need no further evaluation; none of sampled or stopped work.
+    fn other_methods(&self, asked: &Asked, label: &Label) -> Vec<Explanation> {
+        let others = [Method::Shapley, Method::Lime, Method::Owen, Method::Published]
+            .into_iter()
+            .filter(|method| *method != asked.options.method);
+        match self {
+            Self::Subsets(own)
+                if own.partial().is_none() && own.masks().len() == 1 << own.players().len() =>
+            {
+                others
+                    .filter(|method| *method != Method::Published || own.players().len() == 12)
+                    .filter_map(|method| {
+                        let options = options_of(asked, label, method, own);
+                        own.explain(&label.name, &options).ok()?.explanation().cloned()
+                    })
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn faithfulness(
+        &self,
+        model: &Model,
+        asked: &Asked,
+        subject: Subject<'_>,
+        explanation: &Explanation,
+    ) -> Result<Faithfulness, LimeError> {
+        let target = match asked.options.method {
+            Method::Published => Target::Probability,
+            _ => asked.options.target,
+        };
+        let segments = match self {
+            Self::Subsets(own) if own.masks().len() == 1 << own.players().len() => {
+                return own.faithfulness(explanation, target);
+            }
+            Self::Subsets(own) => Segments::whole(own.players(), subject.signal.ncols()),
+            Self::Walks(own) => own.segments().clone(),
+        };
+        let options = options_with(asked, &subject.baselines[0].baseline);
+        faithfulness(model, subject.signal, &segments, explanation, target, &options)
+    }
+}
+
+/// The options for one label and method, with the limb leads as one union of exact Owen values and the others as another.
+fn options_of(
+    asked: &Asked,
+    label: &Label,
+    method: Method,
+    evaluations: &SubsetEvaluations,
+) -> ExplainOptions {
+    let options = asked.options.clone().with_method(method).with_threshold(label.threshold);
+    if method != Method::Owen {
+        return options;
+    }
+    options.with_unions(limb_and_others(evaluations.players()))
+}
+
+fn limb_and_others(players: &Players) -> Vec<Vec<usize>> {
+    let is_limb = |name: &str| Lead::STANDARD_12[..6].iter().any(|lead| lead.name() == name);
+    let names: Vec<&str> = players.iter().map(|player| player.name.as_str()).collect();
+    let (limb, others): (Vec<usize>, Vec<usize>) =
+        (0..names.len()).partition(|&k| is_limb(names[k]));
+    [limb, others].into_iter().filter(|union| !union.is_empty()).collect()
+}
+
+fn say(
+    model: &Model,
+    asked: &Asked,
+    subject: Subject<'_>,
+    label: &Label,
+    runs: &[Evaluated],
+    strangers: &[Evaluated],
+) -> Result<Said, LimeError> {
+    let method = asked.options.method;
+    let outcome = runs[0].explain(asked, label, method)?;
+    let mut other_baselines = Vec::new();
+    for run in &runs[1..] {
+        match run.explain(asked, label, method) {
+            Ok(own) => other_baselines.push(own),
+            // A further baseline of which too little was done when the work was stopped.
+            Err(LimeError::TooFew { .. }) if run.partial().is_some() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let probability = runs[0].probability(label)?;
+    let mut said = Said {
+        probability,
+        threshold: outcome.explanation().map(|_| label.threshold),
+        predicted: probability > label.threshold,
+        agreement: Agreements::default(),
+        faithfulness: None,
+        random_weights: None,
+        notes: Vec::new(),
+        outcome,
+        other_baselines,
+    };
+    let Some(own) = said.outcome.explanation().cloned() else { return Ok(said) };
+    said.notes = notes(&own, &said.other_baselines);
+
+    for other in runs[0].other_methods(asked, label) {
+        let between = [method.to_string(), other.method.to_string()];
+        said.agreement.methods.push(pair(between, &own, &other)?);
+    }
+    for other in said.other_baselines.iter().filter_map(Outcome::explanation) {
+        let between = [own.baseline.clone(), other.baseline.clone()];
+        said.agreement.baselines.push(pair(between, &own, other)?);
+    }
+    if own.partial.is_none() && !stopped() {
+        said.faithfulness = Some(runs[0].faithfulness(model, asked, subject, &own)?);
+    }
+    if !strangers.is_empty() {
+        let mut agreement = Vec::new();
+        for run in strangers {
+            if let Outcome::Explained(other) = run.explain(asked, label, method)? {
+                agreement.push(Agreement::of(&own, &other, TOP)?);
+            }
+        }
+        let mean = MeanAgreement::of(&agreement);
+        said.random_weights = Some(RandomWeights { models: agreement.len(), agreement, mean });
+    }
+    Ok(said)
+}
+
+fn pair(between: [String; 2], own: &Explanation, other: &Explanation) -> Result<Pair, LimeError> {
+    Ok(Pair { between, agreement: Agreement::of(own, other, TOP)? })
+}
+
+/// What belongs beside the values.
+fn notes(own: &Explanation, others: &[Outcome]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if own.values.iter().any(|own| own.lead == "aVR" || own.lead.starts_with("aVR[")) {
+        notes.push("each limb lead is a player, which splits shared information".to_owned());
+    }
+    let top = |own: &Explanation| own.top().map(|top| top.lead.clone());
+    for other in others.iter().filter_map(Outcome::explanation) {
+        if let (Some(first), Some(second)) = (top(own), top(other))
+            && first != second
+        {
+            notes.push(format!(
+                "the largest value hangs on the baseline: {first} with {}, {second} with {}",
+                own.baseline, other.baseline
+            ));
+        }
+    }
+    notes
+}

@@ -1,0 +1,177 @@
+//! Pictures of explanations.
+
+use std::path::Path;
+
+use anyhow::Result;
+use ecg_core::{Lead, Recording};
+use ecg_lime::{Cohort, Explanation};
+use ecg3d_examples::chart::{Bar, bars_svg, bars_with_intervals_svg, boxes_svg};
+use ecg3d_examples::ecg_paper::ecg_svg;
+use ecg3d_examples::ecg_strips::{SegmentShares, ecg_segments_svg};
+use ecg3d_examples::matrix::matrix_svg;
+use ecg3d_examples::picture::write_picture;
+
+use crate::asked::Asked;
+
+/// The names of all pictures, to each of which a hyphen and a label may be added.
+pub const NAMES: [&str; 7] =
+    ["bars", "ecg", "interactions", "segments", "softmax", "boxes", "means"];
+
+/// Values with their leads.
+type Named = (String, f64);
+
+/// Draws one record's explanation of one label; `borders_s` are the times of its segments where it has several.
+pub fn of_record(
+    asked: &Asked,
+    recording: &Recording,
+    own: &Explanation,
+    borders_s: Option<Vec<f64>>,
+    out: &Path,
+) -> Result<()> {
+    let suffix = asked.suffix(&own.label);
+    let draw = |name: &str, svg: &str| write_picture(out, &format!("{name}{suffix}"), svg);
+    let stopped = own.partial.map_or(String::new(), |partial| {
+        format!(", stopped after {} of {}", partial.done, partial.total)
+    });
+    let title = format!(
+        "{} of {}, {}: {:.3} from {:.3}{stopped}",
+        own.method, own.label, recording.name, own.f_all, own.f_none
+    );
+    let values: Vec<Named> = own.values.iter().map(|own| (own.lead.clone(), own.value)).collect();
+    let by_lead = match borders_s {
+        None => {
+            let bars: Vec<Bar> = own.values.iter().map(bar_of).collect();
+            draw("bars", &bars_with_intervals_svg(&title, &asked.value_name(), &bars))?;
+            let part = |lead: Lead| own.value_of(lead.name()).unwrap_or(0.0);
+            draw("ecg", &ecg_svg(recording, Some(&Lead::STANDARD_12.map(part))))?;
+            values
+        }
+        Some(borders_s) => {
+            let leads = by_segment(&values, borders_s.len() - 1);
+            let sums: Vec<Named> =
+                leads.iter().map(|(lead, values)| (lead.clone(), values.iter().sum())).collect();
+            draw(
+                "bars",
+                &bars_svg(&title, &format!("{}, summed over time", asked.value_name()), &sums),
+            )?;
+            let columns: Vec<String> =
+                borders_s.windows(2).map(|s| format!("{:.1} s", s[0])).collect();
+            let rows: Vec<String> = leads.iter().map(|(lead, _)| lead.clone()).collect();
+            let cells: Vec<Vec<Option<f64>>> = leads
+                .iter()
+                .map(|(_, values)| values.iter().copied().map(Some).collect())
+                .collect();
+            draw("segments", &matrix_svg(&title, &rows, &columns, &cells))?;
+            draw("ecg", &ecg_segments_svg(recording, &SegmentShares { borders_s, leads }))?;
+            sums
+        }
+    };
+    if let Some(pairs) = &own.interactions {
+        let names: Vec<String> = by_lead.iter().map(|(lead, _)| lead.clone()).collect();
+        let cells: Vec<Vec<Option<f64>>> = pairs
+            .iter()
+            .enumerate()
+            .map(|(i, row)| {
+                row.iter().enumerate().map(|(j, value)| (i != j).then_some(*value)).collect()
+            })
+            .collect();
+        let title = format!("interactions for {}, {}", own.label, recording.name);
+        draw("interactions", &matrix_svg(&title, &names, &names, &cells))?;
+    }
+    let percents: Vec<Named> = own
+        .values
+        .iter()
+        .filter_map(|own| Some((own.lead.clone(), own.softmax_percent?)))
+        .collect();
+    if !percents.is_empty() {
+        draw("softmax", &bars_svg(&title, SOFTMAX, &percents))?;
+    }
+    Ok(())
+}
+
+/// The axis of what the study shows.
+const SOFTMAX: &str = "softmax of the coefficients, percent";
+
+/// A bar with two standard errors each way, where it has one.
+fn bar_of(own: &ecg_lime::Contribution) -> Bar {
+    let interval = own.standard_error.map(|se| [own.value - 2.0 * se, own.value + 2.0 * se]);
+    Bar { name: own.lead.clone(), value: own.value, interval }
+}
+
+/// The lead of a player of lead x time segments: what stands before the samples of its name.
+fn lead_of(name: &str) -> String {
+    name.split('[').next().unwrap_or_default().to_owned()
+}
+
+/// Values in the order of lead x segment players, by lead.
+fn by_segment(values: &[Named], segments: usize) -> Vec<(String, Vec<f64>)> {
+    let rows = values.chunks(segments);
+    rows.map(|row| (lead_of(&row[0].0), row.iter().map(|(_, value)| *value).collect())).collect()
+}
+
+/// Makes players of lead x time segments whole leads; the standard error of a sum is not known.
+pub fn sum_segments(own: &mut Explanation, segments: usize) {
+    let sum = |row: &[ecg_lime::Contribution]| {
+        let mut whole = row[0].clone();
+        whole.lead = lead_of(&whole.lead);
+        whole.value = row.iter().map(|own| own.value).sum();
+        whole.standard_error = None;
+        whole
+    };
+    own.values = own.values.chunks(segments).map(sum).collect();
+}
+
+/// Draws what the explanations of one label over a data set have in common.
+pub fn of_cohort(
+    asked: &Asked,
+    explained: &[Explanation],
+    cohort: &Cohort,
+    stopped: bool,
+    out: &Path,
+) -> Result<()> {
+    let Some(first) = explained.first() else { return Ok(()) };
+    let suffix = asked.suffix(&first.label);
+    let draw = |name: &str, svg: &str| write_picture(out, &format!("{name}{suffix}"), svg);
+    let title = format!(
+        "{} of {}, {} records{}",
+        first.method,
+        first.label,
+        explained.len(),
+        if stopped { ", stopped" } else { "" }
+    );
+    let values = columns(explained, |own| Some(own.value));
+    draw("boxes", &boxes_svg(&title, &asked.value_name(), &values))?;
+    let bars: Vec<Bar> = cohort
+        .leads
+        .iter()
+        .map(|own| Bar { name: own.lead.clone(), value: own.mean, interval: own.mean_interval })
+        .collect();
+    let axis = format!("mean {}, 95 % interval", asked.value_name());
+    draw("means", &bars_with_intervals_svg(&title, &axis, &bars))?;
+    let percents = columns(explained, |own| own.softmax_percent);
+    if !percents.is_empty() {
+        let mean = |(lead, values): (String, Vec<f64>)| {
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            (lead, mean)
+        };
+        let means: Vec<Named> = percents.into_iter().map(mean).collect();
+        draw("softmax", &bars_svg(&title, SOFTMAX, &means))?;
+    }
+    Ok(())
+}
+
+/// Values of each player over the records, players in the order in which they first appear.
+fn columns(
+    explained: &[Explanation],
+    value: impl Fn(&ecg_lime::Contribution) -> Option<f64>,
+) -> Vec<(String, Vec<f64>)> {
+    let mut leads: Vec<(String, Vec<f64>)> = Vec::new();
+    for own in explained.iter().flat_map(|own| &own.values) {
+        let Some(value) = value(own) else { continue };
+        match leads.iter_mut().find(|(lead, _)| *lead == own.lead) {
+            Some((_, values)) => values.push(value),
+            None => leads.push((own.lead.clone(), vec![value])),
+        }
+    }
+    leads
+}

@@ -1,0 +1,218 @@
+//! What `explain` writes, and what it leaves when it is stopped.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use ecg_core::LabelSet;
+use ecg_synth::SynthOptions;
+use ecg3d_convert::ConvertConfig;
+use ecg3d_examples::synthetic::{Format, write_folder};
+use ecg3d_models::{Architecture, ModelCard, Network, Preset, save};
+use serde_json::Value;
+use tch::Device;
+
+/// An untrained network that finds every label everywhere, and `records` recordings of one window.
+struct Set {
+    dir: tempfile::TempDir,
+}
+
+impl Set {
+    fn new(records: u64) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (architecture, mode) = (Architecture::Ribeiro, Preset::Corrected);
+        let network = Network::new(architecture, mode, 7, Device::Cpu, 1).expect("builds");
+        let config = ConvertConfig::preset(mode);
+        let card = ModelCard::new(architecture, mode, LabelSet::seven(), config)
+            .with_thresholds(&[0.0; 7])
+            .expect("thresholds");
+        save(&network, &card, &dir.path().join("weights.safetensors")).expect("saves");
+        let options = SynthOptions::default().with_seconds(2.0).with_sampling_rate_hz(100.0);
+        write_folder(&dir.path().join("data"), records, options, Format::Wfdb)
+            .expect("synthesises");
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn explain(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_explain"));
+        command.arg("--weights").arg(self.path("weights.safetensors"));
+        command.args(["--threads", "1", "--background", "1"]);
+        command.arg("--out").arg(self.path("out")).args(arguments.split_whitespace());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    fn of_record(&self, arguments: &str) -> Command {
+        let mut command = self.explain(arguments);
+        command.arg("--record").arg(self.path("data/synth00000"));
+        command
+    }
+
+    fn of_data(&self, arguments: &str) -> Command {
+        let mut command = self.explain(arguments);
+        command.arg("--data").arg(self.path("data"));
+        command
+    }
+
+    fn json(&self) -> Value {
+        let text = std::fs::read(self.path("out/explanation.json")).expect("explanation.json");
+        serde_json::from_slice(&text).expect("JSON")
+    }
+
+    fn pictures(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path("out")).expect("lists").flatten();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.file_name().into_string().expect("a name"))
+            .filter(|name| name.ends_with(".png"))
+            .collect();
+        names.sort();
+        // Each is there as SVG too.
+        for name in &names {
+            assert!(self.path("out").join(name).with_extension("svg").is_file(), "{name}");
+        }
+        names
+    }
+}
+
+#[track_caller]
+fn succeeds(mut command: Command) {
+    let output = command.output().expect("explain starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[track_caller]
+fn refused(mut command: Command, why: &str) {
+    let output = command.output().expect("explain starts");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && text.contains(why), "{text}");
+}
+
+#[test]
+fn a_record_and_all_that_is_said_about_it() {
+    let set = Set::new(2);
+    succeeds(set.of_record("--label LBBB --random-models 1 --target logit"));
+    let json = set.json();
+    let lead = |value: &Value| value["lead"].as_str().map(str::to_owned);
+    let values = json["values"].as_array().expect("values");
+    assert_eq!((values.len(), lead(&values[2]).as_deref()), (8, Some("V1")));
+    assert!(json["efficiency_residual"].as_f64().is_some_and(|own| own.abs() < 1e-6));
+    assert_eq!(json["baseline"], "zero");
+    assert_eq!(json["other_baselines"][0]["baseline"], "background of 1");
+    assert_eq!(json["agreement"]["methods"].as_array().map(Vec::len), Some(2));
+    assert_eq!(json["agreement"]["baselines"][0]["between"][1], "background of 1");
+    assert!(json["faithfulness"]["chance_auc"].is_number());
+    assert_eq!(json["random_weights"]["models"], 1);
+    assert_eq!(set.pictures(), ["bars.png", "ecg.png", "interactions.png"]);
+
+    // Other pictures, and none left of the first run.
+    succeeds(set.of_record("--label AF,SB --method owen --segments 4 --permutations 2"));
+    let json = set.json();
+    assert_eq!(json["labels"].as_array().map(Vec::len), Some(2));
+    assert_eq!(json["labels"][1]["label"], "SB");
+    assert_eq!(json["labels"][0]["values"].as_array().map(Vec::len), Some(32));
+    let expected = ["bars-AF", "bars-SB", "ecg-AF", "ecg-SB", "segments-AF", "segments-SB"];
+    assert_eq!(set.pictures(), expected.map(|name| format!("{name}.png")));
+}
+
+#[test]
+fn requests_that_make_no_sense_are_refused() {
+    let set = Set::new(1);
+    refused(set.of_record("--label LBBC"), "unknown label LBBC");
+    refused(set.of_record("--label AF --segments 2"), "--segments needs --method permutation");
+    refused(set.of_record("--label AF --baseline mean-image"), "ribeiro reads signals");
+    refused(set.of_record("--label AF --baseline zero,zero"), "twice");
+    refused(set.of_record("--label AF --unions leads"), "--unions needs --method owen");
+    refused(set.of_record("--label AF --method published --players 8"), "twelve players");
+}
+
+/// Sends what Ctrl-C sends.
+fn interrupt(child: &Child) {
+    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(status.expect("kill starts").success());
+}
+
+/// Starts a command and reads what it says until it listens for Ctrl-C; the rest must be read too, lest the program wait.
+fn listening(mut command: Command) -> (Child, BufReader<impl Read>) {
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("explain starts");
+    let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    while !line.contains("Ctrl-C") {
+        line.clear();
+        assert!(said.read_line(&mut line).expect("reads") > 0, "it ended before it listened");
+    }
+    (child, said)
+}
+
+fn wait(mut child: Child, mut said: impl Read) -> (Option<i32>, String) {
+    let mut text = String::new();
+    said.read_to_string(&mut text).expect("reads");
+    (child.wait().expect("waits").code(), text)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopped_record_leaves_an_estimate() {
+    let set = Set::new(1);
+    // Work for days.
+    let arguments = "--label AF,SB --method permutation --segments 10 --permutations 100000000";
+    let (child, said) = listening(set.of_record(arguments));
+    interrupt(&child);
+    let (code, text) = wait(child, said);
+    assert_eq!(code, Some(130), "{text}");
+    let json = set.json();
+    assert_eq!(json["stopped"], true);
+    for own in json["labels"].as_array().expect("two labels") {
+        let partial = &own["partial"];
+        assert_eq!(partial["total"], 100_000_000);
+        let done = partial["done"].as_u64().expect("a number");
+        assert!((2..100_000_000).contains(&done));
+        assert!(own["efficiency_residual"].as_f64().is_some_and(|own| own.abs() < 1e-6));
+        assert!(own["faithfulness"].is_null());
+    }
+    assert!(set.pictures().contains(&"ecg-SB.png".to_owned()));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopped_data_set_leaves_its_finished_records() {
+    let set = Set::new(6);
+    let (child, said) = listening(set.of_data("--label all --method shapley"));
+    let lines = set.path("out/explanations.jsonl.partial");
+    while std::fs::metadata(&lines).map_or(0, |file| file.len()) == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    interrupt(&child);
+    let (code, text) = wait(child, said);
+    assert_eq!(code, Some(130), "{text}");
+    assert_finished(&set, true);
+
+    // To the end, the same folder holds all.
+    succeeds(set.of_data("--label all --limit 3"));
+    assert_finished(&set, false);
+    let json = set.json();
+    let held = json["labels"].as_array().expect("labels").iter();
+    assert!(held.map(|own| own["explained"].as_u64().expect("a number")).sum::<u64>() >= 3);
+}
+
+/// The summary counts the lines.
+#[track_caller]
+fn assert_finished(set: &Set, stopped: bool) {
+    let json = set.json();
+    assert_eq!(json["stopped"], stopped);
+    let text = std::fs::read_to_string(set.path("out/explanations.jsonl")).expect("lines");
+    let lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("whole lines")).collect();
+    assert!(!lines.is_empty() && !Path::new(&set.path("out/explanations.jsonl.partial")).exists());
+    assert!(lines.iter().all(|line| line["partial"].is_null() && line["record"].is_string()));
+    for own in json["labels"].as_array().expect("labels") {
+        let of_label = lines.iter().filter(|line| line["label"] == own["label"]).count() as u64;
+        assert_eq!(own["explained"].as_u64(), Some(of_label), "{}", own["label"]);
+        if of_label > 0 {
+            assert_eq!(own["leads"].as_array().map(Vec::len), Some(8));
+        }
+    }
+}
