@@ -37,7 +37,7 @@ pub struct Judged {
     pub probabilities: Array2<f64>,
     /// Other predictions of the same records and labels, by the name of their file.
     pub against: Vec<(String, Array2<f64>)>,
-    /// What calibrated the probabilities, and on what it was fitted.
+    /// What calibrated the probabilities, and where that is from, in words.
     pub calibrator: Option<(Calibrator, String)>,
     /// Intervals by patient.
     pub bootstrap: Option<Bootstrap>,
@@ -240,7 +240,7 @@ impl Judged {
 /// What was done to the probabilities.
 fn calibrator_markdown(calibrator: &Calibrator, source: &str) -> String {
     let mut text = format!(
-        "\nThe probabilities were calibrated ({}, fitted on {source}): logits times slope, plus intercept.\n\n\
+        "\nThe probabilities were calibrated ({}, {source}): logits times slope, plus intercept.\n\n\
          | Label | Slope | Intercept | Records | With the label | Log loss before | after |\n\
          |---|---:|---:|---:|---:|---:|---:|\n",
         calibrator.method()

@@ -181,14 +181,17 @@ fn choose(
         None => None,
     };
     let calibrator = match (&args.calibrator, args.calibrate, &validation) {
-        (Some(file), ..) => Some((read_calibrator(file)?, file.display().to_string())),
+        (Some(file), ..) => Some((read_calibrator(file)?, format!("of {}", file.display()))),
         (None, Some(method), Some(validation)) => {
             let fit = validation.calibrator(&judged.labels, method)?;
-            Some((fit, validation.what().to_owned()))
+            Some((fit, format!("fitted on {}", validation.what())))
         }
         _ => None,
     };
     if let Some((calibrator, source)) = calibrator {
+        for label in judged.labels.iter() {
+            calibrator.label(label).with_context(|| format!("calibrator {source}"))?;
+        }
         if let Some(validation) = &mut validation {
             validation.calibrate(&judged.labels, &calibrator)?;
         }
