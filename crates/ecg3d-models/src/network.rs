@@ -501,7 +501,7 @@ mod tests {
     }
 
     #[test]
-    fn gradients_by_hand_are_libtorchs() {
+    fn gradients_by_hand_are_as_good_as_libtorchs() {
         let mut net = network(Architecture::ThreeDEcgNet, Preset::Corrected);
         net.set_dropout(false);
         let x =
@@ -510,22 +510,32 @@ mod tests {
         let gradients = |net: &Network| -> Vec<Tensor> {
             net.trainable()
                 .map(|(_, parameter)| {
-                    let gradient = parameter.grad() * 1.0;
+                    let gradient = parameter.grad().to_kind(Kind::Double);
                     parameter.shallow_clone().zero_grad();
                     gradient
                 })
                 .collect()
         };
-        net.forward_logits(&x, true).expect("runs").sum(Kind::Float).backward();
-        let theirs = gradients(&net);
+        let by_libtorch = |net: &Network| {
+            net.forward_logits(&x, true).expect("runs").sum(net.kind()).backward();
+            gradients(net)
+        };
+        let exact = by_libtorch(&net.to_kind(Kind::Double).expect("copies"));
+        let theirs = by_libtorch(&net);
         let forward = net.forward_train(&x).expect("runs");
         let loss = forward.logits().sum(Kind::Float);
         forward.backward(&loss).expect("goes back");
-        for (((name, _), ours), theirs) in net.trainable().zip(gradients(&net)).zip(theirs) {
-            let peak = theirs.abs().max().double_value(&[]);
-            let difference = (ours - theirs).abs().max().double_value(&[]);
-            // A bias straight before a normalisation has no gradient but rounding noise.
-            assert!(difference <= 1e-3 * peak + 1e-3, "{name}: {difference}, peak {peak}");
+        for (((name, _), ours), (theirs, exact)) in
+            net.trainable().zip(gradients(&net)).zip(theirs.iter().zip(&exact))
+        {
+            let off = |gradient: &Tensor| (gradient - exact).norm().double_value(&[]);
+            let (ours, theirs, norm) = (off(&ours), off(theirs), exact.norm().double_value(&[]));
+            // Rounding flips a few of the units that stand at zero and of the largest of equals, in either another few; a bias
+            // straight before a normalisation has no gradient but rounding noise.
+            assert!(
+                ours <= 3.0 * theirs + 1e-3 * norm + 1e-3,
+                "{name}: off by {ours}, libtorch by {theirs}, of {norm}"
+            );
         }
     }
 

@@ -73,7 +73,7 @@ const RUNS: [Run; 12] = [
     },
     Run {
         program: "quickstart",
-        args: "--data @/data --seed 1 --out @/quickstart",
+        args: "--data @/data --explain 1 --out @/quickstart",
         writes: &["quickstart/report.html"],
     },
 ];

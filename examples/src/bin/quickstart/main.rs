@@ -26,7 +26,7 @@ use crate::example::{choose, explain};
 use crate::page::{Cube, Page};
 
 /// Synthetic recordings that are made where no data is given.
-const RECORDS: u64 = 96;
+const RECORDS: u64 = 64;
 /// Recordings that are classified between two steps of the progress bar.
 const STEP: usize = 4;
 
