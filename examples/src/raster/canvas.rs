@@ -159,7 +159,7 @@ impl Canvas {
         let (width, height) = (high[0] - left + 2.0, high[1] - top + 2.0);
         // Nothing to draw, or something far beyond the page.
         let most = 4.0 * self.width.max(self.height) as f32 + 16.0;
-        if !finite || !(width > 0.0 && height > 0.0 && width <= most && height <= most) {
+        if !(finite && width > 0.0 && height > 0.0 && width <= most && height <= most) {
             return;
         }
         let mut shape = Rasterizer::new(width as usize + 1, height as usize + 1);
