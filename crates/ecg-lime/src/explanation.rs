@@ -213,7 +213,7 @@ pub struct Contribution {
     /// Published LIME only: the softmax over the players in percent, which the study's pictures show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub softmax_percent: Option<f64>,
-    /// Where permutations or subsets were drawn at random: the standard error of the value.
+    /// Where permutations or subsets were drawn at random: the standard error of the value, if there are enough of them to tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standard_error: Option<f64>,
 }

@@ -108,6 +108,8 @@ pub fn ridge(
 
 /// Standard errors of ridge coefficients whose masks were drawn at random: the sandwich A^-1 (sum of w^2 r^2 x x') A^-1 with
 /// A = sum of w x x' + penalty (White 1980), which holds though no linear model is true.
+///
+/// `None` of no more masks than parameters: residuals of so few say nothing about the noise.
 pub(crate) fn ridge_standard_errors(
     masks: &[LeadMask],
     players: usize,
@@ -117,6 +119,9 @@ pub(crate) fn ridge_standard_errors(
     fit: &LinearFit,
 ) -> Option<Vec<f64>> {
     let size = players + 1;
+    if masks.len() <= size {
+        return None;
+    }
     let parameters =
         DVector::from_iterator(size, fit.coefficients.iter().copied().chain([fit.intercept]));
     let mut bread = DMatrix::<f64>::zeros(size, size);

@@ -179,6 +179,12 @@ fn sampled_lime_knows_its_own_noise() {
         // A standard deviation from 60 runs is good to a tenth.
         assert!((stated / spread - 1.0).abs() < 0.35, "{k}: {stated} {spread}");
     }
+    // Six coefficients and an intercept fit seven subsets too well to tell their errors.
+    let few = |samples| {
+        let sampled = ExplainOptions::default().with_method(Method::LimeSampled);
+        own(&model, &sampled.with_samples(samples)).values[0].standard_error
+    };
+    assert!(few(7).is_none() && few(8).is_some());
     let stability = Stability::of(&runs, 2).unwrap();
     assert!(stability.coefficients.unwrap() > 0.95, "{stability:?}");
     assert!(stability.variables > 0.5 && stability.spearman.unwrap() > 0.8, "{stability:?}");

@@ -367,10 +367,11 @@ fn mean_pairs<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Vec<MeanPair> {
 }
 
 fn print(own: &OfLabel) {
-    println!(
-        "{} of {} true positives of {} explained, {} with one class only",
-        own.explained, own.true_positives, own.label, own.one_class
-    );
+    print!("{} of {} true positives of {} explained", own.explained, own.true_positives, own.label);
+    match own.one_class {
+        0 => println!(),
+        n => println!(", {n} with one class only"),
+    }
     for own in &own.cohort.leads {
         let interval = own
             .mean_interval

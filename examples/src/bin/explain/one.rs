@@ -216,7 +216,7 @@ fn print(said: &Said, label: &Label) {
     }
     if let Some(mean) = said.random_weights.as_ref().and_then(|own| own.mean.as_ref()) {
         let ranks = mean.spearman.map_or("undefined".to_owned(), |r| format!("{r:.2}"));
-        println!("{} networks with random weights: rank correlation {ranks} on average", mean.n);
+        println!("random weights ({}): rank correlation {ranks} on average", mean.n);
     }
     if !said.predicted {
         println!("the model does not predict {} here ({:.4})", label.name, said.probability);
