@@ -11,6 +11,7 @@ use clap::Parser;
 use ecg_core::{LabelSet, Lead};
 use ecg_lime::{EvaluateOptions, Players, SubsetEvaluations, Subsets, published_masks};
 use ecg3d_convert::{ConvertConfig, ImagePlan};
+use ecg3d_examples::usage::processor_seconds;
 use ecg3d_models::{Architecture, InputKind, Model, ModelCard, Network, Precision, Preset};
 use ndarray::{Array2, s};
 use tch::{Device, Kind, Tensor, no_grad};
@@ -63,21 +64,22 @@ fn cost(arguments: Arguments) -> Result<ExitCode> {
     let inputs = inputs(&model, &config, &signal)?;
     let [mut bare, mut whole] = [0.0; 2];
     let mut evaluated = 0;
+    let processor = || processor_seconds().context("the system does not tell processor times");
     // The first round only warms up.
     for round in 0..=arguments.rounds {
-        let start = processor_s()?;
+        let start = processor()?;
         let go_on = &mut |_, _| ControlFlow::Continue(());
         let given = Subsets::Given(masks.clone());
         let found =
             SubsetEvaluations::new(&model, signal.view(), &players, &given, &options, go_on)?;
-        let middle = processor_s()?;
+        let middle = processor()?;
         for _ in 0..batches {
             let logits = no_grad(|| model.network().forward_logits(&inputs, false))?;
             std::hint::black_box(f64::try_from(logits.sum(Kind::Float))?);
         }
         if round > 0 {
             whole += middle - start;
-            bare += processor_s()? - middle;
+            bare += processor()? - middle;
             evaluated += found.evaluations();
         }
     }
@@ -109,17 +111,4 @@ fn inputs(model: &Model, config: &ConvertConfig, signal: &Array2<f32>) -> Result
     let mut shape = vec![model.batch() as i64];
     shape.extend(model.network().architecture().input_shape().iter().map(|n| *n as i64));
     Ok(Tensor::from_slice(&one.repeat(model.batch())).reshape(&shape))
-}
-
-/// Processor time of this process so far, all threads, user and system.
-fn processor_s() -> Result<f64> {
-    /// Linux counts it in these.
-    const TICKS_A_SECOND: f64 = 100.0;
-    let text = std::fs::read_to_string("/proc/self/stat").context("only Linux tells its times")?;
-    let (_, fields) = text.rsplit_once(") ").context("/proc/self/stat has changed")?;
-    let ticks = |place: usize| -> Result<f64> {
-        let field = fields.split(' ').nth(place).context("/proc/self/stat has changed")?;
-        Ok(field.parse()?)
-    };
-    Ok((ticks(11)? + ticks(12)?) / TICKS_A_SECOND)
 }

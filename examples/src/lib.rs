@@ -17,6 +17,7 @@ pub mod source;
 pub mod stages;
 pub mod stop;
 pub mod synthetic;
+pub mod usage;
 
 pub use output::{run, write_atomic};
 pub use predictions::write_predictions;

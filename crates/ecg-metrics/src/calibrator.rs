@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::logistic::{Line, Pair, fit_line, fit_slope, logit, loss, sigmoid};
-use crate::report::check_shapes;
+use crate::report::{check_shapes, columns};
 use crate::{MetricsError, Truth};
 
 /// What a [`Calibrator`] does to the logits of a label.
@@ -210,15 +210,7 @@ impl Calibrator {
     ) -> Result<Self, MetricsError> {
         check_shapes(labels, &truth, &logits)?;
         check_logits(labels, &logits)?;
-        let mut columns = Vec::with_capacity(labels.len());
-        for (k, label) in labels.iter().enumerate() {
-            let rows = truth.column(k).into_iter().zip(logits.column(k)).enumerate();
-            let column = rows.map(|(row, (holds, u))| match holds.holds() {
-                Some(holds) => Ok((*u, holds)),
-                None => Err(MetricsError::Truth { row, label: label.to_owned() }),
-            });
-            columns.push(column.collect::<Result<Vec<_>, _>>()?);
-        }
+        let columns = columns(labels, &truth, &logits, |_, _, _| Ok(()))?;
         Ok(Self::of(labels, columns, method))
     }
 

@@ -129,22 +129,37 @@ pub(crate) fn checked_columns<T: Truth>(
     proba: &ArrayView2<'_, f64>,
 ) -> Result<Vec<Vec<(f64, bool)>>, MetricsError> {
     check_shapes(labels, truth, proba)?;
-    labels.iter().enumerate().map(|(k, label)| column(label, k, truth, proba)).collect()
+    columns(labels, truth, proba, |row, label, &found| {
+        if (0.0..=1.0).contains(&found) {
+            return Ok(());
+        }
+        Err(MetricsError::Probability { row, label: label.to_owned(), found })
+    })
+}
+
+/// Each label's column as `(value, truth)`, with `check` on the row, label and value of each.
+pub(crate) fn columns<T: Truth>(
+    labels: &LabelSet,
+    truth: &ArrayView2<'_, T>,
+    values: &ArrayView2<'_, f64>,
+    check: impl Fn(usize, &str, &f64) -> Result<(), MetricsError>,
+) -> Result<Vec<Vec<(f64, bool)>>, MetricsError> {
+    let labels = labels.iter().enumerate();
+    labels.map(|(k, label)| column(label, k, truth, values, &check)).collect()
 }
 
 fn column<T: Truth>(
     label: &str,
     k: usize,
     truth: &ArrayView2<'_, T>,
-    proba: &ArrayView2<'_, f64>,
+    values: &ArrayView2<'_, f64>,
+    check: &impl Fn(usize, &str, &f64) -> Result<(), MetricsError>,
 ) -> Result<Vec<(f64, bool)>, MetricsError> {
-    let rows = truth.column(k).into_iter().zip(proba.column(k)).enumerate();
-    rows.map(|(row, (holds, p))| {
-        if !(0.0..=1.0).contains(p) {
-            return Err(MetricsError::Probability { row, label: label.to_owned(), found: *p });
-        }
+    let rows = truth.column(k).into_iter().zip(values.column(k)).enumerate();
+    rows.map(|(row, (holds, value))| {
+        check(row, label, value)?;
         match holds.holds() {
-            Some(holds) => Ok((*p, holds)),
+            Some(holds) => Ok((*value, holds)),
             None => Err(MetricsError::Truth { row, label: label.to_owned() }),
         }
     })

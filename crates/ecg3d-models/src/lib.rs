@@ -31,7 +31,7 @@
 //! | [`ModelCard`] | what weights say of themselves: network, mode, labels, preprocessing, thresholds |
 //! | [`Network`] | the parameters and the pass through them, for training and looking inside |
 //! | [`Architecture`], [`InputKind`] | which network, and what it reads |
-//! | [`Summary`], [`LayerSummary`] | its layers with shapes, parameters and operations |
+//! | [`Summary`], [`LayerSummary`], [`grouped`] | its layers with shapes, parameters and operations |
 //! | [`FrontEnd`] | windows to volumes as tensor operations, on a GPU for instance |
 //! | [`Preset`] | the network of the study's program or of its text |
 //! | [`import_keras`] | the study's weight files |
@@ -90,7 +90,7 @@ pub use front_end::FrontEnd;
 pub use keras::import_keras;
 pub use model::Model;
 pub use network::{Forward, Network, Precision};
-pub use summary::{LayerKind, LayerSummary, Summary};
+pub use summary::{LayerKind, LayerSummary, Summary, grouped};
 pub use train::{
     Augment, BestBy, EpochLog, Event, KerasAdam, Loss, Outcome, Schedule, Thresholds, TrainConfig,
     TrainData, Warning, bce_from_logits, check_run_dir, folds_by_patient, replace_best,

@@ -203,6 +203,7 @@ impl Summary {
 /// A table, one line a layer, and the totals.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unless_none = |n: u64| if n == 0 { String::new() } else { grouped(n) };
         let head = ["layer", "kind", "", "output", "parameters", "trainable", "MACs", "takes"];
         let mut rows = vec![head.map(str::to_owned)];
         let mut before = "";
@@ -218,22 +219,21 @@ impl fmt::Display for Summary {
                 layer.kind.to_string(),
                 layer.detail.clone(),
                 format!("{:?}", layer.output_shape),
-                grouped(layer.parameters as u64),
-                grouped(layer.trainable as u64),
-                grouped(layer.macs),
+                unless_none(layer.parameters as u64),
+                unless_none(layer.trainable as u64),
+                unless_none(layer.macs),
                 takes,
             ]);
             before = &layer.name;
         }
-        let total = |n: u64| if n == 0 { "0".to_owned() } else { grouped(n) };
         rows.push([
             "total".to_owned(),
             String::new(),
             String::new(),
             String::new(),
-            total(self.parameters as u64),
-            total(self.trainable as u64),
-            total(self.macs),
+            grouped(self.parameters as u64),
+            grouped(self.trainable as u64),
+            grouped(self.macs),
             String::new(),
         ]);
         let mut widths = [0; 8];
@@ -262,11 +262,12 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Digits in groups of three; nothing for 0.
-fn grouped(n: u64) -> String {
-    if n == 0 {
-        return String::new();
-    }
+/// Digits in groups of three, as [`Summary`] prints them.
+///
+/// ```
+/// assert_eq!(ecg3d_models::grouped(7_000_383), "7,000,383");
+/// ```
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (k, digit) in digits.chars().enumerate() {

@@ -33,13 +33,14 @@ pub fn classify(model: &Model, source: &mut Source) -> Result<(Vec<usize>, Array
 }
 
 fn predict_rows(model: &Model, rows: &Rows) -> Result<Array2<f64>> {
-    /// Rows between two steps of the progress bar.
+    /// Most rows between two steps of the progress bar.
     const STEP: usize = 32;
     let n = rows.len();
+    let step = model.batch().min(STEP);
     let progress = Progress::new(n as u64, "records classified");
     let mut out = Array2::zeros((n, model.labels().len()));
-    for start in (0..n).step_by(STEP) {
-        let end = n.min(start + STEP);
+    for start in (0..n).step_by(step) {
+        let end = n.min(start + step);
         let part = match rows {
             Rows::Prepared { signals, lengths } => model.predict_prepared(
                 signals.slice(s![start..end, .., ..]),

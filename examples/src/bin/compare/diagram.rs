@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use ecg3d_examples::chart::escape;
-use ecg3d_models::{LayerKind, LayerSummary, Summary};
+use ecg3d_models::{LayerKind, LayerSummary, Summary, grouped};
 
 use crate::layout::{Chain, chains, layout};
 
@@ -47,8 +47,8 @@ pub fn svg(summary: &Summary) -> String {
          <title>{title}</title><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\
          <text x=\"{MARGIN}\" y=\"26\" font-size=\"16\" font-weight=\"bold\">{title}</text>\
          <text x=\"{MARGIN}\" y=\"44\" fill=\"#444\">{} parameters, {} of them trained; {:.4} billion multiplications and additions a window; shapes have the channels last</text>\n",
-        grouped(summary.parameters),
-        grouped(summary.trainable),
+        grouped(summary.parameters as u64),
+        grouped(summary.trainable as u64),
         summary.macs as f64 / 1e9,
     );
     for (from, through, to) in &layout.lines {
@@ -125,7 +125,7 @@ fn draw(
                 y + 13.0,
                 y + 26.0,
                 y + 26.0,
-                grouped(layer.parameters)
+                grouped(layer.parameters as u64)
             );
         } else {
             let _ = write!(
@@ -168,19 +168,6 @@ fn colour(kind: LayerKind) -> &'static str {
 
 fn joined(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join("\u{d7}")
-}
-
-/// Digits in groups of three.
-pub fn grouped(n: usize) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (k, digit) in digits.chars().enumerate() {
-        if k > 0 && (digits.len() - k).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

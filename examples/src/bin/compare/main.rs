@@ -11,6 +11,8 @@ mod metrics;
 mod picture;
 mod report;
 mod subject;
+#[path = "../../with_model/threads.rs"]
+mod threads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +27,7 @@ use crate::device::device;
 use crate::metrics::Judge;
 use crate::report::{Report, Row, Settings};
 use crate::subject::{Presets, Subject};
+use crate::threads::use_threads;
 
 /// Puts networks side by side: parameters, operations, time, memory, and metrics of trained weights.
 ///
@@ -80,10 +83,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let device = device(&arguments.device)?;
-    if let Some(threads) = arguments.threads {
-        tch::set_num_threads(i32::try_from(threads)?);
-        rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()?;
-    }
+    use_threads(arguments.threads)?;
     let subjects = subject::subjects(&arguments.models, arguments.preset, &arguments.weights)?;
     if arguments.measure {
         let subject = subjects.first().context("nothing to measure")?;

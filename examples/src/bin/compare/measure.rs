@@ -8,6 +8,7 @@ use ecg_core::SamplingRate;
 use ecg_synth::{SynthOptions, Synthesizer};
 use ecg3d_convert::{ConvertConfig, ConvertPlan};
 use ecg3d_examples::chart::quantile;
+use ecg3d_examples::usage::processor_seconds;
 use ecg3d_models::Model;
 use ndarray::{Array3, ArrayView3, Axis, s};
 use serde::{Deserialize, Serialize};
@@ -152,16 +153,6 @@ fn peak_memory_mb() -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024.0 / 1e6)
-}
-
-/// Processor time of this process's threads so far.
-fn processor_seconds() -> Option<f64> {
-    let mut nanoseconds = 0.0;
-    for thread in std::fs::read_dir("/proc/self/task").ok()? {
-        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-        nanoseconds += text.split_whitespace().next()?.parse::<f64>().ok()?;
-    }
-    Some(nanoseconds * 1e-9)
 }
 
 #[cfg(test)]

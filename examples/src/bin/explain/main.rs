@@ -6,8 +6,12 @@ mod baselines;
 mod classify;
 mod evaluated;
 mod many;
+#[path = "../../with_model/model_args.rs"]
+mod model_args;
 mod one;
 mod pictures;
+#[path = "../../with_model/threads.rs"]
+mod threads;
 #[path = "../../with_model/weights.rs"]
 mod weights;
 
@@ -21,10 +25,9 @@ use ecg_lime::Method;
 use ecg3d_convert::{ConvertConfig, LeadSelection};
 use ecg3d_examples::run;
 use ecg3d_examples::source::LabelArgs;
-use ecg3d_models::Precision;
 
 use crate::asked::{Asked, Kind, Unions};
-use crate::weights::model;
+use crate::model_args::ModelArgs;
 
 /// Say which leads a decision rests on.
 ///
@@ -40,9 +43,8 @@ use crate::weights::model;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Weights that `train` or `import-keras` wrote [default: the 3DECG-Net that ships]
-    #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
     /// One WFDB or CSV record
     #[arg(long, value_name = "PATH", required_unless_present = "data", conflicts_with = "data")]
     record: Option<PathBuf>,
@@ -97,15 +99,6 @@ struct Args {
     /// Explain at most this many records of --data
     #[arg(long, value_name = "N", requires = "data")]
     limit: Option<usize>,
-    /// Windows that go through the network at once [default: 64 signals or 4 volumes]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    batch: Option<u32>,
-    /// Number type of the arithmetic: f32, or bf16 where the processor or GPU has it, several times as quick
-    #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
-    precision: Precision,
-    /// Threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    threads: Option<u32>,
     /// Folder for the results
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -113,14 +106,7 @@ struct Args {
 
 fn main() -> ExitCode {
     run(|args: Args| {
-        if let Some(threads) = args.threads {
-            tch::set_num_threads(i32::try_from(threads)?);
-            rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()?;
-        }
-        let mut model = model(args.weights.as_deref())?.with_precision(args.precision);
-        if let Some(batch) = args.batch {
-            model = model.with_batch(batch as usize);
-        }
+        let model = args.model.model()?;
         let asked = Asked::new(&args, &model)?;
         match (&args.record, &args.data) {
             (Some(record), _) => one::explain(&model, &asked, record, &args),

@@ -15,8 +15,8 @@ use ndarray::{Array2, Axis, s, stack};
 pub struct Example {
     /// The label it is an example of.
     pub label: String,
-    /// Row of the source.
-    pub row: usize,
+    /// Row of the probabilities.
+    pub place: usize,
     /// The window that was explained, seconds from the start.
     pub seconds: [f64; 2],
     /// The recording.
@@ -44,7 +44,8 @@ pub fn choose(
         .collect()
 }
 
-/// Explains the chosen row of each label, by its window with the highest probability.
+/// Explains the chosen row of each label, by its window with the highest probability; `rows` holds the rows of the source that
+/// `chosen` counts in.
 ///
 /// Exact Shapley values of eight players take 256 passes for each window; a recording has nine, of which one is enough to see
 /// what the network goes by.
@@ -52,6 +53,7 @@ pub fn explain(
     model: &Model,
     source: &Source,
     dataset: &Dataset,
+    rows: &[usize],
     probabilities: &Array2<f64>,
     chosen: &[Option<usize>],
 ) -> Result<Vec<Example>> {
@@ -66,8 +68,9 @@ pub fn explain(
     let rate = samples as f64 / preprocessing.window_s;
     let progress = Progress::new(chosen.iter().flatten().count() as u64, "decisions explained");
     let mut examples = Vec::new();
-    for ((column, label), row) in model.labels().iter().enumerate().zip(chosen) {
-        let Some(row) = *row else { continue };
+    for ((column, label), place) in model.labels().iter().enumerate().zip(chosen) {
+        let Some(place) = *place else { continue };
+        let row = rows[place];
         let starts = preprocessing.window_starts(lengths[row]);
         let windows: Vec<_> = starts
             .iter()
@@ -89,11 +92,11 @@ pub fn explain(
         let explanation = outcome.explanation().context("Shapley values always exist")?.clone();
         examples.push(Example {
             label: label.to_owned(),
-            row,
+            place,
             seconds: [starts[best], starts[best] + samples].map(|sample| sample as f64 / rate),
             recording: recording(source, dataset, row)?,
             truth: truth.row(row).to_vec(),
-            probabilities: probabilities.row(row).to_vec(),
+            probabilities: probabilities.row(place).to_vec(),
             explanation,
         });
         progress.inc(1);

@@ -1,5 +1,7 @@
 //! The main job, end to end: recordings, volumes, labels, explanations, metrics and a report.
 
+#[path = "../../with_model/classify.rs"]
+mod classify;
 mod example;
 mod page;
 
@@ -17,18 +19,17 @@ use ecg3d_convert::{ConvertConfig, ImagePlan, RecurrencePlot, Scratch};
 use ecg3d_examples::source::{LabelArgs, Plans, Rows, Source, load};
 use ecg3d_examples::stages::Stages;
 use ecg3d_examples::synthetic::{Format, write_folder};
-use ecg3d_examples::{Progress, write_atomic};
+use ecg3d_examples::write_atomic;
 use ecg3d_models::{Model, Precision};
 use ndarray::{Array2, Array3, ArrayView1, Axis, s, stack};
 use tch::Device;
 
+use crate::classify::classify;
 use crate::example::{choose, explain};
 use crate::page::{Cube, Page};
 
 /// Synthetic recordings that are made where no data is given.
 const RECORDS: u64 = 64;
-/// Recordings that are classified between two steps of the progress bar.
-const STEP: usize = 4;
 
 /// Runs the main job, end to end, and writes OUT/report.html: one page that needs nothing else.
 ///
@@ -98,7 +99,6 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     let config = ConvertConfig::corrected();
     let mut source = load(&data, &config, &arguments.labels)?;
     source.drop_unlabelled()?;
-    source.report_failures();
     steps.done(start, "read and prepared", format!("{} recordings", source.names.len()));
 
     let start = Instant::now();
@@ -107,10 +107,10 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
 
     let precision = arguments.precision.unwrap_or_else(quickest);
     let model = Model::shipped(Device::cuda_if_available())?.with_precision(precision);
-    let truth = source.require_labels(model.labels())?;
     let start = Instant::now();
-    let probabilities = predict(&model, &source)?;
-    steps.done(start, "classified", format!("{} recordings", source.names.len()));
+    let (rows, probabilities) = classify(&model, &mut source)?;
+    let truth = source.require_labels(model.labels())?.select(Axis(0), &rows);
+    steps.done(start, "classified", format!("{} recordings", rows.len()));
 
     let start = Instant::now();
     let thresholds = model.card().threshold_values();
@@ -129,12 +129,12 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     for choice in chosen.iter_mut().filter(|choice| choice.is_some()).skip(arguments.explain) {
         *choice = None;
     }
-    let examples = explain(&model, &source, &dataset, &probabilities, &chosen)?;
+    let examples = explain(&model, &source, &dataset, &rows, &probabilities, &chosen)?;
     steps.done(start, "explained", format!("{} decisions", examples.len()));
 
     // A recording to show the conversion on: the first that is explained, else the first of all.
-    let shown = examples.first().map_or(0, |example| example.row);
-    let (recording, window) = first_window(&source, &dataset, &config, shown)?;
+    let shown = examples.first().map_or(0, |example| example.place);
+    let (recording, window) = first_window(&source, &dataset, &config, rows[shown])?;
     let plan = ImagePlan::new(&config)?;
     let recurrence = recurrence_plots(&window, &config)?;
     let volume = plan.volume_of_window(window.view())?;
@@ -163,7 +163,7 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
         source: &about,
         steps: &steps.0,
         counts: &truth.columns().into_iter().map(positives).collect::<Vec<_>>(),
-        recordings: source.names.len(),
+        recordings: rows.len(),
         failed: &source.failed,
         labels: model.labels(),
         stages: &stages,
@@ -224,25 +224,6 @@ fn volumes(source: &Source, config: &ConvertConfig) -> Result<()> {
 /// How many have a label.
 fn positives(column: ArrayView1<'_, bool>) -> usize {
     column.iter().filter(|&&positive| positive).count()
-}
-
-/// Probabilities `[record, label]` of all recordings.
-fn predict(model: &Model, source: &Source) -> Result<Array2<f64>> {
-    let Rows::Prepared { signals, lengths } = &source.rows else {
-        anyhow::bail!("recordings are needed, not volumes");
-    };
-    let n = source.names.len();
-    let mut out = Array2::zeros((n, model.labels().len()));
-    let progress = Progress::new(n as u64, "recordings classified");
-    for start in (0..n).step_by(STEP) {
-        let end = n.min(start + STEP);
-        let rows = signals.slice(s![start..end, .., ..]);
-        let part = model.predict_prepared(rows, Some(&lengths[start..end]))?;
-        out.slice_mut(s![start..end, ..]).assign(&part);
-        progress.inc((end - start) as u64);
-    }
-    progress.finish();
-    Ok(out)
 }
 
 /// bf16 where the processor has instructions for it, else f32.

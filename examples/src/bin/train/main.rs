@@ -3,6 +3,8 @@
 #[path = "../../with_model/device.rs"]
 mod device;
 mod judge;
+#[path = "../../with_model/threads.rs"]
+mod threads;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,6 +21,7 @@ use ecg3d_models::{
 use ndarray::{Array2, Axis};
 
 use crate::device::device;
+use crate::threads::use_threads;
 
 /// Trains a network and leaves RUN/best.safetensors, RUN/last.safetensors, RUN/log.csv and RUN/model.json, anew after each
 /// epoch.
@@ -142,10 +145,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     });
     check_split_flags(arguments, split_by)?;
     let device = device(&arguments.device)?;
-    if let Some(threads) = arguments.threads {
-        tch::set_num_threads(i32::try_from(threads)?);
-        rayon::ThreadPoolBuilder::new().num_threads(threads as usize).build_global()?;
-    }
+    use_threads(arguments.threads)?;
     check_run_dir(&arguments.out, arguments.resume)?;
 
     let preprocessing = architecture.preprocessing(preset);

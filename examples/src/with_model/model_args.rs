@@ -1,0 +1,37 @@
+//! Flags that say which model runs and how; a file of the programs that link libtorch, which the library must not.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use ecg3d_models::{Model, Precision};
+
+use crate::threads::use_threads;
+use crate::weights::model;
+
+#[derive(Debug, clap::Args)]
+pub struct ModelArgs {
+    /// Weights (.safetensors) that `train` or `import-keras` wrote [default: the 3DECG-Net that ships]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Windows that go through the network at once [default: 64 signals or 4 volumes]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Option<u32>,
+    /// Number type of the arithmetic: f32, or bf16 where the processor or GPU has it, several times as quick
+    #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
+    precision: Precision,
+    /// Threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+}
+
+impl ModelArgs {
+    /// Sets the threads, and loads the model.
+    pub fn model(&self) -> Result<Model> {
+        use_threads(self.threads)?;
+        let model = model(self.weights.as_deref())?.with_precision(self.precision);
+        Ok(match self.batch {
+            Some(batch) => model.with_batch(batch as usize),
+            None => model,
+        })
+    }
+}
