@@ -41,7 +41,8 @@ pub enum Precision {
     #[default]
     F32,
     /// `bf16` in convolutions and what goes from one to the next; parameters, statistics of normalisations, cell states,
-    /// attention, dense layers and the loss stay as they are. Several times as quick where the processor or GPU has it.
+    /// attention, dense layers and the loss stay as they are. Several times as quick where
+    /// the processor or GPU has it ([`Precision::is_native`]), many times as slow elsewhere.
     Bf16,
 }
 
@@ -52,6 +53,24 @@ impl Precision {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
         }
+    }
+
+    /// Whether a device has instructions for this type; elsewhere libtorch imitates them, which takes many times as long as `f32`.
+    /// GPUs are taken to have them.
+    pub fn is_native(self, device: Device) -> bool {
+        match (self, device) {
+            (Self::F32, _) => true,
+            #[cfg(target_arch = "x86_64")]
+            (Self::Bf16, Device::Cpu) => std::arch::is_x86_feature_detected!("avx512bf16"),
+            #[cfg(target_arch = "aarch64")]
+            (Self::Bf16, Device::Cpu) => std::arch::is_aarch64_feature_detected!("bf16"),
+            (Self::Bf16, device) => device.is_cuda(),
+        }
+    }
+
+    /// `bf16` where the device has instructions for it, else `f32`.
+    pub fn quickest(device: Device) -> Self {
+        if Self::Bf16.is_native(device) { Self::Bf16 } else { Self::F32 }
     }
 }
 

@@ -122,6 +122,23 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
     assert!(error.contains("another data"), "{error}");
     let error = run(&resume(config(3).with_lr(0.5)), 14).expect_err("other rate").to_string();
     assert!(error.contains("another lr: it had 0.001, now it is 0.5"), "{error}");
+    let error = run(&resume(config(3).with_start("old weights")), 14).expect_err("other start");
+    assert!(error.to_string().contains("another start: it had null"), "{error}");
+}
+
+#[test]
+fn a_run_goes_on_from_trained_weights_and_says_so() {
+    let _turn = turn();
+    let (mut network, first) = run(&config(4), 14).expect("trains");
+    let (train_rows, val_rows): (Vec<usize>, Vec<usize>) = (0..20).partition(|row| *row < 14);
+    let further = config(1).with_fit_start(true).with_start("the weights of before");
+    assert!(!further.fit_start, "trained heads stay as they are");
+    let outcome =
+        train(&mut network, &card(), &data(20), &train_rows, &val_rows, &further, &mut |_| {});
+    let outcome = outcome.expect("trains on");
+    let start = &outcome.card.training.expect("a recipe")["recipe"]["start"];
+    assert_eq!(start, "the weights of before");
+    assert!(outcome.history[0].train_loss < 0.8 * first.history[0].train_loss);
 }
 
 #[test]

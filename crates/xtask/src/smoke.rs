@@ -47,6 +47,11 @@ const RUNS: [Run; 12] = [
         writes: &["run/best.safetensors", "run/last.safetensors", "run/log.csv", "run/model.json"],
     },
     Run {
+        program: "train",
+        args: "--data @/data --model ribeiro --preset corrected --epochs 1 --batch 16 --init @/run/last.safetensors --out @/further",
+        writes: &["further/best.safetensors", "further/model.json"],
+    },
+    Run {
         program: "predict",
         args: "--weights @/run/best.safetensors --data @/data --out @/predictions.csv",
         writes: &["predictions.csv"],

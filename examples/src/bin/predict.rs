@@ -4,6 +4,8 @@
 mod classify;
 #[path = "../with_model/model_args.rs"]
 mod model_args;
+#[path = "../with_model/precision.rs"]
+mod precision;
 #[path = "../with_model/threads.rs"]
 mod threads;
 #[path = "../with_model/weights.rs"]

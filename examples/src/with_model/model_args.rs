@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use ecg3d_models::{Model, Precision};
 
+use crate::precision::warn_of_imitation;
 use crate::threads::use_threads;
 use crate::weights::model;
 
@@ -29,6 +30,7 @@ impl ModelArgs {
     pub fn model(&self) -> Result<Model> {
         use_threads(self.threads)?;
         let model = model(self.weights.as_deref())?.with_precision(self.precision);
+        warn_of_imitation(self.precision, model.network().device());
         Ok(match self.batch {
             Some(batch) => model.with_batch(batch as usize),
             None => model,

@@ -65,6 +65,10 @@ pub struct TrainConfig {
     /// parameters. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fit_start: bool,
+    /// What the parameters start from where they are not fresh, in words that say it exactly, a file's SHA-256 say: for the card,
+    /// and because a resumed run has to start from the same. Default: none, they are fresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
     /// Windows of each validation record that an epoch is judged by, spread evenly; the best epoch's weights are judged by
     /// all at the end. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,6 +115,7 @@ impl TrainConfig {
             thresholds: Thresholds::Half,
             body_rate: 1.0,
             fit_start: false,
+            start: None,
             validation_windows: None,
             patience: None,
             precision: Precision::F32,
@@ -273,6 +278,12 @@ impl TrainConfig {
     /// Sets [`TrainConfig::fit_start`].
     pub fn with_fit_start(self, fit_start: bool) -> Self {
         Self { fit_start, ..self }
+    }
+
+    /// Starts from parameters that were trained before: sets [`TrainConfig::start`], and does without
+    /// [`TrainConfig::fit_start`].
+    pub fn with_start(self, start: impl Into<String>) -> Self {
+        Self { start: Some(start.into()), fit_start: false, ..self }
     }
 
     /// Sets [`TrainConfig::validation_windows`].

@@ -9,6 +9,8 @@ mod layout;
 mod measure;
 mod metrics;
 mod picture;
+#[path = "../../with_model/precision.rs"]
+mod precision;
 mod report;
 mod subject;
 #[path = "../../with_model/threads.rs"]
@@ -25,6 +27,7 @@ use ecg3d_models::{Architecture, Precision, Summary};
 
 use crate::device::device;
 use crate::metrics::Judge;
+use crate::precision::warn_of_imitation;
 use crate::report::{Report, Row, Settings};
 use crate::subject::{Presets, Subject};
 use crate::threads::use_threads;
@@ -84,6 +87,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let device = device(&arguments.device)?;
     use_threads(arguments.threads)?;
+    if !arguments.measure {
+        warn_of_imitation(arguments.precision, device);
+    }
     let subjects = subject::subjects(&arguments.models, arguments.preset, &arguments.weights)?;
     if arguments.measure {
         let subject = subjects.first().context("nothing to measure")?;

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::classify::classify;
 use crate::pictures::{precision_recall, roc};
+use crate::precision::warn_of_imitation;
 use crate::weights::model;
 
 /// Predictions with their truth, row by row.
@@ -57,6 +58,7 @@ pub fn from_weights(
     labels: &LabelArgs,
 ) -> Result<Judged> {
     let model = model(weights)?.with_precision(precision);
+    warn_of_imitation(precision, model.network().device());
     let mut source = source::load(data, &model.card().preprocessing, labels)?;
     let truth = source.require_labels(model.labels())?;
     let (finite, probabilities) = classify(&model, &mut source)?;

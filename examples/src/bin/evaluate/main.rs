@@ -5,6 +5,8 @@ mod choices;
 mod classify;
 mod judged;
 mod pictures;
+#[path = "../../with_model/precision.rs"]
+mod precision;
 mod table;
 #[path = "../../with_model/weights.rs"]
 mod weights;

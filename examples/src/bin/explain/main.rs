@@ -10,6 +10,8 @@ mod many;
 mod model_args;
 mod one;
 mod pictures;
+#[path = "../../with_model/precision.rs"]
+mod precision;
 #[path = "../../with_model/threads.rs"]
 mod threads;
 #[path = "../../with_model/weights.rs"]

@@ -133,7 +133,7 @@ pub fn of_cohort(
     let suffix = asked.suffix(&first.label);
     let draw = |name: &str, svg: &str| write_picture(out, &format!("{name}{suffix}"), svg);
     let title = format!(
-        "{} of {}, {} records{}",
+        "{} of {}, n = {}{}",
         first.method,
         first.label,
         explained.len(),

@@ -4,6 +4,8 @@
 mod classify;
 mod example;
 mod page;
+#[path = "../../with_model/precision.rs"]
+mod precision;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,6 +29,7 @@ use tch::Device;
 use crate::classify::classify;
 use crate::example::{choose, explain};
 use crate::page::{Cube, Page};
+use crate::precision::warn_of_imitation;
 
 /// Synthetic recordings that are made where no data is given.
 const RECORDS: u64 = 64;
@@ -105,8 +108,10 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     volumes(&source, &config)?;
     steps.done(start, "converted", format!("{} volumes of 45x45x45", source.names.len()));
 
-    let precision = arguments.precision.unwrap_or_else(quickest);
-    let model = Model::shipped(Device::cuda_if_available())?.with_precision(precision);
+    let device = Device::cuda_if_available();
+    let precision = arguments.precision.unwrap_or_else(|| Precision::quickest(device));
+    warn_of_imitation(precision, device);
+    let model = Model::shipped(device)?.with_precision(precision);
     let start = Instant::now();
     let (rows, probabilities) = classify(&model, &mut source)?;
     let truth = source.require_labels(model.labels())?.select(Axis(0), &rows);
@@ -224,15 +229,6 @@ fn volumes(source: &Source, config: &ConvertConfig) -> Result<()> {
 /// How many have a label.
 fn positives(column: ArrayView1<'_, bool>) -> usize {
     column.iter().filter(|&&positive| positive).count()
-}
-
-/// bf16 where the processor has instructions for it, else f32.
-fn quickest() -> Precision {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512bf16") {
-        return Precision::Bf16;
-    }
-    Precision::F32
 }
 
 /// The recording behind a row, and the first window of its prepared signal.

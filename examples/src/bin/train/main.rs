@@ -2,7 +2,10 @@
 
 #[path = "../../with_model/device.rs"]
 mod device;
+mod init;
 mod judge;
+#[path = "../../with_model/precision.rs"]
+mod precision;
 #[path = "../../with_model/threads.rs"]
 mod threads;
 
@@ -21,6 +24,7 @@ use ecg3d_models::{
 use ndarray::{Array2, Axis};
 
 use crate::device::device;
+use crate::precision::warn_of_imitation;
 use crate::threads::use_threads;
 
 /// Trains a network and leaves RUN/best.safetensors, RUN/last.safetensors, RUN/log.csv and RUN/model.json, anew after each
@@ -99,6 +103,10 @@ struct Arguments {
     /// Where the recordings come from, for the card: source, licence, citation [default: the path and the source of the labels]
     #[arg(long, value_name = "TEXT")]
     origin: Option<String>,
+    /// Starts from trained weights of the same network and preprocessing instead of fresh ones: a file, or those that ship. Records
+    /// that they were trained on should not validate
+    #[arg(long, value_name = "FILE|shipped")]
+    init: Option<PathBuf>,
     /// Goes on with the run in RUN, which has to have the same data and settings
     #[arg(long)]
     resume: bool,
@@ -145,6 +153,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     });
     check_split_flags(arguments, split_by)?;
     let device = device(&arguments.device)?;
+    warn_of_imitation(arguments.precision, device);
     use_threads(arguments.threads)?;
     check_run_dir(&arguments.out, arguments.resume)?;
 
@@ -162,8 +171,15 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     });
     let card =
         ModelCard::new(architecture, preset, labels.clone(), preprocessing).with_origin(origin);
-    let config = recipe(arguments, architecture, preset);
-    let mut network = Network::new(architecture, preset, labels.len(), device, arguments.seed)?;
+    let mut config = recipe(arguments, architecture, preset);
+    let mut network = match &arguments.init {
+        Some(from) => {
+            let (network, start) = init::network(from, &card, device)?;
+            config = config.with_start(start);
+            network
+        }
+        None => Network::new(architecture, preset, labels.len(), device, arguments.seed)?,
+    };
     let mut shown = Shown { epochs: config.epochs, progress: None };
     let outcome =
         train(&mut network, &card, &data, &split.train, &split.val, &config, &mut |event| {

@@ -1,0 +1,48 @@
+//! Trained weights to start from.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use ecg3d_models::{Model, ModelCard, Network};
+use sha2::{Digest, Sha256};
+use tch::Device;
+
+/// The network of a weights file, or the one that ships, and what the card of a run says of it.
+///
+/// # Errors
+/// A file that can't be used, or weights that were trained for something else than `wanted` describes.
+pub fn network(from: &Path, wanted: &ModelCard, device: Device) -> Result<(Network, String)> {
+    let shipped = from == Path::new("shipped");
+    let (model, start) = if shipped {
+        (
+            Model::shipped(device)?,
+            concat!("shipped with ecg3d-models ", env!("CARGO_PKG_VERSION")).to_owned(),
+        )
+    } else {
+        let file = std::fs::read(from)
+            .with_context(|| format!("could not read the weights {}", from.display()))?;
+        let digest: String =
+            Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+        (Model::load(from, device)?, format!("weights with SHA-256 {digest}"))
+    };
+    let (network, card) = model.into_parts();
+    for (what, found, expected, flag) in [
+        ("network", card.architecture.to_string(), wanted.architecture.to_string(), "--model"),
+        ("mode", card.mode.to_string(), wanted.mode.to_string(), "--preset"),
+        ("labels", card.labels.to_string(), wanted.labels.to_string(), "--labels"),
+        (
+            "preprocessing (by its hash)",
+            card.preprocessing_hash,
+            wanted.preprocessing_hash.clone(),
+            "--preset",
+        ),
+    ] {
+        ensure!(
+            found == expected,
+            "--init {}: the {what} of these weights is {found}, that of this run is {expected}; change {flag}, \
+             or start afresh",
+            from.display()
+        );
+    }
+    Ok((network, start))
+}

@@ -1,0 +1,13 @@
+//! The number type that a flag names; a file of the programs that link libtorch, which the library must not.
+
+use ecg3d_models::Precision;
+use tch::Device;
+
+/// Warns where a device only imitates a number type.
+pub fn warn_of_imitation(precision: Precision, device: Device) {
+    if !precision.is_native(device) {
+        eprintln!(
+            "warning: this processor has no instructions for {precision}, which takes many times as long as f32 here"
+        );
+    }
+}
