@@ -155,6 +155,10 @@ impl ConvertPlan {
         let [leads, kept] = self.prepared_shape();
         ConvertError::check_shape("the prepared signal", out.shape(), &[leads, kept])?;
         let Loaded { samples: n, real, warnings } = self.load(recording, &mut scratch.rows)?;
+        let rounding = match self.config.scale {
+            Scale::None => 0.0,
+            _ => ROUNDING * peak(scratch.rows.iter()),
+        };
         if let Some(filter) = &self.filter {
             match self.config.denoise {
                 Denoise::BothWays { padding_s, .. } => {
@@ -191,7 +195,7 @@ impl ConvertPlan {
         // What was made of padding is none of the signal.
         let real = if real < n { (real * width).div_ceil(n) } else { width };
         let rows = || scratch.resampled.chunks_exact(width).map(|row| &row[..real]);
-        let (offset, factor) = scaling(self.config.scale, rows().flatten());
+        let (offset, factor) = scaling(self.config.scale, rows().flatten(), rounding);
         let length = real.min(kept);
         out.fill(T::zero());
         for (lead, (mut out, row)) in out.rows_mut().into_iter().zip(rows()).enumerate() {
@@ -244,15 +248,19 @@ impl ConvertPlan {
     }
 }
 
-/// What is taken from each value, and what it is then multiplied by.
-fn scaling<'a>(scale: Scale, values: impl Iterator<Item = &'a f64> + Clone) -> (f64, f64) {
-    let inverse = |size: f64| if size > 0.0 { 1.0 / size } else { 0.0 };
+/// Share of a recording's largest magnitude below which what the filter leaves is rounding: of a constant, say.
+const ROUNDING: f64 = 1e-12;
+
+/// What is taken from each value, and what it is then multiplied by; nothing is left of values no larger than `rounding`.
+fn scaling<'a>(
+    scale: Scale,
+    values: impl Iterator<Item = &'a f64> + Clone,
+    rounding: f64,
+) -> (f64, f64) {
+    let inverse = |size: f64| if size > rounding { 1.0 / size } else { 0.0 };
     match scale {
         Scale::None => (0.0, 1.0),
-        Scale::UnitPeak => {
-            let peak = values.fold(0.0, |peak: f64, value| peak.max(value.abs()));
-            (0.0, inverse(peak))
-        }
+        Scale::UnitPeak => (0.0, inverse(peak(values))),
         Scale::ZScore => {
             let n = values.clone().count() as f64;
             let mean = values.clone().sum::<f64>() / n;
@@ -260,4 +268,8 @@ fn scaling<'a>(scale: Scale, values: impl Iterator<Item = &'a f64> + Clone) -> (
             (mean, inverse(variance.sqrt()))
         }
     }
+}
+
+fn peak<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
+    values.fold(0.0, |peak, value| peak.max(value.abs()))
 }

@@ -1,6 +1,6 @@
 use ecg3d_convert::{
     Band, CubicZoom, Edges, FftResampler, PolyResampler, RecurrencePlot, Sos, SplineZoom,
-    Threshold, butterworth,
+    Threshold, butterworth, notch,
 };
 use ndarray::{Array, ArrayD, Axis, Ix2};
 use serde_json::Value;
@@ -45,8 +45,14 @@ fn map_rows(x: &ArrayD<f64>, f: impl Fn(&[f64]) -> Vec<f64>) -> ArrayD<f64> {
 fn butterworth_designs() {
     let Some(folder) = goldens("blocks") else { return };
     for (name, expected) in json(&folder.join("butter_design.json")).as_object().expect("a map") {
+        if name == "iirnotch50_q30" {
+            let [b, a]: [[f64; 3]; 2] = serde_json::from_value(expected.clone()).expect("b and a");
+            let own = notch(50.0, 30.0, 500.0).expect("a design");
+            assert_design(name, &own, &[[b[0], b[1], b[2], a[0], a[1], a[2]]]);
+            continue;
+        }
         let (kind, order) = name.rsplit_once('_').expect("an order");
-        let Ok(order) = order.parse() else { continue };
+        let order = order.parse().expect("an order");
         let band = match kind {
             "highpass" => Band::High(0.5),
             "lowpass" => Band::Low(40.0),

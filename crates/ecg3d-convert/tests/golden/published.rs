@@ -3,7 +3,7 @@ use ecg3d_convert::{
     Band, ConvertConfig, ConvertError, ConvertPlan, ConvertWarning, InvalidSamples, RecurrencePlot,
     Scratch, butterworth,
 };
-use ndarray::{Array2, Array3, Axis, Ix2, Ix3, s};
+use ndarray::{Array2, Array3, ArrayViewD, Axis, Ix2, Ix3, s};
 
 use crate::support::{Npz, assert_close, fixture, goldens, recording, synthetic_adc};
 
@@ -119,7 +119,11 @@ fn equal_to_the_golden_recordings() {
         for (row, plot) in own.prepared.rows().into_iter().zip(plots.outer_iter()) {
             let own = RecurrencePlot::new(2, 1).expect("a plot");
             let own = own.of(row.as_slice().expect("a row")).expect("distances") / unit;
-            assert_close(&name, own.view().into_dyn(), plot.into_dyn(), 1e-11);
+            // Samples are exact to a share of the signal's peak, whose offset is not in the plot.
+            let peak =
+                |values: ArrayViewD<'_, f64>| values.iter().fold(0.0, |p: f64, v| p.max(v.abs()));
+            let offset = peak(row.into_dyn()) / unit / peak(plot.into_dyn());
+            assert_close(&name, own.view().into_dyn(), plot.into_dyn(), F64 * offset.max(1.0));
         }
     }
 }

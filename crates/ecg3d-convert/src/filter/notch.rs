@@ -1,0 +1,62 @@
+use std::f64::consts::PI;
+
+use super::sos::Sos;
+use crate::ConvertError;
+
+/// Designs a filter that takes out one frequency, mains hum say: a section with a zero there and -3 dB at the ends of a band
+/// of `hz / quality` around it.
+///
+/// Equal to `scipy.signal.iirnotch(hz, quality, fs=rate_hz)`. Source: Orfanidis, Introduction to Signal Processing, section 11.3.
+///
+/// ```
+/// use ecg3d_convert::notch;
+///
+/// let filter = notch(50.0, 30.0, 500.0)?;
+/// let mut hum: Vec<f64> =
+///     (0..5000).map(|t| (std::f64::consts::TAU * 50.0 * t as f64 / 500.0).sin()).collect();
+/// filter.filter(&mut hum, &mut filter.rest())?;
+/// assert!(hum[4000..].iter().all(|value| value.abs() < 1e-9));
+/// # Ok::<(), ecg3d_convert::ConvertError>(())
+/// ```
+///
+/// # Errors
+/// A sampling rate or a quality that is no positive number; a frequency that is not above 0 and below half the sampling rate.
+pub fn notch(hz: f64, quality: f64, rate_hz: f64) -> Result<Sos, ConvertError> {
+    let positive = |value: f64| value.is_finite() && value > 0.0;
+    if !positive(rate_hz) {
+        return Err(ConvertError::config("the sampling rate", rate_hz, "a positive number of Hz"));
+    }
+    if !positive(quality) {
+        return Err(ConvertError::config("the quality of a notch", quality, "a positive number"));
+    }
+    if !(hz > 0.0 && hz < rate_hz / 2.0) {
+        return Err(ConvertError::config(
+            "the frequency of a notch in Hz",
+            format_args!("{hz} at {rate_hz} Hz"),
+            "above 0 and below half the sampling rate",
+        ));
+    }
+    let angle = 2.0 * PI * hz / rate_hz;
+    let gain = 1.0 / (1.0 + (angle / quality / 2.0).tan());
+    let middle = -2.0 * gain * angle.cos();
+    Sos::new(&[[gain, middle, gain, 1.0, middle, 2.0 * gain - 1.0]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for (hz, quality, rate) in [
+            (0.0, 30.0, 500.0),
+            (250.0, 30.0, 500.0),
+            (f64::NAN, 30.0, 500.0),
+            (50.0, 0.0, 500.0),
+            (50.0, f64::INFINITY, 500.0),
+            (50.0, 30.0, -1.0),
+        ] {
+            assert!(notch(hz, quality, rate).is_err(), "{hz} {quality} {rate}");
+        }
+    }
+}
