@@ -52,8 +52,12 @@ impl LimbRows {
     }
 }
 
+fn standard(lead: &LeadName) -> &str {
+    lead.lead().map_or(lead.as_str(), Lead::name)
+}
+
 impl Players {
-    /// Each lead for itself.
+    /// Each lead for itself, under its standard name where it has one (aVR, however the file spells it).
     ///
     /// For the published comparison. The six limb leads hold two signals' worth of information, so their values split what they
     /// share, and removing one of them makes an ECG that no body can produce.
@@ -62,7 +66,7 @@ impl Players {
         let list = leads
             .iter()
             .enumerate()
-            .map(|(row, lead)| Player { name: lead.as_str().to_owned(), rows: vec![row] });
+            .map(|(row, lead)| Player { name: standard(lead).to_owned(), rows: vec![row] });
         Self { list: list.collect(), limb: None, leads }
     }
 
@@ -246,6 +250,14 @@ mod tests {
             players.masked_into(x.view(), None, *mask, signal);
         }
         batch
+    }
+
+    #[test]
+    fn leads_go_by_their_standard_names() {
+        let spelt = ["I", "AVR", "avl", "v1", "Pleth"].map(LeadName::from);
+        let names: Vec<String> =
+            Players::leads(&spelt).iter().map(|player| player.name.clone()).collect();
+        assert_eq!(names, ["I", "aVR", "aVL", "V1", "Pleth"]);
     }
 
     /// Twelve leads that obey Einthoven; the eight independent ones are random.

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::ModelError;
 
-/// Writes to a temporary name beside `path`, then renames; makes missing folders.
+/// Writes to a temporary name beside `path`, then renames; makes missing folders. A link stays, and what it leads to is written.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
     // Two threads may write to one folder at once.
     static WRITTEN: AtomicUsize = AtomicUsize::new(0);
     let failed = |source| ModelError::Io { path: path.to_owned(), doing: "write", source };
+    let real = path.canonicalize();
+    let path = real.as_deref().unwrap_or(path);
     let name =
         path.file_name().ok_or(std::io::ErrorKind::InvalidFilename.into()).map_err(failed)?;
     let count = WRITTEN.fetch_add(1, Ordering::Relaxed);

@@ -188,11 +188,8 @@ fn baselines(args: &Args, model: &Model) -> Result<Vec<Kind>> {
     Ok(kinds)
 }
 
-/// 50 uV in the units of prepared signals; `None` where amplitudes are scaled away.
+/// 50 uV in the units of prepared signals; `None` where these are scaled, or in units of an ADC whose gain may differ from record to
+/// record.
 fn einthoven_tolerance(config: &ConvertConfig) -> Option<f64> {
-    match (config.scale, config.units) {
-        (Scale::None, Units::Adc) => Some(50.0),
-        (Scale::None, Units::Millivolts) => Some(0.05),
-        _ => None,
-    }
+    (config.scale == Scale::None && config.units == Units::Millivolts).then_some(0.05)
 }

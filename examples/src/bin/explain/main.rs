@@ -99,8 +99,8 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Explain at most this many records of --data
-    #[arg(long, value_name = "N", requires = "data")]
-    limit: Option<usize>,
+    #[arg(long, value_name = "N", requires = "data", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
     /// Folder for the results
     #[arg(long, value_name = "DIR")]
     out: PathBuf,

@@ -118,7 +118,7 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     let random = asked.random_models(model, args.random_models)?;
     let mut rows: Vec<usize> = found.iter().map(|(row, _)| *row).collect();
     rows.dedup();
-    rows.truncate(args.limit.unwrap_or(usize::MAX));
+    rows.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
 
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make {}", args.out.display()))?;

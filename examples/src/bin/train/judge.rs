@@ -19,7 +19,11 @@ pub fn judge(outcome: &Outcome, data: &TrainData, rows: &[usize]) -> Result<Repo
     let truth = truth(data, rows);
     let (truth, p) = (truth.view(), outcome.validation.view());
     let thresholds = outcome.card.threshold_values();
-    let report = Report::new(labels, truth, p, &thresholds, &ReportOptions::default())?;
+    let options = match outcome.card.thresholds {
+        Some(_) => ReportOptions::default().with_threshold_source("these records"),
+        None => ReportOptions::default(),
+    };
+    let report = Report::new(labels, truth, p, &thresholds, &options)?;
     let patients: Vec<&str> = rows.iter().map(|&row| data.patients[row].as_str()).collect();
     let patients = Patients::from_ids(&patients);
     if patients.len() < 2 {

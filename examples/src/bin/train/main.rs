@@ -54,8 +54,8 @@ struct Arguments {
     #[arg(long, value_name = "SPLIT")]
     split: Option<SplitBy>,
     /// Number of folds of --split kfold [default: 5]
-    #[arg(long, value_name = "K")]
-    folds: Option<usize>,
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..))]
+    folds: Option<u32>,
     /// The fold, from 0, that validates, for --split published and kfold [default: 0]
     #[arg(long, value_name = "I")]
     fold: Option<usize>,
@@ -280,13 +280,13 @@ fn train_data(source: &Source, path: &Path) -> Result<TrainData> {
 fn split(source: &Source, data: &TrainData, by: SplitBy, arguments: &Arguments) -> Result<Split> {
     let fold = arguments.fold.unwrap_or(0);
     let folds = match by {
-        SplitBy::Kfold => arguments.folds.unwrap_or(PUBLISHED_FOLDS),
+        SplitBy::Kfold => arguments.folds.map_or(PUBLISHED_FOLDS, |folds| folds as usize),
         _ => PUBLISHED_FOLDS,
     };
     ensure!(
         matches!(by, SplitBy::Labels) || fold < folds,
         "--fold {fold} is not one of the folds 0 to {}",
-        folds.max(1) - 1
+        folds - 1
     );
     Ok(match by {
         SplitBy::Published => {
