@@ -7,6 +7,7 @@ pub mod ecg_paper;
 pub mod ecg_strips;
 pub mod heat;
 pub mod matrix;
+mod messages;
 pub mod metric_charts;
 mod output;
 pub mod picture;
@@ -19,6 +20,7 @@ pub mod stop;
 pub mod synthetic;
 pub mod usage;
 
+pub use messages::print_result;
 pub use output::{run, write_atomic};
 pub use predictions::write_predictions;
 pub use progress::Progress;

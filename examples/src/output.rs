@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
+use crate::say_err;
+
 /// Runs a program on its arguments: an error is printed to standard error as one line, cause after cause, and ends it with
 /// status 1.
 ///
@@ -20,7 +22,7 @@ pub fn run<A: Parser>(main: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
         }
     };
     main(arguments).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        say_err!("error: {error:#}");
         ExitCode::FAILURE
     })
 }

@@ -12,7 +12,7 @@ use ecg3d_convert::{
     Units, rate_ratio,
 };
 use ecg3d_examples::source::{Failed, Plans, exit_code};
-use ecg3d_examples::{Progress, write_atomic};
+use ecg3d_examples::{Progress, print_result, say_err, write_atomic};
 use half::f16;
 use ndarray::{Array2, ArrayView1, ArrayView2, s};
 use rayon::prelude::*;
@@ -94,7 +94,7 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
                 }
                 Err(error) => {
                     let reason = format!("{preset}: {error:#}");
-                    eprintln!("failed: {name}: {reason}");
+                    say_err!("failed: {name}: {reason}");
                     failed.push(Failed { record: name.clone(), reason });
                 }
             }
@@ -116,7 +116,7 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
             ));
         }
     }
-    print!("{table}");
+    print_result(&table)?;
     if let Some(path) = &arguments.out {
         write_atomic(path, |file| file.write_all(rows.as_bytes()))?;
     }

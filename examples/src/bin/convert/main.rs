@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, Preset, Scratch, Windows};
 use ecg3d_examples::source::LabelArgs;
-use ecg3d_examples::{Progress, SOME_FAILED, write_atomic};
+use ecg3d_examples::{Progress, SOME_FAILED, say, say_err, write_atomic};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -162,9 +162,9 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
         } else {
             String::new()
         };
-        println!("{drawn} pictures in {}{rest}", dir.display());
+        say!("{drawn} pictures in {}{rest}", dir.display());
     }
-    println!(
+    say!(
         "{} rows of {} records in {}{}",
         totals.rows,
         totals.converted,
@@ -300,13 +300,13 @@ impl Shown {
         let line = format!("warning: {warning}");
         match progress {
             Some(progress) => progress.line(&line),
-            None => eprintln!("{line}"),
+            None => say_err!("{line}"),
         }
     }
 
     fn finish(self) {
         if self.0 > SHOWN {
-            eprintln!("{} more warnings in the .json", self.0 - SHOWN);
+            say_err!("{} more warnings in the .json", self.0 - SHOWN);
         }
     }
 }
@@ -330,7 +330,7 @@ fn store(
         data: Box::new(parts.rows()?),
     }];
     match &totals.unlabelled {
-        Some(record) => eprintln!(
+        Some(record) => say_err!(
             "note: {record} has no labels in {}, so no array labels is written",
             dataset.label_source()
         ),

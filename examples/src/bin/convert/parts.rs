@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use ecg3d_examples::write_atomic;
+use ecg3d_examples::{say_err, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -152,7 +152,7 @@ impl Parts {
                     good += read as u64;
                 }
                 Err(error) => {
-                    eprintln!(
+                    say_err!(
                         "warning: {shown}, line {}: {error:#}; the records from there on are converted again",
                         self.parts + 1
                     );
@@ -325,7 +325,7 @@ fn lock(folder: &Path) -> Result<File> {
             bail!("another process is at work in {}", folder.display())
         }
         Err(TryLockError::Error(error)) => {
-            eprintln!("warning: {} cannot be locked ({error})", path.display());
+            say_err!("warning: {} cannot be locked ({error})", path.display());
         }
     }
     Ok(file)
