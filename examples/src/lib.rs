@@ -21,7 +21,7 @@ pub mod synthetic;
 pub mod usage;
 
 pub use messages::print_result;
-pub use output::{run, write_atomic};
+pub use output::{check_place, run, write_atomic};
 pub use predictions::write_predictions;
 pub use progress::Progress;
 

@@ -12,7 +12,7 @@ use ecg3d_convert::{
     Units, rate_ratio,
 };
 use ecg3d_examples::source::{Failed, Plans, exit_code};
-use ecg3d_examples::{Progress, print_result, say_err, write_atomic};
+use ecg3d_examples::{Progress, check_place, print_result, say_err, write_atomic};
 use half::f16;
 use ndarray::{Array2, ArrayView1, ArrayView2, s};
 use rayon::prelude::*;
@@ -65,6 +65,9 @@ fn main() -> ExitCode {
 }
 
 fn losses(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(path) = &arguments.out {
+        check_place(path)?;
+    }
     let dataset = Dataset::open(&arguments.data, &DatasetOptions::default())?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build()?;
     let mut failed = Vec::new();
@@ -116,10 +119,10 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
             ));
         }
     }
-    print_result(&table)?;
     if let Some(path) = &arguments.out {
         write_atomic(path, |file| file.write_all(rows.as_bytes()))?;
     }
+    print_result(&table)?;
     Ok(exit_code(&failed))
 }
 

@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, Preset, Scratch, Windows};
 use ecg3d_examples::source::LabelArgs;
-use ecg3d_examples::{Progress, SOME_FAILED, say, say_err, write_atomic};
+use ecg3d_examples::{Progress, SOME_FAILED, check_place, say, say_err, write_atomic};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -138,6 +138,7 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     let out = &arguments.out;
     let format = Format::of(out)?;
     let config = configuration(arguments)?;
+    check_places(arguments, format)?;
     let dataset = Dataset::open(&arguments.data, &arguments.labels.dataset_options()?)?;
     let (share, of) = arguments.shard;
     let chosen: Vec<usize> =
@@ -154,7 +155,6 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
         bail!("{}: none of {} records could be converted", arguments.data.display(), chosen.len());
     }
     store(arguments, format, &converter, &dataset, &parts, &totals)?;
-    parts.remove()?;
     if let Some(dir) = &arguments.plot {
         let drawn = plot::draw(dir, &dataset, &pictured, &config)?;
         let rest = if arguments.plot_record.is_empty() && drawn < chosen.len() {
@@ -164,6 +164,8 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
         };
         say!("{drawn} pictures in {}{rest}", dir.display());
     }
+    // A run that is ended while it draws goes on from its parts.
+    parts.remove()?;
     say!(
         "{} rows of {} records in {}{}",
         totals.rows,
@@ -176,6 +178,17 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
         }
     );
     Ok(if totals.failed > 0 { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// Finds out before the work whether its results can be written.
+fn check_places(arguments: &Arguments, format: Format) -> Result<()> {
+    check_place(&arguments.out)?;
+    check_place(&format.manifest(&arguments.out))?;
+    match &arguments.plot {
+        // A picture of whatever name.
+        Some(dir) => check_place(&dir.join("NAME.svg")),
+        None => Ok(()),
+    }
 }
 
 /// The records that are drawn.
