@@ -39,7 +39,7 @@ const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 /// with its hash, checksums, what failed and what was warned of.
 ///
 /// Rows that are done wait in FILE.parts/. A run that was ended, however, goes on from there when it is started again with
-/// the same arguments; the result is the same to the byte. Parts of another configuration or other data are refused.
+/// the same arguments; the result is the same to the byte. To put them together takes twice the result's room. Parts of another configuration or other data are refused.
 ///
 /// Exit status: 0 all well, 2 some records failed, 1 nothing done.
 #[derive(Parser)]
@@ -154,7 +154,8 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
         parts.remove()?;
         bail!("{}: none of {} records could be converted", arguments.data.display(), chosen.len());
     }
-    store(arguments, format, &converter, &dataset, &parts, &totals)?;
+    store(arguments, format, &converter, &dataset, &parts, &totals)
+        .inspect_err(|_| parts.remove_staging())?;
     if let Some(dir) = &arguments.plot {
         let drawn = plot::draw(dir, &dataset, &pictured, &config)?;
         let rest = if arguments.plot_record.is_empty() && drawn < chosen.len() {

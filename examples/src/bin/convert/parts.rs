@@ -122,6 +122,7 @@ impl Parts {
             values: Vec::new(),
             begun: Instant::now(),
         };
+        parts.remove_staging();
         parts.take_up(names)?;
         Ok(parts)
     }
@@ -211,6 +212,17 @@ impl Parts {
     /// Where the result is put together.
     pub fn staging(&self) -> PathBuf {
         self.folder.join(STAGING)
+    }
+
+    /// Removes a result that was given up: it would keep the disk full.
+    pub fn remove_staging(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.extension().is_some_and(|extension| extension == "tmp") {
+                // What led here matters more than what cannot be removed.
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 
     /// Adds a record with the values of all its rows.
@@ -461,6 +473,9 @@ mod tests {
         let dir = two_parts();
         let mut parts = open(&dir, false).expect("the same run");
         assert_eq!((parts.done(), rows(&parts)), (2, vec![1, 2, 3, 4]));
+        fs::write(parts.staging(), "half a result").expect("writes");
+        parts.remove_staging();
+        assert!(!parts.staging().exists());
         assert!(
             open(&dir, false).is_err_and(|error| error.to_string().contains("another process"))
         );

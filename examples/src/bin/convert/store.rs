@@ -1,10 +1,10 @@
 //! Arrays as `.npz`, `.npy` or `.safetensors`, streamed.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use half::f16;
 use serde::Serialize;
@@ -179,7 +179,7 @@ impl Format {
         let create =
             || File::create(staging).with_context(|| format!("cannot write {}", staging.display()));
         match self {
-            Self::Npz => write_npz(create()?, arrays),
+            Self::Npz => write_npz(create()?, arrays, |file| file.sync_all()),
             Self::Safetensors => write_safetensors(create()?, arrays, about),
             Self::Npy => {
                 let mut sums = Map::new();
@@ -188,16 +188,18 @@ impl Format {
                     // One staging file does: each gets its name before the next is begun, the main one at the very end.
                     let path =
                         if k == 0 { staging.to_owned() } else { staging_beside(staging, name) };
-                    let file = File::create(&path)
-                        .with_context(|| format!("cannot write {}", path.display()))?;
-                    sums.insert(name.to_owned(), Value::from(write_npy(file, array)?));
+                    let own = if k == 0 { target.to_owned() } else { beside(target, name) };
+                    let sum = File::create(&path)
+                        .map_err(anyhow::Error::from)
+                        .and_then(|file| write_npy(file, array))
+                        .with_context(|| format!("cannot write {}", own.display()))?;
+                    sums.insert(name.to_owned(), Value::from(sum));
                     if k > 0 {
-                        let own = beside(target, name);
                         std::fs::rename(&path, &own)
                             .with_context(|| format!("cannot write {}", own.display()))?;
                     }
                 }
-                Ok(sums)
+                return Ok(sums);
             }
         }
         .with_context(|| format!("cannot write {}", target.display()))
@@ -220,7 +222,12 @@ fn end(file: BufWriter<File>) -> Result<()> {
 }
 
 /// An archive that is not compressed. Sizes stand in the zip64 form, so that no array is too large for it.
-fn write_npz(file: File, arrays: Vec<Array<'_>>) -> Result<Map<String, Value>> {
+fn write_npz<W: Write + Seek>(
+    file: W,
+    arrays: Vec<Array<'_>>,
+    sync: impl FnOnce(W) -> io::Result<()>,
+) -> Result<Map<String, Value>> {
+    let file = UntilError { file, error: false, position: 0 };
     let mut zip = ZipWriter::new(BufWriter::with_capacity(1 << 20, file));
     let options =
         SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
@@ -231,8 +238,55 @@ fn write_npz(file: File, arrays: Vec<Array<'_>>) -> Result<Map<String, Value>> {
         zip.write_all(&npy_header(array.kind.numpy(), &array.shape))?;
         sums.insert(name.to_owned(), Value::from(array.copy(&mut zip)?));
     }
-    end(zip.finish()?)?;
+    let file = zip.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    ensure!(!file.error, "not all was written");
+    sync(file.file)?;
     Ok(sums)
+}
+
+/// A file that takes nothing more after an error, which is told once: an archive that is given up tries to write its end.
+struct UntilError<W> {
+    file: W,
+    error: bool,
+    position: u64,
+}
+
+impl<W> UntilError<W> {
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        let interrupted =
+            result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
+        self.error |= result.is_err() && !interrupted;
+        result
+    }
+}
+
+impl<W: Write> Write for UntilError<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = if self.error { Ok(bytes.len()) } else { self.file.write(bytes) };
+        let written = self.note(written)?;
+        self.position += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.error {
+            return Ok(());
+        }
+        let flushed = self.file.flush();
+        self.note(flushed)
+    }
+}
+
+impl<W: Seek> Seek for UntilError<W> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        if !self.error {
+            let place = self.file.seek(to);
+            self.position = self.note(place)?;
+        } else if let SeekFrom::Start(place) = to {
+            self.position = place;
+        }
+        Ok(self.position)
+    }
 }
 
 fn write_npy(file: File, array: Array<'_>) -> Result<String> {
@@ -375,6 +429,36 @@ mod tests {
         assert_eq!(data.len(), 50);
         assert_eq!(data[44..48], 11f32.to_le_bytes());
         assert_eq!(sums["prepared"], crate::parts::sha256(&data[..48]));
+    }
+
+    #[test]
+    fn an_archive_that_cannot_be_written_is_given_up() {
+        /// A disk with room for so many bytes; counts the writes that it refused.
+        struct Small<'a>(io::Cursor<Vec<u8>>, usize, &'a std::cell::Cell<usize>);
+        impl Write for Small<'_> {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if self.0.position() as usize + bytes.len() > self.1 {
+                    self.2.set(self.2.get() + 1);
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                self.0.write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        impl Seek for Small<'_> {
+            fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+                self.0.seek(to)
+            }
+        }
+        for room in [0, 100, 300, 500] {
+            let refused = std::cell::Cell::new(0);
+            let disk = Small(io::Cursor::default(), room, &refused);
+            let error = write_npz(disk, arrays(), |_| Ok(())).expect_err("too small");
+            assert!(format!("{error:#}").contains("no storage space"), "{error:#}");
+            assert_eq!(refused.get(), 1, "room for {room} bytes");
+        }
     }
 
     #[test]
