@@ -94,6 +94,9 @@ impl Kind {
     }
 }
 
+/// The arrays that may come after the main one.
+const FURTHER: [&str; 3] = ["labels", "length", "row_record"];
+
 /// An array on its way out: little-endian values in C order, from a reader.
 pub struct Array<'a> {
     pub name: &'static str,
@@ -199,10 +202,23 @@ impl Format {
                             .with_context(|| format!("cannot write {}", own.display()))?;
                     }
                 }
+                for name in FURTHER.into_iter().filter(|name| !sums.contains_key(*name)) {
+                    remove_old(&beside(target, name))?;
+                }
                 return Ok(sums);
             }
         }
         .with_context(|| format!("cannot write {}", target.display()))
+    }
+}
+
+/// Removes an array of an earlier result that this one does not have.
+fn remove_old(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -413,6 +429,14 @@ mod tests {
         assert_eq!(labels.to_vec(), [1, 0]);
         assert_eq!(sums["labels"], crate::parts::sha256(&[1, 0]));
         assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 2);
+        // Those of an earlier result go, and so do labels that the next one lacks.
+        std::fs::write(dir.path().join("x.length.npy"), "old").expect("writes");
+        let (staging, main) = (dir.path().join("x.tmp"), arrays().remove(0));
+        Format::Npy
+            .write(&staging, &dir.path().join("x.npy"), vec![main], &Map::new())
+            .expect("writes");
+        assert!(!dir.path().join("x.labels.npy").exists());
+        assert!(!dir.path().join("x.length.npy").exists());
     }
 
     #[test]
