@@ -12,10 +12,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use ecg_io::Dataset;
-use ecg3d_convert::{ConvertConfig, Preset, Scratch, Windows};
+use ecg3d_convert::{ConvertConfig, Preset, Windows};
 use ecg3d_examples::source::LabelArgs;
 use ecg3d_examples::{Progress, SOME_FAILED, check_place, say, say_err, write_atomic};
-use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -24,8 +23,6 @@ use parts::{Item, Parts, hex};
 use store::{Array, Dtype, Format, Kind};
 use work::Converter;
 
-/// Records that are in memory at a time, for each thread.
-const CHUNK: usize = 16;
 /// Warnings that are printed; all are in the manifest.
 const SHOWN: usize = 20;
 const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
@@ -276,25 +273,16 @@ fn fill(
         progress.skip(done as u64);
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    for chunk in chosen[done..].chunks(CHUNK * pool.current_num_threads()) {
-        let results: Vec<_> = pool.install(|| {
-            let work = chunk.par_iter().map_init(Scratch::new, |scratch, &index| {
-                let result = converter.record(index, scratch);
-                progress.inc(1);
-                result
-            });
-            work.collect()
-        });
-        for (item, values) in results {
-            for warning in &item.warnings {
-                shown.print(Some(&progress), &format!("{}: {warning}", item.record));
-            }
-            if let Some(reason) = &item.failed {
-                progress.line(&format!("failed: {}: {reason}", item.record));
-            }
-            parts.push(item, &values)?;
+    converter.each(&pool, &chosen[done..], |item, values| {
+        progress.inc(1);
+        for warning in &item.warnings {
+            shown.print(Some(&progress), &format!("{}: {warning}", item.record));
         }
-    }
+        if let Some(reason) = &item.failed {
+            progress.line(&format!("failed: {}: {reason}", item.record));
+        }
+        parts.push(item, values)
+    })?;
     parts.close()?;
     progress.finish();
     shown.finish();

@@ -226,13 +226,21 @@ impl Parts {
     }
 
     /// Adds a record with the values of all its rows.
-    pub fn push(&mut self, item: Item, values: &[u8]) -> Result<()> {
+    pub fn push(&mut self, item: Item, values: Vec<u8>) -> Result<()> {
         debug_assert_eq!(values.len(), item.rows * self.row_bytes);
+        if self.values.len() + values.len() > PART_BYTES {
+            self.close()?;
+        }
         if self.items.is_empty() {
             self.begun = Instant::now();
         }
         self.items.push(item);
-        self.values.extend_from_slice(values);
+        if self.values.is_empty() {
+            // The rows of a long record are in memory once.
+            self.values = values;
+        } else {
+            self.values.extend_from_slice(&values);
+        }
         if self.values.len() >= PART_BYTES
             || self.items.len() >= PART_RECORDS
             || self.begun.elapsed() >= PART_AGE
@@ -454,11 +462,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let mut parts = open(&dir, false).expect("new parts");
         for (name, values) in [("a", [1, 2]), ("b", [3, 4])] {
-            parts.push(item(name, &values), &values).expect("writes");
+            parts.push(item(name, &values), values.to_vec()).expect("writes");
             parts.close().expect("writes");
         }
         // What a killed process has not ended counts for nothing.
-        parts.push(item("c", &[5, 6]), &[5, 6]).expect("takes it up");
+        parts.push(item("c", &[5, 6]), vec![5, 6]).expect("takes it up");
         dir
     }
 
@@ -479,7 +487,7 @@ mod tests {
         assert!(
             open(&dir, false).is_err_and(|error| error.to_string().contains("another process"))
         );
-        parts.push(item("c", &[]), &[]).expect("takes it up");
+        parts.push(item("c", &[]), Vec::new()).expect("takes it up");
         parts.close().expect("writes");
         let items: Vec<Item> =
             parts.read().expect("opens").flat_map(|part| part.expect("reads").items).collect();
@@ -498,7 +506,7 @@ mod tests {
         let mut parts = open(&dir, false).expect("the same run");
         assert_eq!(parts.done(), 1);
         for (name, values) in [("b", [7, 8]), ("c", [9, 9])] {
-            parts.push(item(name, &values), &values).expect("writes");
+            parts.push(item(name, &values), values.to_vec()).expect("writes");
         }
         parts.close().expect("writes");
         assert_eq!(rows(&parts), [1, 2, 7, 8, 9, 9]);

@@ -34,27 +34,27 @@ impl Dtype {
         }
     }
 
-    /// Values in little-endian bytes.
+    /// Values in little-endian bytes, [`Dtype::size`] for each.
     ///
     /// # Errors
     /// A value that half precision does not reach.
-    pub fn encode(self, values: &[f32]) -> Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(values.len() * self.size());
+    pub fn encode(self, values: &[f32], bytes: &mut [u8]) -> Result<()> {
+        let pairs = values.iter().zip(bytes.chunks_exact_mut(self.size()));
         match self {
-            Self::F32 => values.iter().for_each(|value| bytes.extend(value.to_le_bytes())),
+            Self::F32 => pairs.for_each(|(value, out)| out.copy_from_slice(&value.to_le_bytes())),
             Self::F16 => {
-                for value in values {
+                for (value, out) in pairs {
                     let half = f16::from_f32(*value);
                     if half.is_infinite() {
                         bail!(
                             "the value {value} does not fit f16 (at most 65504); use --dtype f32"
                         );
                     }
-                    bytes.extend(half.to_le_bytes());
+                    out.copy_from_slice(&half.to_le_bytes());
                 }
             }
         }
-        Ok(bytes)
+        Ok(())
     }
 }
 
@@ -366,7 +366,8 @@ mod tests {
 
     fn arrays() -> Vec<Array<'static>> {
         let values: Vec<f32> = (0..12).map(|k| k as f32).collect();
-        let bytes = Dtype::F32.encode(&values).expect("any f32");
+        let mut bytes = vec![0; 48];
+        Dtype::F32.encode(&values, &mut bytes).expect("any f32");
         let labels: &[u8] = &[1, 0];
         vec![
             Array {
@@ -487,8 +488,10 @@ mod tests {
 
     #[test]
     fn what_half_precision_does_not_reach_is_refused() {
-        assert_eq!(Dtype::F16.encode(&[1.0, -2.5]).expect("both fit"), [0, 0x3c, 0, 0xc1]);
-        let error = Dtype::F16.encode(&[70000.0]).expect_err("too large");
+        let mut bytes = [0; 4];
+        Dtype::F16.encode(&[1.0, -2.5], &mut bytes).expect("both fit");
+        assert_eq!(bytes, [0, 0x3c, 0, 0xc1]);
+        let error = Dtype::F16.encode(&[70000.0], &mut bytes).expect_err("too large");
         assert!(error.to_string().contains("70000 does not fit f16"), "{error}");
     }
 
