@@ -11,6 +11,7 @@ mod messages;
 pub mod metric_charts;
 mod output;
 pub mod picture;
+mod pool;
 mod predictions;
 mod progress;
 pub mod raster;
@@ -22,6 +23,7 @@ pub mod usage;
 
 pub use messages::print_result;
 pub use output::{check_place, run, write_atomic};
+pub use pool::pool;
 pub use predictions::write_predictions;
 pub use progress::Progress;
 

@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, Preset, Windows};
 use ecg3d_examples::source::LabelArgs;
-use ecg3d_examples::{Progress, SOME_FAILED, check_place, say, say_err, write_atomic};
+use ecg3d_examples::{Progress, SOME_FAILED, check_place, pool, say, say_err, write_atomic};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -60,14 +60,14 @@ struct Arguments {
     /// (64-bit FNV-1a of the name, h; the share is (h xor h >> 32) mod N)
     #[arg(long, value_name = "I/N", default_value = "0/1", value_parser = parse_shard)]
     shard: (u64, u64),
-    /// Threads; 0: one for each processor. The result does not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    /// Threads, at most 1024; 0: one for each processor. The result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1024))]
+    threads: u32,
     /// Windows of images and volumes: the first of each record, or all of them
     #[arg(long, value_enum, default_value_t = WindowArg::First)]
     windows: WindowArg,
     /// Seconds of a prepared signal, corrected preset: longer records are cut, shorter ones padded with zeros
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, allow_negative_numbers = true)]
     seconds: f64,
     /// Discard what an unfinished run left in FILE.parts/
     #[arg(long)]
@@ -253,7 +253,7 @@ fn card(
 /// Converts the records that are not done yet, in order.
 fn fill(
     parts: &mut Parts,
-    threads: usize,
+    threads: u32,
     converter: &Converter<'_>,
     dataset: &Dataset,
     chosen: &[usize],
@@ -272,7 +272,7 @@ fn fill(
         ));
         progress.skip(done as u64);
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let pool = pool(threads, chosen.len() - done)?;
     converter.each(&pool, &chosen[done..], |item, values| {
         progress.inc(1);
         for warning in &item.warnings {
@@ -413,6 +413,14 @@ mod tests {
     fn arguments_are_sound() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
+        let parse = |flag: &str, value: &str| {
+            Arguments::try_parse_from(["convert", "--data", "d", "--out", "o.npz", flag, value])
+        };
+        let text = parse("--threads", "1025").err().expect("too many").to_string();
+        assert!(text.contains("1025 is not in 0..=1024"), "{text}");
+        let arguments = parse("--seconds", "-1").expect("a number");
+        let text = format!("{:#}", configuration(&arguments).expect_err("negative"));
+        assert!(text.contains("max_seconds") && text.contains("-1"), "{text}");
     }
 
     #[test]
