@@ -1,5 +1,6 @@
 //! Converts a folder of recordings to one file of prepared signals, images or volumes.
 
+mod again;
 mod manifest;
 mod parts;
 mod plot;
@@ -36,7 +37,9 @@ const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 /// with its hash, checksums, what failed and what was warned of.
 ///
 /// Rows that are done wait in FILE.parts/. A run that was ended, however, goes on from there when it is started again with
-/// the same arguments; the result is the same to the byte. To put them together takes twice the result's room. Parts of another configuration or other data are refused.
+/// the same arguments; the result is the same to the byte. Records whose files have another size or time by then, and those
+/// that failed, are done again; parts of another configuration, other records or other labels are refused. To put the parts
+/// together takes twice the result's room.
 ///
 /// Exit status: 0 all well, 2 some records failed, 1 nothing done.
 #[derive(Parser)]
@@ -145,8 +148,12 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     let converter = Converter::new(arguments, &config, &dataset);
     let card = card(arguments, &config, &dataset, &chosen)?;
     let mut parts = Parts::open(out, &card, &names, converter.row_bytes(), arguments.restart)?;
-    fill(&mut parts, arguments.threads, &converter, &dataset, &chosen)?;
+    let shown = fill(&mut parts, arguments, &converter, &dataset, &chosen)?;
     let totals = Totals::of(&parts)?;
+    let warnings = dataset.warnings().len() + totals.warnings;
+    if warnings > shown {
+        say_err!("{} more warnings in {}", warnings - shown, format.manifest(out).display());
+    }
     if totals.converted == 0 && !chosen.is_empty() {
         parts.remove()?;
         bail!("{}: none of {} records could be converted", arguments.data.display(), chosen.len());
@@ -232,6 +239,8 @@ fn card(
         let facts = (&dataset.names()[index], labels, patient, dataset.fold(index));
         selection.update(serde_json::to_vec(&facts)?);
     }
+    // What the map says, as a file of the same name may say something else now.
+    let label_map = format!("{:?}", arguments.labels.dataset_options()?.label_map);
     let (share, of) = arguments.shard;
     Ok(Map::from_iter([
         ("program".to_owned(), json!(PROGRAM)),
@@ -244,26 +253,29 @@ fn card(
         ("labels".to_owned(), json!(dataset.label_set())),
         ("label_source".to_owned(), json!(dataset.label_source().to_string())),
         ("label_map".to_owned(), json!(arguments.labels.label_map)),
+        ("label_map_sha256".to_owned(), json!(parts::sha256(label_map.as_bytes()))),
         ("nsr_rule".to_owned(), json!(arguments.labels.nsr_rule)),
         ("records".to_owned(), json!(chosen.len())),
         ("selection".to_owned(), json!(hex(&selection.finalize()))),
     ]))
 }
 
-/// Converts the records that are not done yet, in order.
+/// Converts the records that are not done yet, in order, and those that would be others now; gives how many warnings were
+/// printed.
 fn fill(
     parts: &mut Parts,
-    threads: u32,
+    arguments: &Arguments,
     converter: &Converter<'_>,
     dataset: &Dataset,
     chosen: &[usize],
-) -> Result<()> {
+) -> Result<usize> {
     let mut shown = Shown::default();
     for warning in dataset.warnings() {
         shown.print(None, &warning.to_string());
     }
     let progress = Progress::new(chosen.len() as u64, "records");
     let done = parts.done();
+    let pool = pool(arguments.threads, chosen.len())?;
     if done > 0 {
         progress.line(&format!(
             "going on from {}: {done} of {} records are done",
@@ -271,8 +283,13 @@ fn fill(
             chosen.len()
         ));
         progress.skip(done as u64);
+        let again = again::renew(parts, &pool, converter, &arguments.data, chosen)?;
+        if again > 0 {
+            progress.line(&format!(
+                "{again} of these are done again: their files have changed, or they failed"
+            ));
+        }
     }
-    let pool = pool(threads, chosen.len() - done)?;
     converter.each(&pool, &chosen[done..], |item, values| {
         progress.inc(1);
         for warning in &item.warnings {
@@ -285,8 +302,7 @@ fn fill(
     })?;
     parts.close()?;
     progress.finish();
-    shown.finish();
-    Ok(())
+    Ok(shown.0.min(SHOWN))
 }
 
 /// Warnings that were printed, up to [`SHOWN`].
@@ -303,12 +319,6 @@ impl Shown {
         match progress {
             Some(progress) => progress.line(&line),
             None => say_err!("{line}"),
-        }
-    }
-
-    fn finish(self) {
-        if self.0 > SHOWN {
-            say_err!("{} more warnings in the .json", self.0 - SHOWN);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! From a record to the values of its rows.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use ndarray::{Array2, Array3, s};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
+use crate::again::stamps;
 use crate::parts::{Item, sha256};
 use crate::store::Dtype;
 use crate::{Arguments, Stage};
@@ -24,6 +26,7 @@ const TOGETHER: usize = 4;
 /// What all threads share.
 pub struct Converter<'a> {
     pub config: &'a ConvertConfig,
+    data: &'a Path,
     dataset: &'a Dataset,
     plans: Plans,
     stage: Stage,
@@ -33,7 +36,7 @@ pub struct Converter<'a> {
 }
 
 impl<'a> Converter<'a> {
-    pub fn new(arguments: &Arguments, config: &'a ConvertConfig, dataset: &'a Dataset) -> Self {
+    pub fn new(arguments: &'a Arguments, config: &'a ConvertConfig, dataset: &'a Dataset) -> Self {
         let [leads, samples] = config.prepared_shape();
         let [depth, height, width] = config.volume_size;
         let shape = match arguments.stage {
@@ -42,7 +45,8 @@ impl<'a> Converter<'a> {
             Stage::Volume => vec![depth, height, width],
         };
         let (stage, dtype) = (arguments.stage, arguments.dtype);
-        Self { config, dataset, plans: Plans::new(config), stage, dtype, shape }
+        let data = &arguments.data;
+        Self { config, data, dataset, plans: Plans::new(config), stage, dtype, shape }
     }
 
     /// Bytes of a row.
@@ -91,6 +95,8 @@ impl<'a> Converter<'a> {
             rows: 0,
             length: 0,
             sha256: String::new(),
+            // Before they are read: what changes meanwhile is found to have changed.
+            files: stamps(self.data, &self.dataset.entries()[index].path),
             labels: None,
             patient: None,
             fold: self.dataset.fold(index),
