@@ -7,13 +7,13 @@ mod plot;
 mod store;
 mod work;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use ecg_io::Dataset;
-use ecg3d_convert::{ConvertConfig, Preset, Windows};
+use ecg3d_convert::{ConvertConfig, Preset, Resample, Windows};
 use ecg3d_examples::source::LabelArgs;
 use ecg3d_examples::{Progress, SOME_FAILED, check_place, pool, say, say_err, write_atomic};
 use serde_json::{Map, Value, json};
@@ -59,6 +59,10 @@ struct Arguments {
     /// published: as the study's programs did; corrected: as its text intends
     #[arg(long, value_name = "PRESET", default_value_t = Preset::Published)]
     preset: Preset,
+    /// Configuration in TOML or JSON instead of a preset, as the manifest of a conversion holds one under config; what it
+    /// leaves out is as in the preset that it names
+    #[arg(long, value_name = "FILE.toml|json", conflicts_with_all = ["preset", "windows", "seconds"])]
+    config: Option<PathBuf>,
     /// Only the I-th (from 0) of N shares of the records; which share a record falls to depends on its name alone
     /// (64-bit FNV-1a of the name, h; the share is (h xor h >> 32) mod N)
     #[arg(long, value_name = "I/N", default_value = "0/1", value_parser = parse_shard)]
@@ -69,9 +73,9 @@ struct Arguments {
     /// Windows of images and volumes: the first of each record, or all of them
     #[arg(long, value_enum, default_value_t = WindowArg::First)]
     windows: WindowArg,
-    /// Seconds of a prepared signal, corrected preset: longer records are cut, shorter ones padded with zeros
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, allow_negative_numbers = true)]
-    seconds: f64,
+    /// Seconds of a prepared signal, corrected preset: longer records are cut, shorter ones padded with zeros [default: 10]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    seconds: Option<f64>,
     /// Discard what an unfinished run left in FILE.parts/
     #[arg(long)]
     restart: bool,
@@ -210,15 +214,45 @@ fn pictured(arguments: &Arguments, dataset: &Dataset, chosen: &[usize]) -> Resul
 }
 
 fn configuration(arguments: &Arguments) -> Result<ConvertConfig> {
-    let windows = match (arguments.stage, arguments.windows) {
-        (Stage::Prepared, _) => ConvertConfig::preset(arguments.preset).windows,
-        (_, WindowArg::First) => Windows::First,
-        (_, WindowArg::All) => Windows::All,
+    if let Some(path) = &arguments.config {
+        return read_config(path);
+    }
+    let mut config = ConvertConfig::preset(arguments.preset);
+    config = match (arguments.stage, arguments.windows) {
+        (Stage::Prepared, WindowArg::First) => config,
+        (Stage::Prepared, WindowArg::All) => {
+            bail!("--windows all is for --stage images and volume; prepared signals are whole")
+        }
+        (_, WindowArg::First) => config.with_windows(Windows::First),
+        (_, WindowArg::All) => config.with_windows(Windows::All),
     };
-    let config = ConvertConfig::preset(arguments.preset)
-        .with_windows(windows)
-        .with_max_seconds(arguments.seconds);
+    if let Some(seconds) = arguments.seconds {
+        ensure!(
+            matches!(config.resample, Resample::Polyphase { .. }),
+            "--seconds is for --preset corrected; {} takes the same number of samples of every record",
+            arguments.preset
+        );
+        config = config.with_max_seconds(seconds);
+    }
     config.check()?;
+    Ok(config)
+}
+
+/// A configuration by itself, as [`ConvertConfig`] is read from TOML and JSON.
+fn read_config(path: &Path) -> Result<ConvertConfig> {
+    let shown = path.display();
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    ensure!(
+        ["toml", "json"].contains(&extension.as_str()),
+        "--config is {shown}, expected a name that ends in .toml or .json"
+    );
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    let config: Result<ConvertConfig> = match extension.as_str() {
+        "toml" => toml::from_str(&text).map_err(Into::into),
+        _ => serde_json::from_str(&text).map_err(Into::into),
+    };
+    let config = config.with_context(|| format!("{shown} is no configuration"))?;
+    config.check().with_context(|| format!("{shown} is no configuration"))?;
     Ok(config)
 }
 
@@ -366,10 +400,11 @@ fn store(
         arrays.push(Array { name, kind: Kind::I64, shape: vec![rows], data: Box::new(data) });
         Ok(())
     };
-    if *stage == Stage::Prepared && converter.config.preset == Preset::Corrected {
+    if *stage == Stage::Prepared && matches!(converter.config.resample, Resample::Polyphase { .. })
+    {
         integers("length", |_, item, bytes| bytes.extend((item.length as i64).to_le_bytes()))?;
     }
-    if *stage != Stage::Prepared && arguments.windows == WindowArg::All {
+    if *stage != Stage::Prepared && converter.config.windows == Windows::All {
         integers("row_record", |record, item, bytes| {
             for _ in 0..item.rows {
                 bytes.extend((record as i64).to_le_bytes());
@@ -428,9 +463,50 @@ mod tests {
         };
         let text = parse("--threads", "1025").err().expect("too many").to_string();
         assert!(text.contains("1025 is not in 0..=1024"), "{text}");
-        let arguments = parse("--seconds", "-1").expect("a number");
-        let text = format!("{:#}", configuration(&arguments).expect_err("negative"));
-        assert!(text.contains("max_seconds") && text.contains("-1"), "{text}");
+    }
+
+    /// What a command line with more flags comes to.
+    fn configured(more: &[&str]) -> Result<ConvertConfig> {
+        let mut line = vec!["convert", "--data", "d", "--out", "o.npz"];
+        line.extend(more);
+        configuration(&Arguments::try_parse_from(line)?)
+    }
+
+    #[test]
+    fn flags_that_would_do_nothing_are_refused() {
+        let text = |more: &[&str]| format!("{:#}", configured(more).expect_err("refused"));
+        let seconds = text(&["--preset", "corrected", "--seconds", "-1"]);
+        assert!(seconds.contains("max_seconds is -1, expected"), "{seconds}");
+        let seconds = text(&["--seconds", "20"]);
+        assert!(seconds.starts_with("--seconds is for --preset corrected"), "{seconds}");
+        let windows = text(&["--preset", "corrected", "--windows", "all"]);
+        assert!(windows.starts_with("--windows all is for --stage images"), "{windows}");
+        let other = text(&["--config", "c.toml", "--preset", "corrected"]);
+        assert!(other.contains("cannot be used with"), "{other}");
+        let config = configured(&["--preset", "corrected", "--seconds", "20"]).expect("sound");
+        assert_eq!(config, ConvertConfig::corrected().with_max_seconds(20.0));
+    }
+
+    #[test]
+    fn a_configuration_is_read_from_toml_and_json() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let read = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).expect("writes");
+            configured(&["--config", &path.to_string_lossy()])
+        };
+        let config = read("c.toml", "preset = 'corrected'\nmax_seconds = 20").expect("reads");
+        assert_eq!(config, ConvertConfig::corrected().with_max_seconds(20.0));
+        let text = serde_json::to_string(&config).expect("JSON");
+        assert_eq!(read("c.json", &text).expect("reads"), config);
+        for (name, text, expected) in [
+            ("c.yaml", "", "expected a name that ends in .toml or .json"),
+            ("c.toml", "colour = 'red'", "unknown field `colour`"),
+            ("c.json", r#"{"preset": "corrected", "max_seconds": -1}"#, "max_seconds is -1"),
+        ] {
+            let error = format!("{:#}", read(name, text).expect_err("refused"));
+            assert!(error.contains(expected) && error.contains(name), "{error}");
+        }
     }
 
     #[test]
