@@ -7,9 +7,11 @@ pub mod ecg_paper;
 pub mod ecg_strips;
 pub mod heat;
 pub mod matrix;
+mod messages;
 pub mod metric_charts;
 mod output;
 pub mod picture;
+mod pool;
 mod predictions;
 mod progress;
 pub mod raster;
@@ -19,7 +21,9 @@ pub mod stop;
 pub mod synthetic;
 pub mod usage;
 
-pub use output::{run, write_atomic};
+pub use messages::print_result;
+pub use output::{check_place, run, write_atomic};
+pub use pool::pool;
 pub use predictions::write_predictions;
 pub use progress::Progress;
 

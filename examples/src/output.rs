@@ -1,10 +1,12 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
+
+use crate::say_err;
 
 /// Runs a program on its arguments: an error is printed to standard error as one line, cause after cause, and ends it with
 /// status 1.
@@ -20,7 +22,7 @@ pub fn run<A: Parser>(main: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
         }
     };
     main(arguments).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        say_err!("error: {error:#}");
         ExitCode::FAILURE
     })
 }
@@ -35,13 +37,7 @@ pub fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
-    let name = path
-        .file_name()
-        .with_context(|| format!("{} names no file to write", path.display()))?
-        .to_string_lossy();
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
+    let temporary = temporary(path)?;
     let result = (|| {
         let mut file = BufWriter::new(File::create(&temporary)?);
         write(&mut file)?;
@@ -53,6 +49,32 @@ pub fn write_atomic(
         let _ = std::fs::remove_file(&temporary);
     }
     result.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The name under which a file is written, in its folder, which is made.
+fn temporary(path: &Path) -> Result<PathBuf> {
+    let name = path
+        .file_name()
+        .with_context(|| format!("{} names no file to write", path.display()))?
+        .to_string_lossy();
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    Ok(dir.join(format!(".{name}.{}.tmp", std::process::id())))
+}
+
+/// Makes sure, before long work, that a file can be written there afterwards, as [`write_atomic`] writes it.
+///
+/// Folders that are missing are made; what is there stays as it is.
+///
+/// # Errors
+/// A folder of that name; what the file system says to a file in its place.
+pub fn check_place(path: &Path) -> Result<()> {
+    let shown = path.display();
+    ensure!(!path.is_dir(), "cannot write {shown}: found a folder, expected the name of a file");
+    let temporary = temporary(path)?;
+    File::create(&temporary)
+        .and_then(|_| std::fs::remove_file(&temporary))
+        .with_context(|| format!("cannot write {shown}"))
 }
 
 #[cfg(test)]
@@ -75,5 +97,20 @@ mod tests {
         );
         assert_eq!(std::fs::read(&path).expect("still there"), b"first");
         assert_eq!(std::fs::read_dir(dir.path().join("new")).expect("lists").count(), 1);
+    }
+
+    #[test]
+    fn places_are_checked_and_left_as_they_are() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("new/file.txt");
+        check_place(&path).expect("a place");
+        assert_eq!(std::fs::read_dir(dir.path().join("new")).expect("lists").count(), 0);
+        std::fs::write(&path, "first").expect("writes");
+        check_place(&path).expect("a file to replace");
+        assert_eq!(std::fs::read(&path).expect("still there"), b"first");
+        let error = check_place(&dir.path().join("new")).expect_err("a folder");
+        assert!(error.to_string().ends_with("found a folder, expected the name of a file"));
+        let error = check_place(&path.join("x")).expect_err("in a file");
+        assert_eq!(error.to_string(), format!("cannot make {}", path.display()));
     }
 }

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::say_err;
+
 /// Seconds between the lines that stand for a bar where standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -44,7 +46,7 @@ impl Progress {
         let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if last.elapsed() >= LINE_EVERY {
             *last = Instant::now();
-            eprintln!(
+            say_err!(
                 "{}/{} {}, {:.1} a second, {:.0} s left{}",
                 self.bar.position(),
                 self.bar.length().unwrap_or(0),
@@ -72,7 +74,7 @@ impl Progress {
 
     /// Prints a line without disturbing the bar.
     pub fn line(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| say_err!("{line}"));
     }
 
     /// The work is done: the bar goes away.

@@ -16,7 +16,7 @@ use ndarray::{Array, Array2, Array3, Array4, ArrayD, Axis, Dimension, Ix3, Ix4};
 use ndarray_npy::{NpzReader, ReadDataError, ReadNpzError, ReadableElement};
 use serde::{Deserialize, Serialize};
 
-use crate::Progress;
+use crate::{Progress, say_err};
 
 /// How labels are found and read; flags that several programs share.
 #[derive(Debug, Clone, Default, Args)]
@@ -222,10 +222,10 @@ impl Source {
     /// Says on standard error which records failed, and how many.
     pub fn report_failures(&self) {
         for failed in &self.failed {
-            eprintln!("failed: {}: {}", failed.record, failed.reason);
+            say_err!("failed: {}: {}", failed.record, failed.reason);
         }
         if !self.failed.is_empty() {
-            eprintln!("{} records used, {} failed", self.names.len(), self.failed.len());
+            say_err!("{} records used, {} failed", self.names.len(), self.failed.len());
         }
     }
 
@@ -286,7 +286,7 @@ const SHOWN: usize = 20;
 fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
     let dataset = Dataset::open(dir, &labels.dataset_options()?)?;
     for warning in dataset.warnings() {
-        eprintln!("warning: {warning}");
+        say_err!("warning: {warning}");
     }
     let plans = Plans::new(config);
     let progress = Progress::new(dataset.len() as u64, "records read");
@@ -342,7 +342,7 @@ fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result
     )?;
     progress.finish();
     if warned > SHOWN {
-        eprintln!("{} more warnings", warned - SHOWN);
+        say_err!("{} more warnings", warned - SHOWN);
     }
     if source.names.is_empty() {
         source.report_failures();
@@ -481,7 +481,7 @@ fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
 fn read_sidecar(npz: &Path, config: &ConvertConfig) -> Result<Option<Sidecar>> {
     let path = npz.with_extension("json");
     if !path.exists() {
-        eprintln!(
+        say_err!(
             "warning: {} has no {} beside it; taken as made by the same preprocessing",
             npz.display(),
             path.display()

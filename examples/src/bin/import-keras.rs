@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use ecg3d_examples::say;
 use ecg3d_models::{Architecture, Preset, import_keras, save};
 
 /// Turns a weights file of Keras 2 (.h5, compiled or not, or .weights.h5) into a .safetensors file with a model card, and a
@@ -41,7 +42,7 @@ fn import(arguments: Arguments) -> Result<ExitCode> {
     let (network, card) = import_keras(&h5, architecture, preset)?;
     save(&network, &card, &out)?;
     let (parameters, trained) = network.parameter_count();
-    println!(
+    say!(
         "{}: {architecture} ({preset}), {parameters} parameters, {trained} of them trained",
         out.display()
     );

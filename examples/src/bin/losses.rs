@@ -12,7 +12,7 @@ use ecg3d_convert::{
     Units, rate_ratio,
 };
 use ecg3d_examples::source::{Failed, Plans, exit_code};
-use ecg3d_examples::{Progress, write_atomic};
+use ecg3d_examples::{Progress, check_place, pool, print_result, say_err, write_atomic};
 use half::f16;
 use ndarray::{Array2, ArrayView1, ArrayView2, s};
 use rayon::prelude::*;
@@ -34,9 +34,9 @@ struct Arguments {
     /// Write the figures of each record too
     #[arg(long, value_name = "FILE.csv")]
     out: Option<PathBuf>,
-    /// Threads; 0: one for each processor
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    /// Threads, at most 1024; 0: one for each processor
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1024))]
+    threads: u32,
 }
 
 /// The figures in the order of the table: heading, digits behind the point.
@@ -65,8 +65,11 @@ fn main() -> ExitCode {
 }
 
 fn losses(arguments: &Arguments) -> Result<ExitCode> {
+    if let Some(path) = &arguments.out {
+        check_place(path)?;
+    }
     let dataset = Dataset::open(&arguments.data, &DatasetOptions::default())?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build()?;
+    let pool = pool(arguments.threads, dataset.len())?;
     let mut failed = Vec::new();
     let mut table = format!("{} recordings\n", dataset.len());
     let mut rows = format!("preset,record,{}\n", FIGURES.map(|(name, _)| quoted(name)).join(","));
@@ -94,7 +97,7 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
                 }
                 Err(error) => {
                     let reason = format!("{preset}: {error:#}");
-                    eprintln!("failed: {name}: {reason}");
+                    say_err!("failed: {name}: {reason}");
                     failed.push(Failed { record: name.clone(), reason });
                 }
             }
@@ -116,10 +119,10 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
             ));
         }
     }
-    print!("{table}");
     if let Some(path) = &arguments.out {
         write_atomic(path, |file| file.write_all(rows.as_bytes()))?;
     }
+    print_result(&table)?;
     Ok(exit_code(&failed))
 }
 

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use ecg3d_examples::source::{LabelArgs, load};
-use ecg3d_examples::write_predictions;
+use ecg3d_examples::{say, write_predictions};
 
 use crate::classify::classify;
 use crate::model_args::ModelArgs;
@@ -50,6 +50,6 @@ fn predict(arguments: Arguments) -> Result<ExitCode> {
 
     let names: Vec<&str> = records.iter().map(|&record| source.names[record].as_str()).collect();
     write_predictions(&out, model.labels(), &names, probabilities.view())?;
-    println!("{}: {} records, {model}", out.display(), records.len());
+    say!("{}: {} records, {model}", out.display(), records.len());
     Ok(source.exit_code())
 }

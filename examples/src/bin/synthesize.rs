@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::Parser;
 use ecg_synth::SynthOptions;
+use ecg3d_examples::say;
 use ecg3d_examples::synthetic::{Format, write_folder};
 
 /// Writes labelled synthetic 12-lead recordings: DIR/synth00000 ..., and DIR/labels.csv at the end.
@@ -47,6 +48,6 @@ fn synthesize(arguments: Arguments) -> Result<ExitCode> {
         .with_sampling_rate_hz(arguments.fs)
         .with_seconds(arguments.seconds);
     write_folder(&arguments.out, records, options, arguments.format)?;
-    println!("{records} records and labels.csv in {}", arguments.out.display());
+    say!("{records} records and labels.csv in {}", arguments.out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use ecg3d_examples::source::LabelArgs;
-use ecg3d_examples::{Progress, SOME_FAILED, write_atomic};
+use ecg3d_examples::{Progress, SOME_FAILED, print_result, say, say_err, write_atomic};
 use ecg3d_models::{Architecture, Precision, Summary};
 
 use crate::device::device;
@@ -94,7 +94,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.measure {
         let subject = subjects.first().context("nothing to measure")?;
         let model = subject.model(device)?.with_precision(arguments.precision);
-        println!("{}", serde_json::to_string(&measure::here(model, arguments.repeats)?)?);
+        let measured = serde_json::to_string(&measure::here(model, arguments.repeats)?)?;
+        print_result(&format!("{measured}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
     if arguments.summary || arguments.diagrams.is_some() {
@@ -103,10 +104,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let out = arguments.out.as_deref().context("--out DIR is missing")?;
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     if arguments.data.is_some() && arguments.weights.is_empty() {
-        eprintln!("warning: --data serves metrics, and without --weights there are none");
+        say_err!("warning: --data serves metrics, and without --weights there are none");
     }
     if arguments.data.is_none() && !arguments.weights.is_empty() {
-        eprintln!("warning: without --data there are no metrics");
+        say_err!("warning: without --data there are no metrics");
     }
 
     let mut judge = arguments.data.as_deref().map(|data| Judge::new(data, &arguments.labels));
@@ -135,8 +136,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let failed_records = judge.is_some_and(|judge| judge.some_failed);
     let report = Report { settings: Settings::new(arguments), networks: rows };
     report.write(out)?;
-    print!("{}", report.table());
-    println!("written to {}", out.display());
+    print_result(&report.table())?;
+    say!("written to {}", out.display());
     Ok(if failed || failed_records { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
 }
 
@@ -146,12 +147,12 @@ fn describe(arguments: &Arguments, subjects: &[Subject]) -> Result<ExitCode> {
     for subject in subjects {
         let summary = subject.model(tch::Device::Cpu)?.network().summary()?;
         if arguments.summary {
-            println!("{summary}");
+            print_result(&format!("{summary}\n"))?;
         }
         if let Some(dir) = &arguments.diagrams {
             let path = dir.join(format!("{}_{}.svg", subject.architecture, subject.mode));
             write_atomic(&path, |file| file.write_all(diagram::svg(&summary).as_bytes()))?;
-            println!("written to {}", path.display());
+            say!("written to {}", path.display());
         }
         summaries.push(summary);
     }
@@ -159,7 +160,7 @@ fn describe(arguments: &Arguments, subjects: &[Subject]) -> Result<ExitCode> {
         let path = out.join("summary.json");
         let json = serde_json::to_string_pretty(&summaries)?;
         write_atomic(&path, |file| writeln!(file, "{json}"))?;
-        println!("written to {}", path.display());
+        say!("written to {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
 }

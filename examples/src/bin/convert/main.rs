@@ -1,21 +1,21 @@
 //! Converts a folder of recordings to one file of prepared signals, images or volumes.
 
+mod again;
 mod manifest;
 mod parts;
 mod plot;
 mod store;
 mod work;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use ecg_io::Dataset;
-use ecg3d_convert::{ConvertConfig, Preset, Scratch, Windows};
+use ecg3d_convert::{ConvertConfig, Preset, Resample, Windows};
 use ecg3d_examples::source::LabelArgs;
-use ecg3d_examples::{Progress, SOME_FAILED, write_atomic};
-use rayon::prelude::*;
+use ecg3d_examples::{Progress, SOME_FAILED, check_place, pool, say, say_err, write_atomic};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -24,8 +24,6 @@ use parts::{Item, Parts, hex};
 use store::{Array, Dtype, Format, Kind};
 use work::Converter;
 
-/// Records that are in memory at a time, for each thread.
-const CHUNK: usize = 16;
 /// Warnings that are printed; all are in the manifest.
 const SHOWN: usize = 20;
 const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
@@ -39,7 +37,9 @@ const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 /// with its hash, checksums, what failed and what was warned of.
 ///
 /// Rows that are done wait in FILE.parts/. A run that was ended, however, goes on from there when it is started again with
-/// the same arguments; the result is the same to the byte. Parts of another configuration or other data are refused.
+/// the same arguments; the result is the same to the byte. Records whose files have another size or time by then, and those
+/// that failed, are done again; parts of another configuration, other records or other labels are refused. To put the parts
+/// together takes twice the result's room.
 ///
 /// Exit status: 0 all well, 2 some records failed, 1 nothing done.
 #[derive(Parser)]
@@ -59,19 +59,23 @@ struct Arguments {
     /// published: as the study's programs did; corrected: as its text intends
     #[arg(long, value_name = "PRESET", default_value_t = Preset::Published)]
     preset: Preset,
+    /// Configuration in TOML or JSON instead of a preset, as the manifest of a conversion holds one under config; what it
+    /// leaves out is as in the preset that it names
+    #[arg(long, value_name = "FILE.toml|json", conflicts_with_all = ["preset", "windows", "seconds"])]
+    config: Option<PathBuf>,
     /// Only the I-th (from 0) of N shares of the records; which share a record falls to depends on its name alone
     /// (64-bit FNV-1a of the name, h; the share is (h xor h >> 32) mod N)
     #[arg(long, value_name = "I/N", default_value = "0/1", value_parser = parse_shard)]
     shard: (u64, u64),
-    /// Threads; 0: one for each processor. The result does not depend on it
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
+    /// Threads, at most 1024; 0: one for each processor. The result does not depend on it
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1024))]
+    threads: u32,
     /// Windows of images and volumes: the first of each record, or all of them
     #[arg(long, value_enum, default_value_t = WindowArg::First)]
     windows: WindowArg,
-    /// Seconds of a prepared signal, corrected preset: longer records are cut, shorter ones padded with zeros
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
-    seconds: f64,
+    /// Seconds of a prepared signal, corrected preset: longer records are cut, shorter ones padded with zeros [default: 10]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    seconds: Option<f64>,
     /// Discard what an unfinished run left in FILE.parts/
     #[arg(long)]
     restart: bool,
@@ -138,6 +142,7 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     let out = &arguments.out;
     let format = Format::of(out)?;
     let config = configuration(arguments)?;
+    check_places(arguments, format)?;
     let dataset = Dataset::open(&arguments.data, &arguments.labels.dataset_options()?)?;
     let (share, of) = arguments.shard;
     let chosen: Vec<usize> =
@@ -147,14 +152,18 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     let converter = Converter::new(arguments, &config, &dataset);
     let card = card(arguments, &config, &dataset, &chosen)?;
     let mut parts = Parts::open(out, &card, &names, converter.row_bytes(), arguments.restart)?;
-    fill(&mut parts, arguments.threads, &converter, &dataset, &chosen)?;
+    let shown = fill(&mut parts, arguments, &converter, &dataset, &chosen)?;
     let totals = Totals::of(&parts)?;
+    let warnings = dataset.warnings().len() + totals.warnings;
+    if warnings > shown {
+        say_err!("{} more warnings in {}", warnings - shown, format.manifest(out).display());
+    }
     if totals.converted == 0 && !chosen.is_empty() {
         parts.remove()?;
         bail!("{}: none of {} records could be converted", arguments.data.display(), chosen.len());
     }
-    store(arguments, format, &converter, &dataset, &parts, &totals)?;
-    parts.remove()?;
+    store(arguments, format, &converter, &dataset, &parts, &totals)
+        .inspect_err(|_| parts.remove_staging())?;
     if let Some(dir) = &arguments.plot {
         let drawn = plot::draw(dir, &dataset, &pictured, &config)?;
         let rest = if arguments.plot_record.is_empty() && drawn < chosen.len() {
@@ -162,9 +171,11 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
         } else {
             String::new()
         };
-        println!("{drawn} pictures in {}{rest}", dir.display());
+        say!("{drawn} pictures in {}{rest}", dir.display());
     }
-    println!(
+    // A run that is ended while it draws goes on from its parts.
+    parts.remove()?;
+    say!(
         "{} rows of {} records in {}{}",
         totals.rows,
         totals.converted,
@@ -176,6 +187,17 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
         }
     );
     Ok(if totals.failed > 0 { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// Finds out before the work whether its results can be written.
+fn check_places(arguments: &Arguments, format: Format) -> Result<()> {
+    check_place(&arguments.out)?;
+    check_place(&format.manifest(&arguments.out))?;
+    match &arguments.plot {
+        // A picture of whatever name.
+        Some(dir) => check_place(&dir.join("NAME.svg")),
+        None => Ok(()),
+    }
 }
 
 /// The records that are drawn.
@@ -192,15 +214,45 @@ fn pictured(arguments: &Arguments, dataset: &Dataset, chosen: &[usize]) -> Resul
 }
 
 fn configuration(arguments: &Arguments) -> Result<ConvertConfig> {
-    let windows = match (arguments.stage, arguments.windows) {
-        (Stage::Prepared, _) => ConvertConfig::preset(arguments.preset).windows,
-        (_, WindowArg::First) => Windows::First,
-        (_, WindowArg::All) => Windows::All,
+    if let Some(path) = &arguments.config {
+        return read_config(path);
+    }
+    let mut config = ConvertConfig::preset(arguments.preset);
+    config = match (arguments.stage, arguments.windows) {
+        (Stage::Prepared, WindowArg::First) => config,
+        (Stage::Prepared, WindowArg::All) => {
+            bail!("--windows all is for --stage images and volume; prepared signals are whole")
+        }
+        (_, WindowArg::First) => config.with_windows(Windows::First),
+        (_, WindowArg::All) => config.with_windows(Windows::All),
     };
-    let config = ConvertConfig::preset(arguments.preset)
-        .with_windows(windows)
-        .with_max_seconds(arguments.seconds);
+    if let Some(seconds) = arguments.seconds {
+        ensure!(
+            matches!(config.resample, Resample::Polyphase { .. }),
+            "--seconds is for --preset corrected; {} takes the same number of samples of every record",
+            arguments.preset
+        );
+        config = config.with_max_seconds(seconds);
+    }
     config.check()?;
+    Ok(config)
+}
+
+/// A configuration by itself, as [`ConvertConfig`] is read from TOML and JSON.
+fn read_config(path: &Path) -> Result<ConvertConfig> {
+    let shown = path.display();
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    ensure!(
+        ["toml", "json"].contains(&extension.as_str()),
+        "--config is {shown}, expected a name that ends in .toml or .json"
+    );
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
+    let config: Result<ConvertConfig> = match extension.as_str() {
+        "toml" => toml::from_str(&text).map_err(Into::into),
+        _ => serde_json::from_str(&text).map_err(Into::into),
+    };
+    let config = config.with_context(|| format!("{shown} is no configuration"))?;
+    config.check().with_context(|| format!("{shown} is no configuration"))?;
     Ok(config)
 }
 
@@ -221,6 +273,8 @@ fn card(
         let facts = (&dataset.names()[index], labels, patient, dataset.fold(index));
         selection.update(serde_json::to_vec(&facts)?);
     }
+    // What the map says, as a file of the same name may say something else now.
+    let label_map = format!("{:?}", arguments.labels.dataset_options()?.label_map);
     let (share, of) = arguments.shard;
     Ok(Map::from_iter([
         ("program".to_owned(), json!(PROGRAM)),
@@ -233,26 +287,29 @@ fn card(
         ("labels".to_owned(), json!(dataset.label_set())),
         ("label_source".to_owned(), json!(dataset.label_source().to_string())),
         ("label_map".to_owned(), json!(arguments.labels.label_map)),
+        ("label_map_sha256".to_owned(), json!(parts::sha256(label_map.as_bytes()))),
         ("nsr_rule".to_owned(), json!(arguments.labels.nsr_rule)),
         ("records".to_owned(), json!(chosen.len())),
         ("selection".to_owned(), json!(hex(&selection.finalize()))),
     ]))
 }
 
-/// Converts the records that are not done yet, in order.
+/// Converts the records that are not done yet, in order, and those that would be others now; gives how many warnings were
+/// printed.
 fn fill(
     parts: &mut Parts,
-    threads: usize,
+    arguments: &Arguments,
     converter: &Converter<'_>,
     dataset: &Dataset,
     chosen: &[usize],
-) -> Result<()> {
+) -> Result<usize> {
     let mut shown = Shown::default();
     for warning in dataset.warnings() {
         shown.print(None, &warning.to_string());
     }
     let progress = Progress::new(chosen.len() as u64, "records");
     let done = parts.done();
+    let pool = pool(arguments.threads, chosen.len())?;
     if done > 0 {
         progress.line(&format!(
             "going on from {}: {done} of {} records are done",
@@ -260,31 +317,26 @@ fn fill(
             chosen.len()
         ));
         progress.skip(done as u64);
-    }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    for chunk in chosen[done..].chunks(CHUNK * pool.current_num_threads()) {
-        let results: Vec<_> = pool.install(|| {
-            let work = chunk.par_iter().map_init(Scratch::new, |scratch, &index| {
-                let result = converter.record(index, scratch);
-                progress.inc(1);
-                result
-            });
-            work.collect()
-        });
-        for (item, values) in results {
-            for warning in &item.warnings {
-                shown.print(Some(&progress), &format!("{}: {warning}", item.record));
-            }
-            if let Some(reason) = &item.failed {
-                progress.line(&format!("failed: {}: {reason}", item.record));
-            }
-            parts.push(item, &values)?;
+        let again = again::renew(parts, &pool, converter, &arguments.data, chosen)?;
+        if again > 0 {
+            progress.line(&format!(
+                "{again} of these are done again: their files have changed, or they failed"
+            ));
         }
     }
+    converter.each(&pool, &chosen[done..], |item, values| {
+        progress.inc(1);
+        for warning in &item.warnings {
+            shown.print(Some(&progress), &format!("{}: {warning}", item.record));
+        }
+        if let Some(reason) = &item.failed {
+            progress.line(&format!("failed: {}: {reason}", item.record));
+        }
+        parts.push(item, values)
+    })?;
     parts.close()?;
     progress.finish();
-    shown.finish();
-    Ok(())
+    Ok(shown.0.min(SHOWN))
 }
 
 /// Warnings that were printed, up to [`SHOWN`].
@@ -300,13 +352,7 @@ impl Shown {
         let line = format!("warning: {warning}");
         match progress {
             Some(progress) => progress.line(&line),
-            None => eprintln!("{line}"),
-        }
-    }
-
-    fn finish(self) {
-        if self.0 > SHOWN {
-            eprintln!("{} more warnings in the .json", self.0 - SHOWN);
+            None => say_err!("{line}"),
         }
     }
 }
@@ -330,7 +376,7 @@ fn store(
         data: Box::new(parts.rows()?),
     }];
     match &totals.unlabelled {
-        Some(record) => eprintln!(
+        Some(record) => say_err!(
             "note: {record} has no labels in {}, so no array labels is written",
             dataset.label_source()
         ),
@@ -354,10 +400,11 @@ fn store(
         arrays.push(Array { name, kind: Kind::I64, shape: vec![rows], data: Box::new(data) });
         Ok(())
     };
-    if *stage == Stage::Prepared && converter.config.preset == Preset::Corrected {
+    if *stage == Stage::Prepared && matches!(converter.config.resample, Resample::Polyphase { .. })
+    {
         integers("length", |_, item, bytes| bytes.extend((item.length as i64).to_le_bytes()))?;
     }
-    if *stage != Stage::Prepared && arguments.windows == WindowArg::All {
+    if *stage != Stage::Prepared && converter.config.windows == Windows::All {
         integers("row_record", |record, item, bytes| {
             for _ in 0..item.rows {
                 bytes.extend((record as i64).to_le_bytes());
@@ -411,6 +458,55 @@ mod tests {
     fn arguments_are_sound() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
+        let parse = |flag: &str, value: &str| {
+            Arguments::try_parse_from(["convert", "--data", "d", "--out", "o.npz", flag, value])
+        };
+        let text = parse("--threads", "1025").err().expect("too many").to_string();
+        assert!(text.contains("1025 is not in 0..=1024"), "{text}");
+    }
+
+    /// What a command line with more flags comes to.
+    fn configured(more: &[&str]) -> Result<ConvertConfig> {
+        let mut line = vec!["convert", "--data", "d", "--out", "o.npz"];
+        line.extend(more);
+        configuration(&Arguments::try_parse_from(line)?)
+    }
+
+    #[test]
+    fn flags_that_would_do_nothing_are_refused() {
+        let text = |more: &[&str]| format!("{:#}", configured(more).expect_err("refused"));
+        let seconds = text(&["--preset", "corrected", "--seconds", "-1"]);
+        assert!(seconds.contains("max_seconds is -1, expected"), "{seconds}");
+        let seconds = text(&["--seconds", "20"]);
+        assert!(seconds.starts_with("--seconds is for --preset corrected"), "{seconds}");
+        let windows = text(&["--preset", "corrected", "--windows", "all"]);
+        assert!(windows.starts_with("--windows all is for --stage images"), "{windows}");
+        let other = text(&["--config", "c.toml", "--preset", "corrected"]);
+        assert!(other.contains("cannot be used with"), "{other}");
+        let config = configured(&["--preset", "corrected", "--seconds", "20"]).expect("sound");
+        assert_eq!(config, ConvertConfig::corrected().with_max_seconds(20.0));
+    }
+
+    #[test]
+    fn a_configuration_is_read_from_toml_and_json() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let read = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).expect("writes");
+            configured(&["--config", &path.to_string_lossy()])
+        };
+        let config = read("c.toml", "preset = 'corrected'\nmax_seconds = 20").expect("reads");
+        assert_eq!(config, ConvertConfig::corrected().with_max_seconds(20.0));
+        let text = serde_json::to_string(&config).expect("JSON");
+        assert_eq!(read("c.json", &text).expect("reads"), config);
+        for (name, text, expected) in [
+            ("c.yaml", "", "expected a name that ends in .toml or .json"),
+            ("c.toml", "colour = 'red'", "unknown field `colour`"),
+            ("c.json", r#"{"preset": "corrected", "max_seconds": -1}"#, "max_seconds is -1"),
+        ] {
+            let error = format!("{:#}", read(name, text).expect_err("refused"));
+            assert!(error.contains(expected) && error.contains(name), "{error}");
+        }
     }
 
     #[test]

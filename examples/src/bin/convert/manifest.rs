@@ -127,6 +127,8 @@ pub struct Totals {
     pub rows: usize,
     pub converted: usize,
     pub failed: usize,
+    /// Warnings about records.
+    pub warnings: usize,
     /// The first record without labels.
     pub unlabelled: Option<String>,
 }
@@ -136,6 +138,7 @@ impl Totals {
         let mut totals = Self::default();
         for part in parts.read()? {
             for item in part?.items {
+                totals.warnings += item.warnings.len();
                 if item.failed.is_some() {
                     totals.failed += 1;
                     continue;

@@ -13,10 +13,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use ecg3d_examples::write_atomic;
+use ecg3d_examples::{say_err, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+
+use crate::again::Stamp;
 
 /// A part ends when it holds as many bytes, as many records, or is as old.
 const PART_BYTES: usize = 16 << 20;
@@ -28,6 +30,8 @@ const JOURNAL: &str = "journal.jsonl";
 const LOCK: &str = "lock";
 /// The result, before it gets its name.
 const STAGING: &str = "result.tmp";
+/// The journal, while records are done again.
+const RENEWED: &str = "journal.tmp";
 
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +43,8 @@ pub struct Item {
     pub length: usize,
     /// SHA-256 of its rows.
     pub sha256: String,
+    /// The files that it was read from.
+    pub files: Vec<Stamp>,
     /// 0 or 1 for each label, where known.
     pub labels: Option<Vec<u8>>,
     pub patient: Option<String>,
@@ -51,7 +57,7 @@ pub struct Item {
 /// A line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Part {
-    /// Number of the part, from 0.
+    /// Number of the part's file; not their order, once records were done again.
     pub part: usize,
     /// Bytes of its file; without any there is no file.
     pub bytes: usize,
@@ -66,8 +72,8 @@ pub struct Parts {
     _lock: File,
     /// Bytes of a row.
     row_bytes: usize,
-    /// Parts in the journal.
-    parts: usize,
+    /// Number of the next part.
+    next: usize,
     /// Records in the journal.
     done: usize,
     /// The part that is being filled.
@@ -116,12 +122,13 @@ impl Parts {
             journal,
             _lock: lock,
             row_bytes,
-            parts: 0,
+            next: 0,
             done: 0,
             items: Vec::new(),
             values: Vec::new(),
             begun: Instant::now(),
         };
+        parts.remove_staging();
         parts.take_up(names)?;
         Ok(parts)
     }
@@ -131,6 +138,7 @@ impl Parts {
         let path = self.folder.join(JOURNAL);
         let shown = path.display();
         let mut good = 0;
+        let mut parts = 0;
         let mut reader = BufReader::new(&self.journal);
         let mut line = Vec::new();
         loop {
@@ -147,14 +155,15 @@ impl Parts {
             let checked = part.and_then(|part| self.check(&part, names).map(|()| part));
             match checked {
                 Ok(part) => {
-                    self.parts += 1;
+                    parts += 1;
+                    self.next = self.next.max(part.part + 1);
                     self.done += part.items.len();
                     good += read as u64;
                 }
                 Err(error) => {
-                    eprintln!(
+                    say_err!(
                         "warning: {shown}, line {}: {error:#}; the records from there on are converted again",
-                        self.parts + 1
+                        parts + 1
                     );
                     break;
                 }
@@ -170,7 +179,6 @@ impl Parts {
 
     /// Whether a part follows on those before and its rows are what was written.
     fn check(&self, part: &Part, names: &[&str]) -> Result<()> {
-        ensure!(part.part == self.parts, "found part {}, expected {}", part.part, self.parts);
         let expected = names.get(self.done..self.done + part.items.len());
         let same = expected.is_some_and(|names| {
             part.items.iter().zip(names).all(|(item, name)| item.record == *name)
@@ -213,14 +221,33 @@ impl Parts {
         self.folder.join(STAGING)
     }
 
+    /// Removes a result that was given up: it would keep the disk full.
+    pub fn remove_staging(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.extension().is_some_and(|extension| extension == "tmp") {
+                // What led here matters more than what cannot be removed.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
     /// Adds a record with the values of all its rows.
-    pub fn push(&mut self, item: Item, values: &[u8]) -> Result<()> {
+    pub fn push(&mut self, item: Item, values: Vec<u8>) -> Result<()> {
         debug_assert_eq!(values.len(), item.rows * self.row_bytes);
+        if self.values.len() + values.len() > PART_BYTES {
+            self.close()?;
+        }
         if self.items.is_empty() {
             self.begun = Instant::now();
         }
         self.items.push(item);
-        self.values.extend_from_slice(values);
+        if self.values.is_empty() {
+            // The rows of a long record are in memory once.
+            self.values = values;
+        } else {
+            self.values.extend_from_slice(&values);
+        }
         if self.values.len() >= PART_BYTES
             || self.items.len() >= PART_RECORDS
             || self.begun.elapsed() >= PART_AGE
@@ -236,7 +263,7 @@ impl Parts {
             return Ok(());
         }
         if !self.values.is_empty() {
-            let path = self.rows_path(self.parts);
+            let path = self.rows_path(self.next);
             let write = || -> std::io::Result<()> {
                 let mut file = File::create(&path)?;
                 file.write_all(&self.values)?;
@@ -246,17 +273,104 @@ impl Parts {
             write().with_context(|| format!("cannot write {}", path.display()))?;
         }
         let items = std::mem::take(&mut self.items);
-        let part = Part { part: self.parts, bytes: self.values.len(), items };
-        let mut line = serde_json::to_vec(&part)?;
+        let part = Part { part: self.next, bytes: self.values.len(), items };
+        self.next += 1;
+        self.values.clear();
+        self.log(&part)
+    }
+
+    /// Adds a part to the journal.
+    fn log(&mut self, part: &Part) -> Result<()> {
+        let mut line = serde_json::to_vec(part)?;
         line.push(b'\n');
         let mut write = || {
             self.journal.write_all(&line)?;
             self.journal.sync_data()
         };
         write().with_context(|| format!("cannot write {}", self.folder.join(JOURNAL).display()))?;
-        self.parts += 1;
         self.done += part.items.len();
-        self.values.clear();
+        Ok(())
+    }
+
+    /// Does records of the journal again: those at `places`, which are sorted. `convert` delivers them in their order.
+    ///
+    /// Until all are done the journal stays as it was.
+    pub fn renew(
+        &mut self,
+        places: &[usize],
+        mut convert: impl FnMut(&[usize], &mut Deliver<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.close()?;
+        let (path, renewed) = (self.folder.join(JOURNAL), self.folder.join(RENEWED));
+        let shown = path.display();
+        let old = self.read()?;
+        self.journal = File::create(&renewed)
+            .with_context(|| format!("cannot write {}", renewed.display()))?;
+        self.done = 0;
+        let mut replaced = Vec::new();
+        let (mut from, mut rest) = (0, places);
+        for part in old {
+            let part = part?;
+            let to = from + part.items.len();
+            let (own, behind) = rest.split_at(rest.partition_point(|&place| place < to));
+            rest = behind;
+            if own.is_empty() {
+                self.close()?;
+                self.log(&part)?;
+            } else {
+                self.renew_part(&part, from, own, &mut convert)?;
+                replaced.extend((part.bytes > 0).then_some(part.part));
+            }
+            from = to;
+        }
+        self.close()?;
+        fs::rename(&renewed, &path)
+            .and_then(|()| sync_folder(&self.folder))
+            .with_context(|| format!("cannot write {shown}"))?;
+        for part in replaced {
+            let path = self.rows_path(part);
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// The records of a part, from the place `from` on, those at `places` done again.
+    fn renew_part(
+        &mut self,
+        part: &Part,
+        from: usize,
+        places: &[usize],
+        convert: &mut impl FnMut(&[usize], &mut Deliver<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let values = if part.bytes == 0 {
+            Vec::new()
+        } else {
+            let path = self.rows_path(part.part);
+            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?
+        };
+        let row_bytes = self.row_bytes;
+        let mut items = part.items.iter().zip(from..);
+        let mut rest = values.as_slice();
+        let mut old = || {
+            let (item, place) = items.next()?;
+            let (own, behind) = rest.split_at(item.rows * row_bytes);
+            rest = behind;
+            Some((item, place, own))
+        };
+        let mut awaited = places.iter();
+        convert(places, &mut |item, values| {
+            let awaited = awaited.next();
+            while let Some((kept, place, own)) = old() {
+                if Some(&place) == awaited {
+                    break;
+                }
+                self.push(kept.clone(), own.to_vec())?;
+            }
+            self.push(item, values)
+        })?;
+        while let Some((kept, _, own)) = old() {
+            self.push(kept.clone(), own.to_vec())?;
+        }
         Ok(())
     }
 
@@ -295,6 +409,9 @@ impl Parts {
     }
 }
 
+/// Takes a record with the values of its rows.
+pub type Deliver<'a> = dyn FnMut(Item, Vec<u8>) -> Result<()> + 'a;
+
 /// SHA-256 in lower-case hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
@@ -325,7 +442,7 @@ fn lock(folder: &Path) -> Result<File> {
             bail!("another process is at work in {}", folder.display())
         }
         Err(TryLockError::Error(error)) => {
-            eprintln!("warning: {} cannot be locked ({error})", path.display());
+            say_err!("warning: {} cannot be locked ({error})", path.display());
         }
     }
     Ok(file)
@@ -429,6 +546,7 @@ mod tests {
             rows: values.len() / 2,
             length: 1,
             sha256: sha256(values),
+            files: Vec::new(),
             labels: None,
             patient: None,
             fold: None,
@@ -442,11 +560,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let mut parts = open(&dir, false).expect("new parts");
         for (name, values) in [("a", [1, 2]), ("b", [3, 4])] {
-            parts.push(item(name, &values), &values).expect("writes");
+            parts.push(item(name, &values), values.to_vec()).expect("writes");
             parts.close().expect("writes");
         }
         // What a killed process has not ended counts for nothing.
-        parts.push(item("c", &[5, 6]), &[5, 6]).expect("takes it up");
+        parts.push(item("c", &[5, 6]), vec![5, 6]).expect("takes it up");
         dir
     }
 
@@ -461,10 +579,13 @@ mod tests {
         let dir = two_parts();
         let mut parts = open(&dir, false).expect("the same run");
         assert_eq!((parts.done(), rows(&parts)), (2, vec![1, 2, 3, 4]));
+        fs::write(parts.staging(), "half a result").expect("writes");
+        parts.remove_staging();
+        assert!(!parts.staging().exists());
         assert!(
             open(&dir, false).is_err_and(|error| error.to_string().contains("another process"))
         );
-        parts.push(item("c", &[]), &[]).expect("takes it up");
+        parts.push(item("c", &[]), Vec::new()).expect("takes it up");
         parts.close().expect("writes");
         let items: Vec<Item> =
             parts.read().expect("opens").flat_map(|part| part.expect("reads").items).collect();
@@ -483,7 +604,7 @@ mod tests {
         let mut parts = open(&dir, false).expect("the same run");
         assert_eq!(parts.done(), 1);
         for (name, values) in [("b", [7, 8]), ("c", [9, 9])] {
-            parts.push(item(name, &values), &values).expect("writes");
+            parts.push(item(name, &values), values.to_vec()).expect("writes");
         }
         parts.close().expect("writes");
         assert_eq!(rows(&parts), [1, 2, 7, 8, 9, 9]);
@@ -498,6 +619,34 @@ mod tests {
         assert_eq!(open(&dir, false).expect("the same run").done(), 1);
         fs::remove_file(dir.path().join("x.npz.parts/000000.rows")).expect("loses a part");
         assert_eq!(open(&dir, false).expect("the same run").done(), 0);
+    }
+
+    #[test]
+    fn records_are_done_again_in_their_places() {
+        let dir = two_parts();
+        let mut parts = open(&dir, false).expect("the same run");
+        for (name, values) in [("c", &[][..])] {
+            parts.push(item(name, values), values.to_vec()).expect("writes");
+        }
+        // The second grows, the third no longer fails.
+        parts
+            .renew(&[1, 2], |places, deliver| {
+                for place in places {
+                    let values = [vec![], vec![7, 8, 9, 9], vec![1, 1]][*place].clone();
+                    deliver(item(NAMES[*place], &values), values)?;
+                }
+                Ok(())
+            })
+            .expect("writes");
+        assert_eq!((parts.done(), rows(&parts)), (3, vec![1, 2, 7, 8, 9, 9, 1, 1]));
+        drop(parts);
+        let mut parts = open(&dir, false).expect("the same run");
+        assert_eq!((parts.done(), rows(&parts)), (3, vec![1, 2, 7, 8, 9, 9, 1, 1]));
+        // One that is given up changes nothing.
+        parts.renew(&[0], |_, _| bail!("ended")).expect_err("was ended");
+        drop(parts);
+        let parts = open(&dir, false).expect("the same run");
+        assert_eq!((parts.done(), rows(&parts)), (3, vec![1, 2, 7, 8, 9, 9, 1, 1]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Preset, Units};
 use ecg3d_examples::chart::escape;
 use ecg3d_examples::source::Plans;
-use ecg3d_examples::{heat, write_atomic};
+use ecg3d_examples::{heat, say_err, write_atomic};
 use ndarray::{Array2, Array3, ArrayView2, Axis, s};
 
 /// Width of the picture in pixels, and the space left and right of its panels.
@@ -42,7 +42,7 @@ pub fn draw(
                 write_atomic(&path, |file| file.write_all(svg.as_bytes()))?;
                 drawn += 1;
             }
-            Err(error) => eprintln!("not drawn: {name}: {error:#}"),
+            Err(error) => say_err!("not drawn: {name}: {error:#}"),
         }
     }
     Ok(drawn)

@@ -1,10 +1,10 @@
 //! Arrays as `.npz`, `.npy` or `.safetensors`, streamed.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use half::f16;
 use serde::Serialize;
@@ -34,27 +34,27 @@ impl Dtype {
         }
     }
 
-    /// Values in little-endian bytes.
+    /// Values in little-endian bytes, [`Dtype::size`] for each.
     ///
     /// # Errors
     /// A value that half precision does not reach.
-    pub fn encode(self, values: &[f32]) -> Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(values.len() * self.size());
+    pub fn encode(self, values: &[f32], bytes: &mut [u8]) -> Result<()> {
+        let pairs = values.iter().zip(bytes.chunks_exact_mut(self.size()));
         match self {
-            Self::F32 => values.iter().for_each(|value| bytes.extend(value.to_le_bytes())),
+            Self::F32 => pairs.for_each(|(value, out)| out.copy_from_slice(&value.to_le_bytes())),
             Self::F16 => {
-                for value in values {
+                for (value, out) in pairs {
                     let half = f16::from_f32(*value);
                     if half.is_infinite() {
                         bail!(
                             "the value {value} does not fit f16 (at most 65504); use --dtype f32"
                         );
                     }
-                    bytes.extend(half.to_le_bytes());
+                    out.copy_from_slice(&half.to_le_bytes());
                 }
             }
         }
-        Ok(bytes)
+        Ok(())
     }
 }
 
@@ -93,6 +93,9 @@ impl Kind {
         }
     }
 }
+
+/// The arrays that may come after the main one.
+const FURTHER: [&str; 3] = ["labels", "length", "row_record"];
 
 /// An array on its way out: little-endian values in C order, from a reader.
 pub struct Array<'a> {
@@ -179,7 +182,7 @@ impl Format {
         let create =
             || File::create(staging).with_context(|| format!("cannot write {}", staging.display()));
         match self {
-            Self::Npz => write_npz(create()?, arrays),
+            Self::Npz => write_npz(create()?, arrays, |file| file.sync_all()),
             Self::Safetensors => write_safetensors(create()?, arrays, about),
             Self::Npy => {
                 let mut sums = Map::new();
@@ -188,19 +191,34 @@ impl Format {
                     // One staging file does: each gets its name before the next is begun, the main one at the very end.
                     let path =
                         if k == 0 { staging.to_owned() } else { staging_beside(staging, name) };
-                    let file = File::create(&path)
-                        .with_context(|| format!("cannot write {}", path.display()))?;
-                    sums.insert(name.to_owned(), Value::from(write_npy(file, array)?));
+                    let own = if k == 0 { target.to_owned() } else { beside(target, name) };
+                    let sum = File::create(&path)
+                        .map_err(anyhow::Error::from)
+                        .and_then(|file| write_npy(file, array))
+                        .with_context(|| format!("cannot write {}", own.display()))?;
+                    sums.insert(name.to_owned(), Value::from(sum));
                     if k > 0 {
-                        let own = beside(target, name);
                         std::fs::rename(&path, &own)
                             .with_context(|| format!("cannot write {}", own.display()))?;
                     }
                 }
-                Ok(sums)
+                for name in FURTHER.into_iter().filter(|name| !sums.contains_key(*name)) {
+                    remove_old(&beside(target, name))?;
+                }
+                return Ok(sums);
             }
         }
         .with_context(|| format!("cannot write {}", target.display()))
+    }
+}
+
+/// Removes an array of an earlier result that this one does not have.
+fn remove_old(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -220,7 +238,12 @@ fn end(file: BufWriter<File>) -> Result<()> {
 }
 
 /// An archive that is not compressed. Sizes stand in the zip64 form, so that no array is too large for it.
-fn write_npz(file: File, arrays: Vec<Array<'_>>) -> Result<Map<String, Value>> {
+fn write_npz<W: Write + Seek>(
+    file: W,
+    arrays: Vec<Array<'_>>,
+    sync: impl FnOnce(W) -> io::Result<()>,
+) -> Result<Map<String, Value>> {
+    let file = UntilError { file, error: false, position: 0 };
     let mut zip = ZipWriter::new(BufWriter::with_capacity(1 << 20, file));
     let options =
         SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
@@ -231,8 +254,55 @@ fn write_npz(file: File, arrays: Vec<Array<'_>>) -> Result<Map<String, Value>> {
         zip.write_all(&npy_header(array.kind.numpy(), &array.shape))?;
         sums.insert(name.to_owned(), Value::from(array.copy(&mut zip)?));
     }
-    end(zip.finish()?)?;
+    let file = zip.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    ensure!(!file.error, "not all was written");
+    sync(file.file)?;
     Ok(sums)
+}
+
+/// A file that takes nothing more after an error, which is told once: an archive that is given up tries to write its end.
+struct UntilError<W> {
+    file: W,
+    error: bool,
+    position: u64,
+}
+
+impl<W> UntilError<W> {
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        let interrupted =
+            result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted);
+        self.error |= result.is_err() && !interrupted;
+        result
+    }
+}
+
+impl<W: Write> Write for UntilError<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = if self.error { Ok(bytes.len()) } else { self.file.write(bytes) };
+        let written = self.note(written)?;
+        self.position += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.error {
+            return Ok(());
+        }
+        let flushed = self.file.flush();
+        self.note(flushed)
+    }
+}
+
+impl<W: Seek> Seek for UntilError<W> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        if !self.error {
+            let place = self.file.seek(to);
+            self.position = self.note(place)?;
+        } else if let SeekFrom::Start(place) = to {
+            self.position = place;
+        }
+        Ok(self.position)
+    }
 }
 
 fn write_npy(file: File, array: Array<'_>) -> Result<String> {
@@ -296,7 +366,8 @@ mod tests {
 
     fn arrays() -> Vec<Array<'static>> {
         let values: Vec<f32> = (0..12).map(|k| k as f32).collect();
-        let bytes = Dtype::F32.encode(&values).expect("any f32");
+        let mut bytes = vec![0; 48];
+        Dtype::F32.encode(&values, &mut bytes).expect("any f32");
         let labels: &[u8] = &[1, 0];
         vec![
             Array {
@@ -359,6 +430,14 @@ mod tests {
         assert_eq!(labels.to_vec(), [1, 0]);
         assert_eq!(sums["labels"], crate::parts::sha256(&[1, 0]));
         assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 2);
+        // Those of an earlier result go, and so do labels that the next one lacks.
+        std::fs::write(dir.path().join("x.length.npy"), "old").expect("writes");
+        let (staging, main) = (dir.path().join("x.tmp"), arrays().remove(0));
+        Format::Npy
+            .write(&staging, &dir.path().join("x.npy"), vec![main], &Map::new())
+            .expect("writes");
+        assert!(!dir.path().join("x.labels.npy").exists());
+        assert!(!dir.path().join("x.length.npy").exists());
     }
 
     #[test]
@@ -378,9 +457,41 @@ mod tests {
     }
 
     #[test]
+    fn an_archive_that_cannot_be_written_is_given_up() {
+        /// A disk with room for so many bytes; counts the writes that it refused.
+        struct Small<'a>(io::Cursor<Vec<u8>>, usize, &'a std::cell::Cell<usize>);
+        impl Write for Small<'_> {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if self.0.position() as usize + bytes.len() > self.1 {
+                    self.2.set(self.2.get() + 1);
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                self.0.write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        impl Seek for Small<'_> {
+            fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+                self.0.seek(to)
+            }
+        }
+        for room in [0, 100, 300, 500] {
+            let refused = std::cell::Cell::new(0);
+            let disk = Small(io::Cursor::default(), room, &refused);
+            let error = write_npz(disk, arrays(), |_| Ok(())).expect_err("too small");
+            assert!(format!("{error:#}").contains("no storage space"), "{error:#}");
+            assert_eq!(refused.get(), 1, "room for {room} bytes");
+        }
+    }
+
+    #[test]
     fn what_half_precision_does_not_reach_is_refused() {
-        assert_eq!(Dtype::F16.encode(&[1.0, -2.5]).expect("both fit"), [0, 0x3c, 0, 0xc1]);
-        let error = Dtype::F16.encode(&[70000.0]).expect_err("too large");
+        let mut bytes = [0; 4];
+        Dtype::F16.encode(&[1.0, -2.5], &mut bytes).expect("both fit");
+        assert_eq!(bytes, [0, 0x3c, 0, 0xc1]);
+        let error = Dtype::F16.encode(&[70000.0], &mut bytes).expect_err("too large");
         assert!(error.to_string().contains("70000 does not fit f16"), "{error}");
     }
 

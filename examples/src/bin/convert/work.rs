@@ -1,18 +1,32 @@
 //! From a record to the values of its rows.
 
-use anyhow::Result;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
 use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Scratch};
 use ecg3d_examples::source::Plans;
-use ndarray::{Array2, ArrayViewMut3, s};
+use ndarray::{Array2, Array3, s};
+use rayon::ThreadPool;
+use rayon::prelude::*;
 
+use crate::again::stamps;
 use crate::parts::{Item, sha256};
 use crate::store::Dtype;
 use crate::{Arguments, Stage};
 
+/// Bytes of the rows that are in memory at a time, unless a single record has more.
+const ROOM: usize = 64 << 20;
+/// Records that are prepared at a time, for each thread.
+const CHUNK: usize = 16;
+/// Windows of a record that a thread takes at a time.
+const TOGETHER: usize = 4;
+
 /// What all threads share.
 pub struct Converter<'a> {
     pub config: &'a ConvertConfig,
+    data: &'a Path,
     dataset: &'a Dataset,
     plans: Plans,
     stage: Stage,
@@ -22,7 +36,7 @@ pub struct Converter<'a> {
 }
 
 impl<'a> Converter<'a> {
-    pub fn new(arguments: &Arguments, config: &'a ConvertConfig, dataset: &'a Dataset) -> Self {
+    pub fn new(arguments: &'a Arguments, config: &'a ConvertConfig, dataset: &'a Dataset) -> Self {
         let [leads, samples] = config.prepared_shape();
         let [depth, height, width] = config.volume_size;
         let shape = match arguments.stage {
@@ -31,7 +45,8 @@ impl<'a> Converter<'a> {
             Stage::Volume => vec![depth, height, width],
         };
         let (stage, dtype) = (arguments.stage, arguments.dtype);
-        Self { config, dataset, plans: Plans::new(config), stage, dtype, shape }
+        let data = &arguments.data;
+        Self { config, data, dataset, plans: Plans::new(config), stage, dtype, shape }
     }
 
     /// Bytes of a row.
@@ -39,22 +54,90 @@ impl<'a> Converter<'a> {
         self.shape.iter().product::<usize>() * self.dtype.size()
     }
 
-    /// What became of a record, and the bytes of its rows.
-    pub fn record(&self, index: usize, scratch: &mut Scratch) -> (Item, Vec<u8>) {
-        let mut item = Item {
+    /// Converts records on the threads of a pool, and delivers what became of each and the bytes of its rows, in order.
+    ///
+    /// However many and however long the records are, there are so many in memory at a time that their rows fit
+    /// [`ROOM`], or the rows of one.
+    pub fn each(
+        &self,
+        pool: &ThreadPool,
+        records: &[usize],
+        mut deliver: impl FnMut(Item, Vec<u8>) -> Result<()>,
+    ) -> Result<()> {
+        let signal_bytes =
+            size_of::<f32>() * self.config.prepared_shape().iter().product::<usize>();
+        let together = (ROOM / signal_bytes.max(1)).clamp(1, CHUNK * pool.current_num_threads());
+        for chunk in records.chunks(together) {
+            let prepared: Vec<Prepared> = pool.install(|| {
+                let work = chunk
+                    .par_iter()
+                    .map_init(Scratch::new, |scratch, &index| self.prepare(index, scratch));
+                work.collect()
+            });
+            let mut rest = prepared.as_slice();
+            while !rest.is_empty() {
+                let sizes = rest.iter().map(|own| own.starts.len() * self.row_bytes());
+                let (group, behind) = rest.split_at(fitting(sizes, ROOM));
+                rest = behind;
+                let rows: Vec<_> =
+                    pool.install(|| group.par_iter().map(|own| self.rows(own)).collect());
+                for (item, values) in rows {
+                    deliver(item, values)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, index: usize, scratch: &mut Scratch) -> Prepared {
+        let item = Item {
             record: self.dataset.names()[index].clone(),
             rows: 0,
             length: 0,
             sha256: String::new(),
+            // Before they are read: what changes meanwhile is found to have changed.
+            files: stamps(self.data, &self.dataset.entries()[index].path),
             labels: None,
             patient: None,
             fold: self.dataset.fold(index),
             warnings: Vec::new(),
             failed: None,
         };
-        match self.values(index, &mut item, scratch) {
+        let mut prepared = Prepared { item, signal: None, starts: Vec::new() };
+        if let Err(error) = self.signal(index, &mut prepared, scratch) {
+            prepared.item.failed = Some(format!("{error:#}"));
+        }
+        prepared
+    }
+
+    fn signal(&self, index: usize, own: &mut Prepared, scratch: &mut Scratch) -> Result<()> {
+        let loaded = self.dataset.load(index)?;
+        let item = &mut own.item;
+        item.warnings.extend(loaded.warnings.iter().map(ToString::to_string));
+        let recording = loaded.recording;
+        let labels = self.dataset.labels_of(index, &recording);
+        item.labels = labels.map(|labels| labels.into_iter().map(u8::from).collect());
+        let plan = self.plans.at(recording.sampling_rate)?;
+        let mut signal = Array2::<f32>::zeros(plan.prepared_shape());
+        let outcome = plan.prepare_into(&recording, signal.view_mut(), scratch)?;
+        item.warnings.extend(outcome.warnings.iter().map(ToString::to_string));
+        item.length = outcome.length;
+        item.patient = recording.patient;
+        own.starts = match self.stage {
+            Stage::Prepared => vec![0],
+            _ => plan.windows(outcome.length),
+        };
+        own.signal = Some((plan, signal));
+        Ok(())
+    }
+
+    /// What became of a record, and the bytes of its rows.
+    fn rows(&self, prepared: &Prepared) -> (Item, Vec<u8>) {
+        let mut item = prepared.item.clone();
+        let Some((plan, signal)) = &prepared.signal else { return (item, Vec::new()) };
+        match self.encoded(plan, signal, &prepared.starts) {
             Ok(values) => {
-                item.rows = values.len() / self.row_bytes();
+                item.rows = prepared.starts.len();
                 item.sha256 = sha256(&values);
                 (item, values)
             }
@@ -65,46 +148,68 @@ impl<'a> Converter<'a> {
         }
     }
 
-    fn values(&self, index: usize, item: &mut Item, scratch: &mut Scratch) -> Result<Vec<u8>> {
-        let loaded = self.dataset.load(index)?;
-        item.warnings.extend(loaded.warnings.iter().map(ToString::to_string));
-        let recording = loaded.recording;
-        let labels = self.dataset.labels_of(index, &recording);
-        item.labels = labels.map(|labels| labels.into_iter().map(u8::from).collect());
-        let plan = self.plans.at(recording.sampling_rate)?;
-        let mut prepared = Array2::<f32>::zeros(plan.prepared_shape());
-        let outcome = plan.prepare_into(&recording, prepared.view_mut(), scratch)?;
-        item.warnings.extend(outcome.warnings.iter().map(ToString::to_string));
-        item.length = outcome.length;
-        item.patient = recording.patient;
-        let values = match self.stage {
-            Stage::Prepared => prepared.into_raw_vec_and_offset().0,
-            _ => self.windows(&plan, &prepared, outcome.length, scratch)?,
-        };
-        self.dtype.encode(&values)
-    }
-
-    /// Images or volumes of the windows.
-    fn windows(
+    /// The bytes of all rows of a record.
+    fn encoded(
         &self,
         plan: &ConvertPlan,
-        prepared: &Array2<f32>,
-        length: usize,
-        scratch: &mut Scratch,
-    ) -> Result<Vec<f32>> {
-        let starts = plan.windows(length);
-        let size: usize = self.shape.iter().product();
-        let mut values = vec![0.0; starts.len() * size];
-        let images = plan.image_plan();
-        for (start, row) in starts.iter().zip(values.chunks_exact_mut(size)) {
-            let window = prepared.slice(s![.., *start..start + self.config.window_samples()]);
-            let out =
-                ArrayViewMut3::from_shape((self.shape[0], self.shape[1], self.shape[2]), row)?;
-            match self.stage {
-                Stage::Images => images.images_into(window, out, scratch)?,
-                _ => images.volume_of_window_into(window, out, scratch)?,
-            }
+        signal: &Array2<f32>,
+        starts: &[usize],
+    ) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; starts.len() * self.row_bytes()];
+        if self.stage == Stage::Prepared {
+            let values = signal.as_slice().context("a signal that is not in order")?;
+            self.dtype.encode(values, &mut bytes)?;
+            return Ok(bytes);
         }
-        Ok(values)
+        let (height, width) = (self.shape[1], self.shape[2]);
+        let images = plan.image_plan();
+        let new = || (Scratch::new(), Array3::<f32>::zeros((self.shape[0], height, width)));
+        let row = |(scratch, row): &mut (Scratch, Array3<f32>),
+                   (bytes, start): (&mut [u8], &usize)| {
+            let window = signal.slice(s![.., *start..start + self.config.window_samples()]);
+            match self.stage {
+                Stage::Images => images.images_into(window, row.view_mut(), scratch)?,
+                _ => images.volume_of_window_into(window, row.view_mut(), scratch)?,
+            }
+            let values = row.as_slice().context("a row that is not in order")?;
+            self.dtype.encode(values, bytes)
+        };
+        let rows = bytes.par_chunks_exact_mut(self.row_bytes()).zip(starts).with_min_len(TOGETHER);
+        // The first error, however many threads there are.
+        match rows.map_init(new, row).find_first(Result::is_err) {
+            Some(Err(error)) => Err(error),
+            _ => Ok(bytes),
+        }
+    }
+}
+
+/// A record whose rows are still to be made.
+struct Prepared {
+    item: Item,
+    /// With its plan, where it did not fail.
+    signal: Option<(Arc<ConvertPlan>, Array2<f32>)>,
+    /// First sample of each row.
+    starts: Vec<usize>,
+}
+
+/// How many of the first fit a room; at least one.
+fn fitting(sizes: impl Iterator<Item = usize>, room: usize) -> usize {
+    let fit = sizes.scan(0_usize, |sum, size| {
+        *sum = sum.saturating_add(size);
+        Some(*sum)
+    });
+    fit.take_while(|sum| *sum <= room).count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_records_go_together_as_fit() {
+        assert_eq!(fitting([10, 20, 30].into_iter(), 30), 2);
+        assert_eq!(fitting([10, 0, 0].into_iter(), 30), 3);
+        assert_eq!(fitting([40, 10].into_iter(), 30), 1);
+        assert_eq!(fitting([usize::MAX, usize::MAX].into_iter(), 30), 1);
     }
 }

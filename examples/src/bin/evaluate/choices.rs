@@ -9,6 +9,7 @@ use ecg_core::LabelSet;
 use ecg_metrics::{
     CalibrationMethod, Calibrator, ChallengeWeights, ThresholdRule, choose_thresholds,
 };
+use ecg3d_examples::say_err;
 use ecg3d_examples::source::LabelArgs;
 use ndarray::{Array2, Axis};
 
@@ -85,7 +86,7 @@ impl Validation {
         }
         let known: std::collections::HashSet<&String> = judged.patients.iter().collect();
         if let Some(patient) = patients.iter().flatten().find(|patient| known.contains(patient)) {
-            eprintln!(
+            say_err!(
                 "warning: patient {patient} has records both in {} and among those that are judged",
                 predictions.display()
             );
@@ -108,7 +109,7 @@ impl Validation {
         let fit = Calibrator::fit(labels, self.truth.view(), self.probabilities.view(), method)?;
         for own in fit.labels() {
             if let Some(why) = own.unfitted {
-                eprintln!("warning: {} is not calibrated: in {} {why}", own.label, self.what);
+                say_err!("warning: {} is not calibrated: in {} {why}", own.label, self.what);
             }
         }
         Ok(fit)
@@ -141,7 +142,7 @@ impl Validation {
         let chosen = choose_thresholds(labels, truth, p, rule)?;
         let or_half = |(label, threshold): (&str, Option<f64>)| {
             threshold.unwrap_or_else(|| {
-                eprintln!(
+                say_err!(
                     "warning: no threshold of {label} can be chosen on {}; it stays at 0.5",
                     self.what
                 );

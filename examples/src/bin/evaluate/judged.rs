@@ -10,7 +10,7 @@ use ecg_metrics::{
 };
 use ecg3d_examples::metric_charts::{cross_table_svg, reliability_svg};
 use ecg3d_examples::source::{self, Failed, LabelArgs};
-use ecg3d_examples::{write_atomic, write_predictions};
+use ecg3d_examples::{say_err, write_atomic, write_predictions};
 use ecg3d_models::Precision;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
@@ -123,7 +123,7 @@ impl Judged {
                 self.against.is_empty(),
                 "all records are of one patient: nothing tells by how much predictions differ by chance"
             );
-            eprintln!(
+            say_err!(
                 "warning: all records are of one patient, so there are no intervals by patient"
             );
             return Ok(());

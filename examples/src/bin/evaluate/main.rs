@@ -20,8 +20,8 @@ use ecg_core::LabelSet;
 use ecg_metrics::{
     BootstrapOptions, CalibrationMethod, ChallengeWeights, ReportOptions, ZeroDivision,
 };
-use ecg3d_examples::run;
 use ecg3d_examples::source::{LabelArgs, exit_code};
+use ecg3d_examples::{print_result, run, say};
 use ecg3d_models::Precision;
 
 use choices::{Rule, Validation, challenge_weights, read_calibrator};
@@ -131,8 +131,8 @@ fn main() -> ExitCode {
             judged.resample(&thresholds, &resampling)?;
         }
         let report = judged.write(&thresholds, &options, &args.out)?;
-        print!("{report}");
-        println!("written to {}", args.out.display());
+        print_result(&report.to_string())?;
+        say!("written to {}", args.out.display());
         Ok(exit_code(&judged.failed))
     })
 }

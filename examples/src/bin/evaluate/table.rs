@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
 use ecg_io::{RecordTable, read_labels, read_probabilities};
+use ecg3d_examples::say_err;
 use ecg3d_examples::source::LabelArgs;
 use ndarray::Array2;
 
@@ -74,7 +75,7 @@ impl Table {
     pub fn truth_from(&self, truth: &Table) -> Result<(Array2<bool>, Vec<Option<String>>)> {
         let columns = self.match_columns(truth)?;
         for label in truth.labels.iter().filter(|label| self.labels.index_of(label).is_none()) {
-            eprintln!(
+            say_err!(
                 "warning: label {label} of {} has no predictions and is left out",
                 truth.path.display()
             );

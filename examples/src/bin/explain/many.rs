@@ -13,7 +13,7 @@ use ecg_lime::{Agreement, Cohort, CohortOptions, Explanation, LimeError, MeanAgr
 use ecg3d_convert::{ConvertConfig, LeadSelection};
 use ecg3d_examples::source::{self, Failed, LabelArgs, Rows, Source};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
-use ecg3d_examples::{Progress, picture, write_atomic};
+use ecg3d_examples::{Progress, picture, say, say_err, write_atomic};
 use ecg3d_models::Model;
 use ndarray::{Array2, s};
 use serde::Serialize;
@@ -130,7 +130,7 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     let mut failed = source.failed.clone();
     let mut said: Vec<(usize, Said)> = Vec::new();
     stop::listen()?;
-    eprintln!("explaining {} records; Ctrl-C writes what is done", rows.len());
+    say_err!("explaining {} records; Ctrl-C writes what is done", rows.len());
     let progress = Progress::new(rows.len() as u64, "true positives explained");
     for &row in &rows {
         let record = &source.names[row];
@@ -203,10 +203,10 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     write_atomic(&args.out.join("explanation.json"), |file| writeln!(file, "{json}"))?;
     all.iter().for_each(print);
     if stopped() {
-        println!("stopped early; what was done is written to {}", args.out.display());
+        say!("stopped early; what was done is written to {}", args.out.display());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    println!("written to {}", args.out.display());
+    say!("written to {}", args.out.display());
     Ok(source::exit_code(&failed))
 }
 
@@ -367,23 +367,33 @@ fn mean_pairs<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Vec<MeanPair> {
 }
 
 fn print(own: &OfLabel) {
-    print!("{} of {} true positives of {} explained", own.explained, own.true_positives, own.label);
-    match own.one_class {
-        0 => println!(),
-        n => println!(", {n} with one class only"),
-    }
+    let one_class = match own.one_class {
+        0 => String::new(),
+        n => format!(", {n} with one class only"),
+    };
+    say!(
+        "{} of {} true positives of {} explained{one_class}",
+        own.explained,
+        own.true_positives,
+        own.label
+    );
     for own in &own.cohort.leads {
         let interval = own
             .mean_interval
             .map_or(String::new(), |[low, high]| format!(" (95 %: {low:+.4} to {high:+.4})"));
-        println!(
+        say!(
             "{:<4}  mean {:>+8.4}{interval}  median {:>+8.4}  quartiles {:>+8.4} {:>+8.4}  largest in {}",
-            own.lead, own.mean, own.median, own.quartiles[0], own.quartiles[1], own.top
+            own.lead,
+            own.mean,
+            own.median,
+            own.quartiles[0],
+            own.quartiles[1],
+            own.top
         );
     }
     for pair in own.agreement.methods.iter().chain(&own.agreement.baselines) {
         let ranks = pair.agreement.spearman.map_or("undefined".to_owned(), |r| format!("{r:.2}"));
-        println!(
+        say!(
             "{} and {}: rank correlation {ranks}, same top lead in {:.0} %",
             pair.between[0],
             pair.between[1],
@@ -408,7 +418,7 @@ impl<'a> LeadNames<'a> {
             return Ok(Self::File(Box::new(dataset), config));
         }
         if by_file {
-            eprintln!("warning: {} does not name its leads; taken as I to V6", data.display());
+            say_err!("warning: {} does not name its leads; taken as I to V6", data.display());
         }
         let standard = Lead::STANDARD_12.map(LeadName::from);
         Ok(Self::Fixed(prepared_leads(config, &standard)))

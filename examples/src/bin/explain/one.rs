@@ -11,7 +11,7 @@ use ecg3d_convert::{ConvertConfig, ConvertPlan, Resample};
 use ecg3d_examples::ecg_paper::ecg_svg;
 use ecg3d_examples::source::{self, LabelArgs};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
-use ecg3d_examples::{Progress, picture, write_atomic};
+use ecg3d_examples::{Progress, picture, say, say_err, write_atomic};
 use ecg3d_models::Model;
 use ndarray::s;
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
     let out = &args.out;
     let loaded = read_recording(path, &ReadOptions::default())?;
     for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
+        say_err!("warning: {warning}");
     }
     let recording = loaded.recording;
     let config = &model.card().preprocessing;
@@ -55,7 +55,7 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
     let prepared =
         plan.prepare(&recording).with_context(|| format!("cannot prepare {}", path.display()))?;
     for warning in &prepared.warnings {
-        eprintln!("warning: {}: {warning}", path.display());
+        say_err!("warning: {}: {warning}", path.display());
     }
     let signal = prepared.signal.slice(s![.., ..prepared.length]);
     let leads = prepared_leads(config, &recording.leads);
@@ -63,7 +63,7 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
     let random = asked.random_models(model, args.random_models)?;
 
     stop::listen()?;
-    eprintln!("explaining {}; Ctrl-C writes what is done", path.display());
+    say_err!("explaining {}; Ctrl-C writes what is done", path.display());
     let labels: Vec<&Label> = asked.labels.iter().collect();
     let subject = Subject { signal, leads: &leads, baselines: &baselines };
     let mut bar: Option<(String, Progress, usize)> = None;
@@ -121,10 +121,10 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
         }
     }
     if stopped() {
-        println!("stopped early; what was done is written to {}", out.display());
+        say!("stopped early; what was done is written to {}", out.display());
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    println!("written to {}", out.display());
+    say!("written to {}", out.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -191,34 +191,32 @@ fn borders_s(
 }
 
 fn print(said: &Said, label: &Label) {
-    print!("{}", said.outcome);
+    say!("{}", said.outcome.to_string().trim_end());
     for other in &said.other_baselines {
-        print!("{other}");
+        say!("{}", other.to_string().trim_end());
     }
     for note in &said.notes {
-        println!("note: {note}");
+        say!("note: {note}");
     }
     let pairs = said.agreement.methods.iter().chain(&said.agreement.baselines);
     for own in pairs {
         let ranks = own.agreement.spearman.map_or("undefined".to_owned(), |r| format!("{r:.2}"));
         let top = if own.agreement.same_top { "same" } else { "another" };
-        println!(
-            "{} and {}: rank correlation {ranks}, {top} top lead",
-            own.between[0], own.between[1]
-        );
+        say!("{} and {}: rank correlation {ranks}, {top} top lead", own.between[0], own.between[1]);
     }
     if let Some(own) = &said.faithfulness {
-        print!("deletion AUC {:.3}, insertion AUC {:.3}", own.deletion_auc, own.insertion_auc);
-        match own.chance_auc {
-            Some(chance) => println!(", by chance {chance:.3}"),
-            None => println!(),
-        }
+        let chance = own.chance_auc.map_or(String::new(), |own| format!(", by chance {own:.3}"));
+        say!(
+            "deletion AUC {:.3}, insertion AUC {:.3}{chance}",
+            own.deletion_auc,
+            own.insertion_auc
+        );
     }
     if let Some(mean) = said.random_weights.as_ref().and_then(|own| own.mean.as_ref()) {
         let ranks = mean.spearman.map_or("undefined".to_owned(), |r| format!("{r:.2}"));
-        println!("random weights ({}): rank correlation {ranks} on average", mean.n);
+        say!("random weights ({}): rank correlation {ranks} on average", mean.n);
     }
     if !said.predicted {
-        println!("the model does not predict {} here ({:.4})", label.name, said.probability);
+        say!("the model does not predict {} here ({:.4})", label.name, said.probability);
     }
 }

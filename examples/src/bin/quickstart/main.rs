@@ -21,7 +21,7 @@ use ecg3d_convert::{ConvertConfig, ImagePlan, RecurrencePlot, Scratch};
 use ecg3d_examples::source::{LabelArgs, Plans, Rows, Source, load};
 use ecg3d_examples::stages::Stages;
 use ecg3d_examples::synthetic::{Format, write_folder};
-use ecg3d_examples::write_atomic;
+use ecg3d_examples::{say, say_err, write_atomic};
 use ecg3d_models::{Model, Precision};
 use ndarray::{Array2, Array3, ArrayView1, Axis, s, stack};
 use tch::Device;
@@ -69,7 +69,7 @@ struct Steps(Vec<(String, String, f64)>);
 impl Steps {
     fn done(&mut self, start: Instant, what: &str, amount: impl Into<String>) {
         let (amount, seconds) = (amount.into(), start.elapsed().as_secs_f64());
-        eprintln!("{what}: {amount} ({seconds:.1} s)");
+        say_err!("{what}: {amount} ({seconds:.1} s)");
         self.0.push((what.to_owned(), amount, seconds));
     }
 }
@@ -183,8 +183,8 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
         Ok(serde_json::to_writer_pretty(file, &report)?)
     })?;
     write_atomic(&out.join("report.html"), |file| file.write_all(page.as_bytes()))?;
-    println!("{report}");
-    println!("report: {}", out.join("report.html").display());
+    say!("{report}");
+    say!("report: {}", out.join("report.html").display());
     Ok(source.exit_code())
 }
 

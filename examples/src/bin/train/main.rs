@@ -15,8 +15,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use ecg_io::{PUBLISHED_FOLDS, Split, split_by_fold, split_published};
-use ecg3d_examples::Progress;
 use ecg3d_examples::source::{LabelArgs, Rows, Source, load};
+use ecg3d_examples::{Progress, say, say_err};
 use ecg3d_models::{
     Architecture, Event, Loss, ModelCard, Network, Precision, Preset, Thresholds, TrainConfig,
     TrainData, check_run_dir, folds_by_patient, replace_best, train,
@@ -189,7 +189,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         progress.finish();
     }
 
-    println!(
+    say!(
         "{} epochs done{}, best: epoch {}",
         outcome.history.len(),
         if outcome.stopped_early { " (stopped early)" } else { "" },
@@ -200,7 +200,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         let report = judge::judge(&outcome, &data, &split.val)?;
         let chosen =
             if outcome.card.thresholds.is_some() { "them and their thresholds" } else { "them" };
-        println!("\nThe best weights on the validation records, which chose {chosen}:\n\n{report}");
+        say!("\nThe best weights on the validation records, which chose {chosen}:\n\n{report}");
         judge::write_tables(&outcome, &data, &split.val, &arguments.out)?;
         let mut card = outcome.card.clone();
         card.metrics = Some(judge::summary(&report));
@@ -208,7 +208,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         files.extend(["validation.csv", "validation_labels.csv"]);
     }
     for file in files {
-        println!("{}", arguments.out.join(file).display());
+        say!("{}", arguments.out.join(file).display());
     }
     Ok(source.exit_code())
 }
@@ -333,11 +333,11 @@ fn summarise(source: &Source, data: &TrainData, split: &Split) {
             .collect();
         format!("{} records: {}", rows.len(), counts.join(", "))
     };
-    println!("labels from {}", source.label_source);
-    println!("training on {}", count(&split.train));
-    println!("validating on {}", count(&split.val));
+    say!("labels from {}", source.label_source);
+    say!("training on {}", count(&split.train));
+    say!("validating on {}", count(&split.val));
     if !split.test.is_empty() {
-        println!("kept for testing: {}", count(&split.test));
+        say!("kept for testing: {}", count(&split.test));
     }
 }
 
@@ -351,7 +351,7 @@ impl Shown {
     fn line(&self, line: &str) {
         match &self.progress {
             Some(progress) => progress.line(line),
-            None => eprintln!("{line}"),
+            None => say_err!("{line}"),
         }
     }
 

@@ -1,0 +1,37 @@
+//! Lines for people: one that cannot be printed, because nobody reads on or the disk is full, is lost and ends nothing.
+
+use std::io::{self, Write};
+
+use anyhow::{Context, Result};
+
+/// Prints a message to standard output, as `println!` does.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use ::std::io::Write as _;
+        let _ = ::std::writeln!(::std::io::stdout().lock(), $($text)*);
+    }};
+}
+
+/// Prints a message to standard error, as `eprintln!` does.
+#[macro_export]
+macro_rules! say_err {
+    ($($text:tt)*) => {{
+        use ::std::io::Write as _;
+        let _ = ::std::writeln!(::std::io::stderr().lock(), $($text)*);
+    }};
+}
+
+/// Prints what a program was asked for to standard output: this must not be lost.
+///
+/// # Errors
+/// What standard output says; a reader that has seen enough is no error.
+pub fn print_result(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,32 @@
+use std::num::NonZero;
+
+use anyhow::{Context, Result};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// Threads for so many pieces of work: as many as are asked for, with 0 one for each processor, and no more than there are pieces.
+///
+/// # Errors
+/// The system has no more threads.
+pub fn pool(threads: u32, pieces: usize) -> Result<ThreadPool> {
+    let threads = match threads as usize {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        threads => threads,
+    };
+    let threads = threads.min(pieces.max(1));
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build();
+    pool.with_context(|| format!("cannot start {threads} threads"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_thread_is_without_work() {
+        for (threads, pieces, expected) in [(1000, 3, 3), (2, 1000, 2), (7, 0, 1)] {
+            let pool = pool(threads, pieces).expect("a few threads");
+            assert_eq!(pool.current_num_threads(), expected);
+        }
+        assert!(pool(0, 1000).expect("threads").current_num_threads() >= 1);
+    }
+}
