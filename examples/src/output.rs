@@ -29,7 +29,8 @@ pub fn run<A: Parser>(main: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
 
 /// Writes a file whole or not at all: to a temporary name beside it, then renamed.
 ///
-/// Folders that are missing are made.
+/// Folders that are missing are made. A link stays, and the file that it leads to is written; what is no file, such as a pipe or
+/// `/dev/stdout`, is written to straight away.
 ///
 /// # Errors
 /// What the file system or `write` says, with the path.
@@ -37,18 +38,32 @@ pub fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
-    let temporary = temporary(path)?;
+    let failed = || format!("cannot write {}", path.display());
+    let Some(real) = real(path) else {
+        let file = File::options().write(true).open(path).with_context(failed)?;
+        let mut file = BufWriter::new(file);
+        return write(&mut file).and_then(|()| file.flush()).with_context(failed);
+    };
+    let temporary = temporary(&real)?;
     let result = (|| {
         let mut file = BufWriter::new(File::create(&temporary)?);
         write(&mut file)?;
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&temporary, path)
+        std::fs::rename(&temporary, &real)
     })();
     if result.is_err() {
         // The error that matters is the one above; the file may not even exist.
         let _ = std::fs::remove_file(&temporary);
     }
-    result.with_context(|| format!("cannot write {}", path.display()))
+    result.with_context(failed)
+}
+
+/// The file behind a path and its links; `None` where something is there that is no file.
+fn real(path: &Path) -> Option<PathBuf> {
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() && !found.is_dir() => None,
+        _ => Some(path.canonicalize().unwrap_or_else(|_| path.to_owned())),
+    }
 }
 
 /// The name under which a file is written, in its folder, which is made.
@@ -71,7 +86,14 @@ fn temporary(path: &Path) -> Result<PathBuf> {
 pub fn check_place(path: &Path) -> Result<()> {
     let shown = path.display();
     ensure!(!path.is_dir(), "cannot write {shown}: found a folder, expected the name of a file");
-    let temporary = temporary(path)?;
+    let Some(real) = real(path) else {
+        return File::options()
+            .write(true)
+            .open(path)
+            .map(|_| ())
+            .with_context(|| format!("cannot write {shown}"));
+    };
+    let temporary = temporary(&real)?;
     File::create(&temporary)
         .and_then(|_| std::fs::remove_file(&temporary))
         .with_context(|| format!("cannot write {shown}"))
@@ -97,6 +119,24 @@ mod tests {
         );
         assert_eq!(std::fs::read(&path).expect("still there"), b"first");
         assert_eq!(std::fs::read_dir(dir.path().join("new")).expect("lists").count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_a_device_is_written_to() {
+        use std::os::unix::fs::FileTypeExt as _;
+        let dir = tempfile::tempdir().expect("a folder");
+        let (real, link) = (dir.path().join("real.txt"), dir.path().join("link.txt"));
+        std::fs::write(&real, b"first").expect("writes");
+        std::os::unix::fs::symlink(&real, &link).expect("links");
+        write_atomic(&link, |w| w.write_all(b"second")).expect("writes");
+        assert!(link.symlink_metadata().expect("is there").is_symlink());
+        assert_eq!(std::fs::read(&real).expect("reads"), b"second");
+        let null = dir.path().join("null");
+        std::os::unix::fs::symlink("/dev/null", &null).expect("links");
+        check_place(&null).expect("a place");
+        write_atomic(&null, |w| w.write_all(b"nothing")).expect("writes");
+        assert!(null.metadata().expect("is there").file_type().is_char_device());
     }
 
     #[test]

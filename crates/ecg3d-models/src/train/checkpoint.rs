@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::{EpochLog, KerasAdam, TrainConfig};
 use crate::error::Doing;
-use crate::files::{read, write_atomic};
+use crate::files::{read, remove_unfinished, write_atomic};
 use crate::weights::{write_card, write_weights};
 use crate::{ModelCard, ModelError, Network};
 
@@ -43,7 +43,11 @@ impl RunDir {
             doing: "make",
             source,
         })?;
-        Ok((Self(path.to_owned()), goes_on))
+        let dir = Self(path.to_owned());
+        for file in [dir.best(), dir.last(), dir.card(), dir.checkpoint(), dir.log()] {
+            remove_unfinished(&file);
+        }
+        Ok((dir, goes_on))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -67,6 +71,10 @@ impl RunDir {
         self.0.join("checkpoint.safetensors")
     }
 
+    pub(crate) fn log(&self) -> PathBuf {
+        self.0.join("log.csv")
+    }
+
     /// Writes `log.csv` anew from all epochs, so that it agrees with the checkpoint whatever happened before.
     pub(crate) fn write_log(&self, history: &[EpochLog]) -> Result<(), ModelError> {
         let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
@@ -84,7 +92,7 @@ impl RunDir {
                 log.seconds
             );
         }
-        write_atomic(&self.0.join("log.csv"), text.as_bytes())
+        write_atomic(&self.log(), text.as_bytes())
     }
 }
 

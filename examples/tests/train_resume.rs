@@ -1,0 +1,78 @@
+//! A training run that is killed and resumed ends with the same files to the byte.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use ecg_synth::SynthOptions;
+use ecg3d_examples::synthetic::{Format, write_folder};
+
+const EPOCHS: usize = 6;
+
+fn train(data: &Path, out: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+    command.args(["--model", "resnet1d", "--preset", "corrected", "--split", "labels"]);
+    command.args(["--batch", "4", "--threads", "1", "--epochs", &EPOCHS.to_string()]);
+    command.arg("--data").arg(data).arg("--out").arg(out);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+fn epochs(run: &Path) -> usize {
+    let log = std::fs::read_to_string(run.join("log.csv")).unwrap_or_default();
+    log.lines().count().saturating_sub(1)
+}
+
+/// Starts a run, or goes on with one, and kills it once it has done more epochs; false if it was done before that was seen.
+fn killed(mut command: Command, run: &Path) -> bool {
+    let before = epochs(run);
+    let mut child = command.stderr(Stdio::null()).spawn().expect("train starts");
+    while epochs(run) <= before {
+        if child.try_wait().expect("waits").is_some() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().expect("kills");
+    !child.wait().expect("waits").success()
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_bits() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("data");
+    let options = SynthOptions::default().with_seconds(10.0).with_sampling_rate_hz(100.0);
+    write_folder(&data, 24, options, Format::Wfdb).expect("synthesises");
+    let table = std::fs::read_to_string(data.join("labels.csv")).expect("reads");
+    let folds = table.lines().enumerate().map(|(row, line)| match row {
+        0 => format!("{line},fold\n"),
+        row => format!("{line},{}\n", row % 4),
+    });
+    std::fs::write(data.join("labels.csv"), folds.collect::<String>()).expect("writes");
+
+    let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
+    let output = train(&data, &whole).output().expect("train starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    assert!(killed(train(&data, &cut), &cut), "the run was done before it was killed");
+    // What a write leaves that was killed itself.
+    std::fs::write(cut.join(".checkpoint.safetensors.1-1.tmp"), "half").expect("writes");
+    let resumed = || {
+        let mut command = train(&data, &cut);
+        command.arg("--resume");
+        command
+    };
+    // Once more in the middle; a machine that is busy may see the end instead.
+    killed(resumed(), &cut);
+    let output = resumed().output().expect("train starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(epochs(&cut), EPOCHS);
+
+    for name in ["best.safetensors", "last.safetensors", "validation.csv"] {
+        let bytes = |run: &Path| std::fs::read(run.join(name)).expect("reads");
+        assert!(bytes(&whole) == bytes(&cut), "{name} differs");
+    }
+    let left = std::fs::read_dir(&cut).expect("lists").flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".tmp")), "{left:?}");
+}
