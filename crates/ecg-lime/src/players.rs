@@ -53,7 +53,10 @@ impl LimbRows {
 }
 
 fn standard(lead: &LeadName) -> &str {
-    lead.lead().map_or(lead.as_str(), Lead::name)
+    match lead.lead() {
+        Some(lead) => lead.name(),
+        None => lead.as_str(),
+    }
 }
 
 impl Players {
