@@ -77,7 +77,6 @@ pub fn renew(
     parts: &mut Parts,
     pool: &ThreadPool,
     converter: &Converter<'_>,
-    data: &Path,
     chosen: &[usize],
 ) -> Result<usize> {
     let mut others: Vec<usize> = Vec::new();
@@ -85,7 +84,7 @@ pub fn renew(
     let mut place = 0;
     for part in parts.read()? {
         for item in part?.items {
-            if !unchanged(data, &item.files) {
+            if !unchanged(converter.data, &item.files) {
                 others.push(place);
             } else if item.failed.is_some() {
                 failed.insert(chosen[place], (place, item.failed));

@@ -1,9 +1,12 @@
 //! Converts a folder of recordings to one file of prepared signals, images or volumes.
 
 mod again;
+mod join;
 mod manifest;
 mod parts;
 mod plot;
+#[cfg(test)]
+mod runs;
 mod store;
 mod work;
 
@@ -12,10 +15,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
+use ecg_core::LabelSet;
 use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, Preset, Resample, Windows};
 use ecg3d_examples::source::LabelArgs;
 use ecg3d_examples::{Progress, SOME_FAILED, check_place, pool, say, say_err, write_atomic};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -45,8 +50,15 @@ const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 #[derive(Parser)]
 struct Arguments {
     /// Folder of WFDB and CSV records, searched with all below it
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "join")]
+    data: Option<PathBuf>,
+    /// Instead of converting, puts the .npz files of all shares (see --shard) together as a single run would have written
+    /// them; labels are there where every share has them
+    #[arg(long, value_name = "SHARD.npz", num_args = 1.., conflicts_with_all = [
+        "data", "stage", "dtype", "preset", "config", "shard", "threads", "windows", "seconds", "restart", "plot", "labels",
+        "label_map", "nsr_rule"
+    ])]
+    join: Vec<PathBuf>,
     /// File to write: .npz, .safetensors, or .npy (labels are then in FILE.labels.npy)
     #[arg(long, value_name = "FILE.npz")]
     out: PathBuf,
@@ -92,7 +104,8 @@ struct Arguments {
     labels: LabelArgs,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 enum Stage {
     Prepared,
     Images,
@@ -140,19 +153,22 @@ fn main() -> ExitCode {
 
 fn convert(arguments: &Arguments) -> Result<ExitCode> {
     let out = &arguments.out;
+    let Some(data) = &arguments.data else {
+        return join::join(&arguments.join, out);
+    };
     let format = Format::of(out)?;
     let config = configuration(arguments)?;
     check_places(arguments, format)?;
-    let dataset = Dataset::open(&arguments.data, &arguments.labels.dataset_options()?)?;
+    let dataset = Dataset::open(data, &arguments.labels.dataset_options()?)?;
     let (share, of) = arguments.shard;
     let chosen: Vec<usize> =
         (0..dataset.len()).filter(|&i| share_of(&dataset.names()[i], of) == share).collect();
     let names: Vec<&str> = chosen.iter().map(|&i| dataset.names()[i].as_str()).collect();
-    let pictured = pictured(arguments, &dataset, &chosen)?;
-    let converter = Converter::new(arguments, &config, &dataset);
-    let card = card(arguments, &config, &dataset, &chosen)?;
+    let pictured = pictured(arguments, data, &dataset, &chosen)?;
+    let converter = Converter::new(arguments, data, &config, &dataset);
+    let card = card(arguments, data, &config, &dataset, &chosen)?;
     let mut parts = Parts::open(out, &card, &names, converter.row_bytes(), arguments.restart)?;
-    let shown = fill(&mut parts, arguments, &converter, &dataset, &chosen)?;
+    let shown = fill(&mut parts, arguments.threads, &converter, &dataset, &chosen)?;
     let totals = Totals::of(&parts)?;
     let warnings = dataset.warnings().len() + totals.warnings;
     if warnings > shown {
@@ -160,7 +176,7 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     }
     if totals.converted == 0 && !chosen.is_empty() {
         parts.remove()?;
-        bail!("{}: none of {} records could be converted", arguments.data.display(), chosen.len());
+        bail!("{}: none of {} records could be converted", data.display(), chosen.len());
     }
     store(arguments, format, &converter, &dataset, &parts, &totals)
         .inspect_err(|_| parts.remove_staging())?;
@@ -201,14 +217,19 @@ fn check_places(arguments: &Arguments, format: Format) -> Result<()> {
 }
 
 /// The records that are drawn.
-fn pictured(arguments: &Arguments, dataset: &Dataset, chosen: &[usize]) -> Result<Vec<usize>> {
+fn pictured(
+    arguments: &Arguments,
+    data: &Path,
+    dataset: &Dataset,
+    chosen: &[usize],
+) -> Result<Vec<usize>> {
     if arguments.plot_record.is_empty() {
         return Ok(chosen.iter().copied().take(arguments.plot_records).collect());
     }
     let find = |name: &String| {
-        dataset.index_of(name).with_context(|| {
-            format!("--plot-record {name}: no such record in {}", arguments.data.display())
-        })
+        dataset
+            .index_of(name)
+            .with_context(|| format!("--plot-record {name}: no such record in {}", data.display()))
     };
     arguments.plot_record.iter().map(find).collect()
 }
@@ -259,14 +280,12 @@ fn read_config(path: &Path) -> Result<ConvertConfig> {
 /// What decides the rows: parts of a run that differs in any of it are of no use.
 fn card(
     arguments: &Arguments,
+    data: &Path,
     config: &ConvertConfig,
     dataset: &Dataset,
     chosen: &[usize],
 ) -> Result<Map<String, Value>> {
-    let data = arguments
-        .data
-        .canonicalize()
-        .with_context(|| format!("cannot read {}", arguments.data.display()))?;
+    let data = data.canonicalize().with_context(|| format!("cannot read {}", data.display()))?;
     let mut selection = Sha256::new();
     for &index in chosen {
         let (labels, patient) = (dataset.labels(index), dataset.patient(index));
@@ -298,7 +317,7 @@ fn card(
 /// printed.
 fn fill(
     parts: &mut Parts,
-    arguments: &Arguments,
+    threads: u32,
     converter: &Converter<'_>,
     dataset: &Dataset,
     chosen: &[usize],
@@ -309,7 +328,7 @@ fn fill(
     }
     let progress = Progress::new(chosen.len() as u64, "records");
     let done = parts.done();
-    let pool = pool(arguments.threads, chosen.len())?;
+    let pool = pool(threads, chosen.len())?;
     if done > 0 {
         progress.line(&format!(
             "going on from {}: {done} of {} records are done",
@@ -317,7 +336,7 @@ fn fill(
             chosen.len()
         ));
         progress.skip(done as u64);
-        let again = again::renew(parts, &pool, converter, &arguments.data, chosen)?;
+        let again = again::renew(parts, &pool, converter, chosen)?;
         if again > 0 {
             progress.line(&format!(
                 "{again} of these are done again: their files have changed, or they failed"
@@ -412,13 +431,7 @@ fn store(
         })?;
     }
     let config_hash = converter.config.hash();
-    // Metadata of tensor files are strings.
-    let about = Map::from_iter([
-        ("program".to_owned(), json!(PROGRAM)),
-        ("config".to_owned(), json!(serde_json::to_string(converter.config)?)),
-        ("config_hash".to_owned(), json!(config_hash)),
-        ("labels".to_owned(), json!(dataset.label_set().to_string())),
-    ]);
+    let about = about(converter.config, dataset.label_set())?;
     let staging = parts.staging();
     let sha256 = format.write(&staging, out, arrays, &about)?;
     let of_all: Vec<String> = dataset.warnings().iter().map(ToString::to_string).collect();
@@ -448,6 +461,16 @@ fn store(
         writeln!(file)
     })?;
     std::fs::rename(&staging, out).with_context(|| format!("cannot write {}", out.display()))
+}
+
+/// What tensor files say about themselves; their metadata are strings.
+fn about(config: &ConvertConfig, labels: &LabelSet) -> Result<Map<String, Value>> {
+    Ok(Map::from_iter([
+        ("program".to_owned(), json!(PROGRAM)),
+        ("config".to_owned(), json!(serde_json::to_string(config)?)),
+        ("config_hash".to_owned(), json!(config.hash())),
+        ("labels".to_owned(), json!(labels.to_string())),
+    ]))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use half::f16;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
@@ -16,7 +16,7 @@ use zip::{CompressionMethod, ZipWriter};
 use crate::parts::hex;
 
 /// How the values of the main array are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// Half precision: 11 bits, up to 65504
@@ -67,7 +67,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn numpy(self) -> &'static str {
+    pub fn numpy(self) -> &'static str {
         match self {
             Self::Float(Dtype::F16) => "<f2",
             Self::Float(Dtype::F32) => "<f4",
@@ -85,7 +85,7 @@ impl Kind {
         }
     }
 
-    fn size(self) -> usize {
+    pub fn size(self) -> usize {
         match self {
             Self::Float(dtype) => dtype.size(),
             Self::U8 => 1,
@@ -345,7 +345,7 @@ fn write_safetensors(
 }
 
 /// The header of numpy's format 1.0: magic, version, length and a Python dictionary, padded to 64 bytes.
-fn npy_header(kind: &str, shape: &[usize]) -> Vec<u8> {
+pub fn npy_header(kind: &str, shape: &[usize]) -> Vec<u8> {
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     let mut text =
         format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({}), }}", sizes.trim_end());

@@ -26,7 +26,7 @@ const TOGETHER: usize = 4;
 /// What all threads share.
 pub struct Converter<'a> {
     pub config: &'a ConvertConfig,
-    data: &'a Path,
+    pub data: &'a Path,
     dataset: &'a Dataset,
     plans: Plans,
     stage: Stage,
@@ -36,7 +36,12 @@ pub struct Converter<'a> {
 }
 
 impl<'a> Converter<'a> {
-    pub fn new(arguments: &'a Arguments, config: &'a ConvertConfig, dataset: &'a Dataset) -> Self {
+    pub fn new(
+        arguments: &Arguments,
+        data: &'a Path,
+        config: &'a ConvertConfig,
+        dataset: &'a Dataset,
+    ) -> Self {
         let [leads, samples] = config.prepared_shape();
         let [depth, height, width] = config.volume_size;
         let shape = match arguments.stage {
@@ -45,7 +50,6 @@ impl<'a> Converter<'a> {
             Stage::Volume => vec![depth, height, width],
         };
         let (stage, dtype) = (arguments.stage, arguments.dtype);
-        let data = &arguments.data;
         Self { config, data, dataset, plans: Plans::new(config), stage, dtype, shape }
     }
 

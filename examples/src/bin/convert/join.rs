@@ -1,0 +1,446 @@
+//! Puts the shares of a data set together that `--shard` left, as one run would have written them.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+use ecg_core::LabelSet;
+use ecg3d_convert::ConvertConfig;
+use ecg3d_examples::source::Failed;
+use ecg3d_examples::{SOME_FAILED, check_place, say, say_err, write_atomic};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use zip::{CompressionMethod, ZipArchive};
+
+use crate::parts::sha256;
+use crate::store::{Array, Dtype, Format, Kind, npy_header};
+use crate::{Stage, about, parse_shard};
+
+/// `FILE.json`, all of it in memory; the fields are those of [`crate::manifest::Manifest`].
+#[derive(Clone, Serialize, Deserialize)]
+struct Manifest {
+    program: String,
+    stage: Stage,
+    shape: Vec<usize>,
+    dtype: Dtype,
+    config: ConvertConfig,
+    config_hash: String,
+    shard: String,
+    labels: LabelSet,
+    label_source: String,
+    label_map: String,
+    nsr_rule: String,
+    sha256: Map<String, Value>,
+    records: Vec<String>,
+    record_sha256: Vec<String>,
+    patients: Vec<String>,
+    folds: Vec<Option<u32>>,
+    failed: Vec<Failed>,
+    warnings: Vec<Warned>,
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+struct Warned {
+    record: String,
+    warning: String,
+}
+
+/// An archive and what stands beside it.
+struct Share {
+    path: PathBuf,
+    manifest: Manifest,
+    /// First row of each record, and behind the last.
+    rows: Vec<usize>,
+}
+
+/// A record of a share.
+#[derive(Clone, Copy)]
+struct Place {
+    share: usize,
+    record: usize,
+}
+
+/// Writes one file of many; the status tells whether records or shares are missing.
+pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
+    let format = Format::of(out)?;
+    for path in paths {
+        let own = path.with_extension("json");
+        ensure!(path != out, "--out is {}, which is to be joined", out.display());
+        ensure!(
+            own != format.manifest(out),
+            "the manifest of --out would be {}, which belongs to {}",
+            own.display(),
+            path.display()
+        );
+    }
+    check_place(out)?;
+    check_place(&format.manifest(out))?;
+    let shares: Vec<Share> = paths.iter().map(|path| Share::open(path)).collect::<Result<_>>()?;
+    let first = shares.first().context("nothing to join")?;
+    for share in &shares {
+        share.check_against(first)?;
+    }
+    let order = order(&shares)?;
+    let (shard, missing) = shards(&shares)?;
+    let all = Joined { shares: &shares, order: &order };
+    let mut manifest = all.manifest(shard);
+
+    let mut arrays = vec![all.main(&manifest)];
+    match shares.iter().find(|share| !share.manifest.sha256.contains_key("labels")) {
+        Some(share) => {
+            say_err!("note: {} has no labels, so no array labels is written", share.path.display())
+        }
+        None => arrays.push(all.further("labels", Kind::U8, vec![manifest.labels.len()])),
+    }
+    if first.manifest.sha256.contains_key("length") {
+        arrays.push(all.further("length", Kind::I64, Vec::new()));
+    }
+    if first.manifest.sha256.contains_key("row_record") {
+        arrays.push(all.row_record());
+    }
+    let about = about(&manifest.config, &manifest.labels)?;
+    // A folder of its own, as several files may be under way.
+    let mut folder = out.as_os_str().to_owned();
+    folder.push(format!(".{}.tmp", std::process::id()));
+    let folder = PathBuf::from(folder);
+    fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let staging = folder.join("result.tmp");
+    let written = format.write(&staging, out, arrays, &about).and_then(|sums| {
+        manifest.sha256 = sums;
+        write_atomic(&format.manifest(out), |file| {
+            serde_json::to_writer_pretty(&mut *file, &manifest)?;
+            writeln!(file)
+        })?;
+        fs::rename(&staging, out).with_context(|| format!("cannot write {}", out.display()))
+    });
+    let removed = fs::remove_dir_all(&folder);
+    written?;
+    removed.with_context(|| format!("cannot remove {}", folder.display()))?;
+
+    let (records, failed) = (order.len(), manifest.failed.len());
+    let mut text = format!("{} rows of {records} records in {}", manifest.shape[0], out.display());
+    if failed > 0 {
+        text.push_str(&format!(", {failed} records failed"));
+    }
+    say!("{text}");
+    if !missing.is_empty() {
+        say_err!("warning: shares that are not there: {}", missing.join(", "));
+    }
+    let whole = failed == 0 && missing.is_empty();
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+}
+
+impl Share {
+    fn open(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        ensure!(
+            matches!(Format::of(path), Ok(Format::Npz)),
+            "--join is given {shown}, expected a name that ends in .npz"
+        );
+        let beside = path.with_extension("json");
+        let text =
+            fs::read(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
+        let manifest: Manifest = serde_json::from_slice(&text)
+            .with_context(|| format!("{} is not what convert writes", beside.display()))?;
+        let records = manifest.records.len();
+        let columns = [manifest.record_sha256.len(), manifest.patients.len(), manifest.folds.len()];
+        ensure!(
+            columns == [records; 3] && !manifest.shape.is_empty(),
+            "{} does not say the same of each record",
+            beside.display()
+        );
+        let mut share = Self { path: path.to_owned(), manifest, rows: Vec::new() };
+        share.rows = share.first_rows()?;
+        ensure!(
+            share.rows.len() == records + 1 && share.rows[records] == share.manifest.shape[0],
+            "{shown} has {} rows of {} records, its manifest {} of {records}",
+            share.rows.last().copied().unwrap_or(0),
+            share.rows.len() - 1,
+            share.manifest.shape[0]
+        );
+        Ok(share)
+    }
+
+    fn first_rows(&self) -> Result<Vec<usize>> {
+        if !self.manifest.sha256.contains_key("row_record") {
+            return Ok((0..=self.manifest.records.len()).collect());
+        }
+        let n = self.manifest.shape[0];
+        let start = self.start("row_record", Kind::I64, &[n])?;
+        let bytes = self.read(start, 8 * n)?;
+        // The record of each row, from 0, without a gap.
+        let mut rows = Vec::new();
+        for (row, bytes) in bytes.chunks_exact(8).enumerate() {
+            let record = bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
+            if record == rows.len() as u64 {
+                rows.push(row);
+            }
+            ensure!(
+                Some(rows.len() as u64) == record.checked_add(1),
+                "{}: row {row} is of record {record}, out of order",
+                self.path.display()
+            );
+        }
+        rows.push(n);
+        Ok(rows)
+    }
+
+    /// Where the values of an array start in the file.
+    fn start(&self, name: &str, kind: Kind, shape: &[usize]) -> Result<u64> {
+        let shown = self.path.display();
+        let file = File::open(&self.path).with_context(|| format!("cannot read {shown}"))?;
+        let mut archive =
+            ZipArchive::new(file).with_context(|| format!("{shown} is not an .npz archive"))?;
+        let mut member = archive
+            .by_name(&format!("{name}.npy"))
+            .with_context(|| format!("{shown} has no array {name}"))?;
+        let expected = npy_header(kind.numpy(), shape);
+        let mut header = Vec::new();
+        if member.compression() == CompressionMethod::Stored {
+            let length = expected.len() as u64;
+            (&mut member)
+                .take(length)
+                .read_to_end(&mut header)
+                .with_context(|| format!("cannot read {shown}"))?;
+        }
+        ensure!(
+            header == expected,
+            "{shown}: array {name} is not as convert writes it, expected {} {shape:?}, not compressed",
+            kind.numpy()
+        );
+        Ok(member.data_start() + expected.len() as u64)
+    }
+
+    fn read(&self, start: u64, bytes: usize) -> Result<Vec<u8>> {
+        let read = || -> io::Result<Vec<u8>> {
+            let mut file = File::open(&self.path)?;
+            file.seek(SeekFrom::Start(start))?;
+            let mut values = Vec::new();
+            file.take(bytes as u64).read_to_end(&mut values)?;
+            Ok(values)
+        };
+        let values = read().with_context(|| format!("cannot read {}", self.path.display()))?;
+        ensure!(values.len() == bytes, "{} ends too early", self.path.display());
+        Ok(values)
+    }
+
+    fn check_against(&self, first: &Self) -> Result<()> {
+        let facts = |own: &Manifest| {
+            let arrays: Vec<&str> =
+                own.sha256.keys().map(String::as_str).filter(|name| *name != "labels").collect();
+            [
+                ("program", own.program.clone()),
+                ("stage", own.stage.name().to_owned()),
+                ("dtype", format!("{:?}", own.dtype)),
+                ("configuration", own.config_hash.clone()),
+                ("shape of a row", format!("{:?}", &own.shape[1..])),
+                ("arrays", arrays.join(", ")),
+                ("labels", own.labels.to_string()),
+                ("label map", own.label_map.clone()),
+                ("rule for NSR", own.nsr_rule.clone()),
+            ]
+        };
+        for ((what, found), (_, expected)) in
+            facts(&self.manifest).into_iter().zip(facts(&first.manifest))
+        {
+            ensure!(
+                found == expected,
+                "{} has another {what} than {}: found {found}, expected {expected}",
+                self.path.display(),
+                first.path.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// All records in the order of their names; none may be in two shares.
+fn order(shares: &[Share]) -> Result<Vec<Place>> {
+    let mut named = Vec::new();
+    for (share, own) in shares.iter().enumerate() {
+        for (record, name) in own.manifest.records.iter().enumerate() {
+            named.push((name, share, Some(record)));
+        }
+        named.extend(own.manifest.failed.iter().map(|failed| (&failed.record, share, None)));
+    }
+    named.sort_unstable();
+    for pair in named.windows(2) {
+        if pair[0].0 == pair[1].0 {
+            let [one, other] = [0, 1].map(|k| shares[pair[k].1].path.display());
+            bail!("record {} is in {one} and in {other}", pair[0].0);
+        }
+    }
+    let place = |(_, share, record): (_, usize, Option<usize>)| {
+        record.map(|record| Place { share, record })
+    };
+    Ok(named.into_iter().filter_map(place).collect())
+}
+
+/// What the shares are together, and which are missing.
+fn shards(shares: &[Share]) -> Result<(String, Vec<String>)> {
+    let mut there = BTreeSet::new();
+    let mut of = None;
+    for share in shares {
+        for text in share.manifest.shard.split(',') {
+            let (own, all) = parse_shard(text)
+                .map_err(anyhow::Error::msg)
+                .with_context(|| format!("{}: its share", share.path.display()))?;
+            let expected = *of.get_or_insert(all);
+            ensure!(
+                all == expected,
+                "{} is a share of {all}, expected one of {expected}",
+                share.path.display()
+            );
+            there.insert(own);
+        }
+    }
+    let of = of.unwrap_or(1);
+    if there.len() as u64 == of {
+        return Ok(("0/1".to_owned(), Vec::new()));
+    }
+    let text = |own: &u64| format!("{own}/{of}");
+    let shard = there.iter().map(text).collect::<Vec<_>>().join(",");
+    Ok((shard, (0..of).filter(|own| !there.contains(own)).map(|own| text(&own)).collect()))
+}
+
+/// All shares, record after record.
+#[derive(Clone, Copy)]
+struct Joined<'a> {
+    shares: &'a [Share],
+    order: &'a [Place],
+}
+
+impl<'a> Joined<'a> {
+    fn each(self) -> impl Iterator<Item = (&'a Share, usize)> + 'a {
+        self.order.iter().map(move |place| (&self.shares[place.share], place.record))
+    }
+
+    fn rows(self) -> usize {
+        self.shares.iter().map(|share| share.manifest.shape[0]).sum()
+    }
+
+    fn manifest(self, shard: String) -> Manifest {
+        let mut all = self.shares[0].manifest.clone();
+        all.shape[0] = self.rows();
+        all.shard = shard;
+        all.records = self.each().map(|(own, k)| own.manifest.records[k].clone()).collect();
+        all.record_sha256 =
+            self.each().map(|(own, k)| own.manifest.record_sha256[k].clone()).collect();
+        all.patients = self.each().map(|(own, k)| own.manifest.patients[k].clone()).collect();
+        all.folds = self.each().map(|(own, k)| own.manifest.folds[k]).collect();
+        all.failed =
+            self.shares.iter().flat_map(|share| share.manifest.failed.iter().cloned()).collect();
+        all.failed.sort_by(|a, b| a.record.cmp(&b.record));
+        let (of_all, of_records): (Vec<_>, Vec<_>) = self
+            .shares
+            .iter()
+            .flat_map(|share| share.manifest.warnings.iter().cloned())
+            .partition(|warned| warned.record.is_empty());
+        // Each share says what there is to say of the whole data set.
+        all.warnings = Vec::new();
+        for warned in of_all {
+            if !all.warnings.contains(&warned) {
+                all.warnings.push(warned);
+            }
+        }
+        all.warnings.extend(of_records);
+        all.warnings.sort_by(|a, b| a.record.cmp(&b.record));
+        all
+    }
+
+    /// The main array; the rows of each record are checked.
+    fn main(self, manifest: &Manifest) -> Array<'a> {
+        let row = manifest.shape[1..].to_vec();
+        self.array(manifest.stage.name(), Kind::Float(manifest.dtype), row, true)
+    }
+
+    /// An array whose rows have the shape `row`.
+    fn further(self, name: &'static str, kind: Kind, row: Vec<usize>) -> Array<'a> {
+        self.array(name, kind, row, false)
+    }
+
+    fn array(self, name: &'static str, kind: Kind, row: Vec<usize>, checked: bool) -> Array<'a> {
+        let shape = std::iter::once(self.rows()).chain(row.iter().copied()).collect();
+        let values = Values {
+            joined: self,
+            name,
+            kind,
+            row,
+            checked,
+            starts: vec![None; self.shares.len()],
+            next: 0,
+            buffer: io::Cursor::default(),
+        };
+        Array { name, kind, shape, data: Box::new(values) }
+    }
+
+    fn row_record(self) -> Array<'a> {
+        let mut bytes = Vec::new();
+        for (record, (share, k)) in self.each().enumerate() {
+            for _ in share.rows[k]..share.rows[k + 1] {
+                bytes.extend((record as i64).to_le_bytes());
+            }
+        }
+        let data = Box::new(io::Cursor::new(bytes));
+        Array { name: "row_record", kind: Kind::I64, shape: vec![self.rows()], data }
+    }
+}
+
+/// The values of an array, record after record.
+struct Values<'a> {
+    joined: Joined<'a>,
+    name: &'static str,
+    kind: Kind,
+    row: Vec<usize>,
+    /// Whether the values are to be those of the manifest.
+    checked: bool,
+    /// Where the array starts in each share, once that was asked.
+    starts: Vec<Option<u64>>,
+    /// Records that were read.
+    next: usize,
+    buffer: io::Cursor<Vec<u8>>,
+}
+
+impl Values<'_> {
+    fn record(&mut self, place: Place) -> Result<Vec<u8>> {
+        let Place { share, record } = place;
+        let own = &self.joined.shares[share];
+        let start = match self.starts[share] {
+            Some(start) => start,
+            None => {
+                let rows = own.manifest.shape[0];
+                let shape: Vec<usize> =
+                    std::iter::once(rows).chain(self.row.iter().copied()).collect();
+                own.start(self.name, self.kind, &shape)?
+            }
+        };
+        self.starts[share] = Some(start);
+        let row_bytes = self.row.iter().product::<usize>() * self.kind.size();
+        let (from, to) = (own.rows[record], own.rows[record + 1]);
+        let values = own.read(start + (from * row_bytes) as u64, (to - from) * row_bytes)?;
+        ensure!(
+            !self.checked || sha256(&values) == own.manifest.record_sha256[record],
+            "{} does not hold what was written for {}",
+            own.path.display(),
+            own.manifest.records[record]
+        );
+        Ok(values)
+    }
+}
+
+impl Read for Values<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.buffer.read(out)?;
+            if read > 0 || out.is_empty() {
+                return Ok(read);
+            }
+            let Some(place) = self.joined.order.get(self.next).copied() else { return Ok(0) };
+            self.next += 1;
+            self.buffer = io::Cursor::new(self.record(place).map_err(io::Error::other)?);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Whole runs on a few synthetic records.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use ecg_io::Dataset;
+use ecg_synth::SynthOptions;
+use ecg3d_examples::SOME_FAILED;
+use ecg3d_examples::synthetic::{Format as Recorded, write_folder};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::parts::Parts;
+use crate::work::Converter;
+use crate::{Arguments, card, configuration, convert, fill};
+
+/// A folder with `data`, twelve records of 4 s.
+fn folder() -> TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    let options = SynthOptions::default().with_seconds(4.0);
+    write_folder(&dir.path().join("data"), 12, options, Recorded::Wfdb).expect("synthesises");
+    dir
+}
+
+/// The arguments of a conversion to a file of the folder; a `@` in further ones stands for the folder.
+fn arguments(dir: &TempDir, out: &str, more: &str) -> Arguments {
+    let line = format!("convert --data @/data --out @/{out} {more}");
+    parse(dir, &line)
+}
+
+fn parse(dir: &TempDir, line: &str) -> Arguments {
+    let root = dir.path().to_string_lossy();
+    Arguments::parse_from(line.split_whitespace().map(|word| word.replace('@', &root)))
+}
+
+fn run(dir: &TempDir, out: &str, more: &str) -> Result<ExitCode> {
+    convert(&arguments(dir, out, more))
+}
+
+fn some_failed(code: Result<ExitCode>) -> bool {
+    let code = code.expect("a result");
+    format!("{code:?}") == format!("{:?}", ExitCode::from(SOME_FAILED))
+}
+
+/// Converts all records, and ends before the result is put together.
+fn unfinished(arguments: &Arguments) {
+    let data = arguments.data.as_deref().expect("a folder");
+    let config = configuration(arguments).expect("sound");
+    let options = arguments.labels.dataset_options().expect("sound");
+    let dataset = Dataset::open(data, &options).expect("opens");
+    let chosen: Vec<usize> = (0..dataset.len()).collect();
+    let names: Vec<&str> = dataset.names().iter().map(String::as_str).collect();
+    let converter = Converter::new(arguments, data, &config, &dataset);
+    let card = card(arguments, data, &config, &dataset, &chosen).expect("a card");
+    let mut parts =
+        Parts::open(&arguments.out, &card, &names, converter.row_bytes(), false).expect("new");
+    fill(&mut parts, arguments.threads, &converter, &dataset, &chosen).expect("converts");
+}
+
+fn same_bytes(dir: &TempDir, one: &str, other: &str) {
+    let bytes = |name: &str| fs::read(dir.path().join(name)).expect("reads");
+    assert!(bytes(one) == bytes(other), "{one} and {other} differ");
+}
+
+fn cut_short(dir: &TempDir, record: &str) -> Vec<u8> {
+    let path = dir.path().join("data").join(record).with_extension("dat");
+    let whole = fs::read(&path).expect("reads");
+    fs::write(&path, [0; 7]).expect("cuts a record short");
+    whole
+}
+
+#[test]
+fn what_has_changed_or_failed_is_done_again() {
+    let dir = folder();
+    let data = dir.path().join("data");
+    let whole = cut_short(&dir, "synth00003");
+    let volumes = "--stage volume --preset corrected --windows all --dtype f16";
+    let run_on = arguments(&dir, "on.npz", volumes);
+    unfinished(&run_on);
+    // One record is repaired, another replaced, a third breaks.
+    fs::write(data.join("synth00003.dat"), whole).expect("writes");
+    let mut other = fs::read(data.join("synth00005.dat")).expect("reads");
+    other.rotate_left(2400);
+    fs::write(data.join("synth00005.dat"), other).expect("writes");
+    cut_short(&dir, "synth00009");
+    assert!(some_failed(convert(&run_on)));
+    assert!(some_failed(run(&dir, "new.npz", volumes)));
+    same_bytes(&dir, "on.npz", "new.npz");
+    same_bytes(&dir, "on.json", "new.json");
+}
+
+#[test]
+fn another_content_of_the_label_map_is_refused() {
+    let dir = folder();
+    let map = dir.path().join("map.csv");
+    let write = |code: &str| {
+        fs::write(&map, format!("label,system,code\nA,snomed,{code}\n")).expect("writes");
+    };
+    write("426783006");
+    let arguments = arguments(&dir, "x.npz", "--label-map @/map.csv");
+    unfinished(&arguments);
+    write("426177001");
+    let error = convert(&arguments).expect_err("another map").to_string();
+    assert!(error.contains("another label_map_sha256"), "{error}");
+}
+
+#[test]
+fn bad_places_are_found_before_the_work() {
+    let dir = folder();
+    fs::write(dir.path().join("file"), "no folder").expect("writes");
+    fs::create_dir(dir.path().join("dir.npz")).expect("makes");
+    fs::create_dir(dir.path().join("y.json")).expect("makes");
+    for (out, more, expected) in [
+        ("x.npz", "--plot @/file", "cannot make"),
+        ("dir.npz", "", "dir.npz: found a folder"),
+        ("y.npz", "", "y.json: found a folder"),
+        ("file/x.npz", "", "cannot make"),
+    ] {
+        let error = run(&dir, out, more).expect_err("a bad place").to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(!dir.path().join(format!("{out}.parts")).exists(), "{out}");
+    }
+}
+
+#[test]
+fn shares_are_joined_to_what_one_run_writes() {
+    let dir = folder();
+    cut_short(&dir, "synth00003");
+    for (kind, more) in [
+        ("v", "--stage volume --preset corrected --windows all --dtype f16"),
+        ("p", "--preset corrected --seconds 6"),
+        ("i", "--stage images"),
+    ] {
+        assert!(some_failed(run(&dir, &format!("{kind}.npz"), more)));
+        let mut line = format!("convert --out @/{kind}-joined.npz --join");
+        for share in 0..3 {
+            let out = format!("{kind}{share}.npz");
+            run(&dir, &out, &format!("{more} --shard {share}/3")).expect("converts");
+            line.push_str(&format!(" @/{out}"));
+        }
+        assert!(some_failed(convert(&parse(&dir, &line))));
+        same_bytes(&dir, &format!("{kind}.npz"), &format!("{kind}-joined.npz"));
+        same_bytes(&dir, &format!("{kind}.json"), &format!("{kind}-joined.json"));
+    }
+    let joined =
+        |line: &str| convert(&parse(&dir, &format!("convert --out @/all.npz --join {line}")));
+    assert!(some_failed(joined("@/p2.npz @/p0.npz")));
+    let text = fs::read(dir.path().join("all.json")).expect("reads");
+    let manifest: Value = serde_json::from_slice(&text).expect("JSON");
+    assert_eq!(manifest["shard"], "0/3,2/3");
+    joined("@/all.npz @/p1.npz").expect_err("it is the file to write");
+    for (line, expected) in [
+        ("@/p0.npz @/p1.npz @/p0.npz", "is in "),
+        ("@/p0.npz @/i1.npz", "i1.npz has another stage than "),
+        ("@/absent.npz", "cannot read "),
+    ] {
+        let error = joined(line).expect_err("does not fit").to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    // What was damaged since is found.
+    let share = dir.path().join("p1.npz");
+    let mut bytes = fs::read(&share).expect("reads");
+    bytes[400] ^= 1;
+    fs::write(&share, bytes).expect("writes");
+    let error = format!("{:#}", joined("@/p0.npz @/p1.npz @/p2.npz").expect_err("damaged"));
+    assert!(error.contains("p1.npz does not hold what was written for"), "{error}");
+    let left = fs::read_dir(dir.path()).expect("lists").flatten();
+    assert!(left.into_iter().all(|entry| !is_temporary(&entry.path())));
+}
+
+fn is_temporary(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "tmp")
+}
