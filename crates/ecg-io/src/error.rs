@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -5,15 +6,41 @@ use ecg_core::CoreError;
 
 use crate::Warning;
 
+/// The field of a WFDB header that an error goes back to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Place {
+    /// The header.
+    pub path: PathBuf,
+    /// Line, from 1.
+    pub line: u64,
+    /// Name of the field.
+    pub field: &'static str,
+}
+
+impl Place {
+    pub(crate) fn new(path: &Path, line: u64, field: &'static str) -> Self {
+        Self { path: path.to_owned(), line, field }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.path.display(), self.line, self.field)
+    }
+}
+
 /// Why a recording, a label table or a data set could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IoError {
     /// A file or folder cannot be read.
-    #[error("cannot read {}", path.display())]
+    #[error("{}cannot read {}", before(at.as_ref()), path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
+        /// Where a header names it, of a signal file.
+        at: Option<Place>,
         /// What the system says.
         source: io::Error,
     },
@@ -26,10 +53,12 @@ pub enum IoError {
         source: io::Error,
     },
     /// A folder, a pipe or a device stands where a file was expected.
-    #[error("{} is not a file", path.display())]
+    #[error("{}{} is not a file", before(at.as_ref()), path.display())]
     NotAFile {
         /// The path.
         path: PathBuf,
+        /// Where a header names it, of a signal file.
+        at: Option<Place>,
     },
     /// Neither a WFDB header nor a CSV file stands at the path.
     #[error("no recording at {}: expected a WFDB header ({}) or a table (.csv or .tsv, with or without .gz)", path.display(), header.display())]
@@ -92,10 +121,12 @@ pub enum IoError {
         found: u64,
     },
     /// Segment lengths that do not add up to the record's length.
-    #[error("{}: the segments have {found} samples together, the record line says {expected}", path.display())]
+    #[error("{}:{line}: number of samples: the record line says {expected}, the segments have {found} together", path.display())]
     SegmentLengths {
         /// The header.
         path: PathBuf,
+        /// Line of the record line, from 1.
+        line: u64,
         /// Samples announced.
         expected: u64,
         /// Sum of the segments.
@@ -141,26 +172,39 @@ pub enum IoError {
         file: String,
     },
     /// A signal file shorter than its header says.
-    #[error("{} has {found} bytes, its header asks for {expected}", path.display())]
+    #[error("{at}: {} has {found} bytes, expected {expected}", path.display())]
     Truncated {
         /// The signal file.
         path: PathBuf,
+        /// What in the header asks for more.
+        at: Place,
         /// Bytes needed.
         expected: u64,
         /// Bytes there.
         found: u64,
     },
     /// A record without a sample.
-    #[error("{} has no samples", path.display())]
+    #[error("{}{} has no samples: found {found}, expected {expected}", before(at.as_ref()), path.display())]
     NoSamples {
-        /// The header or signal file.
+        /// The header, signal file or table.
         path: PathBuf,
+        /// Where a WFDB header says so.
+        at: Option<Place>,
+        /// What is there instead.
+        found: String,
+        /// What would do.
+        expected: &'static str,
     },
-    /// More samples without a file behind them than are plausible.
-    #[error("{} asks for {samples} samples that no file holds, at most {limit} are made", path.display())]
+    /// More samples without bytes of their own in a file than are plausible: of null signals, of gaps, and of segments whose
+    /// files other segments hold already.
+    #[error("{}:{line}: {field}: {samples} samples in all that no file holds, expected at most {limit}: read the record in blocks, or allow more", path.display())]
     TooManyNullSamples {
         /// The header.
         path: PathBuf,
+        /// Line, from 1, of the signal or segment with the most of them.
+        line: u64,
+        /// `samples per frame` or `number of samples` of null signals, `segment length` of segments.
+        field: &'static str,
         /// Samples asked for.
         samples: u64,
         /// The most that are made.
@@ -195,14 +239,28 @@ pub enum IoError {
         found: u16,
     },
     /// A FLAC signal file with fewer samples than its header says.
-    #[error("{} has {found} samples in each channel, its header asks for {expected}", path.display())]
+    #[error("{at}: {} has {found} samples in each channel, expected {expected}", path.display())]
     TruncatedFlac {
         /// The signal file.
         path: PathBuf,
+        /// What in the header asks for more.
+        at: Place,
         /// Samples needed.
         expected: u64,
         /// Samples there.
         found: u64,
+    },
+    /// A FLAC signal file that holds more samples than is plausible for its size.
+    #[error("{at}: {} has {bytes} bytes for more than {limit} samples, the most that are unpacked", path.display())]
+    FlacExpands {
+        /// The signal file.
+        path: PathBuf,
+        /// Where the header names it.
+        at: Place,
+        /// Its size.
+        bytes: u64,
+        /// The most samples, of all channels together, that are unpacked; see [`crate::ReadOptions::max_packed_samples`].
+        limit: u64,
     },
     /// A FLAC signal file that cannot be decoded.
     #[error("{} cannot be decoded beyond sample {sample}", path.display())]
@@ -252,6 +310,18 @@ pub enum IoError {
         /// Why.
         source: Box<IoError>,
     },
+    /// Segments with longer headers than real ones have.
+    #[error("{}:{line}: the headers of the segments up to here have {bytes} bytes, expected at most {limit}", path.display())]
+    SegmentHeaders {
+        /// The header of the record.
+        path: PathBuf,
+        /// Line of the segment, from 1.
+        line: u64,
+        /// Size of the headers, each counted once.
+        bytes: u64,
+        /// The most that is read.
+        limit: u64,
+    },
     /// A segment that does not fit its record.
     #[error("{}:{line}: {field} of segment {name:?} is {found}, the record has {expected}", path.display())]
     SegmentDiffers {
@@ -267,6 +337,14 @@ pub enum IoError {
         expected: f64,
         /// Value of the segment.
         found: f64,
+    },
+    /// More samples than there is memory for.
+    #[error("{}: no memory for {samples} samples: read the record in blocks", path.display())]
+    OutOfMemory {
+        /// The header.
+        path: PathBuf,
+        /// Samples asked for.
+        samples: u64,
     },
     /// Frames beyond the end of a record.
     #[error("{}: frames {} to {} were asked for, the record has {n_frames}", path.display(), frames.start, frames.end)]
@@ -554,12 +632,24 @@ pub enum IoError {
 
 impl IoError {
     pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
-        |source| Self::Read { path: path.to_owned(), source }
+        |source| Self::Read { path: path.to_owned(), at: None, source }
+    }
+
+    /// The error of a signal file, with the place where the header names it.
+    pub(crate) fn named(mut self, place: impl FnOnce() -> Place) -> Self {
+        if let Self::Read { at, .. } | Self::NotAFile { at, .. } = &mut self {
+            *at = Some(place());
+        }
+        self
     }
 
     pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |source| Self::Write { path: path.to_owned(), source }
     }
+}
+
+fn before(at: Option<&Place>) -> String {
+    at.map_or_else(String::new, |place| format!("{place}: "))
 }
 
 /// At most 60 characters of a text, for messages.

@@ -69,7 +69,8 @@
 //! # Limits
 //!
 //! No file makes a reader panic, hang or allocate without bound: sizes come from the files, not from the header alone
-//! (but for [`ReadOptions::max_null_samples`]), and files outside the header's folder are refused, also behind a link.
+//! (but for [`ReadOptions::max_null_samples`] and [`ReadOptions::max_packed_samples`]), and files outside the record's
+//! folder are refused, also behind a link. A selection of frames is as large as its caller makes it.
 //! Parts of a record are read without the rest, but in format 8 and FLAC, which are decoded from the start of their file.
 //! Segments do not nest.
 //!
@@ -105,7 +106,7 @@ pub use annotation::{
 };
 pub use csv::{CsvOptions, CsvOrientation, parse_csv, read_csv, write_csv};
 pub use dataset::{Dataset, DatasetOptions, Entry, LabelSource, PtbXlRecords};
-pub use error::IoError;
+pub use error::{IoError, Place};
 pub use format::Format;
 pub use header::{Comment, Date, Header, SegmentSpec, SignalSpec, TimeOfDay, read_header};
 pub use labels::{

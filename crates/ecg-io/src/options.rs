@@ -11,9 +11,13 @@ pub struct ReadOptions {
     /// Read signal files and segments of WFDB records that a symbolic link leads to outside the record's folder; names with
     /// `..` and absolute names are refused all the same. Default: false.
     pub allow_outside_links: bool,
-    /// Samples without a file behind them, of null signals and gaps, beyond which a WFDB record is not read as a whole
-    /// unless its files hold as many. Default: 2097152, 16 MB in `f64`.
+    /// Samples without bytes of their own in a file, beyond which a WFDB record is not read as a whole unless its files
+    /// hold as many: of null signals, of gaps and signals that a segment lacks, and of segments that stand there again.
+    /// Also the most samples that a frame of a multi-segment record may have. Default: 2097152, 16 MB in `f64`.
     pub max_null_samples: u64,
+    /// Samples that a FLAC signal file of a WFDB record may be unpacked to, all channels together, beside a hundred for each
+    /// of its bytes, if that is more. A file with more is refused. Default: 33554432, 268 MB in `f64`.
+    pub max_packed_samples: u64,
     /// Map WFDB signal files into memory instead of reading them (not FLAC files). Only for files that nobody changes
     /// meanwhile: one that is cut short while it is mapped ends the process. Default: false.
     #[cfg(feature = "mmap")]
@@ -29,6 +33,7 @@ impl Default for ReadOptions {
             verify_checksums: true,
             allow_outside_links: false,
             max_null_samples: 1 << 21,
+            max_packed_samples: 1 << 25,
             #[cfg(feature = "mmap")]
             memory_map: false,
             csv: CsvOptions::default(),
@@ -58,6 +63,12 @@ impl ReadOptions {
     /// Sets [`ReadOptions::max_null_samples`].
     pub fn with_max_null_samples(mut self, samples: u64) -> Self {
         self.max_null_samples = samples;
+        self
+    }
+
+    /// Sets [`ReadOptions::max_packed_samples`].
+    pub fn with_max_packed_samples(mut self, samples: u64) -> Self {
+        self.max_packed_samples = samples;
         self
     }
 

@@ -11,7 +11,7 @@ use crate::IoError;
 pub(crate) fn open(path: &Path) -> Result<(File, u64), IoError> {
     let metadata = std::fs::metadata(path).map_err(IoError::read(path))?;
     if !metadata.is_file() {
-        return Err(IoError::NotAFile { path: path.to_owned() });
+        return Err(IoError::NotAFile { path: path.to_owned(), at: None });
     }
     let file = File::open(path).map_err(IoError::read(path))?;
     Ok((file, metadata.len()))

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use crate::IoError;
 
 /// Something that a file says otherwise than its format asks, or leaves to a guess, and how it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Warning {
     /// The file.

@@ -38,7 +38,12 @@ pub fn write_wfdb(
     let header_path = dir.as_ref().join(format!("{}.hea", recording.name));
     let (leads, samples) = recording.signal.dim();
     if leads == 0 || samples == 0 {
-        return Err(IoError::NoSamples { path: header_path });
+        return Err(IoError::NoSamples {
+            path: header_path,
+            at: None,
+            found: format!("{samples} samples of {leads} leads"),
+            expected: "at least one",
+        });
     }
     let adc = match &recording.adc {
         Some(adc) if belongs(adc, recording, range) => stored(adc, recording, invalid),

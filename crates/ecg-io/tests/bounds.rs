@@ -64,9 +64,13 @@ static ALLOCATOR: Counting = Counting;
 
 /// Reads a record, prints how long it took, and checks the memory it needed.
 fn bounded(name: &str, path: &Path) -> Result<Loaded, IoError> {
+    bounded_with(name, path, &ReadOptions::default())
+}
+
+fn bounded_with(name: &str, path: &Path, options: &ReadOptions) -> Result<Loaded, IoError> {
     let (before, start) = (NOW.get(), Instant::now());
     PEAK.set(before);
-    let result = read_recording(path, &ReadOptions::default());
+    let result = read_recording(path, options);
     let peak = PEAK.get() - before;
     println!("{name}: {:?}, {} KB", start.elapsed(), peak / 1024);
     assert!(peak < LIMIT_BYTES, "{name}: {peak} bytes");
@@ -209,6 +213,36 @@ fn headers_that_ask_for_too_much_or_make_no_sense() {
             IoError::TooManyNullSamples { .. }
         ),
         case!(
+            "a layout with a frame of 4e9 samples",
+            "r/2 2 500 100\nlay 0\ns 100\n",
+            IoError::TooManyNullSamples { line: 2, field: "samples per frame", .. }
+        ),
+        case!(
+            "a layout with a signal of 3e6 samples that its segment lacks",
+            "r/2 2 500 100\nlay3 0\ns 100\n",
+            IoError::TooManyNullSamples {
+                line: 3,
+                field: "segment length",
+                samples: 3_000_000,
+                ..
+            }
+        ),
+        case!(
+            "segments with signals without a file",
+            "r/2 3 500 2000000\nn 1000000\nn2 1000000\n",
+            IoError::TooManyNullSamples { line: 3, samples: 4_000_000, .. }
+        ),
+        case!(
+            "a segment of 200 samples, 20000 times",
+            format!("r/20000 2 500 2000000\n{}", "s 100\n".repeat(20_000)),
+            IoError::TooManyNullSamples { field: "segment length", samples: 3_999_800, .. }
+        ),
+        case!(
+            "segments that share a file, 20000 times",
+            format!("r/20000 2 500 2000000\n{}", "s 100\nalso 100\n".repeat(10_000)),
+            IoError::TooManyNullSamples { field: "segment length", samples: 3_999_800, .. }
+        ),
+        case!(
             "lengths beyond 64 bits",
             "r/3 2 500\ns 100\n~ 9223372036854775807\n~ 9223372036854775807\n",
             IoError::SegmentLengths { .. } | IoError::TooManyNullSamples { .. }
@@ -219,6 +253,18 @@ fn headers_that_ask_for_too_much_or_make_no_sense() {
     let plain = "s 2 500 100\nr.dat 16 200 16 0 0 9900 0 I\nr.dat 16 200 16 0 1 10000 0 II\n";
     fs::write(path("r.dat"), samples()).expect("writes");
     fs::write(path("s.hea"), plain).expect("writes");
+    fs::write(path("also.hea"), plain.replace("s 2", "also 2")).expect("writes");
+    // Each may have so many by itself.
+    for name in ["n", "n2"] {
+        let header = format!("{name} 3 500 1000000\n{name}.dat 80\n~ 0\n~ 0\n");
+        fs::write(path(&format!("{name}.hea")), header).expect("writes");
+        fs::write(path(&format!("{name}.dat")), vec![0; 1_000_000]).expect("writes");
+    }
+    for (name, frame) in [("lay", "4000000000"), ("lay3", "30000")] {
+        let layout =
+            format!("{name} 2 500 0\n~ 0 200 16 0 0 0 0 I\n~ 0x{frame} 200 16 0 0 0 0 X\n");
+        fs::write(path(&format!("{name}.hea")), layout).expect("writes");
+    }
     fs::write(path("one.hea"), "one 1 500 100\nr.dat 16\n").expect("writes");
     fs::write(path("m.hea"), "m/1 2 500 100\ns 100\n").expect("writes");
     for (name, header, accepts) in cases {
@@ -332,6 +378,35 @@ fn flac_that_is_cut_short_or_damaged() {
     }
 }
 
+#[test]
+fn flac_that_unpacks_to_more_than_is_plausible() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name);
+    let n = 1 << 20;
+    let constant = vec![3; n];
+    let packed = encode(508, 0, &[1; 4], &[&constant[..]; 4]).bytes;
+    assert!(packed.len() < 2000);
+    fs::write(path("r.dat"), &packed).expect("writes");
+    let lines = "r.dat 508\n".repeat(4);
+    let few = ReadOptions::default().with_max_packed_samples(2 << 20);
+    // Whether the header states the length or not.
+    for length in [0, n] {
+        fs::write(path("r.hea"), format!("r 4 500 {length}\n{lines}")).expect("writes");
+        let error = bounded_with("packed", &path("r"), &few).expect_err("too many samples");
+        let fits = matches!(
+            &error,
+            IoError::FlacExpands { limit: 2_097_152, bytes, at, .. }
+                if *bytes == packed.len() as u64 && (at.line, at.field) == (2, "file name")
+        );
+        assert!(fits, "{error:?}");
+    }
+    fs::write(path("r.hea"), format!("r 4 500 {n}\n{lines}")).expect("writes");
+    assert_eq!(
+        read_recording(path("r"), &ReadOptions::default()).expect("allowed").recording.n_samples(),
+        n
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn links_out_of_the_folder_are_followed_only_on_request() {
@@ -348,7 +423,12 @@ fn links_out_of_the_folder_are_followed_only_on_request() {
     symlink(&outside, inside.join("below")).expect("links");
     fs::write(inside.join("m.hea"), "m/1 1 500 200\ns 200\n").expect("writes");
     fs::write(inside.join("b.hea"), "b 1 500 200\nbelow/x.dat 16\n").expect("writes");
-    for name in ["r", "m", "b"] {
+    // A segment in a linked folder, with its signal file.
+    fs::write(outside.join("r.dat"), samples()).expect("writes");
+    symlink("../out", inside.join("relative")).expect("links");
+    fs::write(inside.join("d.hea"), "d/1 1 500 200\nbelow/s 200\n").expect("writes");
+    fs::write(inside.join("e.hea"), "e/1 1 500 200\nrelative/s 200\n").expect("writes");
+    for name in ["r", "m", "b", "d", "e"] {
         let refused = read_recording(inside.join(name), &ReadOptions::default());
         assert!(matches!(refused, Err(IoError::UnsafeName { line: 2, .. })), "{name}: {refused:?}");
         let allowed = ReadOptions::default().with_allow_outside_links(true);
@@ -357,4 +437,16 @@ fn links_out_of_the_folder_are_followed_only_on_request() {
             200
         );
     }
+    // The signal file of a segment in a folder below may lie in the record's folder, not beyond.
+    fs::create_dir(inside.join("own")).expect("makes");
+    fs::write(inside.join("own/s.hea"), "s 1 500 200\nr.dat 16\n").expect("writes");
+    fs::write(inside.join("f.hea"), "f/1 1 500 200\nown/s 200\n").expect("writes");
+    symlink("../../out/r.dat", inside.join("own/r.dat")).expect("links");
+    let refused = read_recording(inside.join("f"), &ReadOptions::default());
+    let Err(IoError::Segment { line: 2, source, .. }) = refused else { panic!("{refused:?}") };
+    assert!(matches!(*source, IoError::UnsafeName { line: 2, .. }), "{source:?}");
+    fs::remove_file(inside.join("own/r.dat")).expect("removes");
+    fs::write(inside.join("real.dat"), samples()).expect("writes");
+    symlink("../real.dat", inside.join("own/r.dat")).expect("links");
+    assert!(read_recording(inside.join("f"), &ReadOptions::default()).is_ok());
 }

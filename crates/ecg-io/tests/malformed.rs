@@ -185,6 +185,56 @@ fn signal_files_that_do_not_fit() {
     assert!(matches!(error, Err(IoError::NestedSegment { line: 2, .. })));
 }
 
+#[test]
+fn errors_name_the_place_in_the_header() {
+    let Some(folder) = common::goldens("wfdb-bad") else { return };
+    let cases = [
+        ("02_dat_odd_byte", "r.hea:1: number of samples: ", "r.dat has 399 bytes, expected 400"),
+        ("04_dat_missing", "r.hea:2: file name: cannot read ", "r.dat"),
+        ("46_spf_huge", "r.hea:1: number of samples: ", "bytes, expected"),
+        ("50_offset_past_end", "r.hea:2: byte offset: ", "r.dat has 400 bytes, expected"),
+        ("AD_ms_seg_len_huge", "r.hea:2: segment length: ", "expected at most 2097152"),
+    ];
+    for (case, place, what) in cases {
+        let error = read_recording(folder.join(case).join("r"), &ReadOptions::default());
+        let error = error.expect_err(case).to_string();
+        assert!(error.contains(place) && error.contains(what), "{case}: {error}");
+    }
+}
+
+#[test]
+fn lengths_that_do_not_fit_name_the_record_line() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let read = |header: &str, bytes: usize| {
+        std::fs::write(dir.path().join("r.hea"), header).expect("writes");
+        std::fs::write(dir.path().join("r.dat"), vec![0; bytes]).expect("writes");
+        read_recording(dir.path().join("r"), &ReadOptions::default())
+    };
+    let errors = [
+        (
+            "#\nr 0 500 5\n",
+            0,
+            "r.hea:2: number of signals: ",
+            "found 0 signals without a file, expected",
+        ),
+        ("#\nr 1 500\nr.dat 16\n", 1, "r.hea:3: file name: ", "found 1 bytes, expected"),
+        ("#\nr 2 500 5\nr.dat 16\n~ 0x999999\n", 10, "r.hea:4: samples per frame: ", "4999995"),
+        ("#\nr/2 1 500 5\n~ 2\n~ 3\n", 0, "r.hea:2: number of segments: ", "found 2 gaps"),
+        ("#\nr/2 1 500 6\n~ 2\n~ 3\n", 0, "r.hea:2: number of samples: ", "6, the segments have 5"),
+    ];
+    for (header, bytes, place, what) in errors {
+        let error = read(header, bytes).expect_err(header).to_string();
+        assert!(error.contains(place) && error.contains(what), "{error}");
+    }
+    for (header, bytes) in
+        [("#\nr 1 500 5\nr.dat 16 1\n", 99), ("#\nr 2 500\nr.dat 16 1\nr.dat 16 1\n", 99)]
+    {
+        let warnings = read(header, bytes).expect(header).warnings;
+        let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+        assert_eq!((warning.line, warning.field), (Some(2), "number of samples"), "{warning}");
+    }
+}
+
 fn shown(result: Result<Loaded, IoError>) -> String {
     match result {
         Ok(loaded) => {

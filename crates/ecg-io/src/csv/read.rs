@@ -136,7 +136,12 @@ impl State {
 
     fn finish(self, path: &Path, options: &ReadOptions) -> Result<Loaded, IoError> {
         let mut notes = Notes::new(path, options.strict);
-        let no_samples = || IoError::NoSamples { path: path.to_owned() };
+        let no_samples = || IoError::NoSamples {
+            path: path.to_owned(),
+            at: None,
+            found: "no row of samples".to_owned(),
+            expected: "at least one",
+        };
         let mut table = self.table.ok_or_else(no_samples)?;
         let clinical = Clinical::from_comments(&self.comments, &mut notes)?;
         let stated = stated(&self.comments, path)?;

@@ -92,8 +92,9 @@ pub struct Entry {
 
 /// A folder of WFDB and CSV recordings, and what label tables say about them.
 ///
-/// Opening a data set reads its tables and no recording. Recordings are read one at a time with [`Dataset::load`] or
-/// many at once with [`Dataset::for_each_parallel`]; one that cannot be read does not keep the others from it.
+/// Opening a data set reads its tables, and of the headers whether they have segments. Recordings are read one at a time
+/// with [`Dataset::load`] or many at once with [`Dataset::for_each_parallel`]; one that cannot be read does not keep the
+/// others from it.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     entries: Vec<Entry>,
@@ -112,6 +113,8 @@ impl Dataset {
     /// `patient` and `fold`, then one 0/1 column for each label), else from the nearest `ptbxl_database.csv` above a
     /// record, else from the record's `#Dx:` comment. A row's `record` is a record's name, or a base name that only one
     /// record has. Rows without a record, and records without a row, are [`Dataset::warnings`].
+    ///
+    /// Headers that a multi-segment header names are its segments and no recordings of their own.
     ///
     /// Links out of the folder and links to folders are not followed, names that start with a dot passed over.
     ///

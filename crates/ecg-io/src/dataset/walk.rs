@@ -1,11 +1,12 @@
 //! The recordings and tables of a folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Entry, PtbXlRecords};
 use crate::csv::{is_table, looks_like_recording};
+use crate::header::names_segments;
 use crate::read::{has_extension, recording_stem};
 use crate::warning::Notes;
 use crate::{DatasetOptions, IoError, Warning};
@@ -31,7 +32,7 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
     let real_root = fs::canonicalize(root).map_err(IoError::read(root))?;
     let labels_file = options.labels_file.as_deref().and_then(|path| fs::canonicalize(path).ok());
     let mut found = Found { entries: Vec::new(), ptbxl: BTreeMap::new(), warnings: Vec::new() };
-    let mut tables = Vec::new();
+    let (mut tables, mut segments) = (Vec::new(), HashSet::new());
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         let items = match fs::read_dir(&folder) {
@@ -64,6 +65,7 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
                 continue;
             }
             if has_extension(&path, "hea") {
+                segments.extend(names_segments(&path));
                 found.add(root, path);
             } else if is_table(&path) {
                 tables.push(path);
@@ -87,6 +89,7 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
             found.warn(&path, "columns", "no recording (no lead among them), skipped".to_owned());
         }
     }
+    found.leave_out(segments);
     found.choose_ptbxl(options.ptbxl_records);
     // A WFDB header comes before a table of the same name.
     found.entries.sort_by(|a, b| {
@@ -115,6 +118,15 @@ impl Found {
         let parts: Vec<_> =
             relative.components().map(|c| c.as_os_str().to_string_lossy()).collect();
         self.entries.push(Entry { name: parts.join("/"), path });
+    }
+
+    /// Leaves out the segments of records. One that has segments itself stays, to be reported as the error that it is.
+    fn leave_out(&mut self, segments: HashSet<PathBuf>) {
+        if !segments.is_empty() {
+            self.entries.retain(|entry| {
+                !segments.contains(&entry.path) || !names_segments(&entry.path).is_empty()
+            });
+        }
     }
 
     /// Leaves out the recordings of PTB-XL at the rate that is not wished for.

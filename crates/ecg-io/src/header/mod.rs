@@ -8,6 +8,7 @@ mod tests;
 mod units;
 
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use ecg_core::SamplingRate;
@@ -15,12 +16,17 @@ use ecg_core::SamplingRate;
 pub(crate) use comments::Clinical;
 pub(crate) use units::{Unit, unit_of};
 
-use crate::text::{check_text, read_file};
+use crate::signal::beside;
+use crate::text::{check_text, open, read_file};
 use crate::warning::Notes;
 use crate::{Format, IoError, ReadOptions, Warning};
 
-/// Largest header that is read; real ones with thousands of segments stay below a megabyte.
-const MAX_HEADER_BYTES: u64 = 16 << 20;
+/// Largest header that is read, and the most of all headers of a record's segments; real ones with thousands of segments
+/// stay below a megabyte.
+pub(crate) const MAX_HEADER_BYTES: u64 = 16 << 20;
+
+/// Bytes of a header that are looked at to see whether it is that of a plain record.
+const LOOK_BYTES: u64 = 512;
 
 /// What a WFDB header (`.hea`) says.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +34,8 @@ const MAX_HEADER_BYTES: u64 = 16 << 20;
 pub struct Header {
     /// The file it was read from.
     pub path: PathBuf,
+    /// Line of the record line, from 1.
+    pub line: u64,
     /// Record name as it stands there.
     pub name: String,
     /// Frames a second; equals the sampling rate of signals with one sample in a frame.
@@ -197,6 +205,22 @@ pub fn read_header(
 
 pub(crate) fn header_bytes(path: &Path) -> Result<Vec<u8>, IoError> {
     read_file(path, MAX_HEADER_BYTES)
+}
+
+/// The headers that a header names as its segments; none where it is that of a plain record, or cannot be read.
+pub(crate) fn names_segments(path: &Path) -> Vec<PathBuf> {
+    // The record line stands near the start, and shows which headers are worth a full look.
+    let Ok((file, _)) = open(path) else { return Vec::new() };
+    let mut start = Vec::new();
+    if file.take(LOOK_BYTES).read_to_end(&mut start).is_err() || parse::is_plain(&start) {
+        return Vec::new();
+    }
+    let options = ReadOptions::default();
+    let Ok((header, _)) = read_header(path, &options) else { return Vec::new() };
+    let named = header.segments.iter().filter(|segment| segment.name != "~");
+    named
+        .filter_map(|segment| beside(path, &format!("{}.hea", segment.name), segment.line).ok())
+        .collect()
 }
 
 /// `path` with `.hea`; a record's own name may contain dots.

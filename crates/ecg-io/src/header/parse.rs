@@ -70,7 +70,7 @@ pub(super) fn parse(bytes: &[u8], notes: &mut Notes<'_>) -> Result<Header, IoErr
         for (line, text) in rest {
             segments.push(segment_line(*line, text, notes)?);
         }
-        check_segments(&segments, record.n_frames, notes)?;
+        check_segments(*line, &segments, record.n_frames, notes)?;
     } else {
         signals.reserve_exact(rest.len());
         for (line, text) in rest {
@@ -80,6 +80,7 @@ pub(super) fn parse(bytes: &[u8], notes: &mut Notes<'_>) -> Result<Header, IoErr
     }
     Ok(Header {
         path: notes.path.to_owned(),
+        line: *line,
         name: record.name,
         frame_rate: record.frame_rate,
         counter_frequency: record.counter_frequency,
@@ -92,6 +93,18 @@ pub(super) fn parse(bytes: &[u8], notes: &mut Notes<'_>) -> Result<Header, IoErr
         n_signals: record.n_signals as usize,
         comments,
         library_version,
+    })
+}
+
+/// Whether a header that starts so has no segments, as its record line shows where it is whole.
+pub(super) fn is_plain(start: &[u8]) -> bool {
+    let whole = start.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let record = lines(&start[..whole])
+        .find(|(_, text)| !text.trim_ascii().is_empty() && !text.trim_ascii().starts_with('#'));
+    record.is_some_and(|(_, text)| {
+        Words(&text).next().is_some_and(|name| {
+            name.rsplit_once('/').is_none_or(|(_, number)| number.parse::<u64>().is_err())
+        })
     })
 }
 
@@ -373,6 +386,7 @@ fn segment_line(line: u64, text: &str, notes: &Notes<'_>) -> Result<SegmentSpec,
 }
 
 fn check_segments(
+    line: u64,
     segments: &[SegmentSpec],
     n_frames: Option<u64>,
     notes: &Notes<'_>,
@@ -380,7 +394,7 @@ fn check_segments(
     let found = segments.iter().fold(0_u64, |sum, segment| sum.saturating_add(segment.n_frames));
     match n_frames {
         Some(expected) if expected != found => {
-            Err(IoError::SegmentLengths { path: notes.path.to_owned(), expected, found })
+            Err(IoError::SegmentLengths { path: notes.path.to_owned(), line, expected, found })
         }
         _ => Ok(()),
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ndarray::Array2;
 
-use super::segments::Opened;
+use super::segments::Current;
 use super::{Body, Record, Selection};
 use crate::signal::{Calibration, Io, Plan, Sample, Target};
 use crate::warning::Notes;
@@ -21,7 +21,7 @@ pub struct Scratch(pub(super) State);
 #[derive(Debug, Default)]
 pub(super) struct State {
     io: Io,
-    pub segment: Option<Opened>,
+    pub segment: Option<Current>,
     /// The frame up to which all are summed, from the first.
     summed: u64,
 }
@@ -85,12 +85,13 @@ impl Record {
     /// cannot be read, and checksums that do not fit.
     pub fn read<T: Sample>(&self, selection: &Selection) -> Result<Vec<Vec<T>>, IoError> {
         let chosen = self.choose::<T>(selection)?;
-        let mut rows: Vec<Vec<T>> = chosen
-            .signals
-            .iter()
-            .map(|signal| chosen.per_frame(&self.signals()[*signal]))
-            .map(|n| vec![T::default(); n * (chosen.frames.end - chosen.frames.start) as usize])
-            .collect();
+        let mut rows = Vec::with_capacity(chosen.signals.len());
+        for signal in &chosen.signals {
+            let per_frame = chosen.per_frame(&self.signals()[*signal]);
+            let mut row = Vec::new();
+            self.set_aside(&mut row, &chosen.frames, per_frame)?;
+            rows.push(row);
+        }
         let mut outs: Vec<&mut [T]> = rows.iter_mut().map(Vec::as_mut_slice).collect();
         let targets = self.rows(&chosen, |spec| spec.gain);
         self.fill(&chosen, &targets, &mut outs, &mut State::default(), u64::MAX)?;
@@ -142,9 +143,9 @@ impl Record {
                 found: per_frame(other),
             });
         }
-        let samples = (chosen.frames.end - chosen.frames.start) as usize * n;
         let signals = chosen.signals.len();
-        out.resize(samples * signals, T::default());
+        self.set_aside(out, &chosen.frames, n.saturating_mul(signals))?;
+        let samples = (chosen.frames.end - chosen.frames.start) as usize * n;
         let targets: Vec<(Target, f64)> = chosen
             .signals
             .iter()
@@ -153,6 +154,22 @@ impl Record {
             .collect();
         self.fill(chosen, &targets, &mut [out], state, keep_from)?;
         Ok(samples)
+    }
+
+    /// Gives a buffer the length of some frames, unless there is no memory for it.
+    pub(super) fn set_aside<T: Sample>(
+        &self,
+        buffer: &mut Vec<T>,
+        frames: &Range<u64>,
+        per_frame: usize,
+    ) -> Result<(), IoError> {
+        let samples = (frames.end - frames.start).saturating_mul(per_frame as u64);
+        let len = usize::try_from(samples).unwrap_or(usize::MAX);
+        if buffer.try_reserve_exact(len.saturating_sub(buffer.len())).is_err() {
+            return Err(IoError::OutOfMemory { path: self.header.path.clone(), samples });
+        }
+        buffer.resize(len, T::default());
+        Ok(())
     }
 
     /// The targets of one row a signal.
@@ -245,9 +262,8 @@ impl Record {
         let mut first = chosen.frames.start;
         while first < chosen.frames.end {
             let frames = first..(first + block).min(chosen.frames.end);
-            let n = (frames.end - frames.start) as usize;
             for (row, (target, _)) in rows.iter_mut().zip(targets) {
-                row.resize(n * per_frame(target), 0.0);
+                self.set_aside(row, &frames, per_frame(target))?;
             }
             let part = Chosen { frames: frames.clone(), average: false, ..chosen.clone() };
             let mut views: Vec<&mut [f64]> = rows.iter_mut().map(Vec::as_mut_slice).collect();
@@ -294,11 +310,9 @@ impl Record {
         }
         let chosen = Chosen { frames, signals, average: selection.average_frames };
         if let (Body::Segments(segments), None) = (&self.body, &selection.frames) {
-            let specs = chosen.signals.iter().map(|signal| &self.signals()[*signal]);
-            let per_frame = specs.map(|spec| chosen.per_frame(spec) as u64).sum();
             let mut notes = Notes::new(&self.header.path, self.options.strict);
-            let frames = &chosen.frames;
-            segments.check_size(frames, per_frame, &self.header, &self.options, &mut notes)?;
+            let (frames, signals) = (&chosen.frames, &chosen.signals);
+            segments.check_size(frames, signals, &self.header, &self.options, &mut notes)?;
             self.note(notes.warnings);
         }
         Ok(chosen)

@@ -7,6 +7,7 @@ mod segments;
 mod select;
 mod stored;
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -56,7 +57,14 @@ pub struct Record {
     header: Header,
     body: Body,
     options: ReadOptions,
-    warnings: Mutex<Vec<Warning>>,
+    warnings: Mutex<Noted>,
+}
+
+/// Warnings in the order in which they came, each once.
+#[derive(Debug, Default)]
+struct Noted {
+    list: Vec<Warning>,
+    seen: HashSet<Warning>,
 }
 
 /// Where the samples are.
@@ -78,12 +86,14 @@ impl Record {
         let mut notes = Notes::new(&path, options.strict);
         let header = Header::parse_with(&header_bytes(&path)?, &mut notes)?;
         let body = if header.segments.is_empty() {
-            Body::Whole(Plan::new(&header, options, &mut notes)?)
+            Body::Whole(Plan::new(&header, &path, options, &mut notes)?)
         } else {
             Body::Segments(Segments::new(&header, options, &mut notes)?)
         };
-        let warnings = Mutex::new(notes.warnings);
-        Ok(Self { header, body, options: options.clone(), warnings })
+        let found = notes.warnings;
+        let record = Self { header, body, options: options.clone(), warnings: Mutex::default() };
+        record.note(found);
+        Ok(record)
     }
 
     /// What the record's header says; that of a multi-segment record has no signals, see [`Record::signals`].
@@ -127,7 +137,7 @@ impl Record {
 
     /// What was read otherwise than it stands there, so far.
     pub fn warnings(&self) -> Vec<Warning> {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).list.clone()
     }
 
     /// The frames from `start_s` to before `end_s`, in seconds from the start of the record; what lies outside of it is left
@@ -162,11 +172,14 @@ impl Record {
     }
 
     fn note(&self, found: Vec<Warning>) {
+        if found.is_empty() {
+            return;
+        }
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         for warning in found {
             // A part that is read again says the same again.
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
+            if warnings.seen.insert(warning.clone()) {
+                warnings.list.push(warning);
             }
         }
     }

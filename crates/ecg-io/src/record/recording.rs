@@ -80,8 +80,9 @@ impl Record {
         gains: &[f64],
         state: &mut State,
     ) -> Result<Array2<T>, IoError> {
+        let mut values = Vec::new();
+        self.set_aside(&mut values, &chosen.frames, per_frame.saturating_mul(gains.len()))?;
         let n = (chosen.frames.end - chosen.frames.start) as usize * per_frame;
-        let mut values = vec![T::default(); n * gains.len()];
         let mut rows: Vec<&mut [T]> = values.chunks_exact_mut(n).collect();
         let targets: Vec<(Target, f64)> = self
             .rows(chosen, |spec| spec.gain)

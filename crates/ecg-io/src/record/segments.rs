@@ -1,13 +1,16 @@
 //! Records of several segments.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::matrix::State;
-use crate::header::{Unit, header_bytes, unit_of};
-use crate::signal::{Calibration, Plan, Sample, Target, beside, check_inside};
+use crate::error::Place;
+use crate::header::{MAX_HEADER_BYTES, Unit, header_bytes, unit_of};
+use crate::signal::{Calibration, Plan, Sample, Target, beside, find_below};
 use crate::warning::Notes;
-use crate::{Header, IoError, ReadOptions, SegmentSpec, SignalSpec};
+use crate::{Format, Header, IoError, ReadOptions, SegmentSpec, SignalSpec};
 
 /// The segments of a record, and the signals that they share.
 #[derive(Debug)]
@@ -16,14 +19,17 @@ pub(super) struct Segments {
     pub n_frames: u64,
     /// Those with samples or gaps, in order.
     list: Vec<Segment>,
-    /// Whether signals go by their description, not by their number.
-    variable: bool,
+    /// In a variable layout, where signals go by their description: the numbers of those with each.
+    by_description: Option<HashMap<String, Vec<usize>>>,
+    cache: Mutex<Cache>,
 }
 
 #[derive(Debug)]
 struct Segment {
     spec: SegmentSpec,
     start: u64,
+    /// Number of its name: equal for segments that stand there again.
+    name: usize,
 }
 
 impl Segment {
@@ -38,12 +44,34 @@ impl Segment {
 
 /// A segment whose files were found.
 #[derive(Debug)]
-pub(super) struct Opened {
-    index: usize,
+struct Opened {
     header: Header,
     plan: Plan,
-    /// For each signal of the record that of the segment, with its units for one unit of the record.
-    signals: Vec<Option<(usize, f64)>>,
+    /// Which signal of the record is which of the segment, with its units for one unit of the record; by the former.
+    signals: Vec<(usize, usize, f64)>,
+}
+
+/// A segment that is being read. Its files are closed at the end, since a record may have more segments than files may be
+/// open.
+#[derive(Debug)]
+pub(super) struct Current {
+    index: usize,
+    opened: Arc<Opened>,
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        self.opened.plan.close();
+    }
+}
+
+/// The segments that were opened so far.
+#[derive(Debug, Default)]
+struct Cache {
+    /// By the number of their name.
+    opened: HashMap<usize, Arc<Opened>>,
+    /// Size of their headers.
+    header_bytes: u64,
 }
 
 impl Segments {
@@ -54,20 +82,31 @@ impl Segments {
     ) -> Result<Self, IoError> {
         let mut start = 0_u64;
         let mut list = Vec::with_capacity(header.segments.len());
+        let mut names = HashMap::new();
         for spec in &header.segments {
-            list.push(Segment { spec: spec.clone(), start });
+            let next = names.len();
+            let name = *names.entry(spec.name.as_str()).or_insert(next);
+            list.push(Segment { spec: spec.clone(), start, name });
             start = start.checked_add(spec.n_frames).ok_or_else(|| IoError::SegmentLengths {
                 path: notes.path.to_owned(),
+                line: header.line,
                 expected: header.n_frames.unwrap_or(0),
                 found: u64::MAX,
             })?;
         }
+        let no_samples = |field, found| IoError::NoSamples {
+            path: header.path.clone(),
+            at: Some(Place::new(&header.path, header.line, field)),
+            found,
+            expected: "a segment with samples",
+        };
         let variable = header.segments[0].n_frames == 0;
         let model = list.iter().find(|segment| !segment.is_gap());
         let Some(model) = model else {
-            return Err(IoError::NoSamples { path: notes.path.to_owned() });
+            return Err(no_samples("number of segments", format!("{} gaps", list.len())));
         };
-        let signals = read_header_of(&model.spec, header, options, notes)?.signals;
+        let (signals, _) = read_header_of(&model.spec, header, 0, options, notes)?;
+        let signals = signals.signals;
         if signals.len() != header.n_signals {
             return Err(IoError::SegmentDiffers {
                 path: notes.path.to_owned(),
@@ -78,45 +117,94 @@ impl Segments {
                 found: signals.len() as f64,
             });
         }
+        // No file shows yet whether there are so many.
+        let samples = signals.iter().map(|spec| u64::from(spec.samples_per_frame)).sum();
+        if samples > options.max_null_samples {
+            return Err(IoError::TooManyNullSamples {
+                path: notes.path.to_owned(),
+                line: model.spec.line,
+                field: "samples per frame",
+                samples,
+                limit: options.max_null_samples,
+            });
+        }
         list.retain(|segment| segment.spec.n_frames > 0);
         if start == 0 {
-            return Err(IoError::NoSamples { path: notes.path.to_owned() });
+            return Err(no_samples("number of samples", "0 in all segments together".to_owned()));
         }
-        Ok(Self { signals, n_frames: start, list, variable })
+        let mut by_description: HashMap<String, Vec<usize>> = HashMap::new();
+        for (place, spec) in signals.iter().enumerate().filter(|_| variable) {
+            by_description.entry(spec.description.trim().to_owned()).or_default().push(place);
+        }
+        let by_description = variable.then_some(by_description);
+        Ok(Self { signals, n_frames: start, list, by_description, cache: Mutex::default() })
     }
 
-    /// Looks at the segments of a range, and refuses one of which more is missing than the files hold, or than is modest.
+    /// Looks at the segments of a range, and refuses one of which more has no bytes of its own than the files hold, or than
+    /// is modest.
     pub fn check_size(
         &self,
         frames: &Range<u64>,
-        per_frame: u64,
+        signals: &[usize],
         header: &Header,
         options: &ReadOptions,
         notes: &mut Notes<'_>,
     ) -> Result<(), IoError> {
-        let (mut missing, mut there) = (0_u64, 0_u64);
-        for (index, segment) in self.overlapping(frames) {
-            let n = segment.end().min(frames.end) - segment.start.max(frames.start);
-            let samples = n.saturating_mul(per_frame);
-            if segment.is_gap() {
-                missing = missing.saturating_add(samples);
-            } else {
-                self.open(index, header, options, notes)?;
-                there = there.saturating_add(samples);
-            }
+        // Samples that are wanted of each signal in a frame.
+        let mut wanted = vec![0_u64; self.signals.len()];
+        for signal in signals {
+            wanted[*signal] += u64::from(self.signals[*signal].samples_per_frame);
         }
-        let limit = options.max_null_samples.max(there);
-        if missing > limit {
-            let path = notes.path.to_owned();
-            return Err(IoError::TooManyNullSamples { path, samples: missing, limit });
+        let all: u64 = wanted.iter().sum();
+        let mut of_name: HashMap<usize, (u64, u64)> = HashMap::new();
+        let mut files: HashMap<(u64, u64), u64> = HashMap::new();
+        let (mut there, mut missing) = (0_u64, 0_u64);
+        let (mut used, mut most) = (0_u64, (0, header.line));
+        for segment in self.overlapping(frames).map(|index| &self.list[index]) {
+            let n = segment.end().min(frames.end) - segment.start.max(frames.start);
+            let mut present = 0;
+            if !segment.is_gap() {
+                let opened = self.open(segment, header, options, notes)?;
+                let (samples, bytes) = *of_name.entry(segment.name).or_insert_with(|| {
+                    let held = opened.signals.iter().filter(|(_, number, _)| {
+                        opened.header.signals[*number].format != Format::Null
+                    });
+                    let samples = held.map(|(place, ..)| wanted[*place]).sum();
+                    let mut bytes = 0_u64;
+                    for (file, size, used) in opened.plan.files() {
+                        files.insert(file, size);
+                        bytes = bytes.saturating_add(used);
+                    }
+                    (samples, bytes)
+                });
+                present = samples;
+                used = used.saturating_add(bytes);
+            }
+            there = there.saturating_add(n.saturating_mul(present));
+            let lacks = n.saturating_mul(all - present);
+            missing = missing.saturating_add(lacks);
+            most = most.max((lacks, segment.spec.line));
+        }
+        // The same bytes may be read again and again: then only a part of the samples is held by the files.
+        let held_bytes = files.values().fold(0_u64, |sum, size| sum.saturating_add(*size));
+        let held = match used > held_bytes {
+            true => (u128::from(there) * u128::from(held_bytes) / u128::from(used)) as u64,
+            false => there,
+        };
+        let samples = missing.saturating_add(there - held);
+        let limit = options.max_null_samples.max(held);
+        if samples > limit {
+            let (path, field) = (notes.path.to_owned(), "segment length");
+            return Err(IoError::TooManyNullSamples { path, line: most.1, field, samples, limit });
         }
         Ok(())
     }
 
-    fn overlapping(&self, frames: &Range<u64>) -> impl Iterator<Item = (usize, &Segment)> {
+    /// Numbers of the segments that have some of the frames.
+    fn overlapping(&self, frames: &Range<u64>) -> Range<usize> {
         let first = self.list.partition_point(|segment| segment.end() <= frames.start);
-        let end = frames.end;
-        (first..).zip(&self.list[first..]).take_while(move |(_, segment)| segment.start < end)
+        let more = self.list[first..].partition_point(|segment| segment.start < frames.end);
+        first..first + more
     }
 
     /// Fills the targets, whose calibrations are units for one unit of the record.
@@ -138,23 +226,35 @@ impl Segments {
             let column = outs[target.out][target.start..].iter_mut();
             column.step_by(target.stride).take(n).for_each(|out| *out = T::MISSING);
         }
-        for (index, segment) in self.overlapping(&frames) {
+        for index in self.overlapping(&frames) {
+            let segment = &self.list[index];
             if segment.is_gap() {
                 continue;
             }
-            let opened = match state.segment.take() {
-                Some(opened) if opened.index == index => opened,
-                _ => {
+            let current = match state.segment.take() {
+                Some(current) if current.index == index => current,
+                before => {
                     state.forget();
-                    self.open(index, header, options, notes)?
+                    let opened = self.open(segment, header, options, notes)?;
+                    match before {
+                        // The same files, from their start.
+                        Some(same) if Arc::ptr_eq(&same.opened, &opened) => {
+                            let mut same = same;
+                            same.index = index;
+                            same
+                        }
+                        _ => Current { index, opened },
+                    }
                 }
             };
+            let opened = &current.opened;
             let own = segment.start.max(frames.start)..segment.end().min(frames.end);
             let within = own.start - segment.start..own.end - segment.start;
             let own_targets: Vec<Target> = targets
                 .iter()
                 .filter_map(|(target, unit)| {
-                    let (signal, scale) = opened.signals[target.signal]?;
+                    let found = opened.signals.binary_search_by_key(&target.signal, |own| own.0);
+                    let (_, signal, scale) = opened.signals[found.ok()?];
                     let spec = &opened.header.signals[signal];
                     let before = (own.start - frames.start) as usize
                         * spec.samples_per_frame as usize
@@ -182,36 +282,59 @@ impl Segments {
             );
             filled.map_err(|source| in_segment(&segment.spec, notes.path, source))?;
             notes.warnings.append(&mut own_notes.warnings);
-            state.segment = Some(opened);
+            state.segment = Some(current);
         }
         Ok(())
     }
 
+    /// Finds the files of a segment, once for all segments of a name.
     fn open(
         &self,
-        index: usize,
+        segment: &Segment,
+        record: &Header,
+        options: &ReadOptions,
+        notes: &mut Notes<'_>,
+    ) -> Result<Arc<Opened>, IoError> {
+        let spec = &segment.spec;
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = match cache.opened.get(&segment.name) {
+            Some(opened) => opened.clone(),
+            None => {
+                let (header, bytes) =
+                    read_header_of(spec, record, cache.header_bytes, options, notes)?;
+                let opened = Arc::new(self.open_files(spec, header, record, options, notes)?);
+                cache.header_bytes += bytes;
+                cache.opened.insert(segment.name, opened.clone());
+                opened
+            }
+        };
+        let found = opened.plan.n_frames;
+        if found != spec.n_frames {
+            let expected = spec.n_frames as f64;
+            return Err(differs(spec, notes.path, "number of samples", expected, found as f64));
+        }
+        Ok(opened)
+    }
+
+    fn open_files(
+        &self,
+        spec: &SegmentSpec,
+        header: Header,
         record: &Header,
         options: &ReadOptions,
         notes: &mut Notes<'_>,
     ) -> Result<Opened, IoError> {
-        let spec = &self.list[index].spec;
-        let header = read_header_of(spec, record, options, notes)?;
         let signals = self.signals_of(spec, &header, notes)?;
-        let path = header.path.clone();
-        let mut own = Notes::new(&path, options.strict);
-        let plan = Plan::new(&header, options, &mut own)
+        let mut own = Notes::new(&header.path, options.strict);
+        let plan = Plan::new(&header, &record.path, options, &mut own)
             .map_err(|source| in_segment(spec, notes.path, source))?;
         notes.warnings.append(&mut own.warnings);
-        let differs = |field, expected, found| differs(spec, notes.path, field, expected, found);
         let (expected, found) = (record.frame_rate.hz(), header.frame_rate.hz());
         // Rates are written with more or fewer digits.
         if (expected - found).abs() > 1e-6 * expected {
-            return Err(differs("sampling frequency", expected, found));
+            return Err(differs(spec, notes.path, "sampling frequency", expected, found));
         }
-        if plan.n_frames != spec.n_frames {
-            return Err(differs("number of samples", spec.n_frames as f64, plan.n_frames as f64));
-        }
-        Ok(Opened { index, header, plan, signals })
+        Ok(Opened { header, plan, signals })
     }
 
     /// Which signal of a segment is which of the record.
@@ -220,21 +343,26 @@ impl Segments {
         segment: &SegmentSpec,
         header: &Header,
         notes: &mut Notes<'_>,
-    ) -> Result<Vec<Option<(usize, f64)>>, IoError> {
+    ) -> Result<Vec<(usize, usize, f64)>, IoError> {
         let differs = |notes: &Notes<'_>, field, expected, found| {
             differs(segment, notes.path, field, expected, found)
         };
-        if !self.variable && header.signals.len() != self.signals.len() {
+        if self.by_description.is_none() && header.signals.len() != self.signals.len() {
             let (expected, found) = (self.signals.len() as f64, header.signals.len() as f64);
             return Err(differs(notes, "number of signals", expected, found));
         }
-        let mut found = vec![None; self.signals.len()];
+        let mut found = Vec::with_capacity(header.signals.len());
+        // Of several signals of one description each stands for the next.
+        let mut taken: HashMap<&str, usize> = HashMap::new();
         for (number, spec) in header.signals.iter().enumerate() {
-            let place = if self.variable {
-                let same = |of: &SignalSpec| of.description.trim() == spec.description.trim();
-                self.signals.iter().position(same).filter(|place| found[*place].is_none())
-            } else {
-                Some(number)
+            let place = match &self.by_description {
+                Some(places) => {
+                    let description = spec.description.trim();
+                    let next = taken.entry(description).or_default();
+                    *next += 1;
+                    places.get(description).and_then(|places| places.get(*next - 1)).copied()
+                }
+                None => Some(number),
             };
             let Some(place) = place else {
                 let message = format!(
@@ -265,19 +393,21 @@ impl Segments {
                     1.0
                 }
             };
-            found[place] = Some((number, scale));
+            found.push((place, number, scale));
         }
+        found.sort_unstable_by_key(|(place, ..)| *place);
         Ok(found)
     }
 }
 
-/// The header of a segment, which must not have segments itself.
+/// The header of a segment, which must not have segments itself, and its size; `before` is that of the headers before it.
 fn read_header_of(
     spec: &SegmentSpec,
     record: &Header,
+    before: u64,
     options: &ReadOptions,
     notes: &mut Notes<'_>,
-) -> Result<Header, IoError> {
+) -> Result<(Header, u64), IoError> {
     let file = format!("{}.hea", spec.name);
     let nested = |path: &Path| {
         let (path, name) = (path.to_owned(), crate::error::clip(&spec.name));
@@ -291,18 +421,23 @@ fn read_header_of(
         found => found?,
     };
     let wrap = |source| in_segment(spec, &record.path, source);
-    let bytes = header_bytes(&path).map_err(wrap)?;
-    let linked = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
-    if linked && !options.allow_outside_links {
-        check_inside(&record.path, &path, spec.line)?;
+    let metadata = match find_below(&record.path, &path, &record.path, spec.line, options) {
+        Err(outside @ IoError::UnsafeName { .. }) => return Err(outside),
+        found => found.map_err(wrap)?,
+    };
+    let bytes = before.saturating_add(metadata.len());
+    if before > 0 && bytes > MAX_HEADER_BYTES {
+        let (path, limit) = (record.path.clone(), MAX_HEADER_BYTES);
+        return Err(IoError::SegmentHeaders { path, line: spec.line, bytes, limit });
     }
+    let bytes = header_bytes(&path).map_err(wrap)?;
     let mut own = Notes::new(&path, options.strict);
     let header = Header::parse_with(&bytes, &mut own).map_err(wrap)?;
     if !header.segments.is_empty() {
         return Err(nested(notes.path));
     }
     notes.warnings.append(&mut own.warnings);
-    Ok(header)
+    Ok((header, bytes.len() as u64))
 }
 
 fn in_segment(spec: &SegmentSpec, record: &Path, source: IoError) -> IoError {

@@ -73,20 +73,17 @@ impl Plan {
             if own.is_empty() {
                 continue;
             }
-            let skew_frames = own
-                .iter()
-                .map(|t| &header.signals[t.signal])
-                .map(|spec| spec.skew.div_ceil(spec.samples_per_frame))
-                .max()
-                .filter(|_| T::PHYSICAL)
-                .unwrap_or(0);
+            let skews = own.iter().map(|t| &header.signals[t.signal]).filter(|_| T::PHYSICAL);
+            let skews: Vec<(u64, u64)> = skews
+                .map(|spec| (u64::from(spec.skew), u64::from(spec.samples_per_frame)))
+                .filter(|(skew, _)| *skew > 0)
+                .collect();
             let mut filling = Filling {
                 group,
                 header,
-                matrix: is_matrix(group, &own, outs, &frames) && skew_frames == 0,
+                matrix: is_matrix(group, &own, outs, &frames) && skews.is_empty(),
+                spans: spans(&frames, &skews, self.n_frames),
                 frames: frames.clone(),
-                // Late samples stand in the frames that follow.
-                end: frames.end.saturating_add(skew_frames.into()).min(self.n_frames),
                 targets: own,
                 outs,
                 sums: &mut io.sums[index],
@@ -123,13 +120,34 @@ fn is_matrix<T>(
         && outs[0].len() as u64 == (frames.end - frames.start) * group.frame as u64
 }
 
+/// The frames that hold the samples of `frames`, in order: these themselves, whose sums are taken, and for each skew (in
+/// samples, with the samples in a frame) those in which the late samples stand.
+fn spans(frames: &Range<u64>, skews: &[(u64, u64)], n_frames: u64) -> Vec<Range<u64>> {
+    let late = skews.iter().map(|(skew, per_frame)| {
+        let start = frames.start.saturating_add(skew / per_frame);
+        let end = frames.end.saturating_add(skew.div_ceil(*per_frame)).min(n_frames);
+        start.min(end)..end
+    });
+    let mut all: Vec<Range<u64>> = late.collect();
+    all.sort_by_key(|span| span.start);
+    let mut spans = vec![frames.clone()];
+    for span in all {
+        match spans.last_mut() {
+            Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+            _ => spans.push(span),
+        }
+    }
+    spans
+}
+
 /// The work on one file.
 struct Filling<'a, 'b, T> {
     group: &'a Group,
     header: &'a Header,
     targets: Vec<&'a Target>,
     frames: Range<u64>,
-    end: u64,
+    /// Frames of the file to be decoded.
+    spans: Vec<Range<u64>>,
     matrix: bool,
     outs: &'a mut [&'b mut [T]],
     sums: &'a mut Sums,
@@ -137,19 +155,21 @@ struct Filling<'a, 'b, T> {
 
 impl<T: Sample> Filling<'_, '_, T> {
     /// Frames to be decoded at a time; a multiple of all block lengths, so that each part begins as the first does.
-    fn parts(&self, first: u64) -> impl Iterator<Item = Range<u64>> + use<T> {
+    fn parts(&self) -> impl Iterator<Item = Range<u64>> + use<T> {
         let most = match CHUNK_SAMPLES / self.group.frame {
             0 => 1,
             few @ 1..6 => few,
             many => many / 6 * 6,
         } as u64;
-        let end = self.end;
-        (first..end).step_by(most as usize).map(move |start| start..(start + most).min(end))
+        self.spans.clone().into_iter().flat_map(move |span| {
+            let starts = span.clone().step_by(most as usize);
+            starts.map(move |start| start..(start + most).min(span.end))
+        })
     }
 
     fn narrow(&mut self, bytes: &mut Vec<u8>, buffer: &mut Vec<i16>) -> Result<(), IoError> {
         let group = self.group;
-        for part in self.parts(self.frames.start) {
+        for part in self.parts() {
             let n = (part.end - part.start) as usize * group.frame;
             let (span, skip) = group.span(part.clone());
             let encoded = group.source.bytes(span.start, span.end, bytes)?;
@@ -172,7 +192,7 @@ impl<T: Sample> Filling<'_, '_, T> {
 
     fn wide(&mut self, bytes: &mut Vec<u8>, buffer: &mut Vec<i32>) -> Result<(), IoError> {
         let group = self.group;
-        for part in self.parts(self.frames.start) {
+        for part in self.parts() {
             let n = (part.end - part.start) as usize * group.frame;
             // Their blocks are single samples.
             let (span, _) = group.span(part.clone());
@@ -200,7 +220,7 @@ impl<T: Sample> Filling<'_, '_, T> {
         keep_from: u64,
         bytes: &mut Vec<u8>,
     ) -> Result<(), IoError> {
-        for part in self.parts(self.frames.start) {
+        for part in self.parts() {
             let group = self.group;
             let samples = state.frames(group, part.clone(), keep_from, bytes)?;
             if T::NARROW
@@ -336,5 +356,24 @@ impl Spread {
             }
             done += run;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spans;
+
+    #[test]
+    fn late_samples_cost_no_more_the_later_they_are() {
+        let of = |frames, skews: &[(u64, u64)]| -> Vec<(u64, u64)> {
+            spans(&frames, skews, 1000).iter().map(|span| (span.start, span.end)).collect()
+        };
+        assert_eq!(of(5..9, &[]), [(5, 9)]);
+        // Some frames on, and a part of a frame on.
+        assert_eq!(of(5..9, &[(500, 1), (3, 2), (502, 1)]), [(5, 11), (505, 511)]);
+        // The end of the record ends them all.
+        assert_eq!(of(5..9, &[(993, 1)]), [(5, 9), (998, 1000)]);
+        assert_eq!(of(5..9, &[(4000, 4)]), [(5, 9), (1000, 1000)]);
+        assert_eq!(of(996..1000, &[(2, 1), (u64::MAX, 1)]), [(996, 1000)]);
     }
 }

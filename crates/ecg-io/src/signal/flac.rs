@@ -27,9 +27,11 @@ impl Flac {
     /// Samples for each byte beyond which a file is decoded before it is believed.
     pub const USUAL_SAMPLES_PER_BYTE: u64 = 8;
 
+    /// Samples for each byte beyond which a file is refused, unless [`crate::ReadOptions::max_packed_samples`] allows more.
+    pub const MOST_SAMPLES_PER_BYTE: u64 = 100;
+
     pub fn open(group: &Group) -> Result<Self, IoError> {
-        let path = &group.source.path;
-        let file = File::open(path).map_err(IoError::read(path))?;
+        let file = group.source.open()?;
         let options = FlacReaderOptions { metadata_only: false, read_vorbis_comment: false };
         let reader = FlacReader::new_ext(file, options).map_err(failed(group, 0))?;
         let info = reader.streaminfo();

@@ -1,9 +1,11 @@
 //! The signals of one file.
 
 use std::ops::Range;
+use std::path::Path;
 
 use super::flac::Flac;
 use super::source::Source;
+use crate::error::Place;
 use crate::warning::Notes;
 use crate::{Format, Header, IoError, ReadOptions};
 
@@ -27,18 +29,21 @@ pub(crate) struct Group {
     held: u64,
     /// Samples of each channel that a FLAC file states.
     channel_samples: Option<u64>,
+    /// Samples of each channel beyond which a FLAC file is refused.
+    channel_limit: u64,
 }
 
 impl Group {
     pub fn new(
         header: &Header,
         signals: Range<usize>,
+        record: &Path,
         options: &ReadOptions,
         notes: &mut Notes<'_>,
     ) -> Result<Self, IoError> {
         let specs = &header.signals[signals.clone()];
         let first = &specs[0];
-        let source = Source::find(first, options, notes)?;
+        let source = Source::find(first, record, options, notes)?;
         let mut frame = 0_u64;
         let (mut per_frame, mut starts) = (Vec::new(), Vec::new());
         for spec in specs {
@@ -56,6 +61,10 @@ impl Group {
             starts,
             held: 0,
             channel_samples: None,
+            channel_limit: options
+                .max_packed_samples
+                .max(source.size.saturating_mul(Flac::MOST_SAMPLES_PER_BYTE))
+                / specs.len() as u64,
             source,
         };
         if group.format.is_flac() {
@@ -64,6 +73,7 @@ impl Group {
             let Some(available) = group.source.size.checked_sub(group.offset) else {
                 return Err(IoError::Truncated {
                     path: group.source.path,
+                    at: Place::new(notes.path, first.line, "byte offset"),
                     expected: group.offset,
                     found: group.source.size,
                 });
@@ -80,10 +90,10 @@ impl Group {
         }
         let samples = match self.channel_samples {
             Some(stated) => {
-                self.check_flac_samples(stated)?;
+                self.check_flac_samples(stated, &self.source.named)?;
                 stated
             }
-            None => Flac::count(self, u64::MAX)?,
+            None => self.count_flac(u64::MAX)?,
         };
         Ok(samples.saturating_sub(self.offset) / self.per_frame[0] as u64)
     }
@@ -96,6 +106,11 @@ impl Group {
             .unwrap_or(u64::MAX)
     }
 
+    /// Bytes of the file that `n_frames` frames take up: all, where it is packed.
+    pub fn used(&self, n_frames: u64) -> u64 {
+        if self.format.is_flac() { self.source.size } else { self.bytes(n_frames) }
+    }
+
     /// Compares the file's size with the length that the header states.
     pub fn check_length(
         &self,
@@ -104,12 +119,14 @@ impl Group {
         notes: &mut Notes<'_>,
     ) -> Result<(), IoError> {
         if self.format.is_flac() {
-            return self.check_flac_length(n_frames);
+            let at = Place::new(notes.path, header.line, "number of samples");
+            return self.check_flac_length(n_frames, at);
         }
         let needed = self.bytes(n_frames).saturating_add(self.offset);
         if needed > self.source.size {
             let (path, found) = (self.source.path.clone(), self.source.size);
-            return Err(IoError::Truncated { path, expected: needed, found });
+            let at = Place::new(notes.path, header.line, "number of samples");
+            return Err(IoError::Truncated { path, at, expected: needed, found });
         }
         // The last block may be whole, and skewed signals need frames beyond the end.
         let skew = header.signals[self.signals.clone()].iter().map(|s| s.skew).max().unwrap_or(0);
@@ -122,33 +139,47 @@ impl Group {
                 "{} bytes follow the {n_frames} frames that the header states, ignored",
                 self.source.size - needed
             );
-            notes.quirk(None, "number of samples", message)?;
+            notes.quirk(Some(header.line), "number of samples", message)?;
         }
         Ok(())
     }
 
-    fn check_flac_length(&self, n_frames: u64) -> Result<(), IoError> {
+    fn check_flac_length(&self, n_frames: u64, at: Place) -> Result<(), IoError> {
         let needed = n_frames.saturating_mul(self.per_frame[0] as u64).saturating_add(self.offset);
         match self.channel_samples {
-            Some(found) if found < needed => {
-                let path = self.source.path.clone();
-                Err(IoError::TruncatedFlac { path, expected: needed, found })
-            }
-            _ => self.check_flac_samples(needed),
+            Some(found) if found < needed => Err(self.truncated_flac(needed, found, at)),
+            _ => self.check_flac_samples(needed, &at),
         }
     }
 
     /// Decodes what is compressed more strongly than usual once before memory is set aside on the file's word.
-    fn check_flac_samples(&self, needed: u64) -> Result<(), IoError> {
+    fn check_flac_samples(&self, needed: u64, at: &Place) -> Result<(), IoError> {
         let samples = needed.saturating_mul(self.per_frame.len() as u64);
         if samples > self.source.size.saturating_mul(Flac::USUAL_SAMPLES_PER_BYTE) {
-            let found = Flac::count(self, needed)?;
+            let found = self.count_flac(needed)?;
             if found < needed {
-                let path = self.source.path.clone();
-                return Err(IoError::TruncatedFlac { path, expected: needed, found });
+                return Err(self.truncated_flac(needed, found, at.clone()));
             }
         }
         Ok(())
+    }
+
+    /// Counts the samples of each channel, up to `enough`, and refuses more than is plausible.
+    fn count_flac(&self, enough: u64) -> Result<u64, IoError> {
+        let found = Flac::count(self, enough.min(self.channel_limit.saturating_add(1)))?;
+        if found <= self.channel_limit || enough <= self.channel_limit {
+            return Ok(found);
+        }
+        Err(IoError::FlacExpands {
+            path: self.source.path.clone(),
+            at: self.source.named.clone(),
+            bytes: self.source.size,
+            limit: self.channel_limit * self.per_frame.len() as u64,
+        })
+    }
+
+    pub fn truncated_flac(&self, expected: u64, found: u64, at: Place) -> IoError {
+        IoError::TruncatedFlac { path: self.source.path.clone(), at, expected, found }
     }
 
     /// Bytes that follow the last whole frame and are no padding, where the length is the file's.

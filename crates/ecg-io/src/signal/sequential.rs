@@ -55,9 +55,13 @@ impl Sequential {
         if needed_from < self.start {
             *self = Self::new(group)?;
         }
-        let behind = (needed_from - self.start).min((self.window.len() / group.frame) as u64);
-        self.window.drain(..behind as usize * group.frame);
-        self.start = needed_from;
+        let held = (self.window.len() / group.frame) as u64;
+        let behind = (needed_from - self.start).min(held);
+        // Moving what is left is worth it only where it is the smaller part.
+        if behind >= held - behind {
+            self.window.drain(..behind as usize * group.frame);
+            self.start = needed_from;
+        }
         while self.reached(group) < frames.end {
             match &self.decoder {
                 Decoder::Differences(_) => self.add_differences(group, frames.end, bytes)?,
@@ -144,9 +148,7 @@ impl Sequential {
             }
         })?;
         if decoded == 0 {
-            let path = group.source.path.clone();
-            let expected = position + 1;
-            return Err(IoError::TruncatedFlac { path, expected, found: position });
+            return Err(group.truncated_flac(position + 1, position, group.source.named.clone()));
         }
         self.position += decoded;
         Ok(())

@@ -3,8 +3,9 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::error::Place;
 use crate::warning::Notes;
 use crate::{IoError, ReadOptions, SignalSpec};
 
@@ -12,51 +13,72 @@ use crate::{IoError, ReadOptions, SignalSpec};
 #[derive(Debug)]
 pub(crate) struct Source {
     pub path: PathBuf,
+    /// Where the header names it.
+    pub named: Place,
     /// Its size in bytes.
     pub size: u64,
-    file: OnceLock<File>,
+    /// Equal for equal files, also behind links.
+    pub identity: (u64, u64),
+    file: Mutex<Option<Arc<File>>>,
     #[cfg(feature = "mmap")]
     map: Option<memmap2::Mmap>,
 }
 
 impl Source {
-    /// Finds a signal's file and its size.
+    /// Finds a signal's file and its size. It may lie in the folder of `record`, a header, or below.
     pub fn find(
         spec: &SignalSpec,
+        record: &Path,
         options: &ReadOptions,
         notes: &mut Notes<'_>,
     ) -> Result<Self, IoError> {
         let header = notes.path;
         let mut path = beside(header, &spec.file, spec.line)?;
-        let mut size = size_below(header, &path, spec.line, options);
-        if let Err(IoError::Read { source, .. }) = &size
+        let mut found = find_below(record, &path, header, spec.line, options);
+        if let Err(IoError::Read { source, .. }) = &found
             && source.kind() == io::ErrorKind::NotFound
             && let Some(renamed) = renamed_file(header, &path)
         {
             let message =
                 format!("{:?} is missing, the file of the header's own name is read", spec.file);
             notes.quirk(Some(spec.line), "file name", message)?;
-            size = size_below(header, &renamed, spec.line, options);
+            found = find_below(record, &renamed, header, spec.line, options);
             path = renamed;
         }
-        let size = size?;
+        let named = Place::new(header, spec.line, "file name");
+        let metadata = found.map_err(|error| error.named(|| named.clone()))?;
         Ok(Self {
             #[cfg(feature = "mmap")]
             // An empty file cannot be mapped.
-            map: (options.memory_map && size > 0).then(|| super::map::map(&path)).transpose()?,
-            size,
+            map: (options.memory_map && metadata.len() > 0)
+                .then(|| super::map::map(&path))
+                .transpose()
+                .map_err(|error| error.named(|| named.clone()))?,
+            size: metadata.len(),
+            identity: identity(&metadata, &path),
+            named,
             path,
-            file: OnceLock::new(),
+            file: Mutex::default(),
         })
     }
 
     /// The open file.
-    pub fn file(&self) -> Result<&File, IoError> {
-        if let Some(file) = self.file.get() {
-            return Ok(file);
+    fn file(&self) -> Result<Arc<File>, IoError> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*file {
+            Some(file) => Ok(file.clone()),
+            None => Ok(file.insert(Arc::new(self.open()?)).clone()),
         }
-        let file = open(&self.path)?;
-        Ok(self.file.get_or_init(|| file))
+    }
+
+    /// Closes the file, which reading opens again.
+    pub fn close(&self) {
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Opens the file once more, to be read on its own.
+    pub fn open(&self) -> Result<File, IoError> {
+        open(&self.path).map_err(|error| error.named(|| self.named.clone()))
     }
 
     /// The bytes from `start` to `end`, read into `buffer` unless the file is mapped.
@@ -68,11 +90,8 @@ impl Source {
     ) -> Result<&'a [u8], IoError> {
         #[cfg(feature = "mmap")]
         if let Some(map) = &self.map {
-            return map.get(start as usize..end as usize).ok_or_else(|| IoError::Truncated {
-                path: self.path.clone(),
-                expected: end,
-                found: map.len() as u64,
-            });
+            let bytes = map.get(start as usize..end as usize);
+            return bytes.ok_or_else(|| self.truncated(end, map.len() as u64));
         }
         // The caller compared this with the file's size.
         let len = (end - start) as usize;
@@ -80,25 +99,39 @@ impl Source {
             buffer.resize(len, 0);
         }
         let bytes = &mut buffer[..len];
+        let file = self.file()?;
         let mut done = 0;
         while done < len {
-            match read_at(self.file()?, &mut bytes[done..], start + done as u64) {
+            match read_at(&file, &mut bytes[done..], start + done as u64) {
                 // The file became shorter since it was looked at.
-                Ok(0) => {
-                    let path = self.path.clone();
-                    return Err(IoError::Truncated {
-                        path,
-                        expected: end,
-                        found: start + done as u64,
-                    });
-                }
+                Ok(0) => return Err(self.truncated(end, start + done as u64)),
                 Ok(n) => done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(IoError::read(&self.path)(error)),
+                Err(error) => {
+                    return Err(IoError::read(&self.path)(error).named(|| self.named.clone()));
+                }
             }
         }
         Ok(bytes)
     }
+
+    fn truncated(&self, expected: u64, found: u64) -> IoError {
+        IoError::Truncated { path: self.path.clone(), at: self.named.clone(), expected, found }
+    }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &fs::Metadata, _: &Path) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(not(unix))]
+fn identity(_: &fs::Metadata, path: &Path) -> (u64, u64) {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).hash(&mut hasher);
+    (0, hasher.finish())
 }
 
 /// Opens a file that was seen to be a regular one, so that this does not block.
@@ -127,14 +160,16 @@ pub(crate) fn beside(header: &Path, file: &str, line: u64) -> Result<PathBuf, Io
     Ok(path)
 }
 
-/// The size of a regular file at or below the header's folder, refused where a link leads elsewhere.
-fn size_below(
-    header: &Path,
+/// Looks at a regular file in the record's folder or below, refused where a link leads elsewhere. `header`, that of the
+/// record or of a segment, names it.
+pub(crate) fn find_below(
+    record: &Path,
     path: &Path,
+    header: &Path,
     line: u64,
     options: &ReadOptions,
-) -> Result<u64, IoError> {
-    let folder = header.parent().unwrap_or(Path::new(""));
+) -> Result<fs::Metadata, IoError> {
+    let folder = record.parent().unwrap_or(Path::new(""));
     let mut metadata = fs::symlink_metadata(path).map_err(IoError::read(path))?;
     let mut linked = metadata.is_symlink();
     // Only in the rare case of a file in a folder below.
@@ -143,27 +178,27 @@ fn size_below(
     }
     if linked {
         if !options.allow_outside_links {
-            check_inside(header, path, line)?;
+            check_inside(record, path, header, line)?;
         }
         metadata = fs::metadata(path).map_err(IoError::read(path))?;
     }
     if !metadata.is_file() {
-        return Err(IoError::NotAFile { path: path.to_owned() });
+        return Err(IoError::NotAFile { path: path.to_owned(), at: None });
     }
-    Ok(metadata.len())
+    Ok(metadata)
 }
 
-/// Refuses a link that leads out of the header's folder. Where the header is a link too, the folder that it leads to is
-/// as good.
-pub(crate) fn check_inside(header: &Path, path: &Path, line: u64) -> Result<(), IoError> {
+/// Refuses a link that leads out of the record's folder. Where the record's header is a link too, the folder that it leads
+/// to is as good.
+fn check_inside(record: &Path, path: &Path, header: &Path, line: u64) -> Result<(), IoError> {
     let real = |path: &Path| fs::canonicalize(path).map_err(IoError::read(path));
-    let folder = match header.parent() {
+    let folder = match record.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
     let file = real(path)?;
     if file.starts_with(real(folder)?)
-        || real(header)?.parent().is_some_and(|folder| file.starts_with(folder))
+        || real(record)?.parent().is_some_and(|folder| file.starts_with(folder))
     {
         return Ok(());
     }

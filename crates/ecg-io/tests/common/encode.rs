@@ -104,8 +104,9 @@ fn pack(format: u32, samples: &[i32], bytes: &mut Vec<u8>) {
     }
 }
 
-/// Samples of a FLAC block, so that records have several.
+/// Samples of a FLAC block, so that records have several; long ones have long blocks.
 const BLOCK: usize = 192;
+const LONG_BLOCK: usize = 1 << 15;
 
 /// A FLAC stream of verbatim and constant subframes, after `offset` samples that are not part of the record.
 fn flac(bits: u32, offset: usize, values: &[Vec<i32>]) -> Vec<u8> {
@@ -114,14 +115,16 @@ fn flac(bits: u32, offset: usize, values: &[Vec<i32>]) -> Vec<u8> {
         .map(|values| std::iter::repeat_n(5, offset).chain(values.iter().copied()).collect())
         .collect();
     let n = channels[0].len();
+    let block = if n < LONG_BLOCK { BLOCK } else { LONG_BLOCK };
     let mut out = b"fLaC\x80\x00\x00\x22".to_vec();
-    out.extend([0, BLOCK as u8, 0, BLOCK as u8, 0, 0, 0, 0, 0, 0]);
+    out.extend([(block as u16).to_be_bytes(); 2].concat());
+    out.extend([0; 6]);
     let info =
         250_u64 << 44 | (channels.len() as u64 - 1) << 41 | u64::from(bits - 1) << 36 | n as u64;
     out.extend(info.to_be_bytes());
     out.extend([0; 16]);
-    for (number, start) in (0..n).step_by(BLOCK).enumerate() {
-        let block = start..(start + BLOCK).min(n);
+    for (number, start) in (0..n).step_by(block).enumerate() {
+        let block = start..(start + block).min(n);
         let size_code = match bits {
             8 => 1,
             16 => 4,
