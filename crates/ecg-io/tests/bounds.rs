@@ -128,9 +128,28 @@ fn headers_that_ask_for_too_much_or_make_no_sense() {
             with("r -2 500 100"),
             IoError::Field { field: "number of signals", .. }
         ),
-        case!("2e9 signals", with("r 2000000000 500 100"), IoError::LineCount { found: 2, .. }),
+        case!(
+            "2e9 signals",
+            with("r 2000000000 500 100"),
+            IoError::LineCount { line: 1, found: 2, .. }
+        ),
         case!("more lines", with("r 1 500 100"), IoError::LineCount { expected: 1, found: 2, .. }),
         case!("fewer lines", with("r 3 500 100"), IoError::LineCount { expected: 3, found: 2, .. }),
+        case!(
+            "a rate beyond all numbers",
+            "r 1 1e308 1\nr.dat 16x100\n",
+            IoError::Field { line: 2, field: "samples per frame", .. }
+        ),
+        case!(
+            "more signals than are read",
+            format!("r 1000000 500 1\n{}", "~ 0\n".repeat(1_000_000)),
+            IoError::TooManyLines { line: 4098, what: "signal", .. }
+        ),
+        case!(
+            "more comments than are read",
+            format!("r 1 500 1\n{}r.dat 16\n", "#Dx: x\n".repeat(500_000)),
+            IoError::TooManyLines { line: 65_538, what: "comment", .. }
+        ),
         case!("empty", "", IoError::EmptyHeader { .. }),
         case!("comments alone", "# a\n\n#b\n", IoError::EmptyHeader { .. }),
         case!("binary", binary, IoError::NotText { line: 1, .. }),

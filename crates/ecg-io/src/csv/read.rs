@@ -168,7 +168,7 @@ impl State {
         let rate = rate.or(options.csv.sampling_rate.map(SamplingRate::hz));
         let rate = rate.ok_or_else(|| IoError::NoSamplingRate { path: path.to_owned() })?;
 
-        let in_core = |source| IoError::Recording { path: path.to_owned(), source };
+        let in_core = |source| IoError::Recording { path: path.to_owned(), line: None, source };
         let rate = SamplingRate::new(rate).map_err(in_core)?;
         let mut recording =
             Recording::new(recording_stem(path), rate, leads, signal).map_err(in_core)?;
