@@ -340,11 +340,13 @@ fn frames_that_lie_on_their_side() {
     for n in [3, 11, 12, 1000, 5000] {
         let numbers: Vec<String> = (0..n).map(|k| k.to_string()).collect();
         let names: Vec<String> = numbers.iter().map(|k| format!("s{k}")).collect();
-        for first in [format!(",{}", numbers.join(",")), format!("lead,{}", names.join(","))] {
+        let lines = [
+            format!(",{}", numbers.join(",")),
+            format!("lead,{}", numbers.join(",")),
+            format!("lead,{}", names.join(",")),
+        ];
+        for first in lines {
             let rows = numbers.join(",");
-            if first.starts_with('l') && n == 5000 {
-                continue;
-            }
             let read = read(&format!("# fs: 500\n{first}\nI,{rows}\nII,{rows}\n"));
             assert_eq!(read.signal.dim(), (2, n), "{n}");
             assert_eq!(read.signal[[1, n - 1]], (n - 1) as f64);

@@ -47,24 +47,24 @@ impl Layout {
         layout.has_names = options.has_names.unwrap_or(match layout.orientation {
             CsvOrientation::SamplesInRows => texts > 0,
             CsvOrientation::LeadsInRows => {
-                texts > 1 || cells.first().is_some_and(|cell| !Column::of(cell).is_lead())
+                names_samples
+                    || texts > 1
+                    || cells.first().is_some_and(|cell| !Column::of(cell).is_lead())
             }
         });
         layout
     }
 
-    /// Whether the first row names samples, which the leads of the rows below have: no lead among the names, and below the
-    /// first a lead's name and numbers.
+    /// Whether the first row names samples, which the leads of the rows below have: no lead among the names, no number
+    /// before them, and below a lead's name and numbers.
     fn names_samples(&self, first_row: &str, second_row: &str) -> bool {
-        let mut names = self.each(first_row).skip(1);
-        let mut cells = self.each(second_row);
-        let is_lead = |cell: &str| {
-            number(cell, self.delimiter).is_none() && Column::of(cell).is_standard_lead()
-        };
-        cells.next().is_some_and(|cell| is_lead(&cell))
+        let (mut names, mut cells) = (self.each(first_row), self.each(second_row));
+        let value = |cell: &str| number(cell, self.delimiter);
+        let is_lead = |cell: &str| Column::of(cell).is_standard_lead();
+        names.next().is_some_and(|name| !is_lead(&name) && value(&name).is_none_or(f64::is_nan))
+            && cells.next().is_some_and(|cell| is_lead(&cell))
             && cells.all(|cell| {
-                number(&cell, self.delimiter).is_some()
-                    && names.next().is_some_and(|name| !Column::of(&name).is_standard_lead())
+                value(&cell).is_some() && names.next().is_some_and(|name| !is_lead(&name))
             })
             && names.next().is_none()
     }
@@ -322,9 +322,15 @@ mod tests {
         };
         assert_eq!(with(",0,1", "I,0.5,1"), (LeadsInRows, true));
         assert_eq!(with("lead,s0,s1", "v2,0.5,"), (LeadsInRows, true));
-        for (first, second) in
-            [(",I,II", "I,1,0.5"), (",0,1", "I,1"), (",0", "I,1,2"), ("a,b", "I,x")]
-        {
+        assert_eq!(with("lead,0,1", "I,0.5,1"), (LeadsInRows, true));
+        for (first, second) in [
+            (",I,II", "I,1,0.5"),
+            (",0,1", "I,1"),
+            (",0", "I,1,2"),
+            ("a,b", "I,x"),
+            ("I,0,x", "II,1,2"),
+            ("1,2,3", "II,1,2"),
+        ] {
             assert_eq!(with(first, second).0, SamplesInRows, "{first}");
         }
     }
