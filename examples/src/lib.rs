@@ -13,6 +13,7 @@ pub mod picture;
 mod predictions;
 mod progress;
 pub mod raster;
+pub mod reading;
 pub mod source;
 pub mod stages;
 pub mod stop;

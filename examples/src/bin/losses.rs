@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::Parser;
 use ecg_core::Recording;
-use ecg_io::{Dataset, DatasetOptions};
+use ecg_io::Dataset;
 use ecg3d_convert::{
     ConvertConfig, ConvertPlan, Denoise, FftResampler, ImagePlan, LeadSelection, Preset, Resample,
     Units, rate_ratio,
 };
+use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::{Failed, Plans, exit_code};
 use ecg3d_examples::{Progress, write_atomic};
 use half::f16;
@@ -37,6 +38,8 @@ struct Arguments {
     /// Threads; 0: one for each processor
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
+    #[command(flatten)]
+    reading: ReadingArgs,
 }
 
 /// The figures in the order of the table: heading, digits behind the point.
@@ -65,7 +68,7 @@ fn main() -> ExitCode {
 }
 
 fn losses(arguments: &Arguments) -> Result<ExitCode> {
-    let dataset = Dataset::open(&arguments.data, &DatasetOptions::default())?;
+    let dataset = Dataset::open(&arguments.data, &arguments.reading.dataset_options())?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.threads).build()?;
     let mut failed = Vec::new();
     let mut table = format!("{} recordings\n", dataset.len());

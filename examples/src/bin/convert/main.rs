@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, Preset, Scratch, Windows};
+use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::LabelArgs;
 use ecg3d_examples::{Progress, SOME_FAILED, write_atomic};
 use rayon::prelude::*;
@@ -222,7 +223,7 @@ fn card(
         selection.update(serde_json::to_vec(&facts)?);
     }
     let (share, of) = arguments.shard;
-    Ok(Map::from_iter([
+    let mut card = Map::from_iter([
         ("program".to_owned(), json!(PROGRAM)),
         ("config_hash".to_owned(), json!(config.hash())),
         ("config".to_owned(), json!(config)),
@@ -236,7 +237,12 @@ fn card(
         ("nsr_rule".to_owned(), json!(arguments.labels.nsr_rule)),
         ("records".to_owned(), json!(chosen.len())),
         ("selection".to_owned(), json!(hex(&selection.finalize()))),
-    ]))
+    ]);
+    let reading = &arguments.labels.reading;
+    if *reading != ReadingArgs::default() {
+        card.insert("reading".to_owned(), json!(reading));
+    }
+    Ok(card)
 }
 
 /// Converts the records that are not done yet, in order.
