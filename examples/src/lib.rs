@@ -15,6 +15,7 @@ mod pool;
 mod predictions;
 mod progress;
 pub mod raster;
+pub mod reading;
 pub mod source;
 pub mod stages;
 pub mod stop;

@@ -16,9 +16,10 @@ use ndarray::{Array, Array2, Array3, Array4, ArrayD, Axis, Dimension, Ix3, Ix4};
 use ndarray_npy::{NpzReader, ReadDataError, ReadNpzError, ReadableElement};
 use serde::{Deserialize, Serialize};
 
+use crate::reading::ReadingArgs;
 use crate::{Progress, say_err};
 
-/// How labels are found and read; flags that several programs share.
+/// How labels are found, and they and recordings read; flags that several programs share.
 #[derive(Debug, Clone, Default, Args)]
 pub struct LabelArgs {
     /// Label table with a column `record` and one 0/1 column a label [default: labels.csv in the data folder, else
@@ -32,9 +33,17 @@ pub struct LabelArgs {
     /// When normal sinus rhythm counts: as in the PhysioNet challenges, or as a statement of rhythm
     #[arg(long, value_name = "RULE", default_value = "challenge", value_parser = ["challenge", "rhythm"])]
     pub nsr_rule: String,
+    /// How recordings are read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
 }
 
 impl LabelArgs {
+    /// For recordings beside those that are labelled: read in the same way, their own labels left alone.
+    pub fn for_reference(&self) -> Self {
+        Self { reading: self.reading.clone(), ..Self::default() }
+    }
+
     /// The options under which a folder is opened.
     ///
     /// # Errors
@@ -53,7 +62,9 @@ impl LabelArgs {
             "rhythm" => NsrRule::Rhythm,
             _ => NsrRule::Challenge,
         };
-        Ok(DatasetOptions::default()
+        Ok(self
+            .reading
+            .dataset_options()
             .with_label_map(map)
             .with_nsr_rule(rule)
             .with_labels_file(self.labels.clone()))
@@ -756,6 +767,20 @@ mod tests {
         let error = open(&text, &config).expect_err("no archive");
         assert!(error.to_string().ends_with("text.npz is not an .npz archive"), "{error}");
         assert!(open(&dir.path().join("absent.npz"), &config).is_err());
+    }
+
+    #[test]
+    fn tables_are_read_as_the_flags_say() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let row = (1..=12).map(|k| k.to_string()).collect::<Vec<_>>().join(",");
+        let text = format!("{row}\n").repeat(1500);
+        std::fs::write(dir.path().join("r.csv"), text).expect("writes");
+        let config = ConvertConfig::corrected();
+        assert!(open(dir.path(), &config).is_err(), "no rate");
+        let reading =
+            ReadingArgs { csv_rate: SamplingRate::new(500.0).ok(), ..ReadingArgs::default() };
+        let labels = LabelArgs { reading, ..LabelArgs::default() };
+        assert_eq!(load(dir.path(), &config, &labels).expect("loads").names, ["r"]);
     }
 
     #[test]

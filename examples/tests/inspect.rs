@@ -150,3 +150,31 @@ fn labels_by_a_map_of_ones_own() {
     let (out, _, status) = inspect(&[&path("r"), "--json", "--label-map", "unknown"]);
     assert!(out.contains("unknown label map") && status == Some(1), "{out}");
 }
+
+#[test]
+fn flags_say_what_a_recording_does_not() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    fs::write(path("r.csv"), "n:a:b\n0:1000:x\n1:2000:y\n").expect("writes");
+    let table = path("r.csv");
+    assert_eq!(inspect(&[&table]).2, Some(1));
+    let flags =
+        ["--csv-rate", "360", "--csv-units", "uV", "--csv-columns", "2", "--csv-leads", "I"];
+    let (out, error, status) =
+        inspect(&[&[&table, "--json", "--csv-delimiter", ":"], &flags[..]].concat());
+    assert_eq!(status, Some(0), "{error}");
+    let report: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(report["frame_rate_hz"], 360.0);
+    assert_eq!(report["signals"].as_array().map(Vec::len), Some(1));
+    let signal = &report["signals"][0];
+    assert_eq!((&signal["lead"], &signal["max"]), (&"I".into(), &2.0.into()));
+    // A checksum of 0 that is none.
+    fs::write(path("c.hea"), "c 1 500 1\nc.dat 16 200 16 0 0 0 0 I\n").expect("writes");
+    fs::write(path("c.dat"), [7, 0]).expect("writes");
+    let (_, error, status) = inspect(&[&path("c")]);
+    assert!(status == Some(1) && error.contains("checksum"), "{error}");
+    assert_eq!(inspect(&[&path("c"), "--no-checksums"]).2, Some(0));
+    // Of a folder too.
+    let folder = dir.path().display().to_string();
+    assert_eq!(inspect(&[&folder, "--no-checksums"]).2, Some(0));
+}

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -58,10 +59,9 @@ impl LabelSet {
         if labels.is_empty() || labels.iter().any(|label| label.trim().is_empty()) {
             return Err(CoreError::EmptyLabel);
         }
-        for (k, label) in labels.iter().enumerate() {
-            if labels[..k].contains(label) {
-                return Err(CoreError::DuplicateLabel { label: label.clone() });
-            }
+        let mut known = HashSet::with_capacity(labels.len());
+        if let Some(label) = labels.iter().find(|label| !known.insert(label.as_str())) {
+            return Err(CoreError::DuplicateLabel { label: label.clone() });
         }
         Ok(Self(labels.into()))
     }
@@ -151,6 +151,13 @@ mod tests {
         assert_eq!(
             LabelSet::new(["a", "b", "a"]),
             Err(CoreError::DuplicateLabel { label: "a".into() })
+        );
+        // So many that each cannot be compared with all others.
+        let many: Vec<String> = (0..400_000).map(|k| k.to_string()).collect();
+        assert_eq!(LabelSet::new(many.clone()).map(|set| set.len()), Ok(400_000));
+        assert_eq!(
+            LabelSet::new(many.into_iter().chain(["7".into()])),
+            Err(CoreError::DuplicateLabel { label: "7".into() })
         );
         assert_eq!(LabelSet::new(Vec::<String>::new()), Err(CoreError::EmptyLabel));
         let json = serde_json::to_string(&seven).expect("serialises");

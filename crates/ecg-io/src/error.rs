@@ -109,16 +109,30 @@ pub enum IoError {
         expected: &'static str,
     },
     /// More or fewer signal or segment lines than the record line announces.
-    #[error("{}: the record line announces {expected} {what} lines, found {found}", path.display())]
+    #[error("{}:{line}: the record line announces {expected} {what} lines, found {found}", path.display())]
     LineCount {
         /// The header.
         path: PathBuf,
+        /// The record line, from 1.
+        line: u64,
         /// `signal` or `segment`.
         what: &'static str,
         /// Lines announced.
         expected: u64,
         /// Lines there.
         found: u64,
+    },
+    /// More signals, segments or comments than any real header has.
+    #[error("{}:{line}: {what} {} here, expected at most {limit}", path.display(), limit + 1)]
+    TooManyLines {
+        /// The header.
+        path: PathBuf,
+        /// The first line too many, from 1.
+        line: u64,
+        /// `signal`, `segment` or `comment`.
+        what: &'static str,
+        /// The most that are read.
+        limit: usize,
     },
     /// Segment lengths that do not add up to the record's length.
     #[error("{}:{line}: number of samples: the record line says {expected}, the segments have {found} together", path.display())]
@@ -478,6 +492,18 @@ pub enum IoError {
         /// Leads there.
         found: usize,
     },
+    /// A column that was asked for and is not there.
+    #[error("{}:{line}: no column {column:?} as asked for; found {found}", path.display())]
+    NoSuchColumn {
+        /// The file.
+        path: PathBuf,
+        /// Line of the first row, from 1.
+        line: u64,
+        /// The name or number asked for.
+        column: String,
+        /// The columns (or rows of leads) there, joined by commas.
+        found: String,
+    },
     /// Units given for a table that are no voltage.
     #[error("{}: units {found:?} were given, expected mV, uV or V", path.display())]
     CsvUnits {
@@ -584,11 +610,13 @@ pub enum IoError {
         /// Highest value in mV.
         high: f64,
     },
-    /// Values that do not make a recording.
-    #[error("{}", path.display())]
+    /// Values that do not make a recording or a label set.
+    #[error("{}{}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
     Recording {
         /// The file.
         path: PathBuf,
+        /// Line, from 1, where one line is wrong.
+        line: Option<u64>,
         /// What is wrong.
         source: CoreError,
     },
@@ -621,7 +649,7 @@ pub enum IoError {
     /// The name of a label map or rule that does not exist, or a delimiter that parts no cells.
     #[error("unknown {what} {found:?}; expected {expected}")]
     UnknownName {
-        /// `label map`, `NSR rule` or `delimiter`.
+        /// `label map`, `NSR rule`, `delimiter` or `column`.
         what: &'static str,
         /// The name given.
         found: String,

@@ -104,7 +104,7 @@ pub use annotation::{
     Annotation, AnnotationCode, Annotations, CodeDefinition, Siblings, read_annotations,
     sibling_annotations, write_annotations,
 };
-pub use csv::{CsvOptions, CsvOrientation, parse_csv, read_csv, write_csv};
+pub use csv::{CsvColumn, CsvOptions, CsvOrientation, parse_csv, read_csv, write_csv};
 pub use dataset::{Dataset, DatasetOptions, Entry, LabelSource, PtbXlRecords};
 pub use error::{IoError, Place};
 pub use format::Format;

@@ -3,6 +3,9 @@ use std::path::{Path, PathBuf};
 
 use crate::IoError;
 
+/// The most different warnings that are kept of a file: one of noise could have millions.
+const MOST: usize = 128;
+
 /// Something that a file says otherwise than its format asks, or leaves to a guess, and how it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -71,9 +74,17 @@ impl<'a> Notes<'a> {
             .find(|warning| warning.field == field && warning.message == message)
         {
             last.count += 1;
-        } else {
+        } else if self.warnings.len() < MOST {
             let warning = self.warning(line, field, message);
             self.warnings.push(warning);
+        } else {
+            // One more, of the rest.
+            if self.warnings.len() == MOST {
+                let mut rest = self.warning(line, "warnings", "further ones, not listed".into());
+                rest.count = 0;
+                self.warnings.push(rest);
+            }
+            self.warnings[MOST].count += 1;
         }
     }
 
@@ -94,6 +105,12 @@ mod tests {
         }
         assert_eq!(notes.warnings.len(), 1);
         assert_eq!(notes.warnings[0].to_string(), "a/r.hea:2: units: \"mv\" read as mV (12 times)");
+        for line in 0..10_000 {
+            notes.remark(Some(line), "Dx", line.to_string());
+        }
+        assert_eq!(notes.warnings.len(), MOST + 1);
+        let (rest, kept) = (&notes.warnings[MOST], MOST as u64 - 1);
+        assert_eq!((rest.line, rest.field, rest.count), (Some(kept), "warnings", 10_000 - kept));
         let mut strict = Notes::new(Path::new("r.hea"), true);
         strict.remark(None, "gain", "200/mV assumed");
         let refused = strict.quirk(Some(2), "units", "x").expect_err("strict");

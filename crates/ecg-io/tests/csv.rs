@@ -142,6 +142,19 @@ fn leads_in_rows() {
 }
 
 #[test]
+fn long_rows_with_quotes_are_read_whole() {
+    let values: Vec<String> = (0..5000).map(|k| (f64::from(k) / 500.0).to_string()).collect();
+    let times = format!("\"time\",{}\n", values.join(","));
+    for row in [values.join(","), format!("\"{}\"", values.join("\",\""))] {
+        for first in ["# fs: 500\n", times.as_str()] {
+            let read = read(&format!("{first}\"I\",{row}\n\"II\",{row}\n"));
+            assert_eq!((read.signal.dim(), read.sampling_rate.hz()), ((2, 5000), 500.0));
+            assert_eq!(read.signal[[1, 4999]], 9.998);
+        }
+    }
+}
+
+#[test]
 fn what_is_given_takes_the_place_of_what_is_found() {
     let csv = CsvOptions::default;
     let read = with(
@@ -275,4 +288,106 @@ fn packed_files() {
     pack("bomb.csv.gz", &vec![b','; 64 << 20]);
     let bomb = read("bomb.csv.gz").expect_err("too much");
     assert!(matches!(bomb, IoError::TooLarge { .. }), "{bomb}");
+}
+
+#[test]
+fn leads_are_chosen_by_name_or_position() {
+    let text = "time,HR,V1 (uV),note,I\n0,60,500,x,1\n0.004,61,250,y,2\n";
+    let chosen =
+        |columns: &[&str]| with(text, CsvOptions::default().with_columns(columns.iter().copied()));
+    let read = chosen(&["i", "v1"]).expect("two leads");
+    assert_eq!((read.leads[0].as_str(), read.leads[1].as_str()), ("I", "V1"));
+    assert_eq!((row(&read, 0), row(&read, 1)), (vec![1.0, 2.0], vec![0.5, 0.25]));
+    assert_eq!((read.signal.nrows(), read.sampling_rate.hz()), (2, 250.0));
+    let by_number = chosen(&["5", "3"]).expect("two leads");
+    assert_eq!((by_number.signal, by_number.leads), (read.signal, read.leads));
+    let named = CsvOptions::default().with_columns(["2"]).with_leads(["X"]);
+    assert_eq!(with(text, named).expect("one lead").leads[0].as_str(), "X");
+    for (absent, name) in [("V2", "V2"), ("6", "6"), ("0", "0")] {
+        let error = chosen(&[absent]).expect_err(absent);
+        assert!(
+            matches!(&error, IoError::NoSuchColumn { line: 1, column, found, .. }
+                if column == name && found == "time, HR, V1 (uV), note, I"),
+            "{error}"
+        );
+    }
+    let twice = chosen(&["I", "5"]).expect_err("one column");
+    assert!(matches!(twice, IoError::UnknownName { what: "column", .. }), "{twice}");
+    // Without names: of twelve columns the standard leads, else numbers.
+    let bare = |text: &str, columns: &[&str]| {
+        let csv = CsvOptions::default().with_columns(columns.iter().copied());
+        with(text, csv).expect(text)
+    };
+    assert_eq!(bare("1,2,3,4,5,6,7,8,9,10,11,12\n", &["12"]).row_of(Lead::V6), Some(0));
+    assert_eq!(bare("1,2,3\n", &["3", "1"]).leads[0].as_str(), "3");
+    let thirteen = (2..14).map(|k| k.to_string()).collect::<Vec<_>>();
+    let thirteen: Vec<&str> = thirteen.iter().map(String::as_str).collect();
+    let read = bare("0,1,2,3,4,5,6,7,8,9,10,11,12\n", &thirteen);
+    assert_eq!((read.row_of(Lead::I), read.signal[[0, 0]]), (Some(0), 1.0));
+    // Rows that are leads.
+    let rows = "time,0,0.002\nI,1,2\nnote,a,b\nII,3,4\n";
+    for columns in [["II", "I"], ["3", "1"]] {
+        let read = bare(rows, &columns);
+        assert_eq!((row(&read, 0), row(&read, 1)), (vec![3.0, 4.0], vec![1.0, 2.0]));
+        assert_eq!(read.leads[0].as_str(), "II");
+    }
+    let error = with(rows, CsvOptions::default().with_columns(["V1"])).expect_err("no V1");
+    assert!(matches!(error, IoError::NoSuchColumn { .. }), "{error}");
+}
+
+#[test]
+fn frames_that_lie_on_their_side() {
+    for n in [3, 11, 12, 1000, 5000] {
+        let numbers: Vec<String> = (0..n).map(|k| k.to_string()).collect();
+        let names: Vec<String> = numbers.iter().map(|k| format!("s{k}")).collect();
+        let lines = [
+            format!(",{}", numbers.join(",")),
+            format!("lead,{}", numbers.join(",")),
+            format!("lead,{}", names.join(",")),
+        ];
+        for first in lines {
+            let rows = numbers.join(",");
+            let read = read(&format!("# fs: 500\n{first}\nI,{rows}\nII,{rows}\n"));
+            assert_eq!(read.signal.dim(), (2, n), "{n}");
+            assert_eq!(read.signal[[1, n - 1]], (n - 1) as f64);
+        }
+    }
+}
+
+#[test]
+fn times_in_small_units() {
+    for (name, step) in [("time_us", 2000.0), ("t_ns", 2e6), ("time [min]", 0.002 / 60.0)] {
+        let read = read(&format!("{name},I\n0,1\n{step},2\n"));
+        assert_eq!((read.sampling_rate.hz(), read.signal.nrows()), (500.0, 1), "{name}");
+    }
+}
+
+#[test]
+fn contradictions_and_odd_columns_are_warnings() {
+    let warnings = |text: &str| {
+        let loaded = read_with(text.as_bytes(), &ReadOptions::default()).expect(text);
+        loaded.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let ends = |text: &str, end: &str| {
+        let [warning] = &warnings(text)[..] else { panic!("{:?}", warnings(text)) };
+        assert!(warning.ends_with(end), "{warning}");
+    };
+    ends("# fs: 500\nI,i,II\n1,2,3\n", "r.csv:2: columns: \"i\" is there twice, the first counts");
+    ends(
+        "# fs: 500\n# fs: 250\nI\n1\n",
+        "r.csv:2: sampling rate: 250 Hz, but 500 Hz on line 1; the last counts",
+    );
+    ends(
+        "#units: uV\n# unit: mV\n# fs: 500\nI\n1\n",
+        "units: mV, but other units above; the last count",
+    );
+    ends(
+        "# fs: 500\nI,HR,x\n1,2,3\n",
+        "r.csv:2: columns: HR, x taken for leads as those beside them",
+    );
+    for plain in ["# fs: 500\n# fs=500 Hz\nI,II\n1,2\n", "# fs: 500\nECG1,ECG2\n1,2\n"] {
+        assert!(warnings(plain).is_empty(), "{plain}");
+    }
+    let strict = read_with(b"# fs: 1\n# fs: 2\nI\n1\n", &ReadOptions::default().with_strict(true));
+    assert!(matches!(strict, Err(IoError::Strict(w)) if w.line == Some(2)));
 }

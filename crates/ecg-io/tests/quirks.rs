@@ -50,6 +50,18 @@ fn two_files_and_invalid_codes() {
 }
 
 #[test]
+fn checksums_are_compared_in_16_bits() {
+    // 75436 is 9900 mod 2^16.
+    for stated in ["75436", "-55636"] {
+        let header = format!("r 1 500 2\nr.dat 16 200 16 0 0 {stated} 0 I\n");
+        let (loaded, strict) = both(&header, &[("r.dat", &[9000, 900])]);
+        let [warning] = loaded.warnings.as_slice() else { panic!("{:?}", loaded.warnings) };
+        assert_eq!((warning.line, warning.field), (Some(2), "checksum"));
+        assert!(matches!(strict, Err(IoError::Strict(w)) if w.line == Some(2)));
+    }
+}
+
+#[test]
 fn units_become_mv() {
     let header = "r 4 500 1\nr.dat 16 2/uV 16 0 0 4 0 I\nr.dat 16 0.5(2)/V 16 0 0 4 0 II\n\
         r.dat 16 100/mmHg 16 0 0 4 0 ABP\nr.dat 16 4/mv 16 0 0 4 0 V1\n";

@@ -18,7 +18,7 @@ struct Run {
 }
 
 /// The way a user would go, from records to an explanation.
-const RUNS: [Run; 12] = [
+const RUNS: [Run; 13] = [
     Run { program: "synthesize", args: "--out @/data --records 40 --seed 1", writes: &["data"] },
     Run {
         program: "inspect",

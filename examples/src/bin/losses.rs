@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::Parser;
 use ecg_core::Recording;
-use ecg_io::{Dataset, DatasetOptions};
+use ecg_io::Dataset;
 use ecg3d_convert::{
     ConvertConfig, ConvertPlan, Denoise, FftResampler, ImagePlan, LeadSelection, Preset, Resample,
     Units, rate_ratio,
 };
+use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::{Failed, Plans, exit_code};
 use ecg3d_examples::{Progress, check_place, pool, print_result, say_err, write_atomic};
 use half::f16;
@@ -37,6 +38,8 @@ struct Arguments {
     /// Threads, at most 1024; 0: one for each processor
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1024))]
     threads: u32,
+    #[command(flatten)]
+    reading: ReadingArgs,
 }
 
 /// The figures in the order of the table: heading, digits behind the point.
@@ -68,7 +71,7 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(path) = &arguments.out {
         check_place(path)?;
     }
-    let dataset = Dataset::open(&arguments.data, &DatasetOptions::default())?;
+    let dataset = Dataset::open(&arguments.data, &arguments.reading.dataset_options())?;
     let pool = pool(arguments.threads, dataset.len())?;
     let mut failed = Vec::new();
     let mut table = format!("{} recordings\n", dataset.len());

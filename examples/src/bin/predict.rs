@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::{LabelArgs, load};
 use ecg3d_examples::{say, write_predictions};
 
@@ -36,6 +37,8 @@ struct Arguments {
     /// Table to write
     #[arg(long, value_name = "FILE.csv")]
     out: PathBuf,
+    #[command(flatten)]
+    reading: ReadingArgs,
 }
 
 fn main() -> ExitCode {
@@ -43,9 +46,10 @@ fn main() -> ExitCode {
 }
 
 fn predict(arguments: Arguments) -> Result<ExitCode> {
-    let Arguments { model, data, out } = arguments;
+    let Arguments { model, data, out, reading } = arguments;
     let model = model.model()?;
-    let mut source = load(&data, &model.card().preprocessing, &LabelArgs::default())?;
+    let labels = LabelArgs { reading, ..LabelArgs::default() };
+    let mut source = load(&data, &model.card().preprocessing, &labels)?;
     let (records, probabilities) = classify(&model, &mut source)?;
 
     let names: Vec<&str> = records.iter().map(|&record| source.names[record].as_str()).collect();

@@ -47,19 +47,23 @@ impl<'a> Words<'a> {
 
 pub(super) fn parse(bytes: &[u8], path: &Path, strict: bool) -> Result<Annotations, IoError> {
     let mut faults = Faults { notes: Notes::new(path, false), strict };
-    let mut all = read_words(bytes, &mut faults)?;
-    let (mut out, head) = take_head(&all, &mut faults)?;
+    let (mut all, notes) = read_words(bytes, &mut faults)?;
+    let (mut out, head) = take_head(&all, &notes, &mut faults)?;
     all.drain(..head);
-    out.annotations = all.into_iter().map(|(_, annotation)| annotation).collect();
+    out.annotations = all;
     out.path = path.to_owned();
     out.warnings = faults.notes.warnings;
     Ok(out)
 }
 
-/// All annotations with the byte of each, those of the head too.
-fn read_words(bytes: &[u8], faults: &mut Faults<'_>) -> Result<Vec<(usize, Annotation)>, IoError> {
+/// All annotations, and the bytes of those of the head: the notes at time 0 that stand before all others.
+fn read_words(
+    bytes: &[u8],
+    faults: &mut Faults<'_>,
+) -> Result<(Vec<Annotation>, Vec<usize>), IoError> {
     let mut words = Words { bytes, at: 0 };
-    let mut all: Vec<(usize, Annotation)> = Vec::with_capacity(bytes.len().min(1 << 22) / 4);
+    let mut all: Vec<Annotation> = Vec::with_capacity(bytes.len().min(1 << 22) / 4);
+    let mut notes = Vec::new();
     let mut time = 0_i64;
     let (mut number, mut channel) = (0_i8, 0_u8);
     loop {
@@ -82,7 +86,7 @@ fn read_words(bytes: &[u8], faults: &mut Faults<'_>) -> Result<Vec<(usize, Annot
         if matches!(code, NUM..=AUX) && all.is_empty() {
             faults.fault(at, "modifier", format!("code {code}"), "an annotation before it")?;
         }
-        let last = all.last_mut().map(|(_, annotation)| annotation);
+        let last = all.last_mut();
         match code {
             // Steps of time without a mark.
             0 => time += i64::from(value),
@@ -123,25 +127,27 @@ fn read_words(bytes: &[u8], faults: &mut Faults<'_>) -> Result<Vec<(usize, Annot
                 time += i64::from(value);
                 let mut annotation = Annotation::new(time, AnnotationCode(code as u8));
                 (annotation.number, annotation.channel) = (number, channel);
-                all.push((at, annotation));
+                let is_note = time == 0 && annotation.code == AnnotationCode::NOTE;
+                if is_note && notes.len() == all.len() {
+                    notes.push(at);
+                }
+                all.push(annotation);
             }
         }
     }
-    Ok(all)
+    Ok((all, notes))
 }
 
 /// What the notes at the start say of the file, and how many there are.
 fn take_head(
-    all: &[(usize, Annotation)],
+    all: &[Annotation],
+    notes: &[usize],
     faults: &mut Faults<'_>,
 ) -> Result<(Annotations, usize), IoError> {
     let mut out = Annotations::default();
     let mut head = 0;
-    let notes = all.iter().take_while(|(_, annotation)| {
-        annotation.sample == 0 && annotation.code == AnnotationCode::NOTE
-    });
     let mut defining = false;
-    for (index, (at, note)) in notes.enumerate() {
+    for (index, (at, note)) in notes.iter().zip(all).enumerate() {
         let text = note.aux.trim();
         if let Some(value) = text.strip_prefix(TIME_RESOLUTION) {
             let value = value.trim();
@@ -170,7 +176,7 @@ fn take_head(
         head = index + 1;
     }
     if defining {
-        let at = all[head - 1].0;
+        let at = notes[head - 1];
         faults.fault(at, "definition", "the last note".to_owned(), END_OF_DEFINITIONS)?;
     }
     Ok((out, head))

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use ecg_core::LeadName;
 
-use super::{CsvOptions, CsvOrientation};
+use super::{CsvColumn, CsvOptions, CsvOrientation};
 use crate::header::{Unit, unit_of};
 
 /// Most columns that a table may have.
@@ -20,7 +20,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub fn detect(first_row: &str, options: &CsvOptions) -> Self {
+    /// What the first row says, and the second where it is known.
+    pub fn detect(first_row: &str, second_row: Option<&str>, options: &CsvOptions) -> Self {
         let delimiter = options.delimiter.unwrap_or_else(|| delimiter_of(first_row));
         let mut layout =
             Self { delimiter, has_names: false, orientation: CsvOrientation::SamplesInRows };
@@ -35,7 +36,9 @@ impl Layout {
                 Column::Time { .. } => true,
                 column => column.is_standard_lead(),
             };
-        let leads_in_rows = lead_first || texts == 0 && cells.len() > MAX_COLUMNS;
+        let names_samples = options.has_names != Some(false)
+            && second_row.is_some_and(|row| layout.names_samples(first_row, row));
+        let leads_in_rows = lead_first || texts == 0 && cells.len() > MAX_COLUMNS || names_samples;
         if let Some(orientation) = options.orientation {
             layout.orientation = orientation;
         } else if leads_in_rows {
@@ -44,10 +47,26 @@ impl Layout {
         layout.has_names = options.has_names.unwrap_or(match layout.orientation {
             CsvOrientation::SamplesInRows => texts > 0,
             CsvOrientation::LeadsInRows => {
-                texts > 1 || cells.first().is_some_and(|cell| !Column::of(cell).is_lead())
+                names_samples
+                    || texts > 1
+                    || cells.first().is_some_and(|cell| !Column::of(cell).is_lead())
             }
         });
         layout
+    }
+
+    /// Whether the first row names samples, which the leads of the rows below have: no lead among the names, no number
+    /// before them, and below a lead's name and numbers.
+    fn names_samples(&self, first_row: &str, second_row: &str) -> bool {
+        let (mut names, mut cells) = (self.each(first_row), self.each(second_row));
+        let value = |cell: &str| number(cell, self.delimiter);
+        let is_lead = |cell: &str| Column::of(cell).is_standard_lead();
+        names.next().is_some_and(|name| !is_lead(&name) && value(&name).is_none_or(f64::is_nan))
+            && cells.next().is_some_and(|cell| is_lead(&cell))
+            && cells.all(|cell| {
+                value(&cell).is_some() && names.next().is_some_and(|name| !is_lead(&name))
+            })
+            && names.next().is_none()
     }
 
     /// The cells of a row without the blanks and quotes around them; at most one more than a row of columns may have.
@@ -55,16 +74,9 @@ impl Layout {
         split(row, self.delimiter, MAX_COLUMNS + 1)
     }
 
-    /// All cells of a row, one by one, for they may be millions; only [`MAX_COLUMNS`] and one of a row with quotes.
+    /// All cells of a row, one by one, for they may be millions.
     pub fn each<'a>(&self, row: &'a str) -> Box<dyn Iterator<Item = Cow<'a, str>> + 'a> {
-        if row.contains('"') {
-            Box::new(self.split(row).into_iter())
-        } else if self.delimiter == b' ' {
-            Box::new(row.split_ascii_whitespace().map(Cow::Borrowed))
-        } else {
-            let delimiter = char::from(self.delimiter);
-            Box::new(row.split(delimiter).map(|cell| Cow::Borrowed(cell.trim())))
-        }
+        each(row, self.delimiter)
     }
 }
 
@@ -85,37 +97,65 @@ pub(super) fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with('#')
 }
 
-/// At most so many cells of a row. Blanks part cells in any number.
+/// At most so many cells of a row.
 pub(super) fn split(row: &str, delimiter: u8, most: usize) -> Vec<Cow<'_, str>> {
+    each(row, delimiter).take(most).collect()
+}
+
+/// The cells of a row. Blanks part cells in any number.
+fn each(row: &str, delimiter: u8) -> Box<dyn Iterator<Item = Cow<'_, str>> + '_> {
     if delimiter == b' ' {
-        return row.split_ascii_whitespace().take(most).map(Cow::Borrowed).collect();
+        return Box::new(row.split_ascii_whitespace().map(Cow::Borrowed));
     }
     let delimiter = char::from(delimiter);
-    if !row.contains('"') {
-        let cells = row.split(delimiter).map(|cell| Cow::Borrowed(cell.trim()));
-        return cells.take(most).collect();
+    if row.contains('"') {
+        Box::new(Quoted { rest: Some(row), delimiter })
+    } else {
+        Box::new(row.split(delimiter).map(|cell| Cow::Borrowed(cell.trim())))
     }
-    let mut cells = Vec::new();
-    let (mut cell, mut quoted) = (String::new(), false);
-    let mut chars = row.chars().peekable();
+}
+
+/// The cells of a row some of which stand in quotes.
+struct Quoted<'a> {
+    rest: Option<&'a str>,
+    delimiter: char,
+}
+
+impl<'a> Iterator for Quoted<'a> {
+    type Item = Cow<'a, str>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.rest?;
+        // A doubled quote leaves what is quoted as it is.
+        let mut quoted = false;
+        let end = row.find(|c| {
+            quoted ^= c == '"';
+            c == self.delimiter && !quoted
+        });
+        let cell = &row[..end.unwrap_or(row.len())];
+        self.rest = end.map(|end| &row[end + self.delimiter.len_utf8()..]);
+        Some(unquoted(cell))
+    }
+}
+
+/// A cell without the blanks and quotes around it.
+fn unquoted(cell: &str) -> Cow<'_, str> {
+    if !cell.contains('"') {
+        return Cow::Borrowed(cell.trim());
+    }
+    let (mut text, mut quoted) = (String::with_capacity(cell.len()), false);
+    let mut chars = cell.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
             '"' if quoted && chars.peek() == Some(&'"') => {
                 chars.next();
-                cell.push('"');
+                text.push('"');
             }
             '"' => quoted = !quoted,
-            c if c == delimiter && !quoted => {
-                cells.push(Cow::Owned(std::mem::take(&mut cell).trim().to_owned()));
-                if cells.len() >= most {
-                    return cells;
-                }
-            }
-            c => cell.push(c),
+            c => text.push(c),
         }
     }
-    cells.push(Cow::Owned(cell.trim().to_owned()));
-    cells
+    Cow::Owned(text.trim().to_owned())
 }
 
 /// A cell's number: NaN where it is empty or says so, `None` where it is no number. A comma is a decimal sign where it
@@ -133,6 +173,30 @@ pub(super) fn number(cell: &str, delimiter: u8) -> Option<f64> {
     None
 }
 
+/// Number, from 0, of the column that is asked for among those of these names.
+pub(super) fn find<S: AsRef<str>>(column: &CsvColumn, names: &[S]) -> Option<usize> {
+    match column {
+        CsvColumn::Position(n) => n.checked_sub(1).filter(|n| *n < names.len()),
+        CsvColumn::Name(wanted) => names.iter().position(|name| is_called(name.as_ref(), wanted)),
+    }
+}
+
+/// Whether a column's name is this one, with or without its unit.
+fn is_called(name: &str, wanted: &str) -> bool {
+    let name = name.trim();
+    name.eq_ignore_ascii_case(wanted) || name_and_unit(name).0.eq_ignore_ascii_case(wanted)
+}
+
+/// A name such as `V1 (uV)` in its parts.
+fn name_and_unit(name: &str) -> (&str, Option<&str>) {
+    match name.rsplit_once(['(', '[']) {
+        Some((base, unit)) if name.ends_with([')', ']']) => {
+            (base.trim(), Some(unit[..unit.len() - 1].trim()))
+        }
+        _ => (name, None),
+    }
+}
+
 /// What a column holds.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Column {
@@ -147,23 +211,25 @@ pub(super) enum Column {
 impl Column {
     /// The column of a name such as `V1`, `V1 (uV)`, `time_ms` or `sample`.
     pub fn of(name: &str) -> Self {
-        let (base, unit) = match name.rsplit_once(['(', '[']) {
-            Some((base, unit)) if name.ends_with([')', ']']) => {
-                (base.trim(), Some(unit[..unit.len() - 1].trim()))
-            }
-            _ => (name, None),
-        };
+        let (base, unit) = name_and_unit(name);
         let lower = base.to_ascii_lowercase();
+        if let Some(seconds) = time_of(&lower) {
+            return Self::Time { seconds: unit.and_then(seconds_of).unwrap_or(seconds) };
+        }
         match lower.as_str() {
-            "time" | "t" | "timestamp" | "seconds" | "sec" | "time_s" => {
-                return Self::Time { seconds: unit.and_then(seconds_of).unwrap_or(1.0) };
-            }
-            "time_ms" | "t_ms" | "ms" | "milliseconds" => return Self::Time { seconds: 1e-3 },
             "" | "sample" | "samples" | "index" | "n" | "row" => return Self::Ignored,
             _ => {}
         }
         match unit.map(unit_of) {
             Some(Unit::Voltage { mv, .. }) => Self::Lead { name: base.into(), mv: Some(mv) },
+            _ => Self::Lead { name: name.into(), mv: None },
+        }
+    }
+
+    /// The lead of a name that is said to be one, whatever it is.
+    pub fn lead_of(name: &str) -> Self {
+        match Self::of(name) {
+            lead @ Self::Lead { .. } => lead,
             _ => Self::Lead { name: name.into(), mv: None },
         }
     }
@@ -192,11 +258,25 @@ impl Column {
     }
 }
 
+/// The seconds of the unit in the lower-case name of a column of times, such as `t`, `time_us` or `seconds`.
+fn time_of(name: &str) -> Option<f64> {
+    let is_time = |name| matches!(name, "time" | "t" | "timestamp");
+    match name.rsplit_once(['_', ' ']) {
+        Some((base, unit)) if is_time(base) => seconds_of(unit),
+        _ if is_time(name) => Some(1.0),
+        // A letter alone may be a lead.
+        _ if name.len() > 1 && !matches!(name, "min" | "minute" | "second") => seconds_of(name),
+        _ => None,
+    }
+}
+
 fn seconds_of(unit: &str) -> Option<f64> {
     Some(match unit.to_lowercase().as_str() {
-        "s" | "sec" | "seconds" => 1.0,
-        "ms" => 1e-3,
-        "us" | "\u{b5}s" | "\u{3bc}s" => 1e-6,
+        "s" | "sec" | "second" | "seconds" => 1.0,
+        "ms" | "msec" | "millisecond" | "milliseconds" => 1e-3,
+        "us" | "\u{b5}s" | "\u{3bc}s" | "usec" | "microsecond" | "microseconds" => 1e-6,
+        "ns" | "nsec" | "nanosecond" | "nanoseconds" => 1e-9,
+        "min" | "minute" | "minutes" => 60.0,
         _ => return None,
     })
 }
@@ -208,7 +288,7 @@ mod tests {
     #[test]
     fn the_first_row_shows_the_layout() {
         let of = |row| {
-            let layout = Layout::detect(row, &CsvOptions::default());
+            let layout = Layout::detect(row, None, &CsvOptions::default());
             (layout.delimiter, layout.has_names)
         };
         assert_eq!(of("I,II,III"), (b',', true));
@@ -226,7 +306,7 @@ mod tests {
     fn the_first_row_shows_what_rows_are() {
         use CsvOrientation::{LeadsInRows, SamplesInRows};
         let of = |row: &str| {
-            let layout = Layout::detect(row, &CsvOptions::default());
+            let layout = Layout::detect(row, None, &CsvOptions::default());
             (layout.orientation, layout.has_names)
         };
         assert_eq!(of("I,0.1,0.2"), (LeadsInRows, false));
@@ -235,7 +315,24 @@ mod tests {
         assert_eq!(of("I,0.1,x"), (SamplesInRows, true));
         assert_eq!(of("I,1"), (SamplesInRows, true));
         let wish = CsvOptions::default().with_orientation(Some(LeadsInRows));
-        assert!(Layout::detect("lead,0,1", &wish).orientation == LeadsInRows);
+        assert!(Layout::detect("lead,0,1", None, &wish).orientation == LeadsInRows);
+        let with = |first, second| {
+            let layout = Layout::detect(first, Some(second), &CsvOptions::default());
+            (layout.orientation, layout.has_names)
+        };
+        assert_eq!(with(",0,1", "I,0.5,1"), (LeadsInRows, true));
+        assert_eq!(with("lead,s0,s1", "v2,0.5,"), (LeadsInRows, true));
+        assert_eq!(with("lead,0,1", "I,0.5,1"), (LeadsInRows, true));
+        for (first, second) in [
+            (",I,II", "I,1,0.5"),
+            (",0,1", "I,1"),
+            (",0", "I,1,2"),
+            ("a,b", "I,x"),
+            ("I,0,x", "II,1,2"),
+            ("1,2,3", "II,1,2"),
+        ] {
+            assert_eq!(with(first, second).0, SamplesInRows, "{first}");
+        }
     }
 
     #[test]
@@ -255,8 +352,24 @@ mod tests {
     }
 
     #[test]
+    fn quoted_cells_have_no_limit() {
+        let row = "\"a;b\";".to_owned() + &"\"1\"; 2 ;\"\"\"3\"\"\";".repeat(5000);
+        let cells: Vec<_> = each(&row, b';').collect();
+        assert_eq!(cells.len(), 15_002);
+        assert_eq!(cells[..4], ["a;b", "1", "2", "\"3\""]);
+        assert_eq!(cells[15_001], "");
+    }
+
+    #[test]
     fn columns_by_name() {
         assert_eq!(Column::of("Time [ms]"), Column::Time { seconds: 1e-3 });
+        for (name, seconds) in
+            [("t_us", 1e-6), ("time (\u{b5}s)", 1e-6), ("Time ns", 1e-9), ("min", 0.0)]
+        {
+            let lead = Column::Lead { name: name.into(), mv: None };
+            let expected = if seconds > 0.0 { Column::Time { seconds } } else { lead };
+            assert_eq!(Column::of(name), expected);
+        }
         assert_eq!(Column::of(""), Column::Ignored);
         assert_eq!(Column::of("v1 (uV)"), Column::Lead { name: "v1".into(), mv: Some(1e-3) });
         assert_eq!(Column::of("PLETH (x)"), Column::Lead { name: "PLETH (x)".into(), mv: None });

@@ -9,7 +9,7 @@ mod table;
 mod time;
 mod write;
 
-pub use options::{CsvOptions, CsvOrientation};
+pub use options::{CsvColumn, CsvOptions, CsvOrientation};
 pub use read::{parse_csv, read_csv};
 pub use write::write_csv;
 
@@ -36,13 +36,17 @@ pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
         return true;
     }
     let content = start.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(&start);
-    let first =
-        crate::text::lines(content).find(|(_, text)| !text.trim().is_empty() && !is_comment(text));
-    let Some((_, first)) = first else { return true };
-    let layout = Layout::detect(&first, options);
+    let mut rows = crate::text::lines(content)
+        .map(|(_, text)| text)
+        .filter(|text| !text.trim().is_empty() && !is_comment(text));
+    let Some(first) = rows.next() else { return true };
+    let layout = Layout::detect(&first, rows.next().as_deref(), options);
     let cells = layout.split(&first);
     if layout.orientation == CsvOrientation::LeadsInRows {
         return true;
+    }
+    if let Some(columns) = &options.columns {
+        return columns.iter().all(|column| cells::find(column, &cells).is_some());
     }
     if layout.has_names {
         let tables = ["record", "ecg_id", "patient_id"];

@@ -13,11 +13,32 @@ pub struct CsvOptions {
     pub has_names: Option<bool>,
     /// What a row is. Default: found in the first row.
     pub orientation: Option<CsvOrientation>,
-    /// Names of the leads in the order of the file, in place of those that it has. Default: the file's, or the twelve
-    /// standard leads in their order.
+    /// The columns (or the rows, with [`CsvOrientation::LeadsInRows`]) that are leads, in the order in which they are
+    /// wanted. All others are passed over, except for times. Default: every one that is no time and no row number.
+    pub columns: Option<Vec<CsvColumn>>,
+    /// Names of the leads that are read, in their order, in place of those that the file has. Default: the file's, or the
+    /// twelve standard leads in their order.
     pub leads: Option<Vec<LeadName>>,
     /// Units of leads that state none, such as `uV`. Default: mV.
     pub units: Option<String>,
+}
+
+/// A column of a table, or a row where rows are leads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CsvColumn {
+    /// The first of this name, whatever its case; the unit of a name such as `V1 (uV)` may be left out.
+    Name(String),
+    /// The column of this number, from 1, times and row numbers among them; of rows of leads, the row behind those that
+    /// name the samples or hold their times.
+    Position(usize),
+}
+
+impl From<&str> for CsvColumn {
+    /// A position where the text is a number, else a name.
+    fn from(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Position)
+    }
 }
 
 /// What the rows of a table are.
@@ -52,6 +73,15 @@ impl CsvOptions {
     /// Sets [`CsvOptions::orientation`].
     pub fn with_orientation(mut self, orientation: Option<CsvOrientation>) -> Self {
         self.orientation = orientation;
+        self
+    }
+
+    /// Sets [`CsvOptions::columns`].
+    pub fn with_columns<C: Into<CsvColumn>>(
+        mut self,
+        columns: impl IntoIterator<Item = C>,
+    ) -> Self {
+        self.columns = Some(columns.into_iter().map(Into::into).collect());
         self
     }
 

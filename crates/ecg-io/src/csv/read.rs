@@ -1,13 +1,15 @@
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
-use ecg_core::{Recording, SamplingRate};
+use ecg_core::{LeadName, Recording, SamplingRate};
 
 use super::CsvOptions;
 use super::cells::is_comment;
 use super::lines::{Blocks, count_lines, open_table};
 use super::table::{Size, Table};
+use crate::error::clip;
 use crate::header::{Clinical, Comment, Unit, unit_of};
 use crate::read::recording_stem;
 use crate::text::{check_text, decode_text};
@@ -20,11 +22,12 @@ use crate::{IoError, Loaded, ReadOptions};
 /// - The delimiter is a tab, a semicolon, a bar, a comma or blanks, found in the first row. A decimal comma is read where
 ///   commas do not part columns. Empty cells and `nan` are NaN. Files that end in `.gz` are unpacked.
 /// - The first row may name the columns: leads in any case, with units as in `V1 (uV)`; `time`, in seconds, or
-///   `time_ms`; `sample` and unnamed columns are ignored. Without names there are twelve columns in the standard order,
+///   `time_ms`, `time_us`, `time_ns`; `sample` and unnamed columns are ignored. All others are leads, unless
+///   [`CsvOptions::columns`] says which are. Without names there are twelve columns in the standard order,
 ///   or those of [`CsvOptions::leads`].
 /// - A second row may hold units.
 /// - Rows are leads where the first one is a lead's name and numbers, or has more than 4096 numbers; a row `time` and
-///   numbers may stand before them. Rows without names are the twelve leads in the standard order.
+///   numbers may stand before them, or a row of names of samples where a standard lead's name and numbers follow. Rows without names are the twelve leads in the standard order.
 /// - Lines that start with `#` are comments: `# fs: 500`, `# units: uV`, `# Age: 61`, `# Sex: Female`, `# Dx: 426783006`,
 ///   `# Patient: 7`.
 /// - The sampling rate comes from the comment, else from the times, else from [`CsvOptions::sampling_rate`].
@@ -56,6 +59,8 @@ pub fn parse_csv(bytes: &[u8], path: &Path, options: &ReadOptions) -> Result<Loa
 struct State {
     line: u64,
     comments: Vec<Comment>,
+    /// The first row, until the second one shows what it is.
+    first: Option<(u64, String)>,
     table: Option<Table>,
 }
 
@@ -89,6 +94,7 @@ fn read_table<R: Read>(
             state.line += 1;
         }
     }
+    state.start(None, size, path, &options.csv)?;
     state.finish(path, options)
 }
 
@@ -127,10 +133,29 @@ impl State {
             self.comments.push(Comment { line, text });
         } else if !text.trim().is_empty() {
             match &mut self.table {
-                None => self.table = Some(Table::start(line, &text, path, size, options)?),
+                None if self.first.is_none() => self.first = Some((line, text.into_owned())),
+                None => self.start(Some((line, &text)), size, path, options)?,
                 Some(table) => table.push(line, &text, path)?,
             }
         }
+        Ok(())
+    }
+
+    /// Starts the table with the first row, which is known, and the second.
+    fn start(
+        &mut self,
+        second: Option<(u64, &str)>,
+        size: Size,
+        path: &Path,
+        options: &CsvOptions,
+    ) -> Result<(), IoError> {
+        let Some((line, first)) = self.first.take() else { return Ok(()) };
+        let below = second.map(|(_, text)| text);
+        let mut table = Table::start((line, &first), below, path, size, options)?;
+        if let Some((line, text)) = second {
+            table.push(line, text, path)?;
+        }
+        self.table = Some(table);
         Ok(())
     }
 
@@ -144,12 +169,13 @@ impl State {
         };
         let mut table = self.table.ok_or_else(no_samples)?;
         let clinical = Clinical::from_comments(&self.comments, &mut notes)?;
-        let stated = stated(&self.comments, path)?;
+        let stated = stated(&self.comments, &mut notes)?;
         let times = std::mem::take(&mut table.times);
         if let Some(line) = table.ends {
             let message = "a delimiter ends the row, with no cell behind it; passed over";
             notes.quirk(Some(line), "columns", message.to_owned())?;
         }
+        note_names(&table, &options.csv, &mut notes);
         let default_mv = match (stated.mv, &options.csv.units) {
             (Some(mv), _) => mv,
             (None, Some(units)) => mv_of(units)
@@ -173,7 +199,7 @@ impl State {
         let rate = rate.or(options.csv.sampling_rate.map(SamplingRate::hz));
         let rate = rate.ok_or_else(|| IoError::NoSamplingRate { path: path.to_owned() })?;
 
-        let in_core = |source| IoError::Recording { path: path.to_owned(), source };
+        let in_core = |source| IoError::Recording { path: path.to_owned(), line: None, source };
         let rate = SamplingRate::new(rate).map_err(in_core)?;
         let mut recording =
             Recording::new(recording_stem(path), rate, leads, signal).map_err(in_core)?;
@@ -195,7 +221,27 @@ struct Stated {
     mv: Option<f64>,
 }
 
-fn stated(comments: &[Comment], path: &Path) -> Result<Stated, IoError> {
+/// Leads of one name, and columns that may be none.
+fn note_names(table: &Table, options: &CsvOptions, notes: &mut Notes<'_>) {
+    let line = Some(table.first_line);
+    let names: Vec<LeadName> = table.lead_names().collect();
+    let mut known = HashSet::new();
+    let of = |name: &LeadName| name.lead().map_or(name.as_str(), |lead| lead.name()).to_owned();
+    if let Some(twice) = names.iter().find(|name| !known.insert(of(name)))
+        && options.leads.is_none()
+    {
+        let message = format!("{:?} is there twice, the first counts", clip(twice.as_str()));
+        notes.remark(line, "columns", message);
+    }
+    let odd: Vec<&str> =
+        names.iter().filter(|name| name.lead().is_none()).map(LeadName::as_str).collect();
+    if options.columns.is_none() && !odd.is_empty() && odd.len() < names.len() {
+        let message = format!("{} taken for leads as those beside them", clip(&odd.join(", ")));
+        notes.remark(line, "columns", message);
+    }
+}
+
+fn stated(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Stated, IoError> {
     const RATE: [&str; 5] =
         ["fs", "sampling rate", "sampling frequency", "sample rate", "sampling_rate"];
     let mut stated = Stated::default();
@@ -203,20 +249,32 @@ fn stated(comments: &[Comment], path: &Path) -> Result<Stated, IoError> {
         let Some((key, value)) = text.split_once([':', '=']) else { continue };
         let (key, value) = (key.trim().to_ascii_lowercase(), value.trim());
         let bad = |field, expected| IoError::Field {
-            path: path.to_owned(),
+            path: notes.path.to_owned(),
             line: *line,
             field,
-            found: crate::error::clip(value),
+            found: clip(value),
             expected,
         };
         if RATE.contains(&key.as_str()) {
             let digits = value.trim_end_matches(|c: char| c.is_alphabetic()).trim();
             match digits.parse::<f64>() {
-                Ok(hz) if hz.is_finite() && hz > 0.0 => stated.rate = Some((*line, hz)),
+                Ok(hz) if hz.is_finite() && hz > 0.0 => {
+                    if let Some((first, other)) = stated.rate.replace((*line, hz))
+                        && other != hz
+                    {
+                        let message =
+                            format!("{hz} Hz, but {other} Hz on line {first}; the last counts");
+                        notes.quirk(Some(*line), "sampling rate", message)?;
+                    }
+                }
                 _ => return Err(bad("sampling rate", "a positive number of Hz")),
             }
         } else if key == "units" || key == "unit" {
-            stated.mv = Some(mv_of(value).ok_or_else(|| bad("units", "mV, uV or V"))?);
+            let mv = mv_of(value).ok_or_else(|| bad("units", "mV, uV or V"))?;
+            if stated.mv.replace(mv).is_some_and(|other| other != mv) {
+                let message = format!("{value}, but other units above; the last count");
+                notes.quirk(Some(*line), "units", message)?;
+            }
         }
     }
     Ok(stated)

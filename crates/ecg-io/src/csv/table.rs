@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use ecg_core::{Lead, LeadName};
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 
-use super::cells::{Column, Layout, MAX_COLUMNS, number};
+use super::cells::{Column, Layout, MAX_COLUMNS, find, number};
 use super::float::{Shape, simple};
-use super::{CsvOptions, CsvOrientation};
+use super::{CsvColumn, CsvOptions, CsvOrientation};
 use crate::header::{Unit, unit_of};
 use crate::{IoError, error::clip};
 
@@ -25,6 +25,10 @@ pub(super) struct Table {
     /// How the last number of each column was written.
     shapes: Vec<Shape>,
     names: Vec<String>,
+    /// The line of the first row.
+    pub first_line: u64,
+    /// The columns that are asked for.
+    wanted: Option<Vec<CsvColumn>>,
     /// Lines and seconds of the times.
     pub times: Vec<(u64, f64)>,
     /// The first line that ends with a delimiter.
@@ -50,21 +54,24 @@ enum Values {
 }
 
 impl Table {
-    /// Starts with the first row of a file of that size.
+    /// Starts with the first row of a file of that size. The second, where there is one, is only looked at.
     pub fn start(
-        line: u64,
-        text: &str,
+        (line, text): (u64, &str),
+        second: Option<&str>,
         path: &Path,
         size: Size,
         options: &CsvOptions,
     ) -> Result<Self, IoError> {
-        let layout = Layout::detect(text, options);
-        let times = Vec::new();
+        let layout = Layout::detect(text, second, options);
+        let (first_line, times) = (line, Vec::new());
+        let wanted = options.columns.clone();
         if layout.orientation == CsvOrientation::LeadsInRows {
             let (columns, names) = (Vec::new(), Vec::new());
             let values = Values::Leads { values: Vec::new(), samples: 0 };
             let shapes = Vec::new();
-            let mut table = Self { layout, columns, shapes, names, times, ends: None, values };
+            let ends = None;
+            let mut table =
+                Self { layout, columns, shapes, names, first_line, wanted, times, ends, values };
             if layout.has_names {
                 table.take_time_row(line, text, path)?;
             } else {
@@ -76,6 +83,10 @@ impl Table {
         check_count(cells.len(), line, path)?;
         let names: Vec<String> = if layout.has_names {
             cells.iter().map(Cow::to_string).collect()
+        } else if wanted.is_some() && cells.len() != 12 {
+            (1..=cells.len()).map(|number| number.to_string()).collect()
+        } else if wanted.is_some() {
+            Lead::STANDARD_12.map(|lead| lead.name().to_owned()).into()
         } else if let Some(leads) = &options.leads {
             leads.iter().map(|lead| lead.as_str().to_owned()).collect()
         } else {
@@ -85,6 +96,8 @@ impl Table {
             let (path, expected, found) = (path.to_owned(), names.len(), cells.len());
             return Err(IoError::Columns { path, line, expected, found });
         }
+        let order =
+            wanted.as_deref().map(|wanted| order(wanted, &names, line, path)).transpose()?;
         let columns: Vec<Column> = match layout.has_names {
             true => names.iter().map(|name| Column::of(name)).collect(),
             // A lead named `t` by the caller is a lead.
@@ -93,6 +106,15 @@ impl Table {
                 .map(|name| Column::Lead { name: name.as_str().into(), mv: None })
                 .collect(),
         };
+        let columns: Vec<Column> = columns
+            .into_iter()
+            .enumerate()
+            .map(|(k, column)| match &order {
+                Some(order) if order.contains(&k) => Column::lead_of(&names[k]),
+                Some(_) if column.is_lead() => Column::Ignored,
+                _ => column,
+            })
+            .collect();
         let leads = columns.iter().filter(|column| matches!(column, Column::Lead { .. })).count();
         // A byte for each cell at least. Where the lines are not counted, more room is made when rows come.
         let most = size.bytes / columns.len().max(1) + 1;
@@ -106,7 +128,8 @@ impl Table {
         // Names that end with a delimiter: a last column without a name.
         let ends = names.last().filter(|name| name.is_empty()).map(|_| line);
         let shapes = vec![Shape::NONE; columns.len()];
-        let mut table = Self { layout, columns, shapes, names, times, ends, values };
+        let mut table =
+            Self { layout, columns, shapes, names, first_line, wanted, times, ends, values };
         if !layout.has_names {
             table.push(line, text, path)?;
         }
@@ -233,25 +256,32 @@ impl Table {
             },
             |(_, name)| name.into_owned(),
         );
+        let number_of_row = self.names.len();
+        self.names.push(name);
+        let name = &self.names[number_of_row];
+        if let Some(wanted) = &self.wanted
+            && !wanted.iter().any(|column| match column {
+                CsvColumn::Position(n) => *n == number_of_row + 1,
+                own => find(own, std::slice::from_ref(name)).is_some(),
+            })
+        {
+            self.columns.push(Column::Ignored);
+            return Ok(());
+        }
         let before = values.len();
         for (index, cell) in cells {
             let value = number(&cell, delimiter);
-            values.push(value.ok_or_else(|| bad_cell(path, line, index, &name, &cell))?);
+            values.push(value.ok_or_else(|| bad_cell(path, line, index, name, &cell))?);
         }
         let found = values.len() - before;
-        if self.columns.is_empty() && *samples == 0 {
+        if before == 0 && *samples == 0 {
             *samples = found;
         }
         if found != *samples {
             let (path, expected, found) = (path.to_owned(), *samples + offset, found + offset);
             return Err(IoError::Columns { path, line, expected, found });
         }
-        let column = match Column::of(&name) {
-            lead @ Column::Lead { .. } => lead,
-            _ => Column::Lead { name: name.as_str().into(), mv: None },
-        };
-        self.columns.push(column);
-        self.names.push(name);
+        self.columns.push(Column::lead_of(name));
         Ok(())
     }
 
@@ -293,6 +323,14 @@ impl Table {
         units
     }
 
+    /// Names of the leads that are read, in the order of the file.
+    pub fn lead_names(&self) -> impl Iterator<Item = LeadName> {
+        self.columns.iter().filter_map(|column| match column {
+            Column::Lead { name, .. } => Some(name.clone()),
+            _ => None,
+        })
+    }
+
     fn rows(&self) -> usize {
         match &self.values {
             Values::Samples { rows, .. } => *rows,
@@ -309,6 +347,15 @@ impl Table {
         path: &Path,
     ) -> Result<Option<Leads>, IoError> {
         let samples = self.rows();
+        // The wanted columns, by their place among those that were read.
+        let order = match &self.wanted {
+            Some(wanted) => {
+                let read = |&k: &usize| self.columns[..k].iter().filter(|c| c.is_lead()).count();
+                let order = order(wanted, &self.names, self.first_line, path)?;
+                Some(order.iter().map(read).collect::<Vec<_>>())
+            }
+            None => None,
+        };
         let leads = self.columns.into_iter().filter_map(|column| match column {
             Column::Lead { name, mv } => Some((name, mv.unwrap_or(default_mv))),
             _ => None,
@@ -316,13 +363,6 @@ impl Table {
         let (mut names, scale): (Vec<LeadName>, Vec<f64>) = leads.unzip();
         if samples == 0 || names.is_empty() {
             return Ok(None);
-        }
-        if let Some(own) = &options.leads {
-            if own.len() != names.len() {
-                let (expected, found) = (own.len(), names.len());
-                return Err(IoError::LeadNames { path: path.to_owned(), expected, found });
-            }
-            names.clone_from(own);
         }
         let values = match self.values {
             Values::Leads { values, .. } => values,
@@ -343,8 +383,50 @@ impl Table {
                 row *= mv;
             }
         }
+        if let Some(order) = order {
+            names = order.iter().map(|&k| names[k].clone()).collect();
+            signal = signal.select(Axis(0), &order);
+            if !self.layout.has_names && names.len() == 12 {
+                names = Lead::STANDARD_12.map(LeadName::from).into();
+            }
+        }
+        if let Some(own) = &options.leads {
+            if own.len() != names.len() {
+                let (expected, found) = (own.len(), names.len());
+                return Err(IoError::LeadNames { path: path.to_owned(), expected, found });
+            }
+            names.clone_from(own);
+        }
         Ok(Some((names, signal)))
     }
+}
+
+/// Numbers, from 0, of the columns that are asked for.
+fn order(
+    wanted: &[CsvColumn],
+    names: &[String],
+    line: u64,
+    path: &Path,
+) -> Result<Vec<usize>, IoError> {
+    let shown = |column: &CsvColumn| match column {
+        CsvColumn::Name(name) => clip(name),
+        CsvColumn::Position(n) => n.to_string(),
+    };
+    let mut order = Vec::with_capacity(wanted.len());
+    for column in wanted {
+        let k = find(column, names).ok_or_else(|| IoError::NoSuchColumn {
+            path: path.to_owned(),
+            line,
+            column: shown(column),
+            found: clip(&names.join(", ")),
+        })?;
+        if order.contains(&k) {
+            let (found, expected) = (shown(column), "each column once");
+            return Err(IoError::UnknownName { what: "column", found, expected });
+        }
+        order.push(k);
+    }
+    Ok(order)
 }
 
 fn check_count(columns: usize, line: u64, path: &Path) -> Result<(), IoError> {

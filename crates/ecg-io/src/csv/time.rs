@@ -16,6 +16,15 @@ pub(super) fn rate_of(times: &[(u64, f64)], path: &Path) -> Result<f64, IoError>
         let path = path.to_owned();
         return Err(IoError::UnevenTime { path, line, found, expected: first + step.abs() });
     }
+    if !(1.0 / step).is_finite() {
+        return Err(IoError::Field {
+            path: path.to_owned(),
+            line: times[1].0,
+            field: "time",
+            found: format!("{step:e} s between samples"),
+            expected: "a step whose inverse is a finite number of Hz",
+        });
+    }
     // A missing sample doubles a distance; rounding changes it by less than half.
     let mut distances: Vec<f64> = times.windows(2).map(|pair| pair[1].1 - pair[0].1).collect();
     distances.sort_by(f64::total_cmp);
@@ -65,6 +74,8 @@ mod tests {
         let missing = (0..100).filter(|k| *k != 60).map(f64::from);
         assert!(matches!(rate(missing), Err(IoError::UnevenTime { line: 62, .. })));
         assert!(matches!(rate([1.0, 0.0].into_iter()), Err(IoError::UnevenTime { .. })));
+        let tiny = rate([0.0, 1e-310].into_iter());
+        assert!(matches!(tiny, Err(IoError::Field { line: 3, field: "time", .. })));
         assert!(matches!(rate([1.0].into_iter()), Err(IoError::NoSamplingRate { .. })));
     }
 }

@@ -12,6 +12,12 @@ use crate::error::clip;
 use crate::text::lines;
 use crate::warning::Notes;
 
+/// Most signals, segments and comments that are read: real headers have hundreds, and a header of the largest size could
+/// have millions, each of which takes many times the room of its line.
+const MAX_SIGNALS: usize = 4096;
+const MAX_SEGMENTS: usize = 1 << 16;
+const MAX_COMMENTS: usize = 1 << 16;
+
 /// What the record line says.
 struct RecordLine {
     name: String,
@@ -33,15 +39,24 @@ pub(super) fn parse(bytes: &[u8], notes: &mut Notes<'_>) -> Result<Header, IoErr
     let mut comments = Vec::new();
     let mut library_version = None;
     let mut content: Vec<Line<'_>> = Vec::with_capacity(16);
+    let path = notes.path;
+    let too_many =
+        |line, what, limit| Err(IoError::TooManyLines { path: path.to_owned(), line, what, limit });
     for (line, text) in lines(bytes) {
         let trimmed = text.trim_ascii();
         if let Some(comment) = trimmed.strip_prefix('#') {
             match comment.strip_prefix("wfdb ") {
                 Some(version) if line == 1 => library_version = Some(version.trim().to_owned()),
+                _ if comments.len() == MAX_COMMENTS => {
+                    return too_many(line, "comment", MAX_COMMENTS);
+                }
                 _ => comments.push(Comment { line, text: comment.trim().to_owned() }),
             }
         } else if !trimmed.is_empty() {
-            content.push((line, text));
+            // The record line, and one line too many.
+            if content.len() < MAX_SEGMENTS + 2 {
+                content.push((line, text));
+            }
         }
     }
     let Some(((line, text), mut rest)) = content.split_first() else {
@@ -61,9 +76,13 @@ pub(super) fn parse(bytes: &[u8], notes: &mut Notes<'_>) -> Result<Header, IoErr
         Some(n) => ("segment", n),
         None => ("signal", record.n_signals),
     };
+    let limit = if record.n_segments.is_some() { MAX_SEGMENTS } else { MAX_SIGNALS };
+    if let Some((line, _)) = rest.get(limit) {
+        return too_many(*line, what, limit);
+    }
     if rest.len() as u64 != expected {
-        let path = notes.path.to_owned();
-        return Err(IoError::LineCount { path, what, expected, found: rest.len() as u64 });
+        let (path, line, found) = (path.to_owned(), *line, rest.len() as u64);
+        return Err(IoError::LineCount { path, line, what, expected, found });
     }
     let (mut signals, mut segments) = (Vec::new(), Vec::new());
     if record.n_segments.is_some() {
@@ -126,10 +145,8 @@ fn record_line(
     let (name, n_segments) = record_name(name, n_signals, line, following, notes)?;
     let (frame_rate, counter_frequency, base_counter) = match words.next() {
         Some(word) => rate_field(word, at)?,
-        None => (250.0, 250.0, 0.0),
+        None => rate_field("250", at)?,
     };
-    let frame_rate = SamplingRate::new(frame_rate)
-        .map_err(|source| IoError::Recording { path: notes.path.to_owned(), source })?;
     let mut record = RecordLine {
         name,
         n_segments,
@@ -211,17 +228,15 @@ fn record_name(
 }
 
 /// `fs["/"cfreq["("bcount")"]]`
-fn rate_field(text: &str, at: At<'_>) -> Result<(f64, f64, f64), IoError> {
+fn rate_field(text: &str, at: At<'_>) -> Result<(SamplingRate, f64, f64), IoError> {
     const RATE: &str = "a positive number of Hz";
     let (rate, counter) = match text.split_once('/') {
         Some((rate, counter)) => (rate, Some(counter)),
         None => (text, None),
     };
     let fs = at.number("sampling frequency", rate, RATE)?;
-    if fs <= 0.0 {
-        return Err(at.bad("sampling frequency", rate, RATE));
-    }
-    let Some(counter) = counter else { return Ok((fs, fs, 0.0)) };
+    let frame_rate = SamplingRate::new(fs).map_err(|_| at.bad("sampling frequency", rate, RATE))?;
+    let Some(counter) = counter else { return Ok((frame_rate, fs, 0.0)) };
     let (frequency, base) = match counter.split_once('(') {
         Some((frequency, base)) => {
             let value = base
@@ -232,7 +247,7 @@ fn rate_field(text: &str, at: At<'_>) -> Result<(f64, f64, f64), IoError> {
         None => (counter, 0.0),
     };
     let frequency = at.number("counter frequency", frequency, "a number of Hz")?;
-    Ok((fs, if frequency > 0.0 { frequency } else { fs }, base))
+    Ok((frame_rate, if frequency > 0.0 { frequency } else { fs }, base))
 }
 
 /// Time and date, in either order.
@@ -289,7 +304,7 @@ fn signal_line(line: u64, text: &str, notes: &mut Notes<'_>) -> Result<SignalSpe
     let resolution = integer("ADC resolution", "an integer of at least 0")?;
     let adc_zero = integer("ADC zero", i32_range)?;
     let initial = integer("initial value", i32_range)?;
-    let checksum = integer("checksum", "an integer of 16 bits")?;
+    let checksum = integer("checksum", "an integer")?;
     let block_size = integer("block size", "an integer of at least 0")?;
     let small = |field, value: i64| {
         i32::try_from(value).map_err(|_| at.bad(field, &value.to_string(), i32_range))
@@ -299,12 +314,12 @@ fn signal_line(line: u64, text: &str, notes: &mut Notes<'_>) -> Result<SignalSpe
         Some(value) => small("initial value", value)?,
         None => adc_zero,
     };
-    let checksum = match checksum {
-        // Signed and unsigned spellings both occur.
-        Some(value) if (-0x8000..=0xffff).contains(&value) => Some(value as u16),
-        Some(value) => return Err(at.bad("checksum", &value.to_string(), "an integer of 16 bits")),
-        None => None,
-    };
+    // Signed and unsigned spellings both occur; sums are compared mod 2^16.
+    if let Some(value) = checksum.filter(|value| !(-0x8000..=0xffff).contains(value)) {
+        let message = format!("{value} has more than 16 bits, read as {}", value as u16);
+        notes.quirk(Some(line), "checksum", message)?;
+    }
+    let checksum = checksum.map(|value| value as u16);
     let block_size = u64::try_from(block_size.unwrap_or(0))
         .map_err(|_| at.bad("block size", "a negative number", "an integer of at least 0"))?;
     let adc_resolution = match resolution {

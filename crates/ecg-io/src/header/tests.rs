@@ -111,7 +111,7 @@ fn what_breaks_the_grammar_is_refused_with_its_place() {
         ("r 1\nr.dat 16 200 -1\n", 2, "ADC resolution"),
         ("r 1\nr.dat 16 200 16 99999999999\n", 2, "ADC zero"),
         ("r 1\nr.dat 16 200 16 0 I\n", 2, "initial value"),
-        ("r 1\nr.dat 16 200 16 0 0 70000\n", 2, "checksum"),
+        ("r 1\nr.dat 16 200 16 0 0 7e4\n", 2, "checksum"),
         ("r 1\nr.dat 16 200 16 0 0 0 -1\n", 2, "block size"),
         ("r/2 1 500 10\na 5\nb x\n", 3, "segment length"),
         ("r/2 1 500 10\na 5\nb 5 c\n", 3, "end of the segment line"),
@@ -126,12 +126,27 @@ fn what_breaks_the_grammar_is_refused_with_its_place() {
     }
     assert!(matches!(refused("# only\n\n"), IoError::EmptyHeader { .. }));
     let counts = |text: &str| match refused(text) {
-        IoError::LineCount { expected, found, what, .. } => (expected, found, what),
+        IoError::LineCount { expected, found, what, line: 1, .. } => (expected, found, what),
         other => panic!("{other}"),
     };
     assert_eq!(counts("r 4294967295\nr.dat 16\n"), (4_294_967_295, 1, "signal"));
     assert_eq!(counts("r 1\nr.dat 16\nr.dat 16\n"), (1, 2, "signal"));
     assert_eq!(counts("r/3 1 500 10\na 5\nb 5\n"), (3, 2, "segment"));
+}
+
+#[test]
+fn more_lines_than_any_header_has_are_refused() {
+    let header = |n: usize| format!("r {n} 500 1\n{}", "~ 0\n".repeat(n));
+    let (full, _) = read(&header(4096));
+    assert_eq!(full.signals.len(), 4096);
+    let error = |text: &str| match refused(text) {
+        IoError::TooManyLines { line, what, limit, .. } => (line, what, limit),
+        other => panic!("{other}"),
+    };
+    assert_eq!(error(&header(4097)), (4098, "signal", 4096));
+    let segments = format!("r/70000 1 500 0\n{}", "~ 0\n".repeat(70_000));
+    assert_eq!(error(&segments), (65_538, "segment", 65_536));
+    assert_eq!(error(&"#\n".repeat(70_000)), (65_537, "comment", 65_536));
 }
 
 #[test]

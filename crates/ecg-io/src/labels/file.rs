@@ -1,5 +1,6 @@
 //! Label maps as files.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use ecg_core::{LabelSet, SnomedCode};
@@ -49,6 +50,7 @@ impl LabelMap {
         let [label, system, code] = columns;
         let (label, system, code) = (label?, system?, code?);
         let mut names: Vec<String> = Vec::new();
+        let mut known = HashSet::new();
         let (mut snomed, mut scp, mut texts) = (Vec::new(), Vec::new(), Vec::new());
         for (line, cells) in table.rows() {
             let wrong =
@@ -56,15 +58,10 @@ impl LabelMap {
             let value = cells.get(code);
             if cells.get(system) == "extends" {
                 let base: Self = value.parse().map_err(|_| wrong(code, "default or published"))?;
-                for own in base
-                    .labels()
-                    .iter()
-                    .filter(|own| !names.iter().any(|n| n == own))
-                    .collect::<Vec<_>>()
-                {
-                    names.push(own.to_owned());
-                }
+                let own = base.labels().as_slice();
+                names.extend(own.iter().filter(|own| known.insert((*own).clone())).cloned());
                 for (label, system, value) in base.rows() {
+                    let label = &own[label];
                     match system {
                         "snomed" => {
                             snomed.extend(value.parse().map(|n| (SnomedCode(n), label.to_owned())))
@@ -91,12 +88,11 @@ impl LabelMap {
                 "text" => texts.push((value.to_lowercase(), own.to_owned())),
                 _ => return Err(wrong(system, "snomed, scp, text or extends")),
             }
-            if !names.iter().any(|name| name == own) {
+            if known.insert(own.to_owned()) {
                 names.push(own.to_owned());
             }
         }
-        let labels = LabelSet::new(names)
-            .map_err(|source| IoError::Recording { path: path.to_owned(), source })?;
+        let labels = LabelSet::new(names).map_err(|source| table.not_labels(source))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let map = Self::new(
             clip(&name),
@@ -115,10 +111,11 @@ impl LabelMap {
         };
         let mut rows: Vec<_> = self.rows().collect();
         // The order of the labels is that of their first rows.
-        rows.sort_by_key(|(label, ..)| self.labels().index_of(label));
-        let lines = rows
-            .into_iter()
-            .map(|(label, system, code)| format!("{},{system},{}\n", quoted(label), quoted(&code)));
+        rows.sort_by_key(|(label, ..)| *label);
+        let names = self.labels().as_slice();
+        let lines = rows.into_iter().map(|(label, system, code)| {
+            format!("{},{system},{}\n", quoted(&names[label]), quoted(&code))
+        });
         format!("label,system,code\n{}", lines.collect::<String>())
     }
 }
@@ -154,6 +151,17 @@ mod tests {
     }
 
     #[test]
+    fn a_map_of_very_many_labels() {
+        // So many that each cannot be compared with all others.
+        let rows: String = (0..200_000).map(|k| format!("L{k},snomed,{}\n", k + 1)).collect();
+        let texts: String = (0..200_000).map(|k| format!("L{k},text,t{k}\n")).collect();
+        let text = format!("label,system,code\n,extends,default\n{rows}{texts}");
+        let map = parse(&text).expect("reads");
+        assert_eq!(map.labels().len(), 200_007);
+        assert_eq!(parse(&map.to_csv()).expect("reads").labels(), map.labels());
+    }
+
+    #[test]
     fn broken_maps_name_the_place() {
         let error = |text: &str| parse(&format!("label,system,code\n{text}")).expect_err(text);
         for (text, column) in
@@ -165,7 +173,7 @@ mod tests {
                 "{error}"
             );
         }
-        assert!(matches!(error(""), IoError::Recording { .. }));
+        assert!(matches!(error(""), IoError::Recording { line: Some(1), .. }));
         assert!(matches!(
             parse("label,code\nAF,1\n"),
             Err(IoError::MissingColumn { column: "system", .. })

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -108,20 +109,23 @@ impl LabelMap {
         snomed: impl IntoIterator<Item = (SnomedCode, &'a str)>,
         scp: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        let column = |label: &str| labels.index_of(label);
+        let columns = columns(&labels);
+        let column = |label: &str| columns.get(label).copied();
         let snomed =
             snomed.into_iter().filter_map(|(code, label)| Some((code, column(label)?))).collect();
         let scp = scp
             .into_iter()
             .filter_map(|(code, label)| Some((code.to_owned(), column(label)?)))
             .collect();
+        drop(columns);
         Self { name: name.into(), labels, snomed, scp, texts: Vec::new() }
     }
 
     /// Adds words that stand for a label in a diagnosis of free text. Pairs whose label is not in the set are left out.
     pub fn with_texts<'a>(mut self, texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let columns = columns(&self.labels);
         for (text, label) in texts {
-            let column = self.labels.index_of(label);
+            let column = columns.get(label).copied();
             self.texts.extend(column.map(|column| (text.to_lowercase(), column)));
         }
         self
@@ -173,13 +177,11 @@ impl LabelMap {
         }
     }
 
-    /// Label, system and code of every pair.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (&str, &'static str, String)> {
-        let name = |column: usize| self.labels.iter().nth(column).unwrap_or_default();
-        let snomed =
-            self.snomed.iter().map(move |(code, k)| (name(*k), "snomed", code.0.to_string()));
-        let scp = self.scp.iter().map(move |(code, k)| (name(*k), "scp", code.clone()));
-        let texts = self.texts.iter().map(move |(text, k)| (name(*k), "text", text.clone()));
+    /// Number of the label, system and code of every pair.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (usize, &'static str, String)> {
+        let snomed = self.snomed.iter().map(|(code, k)| (*k, "snomed", code.0.to_string()));
+        let scp = self.scp.iter().map(|(code, k)| (*k, "scp", code.clone()));
+        let texts = self.texts.iter().map(|(text, k)| (*k, "text", text.clone()));
         snomed.chain(scp).chain(texts)
     }
 
@@ -215,6 +217,11 @@ impl FromStr for LabelMap {
             }),
         }
     }
+}
+
+/// The labels' numbers by their names.
+fn columns(labels: &LabelSet) -> HashMap<&str, usize> {
+    labels.iter().enumerate().map(|(column, label)| (label, column)).collect()
 }
 
 /// Whether words stand in a text, not as part of others.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ecg_core::LabelSet;
+use ecg_core::{CoreError, LabelSet};
 
 use crate::IoError;
 use crate::error::clip;
@@ -10,6 +10,9 @@ use crate::text::{decode_text, read_file};
 
 /// Largest label table that is read.
 const MAX_TABLE_BYTES: u64 = 1 << 30;
+
+/// Most columns that a table may have.
+const MAX_COLUMNS: usize = 4096;
 
 /// The bytes of a table.
 pub(crate) fn read_table(path: &Path) -> Result<Vec<u8>, IoError> {
@@ -59,9 +62,15 @@ impl Table {
             .comment(Some(b'#'))
             .trim(::csv::Trim::All)
             .from_reader(content);
-        let path = path.to_owned();
+        if let Some(line) = too_wide(content) {
+            return Err(IoError::TooManyColumns {
+                path: path.to_owned(),
+                line,
+                limit: MAX_COLUMNS,
+            });
+        }
         let mut table = Self {
-            path,
+            path: path.to_owned(),
             names: Vec::new(),
             names_line: 1,
             lines: Vec::new(),
@@ -116,6 +125,11 @@ impl Table {
         })
     }
 
+    /// The error of labels that do not make a set.
+    pub fn not_labels(&self, source: CoreError) -> IoError {
+        IoError::Recording { path: self.path.clone(), line: Some(self.names_line), source }
+    }
+
     pub fn cell(&self, line: u64, column: usize, found: &str, expected: &'static str) -> IoError {
         IoError::Cell {
             path: self.path.clone(),
@@ -126,6 +140,48 @@ impl Table {
             expected,
         }
     }
+}
+
+/// Where a byte stands, as the reader of tables has it.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// At the start of a row, or of a cell.
+    Row,
+    Cell,
+    /// In a cell, in quotes, or behind a quote that may end them.
+    Plain,
+    Quoted,
+    Quote,
+    Comment,
+}
+
+/// The line of the first row with too many columns. Found before the table is read, since reading it takes a number for
+/// each cell: of a row of commas alone, many times its size.
+fn too_wide(content: &[u8]) -> Option<u64> {
+    let (mut place, mut columns, mut line, mut first_line) = (Place::Row, 1, 1, 1);
+    for &byte in content {
+        if place == Place::Row {
+            (columns, first_line) = (1, line);
+        }
+        line += u64::from(byte == b'\n');
+        place = match (place, byte) {
+            (Place::Comment, b'\n') => Place::Row,
+            (Place::Comment, _) | (Place::Row, b'#') => Place::Comment,
+            (Place::Row | Place::Cell | Place::Quote, b'"') => Place::Quoted,
+            (Place::Quoted, b'"') => Place::Quote,
+            (Place::Quoted, _) => Place::Quoted,
+            (_, b'\n' | b'\r') => Place::Row,
+            (_, b',') => {
+                columns += 1;
+                if columns > MAX_COLUMNS {
+                    return Some(first_line);
+                }
+                Place::Cell
+            }
+            _ => Place::Plain,
+        };
+    }
+    None
 }
 
 /// Counts lines on the way through a table.
@@ -221,7 +277,7 @@ impl<T> RecordTable<T> {
             });
         }
         let labels = LabelSet::new(label_columns.iter().map(|&k| table.names[k].clone()))
-            .map_err(|source| IoError::Recording { path: path(), source })?;
+            .map_err(|source| table.not_labels(source))?;
         let mut out = Vec::with_capacity(table.rows().len());
         for (line, cells) in table.rows() {
             let name = record_key(cells.get(record));
@@ -323,6 +379,28 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_very_many_cells_are_refused() {
+        let names: Vec<String> = (1..MAX_COLUMNS).map(|k| format!("L{k}")).collect();
+        let names = names.join(",");
+        let wide = read(&format!("record,{names}\nx{}\n", ",0".repeat(4095))).expect("reads");
+        assert_eq!(wide.labels.len(), 4095);
+        let quoted = format!("# {}\n\"re\"\"c{}\nord\",AF\n", ",".repeat(9999), ",".repeat(9999));
+        assert!(matches!(read(&quoted), Err(IoError::MissingColumn { line: 2, .. })));
+        for text in [
+            format!("# \"\n\nrecord,{names},AF\n"),
+            format!("record,AF\n\"a\"{}\n", ",".repeat(1 << 20)),
+            format!("record,AF\na\"b{}\r\n", ",".repeat(5000)),
+        ] {
+            let line = if text.starts_with('#') { 3 } else { 2 };
+            let error = read(&text).expect_err("too many");
+            assert!(
+                matches!(error, IoError::TooManyColumns { line: at, limit: 4096, .. } if at == line),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn broken_tables_name_the_place() {
         let error = |text| read(text).expect_err(text);
         assert!(matches!(
@@ -336,7 +414,10 @@ mod tests {
         assert!(matches!(error("name,AF\nx,1\n"), IoError::MissingColumn { column: "record", .. }));
         assert!(matches!(error(""), IoError::MissingColumn { .. }));
         assert!(matches!(error("record\nx\n"), IoError::MissingColumn { .. }));
-        assert!(matches!(error("record,AF,AF\nx,1,1\n"), IoError::Recording { .. }));
+        let error = error("# by hand\nrecord,AF,AF\nx,1,1\n");
+        assert!(matches!(error, IoError::Recording { line: Some(2), .. }));
+        assert!(error.to_string().ends_with("labels.csv:2"), "{error}");
+        let error = |text| read(text).expect_err(text);
         assert!(matches!(
             error("record,AF\nx,1\nx.hea,0\n"),
             IoError::DuplicateRow { line: 3, first: 2, .. }

@@ -54,10 +54,16 @@ pub(crate) fn read_wfdb_recording(
     let rate = record.header.frame_rate.hz() * if uniform { f64::from(per_frame) } else { 1.0 };
     let leads = signals.iter().enumerate().map(|(k, spec)| LeadName::from(spec.name(k)));
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let in_core = |source| IoError::Recording { path: path.to_owned(), source };
-    let mut recording =
-        Recording::new(name, SamplingRate::new(rate).map_err(in_core)?, leads, signal)
-            .map_err(in_core)?;
+    // The product of two numbers of the header may be infinite.
+    let rate = SamplingRate::new(rate).map_err(|_| IoError::Field {
+        path: path.to_owned(),
+        line: signals.first().map_or(1, |spec| spec.line),
+        field: "samples per frame",
+        found: format!("{per_frame} at {:e} frames a second", record.header.frame_rate.hz()),
+        expected: "a finite number of samples a second",
+    })?;
+    let in_core = |source| IoError::Recording { path: path.to_owned(), line: None, source };
+    let mut recording = Recording::new(name, rate, leads, signal).map_err(in_core)?;
     if let Some(adc) = adc {
         recording = recording.with_adc(adc).map_err(in_core)?;
     }

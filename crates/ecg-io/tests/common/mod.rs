@@ -2,27 +2,25 @@
 
 #![allow(dead_code, reason = "every test program uses a part")]
 
+pub mod bad;
 pub mod encode;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Makes data that are not there a failure, instead of a test that passes without them.
+const REQUIRE: &str = "ECG_REQUIRE_DATA";
+
 /// The folder of golden values; `None`, with a word about it, where there is none.
 pub fn goldens(part: &str) -> Option<PathBuf> {
     find("ECG_GOLDENS", concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens"), part)
-        .or_else(|| {
-            println!("skipped: no golden values");
-            None
-        })
+        .or_else(|| missing("golden values", part))
 }
 
 /// The sample records of many formats; `None`, with a word about it, where there are none.
 pub fn samples() -> Option<PathBuf> {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
-    find("ECG_DATA", data, "wfdb-samples").or_else(|| {
-        println!("skipped: no sample records");
-        None
-    })
+    find("ECG_DATA", data, "wfdb-samples").or_else(|| missing("sample records", "wfdb-samples"))
 }
 
 /// A real data set, unpacked once beside the build; `None`, with a word about it, where there is none.
@@ -33,8 +31,7 @@ pub fn real_data(name: &str) -> Option<PathBuf> {
         &format!("{name}.tar.xz"),
     );
     let Some(archive) = archive else {
-        println!("skipped: no real recordings");
-        return None;
+        return missing("real recordings", name);
     };
     let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let done = base.join(name);
@@ -52,6 +49,16 @@ pub fn real_data(name: &str) -> Option<PathBuf> {
     // The archive may hold one folder of its own name.
     let inner = done.join(name);
     Some(if inner.is_dir() { inner } else { done })
+}
+
+/// Says what is missing; fails where [`REQUIRE`] is 1.
+fn missing(what: &str, part: &str) -> Option<PathBuf> {
+    assert!(
+        std::env::var_os(REQUIRE).is_none_or(|value| value != "1"),
+        "no {what} ({part}), and {REQUIRE} is 1"
+    );
+    println!("skipped: no {what} ({part})");
+    None
 }
 
 fn find(variable: &str, beside: &str, part: &str) -> Option<PathBuf> {

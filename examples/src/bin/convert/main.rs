@@ -18,6 +18,7 @@ use clap::{Parser, ValueEnum};
 use ecg_core::LabelSet;
 use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, Preset, Resample, Windows};
+use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::LabelArgs;
 use ecg3d_examples::{Progress, SOME_FAILED, check_place, pool, say, say_err, write_atomic};
 use serde::{Deserialize, Serialize};
@@ -295,7 +296,7 @@ fn card(
     // What the map says, as a file of the same name may say something else now.
     let label_map = format!("{:?}", arguments.labels.dataset_options()?.label_map);
     let (share, of) = arguments.shard;
-    Ok(Map::from_iter([
+    let mut card = Map::from_iter([
         ("program".to_owned(), json!(PROGRAM)),
         ("config_hash".to_owned(), json!(config.hash())),
         ("config".to_owned(), json!(config)),
@@ -310,7 +311,12 @@ fn card(
         ("nsr_rule".to_owned(), json!(arguments.labels.nsr_rule)),
         ("records".to_owned(), json!(chosen.len())),
         ("selection".to_owned(), json!(hex(&selection.finalize()))),
-    ]))
+    ]);
+    let reading = &arguments.labels.reading;
+    if *reading != ReadingArgs::default() {
+        card.insert("reading".to_owned(), json!(reading));
+    }
+    Ok(card)
 }
 
 /// Converts the records that are not done yet, in order, and those that would be others now; gives how many warnings were

@@ -11,7 +11,7 @@ use ecg_core::{Lead, LeadName};
 use ecg_io::Dataset;
 use ecg_lime::{Agreement, Cohort, CohortOptions, Explanation, LimeError, MeanAgreement, Outcome};
 use ecg3d_convert::{ConvertConfig, LeadSelection};
-use ecg3d_examples::source::{self, Failed, LabelArgs, Rows, Source};
+use ecg3d_examples::source::{self, Failed, Rows, Source};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
 use ecg3d_examples::{Progress, picture, say, say_err, write_atomic};
 use ecg3d_models::Model;
@@ -222,7 +222,7 @@ fn stock(
         let origin = data.display().to_string();
         return Ok((Stock::of_source(asked, model, source, &origin)?, origin));
     };
-    let other = source::load(reference, &model.card().preprocessing, &LabelArgs::default())?;
+    let other = source::load(reference, &model.card().preprocessing, &args.labels.for_reference())?;
     let origin = reference.display().to_string();
     Ok((Stock::of_source(asked, model, &other, &origin)?, origin))
 }

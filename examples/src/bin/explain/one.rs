@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use ecg_core::Recording;
-use ecg_io::{ReadOptions, read_recording};
+use ecg_io::read_recording;
 use ecg_lime::{LimeError, Settings};
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Resample};
 use ecg3d_examples::ecg_paper::ecg_svg;
-use ecg3d_examples::source::{self, LabelArgs};
+use ecg3d_examples::source;
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
 use ecg3d_examples::{Progress, picture, say, say_err, write_atomic};
 use ecg3d_models::Model;
@@ -45,7 +45,7 @@ struct MadeOf {
 /// Explains the record at `path` into `args.out`.
 pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result<ExitCode> {
     let out = &args.out;
-    let loaded = read_recording(path, &ReadOptions::default())?;
+    let loaded = read_recording(path, &args.labels.reading.read_options())?;
     for warning in &loaded.warnings {
         say_err!("warning: {warning}");
     }
@@ -145,7 +145,7 @@ fn baselines(
     let config = &model.card().preprocessing;
     let (stock, name) = match &args.reference {
         Some(reference) => {
-            let source = source::load(reference, config, &LabelArgs::default())?;
+            let source = source::load(reference, config, &args.labels.for_reference())?;
             source.report_failures();
             let stock = Stock::of_source(asked, model, &source, &reference.display().to_string())?;
             (stock, name_within(path, reference))

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use ecg_io::{Annotations, Header, ReadOptions, Warning, sibling_annotations};
-use serde::Serialize;
+use ecg_core::SamplingRate;
+use ecg_io::{Annotation, Annotations, Header, ReadOptions, Warning, sibling_annotations};
+use serde::{Serialize, Serializer};
 
 /// All annotation files beside a record.
 #[derive(Default)]
@@ -23,7 +24,13 @@ pub struct AnnotationFile {
     definitions: Vec<Definition>,
     count: usize,
     counts: Vec<Kind>,
-    pub annotations: Vec<Mark>,
+    pub annotations: Marks,
+}
+
+/// The annotations of a file, as they were read: there may be millions, of which each is shown by itself.
+pub struct Marks {
+    file: Annotations,
+    frame_rate: SamplingRate,
 }
 
 #[derive(Serialize)]
@@ -43,15 +50,40 @@ struct Kind {
 }
 
 #[derive(Serialize)]
-pub struct Mark {
-    pub sample: i64,
+struct Mark<'a> {
+    sample: i64,
     time_s: f64,
-    pub code: u8,
+    code: u8,
     symbol: String,
-    pub subtype: i8,
-    pub channel: u8,
-    pub number: i8,
-    aux: String,
+    subtype: i8,
+    channel: u8,
+    number: i8,
+    aux: &'a str,
+}
+
+impl Marks {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Annotation> {
+        self.file.annotations.iter()
+    }
+
+    fn time_s(&self, mark: &Annotation) -> f64 {
+        self.file.time_s(mark, self.frame_rate)
+    }
+}
+
+impl Serialize for Marks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(|mark| Mark {
+            sample: mark.sample,
+            time_s: self.time_s(mark),
+            code: mark.code.0,
+            symbol: self.file.symbol(mark.code),
+            subtype: mark.subtype,
+            channel: mark.channel,
+            number: mark.number,
+            aux: &mark.aux,
+        }))
+    }
 }
 
 impl AnnotationReport {
@@ -60,7 +92,11 @@ impl AnnotationReport {
         let warnings =
             siblings.read.iter_mut().flat_map(|file| std::mem::take(&mut file.warnings)).collect();
         Self {
-            files: siblings.read.iter().map(|file| AnnotationFile::new(file, header)).collect(),
+            files: siblings
+                .read
+                .into_iter()
+                .map(|file| AnnotationFile::new(file, header))
+                .collect(),
             warnings,
             failed: siblings.failed.iter().map(ToString::to_string).collect(),
         }
@@ -68,7 +104,7 @@ impl AnnotationReport {
 }
 
 impl AnnotationFile {
-    fn new(file: &Annotations, header: &Header) -> Self {
+    fn new(file: Annotations, header: &Header) -> Self {
         let definitions = file.definitions.iter().map(|definition| Definition {
             code: definition.code.0,
             symbol: definition.symbol.clone(),
@@ -80,16 +116,6 @@ impl AnnotationFile {
             description: file.description(code).to_owned(),
             count,
         });
-        let marks = file.annotations.iter().map(|mark| Mark {
-            sample: mark.sample,
-            time_s: file.time_s(mark, header.frame_rate),
-            code: mark.code.0,
-            symbol: file.symbol(mark.code),
-            subtype: mark.subtype,
-            channel: mark.channel,
-            number: mark.number,
-            aux: mark.aux.clone(),
-        });
         Self {
             annotator: file.annotator(),
             path: file.path.display().to_string(),
@@ -97,7 +123,7 @@ impl AnnotationFile {
             definitions: definitions.collect(),
             count: file.annotations.len(),
             counts: counts.collect(),
-            annotations: marks.collect(),
+            annotations: Marks { file, frame_rate: header.frame_rate },
         }
     }
 
@@ -105,8 +131,11 @@ impl AnnotationFile {
     pub fn text(&self) -> String {
         let mut out = format!("  {}: {} annotations", self.annotator, self.count);
         // Writing to a string cannot fail.
-        if let (Some(first), Some(last)) = (self.annotations.first(), self.annotations.last()) {
-            let _ = write!(out, " from {:.3} s to {:.3} s", first.time_s, last.time_s);
+        let marks = &self.annotations;
+        let all = &marks.file.annotations;
+        if let (Some(first), Some(last)) = (all.first(), all.last()) {
+            let _ =
+                write!(out, " from {:.3} s to {:.3} s", marks.time_s(first), marks.time_s(last));
         }
         out.push('\n');
         for kind in &self.counts {

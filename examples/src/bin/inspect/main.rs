@@ -4,19 +4,21 @@ mod annotations;
 mod npz;
 mod report;
 
-use std::io::Write as _;
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use ecg_io::{
-    Dataset, DatasetOptions, LabelMap, Loaded, NsrRule, ReadOptions, Record, Selection, WfdbRecord,
-    read_header, read_recording, read_wfdb,
+    Dataset, LabelMap, Loaded, NsrRule, ReadOptions, Record, Selection, WfdbRecord, read_header,
+    read_recording, read_wfdb,
 };
+use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::run;
+use serde::Serialize;
 
-use annotations::AnnotationReport;
+use annotations::{AnnotationFile, AnnotationReport};
 use report::Report;
 
 /// Shows a recording: header, segments, signals, annotations, patient, diagnoses, labels, and what was read otherwise than
@@ -45,11 +47,13 @@ struct Arguments {
     /// When a recording counts as normal sinus rhythm: challenge or rhythm
     #[arg(long, value_name = "RULE", default_value = "challenge")]
     nsr_rule: NsrRule,
+    #[command(flatten)]
+    reading: ReadingArgs,
 }
 
 impl Arguments {
     fn options(&self) -> ReadOptions {
-        ReadOptions::default().with_strict(self.strict)
+        self.reading.read_options().with_strict(self.strict)
     }
 
     fn label_map(&self) -> Result<LabelMap> {
@@ -66,7 +70,7 @@ fn main() -> ExitCode {
         let is_folder = arguments.record.is_dir();
         let result = if is_folder { folder(&arguments) } else { record(&arguments) };
         if let (true, Err(error)) = (arguments.json, &result) {
-            print(&format!("{:#}\n", without_signals(&arguments, error)))?;
+            print_json(&Unread::new(&arguments, error))?;
         }
         result
     })
@@ -78,7 +82,9 @@ fn folder(arguments: &Arguments) -> Result<ExitCode> {
         "--npz is for one recording, {} is a folder",
         arguments.record.display()
     );
-    let options = DatasetOptions::default()
+    let options = arguments
+        .reading
+        .dataset_options()
         .with_read(arguments.options())
         .with_label_map(arguments.label_map()?)
         .with_nsr_rule(arguments.nsr_rule);
@@ -87,7 +93,7 @@ fn folder(arguments: &Arguments) -> Result<ExitCode> {
     if arguments.json {
         let mut value = serde_json::to_value(&report)?;
         value["folder"] = folder.into();
-        print(&format!("{value:#}\n"))?;
+        print_json(&value)?;
     } else {
         print(&format!("# {folder}\n\n{report}"))?;
     }
@@ -141,28 +147,47 @@ fn record(arguments: &Arguments) -> Result<ExitCode> {
     }
     let report = Report::new(&shown, &map, arguments.nsr_rule);
     match arguments.json {
-        true => print(&format!("{}\n", serde_json::to_string_pretty(&report)?))?,
+        true => print_json(&report)?,
         false => print(&report.text(&shown)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The JSON of a recording that cannot be read: why, and its annotations where its header can be read.
-fn without_signals(arguments: &Arguments, error: &anyhow::Error) -> serde_json::Value {
-    let record = arguments.record.display().to_string();
-    let mut report = serde_json::json!({ "record": record, "error": format!("{error:#}") });
-    if !arguments.record.is_dir()
-        && let Ok((header, _)) = read_header(&arguments.record, &arguments.options())
-    {
-        let annotations = AnnotationReport::of(&header, &arguments.options());
-        report["annotations"] = serde_json::json!(annotations.files);
-    }
-    report
+/// A recording that cannot be read: why, and its annotations where its header can be read.
+#[derive(Serialize)]
+struct Unread {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<Vec<AnnotationFile>>,
+    error: String,
+    record: String,
 }
 
-/// Prints to standard output; a reader that has seen enough is no error.
+impl Unread {
+    fn new(arguments: &Arguments, error: &anyhow::Error) -> Self {
+        let (record, options) = (&arguments.record, arguments.options());
+        let header = (!record.is_dir()).then(|| read_header(record, &options).ok()).flatten();
+        Self {
+            annotations: header.map(|(header, _)| AnnotationReport::of(&header, &options).files),
+            error: format!("{error:#}"),
+            record: record.display().to_string(),
+        }
+    }
+}
+
+/// Prints JSON as it is made: a record may have millions of annotations.
+fn print_json(value: &impl Serialize) -> Result<()> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let done = serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from);
+    printed(done.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))
+}
+
 fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    printed(std::io::stdout().write_all(text.as_bytes()))
+}
+
+/// A reader of standard output that has seen enough is no error.
+fn printed(result: std::io::Result<()>) -> Result<()> {
+    match result {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot print")
         }

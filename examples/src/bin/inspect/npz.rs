@@ -26,7 +26,7 @@ pub fn write(path: &Path, shown: &Shown) -> Result<()> {
         };
         let marks = || file.annotations.iter();
         add("sample", marks().map(|mark| mark.sample).collect())?;
-        add("code", marks().map(|mark| mark.code.into()).collect())?;
+        add("code", marks().map(|mark| mark.code.0.into()).collect())?;
         add("subtype", marks().map(|mark| mark.subtype.into()).collect())?;
         add("channel", marks().map(|mark| mark.channel.into()).collect())?;
         add("number", marks().map(|mark| mark.number.into()).collect())?;
