@@ -10,11 +10,14 @@ use std::sync::Mutex;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use ecg_core::{LabelSet, SamplingRate};
-use ecg_io::{Dataset, DatasetOptions, IoError, LabelMap, Loaded, NsrRule};
+use ecg_io::{
+    Dataset, DatasetOptions, IoError, LabelMap, Loaded, NsrRule, RecordTable, read_labels,
+};
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Preset};
 use ndarray::{Array, Array2, Array3, Array4, ArrayD, Axis, Dimension, Ix3, Ix4};
 use ndarray_npy::{NpzReader, ReadDataError, ReadNpzError, ReadableElement};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::reading::ReadingArgs;
 use crate::{Progress, say_err};
@@ -23,7 +26,7 @@ use crate::{Progress, say_err};
 #[derive(Debug, Clone, Default, Args)]
 pub struct LabelArgs {
     /// Label table with a column `record` and one 0/1 column a label [default: labels.csv in the data folder, else
-    /// ptbxl_database.csv, else each header's #Dx]
+    /// ptbxl_database.csv, else each header's #Dx; of an .npz, its own]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// Diagnosis codes that count: `default` (with their equivalents), `published` (those of the study alone), or a table
@@ -172,6 +175,26 @@ impl Source {
         Ok(out)
     }
 
+    /// Takes labels, patients and folds from a table, which may know some of the records only.
+    fn label_by(&mut self, path: &Path, table: RecordTable<bool>) {
+        let mut rows = BTreeMap::new();
+        for row in &table.rows {
+            for name in [Some(&row.record), row.other_name.as_ref()].into_iter().flatten() {
+                rows.insert(name.as_str(), row);
+            }
+        }
+        for (record, name) in self.names.iter().enumerate() {
+            let row = rows.get(name.as_str());
+            self.labels[record] = row.map(|row| row.values.clone());
+            self.folds[record] = row.and_then(|row| row.fold);
+            if let Some(patient) = row.and_then(|row| row.patient.as_ref()) {
+                self.patients[record].clone_from(patient);
+            }
+        }
+        self.label_set = table.labels;
+        self.label_source = path.display().to_string();
+    }
+
     /// Moves records without labels to `failed`: they cannot be learned from or judged.
     ///
     /// # Errors
@@ -255,12 +278,12 @@ pub fn load(data: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<S
     if !is_npz {
         return load_folder(data, config, labels);
     }
-    ensure!(
-        labels.labels.is_none(),
-        "--labels is for folders of recordings; {} holds its own labels, those that convert found",
-        data.display()
-    );
-    load_npz(data, config)
+    let mut source = load_npz(data, config)?;
+    if let Some(table) = &labels.labels {
+        let options = labels.dataset_options()?;
+        source.label_by(table, read_labels(table, &options.label_map, options.nsr_rule)?);
+    }
+    Ok(source)
 }
 
 /// Plans for the sampling rates met so far: most folders have one or two.
@@ -369,6 +392,8 @@ fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result
 struct Sidecar {
     records: Vec<String>,
     config_hash: String,
+    #[serde(default)]
+    config: Value,
     #[serde(default)]
     labels: Option<LabelSet>,
     #[serde(default)]
@@ -506,17 +531,30 @@ fn read_sidecar(npz: &Path, config: &ConvertConfig) -> Result<Option<Sidecar>> {
     let wanted = config.hash();
     if sidecar.config_hash != wanted {
         bail!(
-            "{} was made by another preprocessing (found {}, expected {}); make it again with {}",
+            "{} was made by another preprocessing (found {}, expected {}{}); make it again with {}, or give the folder of recordings",
             npz.display(),
             name_of(&sidecar.config_hash),
             name_of(&wanted),
+            differences(&sidecar.config, config)?,
             match preset_of(&wanted) {
                 Some(preset) => format!("convert --preset {preset}"),
-                None => "the settings of the weights' card".to_owned(),
+                None => "convert --config, from the card's `preprocessing`".to_owned(),
             }
         );
     }
     Ok(Some(sidecar))
+}
+
+/// What differs between the configuration of an archive and the one that is wanted: `: FIELD is VALUE, not VALUE, ..`.
+fn differences(found: &Value, wanted: &ConvertConfig) -> Result<String> {
+    let wanted = serde_json::to_value(wanted)?;
+    let fields = wanted.as_object().into_iter().flatten();
+    let own = fields.filter_map(|(name, wanted)| {
+        let found = found.get(name)?;
+        (found != wanted).then(|| format!("{name} is {found}, not {wanted}"))
+    });
+    let own: Vec<String> = own.collect();
+    Ok(if own.is_empty() { String::new() } else { format!(": {}", own.join(", ")) })
 }
 
 /// The preset that a configuration's hash belongs to.
@@ -709,8 +747,30 @@ mod tests {
         assert!(source.require_labels(&LabelSet::seven()).expect("labels")[[0, 6]]);
         let error = open(&path, &ConvertConfig::corrected()).expect_err("another preset");
         let text = error.to_string();
-        assert!(text.contains("found published, expected corrected"), "{text}");
-        assert!(text.ends_with("convert --preset corrected"), "{text}");
+        assert!(text.contains("found published, expected corrected: "), "{text}");
+        assert!(text.contains("units is \"adc\", not \"millivolts\""), "{text}");
+        assert!(text.contains("convert --preset corrected"), "{text}");
+    }
+
+    #[test]
+    fn a_table_labels_the_records_of_an_archive() {
+        let (dir, path) = npz(|archive| {
+            archive.add_array("prepared", &Array3::<f32>::zeros((3, 12, 100))).expect("adds");
+        });
+        let published = ConvertConfig::published();
+        let sidecar = serde_json::json!({"records": ["a/1", "a/2", "b/1"], "config": published,
+            "config_hash": published.hash(), "failed": []});
+        std::fs::write(dir.path().join("rows.json"), sidecar.to_string()).expect("writes");
+        let table = dir.path().join("mine.csv");
+        let rows = "record,patient,fold,AF,SB\nb/1,p,3,1,0\na/1,q,2,0,1\nc,r,1,1,1\n";
+        std::fs::write(&table, rows).expect("writes");
+        let labels = LabelArgs { labels: Some(table), ..LabelArgs::default() };
+        let source = load(&path, &published, &labels).expect("loads");
+        assert_eq!(source.labels, [Some(vec![false, true]), None, Some(vec![true, false])]);
+        assert_eq!(source.patients, ["q", "a/2", "p"]);
+        assert_eq!(source.folds, [Some(2), None, Some(3)]);
+        let error = source.require_labels(&source.label_set).expect_err("one has none");
+        assert!(error.to_string().contains("record a/2 has no labels in"), "{error}");
     }
 
     #[test]
