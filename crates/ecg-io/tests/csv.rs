@@ -1,5 +1,7 @@
 //! Tables of many makes.
 
+use std::path::Path;
+
 use ecg_core::{Lead, Recording, SamplingRate};
 use ecg_io::{CsvOptions, CsvOrientation, IoError, Loaded, ReadOptions, parse_csv, read_recording};
 
@@ -390,4 +392,14 @@ fn contradictions_and_odd_columns_are_warnings() {
     }
     let strict = read_with(b"# fs: 1\n# fs: 2\nI\n1\n", &ReadOptions::default().with_strict(true));
     assert!(matches!(strict, Err(IoError::Strict(w)) if w.line == Some(2)));
+}
+
+#[test]
+fn a_lead_without_a_value_above_others_is_an_error() {
+    let options = CsvOptions::default()
+        .with_orientation(Some(CsvOrientation::LeadsInRows))
+        .with_sampling_rate(Some(SamplingRate::new(500.0).expect("a rate")));
+    let options = ReadOptions::default().with_csv(options);
+    let error = parse_csv(b"I\nII,0.3,2,3\n", Path::new("r.csv"), &options).expect_err("uneven");
+    assert_eq!(error.to_string(), "r.csv:2: 4 columns, expected 1");
 }

@@ -274,7 +274,7 @@ impl Table {
             values.push(value.ok_or_else(|| bad_cell(path, line, index, name, &cell))?);
         }
         let found = values.len() - before;
-        if before == 0 && *samples == 0 {
+        if *samples == 0 && !self.columns.iter().any(Column::is_lead) {
             *samples = found;
         }
         if found != *samples {
