@@ -3,6 +3,7 @@
 //! Nothing here names libtorch, so that a program which needs no network starts without it.
 
 pub mod chart;
+mod digest;
 pub mod ecg_paper;
 pub mod ecg_strips;
 pub mod heat;
@@ -22,7 +23,8 @@ pub mod stop;
 pub mod synthetic;
 pub mod usage;
 
-pub use messages::print_result;
+pub use digest::{hex, sha256};
+pub use messages::{print_json, print_result};
 pub use output::{check_place, run, write_atomic};
 pub use pool::pool;
 pub use predictions::write_predictions;

@@ -1,8 +1,9 @@
 //! Lines for people: one that cannot be printed, because nobody reads on or the disk is full, is lost and ends nothing.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 
 /// Prints a message to standard output, as `println!` does.
 #[macro_export]
@@ -28,7 +29,21 @@ macro_rules! say_err {
 /// What standard output says; a reader that has seen enough is no error.
 pub fn print_result(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Prints JSON to standard output as it is made, as [`print_result`] does: a record may have millions of annotations.
+///
+/// # Errors
+/// As [`print_result`].
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let done = serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from);
+    printed(done.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))
+}
+
+fn printed(result: io::Result<()>) -> Result<()> {
+    match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write to standard output")
         }

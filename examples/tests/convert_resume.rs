@@ -1,9 +1,11 @@
 //! A conversion that is killed and started again gives the same files to the byte.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
+use common::killed_when;
 use ecg_synth::SynthOptions;
 use ecg3d_examples::synthetic::{Format, write_folder};
 
@@ -30,19 +32,10 @@ fn parts(out: &Path) -> PathBuf {
 
 /// Starts a conversion and kills it once a part is in the journal; false if it was done before that was seen.
 fn killed(data: &Path, out: &Path) -> bool {
-    let mut child = convert(data, out, &["--threads", "1"])
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("convert starts");
     let journal = parts(out).join("journal.jsonl");
-    while std::fs::metadata(&journal).map_or(0, |file| file.len()) == 0 {
-        if child.try_wait().expect("waits").is_some() {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().expect("kills");
-    !child.wait().expect("waits").success()
+    killed_when(convert(data, out, &["--threads", "1"]), || {
+        std::fs::metadata(&journal).is_ok_and(|file| file.len() > 0)
+    })
 }
 
 #[test]

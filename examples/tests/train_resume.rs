@@ -1,9 +1,11 @@
 //! A training run that is killed and resumed ends with the same files to the byte.
 
+mod common;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
+use common::killed_when;
 use ecg_synth::SynthOptions;
 use ecg3d_examples::synthetic::{Format, write_folder};
 
@@ -24,17 +26,9 @@ fn epochs(run: &Path) -> usize {
 }
 
 /// Starts a run, or goes on with one, and kills it once it has done more epochs; false if it was done before that was seen.
-fn killed(mut command: Command, run: &Path) -> bool {
+fn killed(command: Command, run: &Path) -> bool {
     let before = epochs(run);
-    let mut child = command.stderr(Stdio::null()).spawn().expect("train starts");
-    while epochs(run) <= before {
-        if child.try_wait().expect("waits").is_some() {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().expect("kills");
-    !child.wait().expect("waits").success()
+    killed_when(command, || epochs(run) > before)
 }
 
 #[test]

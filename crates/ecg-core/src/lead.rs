@@ -106,6 +106,11 @@ impl LeadName {
     pub fn lead(&self) -> Option<Lead> {
         self.lead
     }
+
+    /// The standard lead's name, however the source spells it; the source's own, where it is none.
+    pub fn standard_name(&self) -> &str {
+        self.lead.map_or(self.as_str(), |lead| lead.name())
+    }
 }
 
 impl fmt::Display for LeadName {

@@ -52,13 +52,6 @@ impl LimbRows {
     }
 }
 
-fn standard(lead: &LeadName) -> &str {
-    match lead.lead() {
-        Some(lead) => lead.name(),
-        None => lead.as_str(),
-    }
-}
-
 impl Players {
     /// Each lead for itself, under its standard name where it has one (aVR, however the file spells it).
     ///
@@ -69,7 +62,7 @@ impl Players {
         let list = leads
             .iter()
             .enumerate()
-            .map(|(row, lead)| Player { name: standard(lead).to_owned(), rows: vec![row] });
+            .map(|(row, lead)| Player { name: lead.standard_name().to_owned(), rows: vec![row] });
         Self { list: list.collect(), limb: None, leads }
     }
 

@@ -44,7 +44,8 @@
 //!
 //! Recordings become prepared signals in a [`ConvertPlan`]; from a window of these on, an [`ImagePlan`] makes images `[12, 45, 45]`
 //! and volumes. Each stage equals scipy's on golden values within 1e-12 of its peak in `f64` (filters that start from a steady state
-//! 5e-12, since scipy's own are 3e-12 off); in `f32` the volume stays within 3e-6. Only the zoom's last sample may differ, where scipy's is a zero for want of a rounding (never for 12 or 99 to 45).
+//! 5e-12, since scipy's own are 3e-12 off); in `f32` the volume stays within 3e-6. Only the zoom's last sample may differ,
+//! where scipy's is a zero for want of a rounding (never for 12 or 99 to 45).
 //!
 //! # Which type for which job
 //!

@@ -226,8 +226,7 @@ fn note_names(table: &Table, options: &CsvOptions, notes: &mut Notes<'_>) {
     let line = Some(table.first_line);
     let names: Vec<LeadName> = table.lead_names().collect();
     let mut known = HashSet::new();
-    let of = |name: &LeadName| name.lead().map_or(name.as_str(), |lead| lead.name()).to_owned();
-    if let Some(twice) = names.iter().find(|name| !known.insert(of(name)))
+    if let Some(twice) = names.iter().find(|name| !known.insert(name.standard_name()))
         && options.leads.is_none()
     {
         let message = format!("{:?} is there twice, the first counts", clip(twice.as_str()));

@@ -10,12 +10,11 @@ use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
 use ecg3d_convert::ConvertConfig;
 use ecg3d_examples::source::Failed;
-use ecg3d_examples::{SOME_FAILED, check_place, say, say_err, write_atomic};
+use ecg3d_examples::{SOME_FAILED, check_place, say, say_err, sha256, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::parts::sha256;
 use crate::store::{Array, Dtype, Format, Kind, npy_header};
 use crate::{Stage, about, parse_shard};
 

@@ -20,13 +20,15 @@ use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, Preset, Resample, Windows};
 use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::LabelArgs;
-use ecg3d_examples::{Progress, SOME_FAILED, check_place, pool, say, say_err, write_atomic};
+use ecg3d_examples::{
+    Progress, SOME_FAILED, check_place, hex, pool, say, say_err, sha256, write_atomic,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use manifest::{Bytes, Manifest, Totals, Warnings};
-use parts::{Item, Parts, hex};
+use parts::{Item, Parts};
 use store::{Array, Dtype, Format, Kind};
 use work::Converter;
 
@@ -307,7 +309,7 @@ fn card(
         ("labels".to_owned(), json!(dataset.label_set())),
         ("label_source".to_owned(), json!(dataset.label_source().to_string())),
         ("label_map".to_owned(), json!(arguments.labels.label_map)),
-        ("label_map_sha256".to_owned(), json!(parts::sha256(label_map.as_bytes()))),
+        ("label_map_sha256".to_owned(), json!(sha256(label_map.as_bytes()))),
         ("nsr_rule".to_owned(), json!(arguments.labels.nsr_rule)),
         ("records".to_owned(), json!(chosen.len())),
         ("selection".to_owned(), json!(hex(&selection.finalize()))),

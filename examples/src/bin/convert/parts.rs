@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use ecg3d_examples::{say_err, write_atomic};
+use ecg3d_examples::{say_err, sha256, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use crate::again::Stamp;
 
@@ -412,16 +411,6 @@ impl Parts {
 
 /// Takes a record with the values of its rows.
 pub type Deliver<'a> = dyn FnMut(Item, Vec<u8>) -> Result<()> + 'a;
-
-/// SHA-256 in lower-case hexadecimal.
-pub fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 fn rows_path(folder: &Path, part: usize) -> PathBuf {
     folder.join(format!("{part:06}.rows"))

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use ecg3d_examples::hex;
 use half::f16;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
-
-use crate::parts::hex;
 
 /// How the values of the main array are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -428,7 +427,7 @@ mod tests {
         let labels: ndarray::Array1<u8> =
             ndarray_npy::read_npy(dir.path().join("x.labels.npy")).expect("an array");
         assert_eq!(labels.to_vec(), [1, 0]);
-        assert_eq!(sums["labels"], crate::parts::sha256(&[1, 0]));
+        assert_eq!(sums["labels"], ecg3d_examples::sha256(&[1, 0]));
         assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 2);
         // Those of an earlier result go, and so do labels that the next one lacks.
         std::fs::write(dir.path().join("x.length.npy"), "old").expect("writes");
@@ -453,7 +452,7 @@ mod tests {
         let data = &bytes[8 + length..];
         assert_eq!(data.len(), 50);
         assert_eq!(data[44..48], 11f32.to_le_bytes());
-        assert_eq!(sums["prepared"], crate::parts::sha256(&data[..48]));
+        assert_eq!(sums["prepared"], ecg3d_examples::sha256(&data[..48]));
     }
 
     #[test]

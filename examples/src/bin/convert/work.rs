@@ -6,13 +6,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Scratch};
+use ecg3d_examples::sha256;
 use ecg3d_examples::source::Plans;
 use ndarray::{Array2, Array3, s};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use crate::again::stamps;
-use crate::parts::{Item, sha256};
+use crate::parts::Item;
 use crate::store::Dtype;
 use crate::{Arguments, Stage};
 

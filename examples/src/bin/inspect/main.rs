@@ -4,18 +4,17 @@ mod annotations;
 mod npz;
 mod report;
 
-use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Parser;
 use ecg_io::{
     Dataset, LabelMap, Loaded, NsrRule, ReadOptions, Record, Selection, WfdbRecord, read_header,
     read_recording, read_wfdb,
 };
 use ecg3d_examples::reading::ReadingArgs;
-use ecg3d_examples::run;
+use ecg3d_examples::{print_json, print_result, run};
 use serde::Serialize;
 
 use annotations::{AnnotationFile, AnnotationReport};
@@ -95,7 +94,7 @@ fn folder(arguments: &Arguments) -> Result<ExitCode> {
         value["folder"] = folder.into();
         print_json(&value)?;
     } else {
-        print(&format!("# {folder}\n\n{report}"))?;
+        print_result(&format!("# {folder}\n\n{report}"))?;
     }
     Ok(match (report.readable, report.failed.len()) {
         (_, 0) => ExitCode::SUCCESS,
@@ -148,7 +147,7 @@ fn record(arguments: &Arguments) -> Result<ExitCode> {
     let report = Report::new(&shown, &map, arguments.nsr_rule);
     match arguments.json {
         true => print_json(&report)?,
-        false => print(&report.text(&shown)?)?,
+        false => print_result(&report.text(&shown)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -171,26 +170,5 @@ impl Unread {
             error: format!("{error:#}"),
             record: record.display().to_string(),
         }
-    }
-}
-
-/// Prints JSON as it is made: a record may have millions of annotations.
-fn print_json(value: &impl Serialize) -> Result<()> {
-    let mut out = BufWriter::new(std::io::stdout().lock());
-    let done = serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from);
-    printed(done.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))
-}
-
-fn print(text: &str) -> Result<()> {
-    printed(std::io::stdout().write_all(text.as_bytes()))
-}
-
-/// A reader of standard output that has seen enough is no error.
-fn printed(result: std::io::Result<()>) -> Result<()> {
-    match result {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot print")
-        }
-        _ => Ok(()),
     }
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use ecg3d_examples::sha256;
 use ecg3d_models::{Model, ModelCard, Network};
-use sha2::{Digest, Sha256};
 use tch::Device;
 
 /// The network of a weights file, or the one that ships, and what the card of a run says of it.
@@ -21,9 +21,7 @@ pub fn network(from: &Path, wanted: &ModelCard, device: Device) -> Result<(Netwo
     } else {
         let file = std::fs::read(from)
             .with_context(|| format!("could not read the weights {}", from.display()))?;
-        let digest: String =
-            Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
-        (Model::load(from, device)?, format!("weights with SHA-256 {digest}"))
+        (Model::load(from, device)?, format!("weights with SHA-256 {}", sha256(&file)))
     };
     let (network, card) = model.into_parts();
     for (what, found, expected, flag) in [
