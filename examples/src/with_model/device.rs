@@ -27,5 +27,7 @@ pub fn device(text: &str) -> Result<Device> {
         "--device {text}: the GPUs are cuda:0 to cuda:{}",
         devices - 1
     );
+    // Of cuDNN's ways to convolve, each shape's quickest is worth a trial of them all: batches are of one size but for the last.
+    tch::Cuda::cudnn_set_benchmark(true);
     Ok(Device::Cuda(index))
 }

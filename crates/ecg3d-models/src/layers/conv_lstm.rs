@@ -1,9 +1,12 @@
-use tch::{Device, Kind, TchError, Tensor, no_grad};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Channels, Op, Pass, Result};
 use crate::init::Init;
-use crate::kernels::{self, Backward, Bf16, Element, FILTERS, Forward};
+use crate::kernels::{Bf16, FILTERS};
 use crate::params::Builder;
+
+mod fused;
+mod tensors;
 
 /// A convolutional LSTM (Shi et al., NeurIPS 2015), without peepholes, as Keras has it: gates i, f, c, o; hard sigmoid
 /// on the gates, tanh inside; the bias in the input convolution; states start at zero.
@@ -50,23 +53,67 @@ impl ConvLstm2d {
         let kind = x.f_kind()?;
         // The input's part of all gates at all steps in one convolution.
         let rows = x.f_permute([1, 0, 3, 4, 2])?.f_reshape([steps * n, height, width, input])?;
-        let kernel = self.kernel.f_to_kind(kind)?;
-        let bias = self.bias.f_to_kind(kind)?;
-        let gates = conv(&rows, &kernel, Some(&bias))?;
-        let recurrent = self.recurrent.f_to_kind(kind)?;
         let shape = [steps, n, height, width];
         // Recorded gradients are libtorch's, unless there is a tape for our own.
-        let own = x.device() == Device::Cpu
-            && recurrent.size()[1] as usize == FILTERS
-            && (pass.tape.is_some() || !gates.requires_grad());
+        let recorded = pass.tape.is_none() && self.is_recorded(&rows)?;
+        let our_kernels = x.device() == Device::Cpu && self.recurrent.size()[1] as usize == FILTERS;
         let y = match kind {
-            Kind::Float if own => fused::<f32>(gates, recurrent, shape, pass)?,
-            Kind::BFloat16 if own => fused::<Bf16>(gates, recurrent, shape, pass)?,
-            _ => plain(&gates, &recurrent, shape)?,
+            _ if recorded => plain(self.gates(&rows)?, shape)?,
+            Kind::Float if our_kernels => fused::forward::<f32>(self.gates(&rows)?, shape, pass)?,
+            Kind::BFloat16 if our_kernels => {
+                fused::forward::<Bf16>(self.gates(&rows)?, shape, pass)?
+            }
+            _ => tensors::forward(self.scaled_gates(&rows)?, shape, pass)?,
         };
         let y = y.f_permute([1, 0, 4, 2, 3])?;
         pass.show(&self.path, Op::ConvLstm2d { kernel: &self.kernel }, Channels::Third, &[x], &y);
         Ok(y)
+    }
+
+    /// Whether libtorch keeps what gradients of something made of `rows` now need.
+    fn is_recorded(&self, rows: &Tensor) -> Result<bool> {
+        Ok(rows.requires_grad() || self.bias.f_mul_scalar(1.0)?.requires_grad())
+    }
+
+    /// The gates of `rows`, `[step * n, height, width, input]`.
+    fn gates(&self, rows: &Tensor) -> Result<Gates> {
+        Gates::new(rows, &self.kernel, &self.recurrent, &self.bias)
+    }
+
+    /// The same with the slope 0.2 of the hard sigmoids of i, f and o in the kernels and the bias, and their 0.5 in the bias:
+    /// what is left of them is to clip to 0 and 1.
+    fn scaled_gates(&self, rows: &Tensor) -> Result<Gates> {
+        let options = (self.kernel.f_kind()?, self.kernel.device());
+        let filters = self.recurrent.size()[1];
+        let per_gate = |sigmoids: f64, tanh: f64| -> Result<Tensor> {
+            let values = Tensor::f_full([4 * filters], sigmoids, options)?;
+            let _ = values.f_narrow(0, 2 * filters, filters)?.f_fill_(tanh)?;
+            Ok(values)
+        };
+        let slope = per_gate(0.2, 1.0)?;
+        let bias = self.bias.f_mul(&slope)?.f_add(&per_gate(0.5, 0.0)?)?;
+        let slope = slope.f_view([-1, 1, 1, 1])?;
+        // With the channels last in memory, as the states have them.
+        let recurrent = self.recurrent.f_mul(&slope)?.f_permute([0, 2, 3, 1])?.f_contiguous()?;
+        let recurrent = recurrent.f_permute([0, 3, 1, 2])?;
+        Gates::new(rows, &self.kernel.f_mul(&slope)?, &recurrent, &bias)
+    }
+}
+
+/// What the steps start from.
+struct Gates {
+    /// The input's part, bias included, `[step * n, height, width, gate]`.
+    of_input: Tensor,
+    /// The kernel of the part that comes from the states.
+    recurrent: Tensor,
+}
+
+impl Gates {
+    /// In the number type of `rows`.
+    fn new(rows: &Tensor, kernel: &Tensor, recurrent: &Tensor, bias: &Tensor) -> Result<Self> {
+        let kind = rows.f_kind()?;
+        let of_input = conv(rows, &kernel.f_to_kind(kind)?, Some(&bias.f_to_kind(kind)?))?;
+        Ok(Self { of_input, recurrent: recurrent.f_to_kind(kind)? })
     }
 }
 
@@ -79,20 +126,16 @@ fn conv(x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     y.f_permute([0, 2, 3, 1])?.f_contiguous()
 }
 
-/// The steps as libtorch's operations, on any device and in any number type: `[step * n, height, width, gate]` ->
-/// `[step, n, height, width, filter]`.
-fn plain(
-    gates: &Tensor,
-    recurrent: &Tensor,
-    [steps, n, height, width]: [i64; 4],
-) -> Result<Tensor> {
+/// The steps as operations that libtorch records: `[step * n, height, width, gate]` -> `[step, n, height, width, filter]`.
+fn plain(gates: Gates, [steps, n, height, width]: [i64; 4]) -> Result<Tensor> {
+    let Gates { of_input, recurrent } = gates;
     // `unbind` once, because a `select` at each step would cost a whole gradient tensor each.
-    let per_step = gates.f_reshape([steps, n, height, width, -1])?.f_unbind(0)?;
+    let per_step = of_input.f_reshape([steps, n, height, width, -1])?.f_unbind(0)?;
     let mut states: Vec<Tensor> = Vec::with_capacity(per_step.len());
     let mut cell: Option<Tensor> = None;
     for from_input in per_step {
         let gates = match states.last() {
-            Some(state) => conv(state, recurrent, None)?.f_add(&from_input)?,
+            Some(state) => conv(state, &recurrent, None)?.f_add(&from_input)?,
             None => from_input,
         };
         let [i, f, c, o] = &gates.f_chunk(4, -1)?[..] else {
@@ -114,107 +157,22 @@ fn hard_sigmoid(x: &Tensor) -> Result<Tensor> {
     x.f_mul_scalar(0.2)?.f_add_scalar(0.5)?.f_clamp(0.0, 1.0)
 }
 
-/// The same with the gates of a step in one loop on one thread of the CPU: others would compete with libtorch's own, which
-/// stay awake between operations. With a tape, the way back is left on it.
-///
-/// The gates' memory is written over: with their values on the way forth, and with their gradients on the way back. That
-/// spares two tensors of their size, and libtorch does not need the output of a convolution again.
-fn fused<T: Element>(
-    gates: Tensor,
-    recurrent: Tensor,
-    shape: [i64; 4],
-    pass: Pass<'_>,
-) -> Result<Tensor> {
-    let [steps, n, height, width] = shape;
-    let options = (T::KIND, Device::Cpu);
-    let filters = FILTERS as i64;
-    let states = Tensor::f_empty([steps, n, height, width, filters], options)?;
-    let keep = if pass.tape.is_some() { steps } else { 0 };
-    let cells = Tensor::f_empty([keep, n, height, width, filters], options)?;
-    no_grad(|| -> Result<()> {
-        let (gates, kernel) = (step_views(&gates, shape)?, recurrent.f_detach()?);
-        let mut cell = Tensor::f_zeros([n, height, width, filters], (Kind::Float, Device::Cpu))?;
-        for t in 0..steps {
-            let from_state = match t {
-                0 => Tensor::f_empty([0], options)?,
-                _ => conv(&states.f_select(0, t - 1)?, &kernel, None)?,
-            };
-            let (mut gates, mut state) = (gates.f_select(0, t)?, states.f_select(0, t)?);
-            let mut kept = match keep {
-                0 => Tensor::f_empty([0], options)?,
-                _ => cells.f_select(0, t)?,
-            };
-            let step = Forward::<T> {
-                recurrent: kernels::values(&from_state)?,
-                gates: kernels::values_mut(&mut gates)?,
-                cell: kernels::values_mut(&mut cell)?,
-                state: kernels::values_mut(&mut state)?,
-                cells: kernels::values_mut(&mut kept)?,
-            };
-            step.run();
-        }
-        Ok(())
-    })?;
-    let Some(tape) = pass.tape else { return Ok(states) };
-    let leaf = states.f_detach()?.f_set_requires_grad(true)?;
-    let out = leaf.shallow_clone();
-    tape.push(move || back::<T>(&leaf, &gates, &recurrent, &cells, shape));
-    Ok(out)
-}
-
 /// `[step * n, height, width, gate]` as `[step, n, height, width, gate]`, without a graph.
 fn step_views(gates: &Tensor, [steps, n, height, width]: [i64; 4]) -> Result<Tensor> {
-    gates.f_detach()?.f_view([steps, n, height, width, 4 * FILTERS as i64])
+    gates.f_detach()?.f_view([steps, n, height, width, -1])
 }
 
-/// Backpropagation through time from the gradient of the states, and through libtorch's graph of the gates and the recurrent
-/// kernel.
-fn back<T: Element>(
-    states: &Tensor,
-    gates: &Tensor,
-    recurrent: &Tensor,
-    cells: &Tensor,
-    shape: [i64; 4],
-) -> Result<()> {
-    let [steps, n, height, width] = shape;
-    let options = (T::KIND, Device::Cpu);
-    let from_output = states.grad().f_contiguous()?;
-    let inner = step_views(gates, shape)?;
-    no_grad(|| -> Result<()> {
-        // The transposed convolution is one with the kernel turned round and its channels exchanged.
-        let turned = recurrent.f_detach()?.f_transpose(0, 1)?.f_flip([2, 3])?.f_contiguous()?;
-        let filters = FILTERS as i64;
-        let mut cell = Tensor::f_zeros([n, height, width, filters], (Kind::Float, Device::Cpu))?;
-        let mut from_next = Tensor::f_empty([0], options)?;
-        for t in (0..steps).rev() {
-            let before = match t {
-                0 => Tensor::f_empty([0], options)?,
-                _ => cells.f_select(0, t - 1)?,
-            };
-            let at = |tensor: &Tensor| tensor.f_select(0, t);
-            let (mut gates, cells, from_output) = (at(&inner)?, at(cells)?, at(&from_output)?);
-            let step = Backward::<T> {
-                gates: kernels::values_mut(&mut gates)?,
-                cells: kernels::values(&cells)?,
-                before: kernels::values(&before)?,
-                from_output: kernels::values(&from_output)?,
-                from_next: kernels::values(&from_next)?,
-                cell: kernels::values_mut(&mut cell)?,
-            };
-            step.run();
-            if t > 0 {
-                from_next = conv(&gates, &turned, None)?;
-            }
-        }
-        Ok(())
-    })?;
+/// Lets libtorch go on from the gradients of the gates' sums, `[step, n, height, width, gate]`, to the gates of the input and
+/// the recurrent kernel.
+fn gradients(states: &Tensor, gates: &Gates, of_sums: &Tensor) -> Result<()> {
     // The sum of a tensor's product with a constant has the constant for its gradient. (`dot` would be slow in bf16.)
     let product = |x: &Tensor, dx: &Tensor| x.f_mul(&dx.f_view_as(x)?)?.f_sum(None::<Kind>);
-    let mut sum = product(gates, &inner)?;
+    let mut sum = product(&gates.of_input, of_sums)?;
+    let steps = of_sums.size()[0];
     if steps > 1 {
         let earlier = states.f_detach()?.f_narrow(0, 0, steps - 1)?.f_flatten(0, 1)?;
-        let later = inner.f_narrow(0, 1, steps - 1)?;
-        sum = sum.f_add(&product(&conv(&earlier, recurrent, None)?, &later)?)?;
+        let later = of_sums.f_narrow(0, 1, steps - 1)?;
+        sum = sum.f_add(&product(&conv(&earlier, &gates.recurrent, None)?, &later)?)?;
     }
     sum.f_backward()
 }

@@ -123,10 +123,11 @@ impl Engine<'_> {
         let forward = self.network.forward_train(&x)?;
         let weights = self.label_weights.as_ref();
         let loss = self.config.loss.of_logits(forward.logits(), &targets, weights)?;
+        self.adam.zero_grad();
+        forward.backward(&loss)?;
+        // Read only now: until then a GPU need not wait for the next operation.
         let value = loss.f_double_value(&[]).doing("read the loss")?;
         if value.is_finite() {
-            self.adam.zero_grad();
-            forward.backward(&loss)?;
             if let Some(limit) = self.config.clip_norm {
                 self.adam.clip_norm(limit)?;
             }
