@@ -6,7 +6,8 @@ use std::cell::Cell;
 
 use ecg_core::{Adc, Lead, LeadMask, Recording, SamplingRate};
 use ecg3d_convert::{
-    ConvertConfig, ConvertError, ConvertPlan, FirMethod, Resample, Scratch, Threshold,
+    ConvertConfig, ConvertError, ConvertPlan, Denoise, FirMethod, InvalidSamples, Metric, Real,
+    Resample, Scale, Scratch, Threshold, Units,
 };
 use ndarray::{Array2, Array3, Array4};
 
@@ -57,33 +58,64 @@ fn into_calls_allocate_nothing() {
     let recording = Recording::new("r", rate, Lead::STANDARD_12, signal)
         .and_then(|recording| recording.with_adc(adc))
         .expect("a recording");
-    let polyphase = Resample::Polyphase { rate_hz: 50.0, fir: FirMethod::Polyphase };
-    let corrected = ConvertConfig::corrected().with_resample(polyphase);
-    let thresholded = corrected.clone().with_threshold(Threshold::Rate { rate: 0.1 });
-    for config in [ConvertConfig::published(), corrected, thresholded] {
+    for config in configs() {
         let plan = ConvertPlan::new(config, rate).expect("a plan");
-        let images = plan.image_plan();
-        let mut scratch = Scratch::new();
-        let mut prepared = Array2::<f32>::zeros(plan.prepared_shape());
-        let mut made = Array3::<f32>::zeros((12, 45, 45));
-        let mut volume = Array3::<f32>::zeros((45, 45, 45));
-        let mut buffer = Array4::<f32>::zeros((2, 45, 45, 45));
-        let masks = [LeadMask(1), LeadMask(4095), LeadMask(77)];
-        let calls = allocations(|| {
-            plan.prepare_into(&recording, prepared.view_mut(), &mut scratch).expect("prepares");
-            let window = prepared.slice(ndarray::s![.., ..100]);
-            images.images_into(window, made.view_mut(), &mut scratch).expect("images");
-            images.volume_into(made.view(), volume.view_mut(), &mut scratch).expect("a volume");
-            images
-                .volume_of_window_into(window, volume.view_mut(), &mut scratch)
-                .expect("a volume");
-            plan.convert_into(&recording, volume.view_mut(), &mut scratch).expect("converts");
-            images
-                .volumes_of_subsets(made.view(), &masks, buffer.view_mut(), &mut scratch, |_, _| {
-                    Ok::<(), ConvertError>(())
-                })
-                .expect("volumes");
-        });
-        assert_eq!(calls, 0, "{:?}", plan.config().preset);
+        assert_eq!(in_all_calls::<f32>(&plan, &recording), 0, "f32 {:?}", plan.config());
+        assert_eq!(in_all_calls::<f64>(&plan, &recording), 0, "f64 {:?}", plan.config());
     }
+}
+
+/// Both presets, and each choice at least once; but for FIR filters by convolution, which may allocate.
+fn configs() -> Vec<ConvertConfig> {
+    let polyphase = |rate_hz| Resample::Polyphase { rate_hz, fir: FirMethod::Polyphase };
+    let published = ConvertConfig::published;
+    let corrected = || ConvertConfig::corrected().with_resample(polyphase(50.0));
+    let causal = Denoise::Causal { order: 3, cutoff_hz: 0.7, design_rate_hz: None };
+    let mut configs = vec![
+        published(),
+        published().with_resample(Resample::Fft { samples: 101 }),
+        published().with_denoise(Denoise::None).with_units(Units::Millivolts),
+        published().with_embedding_dimension(3).with_embedding_delay(2),
+        published().with_volume_size([20, 31, 45]),
+        corrected(),
+        corrected().with_denoise(causal),
+        corrected().with_resample(polyphase(47.0)),
+        corrected().with_invalid_samples(InvalidSamples::Interpolate { max_gap_s: 0.1 }),
+    ];
+    for scale in [Scale::UnitPeak, Scale::ZScore] {
+        configs.push(corrected().with_scale(scale));
+    }
+    for metric in [Metric::Manhattan, Metric::Maximum] {
+        configs.push(corrected().with_metric(metric));
+    }
+    for threshold in [Threshold::Distance { distance: 0.2 }, Threshold::Rate { rate: 0.1 }] {
+        configs.push(corrected().with_threshold(threshold));
+    }
+    configs
+}
+
+/// Allocations of a second round of all `_into` calls.
+fn in_all_calls<T: Real>(plan: &ConvertPlan, recording: &Recording) -> usize {
+    let images = plan.image_plan();
+    let [leads, samples] = images.window_shape();
+    let [depth, height, width] = images.volume_shape();
+    let mut scratch = Scratch::new();
+    let mut prepared = Array2::<T>::zeros(plan.prepared_shape());
+    let mut made = Array3::<T>::zeros((leads, height, width));
+    let mut volume = Array3::<T>::zeros((depth, height, width));
+    let mut buffer = Array4::<T>::zeros((2, depth, height, width));
+    let masks = [LeadMask(1), LeadMask(4095), LeadMask(77)];
+    allocations(|| {
+        plan.prepare_into(recording, prepared.view_mut(), &mut scratch).expect("prepares");
+        let window = prepared.slice(ndarray::s![.., ..samples]);
+        images.images_into(window, made.view_mut(), &mut scratch).expect("images");
+        images.volume_into(made.view(), volume.view_mut(), &mut scratch).expect("a volume");
+        images.volume_of_window_into(window, volume.view_mut(), &mut scratch).expect("a volume");
+        plan.convert_into(recording, volume.view_mut(), &mut scratch).expect("converts");
+        images
+            .volumes_of_subsets(made.view(), &masks, buffer.view_mut(), &mut scratch, |_, _| {
+                Ok::<(), ConvertError>(())
+            })
+            .expect("volumes");
+    })
 }

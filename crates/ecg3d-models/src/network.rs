@@ -37,7 +37,8 @@ pub struct Network {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// That of the parameters, `f32` unless they were converted. The default.
+    /// That of the parameters, `f32` unless they were converted. The default. (On a GPU, cuDNN rounds the factors of convolutions in
+    /// `f32` to TF32, 10 bits, unless the variable `NVIDIA_TF32_OVERRIDE` is 0.)
     #[default]
     F32,
     /// `bf16` in convolutions and what goes from one to the next; parameters, statistics of normalisations, cell states,

@@ -15,7 +15,7 @@ const CRATES: [&str; 7] =
 /// all would take minutes, and libtorch for the last.
 const BUILT: [&str; 2] = ["ecg-core", "ecg3d-convert"];
 
-/// What a crate of somebody else says about the converter; the paths are those of this checkout.
+/// What a crate of somebody else says about the converter; @ stands for this checkout, # for whether it takes all features.
 const OUTSIDE_MANIFEST: &str = r#"[package]
 name = "outside"
 version = "0.0.0"
@@ -24,9 +24,7 @@ edition = "2024"
 [workspace]
 
 [dependencies]
-ecg-core = { path = "@/crates/ecg-core" }
-ecg3d-convert = { path = "@/crates/ecg3d-convert" }
-ndarray = "0.17"
+ecg3d-convert = { path = "@/crates/ecg3d-convert", default-features = # }
 
 [profile.dev.package."*"]
 opt-level = 2
@@ -34,8 +32,8 @@ debug = false
 "#;
 
 /// A recording of twelve sines, and the volume of its first window.
-const OUTSIDE_PROGRAM: &str = r#"use ecg_core::{Lead, Recording, SamplingRate};
-use ecg3d_convert::{ConvertConfig, ConvertPlan};
+const OUTSIDE_PROGRAM: &str = r#"use ecg3d_convert::ecg_core::{Lead, Recording, SamplingRate};
+use ecg3d_convert::{ConvertConfig, ConvertPlan, ndarray};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let rate = SamplingRate::new(500.0)?;
@@ -53,30 +51,42 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Two states of a sine of height 1 are at most 2 sqrt(2) = 2.83 apart; the high-pass and the zoom take a little of it.
 const OUTSIDE_PEAK: std::ops::Range<f64> = 2.5..2.9;
 
-/// Builds and runs a crate in a workspace of its own that depends on the converter by its path.
+/// Builds and runs a crate in a workspace of its own that depends on the converter alone, by its path, with its features and
+/// without.
 pub fn outside(workspace: &Workspace) -> Result<()> {
     let folder = workspace.scratch("outside");
     let root = workspace.root();
     let source = folder.join("src");
     fs::create_dir_all(&source).with_context(|| format!("cannot make {}", source.display()))?;
     let path = root.to_str().with_context(|| format!("{} is no text", root.display()))?;
-    write(&folder.join("Cargo.toml"), &OUTSIDE_MANIFEST.replace('@', path))?;
     write(&source.join("main.rs"), OUTSIDE_PROGRAM)?;
     // With the versions of this workspace nothing has to be fetched.
     let lock = folder.join("Cargo.lock");
     fs::copy(root.join("Cargo.lock"), &lock)
         .with_context(|| format!("cannot write {}", lock.display()))?;
 
-    let mut command = workspace.cargo();
-    command.args(["run", "--quiet", "--manifest-path"]).arg(folder.join("Cargo.toml"));
-    // Shared, so that what is built for this workspace need not be built again.
-    command.arg("--target-dir").arg(workspace.target());
-    command.stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = command.output().context("cannot run cargo")?;
-    ensure!(output.status.success(), "{} failed ({})", workspace::line(&command), output.status);
-    let text = String::from_utf8_lossy(&output.stdout);
-    check_outside(&text)?;
-    println!("a crate outside the workspace made a volume: {}", text.trim());
+    for features in ["true", "false"] {
+        let manifest = OUTSIDE_MANIFEST.replace('#', features).replace('@', path);
+        write(&folder.join("Cargo.toml"), &manifest)?;
+        let mut command = workspace.cargo();
+        command.args(["run", "--quiet", "--manifest-path"]).arg(folder.join("Cargo.toml"));
+        // Shared, so that what is built for this workspace need not be built again.
+        command.arg("--target-dir").arg(workspace.target());
+        command.stdin(Stdio::null()).stderr(Stdio::inherit());
+        let output = command.output().context("cannot run cargo")?;
+        ensure!(
+            output.status.success(),
+            "{} failed ({})",
+            workspace::line(&command),
+            output.status
+        );
+        let text = String::from_utf8_lossy(&output.stdout);
+        check_outside(&text)?;
+        println!(
+            "a crate outside the workspace, default-features = {features}, made a volume: {}",
+            text.trim()
+        );
+    }
     Ok(())
 }
 
