@@ -21,7 +21,8 @@ fn bessel_i0(x: f64) -> f64 {
 
 /// Taps of a low-pass of 2 `half` + 1 taps, symmetric, that passes a constant unchanged.
 ///
-/// `cutoff` is the corner as a share of half the sampling rate; the window is Kaiser's with `beta`. The result is that
+/// `cutoff` is the corner as a share of half the sampling rate, above 0 and at most 1; the window is Kaiser's with `beta`, 0 or more
+/// (0 is no window). Other values give taps of no use, NaN among them. The result is that
 /// of scipy's `firwin(2 * half + 1, cutoff, window=("kaiser", beta))`. Source: Kaiser, in Kuo and Kaiser (editors),
 /// System Analysis by Digital Computer, 1966.
 pub fn kaiser_low_pass(half: usize, cutoff: f64, beta: f64) -> Vec<f64> {

@@ -76,7 +76,8 @@
 //! mV (corrected), unless a [`Scale`] is chosen; images and volumes have the same unit. FFTs are not scaled on the way forth
 //! and divided by the length on the way back. Signals are filtered and resampled in `f64`; images and volumes are made in
 //! `f32` or `f64` ([`Real`]). Plans are `Send + Sync`; equal input gives equal bits on every thread, and from a
-//! prepared signal on also with every instruction set (the FFTs of resampling differ in rounding between processors).
+//! prepared signal on also with every instruction set (the FFTs of resampling differ in rounding between processors). The variable
+//! `ECG3D_SIMD` asks for less than the processor has: `avx2` or `portable`.
 //!
 //! # Features
 //!

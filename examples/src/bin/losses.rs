@@ -73,7 +73,7 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
     }
     let dataset = Dataset::open(&arguments.data, &arguments.reading.dataset_options())?;
     let pool = pool(arguments.threads, dataset.len())?;
-    let mut failed = Vec::new();
+    let (mut failed, mut any) = (Vec::new(), false);
     let mut table = format!("{} recordings\n", dataset.len());
     let mut rows = format!("preset,record,{}\n", FIGURES.map(|(name, _)| quoted(name)).join(","));
     for preset in [Preset::Published, Preset::Corrected] {
@@ -105,15 +105,13 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
                 }
             }
         }
-        ensure!(
-            !columns[0].is_empty(),
-            "{}: no record could be measured",
-            arguments.data.display()
-        );
-        table.push_str(&format!(
-            "\n{preset}, {} recordings\n\n| | median | 5 % to 95 % |\n|---|---|---|\n",
-            columns[0].len()
-        ));
+        let measured = columns[0].len();
+        table.push_str(&format!("\n{preset}, {measured} recordings\n"));
+        if measured == 0 {
+            continue;
+        }
+        any = true;
+        table.push_str("\n| | median | 5 % to 95 % |\n|---|---|---|\n");
         for ((name, digits), column) in FIGURES.iter().zip(&mut columns) {
             column.sort_by(f64::total_cmp);
             let [low, median, high] = [0.05, 0.5, 0.95].map(|share| percentile(column, share));
@@ -122,6 +120,7 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
             ));
         }
     }
+    ensure!(any, "{}: no record could be measured", arguments.data.display());
     if let Some(path) = &arguments.out {
         write_atomic(path, |file| file.write_all(rows.as_bytes()))?;
     }
