@@ -93,9 +93,7 @@ impl ConvLstm2d {
         let slope = per_gate(0.2, 1.0)?;
         let bias = self.bias.f_mul(&slope)?.f_add(&per_gate(0.5, 0.0)?)?;
         let slope = slope.f_view([-1, 1, 1, 1])?;
-        // With the channels last in memory, as the states have them.
-        let recurrent = self.recurrent.f_mul(&slope)?.f_permute([0, 2, 3, 1])?.f_contiguous()?;
-        let recurrent = recurrent.f_permute([0, 3, 1, 2])?;
+        let recurrent = channels_last(&self.recurrent.f_mul(&slope)?)?;
         Gates::new(rows, &self.kernel.f_mul(&slope)?, &recurrent, &bias)
     }
 }
@@ -115,6 +113,30 @@ impl Gates {
         let of_input = conv(rows, &kernel.f_to_kind(kind)?, Some(&bias.f_to_kind(kind)?))?;
         Ok(Self { of_input, recurrent: recurrent.f_to_kind(kind)? })
     }
+
+    /// The kernel that takes gradients of a step's gates back to the states before it: the transposed convolution is one with
+    /// the kernel turned round and its channels exchanged.
+    fn turned(&self) -> Result<Tensor> {
+        self.recurrent.f_detach()?.f_transpose(0, 1)?.f_flip([2, 3])
+    }
+}
+
+/// A kernel `[output, input, height, width]` with its channels last in memory, as the states have theirs.
+fn channels_last(kernel: &Tensor) -> Result<Tensor> {
+    kernel.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
+}
+
+/// Hands on the states of a pass; with a tape as a leaf, whose gradient `back` is given the leaf to go on from.
+fn hand_on(
+    states: Tensor,
+    pass: Pass<'_>,
+    back: impl FnOnce(&Tensor) -> Result<()> + 'static,
+) -> Result<Tensor> {
+    let Some(tape) = pass.tape else { return Ok(states) };
+    let leaf = states.f_detach()?.f_set_requires_grad(true)?;
+    let out = leaf.shallow_clone();
+    tape.push(move || back(&leaf));
+    Ok(out)
 }
 
 /// A convolution with the channels last: `[n, height, width, input]` -> `[n, height, width, output]`, in this order in

@@ -3,7 +3,7 @@
 
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::{Gates, Pass, Result, conv, gradients, step_views};
+use super::{Gates, Pass, Result, conv, gradients, hand_on, step_views};
 use crate::kernels::{self, Backward, Element, FILTERS, Forward};
 
 /// `[step * n, height, width, gate]` -> `[step, n, height, width, filter]`. With a tape, the way back is left on it.
@@ -41,11 +41,7 @@ pub(super) fn forward<T: Element>(gates: Gates, shape: [i64; 4], pass: Pass<'_>)
         }
         Ok(())
     })?;
-    let Some(tape) = pass.tape else { return Ok(states) };
-    let leaf = states.f_detach()?.f_set_requires_grad(true)?;
-    let out = leaf.shallow_clone();
-    tape.push(move || back::<T>(&leaf, &gates, &cells, shape));
-    Ok(out)
+    hand_on(states, pass, move |leaf| back::<T>(leaf, &gates, &cells, shape))
 }
 
 /// Backpropagation through time from the gradient of the states, and through libtorch's graph of the gates and the recurrent
@@ -56,9 +52,7 @@ fn back<T: Element>(states: &Tensor, gates: &Gates, cells: &Tensor, shape: [i64;
     let from_output = states.grad().f_contiguous()?;
     let inner = step_views(&gates.of_input, shape)?;
     no_grad(|| -> Result<()> {
-        // The transposed convolution is one with the kernel turned round and its channels exchanged.
-        let turned =
-            gates.recurrent.f_detach()?.f_transpose(0, 1)?.f_flip([2, 3])?.f_contiguous()?;
+        let turned = gates.turned()?.f_contiguous()?;
         let filters = FILTERS as i64;
         let mut cell = Tensor::f_zeros([n, height, width, filters], (Kind::Float, Device::Cpu))?;
         let mut from_next = Tensor::f_empty([0], options)?;

@@ -5,7 +5,7 @@
 
 use tch::{Tensor, no_grad};
 
-use super::{Gates, Pass, Result, conv, gradients, step_views};
+use super::{Gates, Pass, Result, channels_last, conv, gradients, hand_on, step_views};
 
 /// The gates of a step, `[n, height, width, gate]`: i and f together, c, o.
 fn split(gates: &Tensor) -> Result<[Tensor; 3]> {
@@ -49,11 +49,7 @@ pub(super) fn forward(gates: Gates, shape: [i64; 4], pass: Pass<'_>) -> Result<T
         }
         Ok(())
     })?;
-    let Some(tape) = pass.tape else { return Ok(states) };
-    let leaf = states.f_detach()?.f_set_requires_grad(true)?;
-    let out = leaf.shallow_clone();
-    tape.push(move || back(&leaf, &gates, &cells, shape));
-    Ok(out)
+    hand_on(states, pass, move |leaf| back(leaf, &gates, &cells, shape))
 }
 
 /// Backpropagation through time, as in `fused`.
@@ -62,8 +58,7 @@ fn back(states: &Tensor, gates: &Gates, cells: &Tensor, shape: [i64; 4]) -> Resu
     let from_output = states.grad().f_contiguous()?;
     let inner = step_views(&gates.of_input, shape)?;
     no_grad(|| -> Result<()> {
-        let turned = gates.recurrent.f_detach()?.f_transpose(0, 1)?.f_flip([2, 3])?;
-        let turned = turned.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?;
+        let turned = channels_last(&gates.turned()?)?;
         let filters = cells.size()[4];
         let options = (cells.f_kind()?, cells.device());
         let products = Tensor::f_empty([n, height, width, 2 * filters], options)?;
