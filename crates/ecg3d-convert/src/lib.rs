@@ -108,15 +108,15 @@ mod simd;
 mod spline;
 mod zoom;
 
-pub use config::{
-    ConvertConfig, Denoise, InvalidSamples, LeadSelection, Preset, Resample, Scale, ShortRecords,
-    Units, Windows,
-};
 /// Recordings and leads, as this version of the converter takes them.
 pub use ecg_core;
 /// The arrays of its arguments and results.
 pub use ndarray;
 
+pub use config::{
+    ConvertConfig, Denoise, InvalidSamples, LeadSelection, Preset, Resample, Scale, ShortRecords,
+    Units, Windows,
+};
 pub use convolve::{Extent, FftFir, Fir, FirState};
 pub use error::ConvertError;
 pub use filter::{Band, Continuation, Sos, SosState, butterworth, notch};
