@@ -14,8 +14,9 @@ use crate::tape::Tape;
 use crate::trace::{Channels, Op, Trace};
 
 mod conv_lstm;
+pub(crate) mod hand;
 
-pub(crate) use conv_lstm::ConvLstm2d;
+pub(crate) use conv_lstm::{ConvLstm2d, KeptSteps};
 
 pub(crate) type Result<T> = std::result::Result<T, TchError>;
 
@@ -90,6 +91,18 @@ impl Pass<'_> {
     pub(crate) fn flatten(&self, x: &Tensor) -> Result<Tensor> {
         self.step(Op::Flatten, Channels::Last, &[x], x.f_flatten(1, -1)?)
     }
+}
+
+/// Hands on what a layer with a way back of its own made, as a leaf, whose gradient `back` is given the leaf to go on from.
+pub(crate) fn hand_on(
+    y: Tensor,
+    tape: &Tape,
+    back: impl FnOnce(&Tensor) -> Result<()> + 'static,
+) -> Result<Tensor> {
+    let leaf = y.f_detach()?.f_set_requires_grad(true)?;
+    let out = leaf.shallow_clone();
+    tape.push(move || back(&leaf));
+    Ok(out)
 }
 
 /// How the ends of an axis are treated.
@@ -296,7 +309,7 @@ impl BatchNorm {
     }
 
     /// What the running statistics do to each channel: a factor and an addend, `[channel]`.
-    fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
+    pub(crate) fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
         let scale = self.variance.f_add_scalar(BN_EPSILON)?.f_rsqrt()?.f_mul(&self.gamma)?;
         let shift = self.beta.f_sub(&self.mean.f_mul(&scale)?)?;
         Ok((scale, shift))
@@ -486,13 +499,18 @@ impl SqueezeExcite {
         })
     }
 
+    /// The gates of channels with these means, `[n, channel]`.
+    pub(crate) fn gates(&self, means: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        let squeezed = self.squeeze.forward(means, Activation::Relu, pass)?;
+        self.excite.forward(&squeezed, Activation::Sigmoid, pass)
+    }
+
     /// Scales `x` `[n, channel, depth, height, width]` and adds `skip` of the same shape.
     pub(crate) fn forward(&self, x: &Tensor, skip: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let kind = self.squeeze.kernel.f_kind()?;
         let means = x.f_mean_dim([2i64, 3, 4].as_slice(), false, kind)?; // [n, channel]
         let means = pass.step(Op::GlobalAverage, Channels::First, &[x], means)?;
-        let squeezed = self.squeeze.forward(&means, Activation::Relu, pass)?;
-        let gate = self.excite.forward(&squeezed, Activation::Sigmoid, pass)?;
+        let gate = self.gates(&means, pass)?;
         // Scaling as a product with a diagonal matrix: the gates' gradient is then one too, instead of a product as large as
         // `x` and its sum.
         let rows = |x: &Tensor| x.f_permute([0, 2, 3, 4, 1])?.f_flatten(1, 3);

@@ -5,7 +5,12 @@
 //! here; a training step of 3DECG-Net in bf16 takes two thirds of the time (`benches/models.rs`).
 
 mod gates;
+mod lanes;
 mod moments;
+pub(crate) mod rows;
+pub(crate) mod threads;
+mod vector;
+pub(crate) mod winograd;
 
 pub(crate) use gates::{Backward, FILTERS, Forward};
 pub(crate) use moments::{affine, moments};
@@ -19,6 +24,10 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
     const KIND: Kind;
     fn get(self) -> f32;
     fn put(value: f32) -> Self;
+    /// [`Element::get`] of each.
+    fn widen<const N: usize>(values: &[Self; N]) -> [f32; N];
+    /// [`Element::put`] of each.
+    fn narrow<const N: usize>(values: [f32; N]) -> [Self; N];
 }
 
 impl Element for f32 {
@@ -32,6 +41,16 @@ impl Element for f32 {
     #[inline(always)]
     fn put(value: f32) -> Self {
         value
+    }
+
+    #[inline(always)]
+    fn widen<const N: usize>(values: &[Self; N]) -> [f32; N] {
+        *values
+    }
+
+    #[inline(always)]
+    fn narrow<const N: usize>(values: [f32; N]) -> [Self; N] {
+        values
     }
 }
 
@@ -53,6 +72,24 @@ impl Element for Bf16 {
     fn put(value: f32) -> Self {
         let bits = value.to_bits();
         Self((bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16)
+    }
+
+    #[inline(always)]
+    fn widen<const N: usize>(values: &[Self; N]) -> [f32; N] {
+        let mut out = [0.0; N];
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = value.get();
+        }
+        out
+    }
+
+    #[inline(always)]
+    fn narrow<const N: usize>(values: [f32; N]) -> [Self; N] {
+        let mut out = [Self(0); N];
+        for (out, value) in out.iter_mut().zip(values) {
+            *out = Self::put(value);
+        }
+        out
     }
 }
 
@@ -110,27 +147,43 @@ mod wide {
     }
 }
 
-/// Runs a task with the widest vectors that the processor has.
+/// Vectors that a processor has.
 #[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code)]
-fn run(task: impl Task) {
-    let wide = std::is_x86_feature_detected!("avx512f")
-        && std::is_x86_feature_detected!("avx512vl")
-        && std::is_x86_feature_detected!("avx512bw")
-        && std::is_x86_feature_detected!("avx512dq");
-    if wide {
-        // SAFETY: the processor has just said that it has these features.
-        unsafe { wide::avx512(task) }
-    } else if std::is_x86_feature_detected!("avx2") {
-        // SAFETY: likewise.
-        unsafe { wide::avx2(task) }
-    } else {
-        task.run();
-    }
+#[derive(Clone, Copy)]
+enum Level {
+    Portable,
+    Avx2,
+    Avx512,
 }
 
-/// Runs a task.
-#[cfg(not(target_arch = "x86_64"))]
+/// What the processor has, looked up once.
+#[cfg(target_arch = "x86_64")]
+fn level() -> Level {
+    static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
+    *LEVEL.get_or_init(|| {
+        let narrow = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
+        let wide = std::is_x86_feature_detected!("avx512f")
+            && std::is_x86_feature_detected!("avx512vl")
+            && std::is_x86_feature_detected!("avx512bw")
+            && std::is_x86_feature_detected!("avx512dq");
+        match (narrow, wide) {
+            (_, true) => Level::Avx512,
+            (true, _) => Level::Avx2,
+            _ => Level::Portable,
+        }
+    })
+}
+
+/// Runs a task with the widest vectors that the processor has.
+#[allow(unsafe_code)]
 fn run(task: impl Task) {
+    #[cfg(target_arch = "x86_64")]
+    match level() {
+        Level::Portable => {}
+        // SAFETY: `level` has asked the processor for these features.
+        Level::Avx2 => return unsafe { wide::avx2(task) },
+        // SAFETY: likewise.
+        Level::Avx512 => return unsafe { wide::avx512(task) },
+    }
     task.run();
 }

@@ -1,12 +1,13 @@
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use super::{Channels, Op, Pass, Result};
 use crate::init::Init;
-use crate::kernels::{Bf16, FILTERS};
 use crate::params::Builder;
 
 mod fused;
 mod tensors;
+
+pub(crate) use fused::Kept as KeptSteps;
 
 /// A convolutional LSTM (Shi et al., NeurIPS 2015), without peepholes, as Keras has it: gates i, f, c, o; hard sigmoid
 /// on the gates, tanh inside; the bias in the input convolution; states start at zero.
@@ -50,24 +51,22 @@ impl ConvLstm2d {
         let [n, steps, input, height, width] = size[..] else {
             return Err(TchError::Shape(format!("expected 5 axes, found {size:?}")));
         };
-        let kind = x.f_kind()?;
         // The input's part of all gates at all steps in one convolution.
         let rows = x.f_permute([1, 0, 3, 4, 2])?.f_reshape([steps * n, height, width, input])?;
         let shape = [steps, n, height, width];
         // Recorded gradients are libtorch's, unless there is a tape for our own.
-        let recorded = pass.tape.is_none() && self.is_recorded(&rows)?;
-        let our_kernels = x.device() == Device::Cpu && self.recurrent.size()[1] as usize == FILTERS;
-        let y = match kind {
-            _ if recorded => plain(self.gates(&rows)?, shape)?,
-            Kind::Float if our_kernels => fused::forward::<f32>(self.gates(&rows)?, shape, pass)?,
-            Kind::BFloat16 if our_kernels => {
-                fused::forward::<Bf16>(self.gates(&rows)?, shape, pass)?
-            }
-            _ => tensors::forward(self.scaled_gates(&rows)?, shape, pass)?,
+        let y = if pass.tape.is_none() && self.is_recorded(&rows)? {
+            plain(self.gates(&rows)?, shape)?
+        } else {
+            tensors::forward(self.scaled_gates(&rows)?, shape, pass)?
         };
         let y = y.f_permute([1, 0, 4, 2, 3])?;
         pass.show(&self.path, Op::ConvLstm2d { kernel: &self.kernel }, Channels::Third, &[x], &y);
         Ok(y)
+    }
+
+    pub(crate) fn kernel(&self) -> &Tensor {
+        &self.kernel
     }
 
     /// Whether libtorch keeps what gradients of something made of `rows` now need.
@@ -124,19 +123,6 @@ impl Gates {
 /// A kernel `[output, input, height, width]` with its channels last in memory, as the states have theirs.
 fn channels_last(kernel: &Tensor) -> Result<Tensor> {
     kernel.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
-}
-
-/// Hands on the states of a pass; with a tape as a leaf, whose gradient `back` is given the leaf to go on from.
-fn hand_on(
-    states: Tensor,
-    pass: Pass<'_>,
-    back: impl FnOnce(&Tensor) -> Result<()> + 'static,
-) -> Result<Tensor> {
-    let Some(tape) = pass.tape else { return Ok(states) };
-    let leaf = states.f_detach()?.f_set_requires_grad(true)?;
-    let out = leaf.shallow_clone();
-    tape.push(move || back(&leaf));
-    Ok(out)
 }
 
 /// A convolution with the channels last: `[n, height, width, input]` -> `[n, height, width, output]`, in this order in

@@ -7,12 +7,15 @@ use tch::Tensor;
 
 use crate::Preset;
 use crate::init::Init;
+use crate::layers::hand;
 use crate::layers::{
     Activation, BatchNorm, Conv, ConvLstm2d, ConvOptions, Dense, Padding, Pass, Result,
     SqueezeExcite, dropout, max_pool,
 };
 use crate::params::Builder;
 use crate::trace::{Channels, Op};
+
+mod by_hand;
 
 const DROPOUT: f64 = 0.25;
 const POOL: i64 = 7;
@@ -185,6 +188,21 @@ impl ThreeDEcgNet {
 
     /// `[n, 45, 45, 45]` -> what the heads see, `[n, 6, 6, 6, 32]`; corrected 7, 7, 7.
     fn pooled(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        let x = if hand::fits(self.conv_lstm_1.kernel(), x, pass)? {
+            self.blocks_by_hand(x, pass)?.f_permute([0, 4, 1, 2, 3])?
+        } else {
+            self.blocks(x, pass)?
+        };
+        let padding = match self.mode {
+            Preset::Published => Padding::Valid,
+            Preset::Corrected => Padding::Same,
+        };
+        let x = max_pool(&x, POOL, POOL, padding, pass)?; // [n, 32, 6, 6, 6]; corrected 7, 7, 7
+        x.f_permute([0, 2, 3, 4, 1])
+    }
+
+    /// `[n, 45, 45, 45]` -> the output of the last block, `[n, 32, 45, 45, 45]`.
+    fn blocks(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         // Depth is the time axis of the LSTMs: [n, step, channel, height, width]; then [n, channel, depth, height, width],
         // with the channels last in memory.
         let x = self.conv_lstm_1.forward(&x.f_unsqueeze(2)?, pass)?;
@@ -195,12 +213,7 @@ impl ThreeDEcgNet {
         for block in &self.blocks {
             x = block.forward(&x, pass)?; // [n, 32, 45, 45, 45]
         }
-        let padding = match self.mode {
-            Preset::Published => Padding::Valid,
-            Preset::Corrected => Padding::Same,
-        };
-        let x = max_pool(&x, POOL, POOL, padding, pass)?; // [n, 32, 6, 6, 6]; corrected 7, 7, 7
-        x.f_permute([0, 2, 3, 4, 1])
+        Ok(x)
     }
 }
 

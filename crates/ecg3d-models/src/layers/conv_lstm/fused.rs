@@ -1,82 +1,234 @@
-//! The steps with all that is done to a step's gates in one loop on one thread of the CPU: others would compete with
-//! libtorch's own, which stay awake between operations.
+//! The steps by this crate's own loops, on the CPU.
 
-use tch::{Device, Kind, Tensor, no_grad};
+use rayon::prelude::*;
+use tch::Tensor;
 
-use super::{Gates, Pass, Result, conv, gradients, hand_on, step_views};
-use crate::kernels::{self, Backward, Element, FILTERS, Forward};
+use super::{ConvLstm2d, Result};
+use crate::kernels::rows::{self, Matrix, ScaleShift};
+use crate::kernels::winograd::{self, Around, Factors};
+use crate::kernels::{Backward, Element, FILTERS, Forward, threads, values, values_mut};
+use crate::layers::hand::{
+    self, Gradients, convolve, empty, factors, factors_back, grid, kernel_gradient, parameter,
+};
 
-/// `[step * n, height, width, gate]` -> `[step, n, height, width, filter]`. With a tape, the way back is left on it.
-///
-/// The gates' memory is written over: with their values on the way forth, and with their gradients on the way back. That
-/// spares two tensors of their size, and libtorch does not need the output of a convolution again.
-pub(super) fn forward<T: Element>(gates: Gates, shape: [i64; 4], pass: Pass<'_>) -> Result<Tensor> {
-    let [steps, n, height, width] = shape;
-    let options = (T::KIND, Device::Cpu);
-    let filters = FILTERS as i64;
-    let states = Tensor::f_empty([steps, n, height, width, filters], options)?;
-    let keep = if pass.tape.is_some() { steps } else { 0 };
-    let cells = Tensor::f_empty([keep, n, height, width, filters], options)?;
-    no_grad(|| -> Result<()> {
-        let (views, kernel) = (step_views(&gates.of_input, shape)?, gates.recurrent.f_detach()?);
-        let mut cell = Tensor::f_zeros([n, height, width, filters], (Kind::Float, Device::Cpu))?;
-        for t in 0..steps {
-            let from_state = match t {
-                0 => Tensor::f_empty([0], options)?,
-                _ => conv(&states.f_select(0, t - 1)?, &kernel, None)?,
-            };
-            let (mut gates, mut state) = (views.f_select(0, t)?, states.f_select(0, t)?);
-            let mut kept = match keep {
-                0 => Tensor::f_empty([0], options)?,
-                _ => cells.f_select(0, t)?,
-            };
-            let step = Forward::<T> {
-                recurrent: kernels::values(&from_state)?,
-                gates: kernels::values_mut(&mut gates)?,
-                cell: kernels::values_mut(&mut cell)?,
-                state: kernels::values_mut(&mut state)?,
-                cells: kernels::values_mut(&mut kept)?,
-            };
-            step.run();
-        }
-        Ok(())
-    })?;
-    hand_on(states, pass, move |leaf| back::<T>(leaf, &gates, &cells, shape))
+/// Positions that a thread takes at a time.
+const CHUNK: usize = 225;
+
+/// What the way back needs.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    layer: ConvLstm2d,
+    rows: Tensor,
+    before: Option<ScaleShift>,
+    states: Tensor,
+    cells: Tensor,
+    /// The values of the gates.
+    gates: Tensor,
 }
 
-/// Backpropagation through time from the gradient of the states, and through libtorch's graph of the gates and the recurrent
-/// kernel.
-fn back<T: Element>(states: &Tensor, gates: &Gates, cells: &Tensor, shape: [i64; 4]) -> Result<()> {
-    let [steps, n, height, width] = shape;
-    let options = (T::KIND, Device::Cpu);
-    let from_output = states.grad().f_contiguous()?;
-    let inner = step_views(&gates.of_input, shape)?;
-    no_grad(|| -> Result<()> {
-        let turned = gates.turned()?.f_contiguous()?;
-        let filters = FILTERS as i64;
-        let mut cell = Tensor::f_zeros([n, height, width, filters], (Kind::Float, Device::Cpu))?;
-        let mut from_next = Tensor::f_empty([0], options)?;
-        for t in (0..steps).rev() {
-            let before = match t {
-                0 => Tensor::f_empty([0], options)?,
-                _ => cells.f_select(0, t - 1)?,
-            };
-            let at = |tensor: &Tensor| tensor.f_select(0, t);
-            let (mut gates, cells, from_output) = (at(&inner)?, at(cells)?, at(&from_output)?);
-            let step = Backward::<T> {
-                gates: kernels::values_mut(&mut gates)?,
-                cells: kernels::values(&cells)?,
-                before: kernels::values(&before)?,
-                from_output: kernels::values(&from_output)?,
-                from_next: kernels::values(&from_next)?,
-                cell: kernels::values_mut(&mut cell)?,
-            };
-            step.run();
-            if t > 0 {
-                from_next = conv(&gates, &turned, None)?;
-            }
+impl ConvLstm2d {
+    /// `[step, n, height, width, input]` -> the states after each step, `[step, n, height, width, filter]`; something may be done to the
+    /// input before.
+    pub(crate) fn by_hand<T: Element>(
+        &self,
+        rows: &Tensor,
+        before: Option<ScaleShift>,
+        keep: bool,
+    ) -> Result<(Tensor, Option<Kept>)> {
+        let mut gates = self.of_input::<T>(rows, before.as_ref())?;
+        let mut shape = rows.size();
+        shape[4] = FILTERS as i64;
+        let mut states = empty::<T>(&shape)?;
+        let recurrent = factors(&self.recurrent)?;
+        // The values of a step.
+        let size: usize = shape[1..].iter().product::<i64>() as usize;
+        if !keep {
+            shape[0] = 0;
         }
-        Ok(())
-    })?;
-    gradients(states, gates, &inner)
+        let mut cells = empty::<T>(&shape)?;
+        let grid = hand::grid(&shape[1..]);
+        let mut cell = vec![0.0; size];
+        let mut of_state = vec![T::put(0.0); 4 * size];
+        let (all_gates, all_states) = (values_mut::<T>(&mut gates)?, values_mut(&mut states)?);
+        let mut kept = values_mut(&mut cells)?.chunks_exact_mut(size);
+        for (t, gates) in all_gates.chunks_exact_mut(4 * size).enumerate() {
+            let (earlier, later) = all_states.split_at_mut(t * size);
+            let recurrent: &[T] = match earlier.rchunks_exact(size).next() {
+                Some(state) => {
+                    let around = Around::default();
+                    winograd::convolve(state, &recurrent, grid, &around, &mut of_state)?;
+                    &of_state
+                }
+                None => &[],
+            };
+            forward_step(recurrent, gates, &mut cell, &mut later[..size], kept.next().unwrap_or_default())?;
+        }
+        let kept = keep.then(|| Kept {
+            layer: self.share(),
+            rows: rows.shallow_clone(),
+            before,
+            states: states.shallow_clone(),
+            cells,
+            gates,
+        });
+        Ok((states, kept))
+    }
+
+    /// The same parameters once more.
+    fn share(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            kernel: self.kernel.shallow_clone(),
+            recurrent: self.recurrent.shallow_clone(),
+            bias: self.bias.shallow_clone(),
+        }
+    }
+
+    /// The input's part of all gates, bias included.
+    fn of_input<T: Element>(&self, rows: &Tensor, before: Option<&ScaleShift>) -> Result<Tensor> {
+        let mut shape = rows.size();
+        let bias = parameter(&self.bias)?;
+        if shape[4] > 1 {
+            let around = Around {
+                before: before.map(|by| [&by.scale[..], &by.shift]),
+                bias: Some(&bias),
+                relu: false,
+            };
+            let (gates, _) = convolve::<T>(&rows.f_flatten(0, 1)?, &factors(&self.kernel)?, &around)?;
+            shape[4] = 4 * FILTERS as i64;
+            return gates.f_view(&shape[..]);
+        }
+        shape[4] = 4 * FILTERS as i64;
+        let mut gates = empty::<T>(&shape)?;
+        let taps = neighbours::<T>(rows)?;
+        let kernel = parameter(&self.kernel)?;
+        let mut matrix = vec![0.0; bias.len() * 16];
+        for ((row, kernel), bias) in matrix.chunks_exact_mut(16).zip(kernel.chunks_exact(9)).zip(bias) {
+            row[..9].copy_from_slice(kernel);
+            row[9] = bias;
+        }
+        rows::multiply::<T>(&taps, &Matrix::new(&matrix, 16), values_mut(&mut gates)?)?;
+        Ok(gates)
+    }
+
+}
+
+/// See [`rows::neighbours`].
+fn neighbours<T: Element>(rows: &Tensor) -> Result<Vec<T>> {
+    let size = rows.size();
+    rows::neighbours::<T>(values(rows)?, size[2] as usize, size[3] as usize)
+}
+
+impl Kept {
+    /// Backpropagation through time from the gradient of the states, to that of what the input's convolution took; the gradient of
+    /// an input of one channel, which is the network's, is not asked for.
+    pub(crate) fn back<T: Element>(
+        self,
+        from_output: &Tensor,
+        gradients: &mut Gradients,
+    ) -> Result<Option<Tensor>> {
+        let Self { layer, rows, before, states, cells, mut gates } = self;
+        let shape = states.size();
+        let size: usize = shape[1..].iter().product::<i64>() as usize;
+        let turned = factors_back(&layer.recurrent)?;
+        steps_back::<T>(&turned, &cells, from_output, &mut gates, size)?;
+        if shape[0] > 1 {
+            let earlier = states.f_narrow(0, 0, shape[0] - 1)?.f_flatten(0, 1)?;
+            let later = gates.f_narrow(0, 1, shape[0] - 1)?.f_flatten(0, 1)?;
+            let (kernel, _) = kernel_gradient::<T>(&earlier, &layer.recurrent, None, &later)?;
+            gradients.add(&layer.recurrent, &kernel)?;
+        }
+        let gates = gates.f_flatten(0, 1)?;
+        if rows.size()[4] == 1 {
+            let taps = neighbours::<T>(&rows)?;
+            let gradient = rows::matrix_gradient::<T>(&taps, values(&gates)?, [16, 4 * FILTERS])?;
+            let taps = gradient.chunks_exact(16);
+            let kernel: Vec<f32> = taps.clone().flat_map(|row| &row[..9]).copied().collect();
+            gradients.add(&layer.kernel, &kernel)?;
+            gradients.add(&layer.bias, &taps.map(|row| row[9]).collect::<Vec<_>>())?;
+            return Ok(None);
+        }
+        let rows = rows.f_flatten(0, 1)?;
+        let before = before.as_ref().map(|by| [&by.scale[..], &by.shift]);
+        let (kernel, bias) = kernel_gradient::<T>(&rows, &layer.kernel, before, &gates)?;
+        gradients.add(&layer.kernel, &kernel)?;
+        gradients.add(&layer.bias, &bias)?;
+        let (dx, _) = convolve::<T>(&gates, &factors_back(&layer.kernel)?, &Around::default())?;
+        Ok(Some(dx))
+    }
+}
+
+/// Puts gradients of the gates' sums in the place of their values.
+fn steps_back<T: Element>(
+    turned: &Factors,
+    cells: &Tensor,
+    from_output: &Tensor,
+    gates: &mut Tensor,
+    size: usize,
+) -> Result<()> {
+    let grid = grid(&cells.size()[1..]);
+    let mut cell = vec![0.0; size];
+    let mut from_next = Vec::new();
+    let (cells, from_output) = (values::<T>(cells)?, values::<T>(from_output)?);
+    for (t, gates) in values_mut::<T>(gates)?.chunks_exact_mut(4 * size).enumerate().rev() {
+        let at = t * size..(t + 1) * size;
+        let before = &cells[at.start.saturating_sub(size)..at.start];
+        backward_step(gates, &cells[at.clone()], before, &from_output[at], &from_next, &mut cell)?;
+        if t > 0 {
+            from_next.resize(size, T::put(0.0));
+            winograd::convolve(gates, turned, grid, &Around::default(), &mut from_next)?;
+        }
+    }
+    Ok(())
+}
+
+/// The part of `values` that belongs to chunk `k` of the positions; none where there are no values.
+fn part<T>(values: &[T], k: usize, channels: usize) -> &[T] {
+    let size = CHUNK * channels;
+    values.chunks(size).nth(k).unwrap_or_default()
+}
+
+fn forward_step<T: Element>(
+    recurrent: &[T],
+    gates: &mut [T],
+    cell: &mut [f32],
+    state: &mut [T],
+    cells: &mut [T],
+) -> Result<()> {
+    let size = CHUNK * FILTERS;
+    // As many parts of what is kept as of the others, empty where nothing is.
+    let mut kept: Vec<&mut [T]> = cells.chunks_mut(size).collect();
+    kept.resize_with(cell.len().div_ceil(size), Default::default);
+    threads::install(|| {
+        gates
+            .par_chunks_mut(4 * size)
+            .zip(cell.par_chunks_mut(size))
+            .zip(state.par_chunks_mut(size))
+            .zip(kept)
+            .enumerate()
+            .for_each(|(k, (((gates, cell), state), cells))| {
+                let recurrent = part(recurrent, k, 4 * FILTERS);
+                Forward { recurrent, gates, cell, state, cells }.run();
+            });
+    })
+}
+
+fn backward_step<T: Element>(
+    gates: &mut [T],
+    cells: &[T],
+    before: &[T],
+    from_output: &[T],
+    from_next: &[T],
+    cell: &mut [f32],
+) -> Result<()> {
+    let size = CHUNK * FILTERS;
+    threads::install(|| {
+        gates.par_chunks_mut(4 * size).zip(cell.par_chunks_mut(size)).enumerate().for_each(
+            |(k, (gates, cell))| {
+                let [cells, before, from_output, from_next] =
+                    [cells, before, from_output, from_next].map(|x| part(x, k, FILTERS));
+                Backward { gates, cells, before, from_output, from_next, cell }.run();
+            },
+        );
+    })
 }

@@ -5,7 +5,8 @@
 
 use tch::{Tensor, no_grad};
 
-use super::{Gates, Pass, Result, channels_last, conv, gradients, hand_on, step_views};
+use super::{Gates, Pass, Result, channels_last, conv, gradients, step_views};
+use crate::layers::hand_on;
 
 /// The gates of a step, `[n, height, width, gate]`: i and f together, c, o.
 fn split(gates: &Tensor) -> Result<[Tensor; 3]> {
@@ -49,7 +50,8 @@ pub(super) fn forward(gates: Gates, shape: [i64; 4], pass: Pass<'_>) -> Result<T
         }
         Ok(())
     })?;
-    hand_on(states, pass, move |leaf| back(leaf, &gates, &cells, shape))
+    let Some(tape) = pass.tape else { return Ok(states) };
+    hand_on(states, tape, move |leaf| back(leaf, &gates, &cells, shape))
 }
 
 /// Backpropagation through time, as in `fused`.

@@ -1,0 +1,235 @@
+//! Passes forth and back by this crate's own loops, on the CPU, where libtorch would go over memory many times and multiply more.
+//!
+//! Tensors have the channels last here, in memory too. A pass that trains keeps what the way back needs; nothing is recorded
+//! by libtorch.
+
+use tch::{Device, Kind, Tensor};
+
+use super::{BN_EPSILON, BatchNorm, Conv, Pass, Result};
+use crate::kernels::rows::{self, Matrix, NormBack, ScaleShift};
+use crate::kernels::winograd::{self, Around, Factors, Grid};
+use crate::kernels::{Element, values, values_mut};
+
+/// A tensor of this type without values yet.
+pub(crate) fn empty<T: Element>(shape: &[i64]) -> Result<Tensor> {
+    Tensor::f_empty(shape, (T::KIND, Device::Cpu))
+}
+
+/// The values of a parameter, whether it is trained or not.
+pub(crate) fn parameter(tensor: &Tensor) -> Result<Vec<f32>> {
+    Ok(values::<f32>(&tensor.f_detach()?.f_contiguous()?)?.to_vec())
+}
+
+/// Parameters with their gradients.
+#[derive(Debug, Default)]
+pub(crate) struct Gradients(Vec<(Tensor, Tensor)>);
+
+impl Gradients {
+    /// Takes the gradient of a parameter, in its order.
+    pub(crate) fn add(&mut self, parameter: &Tensor, gradient: &[f32]) -> Result<()> {
+        let gradient = Tensor::f_from_slice(gradient)?.f_view_as(parameter)?;
+        self.0.push((parameter.shallow_clone(), gradient));
+        Ok(())
+    }
+
+    /// Adds them to those that the parameters have.
+    pub(crate) fn hand_over(self) -> Result<()> {
+        // The sum of a parameter's product with a constant has the constant for its gradient.
+        let mut sum = Tensor::f_zeros([0i64; 0], (Kind::Float, Device::Cpu))?;
+        for (parameter, gradient) in self.0.iter().filter(|(p, _)| p.requires_grad()) {
+            sum = sum.f_add(&parameter.f_mul(gradient)?.f_sum(None::<Kind>)?)?;
+        }
+        if sum.requires_grad() { sum.f_backward() } else { Ok(()) }
+    }
+}
+
+/// A convolution of images `[image, axis.., channel]`, and the sums of each image's channels, `[image, channel]`.
+pub(crate) fn convolve<T: Element>(
+    x: &Tensor,
+    factors: &Factors,
+    around: &Around<'_>,
+) -> Result<(Tensor, Vec<f64>)> {
+    let mut shape = x.size();
+    let [_, output] = factors.channels();
+    let grid = grid(&shape);
+    let channel = shape.len() - 1;
+    shape[channel] = output as i64;
+    let mut y = empty::<T>(&shape)?;
+    let sums = winograd::convolve::<T>(values(x)?, factors, grid, around, values_mut(&mut y)?)?;
+    Ok((y, sums))
+}
+
+/// Of `[image, depth, height, width, channel]` or `[image, height, width, channel]`.
+pub(crate) fn grid(shape: &[i64]) -> Grid {
+    let at = |from_end: usize| shape[shape.len() - from_end] as usize;
+    let depth = if shape.len() == 5 { at(4) } else { 1 };
+    Grid { images: shape[0] as usize, depth, height: at(3), width: at(2) }
+}
+
+/// The factors of a kernel `[output, input, axis..]`.
+pub(crate) fn factors(kernel: &Tensor) -> Result<Factors> {
+    let size = kernel.size();
+    let channels = [size[1], size[0]].map(|n| n as usize);
+    Factors::new(&parameter(kernel)?, size.len() as u32 - 2, channels)
+}
+
+/// Those of the convolution that takes gradients back: the kernel turned round, and its channels exchanged.
+pub(crate) fn factors_back(kernel: &Tensor) -> Result<Factors> {
+    let axes: Vec<i64> = (2..kernel.dim() as i64).collect();
+    factors(&kernel.f_detach()?.f_transpose(0, 1)?.f_flip(&axes)?)
+}
+
+/// Whether a network with this parameter goes through the loops: parameters are `f32`, the batch `f32` or `bf16`, all on the CPU,
+/// and libtorch is not to record anything.
+pub(crate) fn fits(parameter: &Tensor, x: &Tensor, pass: Pass<'_>) -> Result<bool> {
+    let known = parameter.f_kind()? == Kind::Float
+        && matches!(x.f_kind()?, Kind::Float | Kind::BFloat16)
+        && x.device() == Device::Cpu;
+    let recorded = x.requires_grad() || parameter.f_view_as(parameter)?.requires_grad();
+    let way_back = if pass.train { pass.tape.is_some() } else { !recorded };
+    Ok(known && way_back && pass.taps.is_none())
+}
+
+impl Conv {
+    /// The same parameters once more.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            kernel: self.kernel.shallow_clone(),
+            bias: self.bias.as_ref().map(Tensor::shallow_clone),
+            sizes: self.sizes.clone(),
+            ..*self
+        }
+    }
+
+    /// The way back through this convolution of `x`, which `before` did something to: the gradient of that something's output.
+    pub(crate) fn back_by_hand<T: Element>(
+        &self,
+        x: &Tensor,
+        before: &ScaleShift,
+        dy: &Tensor,
+        gradients: &mut Gradients,
+    ) -> Result<Tensor> {
+        let before = Some([&before.scale[..], &before.shift]);
+        let (kernel, bias) = kernel_gradient::<T>(x, &self.kernel, before, dy)?;
+        gradients.add(&self.kernel, &kernel)?;
+        if let Some(own) = &self.bias {
+            gradients.add(own, &bias)?;
+        }
+        Ok(convolve::<T>(dy, &factors_back(&self.kernel)?, &Around::default())?.0)
+    }
+
+    /// The kernel, and the bias or zeros.
+    pub(crate) fn parameters(&self) -> Result<(&Tensor, Vec<f32>)> {
+        let bias = match &self.bias {
+            Some(bias) => parameter(bias)?,
+            None => vec![0.0; self.kernel.size()[0] as usize],
+        };
+        Ok((&self.kernel, bias))
+    }
+
+    /// Takes the gradients of a kernel that is a matrix, and of the bias.
+    pub(crate) fn take(
+        &self,
+        kernel: &[f32],
+        bias: &[f32],
+        gradients: &mut Gradients,
+    ) -> Result<()> {
+        gradients.add(&self.kernel, kernel)?;
+        match &self.bias {
+            Some(own) => gradients.add(own, bias),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Gradients of a kernel and of a bias.
+pub(crate) fn kernel_gradient<T: Element>(
+    x: &Tensor,
+    kernel: &Tensor,
+    before: Option<[&[f32]; 2]>,
+    dy: &Tensor,
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let size = kernel.size();
+    let channels = [size[1], size[0]].map(|n| n as usize);
+    let axes = size.len() as u32 - 2;
+    winograd::kernel_gradient::<T>(values(x)?, values(dy)?, axes, channels, grid(&x.size()), before)
+}
+
+/// A normalisation by the statistics of a batch, for the way back.
+#[derive(Debug)]
+pub(crate) struct Norm {
+    pub by: ScaleShift,
+    mean: Vec<f32>,
+    reciprocal: Vec<f32>,
+    gamma: Tensor,
+    beta: Tensor,
+}
+
+impl BatchNorm {
+    /// What the running statistics do.
+    pub(crate) fn running(&self) -> Result<ScaleShift> {
+        let (scale, shift) = self.scale_and_shift()?;
+        Ok(ScaleShift { scale: parameter(&scale)?, shift: parameter(&shift)? })
+    }
+
+    /// What the statistics of `x`, `[.., channel]`, do, of which the running ones take a share.
+    pub(crate) fn of_batch<T: Element>(&self, x: &Tensor, share: f64) -> Result<Norm> {
+        let channels = self.gamma.numel();
+        let n = (x.numel() / channels) as f64;
+        let moments = rows::moments::<T>(values(x)?, channels)?;
+        let (gamma, beta) = (parameter(&self.gamma)?, parameter(&self.beta)?);
+        let mut running_mean = self.mean.shallow_clone();
+        let mut running_variance = self.variance.shallow_clone();
+        let running = values_mut::<f32>(&mut running_mean)?.iter_mut();
+        let running = running.zip(values_mut::<f32>(&mut running_variance)?);
+        let mix = |old: &mut f32, new: f64| {
+            *old = (f64::from(*old) * (1.0 - share) + new * share) as f32;
+        };
+        for ((mean, variance), (own_mean, own_variance)) in moments.iter().zip(running) {
+            mix(own_mean, *mean);
+            mix(own_variance, variance * n / (n - 1.0));
+        }
+        let reciprocal: Vec<f64> =
+            moments.iter().map(|(_, variance)| (variance + BN_EPSILON).sqrt().recip()).collect();
+        let scale: Vec<f64> =
+            gamma.iter().zip(&reciprocal).map(|(gamma, r)| f64::from(*gamma) * r).collect();
+        let shift = beta.iter().zip(&scale).zip(&moments);
+        let shift = shift.map(|((beta, scale), (mean, _))| f64::from(*beta) - mean * scale);
+        let single = |values: &[f64]| values.iter().map(|x| *x as f32).collect::<Vec<_>>();
+        Ok(Norm {
+            by: ScaleShift { shift: shift.map(|x| x as f32).collect(), scale: single(&scale) },
+            mean: moments.iter().map(|(mean, _)| *mean as f32).collect(),
+            reciprocal: single(&reciprocal),
+            gamma: self.gamma.shallow_clone(),
+            beta: self.beta.shallow_clone(),
+        })
+    }
+}
+
+impl Norm {
+    /// Turns gradients `dz` of a ReLU behind this normalisation of `y` into those of `y`, and adds the product of another tensor and a
+    /// matrix to them.
+    pub(crate) fn back<T: Element>(
+        &self,
+        y: &Tensor,
+        mut dz: Tensor,
+        more: Option<(&Tensor, &Matrix)>,
+        gradients: &mut Gradients,
+    ) -> Result<Tensor> {
+        let y = values::<T>(y)?;
+        let sums = rows::sums_where_positive::<T>(values(&dz)?, y, &self.by, &self.mean)?;
+        let n = y.len() / self.mean.len();
+        let back = NormBack::new(&self.by, &self.mean, &self.reciprocal, &sums, n);
+        let more = match more {
+            Some((x, matrix)) => Some((values::<T>(x)?, matrix)),
+            None => None,
+        };
+        rows::norm_back(y, &back, more, values_mut(&mut dz)?)?;
+        let [of_beta, with] = sums;
+        let of_gamma = with.iter().zip(&self.reciprocal).map(|(sum, r)| *sum as f32 * r);
+        gradients.add(&self.gamma, &of_gamma.collect::<Vec<_>>())?;
+        gradients.add(&self.beta, &of_beta.iter().map(|sum| *sum as f32).collect::<Vec<_>>())?;
+        Ok(dz)
+    }
+}
