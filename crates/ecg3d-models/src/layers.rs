@@ -16,7 +16,7 @@ use crate::trace::{Channels, Op, Trace};
 mod conv_lstm;
 pub(crate) mod hand;
 
-pub(crate) use conv_lstm::{ConvLstm2d, KeptSteps};
+pub(crate) use conv_lstm::{ConvLstm2d, Kept, Steps};
 
 pub(crate) type Result<T> = std::result::Result<T, TchError>;
 
@@ -497,6 +497,11 @@ impl SqueezeExcite {
             squeeze: Dense::without_bias(b, &format!("{path}.squeeze"), [channels, squeezed])?,
             excite: Dense::without_bias(b, &format!("{path}.excite"), [squeezed, channels])?,
         })
+    }
+
+    /// Those of the two dense layers.
+    pub(crate) fn kernels(&self) -> [&Tensor; 2] {
+        [&self.squeeze.kernel, &self.excite.kernel]
     }
 
     /// The gates of channels with these means, `[n, channel]`.

@@ -10,9 +10,7 @@ type Lanes = [f32; FILTERS];
 
 /// One step for all positions; every slice is `[position, channel]`.
 pub(crate) struct Forward<'a, T> {
-    /// The recurrent convolution's part of the gates i, f, c, o; empty at the first step.
-    pub recurrent: &'a [T],
-    /// The input's part; where `cells` is not empty, the values of the gates are left here.
+    /// The sums of the gates i, f, c, o; where `cells` is not empty, the values of the gates are left here.
     pub gates: &'a mut [T],
     /// The running cell state.
     pub cell: &'a mut [f32],
@@ -32,8 +30,10 @@ pub(crate) struct Backward<'a, T> {
     pub before: &'a [T],
     /// Gradient of the state as the output.
     pub from_output: &'a [T],
-    /// Gradient of the state by the next step; empty at the last.
+    /// Gradient of what the next step's convolution took, the state being its last channels; empty at the last step.
     pub from_next: &'a [T],
+    /// Channels of that.
+    pub next_channels: usize,
     /// Running gradient of the cell state.
     pub cell: &'a mut [f32],
 }
@@ -53,22 +53,14 @@ impl<T: Element> Backward<'_, T> {
 impl<T: Element> Task for Forward<'_, T> {
     #[inline(always)]
     fn run(self) {
-        let Self { recurrent, gates, cell, state, cells } = self;
+        let Self { gates, cell, state, cells } = self;
         for (m, ((z, c), h)) in gates
             .chunks_exact_mut(GATES)
             .zip(cell.chunks_exact_mut(FILTERS))
             .zip(state.chunks_exact_mut(FILTERS))
             .enumerate()
         {
-            let mut parts = [0, 1, 2, 3].map(|gate| load(&z[gate * FILTERS..]));
-            if !recurrent.is_empty() {
-                let r = &recurrent[m * GATES..][..GATES];
-                for (gate, part) in parts.iter_mut().enumerate() {
-                    let more = load(&r[gate * FILTERS..]);
-                    *part = zip(*part, more, |a, b| a + b);
-                }
-            }
-            let [i, f, g, o] = parts;
+            let [i, f, g, o] = [0, 1, 2, 3].map(|gate| load(&z[gate * FILTERS..]));
             let (i, f, g, o) =
                 (map(i, hard_sigmoid), map(f, hard_sigmoid), map(g, tanh), map(o, hard_sigmoid));
             let new = zip(zip(f, load(c), |f, c| f * c), zip(i, g, |i, g| i * g), |a, b| a + b);
@@ -87,7 +79,7 @@ impl<T: Element> Task for Forward<'_, T> {
 impl<T: Element> Task for Backward<'_, T> {
     #[inline(always)]
     fn run(self) {
-        let Self { gates, cells, before, from_output, from_next, cell } = self;
+        let Self { gates, cells, before, from_output, from_next, next_channels, cell } = self;
         for (m, (z, dc)) in
             gates.chunks_exact_mut(GATES).zip(cell.chunks_exact_mut(FILTERS)).enumerate()
         {
@@ -95,7 +87,8 @@ impl<T: Element> Task for Backward<'_, T> {
             let [i, f, g, o] = [0, 1, 2, 3].map(|gate| load(&z[gate * FILTERS..]));
             let mut dh = load(&from_output[at.clone()]);
             if !from_next.is_empty() {
-                dh = zip(dh, load(&from_next[at.clone()]), |a, b| a + b);
+                let state = (m + 1) * next_channels - FILTERS;
+                dh = zip(dh, load(&from_next[state..]), |a, b| a + b);
             }
             let old = if before.is_empty() { [0.0; FILTERS] } else { load(&before[at.clone()]) };
             let c = map(load(&cells[at]), tanh);

@@ -7,6 +7,7 @@
 mod gates;
 mod lanes;
 mod moments;
+pub(crate) mod pool;
 pub(crate) mod rows;
 pub(crate) mod threads;
 mod vector;
@@ -14,6 +15,9 @@ pub(crate) mod winograd;
 
 pub(crate) use gates::{Backward, FILTERS, Forward};
 pub(crate) use moments::{affine, moments};
+
+use std::cell::RefCell;
+use std::thread::LocalKey;
 
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -28,7 +32,31 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
     fn widen<const N: usize>(values: &[Self; N]) -> [f32; N];
     /// [`Element::put`] of each.
     fn narrow<const N: usize>(values: [f32; N]) -> [Self; N];
+    /// Memory that this thread keeps.
+    fn spare() -> &'static LocalKey<Spare<Self>>;
+
+    /// Values to be written over. The system hands out fresh memory page by page, which takes as long as filling it does.
+    fn take(n: usize) -> Vec<Self> {
+        let spare = Self::spare().with_borrow_mut(|spare| {
+            let at = spare.iter().position(|values| values.capacity() >= n)?;
+            Some(spare.swap_remove(at))
+        });
+        let mut values = spare.unwrap_or_default();
+        values.resize(n, Self::put(0.0));
+        values
+    }
+
+    /// Keeps memory for [`Element::take`], of up to four tensors.
+    fn give(values: Vec<Self>) {
+        Self::spare().with_borrow_mut(|spare| {
+            if spare.len() < 4 {
+                spare.push(values);
+            }
+        });
+    }
 }
+
+type Spare<T> = RefCell<Vec<Vec<T>>>;
 
 impl Element for f32 {
     const KIND: Kind = Kind::Float;
@@ -51,6 +79,11 @@ impl Element for f32 {
     #[inline(always)]
     fn narrow<const N: usize>(values: [f32; N]) -> [Self; N] {
         values
+    }
+
+    fn spare() -> &'static LocalKey<Spare<Self>> {
+        thread_local!(static SPARE: Spare<f32> = RefCell::default());
+        &SPARE
     }
 }
 
@@ -90,6 +123,11 @@ impl Element for Bf16 {
             *out = Self::put(value);
         }
         out
+    }
+
+    fn spare() -> &'static LocalKey<Spare<Self>> {
+        thread_local!(static SPARE: Spare<Bf16> = RefCell::default());
+        &SPARE
     }
 }
 

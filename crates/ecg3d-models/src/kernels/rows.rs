@@ -172,6 +172,33 @@ pub(crate) fn affine<T: Element>(
     })
 }
 
+/// Behind one another, `x * scale + shift` or 0 where that is negative, and `y`, both of 16 channels, on this thread.
+pub(crate) fn beside<T: Element>(x: &[T], by: &ScaleShift, y: &[T], out: &mut [T]) {
+    let (scale, shift) = (&as_lanes(&by.scale), &as_lanes(&by.shift));
+    run_vectors(Beside { x, scale, shift, y, out });
+}
+
+struct Beside<'a, T> {
+    x: &'a [T],
+    scale: &'a [Lanes],
+    shift: &'a [Lanes],
+    y: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Element> VectorTask for Beside<'_, T> {
+    #[inline(always)]
+    fn run<V: Vector, const ROWS: usize>(self) {
+        let (scale, shift) = (V::load(&self.scale[0].0), V::load(&self.shift[0].0));
+        let pairs = self.x.as_chunks::<LANES>().0.iter().zip(self.y.as_chunks::<LANES>().0);
+        let out = self.out.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0;
+        for ([first, second], (x, y)) in out.iter_mut().zip(pairs) {
+            V::get(x).mul_add(scale, shift).max(V::splat(0.0)).put(first);
+            *second = *y;
+        }
+    }
+}
+
 struct Affine<'a, T> {
     x: &'a [T],
     scale: &'a [Lanes],
@@ -201,7 +228,6 @@ impl<T: Element> VectorTask for Affine<'_, T> {
 /// What is added to a product with a matrix.
 #[derive(Clone, Copy)]
 enum More<'a, T> {
-    Nothing,
     /// What `out` holds, times a factor for each channel.
     Own(&'a [Lanes]),
     /// Another tensor, times a factor for each channel.
@@ -227,10 +253,14 @@ pub(crate) fn residual<T: Element>(
     products(Some((x, matrix)), &as_lanes(bias), more, out)
 }
 
-/// `out = x · matrix`.
-pub(crate) fn multiply<T: Element>(x: &[T], matrix: &Matrix, out: &mut [T]) -> Result<()> {
+/// Adds `x · matrix` to `out`, on this thread.
+pub(crate) fn add_product_here<T: Element>(x: &[T], matrix: &Matrix, out: &mut [T]) {
     let groups = matrix.values.len() / matrix.input;
-    products(Some((x, matrix)), &vec![ZERO; groups], More::Nothing, out)
+    let (bias, one) = (vec![ZERO; groups], vec![Lanes([1.0; LANES]); groups]);
+    let parts = out.chunks_mut(CHUNK * groups * LANES).zip(x.chunks(CHUNK * matrix.input));
+    for (out, x) in parts {
+        run_vectors(Products { x: Some((x, matrix)), bias: &bias, more: More::Own(&one), out });
+    }
 }
 
 /// The way back through a ReLU and a normalisation by a batch's own statistics.
@@ -300,7 +330,6 @@ fn products<T: Element>(
             });
             let part = |y: &'_ [T]| k * size..(k * size + out.len()).min(y.len());
             let more = match more {
-                More::Nothing => More::Nothing,
                 More::Own(gate) => More::Own(gate),
                 More::Scaled(y, gate) => More::Scaled(&y[part(y)], gate),
                 More::Norm(y, back) => More::Norm(&y[part(y)], back),
@@ -351,11 +380,6 @@ impl<T: Element> Products<'_, T> {
             let products = products.iter().skip(g).step_by(groups);
             let out = out.iter_mut().skip(g).step_by(groups);
             match self.more {
-                More::Nothing => {
-                    for (out, sum) in out.zip(products) {
-                        V::load(&sum.0).add(bias).put(out);
-                    }
-                }
                 More::Own(gate) => {
                     let gate = V::load(&gate[g].0);
                     for (out, sum) in out.zip(products) {

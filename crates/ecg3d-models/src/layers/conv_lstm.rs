@@ -7,7 +7,7 @@ use crate::params::Builder;
 mod fused;
 mod tensors;
 
-pub(crate) use fused::Kept as KeptSteps;
+pub(crate) use fused::{Kept, Steps};
 
 /// A convolutional LSTM (Shi et al., NeurIPS 2015), without peepholes, as Keras has it: gates i, f, c, o; hard sigmoid
 /// on the gates, tanh inside; the bias in the input convolution; states start at zero.
@@ -63,6 +63,16 @@ impl ConvLstm2d {
         let y = y.f_permute([1, 0, 4, 2, 3])?;
         pass.show(&self.path, Op::ConvLstm2d { kernel: &self.kernel }, Channels::Third, &[x], &y);
         Ok(y)
+    }
+
+    /// The same parameters once more.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            kernel: self.kernel.shallow_clone(),
+            recurrent: self.recurrent.shallow_clone(),
+            bias: self.bias.shallow_clone(),
+        }
     }
 
     pub(crate) fn kernel(&self) -> &Tensor {

@@ -85,7 +85,7 @@ pub(crate) fn fits(parameter: &Tensor, x: &Tensor, pass: Pass<'_>) -> Result<boo
     let known = parameter.f_kind()? == Kind::Float
         && matches!(x.f_kind()?, Kind::Float | Kind::BFloat16)
         && x.device() == Device::Cpu;
-    let recorded = x.requires_grad() || parameter.f_view_as(parameter)?.requires_grad();
+    let recorded = x.requires_grad() || parameter.f_mul_scalar(1.0)?.requires_grad();
     let way_back = if pass.train { pass.tape.is_some() } else { !recorded };
     Ok(known && way_back && pass.taps.is_none())
 }
@@ -174,10 +174,10 @@ impl BatchNorm {
     }
 
     /// What the statistics of `x`, `[.., channel]`, do, of which the running ones take a share.
-    pub(crate) fn of_batch<T: Element>(&self, x: &Tensor, share: f64) -> Result<Norm> {
+    pub(crate) fn of_batch<T: Element>(&self, x: &[T], share: f64) -> Result<Norm> {
         let channels = self.gamma.numel();
-        let n = (x.numel() / channels) as f64;
-        let moments = rows::moments::<T>(values(x)?, channels)?;
+        let n = (x.len() / channels) as f64;
+        let moments = rows::moments(x, channels)?;
         let (gamma, beta) = (parameter(&self.gamma)?, parameter(&self.beta)?);
         let mut running_mean = self.mean.shallow_clone();
         let mut running_variance = self.variance.shallow_clone();
@@ -212,24 +212,18 @@ impl Norm {
     /// matrix to them.
     pub(crate) fn back<T: Element>(
         &self,
-        y: &Tensor,
-        mut dz: Tensor,
-        more: Option<(&Tensor, &Matrix)>,
+        y: &[T],
+        dz: &mut [T],
+        more: Option<(&[T], &Matrix)>,
         gradients: &mut Gradients,
-    ) -> Result<Tensor> {
-        let y = values::<T>(y)?;
-        let sums = rows::sums_where_positive::<T>(values(&dz)?, y, &self.by, &self.mean)?;
+    ) -> Result<()> {
+        let sums = rows::sums_where_positive(dz, y, &self.by, &self.mean)?;
         let n = y.len() / self.mean.len();
         let back = NormBack::new(&self.by, &self.mean, &self.reciprocal, &sums, n);
-        let more = match more {
-            Some((x, matrix)) => Some((values::<T>(x)?, matrix)),
-            None => None,
-        };
-        rows::norm_back(y, &back, more, values_mut(&mut dz)?)?;
+        rows::norm_back(y, &back, more, dz)?;
         let [of_beta, with] = sums;
         let of_gamma = with.iter().zip(&self.reciprocal).map(|(sum, r)| *sum as f32 * r);
         gradients.add(&self.gamma, &of_gamma.collect::<Vec<_>>())?;
-        gradients.add(&self.beta, &of_beta.iter().map(|sum| *sum as f32).collect::<Vec<_>>())?;
-        Ok(dz)
+        gradients.add(&self.beta, &of_beta.iter().map(|sum| *sum as f32).collect::<Vec<_>>())
     }
 }

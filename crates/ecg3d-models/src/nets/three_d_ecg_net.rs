@@ -3,10 +3,11 @@
 //! Two departures of the study's program from its figure are kept in both modes, since its weights need them: there are
 //! no peepholes in the convolutional LSTM, and one dense layer fewer at the end.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::Preset;
 use crate::init::Init;
+use crate::kernels::Bf16;
 use crate::layers::hand;
 use crate::layers::{
     Activation, BatchNorm, Conv, ConvLstm2d, ConvOptions, Dense, Padding, Pass, Result,
@@ -16,6 +17,7 @@ use crate::params::Builder;
 use crate::trace::{Channels, Op};
 
 mod by_hand;
+mod infer;
 
 const DROPOUT: f64 = 0.25;
 const POOL: i64 = 7;
@@ -128,6 +130,14 @@ pub(crate) struct ThreeDEcgNet {
     dense_3: Dense,
 }
 
+/// What pooling leaves of a side; corrected, nothing is dropped at the far ends.
+const fn pooled_side(mode: Preset) -> usize {
+    match mode {
+        Preset::Published => 6,
+        Preset::Corrected => 7,
+    }
+}
+
 impl ThreeDEcgNet {
     pub(crate) fn new(b: &mut Builder, mode: Preset, n_labels: usize) -> Result<Self> {
         let conv_lstm_1 = ConvLstm2d::new(b, "conv_lstm_1", 3, [1, 16])?;
@@ -140,11 +150,7 @@ impl ThreeDEcgNet {
             Block::new(b, "block_3", [32, 32])?,
         ];
         let heads = vec![Head::new(b, "head_1")?, Head::new(b, "head_2")?, Head::new(b, "head_3")?];
-        // What pooling leaves: 6 x 6 x 6 positions (published), or 7 x 7 x 7 with nothing dropped at the far ends.
-        let side: usize = match mode {
-            Preset::Published => 6,
-            Preset::Corrected => 7,
-        };
+        let side = pooled_side(mode);
         let flat = side.pow(3) * heads.len();
         let dense_1 = Dense::new(b, "dense_1", [flat, 128], Init::GlorotUniform)?;
         let dense_2 = Dense::new(b, "dense_2", [128, 16], Init::GlorotUniform)?;
@@ -188,10 +194,19 @@ impl ThreeDEcgNet {
 
     /// `[n, 45, 45, 45]` -> what the heads see, `[n, 6, 6, 6, 32]`; corrected 7, 7, 7.
     fn pooled(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
-        let x = if hand::fits(self.conv_lstm_1.kernel(), x, pass)? {
-            self.blocks_by_hand(x, pass)?.f_permute([0, 4, 1, 2, 3])?
-        } else {
-            self.blocks(x, pass)?
+        let by_hand = hand::fits(self.conv_lstm_1.kernel(), x, pass)?;
+        let half = x.f_kind()? == Kind::BFloat16;
+        let x = match pass.tape {
+            None if by_hand && half => return self.pooled_without_gradients::<Bf16>(x),
+            None if by_hand => return self.pooled_without_gradients::<f32>(x),
+            Some(tape) if by_hand => {
+                let x = match half {
+                    true => self.blocks_by_hand::<Bf16>(x, pass, tape)?,
+                    false => self.blocks_by_hand::<f32>(x, pass, tape)?,
+                };
+                x.f_permute([0, 4, 1, 2, 3])?
+            }
+            _ => self.blocks(x, pass)?,
         };
         let padding = match self.mode {
             Preset::Published => Padding::Valid,

@@ -69,18 +69,41 @@ pub(crate) fn convolve<T: Element>(
     around: &Around<'_>,
     out: &mut [T],
 ) -> Result<Vec<f64>> {
-    let Grid { images, depth, height, width } = grid;
+    let slabs = grid.images * slabs(grid, factors.is_deep());
+    convolve_then(x, factors, grid, around, out, vec![(); slabs], |(), _| {})
+}
+
+/// Slabs of an image, which are as thick as a tile: planes of a volume, or rows of a plane.
+const fn slabs(grid: Grid, deep: bool) -> usize {
+    if deep { grid.depth.div_ceil(TILE) } else { grid.height.div_ceil(TILE) }
+}
+
+/// Positions of a slab of a plane; the last may have fewer.
+pub(crate) const fn slab_of_plane(grid: Grid) -> usize {
+    TILE * grid.width
+}
+
+/// [`convolve`], with each slab of the output handed on while it is in the cache, together with its own of `with`, of which there is
+/// one for each slab of each image.
+pub(crate) fn convolve_then<T: Element, E: Send>(
+    x: &[T],
+    factors: &Factors,
+    grid: Grid,
+    around: &Around<'_>,
+    out: &mut [T],
+    with: Vec<E>,
+    then: impl Fn(E, &mut [T]) + Sync,
+) -> Result<Vec<f64>> {
+    let Grid { images, height, width, .. } = grid;
     let [input, output] = factors.channels();
+    let slabs = slabs(grid, factors.is_deep());
     let fits = x.len() == images * grid.positions() * input
-        && out.len() == images * grid.positions() * output;
+        && out.len() == images * grid.positions() * output
+        && with.len() == images * slabs;
     if !fits {
         return Err(TchError::Shape(format!("{} values for {grid:?} of {input}", x.len())));
     }
-    // A slab is as thick as a tile: planes of a volume, or rows of a plane.
-    let (slabs, thick) = match factors.is_deep() {
-        true => (depth.div_ceil(TILE), height * width),
-        false => (height.div_ceil(TILE), width),
-    };
+    let thick = if factors.is_deep() { height * width } else { width };
     let before = around.before.map(|parts| parts.map(as_lanes));
     let bias = around.bias.map_or_else(|| vec![ZERO; output / LANES], as_lanes);
     let work = out
@@ -89,18 +112,27 @@ pub(crate) fn convolve<T: Element>(
         .flat_map(|(out, x)| {
             out.chunks_mut(TILE * thick * output).enumerate().map(move |(slab, out)| (slab, x, out))
         })
+        .zip(with)
         .collect::<Vec<_>>();
     let sums: Vec<Vec<Lanes>> = threads::install(|| {
         work.into_par_iter()
-            .map(|(slab, x, out)| {
+            .map(|((slab, x, out), with)| {
                 let mut sums = vec![ZERO; output / LANES];
                 SCRATCH.with_borrow_mut(|scratch| {
-                    let (before, relu) = (before.as_ref(), around.relu);
-                    let (bias, sums) = (&bias, &mut sums);
-                    let slab =
-                        tiles::Forth { x, slab, out, factors, grid, before, bias, relu, sums, scratch };
-                    run_vectors(slab);
+                    run_vectors(tiles::Forth {
+                        x,
+                        slab,
+                        out: &mut *out,
+                        factors,
+                        grid,
+                        before: before.as_ref(),
+                        bias: &bias,
+                        relu: around.relu,
+                        sums: &mut sums,
+                        scratch,
+                    });
                 });
+                then(with, out);
                 sums
             })
             .collect()

@@ -1,234 +1,311 @@
 //! The steps by this crate's own loops, on the CPU.
+//!
+//! What a step's convolution gives goes through the gates slab by slab, while it lies in the cache. An input of many channels stands
+//! beside the state of the step before, so that one convolution takes both; one of a single channel is a product with its
+//! neighbours.
 
 use rayon::prelude::*;
-use tch::Tensor;
+use tch::{TchError, Tensor};
 
 use super::{ConvLstm2d, Result};
 use crate::kernels::rows::{self, Matrix, ScaleShift};
-use crate::kernels::winograd::{self, Around, Factors};
-use crate::kernels::{Backward, Element, FILTERS, Forward, threads, values, values_mut};
-use crate::layers::hand::{
-    self, Gradients, convolve, empty, factors, factors_back, grid, kernel_gradient, parameter,
-};
+use crate::kernels::winograd::{self, Around, Factors, Grid};
+use crate::kernels::{Backward, Element, FILTERS, Forward, threads};
+use crate::layers::hand::{Gradients, factors_back, parameter};
 
-/// Positions that a thread takes at a time.
-const CHUNK: usize = 225;
+const GATES: usize = 4 * FILTERS;
+/// Columns of [`rows::neighbours`].
+const TAPS: usize = 16;
 
-/// What the way back needs.
+/// The weights of a convolutional LSTM of 16 filters as its loops take them.
 #[derive(Debug)]
-pub(crate) struct Kept {
-    layer: ConvLstm2d,
-    rows: Tensor,
-    before: Option<ScaleShift>,
-    states: Tensor,
-    cells: Tensor,
-    /// The values of the gates.
-    gates: Tensor,
+pub(crate) struct Steps {
+    input: Input,
+    /// Of the state, or of the input and the state beside one another.
+    factors: Factors,
 }
 
-impl ConvLstm2d {
-    /// `[step, n, height, width, input]` -> the states after each step, `[step, n, height, width, filter]`; something may be done to the
-    /// input before.
-    pub(crate) fn by_hand<T: Element>(
-        &self,
-        rows: &Tensor,
-        before: Option<ScaleShift>,
-        keep: bool,
-    ) -> Result<(Tensor, Option<Kept>)> {
-        let mut gates = self.of_input::<T>(rows, before.as_ref())?;
-        let mut shape = rows.size();
-        shape[4] = FILTERS as i64;
-        let mut states = empty::<T>(&shape)?;
-        let recurrent = factors(&self.recurrent)?;
-        // The values of a step.
-        let size: usize = shape[1..].iter().product::<i64>() as usize;
-        if !keep {
-            shape[0] = 0;
-        }
-        let mut cells = empty::<T>(&shape)?;
-        let grid = hand::grid(&shape[1..]);
-        let mut cell = vec![0.0; size];
-        let mut of_state = vec![T::put(0.0); 4 * size];
-        let (all_gates, all_states) = (values_mut::<T>(&mut gates)?, values_mut(&mut states)?);
-        let mut kept = values_mut(&mut cells)?.chunks_exact_mut(size);
-        for (t, gates) in all_gates.chunks_exact_mut(4 * size).enumerate() {
-            let (earlier, later) = all_states.split_at_mut(t * size);
-            let recurrent: &[T] = match earlier.rchunks_exact(size).next() {
-                Some(state) => {
-                    let around = Around::default();
-                    winograd::convolve(state, &recurrent, grid, &around, &mut of_state)?;
-                    &of_state
+#[derive(Debug)]
+enum Input {
+    /// One channel: a matrix for the neighbours of a position.
+    Taps(Matrix),
+    /// Sixteen, with the bias.
+    Channels(Vec<f32>),
+}
+
+/// What the way back needs, `[step, n, height, width, channel]`.
+#[derive(Debug)]
+pub(crate) struct Kept<T> {
+    /// The neighbours of the input, where it has one channel.
+    taps: Vec<T>,
+    /// What the convolutions took, where that is not the states alone.
+    taken: Vec<T>,
+    /// Values of the gates.
+    gates: Vec<T>,
+    cells: Vec<T>,
+}
+
+impl Steps {
+    pub(crate) fn new(layer: &ConvLstm2d) -> Result<Self> {
+        let size = layer.kernel.size();
+        let (kernel, bias) = (parameter(&layer.kernel)?, parameter(&layer.bias)?);
+        let recurrent = parameter(&layer.recurrent)?;
+        match size[..] {
+            [64, 1, 3, 3] => {
+                let mut matrix = vec![0.0; GATES * TAPS];
+                let rows = matrix.chunks_exact_mut(TAPS).zip(kernel.chunks_exact(9)).zip(bias);
+                for ((row, kernel), bias) in rows {
+                    row[..9].copy_from_slice(kernel);
+                    row[9] = bias;
                 }
-                None => &[],
-            };
-            forward_step(recurrent, gates, &mut cell, &mut later[..size], kept.next().unwrap_or_default())?;
-        }
-        let kept = keep.then(|| Kept {
-            layer: self.share(),
-            rows: rows.shallow_clone(),
-            before,
-            states: states.shallow_clone(),
-            cells,
-            gates,
-        });
-        Ok((states, kept))
-    }
-
-    /// The same parameters once more.
-    fn share(&self) -> Self {
-        Self {
-            path: self.path.clone(),
-            kernel: self.kernel.shallow_clone(),
-            recurrent: self.recurrent.shallow_clone(),
-            bias: self.bias.shallow_clone(),
+                let input = Input::Taps(Matrix::new(&matrix, TAPS));
+                Ok(Self { input, factors: Factors::new(&recurrent, 2, [FILTERS, GATES])? })
+            }
+            [64, 16, 3, 3] => {
+                let gates = kernel.chunks_exact(9 * FILTERS);
+                let both: Vec<f32> = gates
+                    .zip(recurrent.chunks_exact(9 * FILTERS))
+                    .flat_map(|(input, state)| [input, state].concat())
+                    .collect();
+                let factors = Factors::new(&both, 2, [2 * FILTERS, GATES])?;
+                Ok(Self { input: Input::Channels(bias), factors })
+            }
+            _ => Err(TchError::Shape(format!("no loops for a kernel {size:?}"))),
         }
     }
 
-    /// The input's part of all gates, bias included.
-    fn of_input<T: Element>(&self, rows: &Tensor, before: Option<&ScaleShift>) -> Result<Tensor> {
-        let mut shape = rows.size();
-        let bias = parameter(&self.bias)?;
-        if shape[4] > 1 {
-            let around = Around {
-                before: before.map(|by| [&by.scale[..], &by.shift]),
-                bias: Some(&bias),
-                relu: false,
-            };
-            let (gates, _) = convolve::<T>(&rows.f_flatten(0, 1)?, &factors(&self.kernel)?, &around)?;
-            shape[4] = 4 * FILTERS as i64;
-            return gates.f_view(&shape[..]);
+    /// `[step, n, height, width, input]` -> the states after each step, `[step, n, height, width, filter]`. An input of many channels
+    /// first goes through `before` and a ReLU. `grid` is that of a step.
+    pub(crate) fn forth<T: Element>(
+        &self,
+        x: &[T],
+        before: &ScaleShift,
+        grid: Grid,
+        states: &mut [T],
+        keep: bool,
+    ) -> Result<Option<Kept<T>>> {
+        let cut = Cut::new(grid);
+        let n = cut.positions();
+        let (size, channels) = (n * FILTERS, self.factors.channels()[0]);
+        let steps = states.len() / size;
+        let zero = T::put(0.0);
+        let (taps, bias) = match &self.input {
+            Input::Taps(_) => (rows::neighbours(x, grid.height, grid.width)?, None),
+            Input::Channels(bias) => (Vec::new(), Some(&bias[..])),
+        };
+        let around = Around { bias, ..Around::default() };
+        // Without a way back, a step's gates go where those of the step before were, and what the convolutions take goes to
+        // and fro between two places.
+        let gate_places = if keep { steps } else { 1 };
+        let places = if keep { steps.max(2) } else { 2 };
+        let mut gates = vec![zero; gate_places * n * GATES];
+        let mut cells = vec![zero; if keep { steps * size } else { 0 }];
+        let mut cell = vec![0.0; size];
+        let start = vec![zero; size];
+        let mut taken = Vec::new();
+        if bias.is_some() {
+            taken.resize(places * n * channels, zero);
+            rows::beside(&x[..size], before, &start, &mut taken[..n * channels]);
         }
-        shape[4] = 4 * FILTERS as i64;
-        let mut gates = empty::<T>(&shape)?;
-        let taps = neighbours::<T>(rows)?;
-        let kernel = parameter(&self.kernel)?;
-        let mut matrix = vec![0.0; bias.len() * 16];
-        for ((row, kernel), bias) in matrix.chunks_exact_mut(16).zip(kernel.chunks_exact(9)).zip(bias) {
-            row[..9].copy_from_slice(kernel);
-            row[9] = bias;
+        for t in 0..steps {
+            let (earlier, later) = states.split_at_mut(t * size);
+            let gates = &mut gates[t % gate_places * n * GATES..][..n * GATES];
+            let mut all_taken: Vec<&mut [T]> = taken.chunks_exact_mut(n * channels).collect();
+            let (from, next): (&[T], &mut [T]) =
+                match all_taken.get_disjoint_mut([t % places, (t + 1) % places]) {
+                    Ok([own, next]) => (own, next),
+                    Err(_) => (earlier.rchunks_exact(size).next().unwrap_or(&start), &mut []),
+                };
+            let mut cell = cut.of_mut(&mut cell, FILTERS);
+            let mut state = cut.of_mut(&mut later[..size], FILTERS);
+            let mut cells = cut.of_mut(step_mut(&mut cells, t, size), FILTERS);
+            let mut next = cut.of_mut(next, channels);
+            let mut taps = cut.of(step(&taps, t, n * TAPS), TAPS);
+            let mut x = cut.of(step(x, t + 1, size), FILTERS);
+            let with = (0..cut.slabs())
+                .map(|_| SlabForth {
+                    cell: cell.next().unwrap_or_default(),
+                    state: state.next().unwrap_or_default(),
+                    cells: cells.next().unwrap_or_default(),
+                    next: next.next().unwrap_or_default(),
+                    taps: taps.next().unwrap_or_default(),
+                    x: x.next().unwrap_or_default(),
+                })
+                .collect();
+            winograd::convolve_then(from, &self.factors, grid, &around, gates, with, |slab, gates| {
+                let SlabForth { cell, state, cells, next, taps, x } = slab;
+                if let Input::Taps(matrix) = &self.input {
+                    rows::add_product_here(taps, matrix, gates);
+                }
+                Forward { gates, cell, state: &mut *state, cells }.run();
+                if bias.is_some() && !x.is_empty() {
+                    rows::beside(x, before, state, next);
+                }
+            })?;
         }
-        rows::multiply::<T>(&taps, &Matrix::new(&matrix, 16), values_mut(&mut gates)?)?;
-        Ok(gates)
+        Ok(keep.then_some(Kept { taps, taken, gates, cells }))
     }
-
 }
 
-/// See [`rows::neighbours`].
-fn neighbours<T: Element>(rows: &Tensor) -> Result<Vec<T>> {
-    let size = rows.size();
-    rows::neighbours::<T>(values(rows)?, size[2] as usize, size[3] as usize)
+/// What a slab of a step needs and makes; empty is what there is none of.
+struct SlabForth<'a, T> {
+    cell: &'a mut [f32],
+    state: &'a mut [T],
+    cells: &'a mut [T],
+    /// Takes what the next step's convolution takes.
+    next: &'a mut [T],
+    taps: &'a [T],
+    /// The input of the next step.
+    x: &'a [T],
 }
 
-impl Kept {
-    /// Backpropagation through time from the gradient of the states, to that of what the input's convolution took; the gradient of
-    /// an input of one channel, which is the network's, is not asked for.
-    pub(crate) fn back<T: Element>(
+/// The same on the way back.
+struct SlabBack<'a, T> {
+    gates: &'a mut [T],
+    cells: &'a [T],
+    before: &'a [T],
+    from_output: &'a [T],
+    cell: &'a mut [f32],
+    dx: &'a mut [T],
+}
+
+impl<T: Element> Kept<T> {
+    /// Backpropagation through time from the gradient of the states, to that of what the input's `before` and ReLU made; the
+    /// gradient of an input of one channel, which is the network's, is not asked for and empty.
+    pub(crate) fn back(
         self,
-        from_output: &Tensor,
+        layer: &ConvLstm2d,
+        states: &[T],
+        from_output: &[T],
+        grid: Grid,
         gradients: &mut Gradients,
-    ) -> Result<Option<Tensor>> {
-        let Self { layer, rows, before, states, cells, mut gates } = self;
-        let shape = states.size();
-        let size: usize = shape[1..].iter().product::<i64>() as usize;
-        let turned = factors_back(&layer.recurrent)?;
-        steps_back::<T>(&turned, &cells, from_output, &mut gates, size)?;
-        if shape[0] > 1 {
-            let earlier = states.f_narrow(0, 0, shape[0] - 1)?.f_flatten(0, 1)?;
-            let later = gates.f_narrow(0, 1, shape[0] - 1)?.f_flatten(0, 1)?;
-            let (kernel, _) = kernel_gradient::<T>(&earlier, &layer.recurrent, None, &later)?;
+    ) -> Result<Vec<T>> {
+        let Self { taps, taken, mut gates, cells } = self;
+        let cut = Cut::new(grid);
+        let n = cut.positions();
+        let size = n * FILTERS;
+        let steps = states.len() / size;
+        let both = taps.is_empty();
+        let channels = if both { 2 * FILTERS } else { FILTERS };
+        let turned = turned(layer, both)?;
+        let mut cell = vec![0.0; size];
+        let mut dx = vec![T::put(0.0); if both { states.len() } else { 0 }];
+        let mut of_taken = vec![T::put(0.0); n * channels];
+        for t in (0..=steps).rev() {
+            // The convolution of the step behind gives this step's slabs what they need of it, and that step's input its gradient.
+            let (own, behind) = gates.split_at_mut(t * n * GATES);
+            let mut gates = cut.of_mut(own.rchunks_exact_mut(n * GATES).next().unwrap_or_default(), GATES);
+            let this = t.wrapping_sub(1);
+            let mut cells_here = cut.of(step(&cells, this, size), FILTERS);
+            let mut before = cut.of(step(&cells, this.wrapping_sub(1), size), FILTERS);
+            let mut from_output = cut.of(step(from_output, this, size), FILTERS);
+            let mut cell = cut.of_mut(&mut cell, FILTERS);
+            let mut dx = cut.of_mut(step_mut(&mut dx, t, size), FILTERS);
+            let with: Vec<SlabBack<'_, T>> = (0..cut.slabs())
+                .map(|_| SlabBack {
+                    gates: gates.next().unwrap_or_default(),
+                    cells: cells_here.next().unwrap_or_default(),
+                    before: before.next().unwrap_or_default(),
+                    from_output: from_output.next().unwrap_or_default(),
+                    cell: cell.next().unwrap_or_default(),
+                    dx: dx.next().unwrap_or_default(),
+                })
+                .collect();
+            let then = |slab: SlabBack<'_, T>, from_next: &[T]| {
+                let SlabBack { gates, cells, before, from_output, cell, dx } = slab;
+                let inputs = from_next.chunks_exact(channels).map(|both| &both[..FILTERS]);
+                for (dx, input) in dx.chunks_exact_mut(FILTERS).zip(inputs) {
+                    dx.copy_from_slice(input);
+                }
+                let next_channels = channels;
+                Backward { gates, cells, before, from_output, from_next, next_channels, cell }.run();
+            };
+            if t == steps {
+                threads::install(|| with.into_par_iter().for_each(|slab| then(slab, &[])))?;
+            } else if t > 0 || both {
+                let (gates, around) = (&behind[..n * GATES], Around::default());
+                winograd::convolve_then(gates, &turned, grid, &around, &mut of_taken, with, |slab, out| {
+                    then(slab, out);
+                })?;
+            }
+        }
+        let all = Grid { images: steps * grid.images, ..grid };
+        if both {
+            let channels = [2 * FILTERS, GATES];
+            let (kernel, bias) =
+                winograd::kernel_gradient(&taken[..steps * n * 2 * FILTERS], &gates, 2, channels, all, None)?;
+            let half = |at: usize| {
+                kernel.chunks_exact(9 * FILTERS).skip(at).step_by(2).flatten().copied().collect::<Vec<_>>()
+            };
+            gradients.add(&layer.kernel, &half(0))?;
+            gradients.add(&layer.recurrent, &half(1))?;
+            gradients.add(&layer.bias, &bias)?;
+            return Ok(dx);
+        }
+        if steps > 1 {
+            let later = Grid { images: (steps - 1) * grid.images, ..grid };
+            let (states, gates) = (&states[..states.len() - size], &gates[n * GATES..]);
+            let channels = [FILTERS, GATES];
+            let (kernel, _) = winograd::kernel_gradient(states, gates, 2, channels, later, None)?;
             gradients.add(&layer.recurrent, &kernel)?;
         }
-        let gates = gates.f_flatten(0, 1)?;
-        if rows.size()[4] == 1 {
-            let taps = neighbours::<T>(&rows)?;
-            let gradient = rows::matrix_gradient::<T>(&taps, values(&gates)?, [16, 4 * FILTERS])?;
-            let taps = gradient.chunks_exact(16);
-            let kernel: Vec<f32> = taps.clone().flat_map(|row| &row[..9]).copied().collect();
-            gradients.add(&layer.kernel, &kernel)?;
-            gradients.add(&layer.bias, &taps.map(|row| row[9]).collect::<Vec<_>>())?;
-            return Ok(None);
-        }
-        let rows = rows.f_flatten(0, 1)?;
-        let before = before.as_ref().map(|by| [&by.scale[..], &by.shift]);
-        let (kernel, bias) = kernel_gradient::<T>(&rows, &layer.kernel, before, &gates)?;
+        let matrix = rows::matrix_gradient(&taps, &gates, [TAPS, GATES])?;
+        let matrix = matrix.chunks_exact(TAPS);
+        let kernel: Vec<f32> = matrix.clone().flat_map(|row| &row[..9]).copied().collect();
         gradients.add(&layer.kernel, &kernel)?;
-        gradients.add(&layer.bias, &bias)?;
-        let (dx, _) = convolve::<T>(&gates, &factors_back(&layer.kernel)?, &Around::default())?;
-        Ok(Some(dx))
+        gradients.add(&layer.bias, &matrix.map(|row| row[9]).collect::<Vec<_>>())?;
+        Ok(dx)
     }
 }
 
-/// Puts gradients of the gates' sums in the place of their values.
-fn steps_back<T: Element>(
-    turned: &Factors,
-    cells: &Tensor,
-    from_output: &Tensor,
-    gates: &mut Tensor,
-    size: usize,
-) -> Result<()> {
-    let grid = grid(&cells.size()[1..]);
-    let mut cell = vec![0.0; size];
-    let mut from_next = Vec::new();
-    let (cells, from_output) = (values::<T>(cells)?, values::<T>(from_output)?);
-    for (t, gates) in values_mut::<T>(gates)?.chunks_exact_mut(4 * size).enumerate().rev() {
-        let at = t * size..(t + 1) * size;
-        let before = &cells[at.start.saturating_sub(size)..at.start];
-        backward_step(gates, &cells[at.clone()], before, &from_output[at], &from_next, &mut cell)?;
-        if t > 0 {
-            from_next.resize(size, T::put(0.0));
-            winograd::convolve(gates, turned, grid, &Around::default(), &mut from_next)?;
-        }
+/// The factors that take gradients of the gates back to the state, or to the input and the state.
+fn turned(layer: &ConvLstm2d, both: bool) -> Result<Factors> {
+    let recurrent = layer.recurrent.f_detach()?;
+    let kernel = match both {
+        true => Tensor::f_cat(&[layer.kernel.f_detach()?, recurrent], 1)?,
+        false => recurrent,
+    };
+    factors_back(&kernel)
+}
+
+/// The values of one step; none where there is no such step.
+fn step<T>(x: &[T], t: usize, size: usize) -> &[T] {
+    x.chunks_exact(size).nth(t).unwrap_or_default()
+}
+
+fn step_mut<T>(x: &mut [T], t: usize, size: usize) -> &mut [T] {
+    x.chunks_exact_mut(size).nth(t).unwrap_or_default()
+}
+
+/// How the convolution of a step cuts its images into slabs.
+#[derive(Clone, Copy)]
+struct Cut {
+    images: usize,
+    /// Positions of an image, and of a slab.
+    image: usize,
+    slab: usize,
+}
+
+impl Cut {
+    fn new(grid: Grid) -> Self {
+        let image = grid.height * grid.width;
+        Self { images: grid.images, image, slab: winograd::slab_of_plane(grid) }
     }
-    Ok(())
-}
 
-/// The part of `values` that belongs to chunk `k` of the positions; none where there are no values.
-fn part<T>(values: &[T], k: usize, channels: usize) -> &[T] {
-    let size = CHUNK * channels;
-    values.chunks(size).nth(k).unwrap_or_default()
-}
+    fn positions(self) -> usize {
+        self.images * self.image
+    }
 
-fn forward_step<T: Element>(
-    recurrent: &[T],
-    gates: &mut [T],
-    cell: &mut [f32],
-    state: &mut [T],
-    cells: &mut [T],
-) -> Result<()> {
-    let size = CHUNK * FILTERS;
-    // As many parts of what is kept as of the others, empty where nothing is.
-    let mut kept: Vec<&mut [T]> = cells.chunks_mut(size).collect();
-    kept.resize_with(cell.len().div_ceil(size), Default::default);
-    threads::install(|| {
-        gates
-            .par_chunks_mut(4 * size)
-            .zip(cell.par_chunks_mut(size))
-            .zip(state.par_chunks_mut(size))
-            .zip(kept)
-            .enumerate()
-            .for_each(|(k, (((gates, cell), state), cells))| {
-                let recurrent = part(recurrent, k, 4 * FILTERS);
-                Forward { recurrent, gates, cell, state, cells }.run();
-            });
-    })
-}
+    fn slabs(self) -> usize {
+        self.images * self.image.div_ceil(self.slab)
+    }
 
-fn backward_step<T: Element>(
-    gates: &mut [T],
-    cells: &[T],
-    before: &[T],
-    from_output: &[T],
-    from_next: &[T],
-    cell: &mut [f32],
-) -> Result<()> {
-    let size = CHUNK * FILTERS;
-    threads::install(|| {
-        gates.par_chunks_mut(4 * size).zip(cell.par_chunks_mut(size)).enumerate().for_each(
-            |(k, (gates, cell))| {
-                let [cells, before, from_output, from_next] =
-                    [cells, before, from_output, from_next].map(|x| part(x, k, FILTERS));
-                Backward { gates, cells, before, from_output, from_next, cell }.run();
-            },
-        );
-    })
+    /// The slabs of `[n, height, width, channel]`.
+    fn of<T>(self, x: &[T], channels: usize) -> impl Iterator<Item = &[T]> {
+        x.chunks(self.image * channels).flat_map(move |x| x.chunks(self.slab * channels))
+    }
+
+    fn of_mut<T>(self, x: &mut [T], channels: usize) -> impl Iterator<Item = &mut [T]> {
+        x.chunks_mut(self.image * channels).flat_map(move |x| x.chunks_mut(self.slab * channels))
+    }
 }

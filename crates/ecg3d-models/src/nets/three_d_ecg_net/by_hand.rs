@@ -1,13 +1,14 @@
-//! The network up to its pooling by this crate's own loops, on the CPU.
+//! Training by this crate's own loops, on the CPU: the network up to its pooling, forth and back.
 
 use tch::{Kind, TchError, Tensor};
 
 use super::{Block, ThreeDEcgNet};
 use crate::kernels::rows::{self, Matrix, ScaleShift};
-use crate::kernels::winograd::Around;
-use crate::kernels::{Bf16, Element, values, values_mut};
-use crate::layers::hand::{Gradients, Norm, convolve, empty, factors, parameter};
-use crate::layers::{Conv, KeptSteps, Pass, Result, hand_on};
+use crate::kernels::winograd::{Around, Grid};
+use crate::kernels::{Element, values, values_mut};
+use crate::layers::hand::{Gradients, Norm, convolve, empty, factors, grid, parameter};
+use crate::layers::{Conv, ConvLstm2d, Kept, Pass, Result, Steps, hand_on};
+use crate::tape::Tape;
 
 /// What the way back needs of a block.
 #[derive(Debug)]
@@ -25,11 +26,14 @@ struct KeptBlock {
 }
 
 #[derive(Debug)]
-struct Kept {
-    steps_1: KeptSteps,
+struct KeptAll<T> {
+    lstms: [ConvLstm2d; 2],
+    /// The images of a step.
+    step: Grid,
+    steps_1: Kept<T>,
     states_1: Tensor,
     norm_1: Norm,
-    steps_2: KeptSteps,
+    steps_2: Kept<T>,
     states_2: Tensor,
     norm_2: Norm,
     blocks: Vec<KeptBlock>,
@@ -48,47 +52,26 @@ fn images_mut<'a, T: Element>(x: &'a mut Tensor) -> Result<std::slice::ChunksExa
 
 impl Block {
     /// `[n, depth, height, width, input]` -> `[n, depth, height, width, output]`.
-    fn by_hand<T: Element>(&self, x: &Tensor, pass: Pass<'_>) -> Result<(Tensor, Option<KeptBlock>)> {
+    fn by_hand<T: Element>(&self, x: &Tensor, pass: Pass<'_>) -> Result<(Tensor, KeptBlock)> {
         let (kernel_1, bias_1) = self.conv_1.parameters()?;
         let (kernel_2, bias_2) = self.conv_2.parameters()?;
-        let run = |x: &Tensor, kernel: &Tensor, before: Option<&ScaleShift>, bias: &[f32], relu| {
-            let before = before.map(|by| [&by.scale[..], &by.shift]);
-            convolve::<T>(x, &factors(kernel)?, &Around { before, bias: Some(bias), relu })
+        let run = |x: &Tensor, kernel: &Tensor, before: &ScaleShift, bias: &[f32]| {
+            let before = Some([&before.scale[..], &before.shift]);
+            convolve::<T>(x, &factors(kernel)?, &Around { before, bias: Some(bias), relu: false })
         };
-        let norms;
-        let (y_1, y_2, sums);
-        if pass.train {
-            let norm_1 = self.bn_1.of_batch::<T>(x, pass.statistics_rate)?;
-            (y_1, _) = run(x, kernel_1, Some(&norm_1.by), &bias_1, false)?;
-            let norm_2 = self.bn_2.of_batch::<T>(&y_1, pass.statistics_rate)?;
-            (y_2, sums) = run(&y_1, kernel_2, Some(&norm_2.by), &bias_2, false)?;
-            norms = Some([norm_1, norm_2]);
-        } else {
-            // The second normalisation is part of the first convolution.
-            let (scale, shift) = self.bn_2.scale_and_shift()?;
-            let kernel_1 = kernel_1.f_mul(&scale.f_view([-1, 1, 1, 1, 1])?)?;
-            let bias_1 = Tensor::f_from_slice(&bias_1)?.f_mul(&scale)?.f_add(&shift)?;
-            let before = self.bn_1.running()?;
-            (y_1, _) = run(x, &kernel_1, Some(&before), &parameter(&bias_1)?, true)?;
-            (y_2, sums) = run(&y_1, kernel_2, None, &bias_2, false)?;
-            norms = None;
-        }
+        let norm_1 = self.bn_1.of_batch::<T>(values(x)?, pass.statistics_rate)?;
+        let (y_1, _) = run(x, kernel_1, &norm_1.by, &bias_1)?;
+        let norm_2 = self.bn_2.of_batch::<T>(values(&y_1)?, pass.statistics_rate)?;
+        let (y_2, sums) = run(&y_1, kernel_2, &norm_2.by, &bias_2)?;
         let positions: i64 = x.size()[1..4].iter().product();
         let means: Vec<f32> = sums.iter().map(|sum| (sum / positions as f64) as f32).collect();
         let means = Tensor::f_from_slice(&means)?.f_view([x.size()[0], -1])?;
-        let means = means.f_set_requires_grad(norms.is_some())?;
+        let means = means.f_set_requires_grad(true)?;
         let gates = self.se.gates(&means, pass)?;
         let (kernel, bias) = self.skip.parameters()?;
         let skip = Matrix::new(&parameter(kernel)?, kernel.size()[1] as usize);
         let all_gates = parameter(&gates)?;
         let gate_of = all_gates.chunks_exact(bias.len());
-        let Some([norm_1, norm_2]) = norms else {
-            let mut out = y_2;
-            for ((x, out), gate) in images::<T>(x)?.zip(images_mut(&mut out)?).zip(gate_of) {
-                rows::residual(x, &skip, &bias, None, gate, out)?;
-            }
-            return Ok((out, None));
-        };
         let mut out = empty::<T>(&y_2.size())?;
         let parts = images::<T>(x)?.zip(images(&y_2)?).zip(images_mut(&mut out)?).zip(gate_of);
         for (((x, y), out), gate) in parts {
@@ -97,7 +80,7 @@ impl Block {
         let x = x.shallow_clone();
         let (convolutions, skip) = ([self.conv_1.share(), self.conv_2.share()], self.skip.share());
         let kept = KeptBlock { convolutions, skip, x, y_1, y_2, norm_1, norm_2, means, gates };
-        Ok((out, Some(kept)))
+        Ok((out, kept))
     }
 }
 
@@ -129,9 +112,10 @@ impl KeptBlock {
         drop(y_2);
         let dz = conv_2.back_by_hand::<T>(&y_1, &norm_2.by, &dy, gradients)?;
         drop(dy);
-        let dy = norm_2.back::<T>(&y_1, dz, None, gradients)?;
+        let mut dy = dz;
+        norm_2.back::<T>(values(&y_1)?, values_mut(&mut dy)?, None, gradients)?;
         drop(y_1);
-        let dz = conv_1.back_by_hand::<T>(&x, &norm_1.by, &dy, gradients)?;
+        let mut dz = conv_1.back_by_hand::<T>(&x, &norm_1.by, &dy, gradients)?;
         drop(dy);
         let (kernel, _) = skip.parameters()?;
         let input = kernel.size()[1] as usize;
@@ -140,69 +124,68 @@ impl KeptBlock {
         let of_bias: Vec<f32> = of_bias.into_iter().map(|sum| sum as f32).collect();
         skip.take(&of_kernel, &of_bias, gradients)?;
         let matrix = Matrix::transposed(&parameter(kernel)?, input);
-        norm_1.back::<T>(&x, dz, Some((dout, &matrix)), gradients)
+        norm_1.back::<T>(all_x, values_mut(&mut dz)?, Some((all_dout, &matrix)), gradients)?;
+        Ok(dz)
     }
 }
 
 impl ThreeDEcgNet {
-    /// `[n, 45, 45, 45]` -> the output of the last block, `[n, 45, 45, 45, 32]`. With a tape, the way back is left on it.
-    pub(super) fn blocks_by_hand(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
-        match x.f_kind()? {
-            Kind::BFloat16 => self.by_hand::<Bf16>(x, pass),
-            _ => self.by_hand::<f32>(x, pass),
-        }
-    }
-
-    fn by_hand<T: Element>(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
-        let train = pass.train;
+    /// `[n, 45, 45, 45]` -> the output of the last block, `[n, 45, 45, 45, 32]`; the way back is left on the tape.
+    pub(super) fn blocks_by_hand<T: Element>(
+        &self,
+        x: &Tensor,
+        pass: Pass<'_>,
+        tape: &Tape,
+    ) -> Result<Tensor> {
         let share = pass.statistics_rate;
-        let rows = x.f_transpose(0, 1)?.f_contiguous()?.f_unsqueeze(-1)?; // [step, n, height, width, 1]
-        let (states_1, steps_1) = self.conv_lstm_1.by_hand::<T>(&rows, None, train)?;
-        let norm_1 = if train { Some(self.bn_1.of_batch::<T>(&states_1, share)?) } else { None };
-        let by = match &norm_1 {
-            Some(norm) => norm.by.clone(),
-            None => self.bn_1.running()?,
+        let x = x.f_transpose(0, 1)?.f_contiguous()?; // [step, n, height, width]
+        let size = x.size();
+        let step = grid(&[size[1], size[2], size[3], 1]);
+        let wide = [&size[..], &[16]].concat();
+        let keep = |steps: &Steps, x: &Tensor, before: &ScaleShift| -> Result<(Tensor, Kept<T>)> {
+            let mut states = empty::<T>(&wide)?;
+            let kept = steps.forth(values(x)?, before, step, values_mut(&mut states)?, true)?;
+            let kept = kept.ok_or_else(|| TchError::Shape("nothing was kept".to_owned()))?;
+            Ok((states, kept))
         };
-        let (states_2, steps_2) = self.conv_lstm_2.by_hand::<T>(&states_1, Some(by), train)?;
-        let norm_2 = if train { Some(self.bn_2.of_batch::<T>(&states_2, share)?) } else { None };
-        let by = match &norm_2 {
-            Some(norm) => norm.by.clone(),
-            None => self.bn_2.running()?,
-        };
-        let mut x = empty::<T>(&states_2.size())?;
-        rows::affine::<T>(values(&states_2)?, &by, true, values_mut(&mut x)?)?;
+        // The first takes the volume as it is.
+        let nothing = ScaleShift { scale: Vec::new(), shift: Vec::new() };
+        let (states_1, steps_1) = keep(&Steps::new(&self.conv_lstm_1)?, &x, &nothing)?;
+        let norm_1 = self.bn_1.of_batch::<T>(values(&states_1)?, share)?;
+        let (states_2, steps_2) = keep(&Steps::new(&self.conv_lstm_2)?, &states_1, &norm_1.by)?;
+        let norm_2 = self.bn_2.of_batch::<T>(values(&states_2)?, share)?;
+        let mut x = empty::<T>(&wide)?;
+        rows::affine::<T>(values(&states_2)?, &norm_2.by, true, values_mut(&mut x)?)?;
         let mut x = x.f_transpose(0, 1)?.f_contiguous()?; // [n, 45, 45, 45, 16]
         let mut blocks = Vec::new();
         for block in &self.blocks {
             let (y, kept) = block.by_hand::<T>(&x, pass)?;
             x = y;
-            blocks.extend(kept);
+            blocks.push(kept);
         }
-        let Some(tape) = pass.tape else { return Ok(x) };
-        let (Some(steps_1), Some(steps_2), Some(norm_1), Some(norm_2)) =
-            (steps_1, steps_2, norm_1, norm_2)
-        else {
-            return Ok(x);
-        };
-        let kept = Kept { steps_1, states_1, norm_1, steps_2, states_2, norm_2, blocks };
-        hand_on(x, tape, move |leaf| kept.back::<T>(leaf.grad()))
+        let lstms = [self.conv_lstm_1.share(), self.conv_lstm_2.share()];
+        let kept =
+            KeptAll { lstms, step, steps_1, states_1, norm_1, steps_2, states_2, norm_2, blocks };
+        hand_on(x, tape, move |leaf| kept.back(leaf.grad()))
     }
 }
 
-impl Kept {
+impl<T: Element> KeptAll<T> {
     /// The gradients of all parameters from that of the last block's output.
-    fn back<T: Element>(self, dout: Tensor) -> Result<()> {
+    fn back(self, dout: Tensor) -> Result<()> {
+        let Self { lstms, step, steps_1, states_1, norm_1, steps_2, states_2, norm_2, blocks } = self;
+        let [lstm_1, lstm_2] = lstms;
         let mut gradients = Gradients::default();
         let mut d = dout.f_contiguous()?;
-        for block in self.blocks.into_iter().rev() {
+        for block in blocks.into_iter().rev() {
             d = block.back::<T>(&d, &mut gradients)?;
         }
-        let d = d.f_transpose(0, 1)?.f_contiguous()?;
-        let d = self.norm_2.back::<T>(&self.states_2, d, None, &mut gradients)?;
-        let d = self.steps_2.back::<T>(&d, &mut gradients)?;
-        let d = d.ok_or_else(|| TchError::Shape("the second LSTM takes the first one's states".into()))?;
-        let d = self.norm_1.back::<T>(&self.states_1, d, None, &mut gradients)?;
-        self.steps_1.back::<T>(&d, &mut gradients)?;
+        let mut d = d.f_transpose(0, 1)?.f_contiguous()?;
+        let (states_1, states_2) = (values::<T>(&states_1)?, values(&states_2)?);
+        norm_2.back(states_2, values_mut(&mut d)?, None, &mut gradients)?;
+        let mut d = steps_2.back(&lstm_2, states_2, values(&d)?, step, &mut gradients)?;
+        norm_1.back(states_1, &mut d, None, &mut gradients)?;
+        steps_1.back(&lstm_1, states_1, &d, step, &mut gradients)?;
         gradients.hand_over()
     }
 }
