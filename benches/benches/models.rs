@@ -6,6 +6,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ecg_core::LabelSet;
 use ecg3d_models::{
     Architecture, KerasAdam, Model, ModelCard, Network, Precision, Preset, bce_from_logits,
+    keep_freed_memory,
 };
 use ndarray::Array3;
 use tch::{Device, Kind, Tensor};
@@ -33,6 +34,7 @@ fn id(architecture: Architecture, shape: &[usize], threads: i32) -> BenchmarkId 
 
 /// What `predict` and all who use the library call, volumes included.
 fn predict(c: &mut Criterion) {
+    keep_freed_memory();
     for precision in [Precision::F32, Precision::Bf16] {
         let mut group = c.benchmark_group(format!("predict, {precision}"));
         group.sample_size(10);

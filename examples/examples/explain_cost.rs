@@ -41,6 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn cost(arguments: Arguments) -> Result<ExitCode> {
+    ecg3d_models::keep_freed_memory();
     tch::set_num_threads(1);
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global()?;
     let (architecture, mode) = (arguments.model, Preset::Published);

@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use ecg_core::LabelSet;
 use ecg3d_models::{
-    Architecture, KerasAdam, ModelCard, Network, Precision, Preset, bce_from_logits, save,
+    Architecture, KerasAdam, ModelCard, Network, Precision, Preset, bce_from_logits,
+    keep_freed_memory, save,
 };
 use tch::{Device, Kind, Tensor, no_grad};
 
@@ -21,6 +22,7 @@ fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["save", path] => reference(Path::new(path)),
         [work @ ("forward" | "step"), batch, precision, threads, repeats] => {
+            keep_freed_memory();
             tch::set_num_threads(threads.parse()?);
             measure(work, batch.parse()?, precision.parse()?, repeats.parse()?)
         }

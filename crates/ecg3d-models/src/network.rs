@@ -43,7 +43,8 @@ pub enum Precision {
     F32,
     /// `bf16` in convolutions and what goes from one to the next; parameters, statistics of normalisations, cell states,
     /// attention, dense layers and the loss stay as they are. Several times as quick where
-    /// the processor or GPU has it ([`Precision::is_native`]), many times as slow elsewhere.
+    /// the processor or GPU has it ([`Precision::is_native`]), many times as slow elsewhere. 3DECG-Net on the CPU only stores it, and
+    /// computes in `f32`: as quick as that, in less memory.
     Bf16,
 }
 
@@ -56,11 +57,12 @@ impl Precision {
         }
     }
 
-    /// Whether a device has instructions for this type; elsewhere libtorch imitates them, which takes many times as long as `f32`.
-    /// GPUs are taken to have them.
-    pub fn is_native(self, device: Device) -> bool {
+    /// Whether a network on a device needs no instructions for this type, or has them; elsewhere libtorch imitates them, which takes many
+    /// times as long as `f32`. GPUs are taken to have them.
+    pub fn is_native(self, architecture: Architecture, device: Device) -> bool {
         match (self, device) {
             (Self::F32, _) => true,
+            (Self::Bf16, Device::Cpu) if architecture == Architecture::ThreeDEcgNet => true,
             #[cfg(target_arch = "x86_64")]
             (Self::Bf16, Device::Cpu) => std::arch::is_x86_feature_detected!("avx512bf16"),
             #[cfg(target_arch = "aarch64")]
@@ -69,9 +71,14 @@ impl Precision {
         }
     }
 
-    /// `bf16` where the device has instructions for it, else `f32`.
-    pub fn quickest(device: Device) -> Self {
-        if Self::Bf16.is_native(device) { Self::Bf16 } else { Self::F32 }
+    /// `bf16` where a network gains by it on a device, else `f32`.
+    pub fn quickest(architecture: Architecture, device: Device) -> Self {
+        let stored_only = architecture == Architecture::ThreeDEcgNet && device == Device::Cpu;
+        if Self::Bf16.is_native(architecture, device) && !stored_only {
+            Self::Bf16
+        } else {
+            Self::F32
+        }
     }
 }
 

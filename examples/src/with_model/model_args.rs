@@ -6,7 +6,7 @@ use anyhow::Result;
 use ecg3d_models::{Model, Precision};
 
 use crate::precision::warn_of_imitation;
-use crate::threads::use_threads;
+use crate::threads::set_up_process;
 use crate::weights::model;
 
 #[derive(Debug, clap::Args)]
@@ -28,9 +28,10 @@ pub struct ModelArgs {
 impl ModelArgs {
     /// Sets the threads, and loads the model.
     pub fn model(&self) -> Result<Model> {
-        use_threads(self.threads)?;
+        set_up_process(self.threads)?;
         let model = model(self.weights.as_deref())?.with_precision(self.precision);
-        warn_of_imitation(self.precision, model.network().device());
+        let network = model.network();
+        warn_of_imitation(self.precision, network.architecture(), network.device());
         Ok(match self.batch {
             Some(batch) => model.with_batch(batch as usize),
             None => model,

@@ -1,12 +1,12 @@
 //! The number type that a flag names; a file of the programs that link libtorch, which the library must not.
 
 use ecg3d_examples::say_err;
-use ecg3d_models::Precision;
+use ecg3d_models::{Architecture, Precision};
 use tch::Device;
 
 /// Warns where a device only imitates a number type.
-pub fn warn_of_imitation(precision: Precision, device: Device) {
-    if !precision.is_native(device) {
+pub fn warn_of_imitation(precision: Precision, architecture: Architecture, device: Device) {
+    if !precision.is_native(architecture, device) {
         say_err!(
             "warning: this processor has no instructions for {precision}, which takes many times as long as f32 here"
         );

@@ -140,10 +140,14 @@ impl<T: Element> VectorTask for SumsOf<'_, '_, T> {
                 }
                 Some(b) => {
                     let b = b.as_chunks::<LANES>().0;
-                    for (a, b) in a.iter().skip(g).step_by(groups).zip(b.iter().skip(g).step_by(groups)) {
+                    for (a, b) in
+                        a.iter().skip(g).step_by(groups).zip(b.iter().skip(g).step_by(groups))
+                    {
                         let (mut a, b) = (V::get(a), V::get(b));
                         if let Some([scale, shift]) = positive {
-                            a = a.where_positive(b.mul_add(V::load(&scale[g].0), V::load(&shift[g].0)));
+                            a = a.where_positive(
+                                b.mul_add(V::load(&scale[g].0), V::load(&shift[g].0)),
+                            );
                         }
                         sum = sum.add(a);
                         sum_with = a.mul_add(b.sub(pivot), sum_with);
@@ -325,9 +329,8 @@ fn products<T: Element>(
     threads::install(|| {
         out.par_chunks_mut(size).enumerate().for_each(|(k, out)| {
             let rows = out.len() / (bias.len() * LANES);
-            let x = x.map(|(x, matrix)| {
-                (&x[k * CHUNK * matrix.input..][..rows * matrix.input], matrix)
-            });
+            let x = x
+                .map(|(x, matrix)| (&x[k * CHUNK * matrix.input..][..rows * matrix.input], matrix));
             let part = |y: &'_ [T]| k * size..(k * size + out.len()).min(y.len());
             let more = match more {
                 More::Own(gate) => More::Own(gate),

@@ -50,7 +50,7 @@ pub(super) trait VectorTask {
 
 /// The vector that every processor has.
 #[derive(Clone, Copy)]
-struct Portable([f32; LANES]);
+pub(super) struct Portable([f32; LANES]);
 
 impl Portable {
     #[inline(always)]

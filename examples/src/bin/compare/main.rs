@@ -30,7 +30,7 @@ use crate::metrics::Judge;
 use crate::precision::warn_of_imitation;
 use crate::report::{Report, Row, Settings};
 use crate::subject::{Presets, Subject};
-use crate::threads::use_threads;
+use crate::threads::set_up_process;
 
 /// Puts networks side by side: parameters, operations, time, memory, and metrics of trained weights.
 ///
@@ -86,11 +86,13 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let device = device(&arguments.device)?;
-    use_threads(arguments.threads)?;
-    if !arguments.measure {
-        warn_of_imitation(arguments.precision, device);
-    }
+    set_up_process(arguments.threads)?;
     let subjects = subject::subjects(&arguments.models, arguments.preset, &arguments.weights)?;
+    let imitates =
+        |subject: &&Subject| !arguments.precision.is_native(subject.architecture, device);
+    if let Some(subject) = subjects.iter().find(imitates).filter(|_| !arguments.measure) {
+        warn_of_imitation(arguments.precision, subject.architecture, device);
+    }
     if arguments.measure {
         let subject = subjects.first().context("nothing to measure")?;
         let model = subject.model(device)?.with_precision(arguments.precision);

@@ -58,7 +58,7 @@ pub fn from_weights(
     labels: &LabelArgs,
 ) -> Result<Judged> {
     let model = model(weights)?.with_precision(precision);
-    warn_of_imitation(precision, model.network().device());
+    warn_of_imitation(precision, model.network().architecture(), model.network().device());
     let mut source = source::load(data, &model.card().preprocessing, labels)?;
     let truth = source.require_labels(model.labels())?;
     let (finite, probabilities) = classify(&model, &mut source)?;

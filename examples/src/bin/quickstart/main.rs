@@ -109,9 +109,12 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     steps.done(start, "converted", format!("{} volumes of 45x45x45", source.names.len()));
 
     let device = Device::cuda_if_available();
-    let precision = arguments.precision.unwrap_or_else(|| Precision::quickest(device));
-    warn_of_imitation(precision, device);
-    let model = Model::shipped(device)?.with_precision(precision);
+    let model = Model::shipped(device)?;
+    let architecture = model.network().architecture();
+    let quickest = || Precision::quickest(architecture, device);
+    let precision = arguments.precision.unwrap_or_else(quickest);
+    warn_of_imitation(precision, architecture, device);
+    let model = model.with_precision(precision);
     let start = Instant::now();
     let (rows, probabilities) = classify(&model, &mut source)?;
     let truth = source.require_labels(model.labels())?.select(Axis(0), &rows);

@@ -25,7 +25,7 @@ use ndarray::{Array2, Axis};
 
 use crate::device::device;
 use crate::precision::warn_of_imitation;
-use crate::threads::use_threads;
+use crate::threads::set_up_process;
 
 /// Trains a network and leaves RUN/best.safetensors, RUN/last.safetensors, RUN/log.csv and RUN/model.json, anew after each
 /// epoch.
@@ -153,8 +153,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     });
     check_split_flags(arguments, split_by)?;
     let device = device(&arguments.device)?;
-    warn_of_imitation(arguments.precision, device);
-    use_threads(arguments.threads)?;
+    warn_of_imitation(arguments.precision, architecture, device);
+    set_up_process(arguments.threads)?;
     check_run_dir(&arguments.out, arguments.resume)?;
 
     let preprocessing = architecture.preprocessing(preset);

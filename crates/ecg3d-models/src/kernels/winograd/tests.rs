@@ -1,6 +1,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::*;
+use crate::kernels::vector::Portable;
 use crate::kernels::{Bf16, values};
 
 /// Numbers between -1 and 1 without a pattern that matters here.
@@ -23,6 +24,11 @@ const CASES: [Case; 7] = [
     (2, [32, 32], [1, 1, 8, 3]),
 ];
 
+fn shape_of(grid: Grid, channels: usize) -> Vec<i64> {
+    let Grid { images, depth, height, width } = grid;
+    [images, depth, height, width, channels].map(|n| n as i64).to_vec()
+}
+
 struct Data {
     grid: Grid,
     x: Tensor,
@@ -33,14 +39,13 @@ struct Data {
 fn data((axes, [input, output], size): Case) -> Data {
     let [images, depth, height, width] = size;
     let grid = Grid { images, depth, height, width };
-    let of = |channels: usize| [&size[..], &[channels]].concat().into_iter().map(|n| n as i64).collect::<Vec<_>>();
     let mut shape = vec![output as i64, input as i64];
     shape.extend(vec![3; axes as usize]);
     Data {
         grid,
-        x: noise(&of(input), 0.3),
+        x: noise(&shape_of(grid, input), 0.3),
         kernel: noise(&shape, 0.7) * 0.1,
-        dy: noise(&of(output), 0.9),
+        dy: noise(&shape_of(grid, output), 0.9),
     }
 }
 
@@ -51,7 +56,14 @@ fn expected(x: &Tensor, kernel: &Tensor) -> Tensor {
         _ => (kernel.unsqueeze(2), [0, 1, 1]),
     };
     let (x, kernel) = (x.to_kind(Kind::Double), kernel.to_kind(Kind::Double));
-    let y = x.permute([0, 4, 1, 2, 3]).conv3d(&kernel, None::<&Tensor>, [1, 1, 1], padding, [1, 1, 1], 1);
+    let y = x.permute([0, 4, 1, 2, 3]).conv3d(
+        &kernel,
+        None::<&Tensor>,
+        [1, 1, 1],
+        padding,
+        [1, 1, 1],
+        1,
+    );
     y.permute([0, 2, 3, 4, 1]).contiguous()
 }
 
@@ -100,7 +112,8 @@ fn what_is_done_on_the_way_in_and_out() {
     let y = (expected(&taken, &kernel) + bias.to_kind(Kind::Double)).relu();
     let mut out = Tensor::empty(y.size(), (Kind::BFloat16, Device::Cpu));
     let x = values::<Bf16>(&rounded).expect("x");
-    convolve(x, &factors, grid, &around, crate::kernels::values_mut(&mut out).expect("y")).expect("runs");
+    convolve(x, &factors, grid, &around, crate::kernels::values_mut(&mut out).expect("y"))
+        .expect("runs");
     assert!(off(&out, &y) < 4e-3);
 }
 
@@ -115,7 +128,8 @@ fn gradients_equal_libtorchs() {
             kernel_gradient(x, dy_values, axes, channels, grid, None).expect("runs");
         let off_by = off(&Tensor::from_slice(&kernel), &learned.grad());
         assert!(off_by < 4e-6, "{case:?}: {off_by:e} of the peak");
-        let sums = dy.to_kind(Kind::Double).sum_dim_intlist([0i64, 1, 2, 3].as_slice(), false, None);
+        let sums =
+            dy.to_kind(Kind::Double).sum_dim_intlist([0i64, 1, 2, 3].as_slice(), false, None);
         assert!(off(&Tensor::from_slice(&bias), &sums) < 1e-5, "{case:?}: bias");
     }
 }
@@ -151,33 +165,68 @@ fn what_does_not_fit_is_refused() {
     assert!(kernel_gradient(&x, &out, 3, [16, 16], grid, None).is_err());
 }
 
+/// The vectors of other processors than this, and as many rows as AVX-512 has registers for.
 #[test]
-fn speed() {
-    tch::set_num_threads(std::env::var("T").map_or(1, |t| t.parse().unwrap()));
-    for case in [(3, [32, 32], [1, 45, 45, 45]), (3, [16, 32], [1, 45, 45, 45]), (2, [16, 64], [45, 1, 45, 45]), (2, [16, 64], [1, 1, 45, 45])] {
+fn other_vectors_give_the_same() {
+    fn run<const ROWS: usize>(case: Case) {
         let (axes, channels, _) = case;
         let Data { grid, x, kernel, dy } = data(case);
-        let t0 = std::time::Instant::now();
-        let mut factors = Factors::new(values(&kernel).unwrap(), axes, channels).unwrap();
-        for _ in 0..9 { factors = Factors::new(values(&kernel).unwrap(), axes, channels).unwrap(); }
-        let t1 = t0.elapsed() / 10;
-        let mut out = vec![0f32; dy.numel()];
-        let mut best = [1e9f64; 3];
-        let xs: &[f32] = values(&x).unwrap();
-        let xt = x.permute([0, 4, 1, 2, 3]);
-        let k5 = if axes == 3 { kernel.shallow_clone() } else { kernel.unsqueeze(2) };
-        let pad = if axes == 3 { [1, 1, 1] } else { [0, 1, 1] };
-        for _ in 0..10 {
-            let t = std::time::Instant::now();
-            convolve::<f32>(xs, &factors, grid, &Around::default(), &mut out).unwrap();
-            best[0] = best[0].min(t.elapsed().as_secs_f64());
-            let t = std::time::Instant::now();
-            kernel_gradient::<f32>(xs, values(&dy).unwrap(), axes, channels, grid, None).unwrap();
-            best[1] = best[1].min(t.elapsed().as_secs_f64());
-            let t = std::time::Instant::now();
-            let _ = xt.conv3d(&k5, None::<&Tensor>, [1, 1, 1], pad, [1, 1, 1], 1);
-            best[2] = best[2].min(t.elapsed().as_secs_f64());
+        let factors = Factors::new(values(&kernel).expect("kernel"), axes, channels);
+        let factors = factors.expect("fits");
+        let y = expected(&x, &kernel);
+        let (x, dy_values) = (values::<f32>(&x).expect("x"), values::<f32>(&dy).expect("dy"));
+        let mut out = vec![0f32; y.numel()];
+        let mut scratch = tiles::Scratch::default();
+        let [input, output] = channels;
+        let bias = vec![ZERO; output / LANES];
+        let thick = TILE * grid.width * output * if axes == 3 { grid.height } else { 1 };
+        let images = out.chunks_mut(grid.positions() * output);
+        let mut all = Vec::new();
+        for (image, (out, x)) in images.zip(x.chunks(grid.positions() * input)).enumerate() {
+            for (slab, out) in out.chunks_mut(thick).enumerate() {
+                all.push((image, slab));
+                let (mut sums, factors) = (bias.clone(), &factors);
+                let forth = tiles::Forth {
+                    x,
+                    slab,
+                    out,
+                    factors,
+                    grid,
+                    before: None,
+                    bias: &bias,
+                    relu: false,
+                    sums: &mut sums,
+                    scratch: &mut scratch,
+                };
+                forth.run::<Portable, ROWS>();
+            }
         }
-        println!("{case:?}: factors {t1:?} forth {:.2} ms kernel {:.2} ms libtorch {:.2} ms", best[0] * 1e3, best[1] * 1e3, best[2] * 1e3);
+        assert!(off(&Tensor::from_slice(&out), &y) < 4e-6, "{case:?}, {ROWS} rows");
+
+        let learned = kernel.to_kind(Kind::Double).set_requires_grad(true);
+        let (inputs, gradients) = (Tensor::from_slice(x), dy.to_kind(Kind::Double));
+        let inputs =
+            inputs.view_as(&Tensor::zeros(shape_of(grid, input), (Kind::Float, Device::Cpu)));
+        (expected(&inputs, &learned) * gradients).sum(Kind::Double).backward();
+        let mut sums = vec![ZERO; POINTS.pow(axes) * input * output / LANES];
+        let mut of_bias = bias.clone();
+        let gradient = weights::Gradient {
+            x,
+            dy: dy_values,
+            grid,
+            channels: [input / LANES, output / LANES],
+            before: None,
+            slabs: &all,
+            factors: &mut sums,
+            bias: &mut of_bias,
+            scratch: &mut scratch,
+        };
+        gradient.run::<Portable, ROWS>();
+        let found = factors::kernel_back(sums, axes, channels);
+        assert!(off(&Tensor::from_slice(&found), &learned.grad()) < 4e-6, "{case:?}, {ROWS} rows");
+    }
+    for case in CASES.into_iter().skip(1) {
+        run::<5>(case);
+        run::<15>(case);
     }
 }

@@ -67,7 +67,8 @@ impl<'a, T: Element, const Z: usize, const I: usize> Values<'a, T, Z, I> {
             let (z, y) = ((self.z + z).wrapping_sub(1), self.done.wrapping_sub(1));
             let z = if Z == 1 { 0 } else { z };
             if z < depth && y < height {
-                *plane = self.x.get((z * height + y) * width * I..).and_then(|x| x.get(..width * I));
+                *plane =
+                    self.x.get((z * height + y) * width * I..).and_then(|x| x.get(..width * I));
             }
         }
         let slot = &mut self.rows[self.done % POINTS * Z * COLUMNS * I..][..Z * COLUMNS * I];
@@ -106,7 +107,8 @@ impl<'a, T: Element, const Z: usize, const I: usize> Values<'a, T, Z, I> {
             self.next_row::<V>();
         }
         let length = COLUMNS * I;
-        let from = [0, 1, 2, 3, 4].map(|k| &self.rows[((y + k) % POINTS * Z + z) * length..][..length]);
+        let from =
+            [0, 1, 2, 3, 4].map(|k| &self.rows[((y + k) % POINTS * Z + z) * length..][..length]);
         let mut to = self.lines.chunks_exact_mut(length);
         let mut to = [(); POINTS].map(|()| to.next().unwrap_or_default());
         for at in 0..length {
@@ -115,7 +117,9 @@ impl<'a, T: Element, const Z: usize, const I: usize> Values<'a, T, Z, I> {
                 value.store(&mut to[at].0);
             }
         }
-        for (line, out) in self.lines.chunks_exact(length).zip(out.chunks_exact_mut(POINTS * ROW * I)) {
+        for (line, out) in
+            self.lines.chunks_exact(length).zip(out.chunks_exact_mut(POINTS * ROW * I))
+        {
             let mut to = out.chunks_exact_mut(ROW * I);
             let mut to = [(); POINTS].map(|()| to.next().unwrap_or_default());
             for tile in 0..ROW {
@@ -196,8 +200,13 @@ impl<T: Element> Forth<'_, T> {
         for first in (0..width).step_by(ROW * TILE) {
             let columns = (width - first).min(ROW * TILE);
             let place = [z, tiles.start, first];
-            let mut values =
-                Values::<T, Z, I>::new(self.x, self.grid, place, self.before, [&mut *rows, &mut *lines]);
+            let mut values = Values::<T, Z, I>::new(
+                self.x,
+                self.grid,
+                place,
+                self.before,
+                [&mut *rows, &mut *lines],
+            );
             for y in tiles.clone().step_by(TILE) {
                 for (point, matrices) in matrices.chunks_exact(PLANE * outputs).enumerate() {
                     values.plane::<V>(y, point, points);
@@ -222,11 +231,8 @@ impl<T: Element> Forth<'_, T> {
                         for (point, value) in line.iter_mut().take(Z).enumerate() {
                             *value = V::load(&flat[(point * TILE + row) * length + k].0);
                         }
-                        let line = if Z == 1 {
-                            [line[0], line[1], line[2]]
-                        } else {
-                            axis::output(line)
-                        };
+                        let line =
+                            if Z == 1 { [line[0], line[1], line[2]] } else { axis::output(line) };
                         let bias = V::load(&self.bias[o].0);
                         let mut sum = V::load(&self.sums[o].0);
                         for (plane, value) in line.into_iter().take(planes.min(TILE)).enumerate() {

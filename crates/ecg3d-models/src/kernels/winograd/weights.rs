@@ -65,7 +65,8 @@ impl<T: Element> Gradient<'_, T> {
         products.resize((PLANE * ROW * outputs).max(products.len()), ZERO);
         wide.resize((POINTS * length).max(wide.len()), ZERO);
         flat.resize((POINTS * TILE * length).max(flat.len()), ZERO);
-        let (points, products) = (&mut points[..PLANE * ROW * I], &mut products[..PLANE * ROW * outputs]);
+        let (points, products) =
+            (&mut points[..PLANE * ROW * I], &mut products[..PLANE * ROW * outputs]);
         let (wide, flat) = (&mut wide[..POINTS * length], &mut flat[..Z * TILE * length]);
         let start = slab * TILE;
         let (z, tiles) = if Z == 1 { (0, start..start + 1) } else { (start, 0..height) };
@@ -81,7 +82,8 @@ impl<T: Element> Gradient<'_, T> {
                     for k in 0..columns * outputs {
                         let mut taken = [V::splat(0.0); TILE];
                         for (plane, value) in taken.iter_mut().enumerate() {
-                            let inside = if Z == 1 { plane == 0 } else { z + plane < self.grid.depth };
+                            let inside =
+                                if Z == 1 { plane == 0 } else { z + plane < self.grid.depth };
                             if inside {
                                 let row = ((z + plane) * height + y + row) * width + first;
                                 *value = V::get(&dy[row * outputs + k]);

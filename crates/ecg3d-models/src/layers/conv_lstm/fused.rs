@@ -132,16 +132,24 @@ impl Steps {
                     x: x.next().unwrap_or_default(),
                 })
                 .collect();
-            winograd::convolve_then(from, &self.factors, grid, &around, gates, with, |slab, gates| {
-                let SlabForth { cell, state, cells, next, taps, x } = slab;
-                if let Input::Taps(matrix) = &self.input {
-                    rows::add_product_here(taps, matrix, gates);
-                }
-                Forward { gates, cell, state: &mut *state, cells }.run();
-                if bias.is_some() && !x.is_empty() {
-                    rows::beside(x, before, state, next);
-                }
-            })?;
+            winograd::convolve_then(
+                from,
+                &self.factors,
+                grid,
+                &around,
+                gates,
+                with,
+                |slab, gates| {
+                    let SlabForth { cell, state, cells, next, taps, x } = slab;
+                    if let Input::Taps(matrix) = &self.input {
+                        rows::add_product_here(taps, matrix, gates);
+                    }
+                    Forward { gates, cell, state: &mut *state, cells }.run();
+                    if bias.is_some() && !x.is_empty() {
+                        rows::beside(x, before, state, next);
+                    }
+                },
+            )?;
         }
         Ok(keep.then_some(Kept { taps, taken, gates, cells }))
     }
@@ -194,7 +202,8 @@ impl<T: Element> Kept<T> {
         for t in (0..=steps).rev() {
             // The convolution of the step behind gives this step's slabs what they need of it, and that step's input its gradient.
             let (own, behind) = gates.split_at_mut(t * n * GATES);
-            let mut gates = cut.of_mut(own.rchunks_exact_mut(n * GATES).next().unwrap_or_default(), GATES);
+            let mut gates =
+                cut.of_mut(own.rchunks_exact_mut(n * GATES).next().unwrap_or_default(), GATES);
             let this = t.wrapping_sub(1);
             let mut cells_here = cut.of(step(&cells, this, size), FILTERS);
             let mut before = cut.of(step(&cells, this.wrapping_sub(1), size), FILTERS);
@@ -218,24 +227,45 @@ impl<T: Element> Kept<T> {
                     dx.copy_from_slice(input);
                 }
                 let next_channels = channels;
-                Backward { gates, cells, before, from_output, from_next, next_channels, cell }.run();
+                Backward { gates, cells, before, from_output, from_next, next_channels, cell }
+                    .run();
             };
             if t == steps {
                 threads::install(|| with.into_par_iter().for_each(|slab| then(slab, &[])))?;
             } else if t > 0 || both {
                 let (gates, around) = (&behind[..n * GATES], Around::default());
-                winograd::convolve_then(gates, &turned, grid, &around, &mut of_taken, with, |slab, out| {
-                    then(slab, out);
-                })?;
+                winograd::convolve_then(
+                    gates,
+                    &turned,
+                    grid,
+                    &around,
+                    &mut of_taken,
+                    with,
+                    |slab, out| {
+                        then(slab, out);
+                    },
+                )?;
             }
         }
         let all = Grid { images: steps * grid.images, ..grid };
         if both {
             let channels = [2 * FILTERS, GATES];
-            let (kernel, bias) =
-                winograd::kernel_gradient(&taken[..steps * n * 2 * FILTERS], &gates, 2, channels, all, None)?;
+            let (kernel, bias) = winograd::kernel_gradient(
+                &taken[..steps * n * 2 * FILTERS],
+                &gates,
+                2,
+                channels,
+                all,
+                None,
+            )?;
             let half = |at: usize| {
-                kernel.chunks_exact(9 * FILTERS).skip(at).step_by(2).flatten().copied().collect::<Vec<_>>()
+                kernel
+                    .chunks_exact(9 * FILTERS)
+                    .skip(at)
+                    .step_by(2)
+                    .flatten()
+                    .copied()
+                    .collect::<Vec<_>>()
             };
             gradients.add(&layer.kernel, &half(0))?;
             gradients.add(&layer.recurrent, &half(1))?;

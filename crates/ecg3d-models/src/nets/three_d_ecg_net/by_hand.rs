@@ -87,8 +87,17 @@ impl Block {
 impl KeptBlock {
     /// The gradient of the block's input from that of its output.
     fn back<T: Element>(self, dout: &Tensor, gradients: &mut Gradients) -> Result<Tensor> {
-        let Self { convolutions: [conv_1, conv_2], skip, x, y_1, y_2, norm_1, norm_2, means, gates } =
-            self;
+        let Self {
+            convolutions: [conv_1, conv_2],
+            skip,
+            x,
+            y_1,
+            y_2,
+            norm_1,
+            norm_2,
+            means,
+            gates,
+        } = self;
         let channels = gates.size()[1] as usize;
         let mut of_bias = vec![0.0; channels];
         let mut of_gates = Vec::new();
@@ -173,7 +182,8 @@ impl ThreeDEcgNet {
 impl<T: Element> KeptAll<T> {
     /// The gradients of all parameters from that of the last block's output.
     fn back(self, dout: Tensor) -> Result<()> {
-        let Self { lstms, step, steps_1, states_1, norm_1, steps_2, states_2, norm_2, blocks } = self;
+        let Self { lstms, step, steps_1, states_1, norm_1, steps_2, states_2, norm_2, blocks } =
+            self;
         let [lstm_1, lstm_2] = lstms;
         let mut gradients = Gradients::default();
         let mut d = dout.f_contiguous()?;

@@ -5,13 +5,13 @@ use rayon::prelude::*;
 use tch::Tensor;
 
 use super::{Block, POOL, ThreeDEcgNet, pooled_side};
+use crate::Preset;
 use crate::kernels::pool::{Blocks, max_pool};
 use crate::kernels::rows::{self, Matrix, ScaleShift};
 use crate::kernels::winograd::{Around, Factors, Grid, convolve};
 use crate::kernels::{Element, threads, values, values_mut};
 use crate::layers::hand::{empty, factors, parameter};
 use crate::layers::{Result, Steps, same_padding};
-use crate::Preset;
 
 /// Side of a volume.
 const SIDE: usize = 45;
@@ -82,7 +82,9 @@ impl ReadyBlock {
     /// Squeeze and excitation.
     fn gates(&self, means: &[f32]) -> Vec<f32> {
         let product = |rows: &[f32], x: &[f32]| -> Vec<f32> {
-            rows.chunks_exact(x.len()).map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum()).collect()
+            rows.chunks_exact(x.len())
+                .map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum())
+                .collect()
         };
         let squeezed: Vec<f32> = product(&self.squeeze, means).iter().map(|x| x.max(0.0)).collect();
         product(&self.excite, &squeezed).iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect()
@@ -95,7 +97,8 @@ impl Ready {
         let step = Grid { depth: 1, ..VOLUME };
         let (channels, wide) = (self.norm_1.scale.len(), self.blocks[0].bias_2.len());
         let [mut first, mut second, mut third] = [(); 3].map(|()| T::take(POSITIONS * wide));
-        let (states, others) = (&mut first[..POSITIONS * channels], &mut second[..POSITIONS * channels]);
+        let (states, others) =
+            (&mut first[..POSITIONS * channels], &mut second[..POSITIONS * channels]);
         self.steps_1.forth(x, &self.norm_1, step, states, false)?;
         self.steps_2.forth(states, &self.norm_1, step, others, false)?;
         rows::affine(others, &self.norm_2, true, states)?;
