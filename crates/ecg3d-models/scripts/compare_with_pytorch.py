@@ -1,11 +1,12 @@
 """Measures 3DECG-Net (corrected) in PyTorch, eager, beside this toolkit, in one run and on the same maths.
 
-    python crates/ecg3d-models/scripts/compare_with_pytorch.py [--rounds N] [--threads 1,2] [--program FILE]
+    python crates/ecg3d-models/scripts/compare_with_pytorch.py [--rounds N] [--threads 1,2]
+        [--precisions f32,bf16] [--program FILE]
 
 Needs torch 2.11 and numpy. Both get the same parameters, and the script ends if their logits differ by more than 1e-4. Work of
 either is measured in a process of its own, by turns; a table in Markdown says the least median of the rounds, in seconds of the
 clock and of the processors, and the ratio. PyTorch's network is the plain one: a loop of Conv2d over the steps of a ConvLSTM,
-Conv3d, BatchNorm3d, autocast for bf16, torch.optim.Adam.
+Conv3d, BatchNorm3d, autocast for bf16, torch.optim.Adam. The C library keeps freed memory for both, as `keep_freed_memory` has it.
 """
 
 import argparse
@@ -175,7 +176,10 @@ def measure(work, batch, precision, threads, repeats):
 
 def result(command):
     # Threads that wait would take the processor from whatever else runs, and count as busy.
-    environment = os.environ | {"OMP_WAIT_POLICY": "passive"}
+    environment = os.environ | {
+        "OMP_WAIT_POLICY": "passive",
+        "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296",
+    }
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(done.stdout)
 
@@ -198,6 +202,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--precisions", default="f32,bf16")
     parser.add_argument("--program", help="the built example network_speed [default: built now]")
     parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -213,7 +218,7 @@ def main():
     print("| work | threads | ours, s | PyTorch, s | ratio | ours, processor s | PyTorch | ratio | ours, peak MB | PyTorch |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for work, batch, repeats in [("forward", 1, 7), ("step", 4, 2)]:
-        for precision in ["f32", "bf16"]:
+        for precision in arguments.precisions.split(","):
             for threads in arguments.threads.split(","):
                 job = [str(part) for part in (work, batch, precision, threads, repeats)]
                 commands = [[program, *job], [sys.executable, __file__, "--child", *job]]

@@ -34,9 +34,9 @@ pub(super) fn product<V: Vector, const ROWS: usize, const I: usize>(
     {
         for (o, panel) in matrix.iter().enumerate() {
             let mut sums = [V::splat(0.0); ROWS];
-            for i in 0..I {
-                for k in 0..LANES {
-                    let factor = V::load(&panel[i][k].0);
+            for (i, panel) in panel.iter().enumerate() {
+                for (k, factor) in panel.iter().enumerate() {
+                    let factor = V::load(&factor.0);
                     for (sum, row) in sums.iter_mut().zip(values) {
                         *sum = V::splat(row[i].0[k]).mul_add(factor, *sum);
                     }

@@ -425,12 +425,12 @@ pub(crate) fn neighbours<T: Element>(x: &[T], height: usize, width: usize) -> Re
             for (at, out) in out.chunks_exact_mut(LANES).enumerate() {
                 let (row, column) = (at / width, at % width);
                 out[9] = T::put(1.0);
-                for tap in 0..9 {
+                for (tap, out) in out.iter_mut().enumerate().take(9) {
                     // What is before the first becomes too large.
                     let y = (row + tap / 3).wrapping_sub(1);
                     let left = (column + tap % 3).wrapping_sub(1);
                     if y < height && left < width {
-                        out[tap] = x[y * width + left];
+                        *out = x[y * width + left];
                     }
                 }
             }

@@ -132,24 +132,17 @@ impl Steps {
                     x: x.next().unwrap_or_default(),
                 })
                 .collect();
-            winograd::convolve_then(
-                from,
-                &self.factors,
-                grid,
-                &around,
-                gates,
-                with,
-                |slab, gates| {
-                    let SlabForth { cell, state, cells, next, taps, x } = slab;
-                    if let Input::Taps(matrix) = &self.input {
-                        rows::add_product_here(taps, matrix, gates);
-                    }
-                    Forward { gates, cell, state: &mut *state, cells }.run();
-                    if bias.is_some() && !x.is_empty() {
-                        rows::beside(x, before, state, next);
-                    }
-                },
-            )?;
+            let then = |slab: SlabForth<'_, T>, gates: &mut [T]| {
+                let SlabForth { cell, state, cells, next, taps, x } = slab;
+                if let Input::Taps(matrix) = &self.input {
+                    rows::add_product_here(taps, matrix, gates);
+                }
+                Forward { gates, cell, state: &mut *state, cells }.run();
+                if bias.is_some() && !x.is_empty() {
+                    rows::beside(x, before, state, next);
+                }
+            };
+            winograd::convolve_then(from, &self.factors, grid, &around, gates, with, then)?;
         }
         Ok(keep.then_some(Kept { taps, taken, gates, cells }))
     }
@@ -181,110 +174,116 @@ impl<T: Element> Kept<T> {
     /// Backpropagation through time from the gradient of the states, to that of what the input's `before` and ReLU made; the
     /// gradient of an input of one channel, which is the network's, is not asked for and empty.
     pub(crate) fn back(
-        self,
+        mut self,
         layer: &ConvLstm2d,
         states: &[T],
         from_output: &[T],
         grid: Grid,
         gradients: &mut Gradients,
     ) -> Result<Vec<T>> {
-        let Self { taps, taken, mut gates, cells } = self;
+        let dx = self.steps_back(layer, from_output, grid)?;
+        if self.taps.is_empty() {
+            self.gradients_of_both(layer, grid, gradients)?;
+        } else {
+            self.gradients_apart(layer, states, grid, gradients)?;
+        }
+        Ok(dx)
+    }
+
+    /// Puts the gradients of the gates' sums where their values are.
+    fn steps_back(&mut self, layer: &ConvLstm2d, from_output: &[T], grid: Grid) -> Result<Vec<T>> {
         let cut = Cut::new(grid);
         let n = cut.positions();
         let size = n * FILTERS;
-        let steps = states.len() / size;
-        let both = taps.is_empty();
+        let steps = from_output.len() / size;
+        let both = self.taps.is_empty();
         let channels = if both { 2 * FILTERS } else { FILTERS };
         let turned = turned(layer, both)?;
         let mut cell = vec![0.0; size];
-        let mut dx = vec![T::put(0.0); if both { states.len() } else { 0 }];
+        let mut dx = vec![T::put(0.0); if both { from_output.len() } else { 0 }];
         let mut of_taken = vec![T::put(0.0); n * channels];
+        let then = |slab: SlabBack<'_, T>, from_next: &[T]| {
+            let SlabBack { gates, cells, before, from_output, cell, dx } = slab;
+            let inputs = from_next.chunks_exact(channels).map(|both| &both[..FILTERS]);
+            for (dx, input) in dx.chunks_exact_mut(FILTERS).zip(inputs) {
+                dx.copy_from_slice(input);
+            }
+            let next_channels = channels;
+            Backward { gates, cells, before, from_output, from_next, next_channels, cell }.run();
+        };
+        // The convolution of step `t` gives the slabs of the step before it what they need, and its own input the gradient. There is
+        // none behind the last step, and before the first nothing but that input.
         for t in (0..=steps).rev() {
-            // The convolution of the step behind gives this step's slabs what they need of it, and that step's input its gradient.
-            let (own, behind) = gates.split_at_mut(t * n * GATES);
-            let mut gates =
-                cut.of_mut(own.rchunks_exact_mut(n * GATES).next().unwrap_or_default(), GATES);
+            let (earlier, later) = self.gates.split_at_mut(t * n * GATES);
+            let gates = earlier.rchunks_exact_mut(n * GATES).next().unwrap_or_default();
             let this = t.wrapping_sub(1);
-            let mut cells_here = cut.of(step(&cells, this, size), FILTERS);
-            let mut before = cut.of(step(&cells, this.wrapping_sub(1), size), FILTERS);
+            let mut gates = cut.of_mut(gates, GATES);
+            let mut cells = cut.of(step(&self.cells, this, size), FILTERS);
+            let mut before = cut.of(step(&self.cells, this.wrapping_sub(1), size), FILTERS);
             let mut from_output = cut.of(step(from_output, this, size), FILTERS);
             let mut cell = cut.of_mut(&mut cell, FILTERS);
             let mut dx = cut.of_mut(step_mut(&mut dx, t, size), FILTERS);
             let with: Vec<SlabBack<'_, T>> = (0..cut.slabs())
                 .map(|_| SlabBack {
                     gates: gates.next().unwrap_or_default(),
-                    cells: cells_here.next().unwrap_or_default(),
+                    cells: cells.next().unwrap_or_default(),
                     before: before.next().unwrap_or_default(),
                     from_output: from_output.next().unwrap_or_default(),
                     cell: cell.next().unwrap_or_default(),
                     dx: dx.next().unwrap_or_default(),
                 })
                 .collect();
-            let then = |slab: SlabBack<'_, T>, from_next: &[T]| {
-                let SlabBack { gates, cells, before, from_output, cell, dx } = slab;
-                let inputs = from_next.chunks_exact(channels).map(|both| &both[..FILTERS]);
-                for (dx, input) in dx.chunks_exact_mut(FILTERS).zip(inputs) {
-                    dx.copy_from_slice(input);
-                }
-                let next_channels = channels;
-                Backward { gates, cells, before, from_output, from_next, next_channels, cell }
-                    .run();
-            };
             if t == steps {
                 threads::install(|| with.into_par_iter().for_each(|slab| then(slab, &[])))?;
             } else if t > 0 || both {
-                let (gates, around) = (&behind[..n * GATES], Around::default());
-                winograd::convolve_then(
-                    gates,
-                    &turned,
-                    grid,
-                    &around,
-                    &mut of_taken,
-                    with,
-                    |slab, out| {
-                        then(slab, out);
-                    },
-                )?;
+                let (own, around) = (&later[..n * GATES], Around::default());
+                let then = |slab: SlabBack<'_, T>, out: &mut [T]| then(slab, out);
+                winograd::convolve_then(own, &turned, grid, &around, &mut of_taken, with, then)?;
             }
         }
-        let all = Grid { images: steps * grid.images, ..grid };
-        if both {
-            let channels = [2 * FILTERS, GATES];
-            let (kernel, bias) = winograd::kernel_gradient(
-                &taken[..steps * n * 2 * FILTERS],
-                &gates,
-                2,
-                channels,
-                all,
-                None,
-            )?;
-            let half = |at: usize| {
-                kernel
-                    .chunks_exact(9 * FILTERS)
-                    .skip(at)
-                    .step_by(2)
-                    .flatten()
-                    .copied()
-                    .collect::<Vec<_>>()
-            };
-            gradients.add(&layer.kernel, &half(0))?;
-            gradients.add(&layer.recurrent, &half(1))?;
-            gradients.add(&layer.bias, &bias)?;
-            return Ok(dx);
-        }
+        Ok(dx)
+    }
+
+    /// Of an input beside the states.
+    fn gradients_of_both(
+        &self,
+        layer: &ConvLstm2d,
+        grid: Grid,
+        gradients: &mut Gradients,
+    ) -> Result<()> {
+        let channels = [2 * FILTERS, GATES];
+        let all = Grid { images: self.gates.len() / (grid.height * grid.width * GATES), ..grid };
+        let taken = &self.taken[..self.gates.len() / 2];
+        let (kernel, bias) = winograd::kernel_gradient(taken, &self.gates, 2, channels, all, None)?;
+        let halves = kernel.as_chunks::<{ 9 * FILTERS }>().0.as_chunks::<2>().0;
+        gradients.add(&layer.kernel, &halves.iter().flat_map(|[x, _]| *x).collect::<Vec<_>>())?;
+        gradients
+            .add(&layer.recurrent, &halves.iter().flat_map(|[_, h]| *h).collect::<Vec<_>>())?;
+        gradients.add(&layer.bias, &bias)
+    }
+
+    /// Of an input of one channel.
+    fn gradients_apart(
+        &self,
+        layer: &ConvLstm2d,
+        states: &[T],
+        grid: Grid,
+        gradients: &mut Gradients,
+    ) -> Result<()> {
+        let n = grid.images * grid.height * grid.width;
+        let steps = states.len() / (n * FILTERS);
         if steps > 1 {
             let later = Grid { images: (steps - 1) * grid.images, ..grid };
-            let (states, gates) = (&states[..states.len() - size], &gates[n * GATES..]);
+            let (states, gates) = (&states[..states.len() - n * FILTERS], &self.gates[n * GATES..]);
             let channels = [FILTERS, GATES];
             let (kernel, _) = winograd::kernel_gradient(states, gates, 2, channels, later, None)?;
             gradients.add(&layer.recurrent, &kernel)?;
         }
-        let matrix = rows::matrix_gradient(&taps, &gates, [TAPS, GATES])?;
+        let matrix = rows::matrix_gradient(&self.taps, &self.gates, [TAPS, GATES])?;
         let matrix = matrix.chunks_exact(TAPS);
         let kernel: Vec<f32> = matrix.clone().flat_map(|row| &row[..9]).copied().collect();
         gradients.add(&layer.kernel, &kernel)?;
-        gradients.add(&layer.bias, &matrix.map(|row| row[9]).collect::<Vec<_>>())?;
-        Ok(dx)
+        gradients.add(&layer.bias, &matrix.map(|row| row[9]).collect::<Vec<_>>())
     }
 }
 
