@@ -21,10 +21,12 @@ pub(super) trait Vector: Copy {
     fn mul(self, other: Self) -> Self;
     /// `self * factor + addend`, rounded once where the processor can.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
-    /// The larger of both.
+    /// The larger of both, or what is not a number.
     fn max(self, other: Self) -> Self;
     /// What stands where `condition` is above 0; 0 elsewhere.
     fn where_positive(self, condition: Self) -> Self;
+    /// Runs a part of a task as a function of its own, compiled once and not wherever it is used.
+    fn apart<const ROWS: usize>(part: impl VectorTask);
 
     /// The values of an array of another number type.
     #[inline(always)]
@@ -100,12 +102,17 @@ impl Vector for Portable {
 
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        self.zip(other, |a, b| if b > a { b } else { a })
+        self.zip(other, |a, b| if b > a || b.is_nan() { b } else { a })
     }
 
     #[inline(always)]
     fn where_positive(self, condition: Self) -> Self {
         self.zip(condition, |a, b| if b > 0.0 { a } else { 0.0 })
+    }
+
+    #[inline(never)]
+    fn apart<const ROWS: usize>(part: impl VectorTask) {
+        part.run::<Self, ROWS>();
     }
 }
 
@@ -132,7 +139,7 @@ mod wide {
     }
 
     macro_rules! registers {
-        ($register:ty, $count:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $fma:ident, $max:ident, $select:ident) => {
+        ($register:ty, $count:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $fma:ident, $larger:ident, $select:ident, $apart:ident) => {
             impl Vector for Registers<$register, $count> {
                 #[inline(always)]
                 fn splat(value: f32) -> Self {
@@ -184,7 +191,7 @@ mod wide {
                 #[inline(always)]
                 fn max(self, other: Self) -> Self {
                     // SAFETY: as in `splat`.
-                    each!(self, n, unsafe { $max(other.0[n], self.0[n]) })
+                    each!(self, n, unsafe { $larger(self.0[n], other.0[n]) })
                 }
 
                 #[inline(always)]
@@ -192,8 +199,27 @@ mod wide {
                     // SAFETY: as in `splat`.
                     each!(self, n, unsafe { $select(self.0[n], condition.0[n]) })
                 }
+
+                #[inline(always)]
+                fn apart<const ROWS: usize>(part: impl VectorTask) {
+                    // SAFETY: as in `splat`.
+                    unsafe { $apart::<ROWS>(part) }
+                }
             }
         };
+    }
+
+    // The instruction gives its second operand where either is not a number.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn larger_256(a: __m256, b: __m256) -> __m256 {
+        _mm256_blendv_ps(_mm256_max_ps(b, a), b, _mm256_cmp_ps::<_CMP_UNORD_Q>(b, b))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+    fn larger_512(a: __m512, b: __m512) -> __m512 {
+        _mm512_mask_mov_ps(_mm512_max_ps(b, a), _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(b, b), b)
     }
 
     #[inline]
@@ -219,8 +245,9 @@ mod wide {
         _mm256_sub_ps,
         _mm256_mul_ps,
         _mm256_fmadd_ps,
-        _mm256_max_ps,
-        select_256
+        larger_256,
+        select_256,
+        apart_256
     );
     registers!(
         __m512,
@@ -232,19 +259,32 @@ mod wide {
         _mm512_sub_ps,
         _mm512_mul_ps,
         _mm512_fmadd_ps,
-        _mm512_max_ps,
-        select_512
+        larger_512,
+        select_512,
+        apart_512
     );
+
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma")]
+    fn apart_256<const ROWS: usize>(task: impl VectorTask) {
+        task.run::<Registers<__m256, 2>, ROWS>();
+    }
+
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+    fn apart_512<const ROWS: usize>(task: impl VectorTask) {
+        task.run::<Registers<__m512, 1>, ROWS>();
+    }
 
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn avx2(task: impl VectorTask) {
         // Of 16 registers, sums take 10, a row of the other factor 2.
-        task.run::<Registers<__m256, 2>, 5>();
+        apart_256::<5>(task);
     }
 
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
     pub(super) fn avx512(task: impl VectorTask) {
-        task.run::<Registers<__m512, 1>, 15>();
+        apart_512::<15>(task);
     }
 }
 
@@ -260,4 +300,36 @@ pub(super) fn run_vectors(task: impl VectorTask) {
         super::Level::Avx512 => return unsafe { wide::avx512(task) },
     }
     task.run::<Portable, 5>();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Larger<'a>([&'a [f32; LANES]; 2], &'a mut [f32; LANES]);
+
+    impl VectorTask for Larger<'_> {
+        #[inline(always)]
+        fn run<V: Vector, const ROWS: usize>(self) {
+            let [a, b] = self.0.map(V::load);
+            a.max(b).store(self.1);
+        }
+    }
+
+    #[test]
+    fn the_larger_of_a_number_and_none_is_none() {
+        let mut a: [f32; LANES] = std::array::from_fn(|n| n as f32 - 8.0);
+        let mut b = a.map(|x| -x);
+        a[3] = f32::NAN;
+        b[12] = f32::NAN;
+        let expected: [f32; LANES] = std::array::from_fn(|n| (n as f32 - 8.0).abs());
+        let mut found = [[0.0; LANES]; 2];
+        run_vectors(Larger([&a, &b], &mut found[0]));
+        Larger([&a, &b], &mut found[1]).run::<Portable, 5>();
+        for found in found {
+            for (n, (found, expected)) in found.into_iter().zip(expected).enumerate() {
+                assert!(if n == 3 || n == 12 { found.is_nan() } else { found == expected }, "{n}");
+            }
+        }
+    }
 }

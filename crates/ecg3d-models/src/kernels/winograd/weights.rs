@@ -28,53 +28,51 @@ impl<T: Element> VectorTask for Gradient<'_, T> {
     #[inline(always)]
     fn run<V: Vector, const ROWS: usize>(self) {
         let [input, output] = self.channels;
-        let deep = self.factors.len() == POINTS * PLANE * output * input * LANES;
-        match (deep, input) {
-            (true, 1) => self.slabs::<V, ROWS, POINTS, 1>(),
-            (true, 2) => self.slabs::<V, ROWS, POINTS, 2>(),
-            (true, _) => self.slabs::<V, ROWS, POINTS, 4>(),
-            (false, 1) => self.slabs::<V, ROWS, 1, 1>(),
-            (false, 2) => self.slabs::<V, ROWS, 1, 2>(),
-            (false, _) => self.slabs::<V, ROWS, 1, 4>(),
+        if self.factors.len() == POINTS * PLANE * output * input * LANES {
+            self.slabs::<V, ROWS, POINTS>();
+        } else {
+            self.slabs::<V, ROWS, 1>();
         }
     }
 }
 
 impl<T: Element> Gradient<'_, T> {
     #[inline(always)]
-    fn slabs<V: Vector, const ROWS: usize, const Z: usize, const I: usize>(mut self) {
+    fn slabs<V: Vector, const ROWS: usize, const Z: usize>(mut self) {
         for (image, slab) in self.slabs {
-            self.slab::<V, ROWS, Z, I>(*image, *slab);
+            self.slab::<V, ROWS, Z>(*image, *slab);
         }
     }
 
     #[inline(always)]
-    fn slab<V: Vector, const ROWS: usize, const Z: usize, const I: usize>(
-        &mut self,
-        image: usize,
-        slab: usize,
-    ) {
+    fn slab<V: Vector, const ROWS: usize, const Z: usize>(&mut self, image: usize, slab: usize) {
         let Grid { height, width, .. } = self.grid;
-        let outputs = self.channels[1];
+        let [inputs, outputs] = self.channels;
         let positions = self.grid.positions();
-        let x = &self.x[image * positions * I * LANES..][..positions * I * LANES];
+        let x = &self.x[image * positions * inputs * LANES..][..positions * inputs * LANES];
         let dy = &self.dy.as_chunks::<LANES>().0[image * positions * outputs..];
         let Scratch { rows, lines, points, products, wide, flat } = &mut *self.scratch;
         let length = ROW * TILE * outputs;
-        points.resize((PLANE * ROW * I).max(points.len()), ZERO);
+        points.resize((PLANE * ROW * inputs).max(points.len()), ZERO);
         products.resize((PLANE * ROW * outputs).max(products.len()), ZERO);
         wide.resize((POINTS * length).max(wide.len()), ZERO);
         flat.resize((POINTS * TILE * length).max(flat.len()), ZERO);
         let (points, products) =
-            (&mut points[..PLANE * ROW * I], &mut products[..PLANE * ROW * outputs]);
+            (&mut points[..PLANE * ROW * inputs], &mut products[..PLANE * ROW * outputs]);
         let (wide, flat) = (&mut wide[..POINTS * length], &mut flat[..Z * TILE * length]);
         let start = slab * TILE;
         let (z, tiles) = if Z == 1 { (0, start..start + 1) } else { (start, 0..height) };
         for first in (0..width).step_by(ROW * TILE) {
             let columns = (width - first).min(ROW * TILE);
             let place = [z, tiles.start, first];
-            let mut values =
-                Values::<T, Z, I>::new(x, self.grid, place, self.before, [&mut *rows, &mut *lines]);
+            let mut values = Values::<T, Z>::new(
+                x,
+                inputs,
+                self.grid,
+                place,
+                self.before,
+                [&mut *rows, &mut *lines],
+            );
             for y in tiles.clone().step_by(TILE) {
                 // The gradients at the points of the depth.
                 flat.fill(ZERO);
@@ -101,53 +99,97 @@ impl<T: Element> Gradient<'_, T> {
                         }
                     }
                 }
-                let per_plane = PLANE * outputs * I * LANES;
+                let per_plane = PLANE * outputs * inputs * LANES;
                 let planes = flat.chunks_exact(TILE * length);
                 for (point, (flat, factors)) in
                     planes.zip(self.factors.chunks_exact_mut(per_plane)).enumerate()
                 {
-                    values.plane::<V>(y, point, points);
-                    unfold::<V>(flat, outputs, wide, products);
-                    let factors = factors.as_chunks_mut::<LANES>().0.as_chunks_mut::<I>().0;
-                    let values = points.as_chunks::<I>().0.chunks_exact(ROW);
-                    let pairs = values.zip(products.chunks_exact(ROW * outputs));
-                    for ((values, gradients), factors) in
-                        pairs.zip(factors.chunks_exact_mut(outputs))
-                    {
-                        add_product::<V, ROWS, I>(values, gradients, factors);
-                    }
+                    values.plane::<V, ROWS>(y, point, points);
+                    V::apart::<ROWS>(Unfold { flat, outputs, wide, products });
+                    V::apart::<ROWS>(AddProducts {
+                        values: points,
+                        gradients: products,
+                        channels: self.channels,
+                        factors: factors.as_chunks_mut::<LANES>().0,
+                    });
                 }
             }
         }
     }
 }
 
-/// Gradients `[row, column, output / 16]` of a row of tiles -> those of the products, `[point, tile, output / 16]`.
-#[inline(always)]
-fn unfold<V: Vector>(flat: &[Lanes], outputs: usize, wide: &mut [Lanes], products: &mut [Lanes]) {
-    let (across, length) = (ROW * outputs, ROW * TILE * outputs);
-    let mut to = wide.chunks_exact_mut(length);
-    let mut to = [(); POINTS].map(|()| to.next().unwrap_or_default());
-    let from = [0, 1, 2].map(|k| &flat[k * length..][..length]);
-    for at in 0..length {
-        let line = [V::load(&from[0][at].0), V::load(&from[1][at].0), V::load(&from[2][at].0)];
-        for (to, value) in to.iter_mut().zip(axis::output_back(line)) {
-            value.store(&mut to[at].0);
+/// Adds the products at the points of a plane to the gradients of the matrices of these points.
+struct AddProducts<'a> {
+    /// `[point, tile, input / 16]`.
+    values: &'a [Lanes],
+    /// `[point, tile, output / 16]`.
+    gradients: &'a [Lanes],
+    /// Sixteens of channels.
+    channels: [usize; 2],
+    factors: &'a mut [[Lanes; LANES]],
+}
+
+impl VectorTask for AddProducts<'_> {
+    #[inline(always)]
+    fn run<V: Vector, const ROWS: usize>(self) {
+        match self.channels[0] {
+            1 => self.of::<V, ROWS, 1>(),
+            2 => self.of::<V, ROWS, 2>(),
+            _ => self.of::<V, ROWS, 4>(),
         }
     }
-    for (wide, out) in wide.chunks_exact(length).zip(products.chunks_exact_mut(POINTS * across)) {
-        let mut to = out.chunks_exact_mut(across);
+}
+
+impl AddProducts<'_> {
+    #[inline(always)]
+    fn of<V: Vector, const ROWS: usize, const I: usize>(self) {
+        let Self { values, gradients, channels: [_, outputs], factors } = self;
+        let values = values.as_chunks::<I>().0.chunks_exact(ROW);
+        let pairs = values.zip(gradients.chunks_exact(ROW * outputs));
+        let factors = factors.as_chunks_mut::<I>().0.chunks_exact_mut(outputs);
+        for ((values, gradients), factors) in pairs.zip(factors) {
+            add_product::<V, ROWS, I>(values, gradients, factors);
+        }
+    }
+}
+
+/// Gradients `[row, column, output / 16]` of a row of tiles -> those of the products, `[point, tile, output / 16]`.
+struct Unfold<'a> {
+    flat: &'a [Lanes],
+    outputs: usize,
+    wide: &'a mut [Lanes],
+    products: &'a mut [Lanes],
+}
+
+impl VectorTask for Unfold<'_> {
+    #[inline(always)]
+    fn run<V: Vector, const ROWS: usize>(self) {
+        let Self { flat, outputs, wide, products } = self;
+        let (across, length) = (ROW * outputs, ROW * TILE * outputs);
+        let mut to = wide.chunks_exact_mut(length);
         let mut to = [(); POINTS].map(|()| to.next().unwrap_or_default());
-        for tile in 0..ROW {
-            for o in 0..outputs {
-                let column = &wide[tile * TILE * outputs + o..];
-                let line = [
-                    V::load(&column[0].0),
-                    V::load(&column[outputs].0),
-                    V::load(&column[2 * outputs].0),
-                ];
-                for (to, value) in to.iter_mut().zip(axis::output_back(line)) {
-                    value.store(&mut to[tile * outputs + o].0);
+        let from = [0, 1, 2].map(|k| &flat[k * length..][..length]);
+        for at in 0..length {
+            let line = [V::load(&from[0][at].0), V::load(&from[1][at].0), V::load(&from[2][at].0)];
+            for (to, value) in to.iter_mut().zip(axis::output_back(line)) {
+                value.store(&mut to[at].0);
+            }
+        }
+        for (wide, out) in wide.chunks_exact(length).zip(products.chunks_exact_mut(POINTS * across))
+        {
+            let mut to = out.chunks_exact_mut(across);
+            let mut to = [(); POINTS].map(|()| to.next().unwrap_or_default());
+            for tile in 0..ROW {
+                for o in 0..outputs {
+                    let column = &wide[tile * TILE * outputs + o..];
+                    let line = [
+                        V::load(&column[0].0),
+                        V::load(&column[outputs].0),
+                        V::load(&column[2 * outputs].0),
+                    ];
+                    for (to, value) in to.iter_mut().zip(axis::output_back(line)) {
+                        value.store(&mut to[tile * outputs + o].0);
+                    }
                 }
             }
         }
