@@ -178,7 +178,7 @@ def result(command):
     # Threads that wait would take the processor from whatever else runs, and count as busy.
     environment = os.environ | {
         "OMP_WAIT_POLICY": "passive",
-        "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=4294967296",
+        "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=4294967296",
     }
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(done.stdout)

@@ -57,8 +57,9 @@ impl Precision {
         }
     }
 
-    /// Whether a network on a device needs no instructions for this type, or has them; elsewhere libtorch imitates them, which takes many
-    /// times as long as `f32`. GPUs are taken to have them.
+    /// Whether a network on a device needs no instructions for this type, or has them, to predict and to train
+    /// ([`Network::forward_train`]); elsewhere libtorch imitates them, which takes many times as long as `f32`. GPUs are taken to have
+    /// them. What looks into a network ([`Network::activations`], gradients of the input) goes through libtorch with any.
     pub fn is_native(self, architecture: Architecture, device: Device) -> bool {
         match (self, device) {
             (Self::F32, _) => true,
@@ -219,8 +220,9 @@ impl Network {
         self.run(x, self.pass(train, None))
     }
 
-    /// As [`Network::forward_logits`] with `train`, for gradients: on the CPU the convolutional LSTMs compute theirs in loops
-    /// of their own, which takes a fraction of the time and memory.
+    /// As [`Network::forward_logits`] with `train`, for gradients: 3DECG-Net on the CPU goes forth and back in loops of its own,
+    /// which take a fraction of the time and memory, and on a GPU its convolutional LSTMs go back by hand. A batch that wants its own
+    /// gradient goes through libtorch but for those.
     ///
     /// ```
     /// use ecg3d_models::{Architecture, Network, Preset, bce_from_logits};
@@ -253,7 +255,11 @@ impl Network {
     /// # Errors
     /// As [`Network::forward_logits`].
     pub fn fit_start(&mut self, x: &Tensor) -> Result<(), ModelError> {
-        let x = self.input(x)?;
+        let mut x = self.input(x)?;
+        if self.device == Device::Cpu {
+            // This goes through libtorch, which may have to imitate `bf16`.
+            x = x.f_to_kind(self.kind).doing("convert a batch")?;
+        }
         match &self.net {
             Net::ThreeDEcgNet(net) if self.mode == Preset::Corrected => {
                 no_grad(|| net.standardise(&x, self.pass(false, None)))
@@ -509,8 +515,12 @@ mod tests {
 
     #[test]
     fn normalisations_in_the_kernels_are_the_same() {
-        for architecture in [Architecture::ThreeDEcgNet, Architecture::Sobahi] {
-            let mut net = network(architecture, Preset::Corrected);
+        for (architecture, mode) in [
+            (Architecture::ThreeDEcgNet, Preset::Corrected),
+            (Architecture::ThreeDEcgNet, Preset::Published),
+            (Architecture::Sobahi, Preset::Corrected),
+        ] {
+            let mut net = network(architecture, mode);
             net.set_statistics_rate(0.5);
             let options = (Kind::Float, Device::Cpu);
             let x = Tensor::arange(2 * 91_125, options).sin().reshape([2, 45, 45, 45]);
@@ -522,9 +532,66 @@ mod tests {
             // Whoever looks at the layers gets every one of them.
             let apart = net.activations(&x).expect("runs").pop().expect("layers").1;
             let difference = (folded.sigmoid() - apart.sigmoid()).abs().max().double_value(&[]);
-            assert!(difference < 1e-5, "{architecture}: {difference}");
-            assert!(difference > 0.0, "{architecture}: the same arithmetic, so nothing was folded");
+            assert!(difference < 1e-5, "{architecture} {mode}: {difference}");
+            assert!(
+                difference > 0.0,
+                "{architecture} {mode}: the same arithmetic, nothing was folded"
+            );
         }
+    }
+
+    #[test]
+    fn what_is_not_a_number_comes_out_of_3decg_net() {
+        let mut net = network(Architecture::ThreeDEcgNet, Preset::Corrected);
+        let x = Tensor::arange(91_125, (Kind::Float, Device::Cpu)).sin().reshape([1, 45, 45, 45]);
+        let lost = |net: &Network, x: &Tensor| -> Vec<&'static str> {
+            let logits = tch::no_grad(|| net.forward_logits(x, false)).expect("runs");
+            let trained = net.forward_train(x).expect("runs");
+            [("predicting", &logits), ("training", trained.logits())]
+                .into_iter()
+                .filter(|(_, logits)| !bool::try_from(logits.isnan().all()).expect("one value"))
+                .map(|(pass, _)| pass)
+                .collect()
+        };
+        let poisoned = x.copy();
+        let _ = poisoned.view(-1).get(50_000).fill_(f64::NAN);
+        for precision in [Precision::F32, Precision::Bf16] {
+            net.set_precision(precision);
+            assert_eq!(lost(&net, &poisoned), [""; 0], "a sample of the input, {precision}");
+        }
+        net.set_precision(Precision::F32);
+        for (name, parameter) in net.trainable() {
+            let value = tch::no_grad(|| parameter.view(-1).get(0));
+            let own = value.double_value(&[]);
+            let _ = tch::no_grad(|| value.shallow_clone().fill_(f64::NAN));
+            // One label's own, and running statistics, which training sets anew.
+            let own_label = name.starts_with("dense_3");
+            assert!(own_label || lost(&net, &x).is_empty(), "{name}: {:?}", lost(&net, &x));
+            let _ = tch::no_grad(|| value.shallow_clone().fill_(own));
+            for (_, buffer) in net.buffers() {
+                let _ = tch::no_grad(|| buffer.shallow_clone().fill_(1.0));
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_recorded_whatever_is_frozen() {
+        let net = network(Architecture::ThreeDEcgNet, Preset::Corrected);
+        let x = Tensor::arange(91_125, (Kind::Float, Device::Cpu)).sin().reshape([1, 45, 45, 45]);
+        let parameter = |name: &str| {
+            let mut all = net.trainable();
+            all.find(|(found, _)| *found == name).expect("a parameter").1.shallow_clone()
+        };
+        let (first, later) = (parameter("conv_lstm_1.kernel"), parameter("block_1.conv_1.kernel"));
+        let _ = first.set_requires_grad(false);
+        net.forward_logits(&x, false).expect("runs").sum(Kind::Float).backward();
+        assert!(later.grad().abs().max().double_value(&[]) > 0.0, "without training");
+        let x = x.set_requires_grad(true);
+        let forward = net.forward_train(&x).expect("runs");
+        let loss = forward.logits().sum(Kind::Float);
+        forward.backward(&loss).expect("goes back");
+        assert!(x.grad().abs().max().double_value(&[]) > 0.0, "of the input");
+        assert!(!first.grad().defined(), "of what is frozen");
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct ModelArgs {
     /// Windows that go through the network at once [default: 64 signals or 4 volumes]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
-    /// Number type of the arithmetic: f32, or bf16 where the processor or GPU has it, several times as quick
+    /// Number type of the arithmetic: f32, or bf16: several times as quick where the processor or GPU has it, 3DECG-Net on the CPU aside, which it costs less memory
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     precision: Precision,
     /// Threads [default: one for each core]

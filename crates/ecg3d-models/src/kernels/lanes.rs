@@ -28,6 +28,7 @@ pub(super) fn product<V: Vector, const ROWS: usize, const I: usize>(
     matrix: &[[[Lanes; LANES]; I]],
     out: &mut [Lanes],
 ) {
+    debug_assert!(values.len().is_multiple_of(ROWS), "{} rows", values.len());
     let outputs = matrix.len();
     for (values, out) in
         values.as_chunks::<ROWS>().0.iter().zip(out.chunks_exact_mut(ROWS * outputs))

@@ -1,9 +1,10 @@
 //! Means and variances of channels, for batch normalisation.
 //!
 //! libtorch adds the values of a channel one after the other in `f32` where the channels are last in memory, and loses five
-//! digits over a few hundred thousand of them. Here the sums are of short blocks, and those are added in `f64`.
+//! digits over a few hundred thousand of them. Here the sums are of short blocks, and those are added in `f64`. For networks that
+//! otherwise go through libtorch, of any number of channels; `rows` has the same for sixteens of channels, on all threads.
 
-use super::{Task, run};
+use super::{Task, not_below_zero, run};
 
 /// Rows of a block.
 const BLOCK: usize = 256;
@@ -26,7 +27,7 @@ pub(crate) fn moments(values: &[f32], channels: usize) -> Vec<(f64, f64)> {
             let sum: f64 = blocks.iter().map(|block| f64::from(block.sums[c])).sum();
             let squares: f64 = blocks.iter().map(|block| f64::from(block.squares[c])).sum();
             let mean = sum / n;
-            (f64::from(first[c]) + mean, (squares / n - mean * mean).max(0.0))
+            (f64::from(first[c]) + mean, not_below_zero(squares / n - mean * mean))
         })
         .collect()
 }

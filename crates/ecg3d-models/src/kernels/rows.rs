@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::lanes::{LANES, Lanes, ZERO, add_lanes, add_product, as_lanes, product};
 use super::vector::{Vector, VectorTask, run_vectors};
-use super::{Element, threads};
+use super::{Element, not_below_zero, threads};
 use crate::layers::Result;
 
 /// Rows of a chunk: what is summed by itself in `f32`, and what a thread takes at a time; a multiple of all numbers of rows that are
@@ -61,7 +61,7 @@ pub(crate) fn moments<T: Element>(x: &[T], channels: usize) -> Result<Vec<(f64, 
         .zip(first)
         .map(|((sum, square), first)| {
             let mean = sum / n;
-            (f64::from(first) + mean, (square / n - mean * mean).max(0.0))
+            (f64::from(first) + mean, not_below_zero(square / n - mean * mean))
         })
         .collect())
 }
@@ -363,6 +363,7 @@ impl<T: Element> VectorTask for Products<'_, T> {
 impl<T: Element> Products<'_, T> {
     #[inline(always)]
     fn rows<V: Vector, const ROWS: usize, const I: usize>(self) {
+        const { assert!(CHUNK.is_multiple_of(ROWS)) }
         let groups = self.bias.len();
         // No more than 64 channels.
         let mut products = [[ZERO; 4]; CHUNK];

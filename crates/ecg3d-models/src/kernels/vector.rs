@@ -284,6 +284,7 @@ mod wide {
 
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
     pub(super) fn avx512(task: impl VectorTask) {
+        // Of 32 registers, as many as a row has tiles.
         apart_512::<15>(task);
     }
 }

@@ -80,14 +80,19 @@ pub(crate) fn factors_back(kernel: &Tensor) -> Result<Factors> {
 }
 
 /// Whether a network with this parameter goes through the loops: parameters are `f32`, the batch `f32` or `bf16`, all on the CPU,
-/// and libtorch is not to record anything.
+/// nobody asks for the layers or the gradient of the input, and libtorch is not to record anything.
 pub(crate) fn fits(parameter: &Tensor, x: &Tensor, pass: Pass<'_>) -> Result<bool> {
     let known = parameter.f_kind()? == Kind::Float
         && matches!(x.f_kind()?, Kind::Float | Kind::BFloat16)
         && x.device() == Device::Cpu;
-    let recorded = x.requires_grad() || parameter.f_mul_scalar(1.0)?.requires_grad();
-    let way_back = if pass.train { pass.tape.is_some() } else { !recorded };
-    Ok(known && way_back && pass.taps.is_none())
+    let way_back = if pass.train { pass.tape.is_some() } else { !records()? };
+    Ok(known && way_back && pass.taps.is_none() && !x.requires_grad())
+}
+
+/// Whether libtorch records what is done on this thread, for gradients.
+fn records() -> Result<bool> {
+    let leaf = Tensor::f_zeros([0i64; 0], (Kind::Float, Device::Cpu))?.f_set_requires_grad(true)?;
+    Ok(leaf.f_mul_scalar(1.0)?.requires_grad())
 }
 
 impl Conv {

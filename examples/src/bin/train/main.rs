@@ -97,7 +97,7 @@ struct Arguments {
     /// cpu, cuda or cuda:N
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: String,
-    /// Number type of the arithmetic: f32, or bf16 where the processor or GPU has it, several times as quick
+    /// Number type of the arithmetic: f32, or bf16: several times as quick where the processor or GPU has it, 3DECG-Net on the CPU aside, which it costs less memory
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     precision: Precision,
     /// Where the recordings come from, for the card: source, licence, citation [default: the path and the source of the labels]

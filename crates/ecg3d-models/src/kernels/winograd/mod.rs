@@ -61,7 +61,7 @@ pub(crate) struct Around<'a> {
     pub relu: bool,
 }
 
-/// Sums over the positions of each image, `[image, channel]`, of what was written to `out`.
+/// Sums over the positions of each image, `[image, channel]`, of what was written to `out`, before it was rounded.
 pub(crate) fn convolve<T: Element>(
     x: &[T],
     factors: &Factors,
@@ -99,7 +99,8 @@ pub(crate) fn convolve_then<T: Element, E: Send>(
     let slabs = slabs(grid, factors.is_deep());
     let fits = x.len() == images * grid.positions() * input
         && out.len() == images * grid.positions() * output
-        && with.len() == images * slabs;
+        && with.len() == images * slabs
+        && (factors.is_deep() || grid.depth == 1);
     if !fits {
         return Err(TchError::Shape(format!("{} values for {grid:?} of {input}", x.len())));
     }

@@ -296,6 +296,7 @@ impl VectorTask for Products<'_> {
 impl Products<'_> {
     #[inline(always)]
     fn of<V: Vector, const ROWS: usize, const I: usize>(self) {
+        const { assert!(ROW.is_multiple_of(ROWS)) }
         let Self { values, matrices, channels: [_, outputs], out } = self;
         let values = values.as_chunks::<I>().0.chunks_exact(ROW);
         let factors = values.zip(matrices.as_chunks::<I>().0.chunks_exact(outputs));

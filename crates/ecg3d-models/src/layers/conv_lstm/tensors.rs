@@ -1,4 +1,5 @@
-//! The steps as libtorch's operations in place, for other devices than the CPU and other number types.
+//! The steps as libtorch's operations in place, where this crate's loops cannot be: on other devices than the CPU, in other number
+//! types, and where the layers are looked at.
 //!
 //! These are half as many as a recorded graph would run: on a GPU the steps are short, and starting an operation takes as long
 //! as doing it. A network that only predicts gains a fifth by that; one that trains with large batches hardly anything.
@@ -22,7 +23,7 @@ fn halves(i_f: &Tensor) -> Result<[Tensor; 2]> {
 }
 
 /// `[step * n, height, width, gate]` -> `[step, n, height, width, filter]`, of scaled gates. With a tape, the way back is left
-/// on it; the gates' memory is written over as in `fused`.
+/// on it; the values of the gates are left where their sums were.
 pub(super) fn forward(gates: Gates, shape: [i64; 4], pass: Pass<'_>) -> Result<Tensor> {
     let [steps, n, height, width] = shape;
     let options = (gates.of_input.f_kind()?, gates.of_input.device());
@@ -54,7 +55,7 @@ pub(super) fn forward(gates: Gates, shape: [i64; 4], pass: Pass<'_>) -> Result<T
     hand_on(states, tape, move |leaf| back(leaf, &gates, &cells, shape))
 }
 
-/// Backpropagation through time, as in `fused`.
+/// Backpropagation through time.
 fn back(states: &Tensor, gates: &Gates, cells: &Tensor, shape: [i64; 4]) -> Result<()> {
     let [steps, n, height, width] = shape;
     let from_output = states.grad().f_contiguous()?;

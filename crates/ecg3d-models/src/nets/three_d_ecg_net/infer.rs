@@ -86,7 +86,9 @@ impl ReadyBlock {
                 .map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum())
                 .collect()
         };
-        let squeezed: Vec<f32> = product(&self.squeeze, means).iter().map(|x| x.max(0.0)).collect();
+        // `f32::max` would drop what is not a number.
+        let relu = |x: &f32| if *x < 0.0 { 0.0 } else { *x };
+        let squeezed: Vec<f32> = product(&self.squeeze, means).iter().map(relu).collect();
         product(&self.excite, &squeezed).iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect()
     }
 }
