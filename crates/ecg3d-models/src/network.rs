@@ -438,7 +438,10 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
+    use rayon::prelude::*;
+
     use super::*;
+    use crate::kernels;
 
     fn network(architecture: Architecture, mode: Preset) -> Network {
         Network::new(architecture, mode, 7, Device::Cpu, 1).expect("builds")
@@ -575,6 +578,26 @@ mod tests {
     }
 
     #[test]
+    fn many_threads_predict_at_once_with_a_network_under_lock() {
+        let net = network(Architecture::ThreeDEcgNet, Preset::Corrected);
+        let logits = |net: &Network, k: i64| -> Vec<f32> {
+            let x = Tensor::arange(91_125, (Kind::Float, Device::Cpu)) + k;
+            let x = x.sin().reshape([1, 45, 45, 45]);
+            let logits = tch::no_grad(|| net.forward_logits(&x, false)).expect("runs");
+            kernels::values::<f32>(&logits).expect("f32").to_vec()
+        };
+        let expected: Vec<_> = (0..6).map(|k| logits(&net, k)).collect();
+        let locked = std::sync::Mutex::new(net);
+        // A thread of a pool must not begin another of these while it waits for one, and holds the lock.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a pool");
+        let found: Vec<_> = pool.install(|| {
+            let of = |k: i64| logits(&locked.lock().expect("a network"), k);
+            (0..6).into_par_iter().map(of).collect()
+        });
+        assert_eq!(found, expected);
+    }
+
+    #[test]
     fn gradients_are_recorded_whatever_is_frozen() {
         let net = network(Architecture::ThreeDEcgNet, Preset::Corrected);
         let x = Tensor::arange(91_125, (Kind::Float, Device::Cpu)).sin().reshape([1, 45, 45, 45]);
@@ -604,7 +627,8 @@ mod tests {
         let gradients = |net: &Network| -> Vec<Tensor> {
             net.trainable()
                 .map(|(_, parameter)| {
-                    let gradient = parameter.grad().to_kind(Kind::Double);
+                    // A copy, since what is `f64` already would be zeroed with the parameter's own.
+                    let gradient = parameter.grad().to_kind(Kind::Double).copy();
                     parameter.shallow_clone().zero_grad();
                     gradient
                 })
@@ -637,7 +661,7 @@ mod tests {
             // Rounding flips a few of the units that stand at zero and of the largest of equals, in either another few; a bias
             // straight before a normalisation has no gradient but rounding noise.
             assert!(
-                ours <= 3.0 * theirs + 1e-3 * norm + 1e-3,
+                ours <= 3.0 * theirs + 1e-4 * (norm + 1.0),
                 "{name}: off by {ours}, libtorch by {theirs}, of {norm}"
             );
         }
