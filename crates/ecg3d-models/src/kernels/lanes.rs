@@ -21,18 +21,61 @@ pub(super) fn add_lanes(sums: &mut [f64], more: &[Lanes]) {
     }
 }
 
+/// Rows of `N` positions, `[row, position, group]`.
+pub(super) fn rows<const N: usize, const G: usize>(values: &[Lanes]) -> &[[[Lanes; G]; N]] {
+    values.as_chunks().0.as_chunks().0
+}
+
+pub(super) fn rows_mut<const N: usize, const G: usize>(
+    values: &mut [Lanes],
+) -> &mut [[[Lanes; G]; N]] {
+    values.as_chunks_mut().0.as_chunks_mut().0
+}
+
+/// Matrices `[output / 16, input / 16, 16]`, one behind the other.
+pub(super) fn matrices<const I: usize, const O: usize>(
+    values: &[Lanes],
+) -> &[[[[Lanes; LANES]; I]; O]] {
+    values.as_chunks().0.as_chunks().0.as_chunks().0
+}
+
+pub(super) fn matrices_mut<const I: usize, const O: usize>(
+    values: &mut [Lanes],
+) -> &mut [[[[Lanes; LANES]; I]; O]] {
+    values.as_chunks_mut().0.as_chunks_mut().0.as_chunks_mut().0
+}
+
+/// Code with a number of sixteens of channels that is known when it is compiled: 1, 2 or 4.
+macro_rules! with_groups {
+    ($groups:expr, $n:ident => $code:expr) => {
+        match $groups {
+            1 => {
+                const $n: usize = 1;
+                $code
+            }
+            2 => {
+                const $n: usize = 2;
+                $code
+            }
+            _ => {
+                const $n: usize = 4;
+                $code
+            }
+        }
+    };
+}
+pub(super) use with_groups;
+
 /// Products of rows `[row, input / 16]` with a matrix `[output / 16, input / 16, 16]`: `[row, output / 16]`. Rows are a multiple of `ROWS`.
 #[inline(always)]
-pub(super) fn product<V: Vector, const ROWS: usize, const I: usize>(
+pub(super) fn product<V: Vector, const ROWS: usize, const I: usize, const O: usize>(
     values: &[[Lanes; I]],
-    matrix: &[[[Lanes; LANES]; I]],
-    out: &mut [Lanes],
+    matrix: &[[[Lanes; LANES]; I]; O],
+    out: &mut [[Lanes; O]],
 ) {
     debug_assert!(values.len().is_multiple_of(ROWS), "{} rows", values.len());
-    let outputs = matrix.len();
-    for (values, out) in
-        values.as_chunks::<ROWS>().0.iter().zip(out.chunks_exact_mut(ROWS * outputs))
-    {
+    let blocks = out.as_chunks_mut::<ROWS>().0;
+    for (values, out) in values.as_chunks::<ROWS>().0.iter().zip(blocks) {
         for (o, panel) in matrix.iter().enumerate() {
             let mut sums = [V::splat(0.0); ROWS];
             for (i, panel) in panel.iter().enumerate() {
@@ -43,8 +86,8 @@ pub(super) fn product<V: Vector, const ROWS: usize, const I: usize>(
                     }
                 }
             }
-            for (row, sum) in sums.into_iter().enumerate() {
-                sum.store(&mut out[row * outputs + o].0);
+            for (out, sum) in out.iter_mut().zip(sums) {
+                sum.store(&mut out[o].0);
             }
         }
     }
@@ -52,26 +95,25 @@ pub(super) fn product<V: Vector, const ROWS: usize, const I: usize>(
 
 /// Adds to `[output / 16, input / 16, 16]` the sum over the rows of `values` `[row, input / 16]` times `gradients` `[row, output / 16]`.
 #[inline(always)]
-pub(super) fn add_product<V: Vector, const ROWS: usize, const I: usize>(
+pub(super) fn add_product<V: Vector, const ROWS: usize, const I: usize, const O: usize>(
     values: &[[Lanes; I]],
-    gradients: &[Lanes],
-    factors: &mut [[[Lanes; LANES]; I]],
+    gradients: &[[Lanes; O]],
+    factors: &mut [[[Lanes; LANES]; I]; O],
 ) {
     // As many rows of sums as there are registers for, in divisors of 16.
     if ROWS < LANES / 2 {
-        add_blocks::<V, 4, I>(values, gradients, factors);
+        add_blocks::<V, 4, I, O>(values, gradients, factors);
     } else {
-        add_blocks::<V, LANES, I>(values, gradients, factors);
+        add_blocks::<V, LANES, I, O>(values, gradients, factors);
     }
 }
 
 #[inline(always)]
-fn add_blocks<V: Vector, const ROWS: usize, const I: usize>(
+fn add_blocks<V: Vector, const ROWS: usize, const I: usize, const O: usize>(
     values: &[[Lanes; I]],
-    gradients: &[Lanes],
-    factors: &mut [[[Lanes; LANES]; I]],
+    gradients: &[[Lanes; O]],
+    factors: &mut [[[Lanes; LANES]; I]; O],
 ) {
-    let outputs = factors.len();
     for (o, panel) in factors.iter_mut().enumerate() {
         for (i, panel) in panel.iter_mut().enumerate() {
             for (block, panel) in panel.as_chunks_mut::<ROWS>().0.iter_mut().enumerate() {
@@ -79,7 +121,7 @@ fn add_blocks<V: Vector, const ROWS: usize, const I: usize>(
                 for (sum, factor) in sums.iter_mut().zip(panel.iter()) {
                     *sum = V::load(&factor.0);
                 }
-                for (values, gradients) in values.iter().zip(gradients.chunks_exact(outputs)) {
+                for (values, gradients) in values.iter().zip(gradients) {
                     let gradient = V::load(&gradients[o].0);
                     let values = &values[i].0.as_chunks::<ROWS>().0[block];
                     for (sum, value) in sums.iter_mut().zip(values) {

@@ -21,6 +21,7 @@ use std::sync::{Mutex, PoisonError};
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::layers::Result;
+use vector::{LANES, Vector};
 
 /// A number type of tensors.
 pub(crate) trait Element: Copy + Send + Sync + 'static {
@@ -28,9 +29,9 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
     fn get(self) -> f32;
     fn put(value: f32) -> Self;
     /// [`Element::get`] of each.
-    fn widen<const N: usize>(values: &[Self; N]) -> [f32; N];
+    fn load<V: Vector>(values: &[Self; LANES]) -> V;
     /// [`Element::put`] of each.
-    fn narrow<const N: usize>(values: [f32; N]) -> [Self; N];
+    fn store<V: Vector>(values: V, out: &mut [Self; LANES]);
     /// Memory that is kept for later.
     fn spare() -> &'static Spare<Self>;
 
@@ -72,13 +73,13 @@ impl Element for f32 {
     }
 
     #[inline(always)]
-    fn widen<const N: usize>(values: &[Self; N]) -> [f32; N] {
-        *values
+    fn load<V: Vector>(values: &[Self; LANES]) -> V {
+        V::load(values)
     }
 
     #[inline(always)]
-    fn narrow<const N: usize>(values: [f32; N]) -> [Self; N] {
-        values
+    fn store<V: Vector>(values: V, out: &mut [Self; LANES]) {
+        values.store(out);
     }
 
     fn spare() -> &'static Spare<Self> {
@@ -109,21 +110,13 @@ impl Element for Bf16 {
     }
 
     #[inline(always)]
-    fn widen<const N: usize>(values: &[Self; N]) -> [f32; N] {
-        let mut out = [0.0; N];
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = value.get();
-        }
-        out
+    fn load<V: Vector>(values: &[Self; LANES]) -> V {
+        V::load_bf16(values)
     }
 
     #[inline(always)]
-    fn narrow<const N: usize>(values: [f32; N]) -> [Self; N] {
-        let mut out = [Self(0); N];
-        for (out, value) in out.iter_mut().zip(values) {
-            *out = Self::put(value);
-        }
-        out
+    fn store<V: Vector>(values: V, out: &mut [Self; LANES]) {
+        values.store_bf16(out);
     }
 
     fn spare() -> &'static Spare<Self> {

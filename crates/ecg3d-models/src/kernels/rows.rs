@@ -3,7 +3,10 @@
 
 use rayon::prelude::*;
 
-use super::lanes::{LANES, Lanes, ZERO, add_lanes, add_product, as_lanes, product};
+use super::lanes::{
+    LANES, Lanes, ZERO, add_lanes, add_product, as_lanes, matrices, matrices_mut, product,
+    with_groups,
+};
 use super::vector::{Vector, VectorTask, run_vectors};
 use super::{Element, not_below_zero, threads};
 use crate::layers::Result;
@@ -352,31 +355,24 @@ struct Products<'a, T> {
 impl<T: Element> VectorTask for Products<'_, T> {
     #[inline(always)]
     fn run<V: Vector, const ROWS: usize>(self) {
-        match self.x.map_or(0, |(_, matrix)| matrix.input / LANES) {
-            1 => self.rows::<V, ROWS, 1>(),
-            2 => self.rows::<V, ROWS, 2>(),
-            _ => self.rows::<V, ROWS, 4>(),
-        }
-    }
-}
-
-impl<T: Element> Products<'_, T> {
-    #[inline(always)]
-    fn rows<V: Vector, const ROWS: usize, const I: usize>(self) {
-        const { assert!(CHUNK.is_multiple_of(ROWS)) }
         let groups = self.bias.len();
         // No more than 64 channels.
         let mut products = [[ZERO; 4]; CHUNK];
         let products = &mut products.as_flattened_mut()[..CHUNK * groups];
         if let Some((x, matrix)) = self.x {
-            let mut rows = [[ZERO; I]; CHUNK];
             let x = x.as_chunks::<LANES>().0;
-            for (row, x) in rows.as_flattened_mut().iter_mut().zip(x) {
-                V::get(x).store(&mut row.0);
-            }
-            let count = (x.len() / I).next_multiple_of(ROWS).min(CHUNK);
-            let matrix = matrix.values.as_chunks::<LANES>().0.as_chunks::<I>().0;
-            product::<V, ROWS, I>(&rows[..count], matrix, &mut products[..count * groups]);
+            let matrix = &matrix.values;
+            with_groups!(groups, O => with_groups!(matrix.len() / (O * LANES), I => {
+                let mut rows = [[ZERO; I]; CHUNK];
+                for (row, x) in rows.as_flattened_mut().iter_mut().zip(x) {
+                    V::get(x).store(&mut row.0);
+                }
+                V::apart::<ROWS>(Product::<I, O> {
+                    values: &rows[..(x.len() / I).next_multiple_of(ROWS)],
+                    matrix: &matrices(matrix)[0],
+                    out: products.as_chunks_mut().0,
+                });
+            }));
         }
         let out = self.out.as_chunks_mut::<LANES>().0;
         for g in 0..groups {
@@ -412,6 +408,21 @@ impl<T: Element> Products<'_, T> {
                 }
             }
         }
+    }
+}
+
+/// [`product`], compiled once for all types of tensors.
+struct Product<'a, const I: usize, const O: usize> {
+    values: &'a [[Lanes; I]],
+    matrix: &'a [[[Lanes; LANES]; I]; O],
+    out: &'a mut [[Lanes; O]],
+}
+
+impl<const I: usize, const O: usize> VectorTask for Product<'_, I, O> {
+    #[inline(always)]
+    fn run<V: Vector, const ROWS: usize>(self) {
+        const { assert!(CHUNK.is_multiple_of(ROWS)) }
+        product::<V, ROWS, I, O>(self.values, self.matrix, self.out);
     }
 }
 
@@ -476,34 +487,39 @@ struct MatrixGradient<'a, T> {
 impl<T: Element> VectorTask for MatrixGradient<'_, T> {
     #[inline(always)]
     fn run<V: Vector, const ROWS: usize>(self) {
-        match self.channels[0] / LANES {
-            1 => self.rows::<V, ROWS, 1>(),
-            2 => self.rows::<V, ROWS, 2>(),
-            _ => self.rows::<V, ROWS, 4>(),
+        let [input, output] = self.channels;
+        for (x, dy) in self.x.chunks(CHUNK * input).zip(self.dy.chunks(CHUNK * output)) {
+            let (x, dy) = (x.as_chunks::<LANES>().0, dy.as_chunks::<LANES>().0);
+            with_groups!(input / LANES, I => with_groups!(output / LANES, O => {
+                let mut values = [[ZERO; I]; CHUNK];
+                let mut gradients = [[ZERO; O]; CHUNK];
+                for (value, x) in values.as_flattened_mut().iter_mut().zip(x) {
+                    V::get(x).store(&mut value.0);
+                }
+                for (gradient, dy) in gradients.as_flattened_mut().iter_mut().zip(dy) {
+                    V::get(dy).store(&mut gradient.0);
+                }
+                V::apart::<ROWS>(AddProduct::<I, O> {
+                    values: &values[..x.len() / I],
+                    gradients: &gradients[..dy.len() / O],
+                    factors: &mut matrices_mut(self.sums)[0],
+                });
+            }));
         }
     }
 }
 
-impl<T: Element> MatrixGradient<'_, T> {
+/// [`add_product`], compiled once for all types of tensors.
+struct AddProduct<'a, const I: usize, const O: usize> {
+    values: &'a [[Lanes; I]],
+    gradients: &'a [[Lanes; O]],
+    factors: &'a mut [[[Lanes; LANES]; I]; O],
+}
+
+impl<const I: usize, const O: usize> VectorTask for AddProduct<'_, I, O> {
     #[inline(always)]
-    fn rows<V: Vector, const ROWS: usize, const I: usize>(self) {
-        let [input, output] = self.channels;
-        let mut rows = [[ZERO; I]; CHUNK];
-        // No more than 64 channels.
-        let mut gradients = [[ZERO; 4]; CHUNK];
-        let gradients = gradients.as_flattened_mut();
-        let sums = self.sums.as_chunks_mut::<LANES>().0.as_chunks_mut::<I>().0;
-        for (x, dy) in self.x.chunks(CHUNK * input).zip(self.dy.chunks(CHUNK * output)) {
-            let x = x.as_chunks::<LANES>().0;
-            let dy = dy.as_chunks::<LANES>().0;
-            for (row, x) in rows.as_flattened_mut().iter_mut().zip(x) {
-                V::get(x).store(&mut row.0);
-            }
-            for (gradient, dy) in gradients.iter_mut().zip(dy) {
-                V::get(dy).store(&mut gradient.0);
-            }
-            add_product::<V, ROWS, I>(&rows[..x.len() / I], &gradients[..dy.len()], sums);
-        }
+    fn run<V: Vector, const ROWS: usize>(self) {
+        add_product::<V, ROWS, I, O>(self.values, self.gradients, self.factors);
     }
 }
 

@@ -1,18 +1,22 @@
 //! Sixteen `f32` side by side, as one register of AVX-512, two of AVX2, or an array elsewhere.
 
-use super::Element;
+use super::{Bf16, Element};
 
 /// Values that are worked on side by side.
 pub(super) const LANES: usize = 16;
 
 /// `LANES` values.
-pub(super) trait Vector: Copy {
+pub(crate) trait Vector: Copy {
     /// The same value everywhere.
     fn splat(value: f32) -> Self;
     /// The values of an array.
     fn load(values: &[f32; LANES]) -> Self;
     /// Writes the values to an array.
     fn store(self, out: &mut [f32; LANES]);
+    /// The values of an array.
+    fn load_bf16(values: &[Bf16; LANES]) -> Self;
+    /// Writes the values to an array, rounded as by [`Bf16::put`].
+    fn store_bf16(self, out: &mut [Bf16; LANES]);
     /// The sum of both.
     fn add(self, other: Self) -> Self;
     /// What is left of `self`.
@@ -28,18 +32,16 @@ pub(super) trait Vector: Copy {
     /// Runs a part of a task as a function of its own, compiled once and not wherever it is used.
     fn apart<const ROWS: usize>(part: impl VectorTask);
 
-    /// The values of an array of another number type.
+    /// The values of an array of either number type.
     #[inline(always)]
     fn get<T: Element>(values: &[T; LANES]) -> Self {
-        Self::load(&T::widen(values))
+        T::load(values)
     }
 
-    /// Writes the values to an array of another number type.
+    /// Writes the values to an array of either number type.
     #[inline(always)]
     fn put<T: Element>(self, out: &mut [T; LANES]) {
-        let mut values = [0.0; LANES];
-        self.store(&mut values);
-        *out = T::narrow(values);
+        T::store(self, out);
     }
 }
 
@@ -78,6 +80,16 @@ impl Vector for Portable {
     #[inline(always)]
     fn store(self, out: &mut [f32; LANES]) {
         *out = self.0;
+    }
+
+    #[inline(always)]
+    fn load_bf16(values: &[Bf16; LANES]) -> Self {
+        Self(values.map(Bf16::get))
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, out: &mut [Bf16; LANES]) {
+        *out = self.0.map(Bf16::put);
     }
 
     #[inline(always)]
@@ -121,7 +133,7 @@ impl Vector for Portable {
 mod wide {
     use std::arch::x86_64::*;
 
-    use super::{LANES, Vector, VectorTask};
+    use super::{Bf16, LANES, Vector, VectorTask};
 
     /// `LANES` values in `N` registers. Made only by code that runs under [`super::run_vectors`].
     #[derive(Clone, Copy)]
@@ -139,7 +151,7 @@ mod wide {
     }
 
     macro_rules! registers {
-        ($register:ty, $count:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $fma:ident, $larger:ident, $select:ident, $apart:ident) => {
+        ($register:ty, $count:literal, $splat:ident, $load:ident, $store:ident, $widen:ident, $narrow:ident, $add:ident, $sub:ident, $mul:ident, $fma:ident, $larger:ident, $select:ident, $apart:ident) => {
             impl Vector for Registers<$register, $count> {
                 #[inline(always)]
                 fn splat(value: f32) -> Self {
@@ -161,6 +173,25 @@ mod wide {
                     for (n, register) in self.0.into_iter().enumerate() {
                         // SAFETY: as in `load`.
                         unsafe { $store(out.as_mut_ptr().add(n * (LANES / $count)), register) }
+                    }
+                }
+
+                #[inline(always)]
+                fn load_bf16(values: &[Bf16; LANES]) -> Self {
+                    // SAFETY: as in `load`; a `Bf16` is a `u16`.
+                    let first = unsafe { $widen(values.as_ptr().cast()) };
+                    each!(Self([first; $count]), n, unsafe {
+                        $widen(values.as_ptr().add(n * (LANES / $count)).cast())
+                    })
+                }
+
+                #[inline(always)]
+                fn store_bf16(self, out: &mut [Bf16; LANES]) {
+                    for (n, register) in self.0.into_iter().enumerate() {
+                        // SAFETY: as in `load_bf16`.
+                        unsafe {
+                            $narrow(out.as_mut_ptr().add(n * (LANES / $count)).cast(), register)
+                        }
                     }
                 }
 
@@ -209,6 +240,54 @@ mod wide {
         };
     }
 
+    /// `f32` from their upper halves, of which eight lie behind the pointer.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn widen_256(halves: *const u16) -> __m256 {
+        // SAFETY: the caller's.
+        let halves = unsafe { _mm_loadu_si128(halves.cast()) };
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(halves)))
+    }
+
+    /// [`widen_256`] of sixteen.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+    unsafe fn widen_512(halves: *const u16) -> __m512 {
+        // SAFETY: the caller's.
+        let halves = unsafe { _mm256_loadu_si256(halves.cast()) };
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
+    }
+
+    /// Writes the upper halves of `f32`, rounded to nearest, ties to even, to where eight have room.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn narrow_256(out: *mut u16, values: __m256) {
+        let bits = _mm256_castps_si256(values);
+        let last = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+        let rounded = _mm256_add_epi32(bits, _mm256_add_epi32(last, _mm256_set1_epi32(0x7fff)));
+        let none = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(values, values));
+        let rounded = _mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7fc0_0000), none);
+        let halves = _mm256_srli_epi32::<16>(rounded);
+        // Packing goes by halves of the register: the first and third quarters are what is wanted.
+        let packed = _mm256_permute4x64_epi64::<0b1000>(_mm256_packus_epi32(halves, halves));
+        // SAFETY: the caller's.
+        unsafe { _mm_storeu_si128(out.cast(), _mm256_castsi256_si128(packed)) }
+    }
+
+    /// [`narrow_256`] of sixteen.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+    unsafe fn narrow_512(out: *mut u16, values: __m512) {
+        let bits = _mm512_castps_si512(values);
+        let last = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(last, _mm512_set1_epi32(0x7fff)));
+        let none = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(values, values);
+        let rounded = _mm512_mask_mov_epi32(rounded, none, _mm512_set1_epi32(0x7fc0_0000));
+        let halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
+        // SAFETY: the caller's.
+        unsafe { _mm256_storeu_si256(out.cast(), halves) }
+    }
+
     // The instruction gives its second operand where either is not a number.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
@@ -241,6 +320,8 @@ mod wide {
         _mm256_set1_ps,
         _mm256_loadu_ps,
         _mm256_storeu_ps,
+        widen_256,
+        narrow_256,
         _mm256_add_ps,
         _mm256_sub_ps,
         _mm256_mul_ps,
@@ -255,6 +336,8 @@ mod wide {
         _mm512_set1_ps,
         _mm512_loadu_ps,
         _mm512_storeu_ps,
+        widen_512,
+        narrow_512,
         _mm512_add_ps,
         _mm512_sub_ps,
         _mm512_mul_ps,
@@ -314,6 +397,31 @@ mod tests {
         fn run<V: Vector, const ROWS: usize>(self) {
             let [a, b] = self.0.map(V::load);
             a.max(b).store(self.1);
+        }
+    }
+
+    struct ThereAndBack<'a>(&'a [Bf16; LANES], &'a mut [Bf16; LANES], &'a [f32; LANES]);
+
+    impl VectorTask for ThereAndBack<'_> {
+        #[inline(always)]
+        fn run<V: Vector, const ROWS: usize>(self) {
+            V::get(self.0).mul(V::load(self.2)).put(self.1);
+        }
+    }
+
+    /// Every `bf16` times numbers that make ties and roundings both ways, infinities and what is not a number.
+    #[test]
+    fn bf16_is_read_and_rounded_as_one_by_one() {
+        let factors: [f32; LANES] = std::array::from_fn(|n| 1.0 + n as f32 / 1024.0);
+        for first in (0..=u16::MAX).step_by(LANES) {
+            let values: [Bf16; LANES] = std::array::from_fn(|n| Bf16(first + n as u16));
+            let mut found = [Bf16(0); LANES];
+            run_vectors(ThereAndBack(&values, &mut found, &factors));
+            for ((value, found), factor) in values.iter().zip(found).zip(factors) {
+                let expected = Bf16::put(value.get() * factor);
+                let same = found.0 == expected.0;
+                assert!(same, "{:x} * {factor}: {:x}, expected {:x}", value.0, found.0, expected.0);
+            }
         }
     }
 

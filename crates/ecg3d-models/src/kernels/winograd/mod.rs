@@ -19,7 +19,10 @@ use std::cell::RefCell;
 use rayon::prelude::*;
 use tch::TchError;
 
-use super::lanes::{LANES, Lanes, ZERO, add_lanes, add_product, as_lanes, product};
+use super::lanes::{
+    LANES, Lanes, ZERO, add_lanes, add_product, as_lanes, matrices, matrices_mut, product, rows,
+    rows_mut, with_groups,
+};
 use super::vector::{Vector, VectorTask, run_vectors};
 use super::{Element, threads};
 use crate::layers::Result;

@@ -3,8 +3,13 @@
 //! Axis by axis, each loop goes along rows `[width, channel]` in memory. Of three axes, the points of the first are gone through
 //! one after the other, so that what is in work is a plane of points.
 
+use std::ops::Range;
+
 use super::axis::{self, POINTS, TILE};
-use super::{Element, Factors, Grid, LANES, Lanes, Vector, VectorTask, ZERO, product};
+use super::{
+    Element, Factors, Grid, LANES, Lanes, Vector, VectorTask, ZERO, matrices, product, rows,
+    rows_mut, with_groups,
+};
 
 /// Tiles of a row that are worked on together.
 pub(super) const ROW: usize = 15;
@@ -14,16 +19,24 @@ const COLUMNS: usize = ROW * TILE + 2;
 /// Points of a plane.
 pub(super) const PLANE: usize = POINTS * POINTS;
 
-/// Five vectors. No closure: it would be compiled without the wide vectors.
-macro_rules! five {
-    ($k:ident, $value:expr) => {{
-        let mut out = [V::splat(0.0); POINTS];
-        for $k in 0..POINTS {
+/// An array of vectors. No closure: it would be compiled without the wide vectors.
+macro_rules! vectors {
+    ($count:expr, $k:ident => $value:expr) => {{
+        let mut out = [V::splat(0.0); $count];
+        for $k in 0..$count {
             out[$k] = $value;
         }
         out
     }};
 }
+pub(super) use vectors;
+
+/// A row at one point of the depth, `[column, group]`.
+type Columns<const G: usize> = [[Lanes; G]; COLUMNS];
+/// What a row of tiles has at one point, `[tile, group]`.
+type Tiles<const G: usize> = [[Lanes; G]; ROW];
+/// A row of the output or its gradient at one point of the depth, `[column, group]`.
+pub(super) type Line<const G: usize> = [[Lanes; G]; ROW * TILE];
 
 /// Values at the points of a row of tiles, made from the rows of an image, `[depth, height, width, channel]`.
 pub(super) struct Values<'a, T, const Z: usize> {
@@ -61,50 +74,6 @@ impl<'a, T: Element, const Z: usize> Values<'a, T, Z> {
         Self { x, groups, grid, z, first, before, rows, done: y, lines }
     }
 
-    /// Brings a row, counted from the one of zeros before the image, to the points of the depth.
-    #[inline(always)]
-    fn next_row<V: Vector>(&mut self) {
-        let Grid { depth, height, width, .. } = self.grid;
-        let groups = self.groups;
-        let mut planes = [None; Z];
-        for (z, plane) in planes.iter_mut().enumerate() {
-            let (z, y) = ((self.z + z).wrapping_sub(1), self.done.wrapping_sub(1));
-            let z = if Z == 1 { 0 } else { z };
-            if z < depth && y < height {
-                let row = self.x.get((z * height + y) * width * groups..);
-                *plane = row.and_then(|x| x.get(..width * groups));
-            }
-        }
-        let length = COLUMNS * groups;
-        let slot = &mut self.rows[self.done % POINTS * Z * length..][..Z * length];
-        self.done += 1;
-        // The columns that there are, from 1 where the first is one of zeros.
-        let start = usize::from(self.first == 0);
-        let end = COLUMNS.min(width + 1 - self.first);
-        for k in start * groups..end * groups {
-            let at = self.first * groups + k - groups;
-            let mut taken = [V::splat(0.0); Z];
-            for (value, plane) in taken.iter_mut().zip(&planes) {
-                let Some(plane) = plane else { continue };
-                *value = V::get(&plane[at]);
-                if let Some([scale, shift]) = self.before {
-                    let (scale, shift) = (&scale[k % groups], &shift[k % groups]);
-                    *value = value.mul_add(V::load(&scale.0), V::load(&shift.0));
-                    *value = value.max(V::splat(0.0));
-                }
-            }
-            if Z == POINTS {
-                let line = axis::input([taken[0], taken[1], taken[2], taken[3], taken[4]]);
-                for (taken, value) in taken.iter_mut().zip(line) {
-                    *taken = value;
-                }
-            }
-            for (z, value) in taken.into_iter().enumerate() {
-                value.store(&mut slot[z * length + k].0);
-            }
-        }
-    }
-
     /// Values at all points of one of the depth, `[point, tile, group]`, of the row of tiles from row `y` on.
     #[inline(always)]
     pub(super) fn plane<V: Vector, const ROWS: usize>(
@@ -113,46 +82,115 @@ impl<'a, T: Element, const Z: usize> Values<'a, T, Z> {
         z: usize,
         out: &mut [Lanes],
     ) {
+        with_groups!(self.groups, G => self.plane_of::<V, ROWS, G>(y, z, out));
+    }
+
+    #[inline(always)]
+    fn plane_of<V: Vector, const ROWS: usize, const G: usize>(
+        &mut self,
+        y: usize,
+        z: usize,
+        out: &mut [Lanes],
+    ) {
         while self.done < y + POINTS {
-            self.next_row::<V>();
+            self.next_row::<V, ROWS, G>();
         }
-        let length = COLUMNS * self.groups;
-        let from =
-            [0, 1, 2, 3, 4].map(|k| &self.rows[((y + k) % POINTS * Z + z) * length..][..length]);
-        V::apart::<ROWS>(Across { from, lines: self.lines, groups: self.groups, out });
+        let from = rows::<COLUMNS, G>(self.rows);
+        V::apart::<ROWS>(Across {
+            from: [0, 1, 2, 3, 4].map(|k| &from[(y + k) % POINTS * Z + z]),
+            lines: &mut rows_mut(self.lines).as_chunks_mut().0[0],
+            out: &mut rows_mut(out).as_chunks_mut().0.as_chunks_mut().0[0],
+        });
+    }
+
+    /// Brings a row, counted from the one of zeros before the image, to the points of the depth.
+    #[inline(always)]
+    fn next_row<V: Vector, const ROWS: usize, const G: usize>(&mut self) {
+        let Grid { depth, height, width, .. } = self.grid;
+        // Where the row's columns stand among the tiles', of which the first may be one of zeros.
+        let start = usize::from(self.first == 0);
+        let columns = start..COLUMNS.min(width + 1 - self.first);
+        let x = self.x.as_chunks::<G>().0;
+        let mut planes = [None; Z];
+        for (z, plane) in planes.iter_mut().enumerate() {
+            let (z, y) = ((self.z + z).wrapping_sub(1), self.done.wrapping_sub(1));
+            let z = if Z == 1 { 0 } else { z };
+            if z < depth && y < height {
+                let first = (z * height + y) * width + self.first + start - 1;
+                *plane = x.get(first..first + columns.len());
+            }
+        }
+        let out = &mut rows_mut(self.rows).as_chunks_mut().0[self.done % POINTS];
+        self.done += 1;
+        let before = self.before;
+        V::apart::<ROWS>(Deep::<T, Z, G> { planes, before, columns, out });
     }
 }
 
-/// Rows at the points of the depth, `[column, group]`, to all points, `[point, tile, group]`.
-struct Across<'a> {
-    from: [&'a [Lanes]; POINTS],
-    lines: &'a mut [Lanes],
-    groups: usize,
-    out: &'a mut [Lanes],
+/// A row of each plane that tiles take, to the points of the depth.
+struct Deep<'a, T, const Z: usize, const G: usize> {
+    /// Without those of zeros.
+    planes: [Option<&'a [[[T; LANES]; G]]>; Z],
+    before: Option<&'a [Vec<Lanes>; 2]>,
+    /// Where the planes' columns go.
+    columns: Range<usize>,
+    out: &'a mut [Columns<G>; Z],
 }
 
-impl VectorTask for Across<'_> {
+impl<T: Element, const Z: usize, const G: usize> VectorTask for Deep<'_, T, Z, G> {
     #[inline(always)]
     fn run<V: Vector, const ROWS: usize>(self) {
-        let Self { from, lines, groups, out } = self;
-        let length = COLUMNS * groups;
-        let mut to = lines.chunks_exact_mut(length);
-        let mut to = [(); POINTS].map(|()| to.next().unwrap_or_default());
-        for at in 0..length {
-            let line = five!(k, V::load(&from[k][at].0));
-            for (to, value) in to.iter_mut().zip(axis::input(line)) {
-                value.store(&mut to[at].0);
+        let Self { planes, before, columns, out } = self;
+        for (k, at) in columns.enumerate() {
+            for g in 0..G {
+                let mut taken = [V::splat(0.0); Z];
+                for (value, plane) in taken.iter_mut().zip(&planes) {
+                    let Some(plane) = plane else { continue };
+                    *value = V::get(&plane[k][g]);
+                    if let Some([scale, shift]) = before {
+                        *value = value.mul_add(V::load(&scale[g].0), V::load(&shift[g].0));
+                        *value = value.max(V::splat(0.0));
+                    }
+                }
+                if Z == POINTS {
+                    let line = axis::input([taken[0], taken[1], taken[2], taken[3], taken[4]]);
+                    for (taken, value) in taken.iter_mut().zip(line) {
+                        *taken = value;
+                    }
+                }
+                for (out, value) in out.iter_mut().zip(taken) {
+                    value.store(&mut out[at][g].0);
+                }
             }
         }
-        let size = ROW * groups;
-        for (line, out) in lines.chunks_exact(length).zip(out.chunks_exact_mut(POINTS * size)) {
-            let mut to = out.chunks_exact_mut(size);
-            let mut to = [(); POINTS].map(|()| to.next().unwrap_or_default());
+    }
+}
+
+/// Rows at a point of the depth to all points, `[height point, width point, tile, group]`.
+struct Across<'a, const G: usize> {
+    from: [&'a Columns<G>; POINTS],
+    lines: &'a mut [Columns<G>; POINTS],
+    out: &'a mut [[Tiles<G>; POINTS]; POINTS],
+}
+
+impl<const G: usize> VectorTask for Across<'_, G> {
+    #[inline(always)]
+    fn run<V: Vector, const ROWS: usize>(self) {
+        let Self { from, lines, out } = self;
+        for at in 0..COLUMNS {
+            for g in 0..G {
+                let line = vectors!(POINTS, k => V::load(&from[k][at][g].0));
+                for (to, value) in lines.iter_mut().zip(axis::input(line)) {
+                    value.store(&mut to[at][g].0);
+                }
+            }
+        }
+        for (line, out) in lines.iter().zip(out) {
             for tile in 0..ROW {
-                for group in 0..groups {
-                    let line = five!(k, V::load(&line[(tile * TILE + k) * groups + group].0));
-                    for (to, value) in to.iter_mut().zip(axis::input(line)) {
-                        value.store(&mut to[tile * groups + group].0);
+                for g in 0..G {
+                    let line = vectors!(POINTS, k => V::load(&line[tile * TILE + k][g].0));
+                    for (to, value) in out.iter_mut().zip(axis::input(line)) {
+                        value.store(&mut to[tile][g].0);
                     }
                 }
             }
@@ -206,7 +244,7 @@ impl<T: Element> Forth<'_, T> {
     fn slab<V: Vector, const ROWS: usize, const Z: usize>(self) {
         let Grid { height, width, .. } = self.grid;
         let [inputs, outputs] = self.factors.channels().map(|n| n / LANES);
-        let Scratch { rows, lines, points, products, wide, flat } = self.scratch;
+        let Scratch { rows: kept, lines, points, products, wide, flat } = self.scratch;
         let size = PLANE * ROW;
         points.resize((size * inputs).max(points.len()), ZERO);
         products.resize((size * outputs).max(products.len()), ZERO);
@@ -214,131 +252,149 @@ impl<T: Element> Forth<'_, T> {
         wide.resize((POINTS * length).max(wide.len()), ZERO);
         flat.resize((Z * TILE * length).max(flat.len()), ZERO);
         let (points, products) = (&mut points[..size * inputs], &mut products[..size * outputs]);
+        let (wide, flat) = (&mut wide[..POINTS * length], &mut flat[..Z * TILE * length]);
         let start = self.slab * TILE;
         // A plane's slab is one row of tiles.
         let (z, tiles) = if Z == 1 { (0, start..start + 1) } else { (start, 0..height) };
-        let matrices = self.factors.values().as_chunks::<LANES>().0;
-        let out = self.out.as_chunks_mut::<LANES>().0;
-        let planes = out.len().div_ceil(height * width * outputs);
+        let planes = self.factors.values().chunks_exact(PLANE * outputs * inputs * LANES);
         for first in (0..width).step_by(ROW * TILE) {
             let columns = (width - first).min(ROW * TILE);
             let place = [z, tiles.start, first];
-            let mut values = Values::<T, Z>::new(
-                self.x,
-                inputs,
-                self.grid,
-                place,
-                self.before,
-                [&mut *rows, &mut *lines],
-            );
+            let memory = [&mut *kept, &mut *lines];
+            let mut values =
+                Values::<T, Z>::new(self.x, inputs, self.grid, place, self.before, memory);
             for y in tiles.clone().step_by(TILE) {
-                for (point, matrices) in matrices.chunks_exact(PLANE * outputs * inputs).enumerate()
-                {
+                let flat_planes = flat.chunks_exact_mut(TILE * length);
+                for (point, (factors, flat)) in planes.clone().zip(flat_planes).enumerate() {
                     values.plane::<V, ROWS>(y, point, points);
-                    let out = &mut *products;
-                    let channels = [inputs, outputs];
-                    V::apart::<ROWS>(Products { values: points, matrices, channels, out });
-                    let flat = &mut flat[point * TILE * length..][..TILE * length];
-                    let wide = &mut wide[..POINTS * length];
-                    V::apart::<ROWS>(Flatten { products, outputs, wide, flat });
+                    with_groups!(outputs, O => {
+                        with_groups!(inputs, I => V::apart::<ROWS>(Products::<I, O> {
+                            values: rows(points),
+                            matrices: matrices(factors),
+                            out: rows_mut(products),
+                        }));
+                        V::apart::<ROWS>(Flatten::<O> {
+                            products: rows(products).as_chunks().0,
+                            wide: &mut rows_mut(wide).as_chunks_mut().0[0],
+                            flat: &mut rows_mut(flat).as_chunks_mut().0[0],
+                        });
+                    });
                 }
-                let rows = TILE.min(height - y);
-                for row in 0..rows {
-                    // Where the row goes: in each plane of the slab.
-                    let row_of_slab = if Z == 1 { row } else { y + row };
-                    let at = (row_of_slab * width + first) * outputs;
-                    for k in 0..columns * outputs {
-                        let o = k % outputs;
-                        let mut line = [V::splat(0.0); POINTS];
-                        for (point, value) in line.iter_mut().take(Z).enumerate() {
-                            *value = V::load(&flat[(point * TILE + row) * length + k].0);
-                        }
-                        let line =
-                            if Z == 1 { [line[0], line[1], line[2]] } else { axis::output(line) };
-                        let bias = V::load(&self.bias[o].0);
-                        let mut sum = V::load(&self.sums[o].0);
-                        for (plane, value) in line.into_iter().take(planes.min(TILE)).enumerate() {
-                            let mut value = value.add(bias);
-                            if self.relu {
-                                value = value.max(V::splat(0.0));
-                            }
-                            sum = sum.add(value);
-                            value.put(&mut out[plane * height * width * outputs + at + k]);
-                        }
-                        sum.store(&mut self.sums[o].0);
-                    }
-                }
+                // Where the rows go, in each plane of the slab.
+                let at = (if Z == 1 { 0 } else { y }) * width + first;
+                with_groups!(outputs, O => {
+                    let out = self.out.as_chunks_mut::<LANES>().0.as_chunks_mut::<O>().0;
+                    let mut planes = out.chunks_mut(height * width);
+                    V::apart::<ROWS>(Finish::<T, Z, O> {
+                        flat: &rows(flat).as_chunks().0.as_chunks().0[0],
+                        bias: &self.bias.as_chunks().0[0],
+                        relu: self.relu,
+                        sums: &mut self.sums.as_chunks_mut().0[0],
+                        out: [(); TILE].map(|()| {
+                            planes.next().and_then(|x| x.get_mut(at..)).unwrap_or_default()
+                        }),
+                        rows: TILE.min(height - y),
+                        columns,
+                        width,
+                    });
+                });
             }
         }
     }
 }
 
-/// Values at the points of a plane, `[point, tile, input / 16]`, times the matrices of these points: `[point, tile, output / 16]`.
-struct Products<'a> {
-    values: &'a [Lanes],
-    matrices: &'a [[Lanes; LANES]],
-    /// Sixteens of channels.
-    channels: [usize; 2],
-    out: &'a mut [Lanes],
+/// What a plane of points has, times the matrices of these points.
+struct Products<'a, const I: usize, const O: usize> {
+    values: &'a [Tiles<I>],
+    matrices: &'a [[[[Lanes; LANES]; I]; O]],
+    out: &'a mut [Tiles<O>],
 }
 
-impl VectorTask for Products<'_> {
+impl<const I: usize, const O: usize> VectorTask for Products<'_, I, O> {
     #[inline(always)]
     fn run<V: Vector, const ROWS: usize>(self) {
-        match self.channels[0] {
-            1 => self.of::<V, ROWS, 1>(),
-            2 => self.of::<V, ROWS, 2>(),
-            _ => self.of::<V, ROWS, 4>(),
-        }
-    }
-}
-
-impl Products<'_> {
-    #[inline(always)]
-    fn of<V: Vector, const ROWS: usize, const I: usize>(self) {
         const { assert!(ROW.is_multiple_of(ROWS)) }
-        let Self { values, matrices, channels: [_, outputs], out } = self;
-        let values = values.as_chunks::<I>().0.chunks_exact(ROW);
-        let factors = values.zip(matrices.as_chunks::<I>().0.chunks_exact(outputs));
-        for ((values, matrix), out) in factors.zip(out.chunks_exact_mut(ROW * outputs)) {
-            product::<V, ROWS, I>(values, matrix, out);
+        let Self { values, matrices, out } = self;
+        for ((values, matrix), out) in values.iter().zip(matrices).zip(out) {
+            product::<V, ROWS, I, O>(values, matrix, out);
         }
     }
 }
 
-/// Products at the points of a plane `[height point, width point, tile, output / 16]` -> `[row, column, output / 16]`.
-struct Flatten<'a> {
-    products: &'a [Lanes],
-    outputs: usize,
-    wide: &'a mut [Lanes],
-    flat: &'a mut [Lanes],
+/// Products at the points of a plane, `[height point, width point]`, to rows of the output.
+struct Flatten<'a, const O: usize> {
+    products: &'a [[Tiles<O>; POINTS]],
+    wide: &'a mut [Line<O>; POINTS],
+    flat: &'a mut [Line<O>; TILE],
 }
 
-impl VectorTask for Flatten<'_> {
+impl<const O: usize> VectorTask for Flatten<'_, O> {
     #[inline(always)]
     fn run<V: Vector, const ROWS: usize>(self) {
-        let Self { products, outputs, wide, flat } = self;
-        let (across, length) = (ROW * outputs, ROW * TILE * outputs);
-        for (line, wide) in
-            products.chunks_exact(POINTS * across).zip(wide.chunks_exact_mut(length))
-        {
-            let from = [0, 1, 2, 3, 4].map(|k| &line[k * across..][..across]);
+        let Self { products, wide, flat } = self;
+        for (products, wide) in products.iter().zip(wide.iter_mut()) {
             for tile in 0..ROW {
-                for o in 0..outputs {
-                    let line = five!(k, V::load(&from[k][tile * outputs + o].0));
+                for o in 0..O {
+                    let line = vectors!(POINTS, k => V::load(&products[k][tile][o].0));
                     for (column, value) in axis::output(line).into_iter().enumerate() {
-                        value.store(&mut wide[(tile * TILE + column) * outputs + o].0);
+                        value.store(&mut wide[tile * TILE + column][o].0);
                     }
                 }
             }
         }
-        let from = [0, 1, 2, 3, 4].map(|k| &wide[k * length..][..length]);
-        let mut to = flat.chunks_exact_mut(length);
-        let mut to = [(); TILE].map(|()| to.next().unwrap_or_default());
-        for at in 0..length {
-            let line = five!(k, V::load(&from[k][at].0));
-            for (to, value) in to.iter_mut().zip(axis::output(line)) {
-                value.store(&mut to[at].0);
+        for at in 0..ROW * TILE {
+            for o in 0..O {
+                let line = vectors!(POINTS, k => V::load(&wide[k][at][o].0));
+                for (to, value) in flat.iter_mut().zip(axis::output(line)) {
+                    value.store(&mut to[at][o].0);
+                }
+            }
+        }
+    }
+}
+
+/// Rows at the points of the depth, to the planes of a slab.
+struct Finish<'a, T, const Z: usize, const O: usize> {
+    flat: &'a [[Line<O>; TILE]; Z],
+    bias: &'a [Lanes; O],
+    relu: bool,
+    sums: &'a mut [Lanes; O],
+    /// From the first position on that is written; empty behind the last plane.
+    out: [&'a mut [[[T; LANES]; O]]; TILE],
+    rows: usize,
+    columns: usize,
+    width: usize,
+}
+
+impl<T: Element, const Z: usize, const O: usize> VectorTask for Finish<'_, T, Z, O> {
+    #[inline(always)]
+    fn run<V: Vector, const ROWS: usize>(self) {
+        let Self { flat, bias, relu, sums, mut out, rows, columns, width } = self;
+        for row in 0..rows {
+            let mut out = out
+                .each_mut()
+                .map(|out| out.get_mut(row * width..row * width + columns).unwrap_or_default());
+            for column in 0..columns.min(ROW * TILE) {
+                for o in 0..O {
+                    let mut line = [V::splat(0.0); POINTS];
+                    for (value, flat) in line.iter_mut().zip(flat) {
+                        *value = V::load(&flat[row][column][o].0);
+                    }
+                    let line =
+                        if Z == 1 { [line[0], line[1], line[2]] } else { axis::output(line) };
+                    let bias = V::load(&bias[o].0);
+                    let mut sum = V::load(&sums[o].0);
+                    for (out, value) in out.iter_mut().zip(line) {
+                        let Some(out) = out.get_mut(column) else { continue };
+                        let mut value = value.add(bias);
+                        if relu {
+                            value = value.max(V::splat(0.0));
+                        }
+                        sum = sum.add(value);
+                        value.put(&mut out[o]);
+                    }
+                    sum.store(&mut sums[o].0);
+                }
             }
         }
     }

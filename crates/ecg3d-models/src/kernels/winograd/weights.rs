@@ -3,8 +3,11 @@
 //! At each point it is the product of the input's values and the output's gradients there, summed over all tiles.
 
 use super::axis::{self, POINTS, TILE};
-use super::tiles::{PLANE, ROW, Scratch, Values};
-use super::{Element, Grid, LANES, Lanes, Vector, VectorTask, ZERO, add_product};
+use super::tiles::{Line, PLANE, ROW, Scratch, Values, vectors};
+use super::{
+    Element, Grid, LANES, Lanes, Vector, VectorTask, ZERO, add_product, matrices_mut, rows,
+    rows_mut, with_groups,
+};
 
 /// The gradient by some slabs.
 pub(super) struct Gradient<'a, T> {
@@ -50,8 +53,8 @@ impl<T: Element> Gradient<'_, T> {
         let [inputs, outputs] = self.channels;
         let positions = self.grid.positions();
         let x = &self.x[image * positions * inputs * LANES..][..positions * inputs * LANES];
-        let dy = &self.dy.as_chunks::<LANES>().0[image * positions * outputs..];
-        let Scratch { rows, lines, points, products, wide, flat } = &mut *self.scratch;
+        let dy = &self.dy[image * positions * outputs * LANES..][..positions * outputs * LANES];
+        let Scratch { rows: kept, lines, points, products, wide, flat } = &mut *self.scratch;
         let length = ROW * TILE * outputs;
         points.resize((PLANE * ROW * inputs).max(points.len()), ZERO);
         products.resize((PLANE * ROW * outputs).max(products.len()), ZERO);
@@ -65,52 +68,41 @@ impl<T: Element> Gradient<'_, T> {
         for first in (0..width).step_by(ROW * TILE) {
             let columns = (width - first).min(ROW * TILE);
             let place = [z, tiles.start, first];
-            let mut values = Values::<T, Z>::new(
-                x,
-                inputs,
-                self.grid,
-                place,
-                self.before,
-                [&mut *rows, &mut *lines],
-            );
+            let memory = [&mut *kept, &mut *lines];
+            let mut values = Values::<T, Z>::new(x, inputs, self.grid, place, self.before, memory);
             for y in tiles.clone().step_by(TILE) {
-                // The gradients at the points of the depth.
-                flat.fill(ZERO);
-                for row in 0..TILE.min(height - y) {
-                    for k in 0..columns * outputs {
-                        let mut taken = [V::splat(0.0); TILE];
-                        for (plane, value) in taken.iter_mut().enumerate() {
-                            let inside =
-                                if Z == 1 { plane == 0 } else { z + plane < self.grid.depth };
-                            if inside {
-                                let row = ((z + plane) * height + y + row) * width + first;
-                                *value = V::get(&dy[row * outputs + k]);
-                            }
-                        }
-                        let bias = &mut self.bias[k % outputs];
-                        let sum = taken[0].add(taken[1]).add(taken[2]);
-                        V::load(&bias.0).add(sum).store(&mut bias.0);
-                        if Z == 1 {
-                            taken[0].store(&mut flat[row * length + k].0);
-                        } else {
-                            for (point, value) in axis::output_back(taken).into_iter().enumerate() {
-                                value.store(&mut flat[(point * TILE + row) * length + k].0);
-                            }
-                        }
-                    }
-                }
+                let at = y * width + first;
+                with_groups!(outputs, O => {
+                    let dy = dy.as_chunks::<LANES>().0.as_chunks::<O>().0;
+                    let mut planes = dy.chunks(height * width).skip(z);
+                    V::apart::<ROWS>(Deepen::<T, Z, O> {
+                        dy: [(); TILE].map(|()| {
+                            planes.next().and_then(|dy| dy.get(at..)).unwrap_or_default()
+                        }),
+                        rows: TILE.min(height - y),
+                        columns,
+                        width,
+                        bias: &mut self.bias.as_chunks_mut().0[0],
+                        flat: &mut rows_mut(flat).as_chunks_mut().0.as_chunks_mut().0[0],
+                    });
+                });
                 let per_plane = PLANE * outputs * inputs * LANES;
                 let planes = flat.chunks_exact(TILE * length);
                 for (point, (flat, factors)) in
                     planes.zip(self.factors.chunks_exact_mut(per_plane)).enumerate()
                 {
                     values.plane::<V, ROWS>(y, point, points);
-                    V::apart::<ROWS>(Unfold { flat, outputs, wide, products });
-                    V::apart::<ROWS>(AddProducts {
-                        values: points,
-                        gradients: products,
-                        channels: self.channels,
-                        factors: factors.as_chunks_mut::<LANES>().0,
+                    with_groups!(outputs, O => {
+                        V::apart::<ROWS>(Unfold::<O> {
+                            flat: &rows(flat).as_chunks().0[0],
+                            wide: &mut rows_mut(wide).as_chunks_mut().0[0],
+                            products: rows_mut(products).as_chunks_mut().0,
+                        });
+                        with_groups!(inputs, I => V::apart::<ROWS>(AddProducts::<I, O> {
+                            values: rows(points),
+                            gradients: rows(products),
+                            factors: matrices_mut(factors),
+                        }));
                     });
                 }
             }
@@ -118,77 +110,90 @@ impl<T: Element> Gradient<'_, T> {
     }
 }
 
-/// Adds the products at the points of a plane to the gradients of the matrices of these points.
-struct AddProducts<'a> {
-    /// `[point, tile, input / 16]`.
-    values: &'a [Lanes],
-    /// `[point, tile, output / 16]`.
-    gradients: &'a [Lanes],
-    /// Sixteens of channels.
-    channels: [usize; 2],
-    factors: &'a mut [[Lanes; LANES]],
+/// Rows of gradients of the planes of a slab, to the points of the depth.
+struct Deepen<'a, T, const Z: usize, const O: usize> {
+    /// From the first position on; empty behind the last plane.
+    dy: [&'a [[[T; LANES]; O]]; TILE],
+    rows: usize,
+    columns: usize,
+    width: usize,
+    bias: &'a mut [Lanes; O],
+    flat: &'a mut [[Line<O>; TILE]; Z],
 }
 
-impl VectorTask for AddProducts<'_> {
+impl<T: Element, const Z: usize, const O: usize> VectorTask for Deepen<'_, T, Z, O> {
     #[inline(always)]
     fn run<V: Vector, const ROWS: usize>(self) {
-        match self.channels[0] {
-            1 => self.of::<V, ROWS, 1>(),
-            2 => self.of::<V, ROWS, 2>(),
-            _ => self.of::<V, ROWS, 4>(),
-        }
-    }
-}
-
-impl AddProducts<'_> {
-    #[inline(always)]
-    fn of<V: Vector, const ROWS: usize, const I: usize>(self) {
-        let Self { values, gradients, channels: [_, outputs], factors } = self;
-        let values = values.as_chunks::<I>().0.chunks_exact(ROW);
-        let pairs = values.zip(gradients.chunks_exact(ROW * outputs));
-        let factors = factors.as_chunks_mut::<I>().0.chunks_exact_mut(outputs);
-        for ((values, gradients), factors) in pairs.zip(factors) {
-            add_product::<V, ROWS, I>(values, gradients, factors);
-        }
-    }
-}
-
-/// Gradients `[row, column, output / 16]` of a row of tiles -> those of the products, `[point, tile, output / 16]`.
-struct Unfold<'a> {
-    flat: &'a [Lanes],
-    outputs: usize,
-    wide: &'a mut [Lanes],
-    products: &'a mut [Lanes],
-}
-
-impl VectorTask for Unfold<'_> {
-    #[inline(always)]
-    fn run<V: Vector, const ROWS: usize>(self) {
-        let Self { flat, outputs, wide, products } = self;
-        let (across, length) = (ROW * outputs, ROW * TILE * outputs);
-        let mut to = wide.chunks_exact_mut(length);
-        let mut to = [(); POINTS].map(|()| to.next().unwrap_or_default());
-        let from = [0, 1, 2].map(|k| &flat[k * length..][..length]);
-        for at in 0..length {
-            let line = [V::load(&from[0][at].0), V::load(&from[1][at].0), V::load(&from[2][at].0)];
-            for (to, value) in to.iter_mut().zip(axis::output_back(line)) {
-                value.store(&mut to[at].0);
+        let Self { dy, rows, columns, width, bias, flat } = self;
+        for row in 0..TILE {
+            let dy = dy.map(|dy| {
+                let row = if row < rows { row * width..row * width + columns } else { 0..0 };
+                dy.get(row).unwrap_or_default()
+            });
+            for column in 0..ROW * TILE {
+                for o in 0..O {
+                    let mut taken = [V::splat(0.0); TILE];
+                    // Where only one plane has points, the others are not this slab's.
+                    for (value, dy) in taken.iter_mut().zip(&dy[..if Z == 1 { 1 } else { TILE }]) {
+                        if let Some(dy) = dy.get(column) {
+                            *value = V::get(&dy[o]);
+                        }
+                    }
+                    let sum = taken[0].add(taken[1]).add(taken[2]);
+                    V::load(&bias[o].0).add(sum).store(&mut bias[o].0);
+                    let line = axis::output_back(taken);
+                    for (flat, value) in flat.iter_mut().zip(line) {
+                        let value = if Z == 1 { taken[0] } else { value };
+                        value.store(&mut flat[row][column][o].0);
+                    }
+                }
             }
         }
-        for (wide, out) in wide.chunks_exact(length).zip(products.chunks_exact_mut(POINTS * across))
-        {
-            let mut to = out.chunks_exact_mut(across);
-            let mut to = [(); POINTS].map(|()| to.next().unwrap_or_default());
+    }
+}
+
+/// Adds the products at the points of a plane to the gradients of the matrices of these points.
+struct AddProducts<'a, const I: usize, const O: usize> {
+    values: &'a [[[Lanes; I]; ROW]],
+    gradients: &'a [[[Lanes; O]; ROW]],
+    factors: &'a mut [[[[Lanes; LANES]; I]; O]],
+}
+
+impl<const I: usize, const O: usize> VectorTask for AddProducts<'_, I, O> {
+    #[inline(always)]
+    fn run<V: Vector, const ROWS: usize>(self) {
+        let Self { values, gradients, factors } = self;
+        for ((values, gradients), factors) in values.iter().zip(gradients).zip(factors) {
+            add_product::<V, ROWS, I, O>(values, gradients, factors);
+        }
+    }
+}
+
+/// Gradients of rows of the output to those of the products, `[height point, width point]`.
+struct Unfold<'a, const O: usize> {
+    flat: &'a [Line<O>; TILE],
+    wide: &'a mut [Line<O>; POINTS],
+    products: &'a mut [[[[Lanes; O]; ROW]; POINTS]],
+}
+
+impl<const O: usize> VectorTask for Unfold<'_, O> {
+    #[inline(always)]
+    fn run<V: Vector, const ROWS: usize>(self) {
+        let Self { flat, wide, products } = self;
+        for at in 0..ROW * TILE {
+            for o in 0..O {
+                let line = vectors!(TILE, k => V::load(&flat[k][at][o].0));
+                for (to, value) in wide.iter_mut().zip(axis::output_back(line)) {
+                    value.store(&mut to[at][o].0);
+                }
+            }
+        }
+        for (wide, products) in wide.iter().zip(products) {
             for tile in 0..ROW {
-                for o in 0..outputs {
-                    let column = &wide[tile * TILE * outputs + o..];
-                    let line = [
-                        V::load(&column[0].0),
-                        V::load(&column[outputs].0),
-                        V::load(&column[2 * outputs].0),
-                    ];
-                    for (to, value) in to.iter_mut().zip(axis::output_back(line)) {
-                        value.store(&mut to[tile * outputs + o].0);
+                for o in 0..O {
+                    let line = vectors!(TILE, k => V::load(&wide[tile * TILE + k][o].0));
+                    for (to, value) in products.iter_mut().zip(axis::output_back(line)) {
+                        value.store(&mut to[tile][o].0);
                     }
                 }
             }
