@@ -48,7 +48,7 @@ pub(crate) trait Vector: Copy {
 /// Work with vectors that are named by type, and with `ROWS` of them kept for sums in a product of matrices.
 ///
 /// Implementations mark `run`, and everything down to the vectors, `#[inline(always)]`.
-pub(super) trait VectorTask {
+pub(crate) trait VectorTask {
     fn run<V: Vector, const ROWS: usize>(self);
 }
 

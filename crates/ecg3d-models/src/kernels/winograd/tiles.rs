@@ -32,9 +32,9 @@ macro_rules! vectors {
 pub(super) use vectors;
 
 /// A row at one point of the depth, `[column, group]`.
-type Columns<const G: usize> = [[Lanes; G]; COLUMNS];
-/// What a row of tiles has at one point, `[tile, group]`.
-type Tiles<const G: usize> = [[Lanes; G]; ROW];
+pub(super) type Columns<const G: usize> = [[Lanes; G]; COLUMNS];
+/// What a row of tiles has at a point, `[tile, group]`.
+pub(super) type Tiles<const G: usize> = [[Lanes; G]; ROW];
 /// A row of the output or its gradient at one point of the depth, `[column, group]`.
 pub(super) type Line<const G: usize> = [[Lanes; G]; ROW * TILE];
 
@@ -53,8 +53,6 @@ pub(super) struct Values<'a, T, const Z: usize> {
     rows: &'a mut Vec<Lanes>,
     /// How many are done.
     done: usize,
-    /// A point's rows at the points of the height, `[point, column, group]`.
-    lines: &'a mut Vec<Lanes>,
 }
 
 impl<'a, T: Element, const Z: usize> Values<'a, T, Z> {
@@ -65,42 +63,26 @@ impl<'a, T: Element, const Z: usize> Values<'a, T, Z> {
         grid: Grid,
         [z, y, first]: [usize; 3],
         before: Option<&'a [Vec<Lanes>; 2]>,
-        [rows, lines]: [&'a mut Vec<Lanes>; 2],
+        rows: &'a mut Vec<Lanes>,
     ) -> Self {
         rows.clear();
         rows.resize(POINTS * Z * COLUMNS * groups, ZERO);
-        lines.resize(POINTS * COLUMNS * groups, ZERO);
         let x = x.as_chunks::<LANES>().0;
-        Self { x, groups, grid, z, first, before, rows, done: y, lines }
+        Self { x, groups, grid, z, first, before, rows, done: y }
     }
 
-    /// Values at all points of one of the depth, `[point, tile, group]`, of the row of tiles from row `y` on.
+    /// Makes the rows that the row of tiles from row `y` on takes.
     #[inline(always)]
-    pub(super) fn plane<V: Vector, const ROWS: usize>(
-        &mut self,
-        y: usize,
-        z: usize,
-        out: &mut [Lanes],
-    ) {
-        with_groups!(self.groups, G => self.plane_of::<V, ROWS, G>(y, z, out));
-    }
-
-    #[inline(always)]
-    fn plane_of<V: Vector, const ROWS: usize, const G: usize>(
-        &mut self,
-        y: usize,
-        z: usize,
-        out: &mut [Lanes],
-    ) {
+    pub(super) fn go_on<V: Vector, const ROWS: usize>(&mut self, y: usize) {
         while self.done < y + POINTS {
-            self.next_row::<V, ROWS, G>();
+            with_groups!(self.groups, G => self.next_row::<V, ROWS, G>());
         }
-        let from = rows::<COLUMNS, G>(self.rows);
-        V::apart::<ROWS>(Across {
-            from: [0, 1, 2, 3, 4].map(|k| &from[(y + k) % POINTS * Z + z]),
-            lines: &mut rows_mut(self.lines).as_chunks_mut().0[0],
-            out: &mut rows_mut(out).as_chunks_mut().0.as_chunks_mut().0[0],
-        });
+    }
+
+    /// These rows at a point of the depth.
+    pub(super) fn rows<const G: usize>(&self, y: usize, point: usize) -> [&Columns<G>; POINTS] {
+        let all = rows::<COLUMNS, G>(self.rows);
+        [0, 1, 2, 3, 4].map(|k| &all[(y + k) % POINTS * Z + point])
     }
 
     /// Brings a row, counted from the one of zeros before the image, to the points of the depth.
@@ -166,33 +148,33 @@ impl<T: Element, const Z: usize, const G: usize> VectorTask for Deep<'_, T, Z, G
     }
 }
 
-/// Rows at a point of the depth to all points, `[height point, width point, tile, group]`.
-struct Across<'a, const G: usize> {
-    from: [&'a Columns<G>; POINTS],
-    lines: &'a mut [Columns<G>; POINTS],
-    out: &'a mut [[Tiles<G>; POINTS]; POINTS],
-}
-
-impl<const G: usize> VectorTask for Across<'_, G> {
-    #[inline(always)]
-    fn run<V: Vector, const ROWS: usize>(self) {
-        let Self { from, lines, out } = self;
-        for at in 0..COLUMNS {
-            for g in 0..G {
-                let line = vectors!(POINTS, k => V::load(&from[k][at][g].0));
-                for (to, value) in lines.iter_mut().zip(axis::input(line)) {
-                    value.store(&mut to[at][g].0);
-                }
+/// Rows at a point of the depth, to the points of the height.
+#[inline(always)]
+pub(super) fn to_lines<V: Vector, const G: usize>(
+    rows: [&Columns<G>; POINTS],
+    lines: &mut [Columns<G>; POINTS],
+) {
+    for at in 0..COLUMNS {
+        for g in 0..G {
+            let line = vectors!(POINTS, k => V::load(&rows[k][at][g].0));
+            for (to, value) in lines.iter_mut().zip(axis::input(line)) {
+                value.store(&mut to[at][g].0);
             }
         }
-        for (line, out) in lines.iter().zip(out) {
-            for tile in 0..ROW {
-                for g in 0..G {
-                    let line = vectors!(POINTS, k => V::load(&line[tile * TILE + k][g].0));
-                    for (to, value) in out.iter_mut().zip(axis::input(line)) {
-                        value.store(&mut to[tile][g].0);
-                    }
-                }
+    }
+}
+
+/// A row at a point of the depth and one of the height, to the points of the width.
+#[inline(always)]
+pub(super) fn to_points<V: Vector, const G: usize>(
+    line: &Columns<G>,
+    points: &mut [Tiles<G>; POINTS],
+) {
+    for tile in 0..ROW {
+        for g in 0..G {
+            let line = vectors!(POINTS, k => V::load(&line[tile * TILE + k][g].0));
+            for (to, value) in points.iter_mut().zip(axis::input(line)) {
+                value.store(&mut to[tile][g].0);
             }
         }
     }
@@ -214,18 +196,34 @@ pub(super) struct Forth<'a, T> {
     pub scratch: &'a mut Scratch,
 }
 
-/// Memory that a thread keeps.
+/// Memory that a thread keeps. What the names say of a row of tiles is `[.., group]`.
 #[derive(Default)]
 pub(super) struct Scratch {
+    /// See [`Values`].
     pub(super) rows: Vec<Lanes>,
+    /// At a point of the depth, `[point of the height, column]`.
     pub(super) lines: Vec<Lanes>,
-    /// Values at the points of a plane, `[point, tile, input / 16]`, and their products with the kernel.
+    /// At one of the height too, `[point of the width, tile]`, and their products with the kernel.
     pub(super) points: Vec<Lanes>,
     pub(super) products: Vec<Lanes>,
-    /// Outputs along the width, `[point of the height, column, output / 16]`.
+    /// Outputs along the width, `[point of the height, column]`.
     pub(super) wide: Vec<Lanes>,
-    /// Outputs along height and width, `[point of the depth, row, column, output / 16]`.
+    /// Outputs along height and width, `[point of the depth, row, column]`.
     pub(super) flat: Vec<Lanes>,
+}
+
+impl Scratch {
+    /// With room for so many sixteens of channels.
+    pub(super) fn with_room(&mut self, [inputs, outputs]: [usize; 2]) -> &mut Self {
+        let Self { rows: _, lines, points, products, wide, flat } = self;
+        let grow = |x: &mut Vec<Lanes>, n: usize| x.resize(n.max(x.len()), ZERO);
+        grow(lines, POINTS * COLUMNS * inputs);
+        grow(points, POINTS * ROW * inputs);
+        grow(products, POINTS * ROW * outputs);
+        grow(wide, POINTS * ROW * TILE * outputs);
+        grow(flat, POINTS * TILE * ROW * TILE * outputs);
+        self
+    }
 }
 
 impl<T: Element> VectorTask for Forth<'_, T> {
@@ -244,15 +242,9 @@ impl<T: Element> Forth<'_, T> {
     fn slab<V: Vector, const ROWS: usize, const Z: usize>(self) {
         let Grid { height, width, .. } = self.grid;
         let [inputs, outputs] = self.factors.channels().map(|n| n / LANES);
-        let Scratch { rows: kept, lines, points, products, wide, flat } = self.scratch;
-        let size = PLANE * ROW;
-        points.resize((size * inputs).max(points.len()), ZERO);
-        products.resize((size * outputs).max(products.len()), ZERO);
-        let length = ROW * TILE * outputs;
-        wide.resize((POINTS * length).max(wide.len()), ZERO);
-        flat.resize((Z * TILE * length).max(flat.len()), ZERO);
-        let (points, products) = (&mut points[..size * inputs], &mut products[..size * outputs]);
-        let (wide, flat) = (&mut wide[..POINTS * length], &mut flat[..Z * TILE * length]);
+        let channels = [inputs, outputs];
+        let Scratch { rows: kept, lines, points, products, wide, flat } =
+            self.scratch.with_room(channels);
         let start = self.slab * TILE;
         // A plane's slab is one row of tiles.
         let (z, tiles) = if Z == 1 { (0, start..start + 1) } else { (start, 0..height) };
@@ -260,25 +252,22 @@ impl<T: Element> Forth<'_, T> {
         for first in (0..width).step_by(ROW * TILE) {
             let columns = (width - first).min(ROW * TILE);
             let place = [z, tiles.start, first];
-            let memory = [&mut *kept, &mut *lines];
             let mut values =
-                Values::<T, Z>::new(self.x, inputs, self.grid, place, self.before, memory);
+                Values::<T, Z>::new(self.x, inputs, self.grid, place, self.before, kept);
             for y in tiles.clone().step_by(TILE) {
-                let flat_planes = flat.chunks_exact_mut(TILE * length);
-                for (point, (factors, flat)) in planes.clone().zip(flat_planes).enumerate() {
-                    values.plane::<V, ROWS>(y, point, points);
-                    with_groups!(outputs, O => {
-                        with_groups!(inputs, I => V::apart::<ROWS>(Products::<I, O> {
-                            values: rows(points),
-                            matrices: matrices(factors),
-                            out: rows_mut(products),
-                        }));
-                        V::apart::<ROWS>(Flatten::<O> {
-                            products: rows(products).as_chunks().0,
+                values.go_on::<V, ROWS>(y);
+                for (point, factors) in planes.clone().enumerate() {
+                    with_groups!(inputs, I => with_groups!(outputs, O => {
+                        V::apart::<ROWS>(Plane::<I, O> {
+                            rows: values.rows(y, point),
+                            matrices: matrices(factors).as_chunks().0,
+                            lines: &mut rows_mut(lines).as_chunks_mut().0[0],
+                            points: &mut rows_mut(points).as_chunks_mut().0[0],
+                            products: &mut rows_mut(products).as_chunks_mut().0[0],
                             wide: &mut rows_mut(wide).as_chunks_mut().0[0],
-                            flat: &mut rows_mut(flat).as_chunks_mut().0[0],
+                            flat: &mut rows_mut(flat).as_chunks_mut().0[point],
                         });
-                    });
+                    }));
                 }
                 // Where the rows go, in each plane of the slab.
                 let at = (if Z == 1 { 0 } else { y }) * width + first;
@@ -303,36 +292,30 @@ impl<T: Element> Forth<'_, T> {
     }
 }
 
-/// What a plane of points has, times the matrices of these points.
-struct Products<'a, const I: usize, const O: usize> {
-    values: &'a [Tiles<I>],
-    matrices: &'a [[[[Lanes; LANES]; I]; O]],
-    out: &'a mut [Tiles<O>],
-}
-
-impl<const I: usize, const O: usize> VectorTask for Products<'_, I, O> {
-    #[inline(always)]
-    fn run<V: Vector, const ROWS: usize>(self) {
-        const { assert!(ROW.is_multiple_of(ROWS)) }
-        let Self { values, matrices, out } = self;
-        for ((values, matrix), out) in values.iter().zip(matrices).zip(out) {
-            product::<V, ROWS, I, O>(values, matrix, out);
-        }
-    }
-}
-
-/// Products at the points of a plane, `[height point, width point]`, to rows of the output.
-struct Flatten<'a, const O: usize> {
-    products: &'a [[Tiles<O>; POINTS]],
+/// A row of tiles at a point of the depth, to its rows of the output there.
+struct Plane<'a, const I: usize, const O: usize> {
+    rows: [&'a Columns<I>; POINTS],
+    /// `[point of the height, point of the width]`.
+    matrices: &'a [[[[[Lanes; LANES]; I]; O]; POINTS]],
+    lines: &'a mut [Columns<I>; POINTS],
+    points: &'a mut [Tiles<I>; POINTS],
+    products: &'a mut [Tiles<O>; POINTS],
     wide: &'a mut [Line<O>; POINTS],
     flat: &'a mut [Line<O>; TILE],
 }
 
-impl<const O: usize> VectorTask for Flatten<'_, O> {
+impl<const I: usize, const O: usize> VectorTask for Plane<'_, I, O> {
     #[inline(always)]
     fn run<V: Vector, const ROWS: usize>(self) {
-        let Self { products, wide, flat } = self;
-        for (products, wide) in products.iter().zip(wide.iter_mut()) {
+        const { assert!(ROW.is_multiple_of(ROWS)) }
+        let Self { rows, matrices, lines, points, products, wide, flat } = self;
+        to_lines::<V, I>(rows, lines);
+        // One point of the height after the other, so that all stays in the innermost cache.
+        for ((line, matrices), wide) in lines.iter().zip(matrices).zip(wide.iter_mut()) {
+            to_points::<V, I>(line, points);
+            for ((values, matrix), out) in points.iter().zip(matrices).zip(products.iter_mut()) {
+                product::<V, ROWS, I, O>(values, matrix, out);
+            }
             for tile in 0..ROW {
                 for o in 0..O {
                     let line = vectors!(POINTS, k => V::load(&products[k][tile][o].0));

@@ -3,10 +3,12 @@
 //! At each point it is the product of the input's values and the output's gradients there, summed over all tiles.
 
 use super::axis::{self, POINTS, TILE};
-use super::tiles::{Line, PLANE, ROW, Scratch, Values, vectors};
+use super::tiles::{
+    Columns, Line, PLANE, ROW, Scratch, Tiles, Values, to_lines, to_points, vectors,
+};
 use super::{
-    Element, Grid, LANES, Lanes, Vector, VectorTask, ZERO, add_product, matrices_mut, rows,
-    rows_mut, with_groups,
+    Element, Grid, LANES, Lanes, Vector, VectorTask, add_product, matrices_mut, rows, rows_mut,
+    with_groups,
 };
 
 /// The gradient by some slabs.
@@ -54,22 +56,14 @@ impl<T: Element> Gradient<'_, T> {
         let positions = self.grid.positions();
         let x = &self.x[image * positions * inputs * LANES..][..positions * inputs * LANES];
         let dy = &self.dy[image * positions * outputs * LANES..][..positions * outputs * LANES];
-        let Scratch { rows: kept, lines, points, products, wide, flat } = &mut *self.scratch;
-        let length = ROW * TILE * outputs;
-        points.resize((PLANE * ROW * inputs).max(points.len()), ZERO);
-        products.resize((PLANE * ROW * outputs).max(products.len()), ZERO);
-        wide.resize((POINTS * length).max(wide.len()), ZERO);
-        flat.resize((POINTS * TILE * length).max(flat.len()), ZERO);
-        let (points, products) =
-            (&mut points[..PLANE * ROW * inputs], &mut products[..PLANE * ROW * outputs]);
-        let (wide, flat) = (&mut wide[..POINTS * length], &mut flat[..Z * TILE * length]);
+        let Scratch { rows: kept, lines, points, products, wide, flat } =
+            self.scratch.with_room(self.channels);
         let start = slab * TILE;
         let (z, tiles) = if Z == 1 { (0, start..start + 1) } else { (start, 0..height) };
         for first in (0..width).step_by(ROW * TILE) {
             let columns = (width - first).min(ROW * TILE);
             let place = [z, tiles.start, first];
-            let memory = [&mut *kept, &mut *lines];
-            let mut values = Values::<T, Z>::new(x, inputs, self.grid, place, self.before, memory);
+            let mut values = Values::<T, Z>::new(x, inputs, self.grid, place, self.before, kept);
             for y in tiles.clone().step_by(TILE) {
                 let at = y * width + first;
                 with_groups!(outputs, O => {
@@ -86,24 +80,20 @@ impl<T: Element> Gradient<'_, T> {
                         flat: &mut rows_mut(flat).as_chunks_mut().0.as_chunks_mut().0[0],
                     });
                 });
-                let per_plane = PLANE * outputs * inputs * LANES;
-                let planes = flat.chunks_exact(TILE * length);
-                for (point, (flat, factors)) in
-                    planes.zip(self.factors.chunks_exact_mut(per_plane)).enumerate()
-                {
-                    values.plane::<V, ROWS>(y, point, points);
-                    with_groups!(outputs, O => {
-                        V::apart::<ROWS>(Unfold::<O> {
-                            flat: &rows(flat).as_chunks().0[0],
+                values.go_on::<V, ROWS>(y);
+                let planes = self.factors.chunks_exact_mut(PLANE * outputs * inputs * LANES);
+                for (point, factors) in planes.enumerate() {
+                    with_groups!(inputs, I => with_groups!(outputs, O => {
+                        V::apart::<ROWS>(PlaneGradient::<I, O> {
+                            rows: values.rows(y, point),
+                            flat: &rows(flat).as_chunks().0[point],
+                            lines: &mut rows_mut(lines).as_chunks_mut().0[0],
+                            points: &mut rows_mut(points).as_chunks_mut().0[0],
+                            gradients: &mut rows_mut(products).as_chunks_mut().0[0],
                             wide: &mut rows_mut(wide).as_chunks_mut().0[0],
-                            products: rows_mut(products).as_chunks_mut().0,
+                            factors: matrices_mut(factors).as_chunks_mut().0,
                         });
-                        with_groups!(inputs, I => V::apart::<ROWS>(AddProducts::<I, O> {
-                            values: rows(points),
-                            gradients: rows(products),
-                            factors: matrices_mut(factors),
-                        }));
-                    });
+                    }));
                 }
             }
         }
@@ -152,34 +142,24 @@ impl<T: Element, const Z: usize, const O: usize> VectorTask for Deepen<'_, T, Z,
     }
 }
 
-/// Adds the products at the points of a plane to the gradients of the matrices of these points.
-struct AddProducts<'a, const I: usize, const O: usize> {
-    values: &'a [[[Lanes; I]; ROW]],
-    gradients: &'a [[[Lanes; O]; ROW]],
-    factors: &'a mut [[[[Lanes; LANES]; I]; O]],
-}
-
-impl<const I: usize, const O: usize> VectorTask for AddProducts<'_, I, O> {
-    #[inline(always)]
-    fn run<V: Vector, const ROWS: usize>(self) {
-        let Self { values, gradients, factors } = self;
-        for ((values, gradients), factors) in values.iter().zip(gradients).zip(factors) {
-            add_product::<V, ROWS, I, O>(values, gradients, factors);
-        }
-    }
-}
-
-/// Gradients of rows of the output to those of the products, `[height point, width point]`.
-struct Unfold<'a, const O: usize> {
+/// The gradients of the matrices of a plane of points, by a row of tiles.
+struct PlaneGradient<'a, const I: usize, const O: usize> {
+    rows: [&'a Columns<I>; POINTS],
+    /// Gradients of the rows of the output.
     flat: &'a [Line<O>; TILE],
+    lines: &'a mut [Columns<I>; POINTS],
+    points: &'a mut [Tiles<I>; POINTS],
+    gradients: &'a mut [Tiles<O>; POINTS],
     wide: &'a mut [Line<O>; POINTS],
-    products: &'a mut [[[[Lanes; O]; ROW]; POINTS]],
+    /// Added to, `[point of the height, point of the width]`.
+    factors: &'a mut [[[[[Lanes; LANES]; I]; O]; POINTS]],
 }
 
-impl<const O: usize> VectorTask for Unfold<'_, O> {
+impl<const I: usize, const O: usize> VectorTask for PlaneGradient<'_, I, O> {
     #[inline(always)]
     fn run<V: Vector, const ROWS: usize>(self) {
-        let Self { flat, wide, products } = self;
+        let Self { rows, flat, lines, points, gradients, wide, factors } = self;
+        to_lines::<V, I>(rows, lines);
         for at in 0..ROW * TILE {
             for o in 0..O {
                 let line = vectors!(TILE, k => V::load(&flat[k][at][o].0));
@@ -188,14 +168,19 @@ impl<const O: usize> VectorTask for Unfold<'_, O> {
                 }
             }
         }
-        for (wide, products) in wide.iter().zip(products) {
+        for ((line, wide), factors) in lines.iter().zip(wide).zip(factors) {
+            to_points::<V, I>(line, points);
             for tile in 0..ROW {
                 for o in 0..O {
                     let line = vectors!(TILE, k => V::load(&wide[tile * TILE + k][o].0));
-                    for (to, value) in products.iter_mut().zip(axis::output_back(line)) {
+                    for (to, value) in gradients.iter_mut().zip(axis::output_back(line)) {
                         value.store(&mut to[tile][o].0);
                     }
                 }
+            }
+            let pairs = points.iter().zip(gradients.iter());
+            for ((values, gradients), factors) in pairs.zip(factors) {
+                add_product::<V, ROWS, I, O>(values, gradients, factors);
             }
         }
     }
