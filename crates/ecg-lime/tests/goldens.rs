@@ -21,6 +21,10 @@ fn goldens() -> Option<PathBuf> {
     if root.join("lime").is_dir() {
         return Some(root);
     }
+    assert!(
+        std::env::var_os("ECG_REQUIRE_DATA").is_none_or(|value| value != "1"),
+        "no golden values, and ECG_REQUIRE_DATA is 1"
+    );
     println!("skipped: no golden values");
     None
 }

@@ -30,6 +30,10 @@ fn goldens() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
+    assert!(
+        std::env::var_os("ECG_REQUIRE_DATA").is_none_or(|value| value != "1"),
+        "no golden values, and ECG_REQUIRE_DATA is 1"
+    );
     println!("skipped: no golden values");
     None
 }

@@ -2,7 +2,6 @@ use ecg_core::LeadMask;
 use ndarray::{Array3, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, s};
 
 use crate::kernel::{ImageTask, Layout, VolumeTask};
-use crate::simd::run_vectors;
 use crate::zoom::CubicZoom;
 use crate::{ConvertConfig, ConvertError, Real, RecurrencePlot, Scratch};
 
@@ -91,10 +90,10 @@ impl ImagePlan {
         ConvertError::check_shape("the array of images", out.shape(), &self.images_shape())?;
         let need = [self.layout.image_buffer(), self.layout.images_len()];
         with_buffers(scratch, need, |[work, spare]| match out.as_slice_mut() {
-            Some(out) => run_vectors(ImageTask { layout: &self.layout, window, work, out }),
+            Some(out) => T::make_images(ImageTask { layout: &self.layout, window, work, out }),
             None => {
                 let spare = &mut spare[..self.layout.images_len()];
-                run_vectors(ImageTask { layout: &self.layout, window, work, out: spare });
+                T::make_images(ImageTask { layout: &self.layout, window, work, out: spare });
                 out.iter_mut().zip(spare).for_each(|(cell, value)| *cell = *value);
             }
         });
@@ -152,7 +151,7 @@ impl ImagePlan {
         let work = self.layout.image_buffer().max(self.layout.volume_buffer());
         with_buffers(scratch, [work, self.layout.images_len()], |[work, images]| {
             let images = &mut images[..self.layout.images_len()];
-            run_vectors(ImageTask { layout: &self.layout, window, work, out: images });
+            T::make_images(ImageTask { layout: &self.layout, window, work, out: images });
             self.run_volume(images, None, &mut out, work);
         });
         Ok(())
@@ -232,14 +231,21 @@ impl ImagePlan {
     ) {
         let layout = &self.layout;
         if let Some(out) = out.as_slice_mut() {
-            run_vectors(VolumeTask { layout, images, mask, work, planes: 0..layout.depth(), out });
+            T::make_volume(VolumeTask {
+                layout,
+                images,
+                mask,
+                work,
+                planes: 0..layout.depth(),
+                out,
+            });
             return;
         }
         for (plane, mut rows) in out.outer_iter_mut().enumerate() {
             let (work, spare) = work.split_at_mut(layout.strip_len());
             let spare = &mut spare[..layout.plane()];
             let planes = plane..plane + 1;
-            run_vectors(VolumeTask { layout, images, mask, work, planes, out: spare });
+            T::make_volume(VolumeTask { layout, images, mask, work, planes, out: spare });
             rows.iter_mut().zip(spare).for_each(|(cell, value)| *cell = *value);
         }
     }

@@ -114,7 +114,8 @@ impl Layout {
 }
 
 /// A window `[lead, sample]` to its images `[lead, height, width]`.
-pub(crate) struct ImageTask<'a, T> {
+#[derive(Debug)]
+pub struct ImageTask<'a, T> {
     pub(crate) layout: &'a Layout,
     pub(crate) window: ArrayView2<'a, T>,
     pub(crate) work: &'a mut [T],
@@ -231,7 +232,8 @@ fn rows_of_image<T: Real, V: Vector<T>, const M: usize>(
 }
 
 /// Images to some planes of their volume; a lead that the mask does not keep counts as zero.
-pub(crate) struct VolumeTask<'a, T> {
+#[derive(Debug)]
+pub struct VolumeTask<'a, T> {
     pub(crate) layout: &'a Layout,
     pub(crate) images: &'a [T],
     pub(crate) mask: Option<LeadMask>,

@@ -1,10 +1,12 @@
+use crate::kernel::{ImageTask, VolumeTask};
 use crate::scratch::Scratch;
+use crate::simd::run_vectors;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::wide;
 use crate::zoom::{CubicZoom, Tap};
 
 pub(crate) mod sealed {
-    use super::{CubicZoom, Scratch, Tap};
+    use super::{CubicZoom, ImageTask, Scratch, Tap, VolumeTask};
 
     /// What no other crate implements or calls.
     pub trait Sealed: Sized {
@@ -24,6 +26,13 @@ pub(crate) mod sealed {
 
         /// The room for a prepared signal of this type.
         fn prepared(scratch: &mut Scratch) -> &mut Vec<Self>;
+
+        /// Runs the task. As a function of each type it is compiled in this crate alone; what is generic is compiled again in every
+        /// crate that calls it.
+        fn make_images(task: ImageTask<'_, Self>);
+
+        /// [`Sealed::make_images`] for volumes.
+        fn make_volume(task: VolumeTask<'_, Self>);
     }
 }
 
@@ -64,6 +73,16 @@ impl sealed::Sealed for f32 {
     fn prepared(scratch: &mut Scratch) -> &mut Vec<Self> {
         &mut scratch.prepared_f32
     }
+
+    #[inline(never)]
+    fn make_images(task: ImageTask<'_, Self>) {
+        run_vectors(task);
+    }
+
+    #[inline(never)]
+    fn make_volume(task: VolumeTask<'_, Self>) {
+        run_vectors(task);
+    }
 }
 
 impl sealed::Sealed for f64 {
@@ -82,5 +101,15 @@ impl sealed::Sealed for f64 {
 
     fn prepared(scratch: &mut Scratch) -> &mut Vec<Self> {
         &mut scratch.prepared_f64
+    }
+
+    #[inline(never)]
+    fn make_images(task: ImageTask<'_, Self>) {
+        run_vectors(task);
+    }
+
+    #[inline(never)]
+    fn make_volume(task: VolumeTask<'_, Self>) {
+        run_vectors(task);
     }
 }

@@ -99,3 +99,20 @@ pub use train::{
     shared_patients, train, validation_thresholds,
 };
 pub use weights::save;
+
+/// The folder of golden values; says so on standard output where there is none, and fails where they are required.
+#[cfg(test)]
+fn goldens() -> Option<std::path::PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens");
+    let dir =
+        std::env::var_os("ECG_GOLDENS").map_or_else(|| beside.into(), std::path::PathBuf::from);
+    if dir.is_dir() {
+        return Some(dir);
+    }
+    assert!(
+        std::env::var_os("ECG_REQUIRE_DATA").is_none_or(|value| value != "1"),
+        "no golden values, and ECG_REQUIRE_DATA is 1"
+    );
+    println!("skipped: no golden values");
+    None
+}

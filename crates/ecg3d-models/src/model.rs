@@ -8,7 +8,8 @@ use rayon::prelude::*;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Doing;
-use crate::weights::{check_pair, load, parse};
+use crate::files::read;
+use crate::weights::{check_pair, parse};
 use crate::{FrontEnd, InputKind, ModelCard, ModelError, Network, Precision};
 
 /// A network with its card, ready to predict.
@@ -103,7 +104,20 @@ impl Model {
     /// A file that can't be read, is cut short, or is no weights file; one without a card; a card that this version can't
     /// use; tensors that are not those of the card's network. Each names the file, what was found and what was expected.
     pub fn load(path: impl AsRef<Path>, device: Device) -> Result<Self, ModelError> {
-        let (network, card) = load(path.as_ref(), device)?;
+        let path = path.as_ref();
+        Self::from_bytes(&read(path)?, path, device)
+    }
+
+    /// Loads a weights file that is in memory, say by [`include_bytes!`]; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// As those of [`Model::load`], but for reading.
+    pub fn from_bytes(
+        file: &[u8],
+        name: impl AsRef<Path>,
+        device: Device,
+    ) -> Result<Self, ModelError> {
+        let (network, card) = parse(file, name.as_ref(), device)?;
         Self::new(network, card)
     }
 
@@ -126,8 +140,7 @@ impl Model {
     /// # Errors
     /// A device that libtorch can't use.
     pub fn shipped(device: Device) -> Result<Self, ModelError> {
-        let (network, card) = parse(SHIPPED, Path::new("shipped/3decgnet.safetensors"), device)?;
-        Self::new(network, card)
+        Self::from_bytes(SHIPPED, "shipped/3decgnet.safetensors", device)
     }
 
     /// What the weights say of themselves.

@@ -13,11 +13,15 @@ pub fn goldens(folder: &str) -> Option<PathBuf> {
     );
     let path = root.join(folder);
     if path.is_dir() {
-        Some(path)
-    } else {
-        eprintln!("skipped: no golden values in {}", path.display());
-        None
+        return Some(path);
     }
+    assert!(
+        std::env::var_os("ECG_REQUIRE_DATA").is_none_or(|value| value != "1"),
+        "no golden values in {}, and ECG_REQUIRE_DATA is 1",
+        path.display()
+    );
+    eprintln!("skipped: no golden values in {}", path.display());
+    None
 }
 
 /// A file that is committed beside the tests.

@@ -9,13 +9,7 @@ use crate::Precision;
 
 /// `models/NAME` among the golden values; says so where there are none.
 fn golden(name: &str) -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens");
-    let dir = std::env::var_os("ECG_GOLDENS").map_or_else(|| beside.into(), PathBuf::from);
-    if dir.is_dir() {
-        return Some(dir.join("models").join(name));
-    }
-    println!("skipped: no golden values");
-    None
+    Some(crate::goldens()?.join("models").join(name))
 }
 
 fn arrays(path: &Path) -> NpzReader<std::fs::File> {

@@ -1,8 +1,7 @@
 //! Products of small matrices with sixteen channels side by side.
 
-use super::vector::{LANES as WIDTH, Vector};
-
-pub(super) const LANES: usize = WIDTH;
+pub(super) use super::vector::LANES;
+use super::vector::Vector;
 
 /// Sixteen channels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,10 +56,11 @@ macro_rules! with_groups {
                 const $n: usize = 2;
                 $code
             }
-            _ => {
+            4 => {
                 const $n: usize = 4;
                 $code
             }
+            groups => unreachable!("{groups} sixteens of channels"),
         }
     };
 }

@@ -200,9 +200,9 @@ fn level() -> Level {
             && std::is_x86_feature_detected!("avx512bw")
             && std::is_x86_feature_detected!("avx512dq");
         match (narrow, wide) {
-            (_, true) => Level::Avx512,
-            (true, _) => Level::Avx2,
-            _ => Level::Portable,
+            (true, true) => Level::Avx512,
+            (true, false) => Level::Avx2,
+            (false, _) => Level::Portable,
         }
     })
 }

@@ -1,5 +1,5 @@
 //! What 3DECG-Net does to each position apart from convolutions: normalisations, gates and products with small matrices, forth
-//! and back. Slices are `[row, channel]`, channels a multiple of 16.
+//! and back. Slices are `[row, channel]`, channels a multiple of 16; where there is a matrix, 16, 32 or 64.
 
 use rayon::prelude::*;
 
@@ -355,42 +355,45 @@ struct Products<'a, T> {
 impl<T: Element> VectorTask for Products<'_, T> {
     #[inline(always)]
     fn run<V: Vector, const ROWS: usize>(self) {
-        let groups = self.bias.len();
-        // No more than 64 channels.
-        let mut products = [[ZERO; 4]; CHUNK];
-        let products = &mut products.as_flattened_mut()[..CHUNK * groups];
+        with_groups!(self.bias.len(), O => self.of::<V, ROWS, O>());
+    }
+}
+
+impl<T: Element> Products<'_, T> {
+    #[inline(always)]
+    fn of<V: Vector, const ROWS: usize, const O: usize>(self) {
+        let mut products = [[ZERO; O]; CHUNK];
         if let Some((x, matrix)) = self.x {
             let x = x.as_chunks::<LANES>().0;
-            let matrix = &matrix.values;
-            with_groups!(groups, O => with_groups!(matrix.len() / (O * LANES), I => {
+            with_groups!(matrix.input / LANES, I => {
                 let mut rows = [[ZERO; I]; CHUNK];
                 for (row, x) in rows.as_flattened_mut().iter_mut().zip(x) {
                     V::get(x).store(&mut row.0);
                 }
                 V::apart::<ROWS>(Product::<I, O> {
                     values: &rows[..(x.len() / I).next_multiple_of(ROWS)],
-                    matrix: &matrices(matrix)[0],
-                    out: products.as_chunks_mut().0,
+                    matrix: &matrices(&matrix.values)[0],
+                    out: &mut products,
                 });
-            }));
+            });
         }
-        let out = self.out.as_chunks_mut::<LANES>().0;
-        for g in 0..groups {
+        let out = self.out.as_chunks_mut::<LANES>().0.as_chunks_mut::<O>().0;
+        for g in 0..O {
             let bias = V::load(&self.bias[g].0);
-            let products = products.iter().skip(g).step_by(groups);
-            let out = out.iter_mut().skip(g).step_by(groups);
+            let rows = out.iter_mut().zip(&products);
             match self.more {
                 More::Own(gate) => {
                     let gate = V::load(&gate[g].0);
-                    for (out, sum) in out.zip(products) {
-                        V::get(out).mul_add(gate, V::load(&sum.0).add(bias)).put(out);
+                    for (out, sum) in rows {
+                        V::get(&out[g])
+                            .mul_add(gate, V::load(&sum[g].0).add(bias))
+                            .put(&mut out[g]);
                     }
                 }
                 More::Scaled(y, gate) => {
                     let gate = V::load(&gate[g].0);
-                    let y = y.as_chunks::<LANES>().0.iter().skip(g).step_by(groups);
-                    for ((out, sum), y) in out.zip(products).zip(y) {
-                        V::get(y).mul_add(gate, V::load(&sum.0).add(bias)).put(out);
+                    for ((out, sum), y) in rows.zip(y.as_chunks::<LANES>().0.as_chunks::<O>().0) {
+                        V::get(&y[g]).mul_add(gate, V::load(&sum[g].0).add(bias)).put(&mut out[g]);
                     }
                 }
                 More::Norm(y, back) => {
@@ -398,12 +401,11 @@ impl<T: Element> VectorTask for Products<'_, T> {
                     let (scale, shift) = (V::load(&scale[g].0), V::load(&shift[g].0));
                     let of_gradient = V::load(&back.of_gradient[g].0);
                     let of_value = V::load(&back.of_value[g].0);
-                    let y = y.as_chunks::<LANES>().0.iter().skip(g).step_by(groups);
-                    for ((out, sum), y) in out.zip(products).zip(y) {
-                        let y = V::get(y);
-                        let dz = V::get(out).where_positive(y.mul_add(scale, shift));
-                        let rest = y.mul_add(of_value, V::load(&sum.0).add(bias));
-                        dz.mul_add(of_gradient, rest).put(out);
+                    for ((out, sum), y) in rows.zip(y.as_chunks::<LANES>().0.as_chunks::<O>().0) {
+                        let y = V::get(&y[g]);
+                        let dz = V::get(&out[g]).where_positive(y.mul_add(scale, shift));
+                        let rest = y.mul_add(of_value, V::load(&sum[g].0).add(bias));
+                        dz.mul_add(of_gradient, rest).put(&mut out[g]);
                     }
                 }
             }
@@ -488,24 +490,26 @@ impl<T: Element> VectorTask for MatrixGradient<'_, T> {
     #[inline(always)]
     fn run<V: Vector, const ROWS: usize>(self) {
         let [input, output] = self.channels;
-        for (x, dy) in self.x.chunks(CHUNK * input).zip(self.dy.chunks(CHUNK * output)) {
-            let (x, dy) = (x.as_chunks::<LANES>().0, dy.as_chunks::<LANES>().0);
-            with_groups!(input / LANES, I => with_groups!(output / LANES, O => {
-                let mut values = [[ZERO; I]; CHUNK];
-                let mut gradients = [[ZERO; O]; CHUNK];
-                for (value, x) in values.as_flattened_mut().iter_mut().zip(x) {
+        with_groups!(input / LANES, I => with_groups!(output / LANES, O => {
+            let mut values = [[ZERO; I]; CHUNK];
+            let mut gradients = [[ZERO; O]; CHUNK];
+            let factors = &mut matrices_mut(self.sums)[0];
+            for (x, dy) in self.x.chunks(CHUNK * input).zip(self.dy.chunks(CHUNK * output)) {
+                for (value, x) in values.as_flattened_mut().iter_mut().zip(x.as_chunks().0) {
                     V::get(x).store(&mut value.0);
                 }
-                for (gradient, dy) in gradients.as_flattened_mut().iter_mut().zip(dy) {
+                for (gradient, dy) in gradients.as_flattened_mut().iter_mut().zip(dy.as_chunks().0)
+                {
                     V::get(dy).store(&mut gradient.0);
                 }
+                let rows = x.len() / input;
                 V::apart::<ROWS>(AddProduct::<I, O> {
-                    values: &values[..x.len() / I],
-                    gradients: &gradients[..dy.len() / O],
-                    factors: &mut matrices_mut(self.sums)[0],
+                    values: &values[..rows],
+                    gradients: &gradients[..rows],
+                    factors: &mut *factors,
                 });
-            }));
-        }
+            }
+        }));
     }
 }
 

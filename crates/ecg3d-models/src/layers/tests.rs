@@ -29,14 +29,8 @@ fn layers_equal_kerass() {
 /// The same over all cases of the golden values that have a layer here.
 #[test]
 fn layers_equal_kerass_in_all_cases() {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens");
-    let dir = std::env::var_os("ECG_GOLDENS").unwrap_or_else(|| beside.into());
-    let path = Path::new(&dir).join("models/ops.npz");
-    if !path.exists() {
-        println!("skipped: no golden values");
-        return;
-    }
-    let cases = compare(&path);
+    let Some(goldens) = crate::goldens() else { return };
+    let cases = compare(&goldens.join("models/ops.npz"));
     println!("{cases} cases compared");
     assert!(cases >= 38);
 }

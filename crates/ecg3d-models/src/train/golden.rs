@@ -7,7 +7,7 @@ use ndarray::{ArrayD, IxDyn};
 use ndarray_npy::{NpzReader, ReadableElement};
 use tch::{Kind, Tensor};
 
-use super::{KerasAdam, bce_from_logits, goldens};
+use super::{KerasAdam, bce_from_logits};
 use crate::params::to_keras;
 use crate::{Architecture, Network, Preset, import_keras};
 
@@ -83,7 +83,7 @@ fn golden_names(npz: &mut NpzReader<File>) -> Vec<String> {
 
 #[test]
 fn a_training_step_of_3decgnet_is_kerass() {
-    let Some(dir) = goldens() else { return };
+    let Some(dir) = crate::goldens() else { return };
     let (x, y) = case(&dir);
     let mut npz = open(&dir.join("models/3decgnet.train.npz"));
     let names = golden_names(&mut npz);

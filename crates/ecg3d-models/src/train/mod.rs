@@ -28,16 +28,3 @@ pub use run::{Outcome, train};
 pub use schedule::Schedule;
 pub use split::{folds_by_patient, shared_patients};
 pub use thresholds::{Thresholds, validation_thresholds};
-
-/// The folder of golden values; says so on standard output where there is none.
-#[cfg(test)]
-pub(crate) fn goldens() -> Option<std::path::PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens");
-    let dir =
-        std::env::var_os("ECG_GOLDENS").map_or_else(|| beside.into(), std::path::PathBuf::from);
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    println!("skipped: no golden values");
-    None
-}

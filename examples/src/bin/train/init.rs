@@ -21,7 +21,7 @@ pub fn network(from: &Path, wanted: &ModelCard, device: Device) -> Result<(Netwo
     } else {
         let file = std::fs::read(from)
             .with_context(|| format!("could not read the weights {}", from.display()))?;
-        (Model::load(from, device)?, format!("weights with SHA-256 {}", sha256(&file)))
+        (Model::from_bytes(&file, from, device)?, format!("weights with SHA-256 {}", sha256(&file)))
     };
     let (network, card) = model.into_parts();
     for (what, found, expected, flag) in [

@@ -164,7 +164,8 @@ pub(crate) fn kernel_gradient<T: Element>(
     /// Parts that are summed apart, so that the sum does not depend on the number of threads.
     const PARTS: usize = 8;
     let n = grid.images * grid.positions();
-    let known = (2..=3).contains(&axes) && self::fits(input) && self::fits(output);
+    let fits = self::fits(input) && self::fits(output);
+    let known = fits && (axes == 3 || axes == 2 && grid.depth == 1);
     if !known || x.len() != n * input || dy.len() != n * output {
         return Err(TchError::Shape(format!("{} values for {grid:?} of {input}", x.len())));
     }

@@ -14,7 +14,7 @@ fn noise(shape: &[i64], seed: f64) -> Tensor {
 /// A case: axes, channels in and out, images, depth, height, width.
 type Case = (u32, [usize; 2], [usize; 4]);
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     (3, [32, 32], [1, 45, 45, 45]),
     (3, [16, 32], [2, 9, 7, 11]),
     (3, [64, 16], [1, 1, 2, 46]),
@@ -22,6 +22,7 @@ const CASES: [Case; 7] = [
     (2, [16, 64], [3, 1, 45, 45]),
     (2, [64, 16], [2, 1, 1, 47]),
     (2, [32, 32], [1, 1, 8, 3]),
+    (2, [64, 64], [2, 1, 7, 91]),
 ];
 
 fn shape_of(grid: Grid, channels: usize) -> Vec<i64> {
@@ -135,6 +136,30 @@ fn gradients_equal_libtorchs() {
 }
 
 #[test]
+fn gradients_behind_a_normalisation_and_in_bf16() {
+    let case @ (axes, channels, _) = CASES[1];
+    let Data { grid, x, kernel, dy } = data(case);
+    let (scale, shift) = (noise(&[16], 0.1), noise(&[16], 0.2));
+    let before = Some([values(&scale).expect("scale"), values(&shift).expect("shift")]);
+    let (half_x, half_dy) = (x.to_kind(Kind::BFloat16), dy.to_kind(Kind::BFloat16));
+    let of = |x: &Tensor, dy: &Tensor| {
+        let learned = kernel.to_kind(Kind::Double).set_requires_grad(true);
+        let taken = (x.to_kind(Kind::Float) * &scale + &shift).relu();
+        (expected(&taken, &learned) * dy.to_kind(Kind::Double)).sum(Kind::Double).backward();
+        learned.grad()
+    };
+    let (inputs, gradients) = (values::<f32>(&x).expect("x"), values(&dy).expect("dy"));
+    let (found, _) =
+        kernel_gradient(inputs, gradients, axes, channels, grid, before).expect("runs");
+    assert!(off(&Tensor::from_slice(&found), &of(&x, &dy)) < 4e-6);
+    let (inputs, gradients) = (values::<Bf16>(&half_x).expect("x"), values(&half_dy).expect("dy"));
+    let (found, _) =
+        kernel_gradient(inputs, gradients, axes, channels, grid, before).expect("runs");
+    // What is read is exact, and the sums are in f32.
+    assert!(off(&Tensor::from_slice(&found), &of(&half_x, &half_dy)) < 4e-6);
+}
+
+#[test]
 fn threads_do_not_change_anything() {
     let case @ (axes, channels, _) = CASES[1];
     let Data { grid, x, kernel, dy } = data(case);
@@ -163,6 +188,7 @@ fn what_does_not_fit_is_refused() {
     let (x, mut out) = ([0f32; 8 * 16], [0f32; 7 * 16]);
     assert!(convolve(&x, &factors, grid, &Around::default(), &mut out).is_err());
     assert!(kernel_gradient(&x, &out, 3, [16, 16], grid, None).is_err());
+    assert!(kernel_gradient(&x, &x, 2, [16, 16], grid, None).is_err(), "planes of a volume");
 }
 
 /// The vectors of other processors than this, and as many rows as AVX-512 has registers for.

@@ -1,7 +1,7 @@
 //! The way of rows of tiles through a convolution.
 //!
-//! Axis by axis, each loop goes along rows `[width, channel]` in memory. Of three axes, the points of the first are gone through
-//! one after the other, so that what is in work is a plane of points.
+//! Axis by axis, each loop goes along rows `[width, channel]` in memory. The points of the depth, where there is one, are gone
+//! through one after the other, and for each the points of the height, so that what is multiplied at once is a line of points.
 
 use std::ops::Range;
 
@@ -31,14 +31,14 @@ macro_rules! vectors {
 }
 pub(super) use vectors;
 
-/// A row at one point of the depth, `[column, group]`.
+/// A row of the input at one point of the depth, and perhaps one of the height, `[column, group]`.
 pub(super) type Columns<const G: usize> = [[Lanes; G]; COLUMNS];
 /// What a row of tiles has at a point, `[tile, group]`.
 pub(super) type Tiles<const G: usize> = [[Lanes; G]; ROW];
-/// A row of the output or its gradient at one point of the depth, `[column, group]`.
+/// The same of the output or its gradient.
 pub(super) type Line<const G: usize> = [[Lanes; G]; ROW * TILE];
 
-/// Values at the points of a row of tiles, made from the rows of an image, `[depth, height, width, channel]`.
+/// The rows of an image `[depth, height, width, channel]` that a row of tiles takes, at the points of the depth.
 pub(super) struct Values<'a, T, const Z: usize> {
     x: &'a [[T; LANES]],
     /// Sixteens of channels.
@@ -49,9 +49,9 @@ pub(super) struct Values<'a, T, const Z: usize> {
     /// The first column of the tiles.
     first: usize,
     before: Option<&'a [Vec<Lanes>; 2]>,
-    /// The last five rows at the points of the depth, `[row % 5, point, column, group]`.
+    /// The last five, `[row % 5, point, column, group]`.
     rows: &'a mut Vec<Lanes>,
-    /// How many are done.
+    /// The next one, counted from the one of zeros before the image.
     done: usize,
 }
 
@@ -85,7 +85,7 @@ impl<'a, T: Element, const Z: usize> Values<'a, T, Z> {
         [0, 1, 2, 3, 4].map(|k| &all[(y + k) % POINTS * Z + point])
     }
 
-    /// Brings a row, counted from the one of zeros before the image, to the points of the depth.
+    /// Brings the next row to the points of the depth.
     #[inline(always)]
     fn next_row<V: Vector, const ROWS: usize, const G: usize>(&mut self) {
         let Grid { depth, height, width, .. } = self.grid;
@@ -125,7 +125,7 @@ impl<T: Element, const Z: usize, const G: usize> VectorTask for Deep<'_, T, Z, G
         let Self { planes, before, columns, out } = self;
         for (k, at) in columns.enumerate() {
             for g in 0..G {
-                let mut taken = [V::splat(0.0); Z];
+                let mut taken = [V::splat(0.0); POINTS];
                 for (value, plane) in taken.iter_mut().zip(&planes) {
                     let Some(plane) = plane else { continue };
                     *value = V::get(&plane[k][g]);
@@ -135,10 +135,7 @@ impl<T: Element, const Z: usize, const G: usize> VectorTask for Deep<'_, T, Z, G
                     }
                 }
                 if Z == POINTS {
-                    let line = axis::input([taken[0], taken[1], taken[2], taken[3], taken[4]]);
-                    for (taken, value) in taken.iter_mut().zip(line) {
-                        *taken = value;
-                    }
+                    taken = axis::input(taken);
                 }
                 for (out, value) in out.iter_mut().zip(taken) {
                     value.store(&mut out[at][g].0);
@@ -196,19 +193,19 @@ pub(super) struct Forth<'a, T> {
     pub scratch: &'a mut Scratch,
 }
 
-/// Memory that a thread keeps. What the names say of a row of tiles is `[.., group]`.
+/// Memory that a thread keeps, of a row of tiles, `[.., group]`.
 #[derive(Default)]
 pub(super) struct Scratch {
     /// See [`Values`].
     pub(super) rows: Vec<Lanes>,
     /// At a point of the depth, `[point of the height, column]`.
     pub(super) lines: Vec<Lanes>,
-    /// At one of the height too, `[point of the width, tile]`, and their products with the kernel.
+    /// At one of the height too, `[point of the width, tile]`, and their products with the kernel or the gradients of those.
     pub(super) points: Vec<Lanes>,
     pub(super) products: Vec<Lanes>,
-    /// Outputs along the width, `[point of the height, column]`.
+    /// Outputs along the width or their gradients, `[point of the height, column]`.
     pub(super) wide: Vec<Lanes>,
-    /// Outputs along height and width, `[point of the depth, row, column]`.
+    /// The same along height and width, `[point of the depth, row, column]`.
     pub(super) flat: Vec<Lanes>,
 }
 
@@ -310,7 +307,7 @@ impl<const I: usize, const O: usize> VectorTask for Plane<'_, I, O> {
         const { assert!(ROW.is_multiple_of(ROWS)) }
         let Self { rows, matrices, lines, points, products, wide, flat } = self;
         to_lines::<V, I>(rows, lines);
-        // One point of the height after the other, so that all stays in the innermost cache.
+        // One point of the height after the other, so that values and products stay in the innermost cache.
         for ((line, matrices), wide) in lines.iter().zip(matrices).zip(wide.iter_mut()) {
             to_points::<V, I>(line, points);
             for ((values, matrix), out) in points.iter().zip(matrices).zip(products.iter_mut()) {
@@ -357,7 +354,7 @@ impl<T: Element, const Z: usize, const O: usize> VectorTask for Finish<'_, T, Z,
             let mut out = out
                 .each_mut()
                 .map(|out| out.get_mut(row * width..row * width + columns).unwrap_or_default());
-            for column in 0..columns.min(ROW * TILE) {
+            for column in 0..columns {
                 for o in 0..O {
                     let mut line = [V::splat(0.0); POINTS];
                     for (value, flat) in line.iter_mut().zip(flat) {

@@ -123,17 +123,15 @@ impl<T: Element, const Z: usize, const O: usize> VectorTask for Deepen<'_, T, Z,
             for column in 0..ROW * TILE {
                 for o in 0..O {
                     let mut taken = [V::splat(0.0); TILE];
-                    // Where only one plane has points, the others are not this slab's.
-                    for (value, dy) in taken.iter_mut().zip(&dy[..if Z == 1 { 1 } else { TILE }]) {
+                    for (value, dy) in taken.iter_mut().zip(&dy) {
                         if let Some(dy) = dy.get(column) {
                             *value = V::get(&dy[o]);
                         }
                     }
                     let sum = taken[0].add(taken[1]).add(taken[2]);
                     V::load(&bias[o].0).add(sum).store(&mut bias[o].0);
-                    let line = axis::output_back(taken);
+                    let line = if Z == 1 { [taken[0]; POINTS] } else { axis::output_back(taken) };
                     for (flat, value) in flat.iter_mut().zip(line) {
-                        let value = if Z == 1 { taken[0] } else { value };
                         value.store(&mut flat[row][column][o].0);
                     }
                 }
