@@ -1,12 +1,10 @@
 //! The gates of a convolutional LSTM: one step forth, and one back.
 
-use super::{Element, Task, run};
+use super::Element;
+use super::vector::{LANES, Vector, VectorTask, run_vectors};
 
 /// Filters of the LSTMs that these loops are for.
-pub(crate) const FILTERS: usize = 16;
-const GATES: usize = 4 * FILTERS;
-
-type Lanes = [f32; FILTERS];
+pub(crate) const FILTERS: usize = LANES;
 
 /// One step for all positions; every slice is `[position, channel]`.
 pub(crate) struct Forward<'a, T> {
@@ -40,160 +38,143 @@ pub(crate) struct Backward<'a, T> {
 
 impl<T: Element> Forward<'_, T> {
     pub(crate) fn run(self) {
-        run(self);
+        run_vectors(self);
     }
 }
 
 impl<T: Element> Backward<'_, T> {
     pub(crate) fn run(self) {
-        run(self);
+        run_vectors(self);
     }
 }
 
-impl<T: Element> Task for Forward<'_, T> {
+impl<T: Element> VectorTask for Forward<'_, T> {
     #[inline(always)]
-    fn run(self) {
-        let Self { gates, cell, state, cells } = self;
-        for (m, ((z, c), h)) in gates
-            .chunks_exact_mut(GATES)
-            .zip(cell.chunks_exact_mut(FILTERS))
-            .zip(state.chunks_exact_mut(FILTERS))
-            .enumerate()
-        {
-            let [i, f, g, o] = [0, 1, 2, 3].map(|gate| load(&z[gate * FILTERS..]));
-            let (i, f, g, o) =
-                (map(i, hard_sigmoid), map(f, hard_sigmoid), map(g, tanh), map(o, hard_sigmoid));
-            let new = zip(zip(f, load(c), |f, c| f * c), zip(i, g, |i, g| i * g), |a, b| a + b);
-            store(new, c);
-            store(zip(o, map(new, tanh), |o, c| o * c), h);
-            if !cells.is_empty() {
-                for (gate, part) in [i, f, g, o].into_iter().enumerate() {
-                    store(part, &mut z[gate * FILTERS..]);
+    fn run<V: Vector, const ROWS: usize>(self) {
+        let gates = self.gates.as_chunks_mut::<FILTERS>().0.as_chunks_mut::<4>().0;
+        let cell = self.cell.as_chunks_mut::<FILTERS>().0;
+        let state = self.state.as_chunks_mut::<FILTERS>().0;
+        let cells = self.cells.as_chunks_mut::<FILTERS>().0;
+        for (m, ((z, c), h)) in gates.iter_mut().zip(cell).zip(state).enumerate() {
+            let (i, f) = (hard_sigmoid::<V>(V::get(&z[0])), hard_sigmoid::<V>(V::get(&z[1])));
+            let (g, o) = (tanh::<V>(V::get(&z[2])), hard_sigmoid::<V>(V::get(&z[3])));
+            let new = f.mul_add(V::load(c), i.mul(g));
+            new.store(c);
+            o.mul(tanh(new)).put(h);
+            if let Some(cells) = cells.get_mut(m) {
+                for (gate, part) in z.iter_mut().zip([i, f, g, o]) {
+                    part.put(gate);
                 }
-                store(new, &mut cells[m * FILTERS..]);
+                new.put(cells);
             }
         }
     }
 }
 
-impl<T: Element> Task for Backward<'_, T> {
+impl<T: Element> VectorTask for Backward<'_, T> {
     #[inline(always)]
-    fn run(self) {
-        let Self { gates, cells, before, from_output, from_next, next_channels, cell } = self;
-        for (m, (z, dc)) in
-            gates.chunks_exact_mut(GATES).zip(cell.chunks_exact_mut(FILTERS)).enumerate()
-        {
-            let at = m * FILTERS..(m + 1) * FILTERS;
-            let [i, f, g, o] = [0, 1, 2, 3].map(|gate| load(&z[gate * FILTERS..]));
-            let mut dh = load(&from_output[at.clone()]);
+    fn run<V: Vector, const ROWS: usize>(self) {
+        let gates = self.gates.as_chunks_mut::<FILTERS>().0.as_chunks_mut::<4>().0;
+        let cells = self.cells.as_chunks::<FILTERS>().0;
+        let before = self.before.as_chunks::<FILTERS>().0;
+        let from_output = self.from_output.as_chunks::<FILTERS>().0;
+        let from_next = self.from_next.as_chunks::<FILTERS>().0;
+        let next_groups = self.next_channels / FILTERS;
+        let (zero, one) = (V::splat(0.0), V::splat(1.0));
+        let cell = self.cell.as_chunks_mut::<FILTERS>().0;
+        for (m, (z, dc)) in gates.iter_mut().zip(cell).enumerate() {
+            let (i, f, g, o) = (V::get(&z[0]), V::get(&z[1]), V::get(&z[2]), V::get(&z[3]));
+            let mut dh = V::get(&from_output[m]);
             if !from_next.is_empty() {
-                let state = (m + 1) * next_channels - FILTERS;
-                dh = zip(dh, load(&from_next[state..]), |a, b| a + b);
+                dh = dh.add(V::get(&from_next[(m + 1) * next_groups - 1]));
             }
-            let old = if before.is_empty() { [0.0; FILTERS] } else { load(&before[at.clone()]) };
-            let c = map(load(&cells[at]), tanh);
-            let mut d = load(dc);
-            let mut out = [[0.0; FILTERS]; 4];
-            for k in 0..FILTERS {
-                d[k] += dh[k] * o[k] * (1.0 - c[k] * c[k]);
-                out[0][k] = d[k] * g[k] * slope(i[k]);
-                out[1][k] = d[k] * old[k] * slope(f[k]);
-                out[2][k] = d[k] * i[k] * (1.0 - g[k] * g[k]);
-                out[3][k] = dh[k] * c[k] * slope(o[k]);
-                d[k] *= f[k];
-            }
-            store(d, dc);
-            for (gate, part) in out.into_iter().enumerate() {
-                store(part, &mut z[gate * FILTERS..]);
-            }
+            let old = if let Some(old) = before.get(m) { V::get(old) } else { zero };
+            let c = tanh::<V>(V::get(&cells[m]));
+            let d = dh.mul(o).mul_add(one.sub(c.mul(c)), V::load(dc));
+            d.mul(f).store(dc);
+            through_sigmoid(d.mul(g), i).put(&mut z[0]);
+            through_sigmoid(d.mul(old), f).put(&mut z[1]);
+            d.mul(i).mul(one.sub(g.mul(g))).put(&mut z[2]);
+            through_sigmoid(dh.mul(c), o).put(&mut z[3]);
         }
     }
 }
 
 #[inline(always)]
-fn load<T: Element>(from: &[T]) -> Lanes {
-    let mut out = [0.0; FILTERS];
-    for (out, value) in out.iter_mut().zip(&from[..FILTERS]) {
-        *out = value.get();
-    }
-    out
+fn hard_sigmoid<V: Vector>(x: V) -> V {
+    x.mul_add(V::splat(0.2), V::splat(0.5)).clamp(0.0, 1.0)
 }
 
+/// A gradient before a hard sigmoid, from that behind it and its value: the slope is 0.2, or 0 at both ends.
 #[inline(always)]
-fn store<T: Element>(values: Lanes, to: &mut [T]) {
-    for (out, value) in to[..FILTERS].iter_mut().zip(values) {
-        *out = T::put(value);
-    }
+fn through_sigmoid<V: Vector>(d: V, value: V) -> V {
+    V::splat(0.2).mul(d).where_positive(value).where_positive(V::splat(1.0).sub(value))
 }
 
-#[inline(always)]
-fn map(mut values: Lanes, f: impl Fn(f32) -> f32) -> Lanes {
-    for value in &mut values {
-        *value = f(*value);
-    }
-    values
-}
-
-#[inline(always)]
-fn zip(mut values: Lanes, others: Lanes, f: impl Fn(f32, f32) -> f32) -> Lanes {
-    for (value, other) in values.iter_mut().zip(others) {
-        *value = f(*value, other);
-    }
-    values
-}
-
-#[inline(always)]
-fn hard_sigmoid(x: f32) -> f32 {
-    (0.2 * x + 0.5).clamp(0.0, 1.0)
-}
-
-/// Slope of the hard sigmoid where it has this value.
-#[inline(always)]
-fn slope(value: f32) -> f32 {
-    if value > 0.0 && value < 1.0 { 0.2 } else { 0.0 }
-}
-
-/// The hyperbolic tangent, within two units in the last place, without a branch or a call.
+/// The hyperbolic tangent, within three units in the last place.
 ///
-/// With `u = exp(-2 |x|) - 1`, `tanh |x| = -u / (u + 2)`. The exponential is `2^n exp(r)` with `|r|` up to half of ln 2, and
-/// `exp(r) - 1` its Taylor polynomial, which loses nothing near 0.
+/// With `u = exp(2 x) - 1` it is `u / (u + 2)`. The exponential is `2^n exp(r)` with `|r|` up to half of ln 2, and `exp(r) - 1` its
+/// Taylor polynomial, which loses nothing near 0.
 #[inline(always)]
-fn tanh(x: f32) -> f32 {
+fn tanh<V: Vector>(x: V) -> V {
     /// Adding and taking away this rounds to a whole number, and leaves that in the lowest bits in between.
     const ROUND: f32 = 12_582_912.0;
     /// ln 2 in two parts, the first with zeros at its end, so that its multiples are exact.
     const LN2: [f32; 2] = [0.693_145_75, 1.428_606_8e-6];
-    // From 9.02 on the nearest f32 is 1. What is not a number stays so: `f32::min` would drop it.
-    let a = x.abs();
-    let y = -2.0 * if a > 10.0 { 10.0 } else { a };
-    let shifted = y * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = (y - n * LN2[0]) - n * LN2[1];
-    let mut p = 1.0 / 5040.0;
+    // From 9.02 on the nearest f32 is 1.
+    let y = x.clamp(-10.0, 10.0);
+    let y = y.add(y);
+    let shifted = y.mul_add(V::splat(std::f32::consts::LOG2_E), V::splat(ROUND));
+    let n = shifted.sub(V::splat(ROUND));
+    let r = n.mul_add(V::splat(-LN2[1]), n.mul_add(V::splat(-LN2[0]), y));
+    let mut p = V::splat(1.0 / 5040.0);
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0] {
-        p = p * r + coefficient;
+        p = p.mul_add(r, V::splat(coefficient));
     }
-    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
-    let u = power * (p * r) + (power - 1.0);
-    (-u / (u + 2.0)).copysign(x)
+    let power = shifted.power_of_two();
+    let u = power.mul_add(p.mul(r), power.sub(V::splat(1.0)));
+    u.div(u.add(V::splat(2.0)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::vector::Portable;
+
+    struct Tanh<'a>(&'a [f32; LANES], &'a mut [f32; LANES]);
+
+    impl VectorTask for Tanh<'_> {
+        #[inline(always)]
+        fn run<V: Vector, const ROWS: usize>(self) {
+            tanh(V::load(self.0)).store(self.1);
+        }
+    }
 
     #[test]
     fn tanh_is_the_hyperbolic_tangent() {
-        let mut x = 1e-8_f32;
-        while x < 20.0 {
-            for x in [x, -x] {
-                let (found, expected) = (f64::from(tanh(x)), f64::from(x).tanh());
+        let check = |x: &[f32; LANES]| {
+            let mut found = [[0.0; LANES]; 2];
+            run_vectors(Tanh(x, &mut found[0]));
+            Tanh(x, &mut found[1]).run::<Portable, 5>();
+            for (x, found) in x.iter().zip(found[0]).chain(x.iter().zip(found[1])) {
+                let (found, expected) = (f64::from(found), f64::from(*x).tanh());
                 let error = (found - expected).abs() / expected.abs();
                 assert!(error < 2.5e-7, "tanh {x}: {found}, expected {expected}");
             }
-            x *= 1.001;
+        };
+        let mut x = 1e-8_f32;
+        while x < 20.0 {
+            let mut values = [0.0; LANES];
+            for pair in values.as_chunks_mut().0 {
+                *pair = [x, -x];
+                x *= 1.001;
+            }
+            check(&values);
         }
-        assert_eq!(tanh(0.0), 0.0);
-        assert!(tanh(f32::NAN).is_nan());
+        let mut found = [0.0; LANES];
+        let mut x = [0.0; LANES];
+        x[1] = f32::NAN;
+        run_vectors(Tanh(&x, &mut found));
+        assert!(found[0] == 0.0 && found[1].is_nan());
     }
 }

@@ -4,6 +4,9 @@
 //! A training step of 3DECG-Net in `f32` takes a third of the time that it takes with libtorch's operations, and less than half of
 //! the memory (`docs/benchmarks.md`).
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
+pub(crate) mod convolution;
 mod gates;
 mod lanes;
 mod moments;
@@ -11,7 +14,7 @@ pub(crate) mod pool;
 pub(crate) mod rows;
 pub(crate) mod threads;
 mod vector;
-pub(crate) mod winograd;
+mod winograd;
 
 pub(crate) use gates::{Backward, FILTERS, Forward};
 pub(crate) use moments::{affine, moments};
@@ -26,12 +29,17 @@ use vector::{LANES, Vector};
 /// A number type of tensors.
 pub(crate) trait Element: Copy + Send + Sync + 'static {
     const KIND: Kind;
+    const IS_BF16: bool = matches!(Self::KIND, Kind::BFloat16);
     fn get(self) -> f32;
     fn put(value: f32) -> Self;
     /// [`Element::get`] of each.
     fn load<V: Vector>(values: &[Self; LANES]) -> V;
     /// [`Element::put`] of each.
     fn store<V: Vector>(values: V, out: &mut [Self; LANES]);
+    /// The values, if this type is `bf16`.
+    fn as_bf16(values: &[Self]) -> Option<&[Bf16]>;
+    /// Likewise.
+    fn as_bf16_mut(values: &mut [Self]) -> Option<&mut [Bf16]>;
     /// Memory that is kept for later.
     fn spare() -> &'static Spare<Self>;
 
@@ -82,6 +90,14 @@ impl Element for f32 {
         values.store(out);
     }
 
+    fn as_bf16(_: &[Self]) -> Option<&[Bf16]> {
+        None
+    }
+
+    fn as_bf16_mut(_: &mut [Self]) -> Option<&mut [Bf16]> {
+        None
+    }
+
     fn spare() -> &'static Spare<Self> {
         static SPARE: Spare<f32> = Mutex::new(Vec::new());
         &SPARE
@@ -92,6 +108,10 @@ impl Element for f32 {
 #[derive(Debug, Clone, Copy)]
 #[repr(transparent)]
 pub(crate) struct Bf16(u16);
+
+impl Bf16 {
+    pub(crate) const ZERO: Self = Self(0);
+}
 
 impl Element for Bf16 {
     const KIND: Kind = Kind::BFloat16;
@@ -117,6 +137,14 @@ impl Element for Bf16 {
     #[inline(always)]
     fn store<V: Vector>(values: V, out: &mut [Self; LANES]) {
         values.store_bf16(out);
+    }
+
+    fn as_bf16(values: &[Self]) -> Option<&[Bf16]> {
+        Some(values)
+    }
+
+    fn as_bf16_mut(values: &mut [Self]) -> Option<&mut [Bf16]> {
+        Some(values)
     }
 
     fn spare() -> &'static Spare<Self> {

@@ -5,6 +5,9 @@ use super::{Bf16, Element};
 /// Values that are worked on side by side.
 pub(super) const LANES: usize = 16;
 
+/// The bits of 1.
+const ONE: u32 = 0x3f80_0000;
+
 /// `LANES` values.
 pub(crate) trait Vector: Copy {
     /// The same value everywhere.
@@ -25,8 +28,14 @@ pub(crate) trait Vector: Copy {
     fn mul(self, other: Self) -> Self;
     /// `self * factor + addend`, rounded once where the processor can.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// `self / other`.
+    fn div(self, other: Self) -> Self;
     /// The larger of both, or what is not a number.
     fn max(self, other: Self) -> Self;
+    /// What is nearest between two limits; what is not a number stays so.
+    fn clamp(self, low: f32, high: f32) -> Self;
+    /// 2 to the power of the whole number in the lowest bits, which is between -126 and 127.
+    fn power_of_two(self) -> Self;
     /// What stands where `condition` is above 0; 0 elsewhere.
     fn where_positive(self, condition: Self) -> Self;
     /// Runs a part of a task as a function of its own, compiled once and not wherever it is used.
@@ -113,6 +122,21 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        self.zip(other, |a, b| a / b)
+    }
+
+    #[inline(always)]
+    fn clamp(self, low: f32, high: f32) -> Self {
+        Self(self.0.map(|x| x.clamp(low, high)))
+    }
+
+    #[inline(always)]
+    fn power_of_two(self) -> Self {
+        Self(self.0.map(|x| f32::from_bits((x.to_bits() << 23).wrapping_add(ONE))))
+    }
+
+    #[inline(always)]
     fn max(self, other: Self) -> Self {
         self.zip(other, |a, b| if b > a || b.is_nan() { b } else { a })
     }
@@ -133,7 +157,7 @@ impl Vector for Portable {
 mod wide {
     use std::arch::x86_64::*;
 
-    use super::{Bf16, LANES, Vector, VectorTask};
+    use super::{Bf16, LANES, ONE, Vector, VectorTask};
 
     /// `LANES` values in `N` registers. Made only by code that runs under [`super::run_vectors`].
     #[derive(Clone, Copy)]
@@ -151,7 +175,7 @@ mod wide {
     }
 
     macro_rules! registers {
-        ($register:ty, $count:literal, $splat:ident, $load:ident, $store:ident, $widen:ident, $narrow:ident, $add:ident, $sub:ident, $mul:ident, $fma:ident, $larger:ident, $select:ident, $apart:ident) => {
+        ($register:ty, $count:literal, $splat:ident, $load:ident, $store:ident, $widen:ident, $narrow:ident, $add:ident, $sub:ident, $mul:ident, $fma:ident, $div:ident, $larger:ident, $clamped:ident, $power:ident, $select:ident, $apart:ident) => {
             impl Vector for Registers<$register, $count> {
                 #[inline(always)]
                 fn splat(value: f32) -> Self {
@@ -217,6 +241,24 @@ mod wide {
                 fn mul_add(self, factor: Self, addend: Self) -> Self {
                     // SAFETY: as in `splat`.
                     each!(self, n, unsafe { $fma(self.0[n], factor.0[n], addend.0[n]) })
+                }
+
+                #[inline(always)]
+                fn div(self, other: Self) -> Self {
+                    // SAFETY: as in `splat`.
+                    each!(self, n, unsafe { $div(self.0[n], other.0[n]) })
+                }
+
+                #[inline(always)]
+                fn clamp(self, low: f32, high: f32) -> Self {
+                    // SAFETY: as in `splat`.
+                    each!(self, n, unsafe { $clamped(self.0[n], low, high) })
+                }
+
+                #[inline(always)]
+                fn power_of_two(self) -> Self {
+                    // SAFETY: as in `splat`.
+                    each!(self, n, unsafe { $power(self.0[n]) })
                 }
 
                 #[inline(always)]
@@ -300,10 +342,38 @@ mod wide {
         _mm512_mask_mov_ps(_mm512_max_ps(b, a), _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(b, b), b)
     }
 
+    // Both instructions give their second operand where either is not a number.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn clamped_256(x: __m256, low: f32, high: f32) -> __m256 {
+        _mm256_max_ps(_mm256_set1_ps(low), _mm256_min_ps(_mm256_set1_ps(high), x))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn power_256(x: __m256) -> __m256 {
+        let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(x));
+        _mm256_castsi256_ps(_mm256_add_epi32(exponent, _mm256_set1_epi32(ONE as i32)))
+    }
+
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     fn select_256(values: __m256, condition: __m256) -> __m256 {
         _mm256_and_ps(values, _mm256_cmp_ps::<_CMP_GT_OQ>(condition, _mm256_setzero_ps()))
+    }
+
+    // Both instructions give their second operand where either is not a number.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+    fn clamped_512(x: __m512, low: f32, high: f32) -> __m512 {
+        _mm512_max_ps(_mm512_set1_ps(low), _mm512_min_ps(_mm512_set1_ps(high), x))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+    fn power_512(x: __m512) -> __m512 {
+        let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(x));
+        _mm512_castsi512_ps(_mm512_add_epi32(exponent, _mm512_set1_epi32(ONE as i32)))
     }
 
     #[inline]
@@ -325,7 +395,10 @@ mod wide {
         _mm256_sub_ps,
         _mm256_mul_ps,
         _mm256_fmadd_ps,
+        _mm256_div_ps,
         larger_256,
+        clamped_256,
+        power_256,
         select_256,
         apart_256
     );
@@ -341,7 +414,10 @@ mod wide {
         _mm512_sub_ps,
         _mm512_mul_ps,
         _mm512_fmadd_ps,
+        _mm512_div_ps,
         larger_512,
+        clamped_512,
+        power_512,
         select_512,
         apart_512
     );

@@ -6,8 +6,8 @@
 use tch::{Device, Kind, Tensor};
 
 use super::{BN_EPSILON, BatchNorm, Conv, Pass, Result};
+use crate::kernels::convolution::{self, Around, Grid, Kernel};
 use crate::kernels::rows::{self, Matrix, NormBack, ScaleShift};
-use crate::kernels::winograd::{self, Around, Factors, Grid};
 use crate::kernels::{Element, values, values_mut};
 
 /// A tensor of this type without values yet.
@@ -46,16 +46,16 @@ impl Gradients {
 /// A convolution of images `[image, axis.., channel]`, and the sums of each image's channels, `[image, channel]`.
 pub(crate) fn convolve<T: Element>(
     x: &Tensor,
-    factors: &Factors,
+    kernel: &Kernel,
     around: &Around<'_>,
 ) -> Result<(Tensor, Vec<f64>)> {
     let mut shape = x.size();
-    let [_, output] = factors.channels();
+    let [_, output] = kernel.channels();
     let grid = grid(&shape);
     let channel = shape.len() - 1;
     shape[channel] = output as i64;
     let mut y = empty::<T>(&shape)?;
-    let sums = winograd::convolve::<T>(values(x)?, factors, grid, around, values_mut(&mut y)?)?;
+    let sums = convolution::convolve::<T>(values(x)?, kernel, grid, around, values_mut(&mut y)?)?;
     Ok((y, sums))
 }
 
@@ -66,17 +66,17 @@ pub(crate) fn grid(shape: &[i64]) -> Grid {
     Grid { images: shape[0] as usize, depth, height: at(3), width: at(2) }
 }
 
-/// The factors of a kernel `[output, input, axis..]`.
-pub(crate) fn factors(kernel: &Tensor) -> Result<Factors> {
+/// A kernel `[output, input, axis..]` as the loops take it.
+pub(crate) fn ready<T: Element>(kernel: &Tensor) -> Result<Kernel> {
     let size = kernel.size();
     let channels = [size[1], size[0]].map(|n| n as usize);
-    Factors::new(&parameter(kernel)?, size.len() as u32 - 2, channels)
+    Kernel::new::<T>(&parameter(kernel)?, size.len() as u32 - 2, channels)
 }
 
-/// Those of the convolution that takes gradients back: the kernel turned round, and its channels exchanged.
-pub(crate) fn factors_back(kernel: &Tensor) -> Result<Factors> {
+/// That of the convolution that takes gradients back: the kernel turned round, and its channels exchanged.
+pub(crate) fn ready_back<T: Element>(kernel: &Tensor) -> Result<Kernel> {
     let axes: Vec<i64> = (2..kernel.dim() as i64).collect();
-    factors(&kernel.f_detach()?.f_transpose(0, 1)?.f_flip(&axes)?)
+    ready::<T>(&kernel.f_detach()?.f_transpose(0, 1)?.f_flip(&axes)?)
 }
 
 /// Whether a network with this parameter goes through the loops: parameters are `f32`, the batch `f32` or `bf16`, all on the CPU,
@@ -121,7 +121,7 @@ impl Conv {
         if let Some(own) = &self.bias {
             gradients.add(own, &bias)?;
         }
-        Ok(convolve::<T>(dy, &factors_back(&self.kernel)?, &Around::default())?.0)
+        Ok(convolve::<T>(dy, &ready_back::<T>(&self.kernel)?, &Around::default())?.0)
     }
 
     /// The kernel, and the bias or zeros.
@@ -158,7 +158,14 @@ pub(crate) fn kernel_gradient<T: Element>(
     let size = kernel.size();
     let channels = [size[1], size[0]].map(|n| n as usize);
     let axes = size.len() as u32 - 2;
-    winograd::kernel_gradient::<T>(values(x)?, values(dy)?, axes, channels, grid(&x.size()), before)
+    convolution::kernel_gradient::<T>(
+        values(x)?,
+        values(dy)?,
+        axes,
+        channels,
+        grid(&x.size()),
+        before,
+    )
 }
 
 /// A normalisation by the statistics of a batch, for the way back.

@@ -9,9 +9,9 @@
 use super::super::vector::Vector;
 
 /// Outputs of a tile along an axis.
-pub(super) const TILE: usize = 3;
+pub(crate) const TILE: usize = 3;
 /// Inputs of a tile, and points.
-pub(super) const POINTS: usize = 5;
+pub(crate) const POINTS: usize = 5;
 
 /// The finite points come in pairs of opposites.
 const NEAR: f32 = 0.5;

@@ -10,6 +10,7 @@ use super::{
     Element, Factors, Grid, LANES, Lanes, Vector, VectorTask, ZERO, matrices, product, rows,
     rows_mut, with_groups,
 };
+use crate::kernels::convolution::Slab;
 
 /// Tiles of a row that are worked on together.
 pub(super) const ROW: usize = 15;
@@ -178,24 +179,15 @@ pub(super) fn to_points<V: Vector, const G: usize>(
 }
 
 /// The convolution of one slab.
-pub(super) struct Forth<'a, T> {
-    /// One image.
-    pub x: &'a [T],
-    pub slab: usize,
-    pub out: &'a mut [T],
+pub(crate) struct Forth<'a, T> {
+    pub slab: Slab<'a, T>,
     pub factors: &'a Factors,
-    pub grid: Grid,
-    pub before: Option<&'a [Vec<Lanes>; 2]>,
-    pub bias: &'a [Lanes],
-    pub relu: bool,
-    /// Takes the sums of the slab's output.
-    pub sums: &'a mut [Lanes],
     pub scratch: &'a mut Scratch,
 }
 
 /// Memory that a thread keeps, of a row of tiles, `[.., group]`.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     /// See [`Values`].
     pub(super) rows: Vec<Lanes>,
     /// At a point of the depth, `[point of the height, column]`.
@@ -237,20 +229,20 @@ impl<T: Element> VectorTask for Forth<'_, T> {
 impl<T: Element> Forth<'_, T> {
     #[inline(always)]
     fn slab<V: Vector, const ROWS: usize, const Z: usize>(self) {
-        let Grid { height, width, .. } = self.grid;
+        let Slab { x, slab, out, grid, before, bias, relu, sums } = self.slab;
+        let Grid { height, width, .. } = grid;
         let [inputs, outputs] = self.factors.channels().map(|n| n / LANES);
         let channels = [inputs, outputs];
         let Scratch { rows: kept, lines, points, products, wide, flat } =
             self.scratch.with_room(channels);
-        let start = self.slab * TILE;
+        let start = slab * TILE;
         // A plane's slab is one row of tiles.
         let (z, tiles) = if Z == 1 { (0, start..start + 1) } else { (start, 0..height) };
         let planes = self.factors.values().chunks_exact(PLANE * outputs * inputs * LANES);
         for first in (0..width).step_by(ROW * TILE) {
             let columns = (width - first).min(ROW * TILE);
             let place = [z, tiles.start, first];
-            let mut values =
-                Values::<T, Z>::new(self.x, inputs, self.grid, place, self.before, kept);
+            let mut values = Values::<T, Z>::new(x, inputs, grid, place, before, kept);
             for y in tiles.clone().step_by(TILE) {
                 values.go_on::<V, ROWS>(y);
                 for (point, factors) in planes.clone().enumerate() {
@@ -269,13 +261,13 @@ impl<T: Element> Forth<'_, T> {
                 // Where the rows go, in each plane of the slab.
                 let at = (if Z == 1 { 0 } else { y }) * width + first;
                 with_groups!(outputs, O => {
-                    let out = self.out.as_chunks_mut::<LANES>().0.as_chunks_mut::<O>().0;
+                    let out = out.as_chunks_mut::<LANES>().0.as_chunks_mut::<O>().0;
                     let mut planes = out.chunks_mut(height * width);
                     V::apart::<ROWS>(Finish::<T, Z, O> {
                         flat: &rows(flat).as_chunks().0.as_chunks().0[0],
-                        bias: &self.bias.as_chunks().0[0],
-                        relu: self.relu,
-                        sums: &mut self.sums.as_chunks_mut().0[0],
+                        bias: &bias.as_chunks().0[0],
+                        relu,
+                        sums: &mut sums.as_chunks_mut().0[0],
                         out: [(); TILE].map(|()| {
                             planes.next().and_then(|x| x.get_mut(at..)).unwrap_or_default()
                         }),

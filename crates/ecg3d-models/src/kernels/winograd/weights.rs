@@ -6,22 +6,19 @@ use super::axis::{self, POINTS, TILE};
 use super::tiles::{
     Columns, Line, PLANE, ROW, Scratch, Tiles, Values, to_lines, to_points, vectors,
 };
+use std::ops::Range;
+
 use super::{
     Element, Grid, LANES, Lanes, Vector, VectorTask, add_product, matrices_mut, rows, rows_mut,
     with_groups,
 };
+use crate::kernels::convolution::Pair;
 
 /// The gradient by some slabs.
-pub(super) struct Gradient<'a, T> {
-    /// All images, and the gradients of the output.
-    pub x: &'a [T],
-    pub dy: &'a [T],
-    pub grid: Grid,
-    /// Sixteens of input and output channels.
-    pub channels: [usize; 2],
-    pub before: Option<&'a [Vec<Lanes>; 2]>,
-    /// Image and slab of each.
-    pub slabs: &'a [(usize, usize)],
+pub(crate) struct Gradient<'a, T> {
+    pub pair: Pair<'a, T>,
+    /// Counted over all images.
+    pub slabs: Range<usize>,
     /// Added to: gradients of the factors, `[point, output / 16, input, 16]`; 25 or 125 points.
     pub factors: &'a mut [Lanes],
     /// Added to: sums of `dy`.
@@ -32,7 +29,7 @@ pub(super) struct Gradient<'a, T> {
 impl<T: Element> VectorTask for Gradient<'_, T> {
     #[inline(always)]
     fn run<V: Vector, const ROWS: usize>(self) {
-        let [input, output] = self.channels;
+        let [input, output] = self.pair.groups;
         if self.factors.len() == POINTS * PLANE * output * input * LANES {
             self.slabs::<V, ROWS, POINTS>();
         } else {
@@ -44,26 +41,30 @@ impl<T: Element> VectorTask for Gradient<'_, T> {
 impl<T: Element> Gradient<'_, T> {
     #[inline(always)]
     fn slabs<V: Vector, const ROWS: usize, const Z: usize>(mut self) {
-        for (image, slab) in self.slabs {
-            self.slab::<V, ROWS, Z>(*image, *slab);
+        let Grid { depth, height, .. } = self.pair.grid;
+        let side = if Z == 1 { height } else { depth };
+        let of_image = side.div_ceil(TILE);
+        for slab in self.slabs.clone() {
+            self.slab::<V, ROWS, Z>(slab / of_image, slab % of_image);
         }
     }
 
     #[inline(always)]
     fn slab<V: Vector, const ROWS: usize, const Z: usize>(&mut self, image: usize, slab: usize) {
-        let Grid { height, width, .. } = self.grid;
-        let [inputs, outputs] = self.channels;
-        let positions = self.grid.positions();
-        let x = &self.x[image * positions * inputs * LANES..][..positions * inputs * LANES];
-        let dy = &self.dy[image * positions * outputs * LANES..][..positions * outputs * LANES];
+        let Pair { x, dy, grid, groups, before } = self.pair;
+        let Grid { height, width, .. } = grid;
+        let [inputs, outputs] = groups;
+        let positions = grid.positions();
+        let x = &x[image * positions * inputs * LANES..][..positions * inputs * LANES];
+        let dy = &dy[image * positions * outputs * LANES..][..positions * outputs * LANES];
         let Scratch { rows: kept, lines, points, products, wide, flat } =
-            self.scratch.with_room(self.channels);
+            self.scratch.with_room(groups);
         let start = slab * TILE;
         let (z, tiles) = if Z == 1 { (0, start..start + 1) } else { (start, 0..height) };
         for first in (0..width).step_by(ROW * TILE) {
             let columns = (width - first).min(ROW * TILE);
             let place = [z, tiles.start, first];
-            let mut values = Values::<T, Z>::new(x, inputs, self.grid, place, self.before, kept);
+            let mut values = Values::<T, Z>::new(x, inputs, grid, place, before, kept);
             for y in tiles.clone().step_by(TILE) {
                 let at = y * width + first;
                 with_groups!(outputs, O => {

@@ -8,10 +8,10 @@ use rayon::prelude::*;
 use tch::{TchError, Tensor};
 
 use super::{ConvLstm2d, Result};
+use crate::kernels::convolution::{self, Around, Grid, Kernel};
 use crate::kernels::rows::{self, Matrix, ScaleShift};
-use crate::kernels::winograd::{self, Around, Factors, Grid};
 use crate::kernels::{Backward, Element, FILTERS, Forward, threads};
-use crate::layers::hand::{Gradients, factors_back, parameter};
+use crate::layers::hand::{Gradients, parameter, ready_back};
 
 const GATES: usize = 4 * FILTERS;
 /// Columns of [`rows::neighbours`].
@@ -22,7 +22,7 @@ const TAPS: usize = 16;
 pub(crate) struct Steps {
     input: Input,
     /// Of the state, or of the input and the state beside one another.
-    factors: Factors,
+    kernel: Kernel,
 }
 
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(crate) struct Kept<T> {
 }
 
 impl Steps {
-    pub(crate) fn new(layer: &ConvLstm2d) -> Result<Self> {
+    pub(crate) fn new<T: Element>(layer: &ConvLstm2d) -> Result<Self> {
         let size = layer.kernel.size();
         let (kernel, bias) = (parameter(&layer.kernel)?, parameter(&layer.bias)?);
         let recurrent = parameter(&layer.recurrent)?;
@@ -59,7 +59,7 @@ impl Steps {
                     row[9] = bias;
                 }
                 let input = Input::Taps(Matrix::new(&matrix, TAPS));
-                Ok(Self { input, factors: Factors::new(&recurrent, 2, [FILTERS, GATES])? })
+                Ok(Self { input, kernel: Kernel::new::<T>(&recurrent, 2, [FILTERS, GATES])? })
             }
             [64, 16, 3, 3] => {
                 let gates = kernel.chunks_exact(9 * FILTERS);
@@ -67,8 +67,8 @@ impl Steps {
                     .zip(recurrent.chunks_exact(9 * FILTERS))
                     .flat_map(|(input, state)| [input, state].concat())
                     .collect();
-                let factors = Factors::new(&both, 2, [2 * FILTERS, GATES])?;
-                Ok(Self { input: Input::Channels(bias), factors })
+                let kernel = Kernel::new::<T>(&both, 2, [2 * FILTERS, GATES])?;
+                Ok(Self { input: Input::Channels(bias), kernel })
             }
             _ => Err(TchError::Shape(format!("no loops for a kernel {size:?}"))),
         }
@@ -86,7 +86,7 @@ impl Steps {
     ) -> Result<Option<Kept<T>>> {
         let cut = Cut::new(grid);
         let n = cut.positions();
-        let (size, channels) = (n * FILTERS, self.factors.channels()[0]);
+        let (size, channels) = (n * FILTERS, self.kernel.channels()[0]);
         let steps = states.len() / size;
         let zero = T::put(0.0);
         let (taps, bias) = match &self.input {
@@ -142,7 +142,7 @@ impl Steps {
                     rows::beside(x, before, state, next);
                 }
             };
-            winograd::convolve_then(from, &self.factors, grid, &around, gates, with, then)?;
+            convolution::convolve_then(from, &self.kernel, grid, &around, gates, with, then)?;
         }
         Ok(keep.then_some(Kept { taps, taken, gates, cells }))
     }
@@ -198,7 +198,7 @@ impl<T: Element> Kept<T> {
         let steps = from_output.len() / size;
         let both = self.taps.is_empty();
         let channels = if both { 2 * FILTERS } else { FILTERS };
-        let turned = turned(layer, both)?;
+        let turned = turned::<T>(layer, both)?;
         let mut cell = vec![0.0; size];
         let mut dx = vec![T::put(0.0); if both { from_output.len() } else { 0 }];
         let mut of_taken = vec![T::put(0.0); n * channels];
@@ -238,7 +238,7 @@ impl<T: Element> Kept<T> {
             } else if t > 0 || both {
                 let (own, around) = (&later[..n * GATES], Around::default());
                 let then = |slab: SlabBack<'_, T>, out: &mut [T]| then(slab, out);
-                winograd::convolve_then(own, &turned, grid, &around, &mut of_taken, with, then)?;
+                convolution::convolve_then(own, &turned, grid, &around, &mut of_taken, with, then)?;
             }
         }
         Ok(dx)
@@ -254,7 +254,8 @@ impl<T: Element> Kept<T> {
         let channels = [2 * FILTERS, GATES];
         let all = Grid { images: self.gates.len() / (grid.height * grid.width * GATES), ..grid };
         let taken = &self.taken[..self.gates.len() / 2];
-        let (kernel, bias) = winograd::kernel_gradient(taken, &self.gates, 2, channels, all, None)?;
+        let (kernel, bias) =
+            convolution::kernel_gradient(taken, &self.gates, 2, channels, all, None)?;
         let halves = kernel.as_chunks::<{ 9 * FILTERS }>().0.as_chunks::<2>().0;
         gradients.add(&layer.kernel, &halves.iter().flat_map(|[x, _]| *x).collect::<Vec<_>>())?;
         gradients
@@ -276,7 +277,8 @@ impl<T: Element> Kept<T> {
             let later = Grid { images: (steps - 1) * grid.images, ..grid };
             let (states, gates) = (&states[..states.len() - n * FILTERS], &self.gates[n * GATES..]);
             let channels = [FILTERS, GATES];
-            let (kernel, _) = winograd::kernel_gradient(states, gates, 2, channels, later, None)?;
+            let (kernel, _) =
+                convolution::kernel_gradient(states, gates, 2, channels, later, None)?;
             gradients.add(&layer.recurrent, &kernel)?;
         }
         let matrix = rows::matrix_gradient(&self.taps, &self.gates, [TAPS, GATES])?;
@@ -287,14 +289,14 @@ impl<T: Element> Kept<T> {
     }
 }
 
-/// The factors that take gradients of the gates back to the state, or to the input and the state.
-fn turned(layer: &ConvLstm2d, both: bool) -> Result<Factors> {
+/// The kernel that takes gradients of the gates back to the state, or to the input and the state.
+fn turned<T: Element>(layer: &ConvLstm2d, both: bool) -> Result<Kernel> {
     let recurrent = layer.recurrent.f_detach()?;
     let kernel = match both {
         true => Tensor::f_cat(&[layer.kernel.f_detach()?, recurrent], 1)?,
         false => recurrent,
     };
-    factors_back(&kernel)
+    ready_back::<T>(&kernel)
 }
 
 /// The values of one step; none where there is no such step.
@@ -318,7 +320,7 @@ struct Cut {
 impl Cut {
     fn new(grid: Grid) -> Self {
         let image = grid.height * grid.width;
-        Self { images: grid.images, image, slab: winograd::slab_of_plane(grid) }
+        Self { images: grid.images, image, slab: convolution::slab_of_plane(grid) }
     }
 
     fn positions(self) -> usize {

@@ -3,10 +3,10 @@
 use tch::{Kind, TchError, Tensor};
 
 use super::{Block, ThreeDEcgNet};
+use crate::kernels::convolution::{Around, Grid};
 use crate::kernels::rows::{self, Matrix, ScaleShift};
-use crate::kernels::winograd::{Around, Grid};
 use crate::kernels::{Element, values, values_mut};
-use crate::layers::hand::{Gradients, Norm, convolve, empty, factors, grid, parameter};
+use crate::layers::hand::{Gradients, Norm, convolve, empty, grid, parameter, ready};
 use crate::layers::{Conv, ConvLstm2d, Kept, Pass, Result, Steps, hand_on};
 use crate::tape::Tape;
 
@@ -57,7 +57,11 @@ impl Block {
         let (kernel_2, bias_2) = self.conv_2.parameters()?;
         let run = |x: &Tensor, kernel: &Tensor, before: &ScaleShift, bias: &[f32]| {
             let before = Some([&before.scale[..], &before.shift]);
-            convolve::<T>(x, &factors(kernel)?, &Around { before, bias: Some(bias), relu: false })
+            convolve::<T>(
+                x,
+                &ready::<T>(kernel)?,
+                &Around { before, bias: Some(bias), relu: false },
+            )
         };
         let norm_1 = self.bn_1.of_batch::<T>(values(x)?, pass.statistics_rate)?;
         let (y_1, _) = run(x, kernel_1, &norm_1.by, &bias_1)?;
@@ -159,9 +163,10 @@ impl ThreeDEcgNet {
         };
         // The first takes the volume as it is.
         let nothing = ScaleShift { scale: Vec::new(), shift: Vec::new() };
-        let (states_1, steps_1) = keep(&Steps::new(&self.conv_lstm_1)?, &x, &nothing)?;
+        let (states_1, steps_1) = keep(&Steps::new::<T>(&self.conv_lstm_1)?, &x, &nothing)?;
         let norm_1 = self.bn_1.of_batch::<T>(values(&states_1)?, share)?;
-        let (states_2, steps_2) = keep(&Steps::new(&self.conv_lstm_2)?, &states_1, &norm_1.by)?;
+        let (states_2, steps_2) =
+            keep(&Steps::new::<T>(&self.conv_lstm_2)?, &states_1, &norm_1.by)?;
         let norm_2 = self.bn_2.of_batch::<T>(values(&states_2)?, share)?;
         let mut x = empty::<T>(&wide)?;
         rows::affine::<T>(values(&states_2)?, &norm_2.by, true, values_mut(&mut x)?)?;

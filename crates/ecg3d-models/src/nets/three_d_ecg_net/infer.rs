@@ -6,11 +6,11 @@ use tch::Tensor;
 
 use super::{Block, POOL, ThreeDEcgNet, pooled_side};
 use crate::Preset;
+use crate::kernels::convolution::{Around, Grid, Kernel, convolve};
 use crate::kernels::pool::{Blocks, max_pool};
 use crate::kernels::rows::{self, Matrix, ScaleShift};
-use crate::kernels::winograd::{Around, Factors, Grid, convolve};
 use crate::kernels::{Element, threads, values, values_mut};
-use crate::layers::hand::{empty, factors, parameter};
+use crate::layers::hand::{self, empty, parameter};
 use crate::layers::{Result, Steps, same_padding};
 
 /// Side of a volume.
@@ -32,9 +32,9 @@ struct Ready {
 struct ReadyBlock {
     norm_1: ScaleShift,
     /// With the second normalisation.
-    conv_1: Factors,
+    conv_1: Kernel,
     bias_1: Vec<f32>,
-    conv_2: Factors,
+    conv_2: Kernel,
     bias_2: Vec<f32>,
     /// `[squeezed, channel]` and `[channel, squeezed]`.
     squeeze: Vec<f32>,
@@ -44,7 +44,7 @@ struct ReadyBlock {
 }
 
 impl Block {
-    fn ready(&self) -> Result<ReadyBlock> {
+    fn ready<T: Element>(&self) -> Result<ReadyBlock> {
         let (kernel_1, bias_1) = self.conv_1.parameters()?;
         let (kernel_2, bias_2) = self.conv_2.parameters()?;
         let (skip, skip_bias) = self.skip.parameters()?;
@@ -53,9 +53,9 @@ impl Block {
         let [squeeze, excite] = self.se.kernels();
         Ok(ReadyBlock {
             norm_1: self.bn_1.running()?,
-            conv_1: factors(&kernel_1.f_mul(&scale.f_view([-1, 1, 1, 1, 1])?)?)?,
+            conv_1: hand::ready::<T>(&kernel_1.f_mul(&scale.f_view([-1, 1, 1, 1, 1])?)?)?,
             bias_1: parameter(&bias_1)?,
-            conv_2: factors(kernel_2)?,
+            conv_2: hand::ready::<T>(kernel_2)?,
             bias_2,
             squeeze: parameter(squeeze)?,
             excite: parameter(excite)?,
@@ -117,7 +117,7 @@ impl Ready {
 }
 
 impl ThreeDEcgNet {
-    fn ready(&self) -> Result<Ready> {
+    fn ready<T: Element>(&self) -> Result<Ready> {
         let count = pooled_side(self.mode);
         let (side, size) = (SIDE as i64, POOL);
         let before = match self.mode {
@@ -125,18 +125,18 @@ impl ThreeDEcgNet {
             Preset::Corrected => same_padding(side, size, size).0 as usize,
         };
         Ok(Ready {
-            steps_1: Steps::new(&self.conv_lstm_1)?,
+            steps_1: Steps::new::<T>(&self.conv_lstm_1)?,
             norm_1: self.bn_1.running()?,
-            steps_2: Steps::new(&self.conv_lstm_2)?,
+            steps_2: Steps::new::<T>(&self.conv_lstm_2)?,
             norm_2: self.bn_2.running()?,
-            blocks: self.blocks.iter().map(Block::ready).collect::<Result<_>>()?,
+            blocks: self.blocks.iter().map(Block::ready::<T>).collect::<Result<_>>()?,
             pool: Blocks { side: SIDE, size: POOL as usize, before, count },
         })
     }
 
     /// `[n, 45, 45, 45]` -> what the heads see, `[n, 6, 6, 6, 32]`; corrected 7, 7, 7.
     pub(super) fn pooled_without_gradients<T: Element>(&self, x: &Tensor) -> Result<Tensor> {
-        let ready = self.ready()?;
+        let ready = self.ready::<T>()?;
         let side = pooled_side(self.mode) as i64;
         let n = x.size()[0];
         let x = x.f_contiguous()?;

@@ -1,0 +1,242 @@
+use tch::{Device, Kind, Tensor};
+
+use super::*;
+use crate::kernels::{Bf16, values, values_mut};
+
+/// Numbers between -1 and 1 without a pattern that matters here.
+pub(in super::super) fn noise(shape: &[i64], seed: f64) -> Tensor {
+    let n: i64 = shape.iter().product();
+    let x = Tensor::arange(n, (Kind::Double, Device::Cpu));
+    ((x * 12.9898 + seed).sin() * 43758.547).frac().view(shape).to_kind(Kind::Float)
+}
+
+/// A case: axes, channels in and out, images, depth, height, width.
+pub(in super::super) type Case = (u32, [usize; 2], [usize; 4]);
+
+pub(in super::super) const CASES: [Case; 8] = [
+    (3, [32, 32], [1, 45, 45, 45]),
+    (3, [16, 32], [2, 9, 7, 11]),
+    (3, [64, 16], [1, 1, 2, 46]),
+    (3, [32, 64], [1, 4, 5, 100]),
+    (2, [16, 64], [3, 1, 45, 45]),
+    (2, [64, 16], [2, 1, 1, 47]),
+    (2, [32, 32], [1, 1, 8, 3]),
+    (2, [64, 64], [2, 1, 7, 91]),
+];
+
+pub(in super::super) fn shape_of(grid: Grid, channels: usize) -> Vec<i64> {
+    let Grid { images, depth, height, width } = grid;
+    [images, depth, height, width, channels].map(|n| n as i64).to_vec()
+}
+
+pub(in super::super) struct Data {
+    pub grid: Grid,
+    pub x: Tensor,
+    pub kernel: Tensor,
+    pub dy: Tensor,
+}
+
+pub(in super::super) fn data((axes, [input, output], size): Case) -> Data {
+    let [images, depth, height, width] = size;
+    let grid = Grid { images, depth, height, width };
+    let mut shape = vec![output as i64, input as i64];
+    shape.extend(vec![3; axes as usize]);
+    Data {
+        grid,
+        x: noise(&shape_of(grid, input), 0.3),
+        kernel: noise(&shape, 0.7) * 0.1,
+        dy: noise(&shape_of(grid, output), 0.9),
+    }
+}
+
+fn ready<T: Element>(kernel: &Tensor, axes: u32, channels: [usize; 2]) -> Kernel {
+    Kernel::new::<T>(values(kernel).expect("kernel"), axes, channels).expect("fits")
+}
+
+/// Whether `bf16` is what is multiplied, and not only what is read and written.
+fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return amx::is_here();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+fn as_multiplied(x: Tensor) -> Tensor {
+    if multiplies_bf16() { x.to_kind(Kind::BFloat16).to_kind(Kind::Float) } else { x }
+}
+
+/// libtorch's convolution in `f64`, channels last.
+pub(in super::super) fn expected(x: &Tensor, kernel: &Tensor) -> Tensor {
+    let (kernel, padding) = match kernel.dim() {
+        5 => (kernel.shallow_clone(), [1, 1, 1]),
+        _ => (kernel.unsqueeze(2), [0, 1, 1]),
+    };
+    let (x, kernel) = (x.to_kind(Kind::Double), kernel.to_kind(Kind::Double));
+    let y = x.permute([0, 4, 1, 2, 3]).conv3d(
+        &kernel,
+        None::<&Tensor>,
+        [1, 1, 1],
+        padding,
+        [1, 1, 1],
+        1,
+    );
+    y.permute([0, 2, 3, 4, 1]).contiguous()
+}
+
+pub(in super::super) fn off(found: &Tensor, expected: &Tensor) -> f64 {
+    let found = found.to_kind(Kind::Double).view_as(expected);
+    (found - expected).abs().max().double_value(&[]) / expected.abs().max().double_value(&[])
+}
+
+#[test]
+fn convolutions_equal_libtorchs() {
+    for case @ (axes, channels, _) in CASES {
+        let Data { grid, x, kernel, .. } = data(case);
+        let ready = ready::<f32>(&kernel, axes, channels);
+        let y = expected(&x, &kernel);
+        let mut out = vec![0f32; y.numel()];
+        let x = values(&x).expect("x");
+        let sums = convolve(x, &ready, grid, &Around::default(), &mut out).expect("runs");
+        let off_by = off(&Tensor::from_slice(&out), &y);
+        // Sums of up to 1728 products, each point's off by some roundings, which the transforms add up: see `axis`.
+        assert!(off_by < 4e-6, "{case:?}: {off_by:e} of the peak");
+        let total = y.sum_dim_intlist([1i64, 2, 3].as_slice(), false, None);
+        let found = Tensor::from_slice(&sums).view_as(&total);
+        assert!((found - total).abs().max().double_value(&[]) < 1e-6 * y.numel() as f64);
+    }
+}
+
+#[test]
+fn what_is_done_on_the_way_in_and_out() {
+    let case @ (axes, channels, _) = CASES[1];
+    let Data { grid, x, kernel, .. } = data(case);
+    let ready = ready::<f32>(&kernel, axes, channels);
+    let (scale, shift, bias) = (noise(&[16], 0.1), noise(&[16], 0.2), noise(&[32], 0.4));
+    let taken = (&x * &scale + &shift).relu();
+    let y = (expected(&taken, &kernel) + bias.to_kind(Kind::Double)).relu();
+    let around = Around {
+        before: Some([values(&scale).expect("scale"), values(&shift).expect("shift")]),
+        bias: Some(values(&bias).expect("bias")),
+        relu: true,
+    };
+    let mut out = vec![0f32; y.numel()];
+    convolve(values(&x).expect("x"), &ready, grid, &around, &mut out).expect("runs");
+    assert!(off(&Tensor::from_slice(&out), &y) < 4e-6);
+    // In bf16 the input is rounded before, and the output after.
+    let rounded = x.to_kind(Kind::BFloat16);
+    let taken = as_multiplied((rounded.to_kind(Kind::Float) * &scale + &shift).relu());
+    let y = expected(&taken, &as_multiplied(kernel.shallow_clone()));
+    let y = (y + bias.to_kind(Kind::Double)).relu();
+    let ready = self::ready::<Bf16>(&kernel, axes, channels);
+    let mut out = Tensor::empty(y.size(), (Kind::BFloat16, Device::Cpu));
+    let x = values::<Bf16>(&rounded).expect("x");
+    convolve(x, &ready, grid, &around, values_mut(&mut out).expect("y")).expect("runs");
+    assert!(off(&out, &y) < 4e-3);
+}
+
+/// With numbers that `bf16` has, whether the processor multiplies it or not.
+#[test]
+fn in_bf16_only_what_is_written_is_rounded() {
+    for case @ (axes, channels, _) in CASES {
+        let Data { grid, x, kernel, dy } = data(case);
+        let [x, dy, kernel] = [x, dy, kernel].map(|x| x.to_kind(Kind::BFloat16));
+        let learned = kernel.to_kind(Kind::Double).set_requires_grad(true);
+        let y = expected(&x, &learned);
+        (&y * dy.to_kind(Kind::Double)).sum(Kind::Double).backward();
+        let y = y.detach();
+        let ready = ready::<Bf16>(&kernel.to_kind(Kind::Float), axes, channels);
+        let mut out = Tensor::empty(y.size(), (Kind::BFloat16, Device::Cpu));
+        let (x, out_values) = (values::<Bf16>(&x).expect("x"), values_mut(&mut out).expect("y"));
+        let sums = convolve(x, &ready, grid, &Around::default(), out_values).expect("runs");
+        // Half of the last of eight binary digits.
+        let off_by = off(&out, &y);
+        assert!(off_by < 2f64.powi(-8), "{case:?}: {off_by:e} of the peak");
+        let total = y.sum_dim_intlist([1i64, 2, 3].as_slice(), false, None);
+        let found = Tensor::from_slice(&sums).view_as(&total);
+        assert!((found - total).abs().max().double_value(&[]) < 1e-6 * y.numel() as f64);
+        let dy_values = values::<Bf16>(&dy).expect("dy");
+        let (kernel, bias) =
+            kernel_gradient(x, dy_values, axes, channels, grid, None).expect("runs");
+        let off_by = off(&Tensor::from_slice(&kernel), &learned.grad());
+        assert!(off_by < 4e-6, "{case:?}: {off_by:e} of the peak");
+        let sums =
+            dy.to_kind(Kind::Double).sum_dim_intlist([0i64, 1, 2, 3].as_slice(), false, None);
+        assert!(off(&Tensor::from_slice(&bias), &sums) < 1e-5, "{case:?}: bias");
+    }
+}
+
+#[test]
+fn gradients_equal_libtorchs() {
+    for case @ (axes, channels, _) in CASES {
+        let Data { grid, x, kernel, dy } = data(case);
+        let learned = kernel.to_kind(Kind::Double).set_requires_grad(true);
+        (expected(&x, &learned) * dy.to_kind(Kind::Double)).sum(Kind::Double).backward();
+        let (x, dy_values) = (values::<f32>(&x).expect("x"), values(&dy).expect("dy"));
+        let (kernel, bias) =
+            kernel_gradient(x, dy_values, axes, channels, grid, None).expect("runs");
+        let off_by = off(&Tensor::from_slice(&kernel), &learned.grad());
+        assert!(off_by < 4e-6, "{case:?}: {off_by:e} of the peak");
+        let sums =
+            dy.to_kind(Kind::Double).sum_dim_intlist([0i64, 1, 2, 3].as_slice(), false, None);
+        assert!(off(&Tensor::from_slice(&bias), &sums) < 1e-5, "{case:?}: bias");
+    }
+}
+
+#[test]
+fn gradients_behind_a_normalisation_and_in_bf16() {
+    let case @ (axes, channels, _) = CASES[1];
+    let Data { grid, x, kernel, dy } = data(case);
+    let (scale, shift) = (noise(&[16], 0.1), noise(&[16], 0.2));
+    let before = Some([values(&scale).expect("scale"), values(&shift).expect("shift")]);
+    let (half_x, half_dy) = (x.to_kind(Kind::BFloat16), dy.to_kind(Kind::BFloat16));
+    let of = |x: &Tensor, dy: &Tensor, read: fn(Tensor) -> Tensor| {
+        let learned = kernel.to_kind(Kind::Double).set_requires_grad(true);
+        let taken = read((x * &scale + &shift).relu());
+        (expected(&taken, &learned) * dy.to_kind(Kind::Double)).sum(Kind::Double).backward();
+        learned.grad()
+    };
+    let (inputs, gradients) = (values::<f32>(&x).expect("x"), values(&dy).expect("dy"));
+    let (found, _) =
+        kernel_gradient(inputs, gradients, axes, channels, grid, before).expect("runs");
+    assert!(off(&Tensor::from_slice(&found), &of(&x, &dy, |x| x)) < 4e-6);
+    let (inputs, gradients) = (values::<Bf16>(&half_x).expect("x"), values(&half_dy).expect("dy"));
+    let (found, _) =
+        kernel_gradient(inputs, gradients, axes, channels, grid, before).expect("runs");
+    // What is read is exact, and the sums are in f32. Where `bf16` is multiplied, what goes into the product is rounded, now and then
+    // the other way than here.
+    let (x, dy) = (half_x.to_kind(Kind::Float), half_dy.to_kind(Kind::Float));
+    let bound = if multiplies_bf16() { 2e-5 } else { 4e-6 };
+    assert!(off(&Tensor::from_slice(&found), &of(&x, &dy, as_multiplied)) < bound);
+}
+
+#[test]
+fn threads_do_not_change_anything() {
+    let case @ (axes, channels, _) = CASES[1];
+    let Data { grid, x, kernel, dy } = data(case);
+    let ready = ready::<f32>(&kernel, axes, channels);
+    let run = || {
+        let (x, dy) = (values::<f32>(&x).expect("x"), values(&dy).expect("dy"));
+        let mut out = vec![0f32; dy.len()];
+        let sums = convolve(x, &ready, grid, &Around::default(), &mut out).expect("runs");
+        (out, sums, kernel_gradient(x, dy, axes, channels, grid, None).expect("runs"))
+    };
+    let threads = tch::get_num_threads();
+    tch::set_num_threads(1);
+    let one = run();
+    tch::set_num_threads(3);
+    let three = run();
+    tch::set_num_threads(threads);
+    assert!(one == three);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let grid = Grid { images: 1, depth: 2, height: 2, width: 2 };
+    assert!(Kernel::new::<f32>(&[0.0; 27 * 24 * 16], 3, [24, 16]).is_err());
+    assert!(Kernel::new::<Bf16>(&[0.0; 9], 2, [16, 16]).is_err());
+    let kernel = Kernel::new::<f32>(&[0.0; 27 * 256], 3, [16, 16]).expect("fits");
+    let (x, mut out) = ([0f32; 8 * 16], [0f32; 7 * 16]);
+    assert!(convolve(&x, &kernel, grid, &Around::default(), &mut out).is_err());
+    assert!(kernel_gradient(&x, &out, 3, [16, 16], grid, None).is_err());
+    assert!(kernel_gradient(&x, &x, 2, [16, 16], grid, None).is_err(), "planes of a volume");
+}
