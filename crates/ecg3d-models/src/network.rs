@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Doing;
+use crate::kernels;
 use crate::layers::{BN_UPDATE, Pass};
 use crate::nets::{ResNet1d, Ribeiro, Sobahi, ThreeDEcgNet, Zhang};
 use crate::params::{Builder, Parameter, Start};
@@ -43,8 +44,8 @@ pub enum Precision {
     F32,
     /// `bf16` in convolutions and what goes from one to the next; parameters, statistics of normalisations, cell states,
     /// attention, dense layers and the loss stay as they are. Several times as quick where
-    /// the processor or GPU has it ([`Precision::is_native`]), many times as slow elsewhere. 3DECG-Net on the CPU only stores it, and
-    /// computes in `f32`: as quick as that, in less memory.
+    /// the processor or GPU has it ([`Precision::is_native`]), many times as slow elsewhere. 3DECG-Net on the CPU multiplies it where the
+    /// processor has Intel's AMX, and only stores it elsewhere: as quick as `f32` then, in less memory.
     Bf16,
 }
 
@@ -74,8 +75,10 @@ impl Precision {
 
     /// `bf16` where a network gains by it on a device, else `f32`.
     pub fn quickest(architecture: Architecture, device: Device) -> Self {
-        let stored_only = architecture == Architecture::ThreeDEcgNet && device == Device::Cpu;
-        if Self::Bf16.is_native(architecture, device) && !stored_only {
+        let only_stored = architecture == Architecture::ThreeDEcgNet
+            && device == Device::Cpu
+            && !kernels::convolution::multiplies_bf16();
+        if Self::Bf16.is_native(architecture, device) && !only_stored {
             Self::Bf16
         } else {
             Self::F32

@@ -124,37 +124,17 @@ impl Kernel {
             true => (start..end(depth), start, 0..height),
             false => (0..1, 1, start..end(height)),
         };
+        let taken = if self.is_deep() { planes.len() + TAPS - 1 } else { 1 };
         let (x, out) = (x.as_chunks::<LANES>().0, out.as_chunks_mut::<LANES>().0);
         let Scratch { lines, offsets, sums: products } = scratch;
         products.resize(groups[1].div_ceil(2), [[ZERO; ROW]; 2]);
         let mut tiles = Tiles::forth();
         for first in (0..width).step_by(ROW) {
-            let taken = if self.is_deep() { planes.len() + TAPS - 1 } else { 1 };
             let lines = clear(lines, taken * TAPS * COLUMNS * STRIDE);
-            // Where the image's columns stand among those that are taken, of which the first may be one of zeros.
-            let left = usize::from(first == 0);
-            let columns = left..COLUMNS.min(width + 1 - first);
-            let mut done = rows.start;
+            let place = [z, rows.start, first];
+            let mut taken = Taken::<STRIDE> { x, groups: groups[0], grid, place, before, lines };
             for y in rows.clone() {
-                while done < y + TAPS {
-                    let slots = lines.chunks_exact_mut(COLUMNS * STRIDE);
-                    let slots = slots.skip(done % TAPS).step_by(TAPS);
-                    for (plane, out) in slots.enumerate() {
-                        // What is before the first becomes too large.
-                        let (z, y) = ((z + plane).wrapping_sub(1), done.wrapping_sub(1));
-                        if z >= depth || y >= height {
-                            out.fill(EMPTY);
-                            continue;
-                        }
-                        let at = (z * height + y) * width + first + left - 1;
-                        let x = &x[at * groups[0]..][..columns.len() * groups[0]];
-                        match groups[0] {
-                            1 => run_vectors(Doubled { x, before, left, out }),
-                            _ => run_vectors(Copied { x, before, groups: groups[0], left, out }),
-                        }
-                    }
-                    done += 1;
-                }
+                taken.go_on(y);
                 for plane in 0..planes.len() {
                     offsets.clear();
                     offsets.extend(self.steps.iter().map(|step| {
@@ -163,7 +143,7 @@ impl Kernel {
                     }));
                     let matrices = self.matrices.chunks_exact(self.steps.len() * 2 * HEIGHT);
                     for (matrices, products) in matrices.zip(products.iter_mut()) {
-                        tiles.convolve_row::<STRIDE>(lines, offsets, matrices, products);
+                        tiles.convolve_row::<STRIDE>(taken.lines, offsets, matrices, products);
                     }
                     let at = (plane * height + y - if self.is_deep() { 0 } else { start }) * width;
                     let columns = ROW.min(width - first);
@@ -176,6 +156,48 @@ impl Kernel {
                     });
                 }
             }
+        }
+    }
+}
+
+/// The last three rows of each plane that a slab takes, with zeros around them.
+struct Taken<'a, const STRIDE: usize> {
+    x: &'a [[Bf16; LANES]],
+    /// Sixteens of channels.
+    groups: usize,
+    grid: Grid,
+    /// The first plane, the next row and the first column, each counted from the zeros before the image.
+    place: [usize; 3],
+    before: Option<&'a [Vec<Lanes>; 2]>,
+    lines: &'a mut [Line],
+}
+
+impl<const STRIDE: usize> Taken<'_, STRIDE> {
+    /// Takes the rows that row `y` of the output needs.
+    fn go_on(&mut self, y: usize) {
+        let Grid { depth, height, width, .. } = self.grid;
+        let (groups, before) = (self.groups, self.before);
+        let [first_plane, next, first] = &mut self.place;
+        // Where the image's columns stand among those that are taken, of which the first may be one of zeros.
+        let left = usize::from(*first == 0);
+        let columns = COLUMNS.min(width + 1 - *first) - left;
+        while *next < y + TAPS {
+            let slots = self.lines.chunks_exact_mut(COLUMNS * STRIDE);
+            for (plane, out) in slots.skip(*next % TAPS).step_by(TAPS).enumerate() {
+                // What is before the first becomes too large.
+                let (z, y) = ((*first_plane + plane).wrapping_sub(1), next.wrapping_sub(1));
+                if z >= depth || y >= height {
+                    out.fill(EMPTY);
+                    continue;
+                }
+                let at = (z * height + y) * width + *first + left - 1;
+                let x = &self.x[at * groups..][..columns * groups];
+                match groups {
+                    1 => run_vectors(Doubled { x, before, left, out }),
+                    _ => run_vectors(Copied { x, before, groups, left, out }),
+                }
+            }
+            *next += 1;
         }
     }
 }

@@ -47,11 +47,6 @@ pub(in super::super) fn gradient(
     let length = steps * TOGETHER + (TAPS - 1) * stride + 1;
     let mut sums = vec![[[ZERO; HEIGHT]; 6]; deep * TAPS * inputs * pairs];
     let mut bias = vec![ZERO; outputs];
-    let plane_of = |all: &[[Bf16; LANES]], plane: usize, groups: usize| -> Range<usize> {
-        let size = height * width * groups;
-        debug_assert!((plane + 1) * size <= all.len(), "plane {plane}");
-        plane * size..(plane + 1) * size
-    };
     let (x, dy) = (x.as_chunks::<LANES>().0, dy.as_chunks::<LANES>().0);
     SCRATCH.with_borrow_mut(|scratch| {
         let all = clear(&mut scratch.x, deep * inputs * length);
@@ -62,7 +57,7 @@ pub(in super::super) fn gradient(
         let mut held = [None; TAPS];
         let mut tiles = Tiles::gradient();
         for plane in planes {
-            let rows = dy[plane_of(dy, plane, outputs)].chunks_exact(width * outputs);
+            let rows = plane_of(dy, plane, height * width * outputs).chunks_exact(width * outputs);
             for (out, row) in flat.chunks_exact_mut(stride * outputs).zip(rows) {
                 out[..row.len()].copy_from_slice(row);
             }
@@ -80,7 +75,7 @@ pub(in super::super) fn gradient(
                 if held[slot] != Some(source) {
                     held[slot] = Some(source);
                     run_vectors(Paired {
-                        x: &x[plane_of(x, source, inputs)],
+                        x: plane_of(x, source, height * width * inputs),
                         before,
                         inputs,
                         width,
@@ -97,6 +92,10 @@ pub(in super::super) fn gradient(
         }
     });
     (sums.into_flattened().into_flattened(), bias)
+}
+
+fn plane_of(all: &[[Bf16; LANES]], plane: usize, size: usize) -> &[[Bf16; LANES]] {
+    &all[plane * size..][..size]
 }
 
 /// The sums of [`gradient`], as `[output, input, axis..]`.

@@ -1,6 +1,7 @@
 //! The instructions. Their registers are named in the assembly alone: the compiler uses none of them by itself.
 
 use std::arch::asm;
+use std::arch::x86_64::{__cpuid, __cpuid_count};
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
@@ -44,26 +45,13 @@ static GRADIENT: Layout = Layout::new([16; 8]);
 /// Whether the processor multiplies tiles of `bf16` and the system lets this process do so; asked once.
 pub(in super::super) fn is_here() -> bool {
     static HERE: OnceLock<bool> = OnceLock::new();
-    *HERE.get_or_init(|| has_tiles() && has_vectors() && is_permitted())
+    *HERE.get_or_init(|| has_tiles() && is_permitted())
 }
 
-/// The loops around the tiles are quick with these.
-fn has_vectors() -> bool {
-    std::is_x86_feature_detected!("avx512f") && std::is_x86_feature_detected!("avx512bw")
-}
-
-#[allow(unused_unsafe, unsafe_code)]
+/// AMX-BF16 and AMX-TILE.
 fn has_tiles() -> bool {
-    use std::arch::x86_64::{__cpuid, __cpuid_count};
-    // SAFETY: every x86-64 has the instruction.
-    unsafe {
-        if __cpuid(0).eax < 7 {
-            return false;
-        }
-        // AMX-BF16 and AMX-TILE.
-        let edx = __cpuid_count(7, 0).edx;
-        edx >> 22 & 1 == 1 && edx >> 24 & 1 == 1
-    }
+    let has = |bit: u32| __cpuid_count(7, 0).edx >> bit & 1 == 1;
+    __cpuid(0).eax >= 7 && has(22) && has(24)
 }
 
 /// Linux keeps the tiles of a process that has asked for that.

@@ -29,6 +29,14 @@ pub(crate) const fn fits(channels: usize) -> bool {
     matches!(channels, 16 | 32 | 64)
 }
 
+/// Whether images of `bf16` are multiplied as such by this processor; elsewhere their numbers are `f32` in between.
+pub(crate) fn multiplies_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return amx::is_here();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// Images `[image, depth, height, width, channel]`; of kernels 3 x 3, depth is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grid {
@@ -75,7 +83,7 @@ impl Kernel {
             return Err(TchError::Shape(format!("no kernel of {input}, {output} on {axes} axes")));
         }
         #[cfg(target_arch = "x86_64")]
-        if T::IS_BF16 && amx::is_here() {
+        if T::IS_BF16 && multiplies_bf16() {
             return Ok(Self::Tiles(amx::Kernel::new(kernel, axes, [input, output])));
         }
         Ok(Self::Points(Factors::new(kernel, axes, [input, output])))
@@ -241,7 +249,7 @@ pub(crate) fn kernel_gradient<T: Element>(
         Pair { x, dy, grid, groups: [input / LANES, output / LANES], before: before.as_ref() };
     #[cfg(target_arch = "x86_64")]
     if let (Some(x), Some(dy)) = (T::as_bf16(x), T::as_bf16(dy))
-        && amx::is_here()
+        && multiplies_bf16()
     {
         let Pair { groups, before, .. } = pair;
         let pair = Pair { x, dy, grid, groups, before };

@@ -53,14 +53,7 @@ fn ready<T: Element>(kernel: &Tensor, axes: u32, channels: [usize; 2]) -> Kernel
     Kernel::new::<T>(values(kernel).expect("kernel"), axes, channels).expect("fits")
 }
 
-/// Whether `bf16` is what is multiplied, and not only what is read and written.
-fn multiplies_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return amx::is_here();
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
+/// As it goes into the products in `bf16`.
 fn as_multiplied(x: Tensor) -> Tensor {
     if multiplies_bf16() { x.to_kind(Kind::BFloat16).to_kind(Kind::Float) } else { x }
 }
