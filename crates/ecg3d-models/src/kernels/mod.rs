@@ -105,7 +105,7 @@ impl Element for f32 {
 }
 
 /// The upper half of an `f32`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(transparent)]
 pub(crate) struct Bf16(u16);
 

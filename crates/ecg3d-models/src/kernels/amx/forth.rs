@@ -63,7 +63,7 @@ impl Step {
 
 impl Kernel {
     /// Of `[output, input, axis..]`, rounded.
-    pub(in super::super) fn new(kernel: &[f32], axes: u32, [input, output]: [usize; 2]) -> Self {
+    pub(crate) fn new(kernel: &[f32], axes: u32, [input, output]: [usize; 2]) -> Self {
         let mut steps = Vec::new();
         for rows in 0..TAPS.pow(axes - 1) {
             for column in (0..TAPS).step_by(if input < TOGETHER { 2 } else { 1 }) {
@@ -89,17 +89,17 @@ impl Kernel {
         Self { axes, channels: [input, output], steps, matrices }
     }
 
-    pub(in super::super) fn channels(&self) -> [usize; 2] {
+    pub(crate) fn channels(&self) -> [usize; 2] {
         self.channels
     }
 
     /// Whether the kernel has three axes.
-    pub(in super::super) fn is_deep(&self) -> bool {
+    pub(crate) fn is_deep(&self) -> bool {
         self.axes == 3
     }
 
     /// The convolution of one slab.
-    pub(in super::super) fn convolve<T: Element>(&self, slab: Slab<'_, T>) -> Result<()> {
+    pub(crate) fn convolve<T: Element>(&self, slab: Slab<'_, T>) -> Result<()> {
         let Slab { x, slab, out, grid, before, bias, relu, sums } = slab;
         let (Some(x), Some(out)) = (T::as_bf16(x), T::as_bf16_mut(out)) else {
             return Err(TchError::Kind(format!("a kernel for bf16, images of {:?}", T::KIND)));

@@ -32,7 +32,7 @@ struct Scratch {
 }
 
 /// Sums by planes counted over all images: of products with the kernel's gradient, for [`kernel_back`], and of `dy`.
-pub(in super::super) fn gradient(
+pub(crate) fn gradient(
     pair: Pair<'_, Bf16>,
     axes: u32,
     planes: Range<usize>,
@@ -99,11 +99,7 @@ fn plane_of(all: &[[Bf16; LANES]], plane: usize, size: usize) -> &[[Bf16; LANES]
 }
 
 /// The sums of [`gradient`], as `[output, input, axis..]`.
-pub(in super::super) fn kernel_back(
-    sums: &[Lanes],
-    axes: u32,
-    [input, output]: [usize; 2],
-) -> Vec<f32> {
+pub(crate) fn kernel_back(sums: &[Lanes], axes: u32, [input, output]: [usize; 2]) -> Vec<f32> {
     let (inputs, pairs) = (input / LANES, (output / LANES).div_ceil(2));
     let tiles = sums.as_chunks::<HEIGHT>().0.as_chunks::<TAPS>().0.as_chunks::<2>().0;
     let taps = TAPS.pow(axes);

@@ -43,7 +43,7 @@ static FORTH: Layout = Layout::new([15, 15, 15, 15, 15, 15, 16, 15]);
 static GRADIENT: Layout = Layout::new([16; 8]);
 
 /// Whether the processor multiplies tiles of `bf16` and the system lets this process do so; asked once.
-pub(in super::super) fn is_here() -> bool {
+pub(crate) fn is_here() -> bool {
     static HERE: OnceLock<bool> = OnceLock::new();
     *HERE.get_or_init(|| has_tiles() && is_permitted())
 }

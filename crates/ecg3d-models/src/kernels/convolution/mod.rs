@@ -131,7 +131,7 @@ pub(crate) const fn slab_of_plane(grid: Grid) -> usize {
 }
 
 /// One slab on its way through a convolution.
-pub(super) struct Slab<'a, T> {
+pub(crate) struct Slab<'a, T> {
     /// One image.
     pub x: &'a [T],
     /// Which of its slabs.
@@ -217,7 +217,7 @@ const PARTS: usize = 8;
 
 /// What the gradient of a kernel is made of.
 #[derive(Clone, Copy)]
-pub(super) struct Pair<'a, T> {
+pub(crate) struct Pair<'a, T> {
     /// All images, and the gradients of the output.
     pub x: &'a [T],
     pub dy: &'a [T],

@@ -4,16 +4,16 @@ use super::*;
 use crate::kernels::{Bf16, values, values_mut};
 
 /// Numbers between -1 and 1 without a pattern that matters here.
-pub(in super::super) fn noise(shape: &[i64], seed: f64) -> Tensor {
+pub(crate) fn noise(shape: &[i64], seed: f64) -> Tensor {
     let n: i64 = shape.iter().product();
     let x = Tensor::arange(n, (Kind::Double, Device::Cpu));
     ((x * 12.9898 + seed).sin() * 43758.547).frac().view(shape).to_kind(Kind::Float)
 }
 
 /// A case: axes, channels in and out, images, depth, height, width.
-pub(in super::super) type Case = (u32, [usize; 2], [usize; 4]);
+pub(crate) type Case = (u32, [usize; 2], [usize; 4]);
 
-pub(in super::super) const CASES: [Case; 8] = [
+pub(crate) const CASES: [Case; 8] = [
     (3, [32, 32], [1, 45, 45, 45]),
     (3, [16, 32], [2, 9, 7, 11]),
     (3, [64, 16], [1, 1, 2, 46]),
@@ -24,19 +24,19 @@ pub(in super::super) const CASES: [Case; 8] = [
     (2, [64, 64], [2, 1, 7, 91]),
 ];
 
-pub(in super::super) fn shape_of(grid: Grid, channels: usize) -> Vec<i64> {
+pub(crate) fn shape_of(grid: Grid, channels: usize) -> Vec<i64> {
     let Grid { images, depth, height, width } = grid;
     [images, depth, height, width, channels].map(|n| n as i64).to_vec()
 }
 
-pub(in super::super) struct Data {
+pub(crate) struct Data {
     pub grid: Grid,
     pub x: Tensor,
     pub kernel: Tensor,
     pub dy: Tensor,
 }
 
-pub(in super::super) fn data((axes, [input, output], size): Case) -> Data {
+pub(crate) fn data((axes, [input, output], size): Case) -> Data {
     let [images, depth, height, width] = size;
     let grid = Grid { images, depth, height, width };
     let mut shape = vec![output as i64, input as i64];
@@ -59,7 +59,7 @@ fn as_multiplied(x: Tensor) -> Tensor {
 }
 
 /// libtorch's convolution in `f64`, channels last.
-pub(in super::super) fn expected(x: &Tensor, kernel: &Tensor) -> Tensor {
+pub(crate) fn expected(x: &Tensor, kernel: &Tensor) -> Tensor {
     let (kernel, padding) = match kernel.dim() {
         5 => (kernel.shallow_clone(), [1, 1, 1]),
         _ => (kernel.unsqueeze(2), [0, 1, 1]),
@@ -76,7 +76,7 @@ pub(in super::super) fn expected(x: &Tensor, kernel: &Tensor) -> Tensor {
     y.permute([0, 2, 3, 4, 1]).contiguous()
 }
 
-pub(in super::super) fn off(found: &Tensor, expected: &Tensor) -> f64 {
+pub(crate) fn off(found: &Tensor, expected: &Tensor) -> f64 {
     let found = found.to_kind(Kind::Double).view_as(expected);
     (found - expected).abs().max().double_value(&[]) / expected.abs().max().double_value(&[])
 }
@@ -204,22 +204,49 @@ fn gradients_behind_a_normalisation_and_in_bf16() {
 
 #[test]
 fn threads_do_not_change_anything() {
-    let case @ (axes, channels, _) = CASES[1];
-    let Data { grid, x, kernel, dy } = data(case);
-    let ready = ready::<f32>(&kernel, axes, channels);
-    let run = || {
-        let (x, dy) = (values::<f32>(&x).expect("x"), values(&dy).expect("dy"));
-        let mut out = vec![0f32; dy.len()];
-        let sums = convolve(x, &ready, grid, &Around::default(), &mut out).expect("runs");
-        (out, sums, kernel_gradient(x, dy, axes, channels, grid, None).expect("runs"))
-    };
-    let threads = tch::get_num_threads();
-    tch::set_num_threads(1);
-    let one = run();
-    tch::set_num_threads(3);
-    let three = run();
-    tch::set_num_threads(threads);
-    assert!(one == three);
+    fn check<T: Element + PartialEq>() {
+        let case @ (axes, channels, _) = CASES[1];
+        let Data { grid, x, kernel, dy } = data(case);
+        let ready = ready::<T>(&kernel, axes, channels);
+        let (x, dy) = (x.to_kind(T::KIND), dy.to_kind(T::KIND));
+        let run = || {
+            let (x, dy) = (values::<T>(&x).expect("x"), values(&dy).expect("dy"));
+            let mut out = vec![T::put(0.0); dy.len()];
+            let sums = convolve(x, &ready, grid, &Around::default(), &mut out).expect("runs");
+            (out, sums, kernel_gradient(x, dy, axes, channels, grid, None).expect("runs"))
+        };
+        let threads = tch::get_num_threads();
+        tch::set_num_threads(1);
+        let one = run();
+        tch::set_num_threads(3);
+        let three = run();
+        tch::set_num_threads(threads);
+        assert!(one == three, "{:?}", T::KIND);
+    }
+    check::<f32>();
+    check::<Bf16>();
+}
+
+/// What is not a number spreads over its neighbours, and no further than the columns that are multiplied together.
+#[test]
+fn what_is_not_a_number_stays_so() {
+    fn check<T: Element>() {
+        let grid = Grid { images: 1, depth: 5, height: 6, width: 9 };
+        for input in [16, 32] {
+            let ready = ready::<T>(&noise(&[16, input, 3, 3, 3], 0.4), 3, [input as usize, 16]);
+            let mut x = vec![T::put(0.5); grid.positions() * input as usize];
+            let at = |z: usize, y: usize, x: usize| (z * grid.height + y) * grid.width + x;
+            x[at(2, 3, 4) * input as usize] = T::put(f32::NAN);
+            let mut out = vec![T::put(0.0); grid.positions() * 16];
+            let relu = Around { relu: true, ..Around::default() };
+            convolve(&x, &ready, grid, &relu, &mut out).expect("runs");
+            let is_none = |z, y, x| out[at(z, y, x) * 16].get().is_nan();
+            assert!(is_none(2, 3, 4) && is_none(1, 2, 3) && is_none(3, 4, 5));
+            assert!(!is_none(2, 3, 8) && !is_none(2, 5, 0) && !is_none(4, 5, 8));
+        }
+    }
+    check::<f32>();
+    check::<Bf16>();
 }
 
 #[test]
