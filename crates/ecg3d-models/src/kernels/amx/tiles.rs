@@ -193,7 +193,7 @@ impl Tiles {
         sums: &mut [[Lanes; HEIGHT]; 6],
     ) {
         assert!(steps > 0 && dy.len() >= steps * 2 * HEIGHT);
-        assert!(x.len() >= steps * 2 * HEIGHT + 1);
+        assert!(x.len() > steps * 2 * HEIGHT);
         // SAFETY: the layout is `GRADIENT`. A step's last line of `x` is 32 behind its first, at the last tap, less one; so all that is read
         // lies in `dy` and `x`, and the tiles of sums are as large as `sums`.
         unsafe {
