@@ -30,7 +30,6 @@ use vector::{LANES, Vector};
 /// A number type of tensors.
 pub(crate) trait Element: Copy + Send + Sync + 'static {
     const KIND: Kind;
-    const IS_BF16: bool = matches!(Self::KIND, Kind::BFloat16);
     fn get(self) -> f32;
     fn put(value: f32) -> Self;
     /// [`Element::get`] of each.
@@ -189,26 +188,6 @@ pub(crate) fn values_mut<T: Element>(tensor: &mut Tensor) -> Result<&mut [T]> {
     Ok(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr() as *mut T, n) })
 }
 
-/// Work that is compiled once for each instruction set; implementations and what they call are `#[inline(always)]`.
-trait Task {
-    fn run(self);
-}
-
-#[cfg(target_arch = "x86_64")]
-mod wide {
-    use super::Task;
-
-    #[target_feature(enable = "avx2")]
-    pub(super) fn avx2<T: Task>(task: T) {
-        task.run();
-    }
-
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
-    pub(super) fn avx512<T: Task>(task: T) {
-        task.run();
-    }
-}
-
 /// Vectors that a processor has.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
@@ -234,20 +213,6 @@ fn level() -> Level {
             (false, _) => Level::Portable,
         }
     })
-}
-
-/// Runs a task with the widest vectors that the processor has.
-#[allow(unsafe_code)]
-fn run(task: impl Task) {
-    #[cfg(target_arch = "x86_64")]
-    match level() {
-        Level::Portable => {}
-        // SAFETY: `level` has asked the processor for these features.
-        Level::Avx2 => return unsafe { wide::avx2(task) },
-        // SAFETY: likewise.
-        Level::Avx512 => return unsafe { wide::avx512(task) },
-    }
-    task.run();
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! digits over a few hundred thousand of them. Here the sums are of short blocks, and those are added in `f64`. For networks that
 //! otherwise go through libtorch, of any number of channels; `rows` has the same for sixteens of channels, on all threads.
 
-use super::{Task, not_below_zero, run};
+use super::not_below_zero;
+use super::vector::{Vector, VectorTask, run_vectors};
 
 /// Rows of a block.
 const BLOCK: usize = 256;
@@ -17,7 +18,7 @@ pub(crate) fn moments(values: &[f32], channels: usize) -> Vec<(f64, f64)> {
         .map(|rows| {
             let (sums, squares) = (vec![0.0; channels], vec![0.0; channels]);
             let mut block = Sums { rows, pivot: first, sums, squares };
-            run(&mut block);
+            run_vectors(&mut block);
             block
         })
         .collect();
@@ -40,9 +41,9 @@ struct Sums<'a> {
     squares: Vec<f32>,
 }
 
-impl Task for &mut Sums<'_> {
+impl VectorTask for &mut Sums<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vector, const ROWS: usize>(self) {
         for row in self.rows.chunks_exact(self.pivot.len()) {
             let sums = self.sums.iter_mut().zip(&mut self.squares);
             for ((value, pivot), (sum, square)) in row.iter().zip(self.pivot).zip(sums) {
@@ -59,7 +60,7 @@ pub(crate) fn affine(values: &[f32], scale: &[f32], shift: &[f32], out: &mut [f3
     let channels = scale.len();
     out.chunks_mut(BLOCK * channels)
         .zip(values.chunks(BLOCK * channels))
-        .for_each(|(out, values)| run(Affine { values, scale, shift, out }));
+        .for_each(|(out, values)| run_vectors(Affine { values, scale, shift, out }));
 }
 
 struct Affine<'a> {
@@ -69,9 +70,9 @@ struct Affine<'a> {
     out: &'a mut [f32],
 }
 
-impl Task for Affine<'_> {
+impl VectorTask for Affine<'_> {
     #[inline(always)]
-    fn run(self) {
+    fn run<V: Vector, const ROWS: usize>(self) {
         let channels = self.scale.len();
         let rows = self.values.chunks_exact(channels);
         for (out, row) in self.out.chunks_exact_mut(channels).zip(rows) {

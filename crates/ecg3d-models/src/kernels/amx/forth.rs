@@ -4,16 +4,14 @@ use std::cell::RefCell;
 
 use tch::TchError;
 
-use super::convolution::{Grid, SLAB, Slab};
-use super::tiles::{HEIGHT, ROW, Tiles};
+use super::convolution::{Grid, SLAB, Slab, normalised};
+use super::tiles::{HEIGHT, ROW, TOGETHER, Tiles};
 use super::{
-    Bf16, EMPTY, Element, LANES, Lanes, Line, TAPS, Vector, VectorTask, ZERO, clear, normalised,
-    run_vectors, with_groups,
+    Bf16, EMPTY, Element, LANES, Lanes, Line, TAPS, Vector, VectorTask, ZERO, filled, run_vectors,
+    with_groups,
 };
 use crate::layers::Result;
 
-/// Channels that are multiplied at a time.
-const TOGETHER: usize = 2 * LANES;
 /// Columns that a row of 45 takes, and one more, which an image of 16 channels reads and multiplies by zeros.
 const COLUMNS: usize = ROW + TAPS;
 
@@ -26,7 +24,7 @@ thread_local! {
 struct Scratch {
     /// Rows of the image with zeros around them, `[plane, row % 3, column, line]`.
     lines: Vec<Line>,
-    /// Where each step begins in them.
+    /// Where each step begins in them, for the first plane of the output.
     offsets: Vec<usize>,
     sums: Vec<[[Lanes; ROW]; 2]>,
 }
@@ -118,34 +116,35 @@ impl Kernel {
         let Grid { depth, height, width, .. } = grid;
         let groups = self.channels.map(|n| n / LANES);
         let start = slab * SLAB;
-        let end = |side: usize| (start + SLAB).min(side);
-        // The first plane of the image that is read, counted from the one of zeros before it.
-        let (planes, z, rows) = match self.is_deep() {
-            true => (start..end(depth), start, 0..height),
-            false => (0..1, 1, start..end(height)),
+        // Planes of the output and of the image, and the first of these, counted from the one of zeros before it.
+        let (planes, taken, z, rows) = if self.is_deep() {
+            let planes = SLAB.min(depth - start);
+            (planes, planes + TAPS - 1, start, 0..height)
+        } else {
+            (1, 1, 1, start..height.min(start + SLAB))
         };
-        let taken = if self.is_deep() { planes.len() + TAPS - 1 } else { 1 };
         let (x, out) = (x.as_chunks::<LANES>().0, out.as_chunks_mut::<LANES>().0);
         let Scratch { lines, offsets, sums: products } = scratch;
         products.resize(groups[1].div_ceil(2), [[ZERO; ROW]; 2]);
         let mut tiles = Tiles::forth();
         for first in (0..width).step_by(ROW) {
-            let lines = clear(lines, taken * TAPS * COLUMNS * STRIDE);
+            let lines = filled(lines, taken * TAPS * COLUMNS * STRIDE, EMPTY);
             let place = [z, rows.start, first];
             let mut taken = Taken::<STRIDE> { x, groups: groups[0], grid, place, before, lines };
             for y in rows.clone() {
                 taken.go_on(y);
-                for plane in 0..planes.len() {
-                    offsets.clear();
-                    offsets.extend(self.steps.iter().map(|step| {
-                        let row = (plane + step.depth) * TAPS + (y + step.height) % TAPS;
-                        (row * COLUMNS + step.column) * STRIDE + step.line
-                    }));
+                offsets.clear();
+                offsets.extend(self.steps.iter().map(|step| {
+                    let row = step.depth * TAPS + (y + step.height) % TAPS;
+                    (row * COLUMNS + step.column) * STRIDE + step.line
+                }));
+                for plane in 0..planes {
+                    let lines = &taken.lines[plane * TAPS * COLUMNS * STRIDE..];
                     let matrices = self.matrices.chunks_exact(self.steps.len() * 2 * HEIGHT);
                     for (matrices, products) in matrices.zip(products.iter_mut()) {
-                        tiles.convolve_row::<STRIDE>(taken.lines, offsets, matrices, products);
+                        tiles.convolve_row::<STRIDE>(lines, offsets, matrices, products);
                     }
-                    let at = (plane * height + y - if self.is_deep() { 0 } else { start }) * width;
+                    let at = (plane * height + y - rows.start) * width;
                     let columns = ROW.min(width - first);
                     run_vectors(Finish {
                         products,

@@ -7,14 +7,9 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use super::convolution::{Grid, Pair};
-use super::tiles::{HEIGHT, Tiles};
-use super::{
-    Bf16, LANES, Lanes, Line, TAPS, Vector, VectorTask, ZERO, clear, normalised, run_vectors,
-};
-
-/// Positions that are summed over at a time.
-const TOGETHER: usize = 2 * LANES;
+use super::convolution::{Grid, Pair, normalised};
+use super::tiles::{HEIGHT, TOGETHER, Tiles};
+use super::{Bf16, EMPTY, LANES, Lanes, Line, TAPS, Vector, VectorTask, ZERO, filled, run_vectors};
 
 thread_local! {
     /// Memory that a thread keeps.
@@ -49,11 +44,9 @@ pub(crate) fn gradient(
     let mut bias = vec![ZERO; outputs];
     let (x, dy) = (x.as_chunks::<LANES>().0, dy.as_chunks::<LANES>().0);
     SCRATCH.with_borrow_mut(|scratch| {
-        let all = clear(&mut scratch.x, deep * inputs * length);
-        let turned = clear(&mut scratch.dy, pairs * steps * 2 * HEIGHT);
-        let flat = &mut scratch.flat;
-        flat.clear();
-        flat.resize(steps * TOGETHER * outputs, [Bf16::ZERO; LANES]);
+        let all = filled(&mut scratch.x, deep * inputs * length, EMPTY);
+        let turned = filled(&mut scratch.dy, pairs * steps * 2 * HEIGHT, EMPTY);
+        let flat = filled(&mut scratch.flat, steps * TOGETHER * outputs, [Bf16::ZERO; LANES]);
         let mut held = [None; TAPS];
         let mut tiles = Tiles::gradient();
         for plane in planes {
@@ -185,7 +178,7 @@ impl VectorTask for Turned<'_> {
 
 /// Rows and columns exchanged, by four times putting the rows of both halves between one another.
 #[inline(always)]
-pub(super) fn transposed(mut rows: [[Bf16; LANES]; LANES]) -> [[Bf16; LANES]; LANES] {
+fn transposed(mut rows: [[Bf16; LANES]; LANES]) -> [[Bf16; LANES]; LANES] {
     for _ in 0..4 {
         let mut out = [[Bf16::ZERO; LANES]; LANES];
         for k in 0..LANES / 2 {
@@ -198,4 +191,22 @@ pub(super) fn transposed(mut rows: [[Bf16; LANES]; LANES]) -> [[Bf16; LANES]; LA
         rows = out;
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::Element;
+
+    #[test]
+    fn rows_and_columns_are_exchanged() {
+        let rows =
+            std::array::from_fn(|y| std::array::from_fn(|x| Bf16::put((y * LANES + x) as f32)));
+        let found = transposed(rows);
+        for (y, row) in found.iter().enumerate() {
+            for (x, value) in row.iter().enumerate() {
+                assert_eq!(value.get(), (x * LANES + y) as f32, "row {y}, column {x}");
+            }
+        }
+    }
 }

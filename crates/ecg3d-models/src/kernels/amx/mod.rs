@@ -27,24 +27,9 @@ struct Line([Bf16; 2 * LANES]);
 
 const EMPTY: Line = Line([Bf16::ZERO; 2 * LANES]);
 
-/// Lines of zeros, in memory that was used before.
-fn clear(lines: &mut Vec<Line>, n: usize) -> &mut [Line] {
-    lines.clear();
-    lines.resize(n, EMPTY);
-    lines
+/// The same value everywhere, in memory that was used before.
+fn filled<T: Copy>(memory: &mut Vec<T>, n: usize, value: T) -> &mut [T] {
+    memory.clear();
+    memory.resize(n, value);
+    memory
 }
-
-/// `x`, after a normalisation and a ReLU if there are to be any.
-#[inline(always)]
-fn normalised<V: Vector>(x: V, before: Option<&[Vec<Lanes>; 2]>, group: usize) -> V {
-    match before {
-        None => x,
-        Some([scale, shift]) => {
-            let value = x.mul_add(V::load(&scale[group].0), V::load(&shift[group].0));
-            value.max(V::splat(0.0))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -10,6 +10,8 @@ use super::Line;
 
 /// Rows of a tile.
 pub(super) const HEIGHT: usize = 16;
+/// Products that a value of a tile of sums takes at a time.
+pub(super) const TOGETHER: usize = 32;
 /// Rows of a tile of positions, of which three are a row of a volume.
 pub(super) const POSITIONS: usize = 15;
 /// Positions of a row that are worked on together.

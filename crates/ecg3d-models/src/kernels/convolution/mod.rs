@@ -6,12 +6,12 @@
 use std::cell::RefCell;
 
 use rayon::prelude::*;
-use tch::TchError;
+use tch::{Kind, TchError};
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
 use super::lanes::{LANES, Lanes, ZERO, add_lanes, as_lanes};
-use super::vector::run_vectors;
+use super::vector::{Vector, run_vectors};
 use super::winograd::{self, Factors, POINTS};
 use super::{Element, threads};
 use crate::layers::Result;
@@ -83,7 +83,7 @@ impl Kernel {
             return Err(TchError::Shape(format!("no kernel of {input}, {output} on {axes} axes")));
         }
         #[cfg(target_arch = "x86_64")]
-        if T::IS_BF16 && multiplies_bf16() {
+        if T::KIND == Kind::BFloat16 && multiplies_bf16() {
             return Ok(Self::Tiles(amx::Kernel::new(kernel, axes, [input, output])));
         }
         Ok(Self::Points(Factors::new(kernel, axes, [input, output])))
@@ -143,6 +143,18 @@ pub(crate) struct Slab<'a, T> {
     pub relu: bool,
     /// Takes the sums of the slab's output.
     pub sums: &'a mut [Lanes],
+}
+
+/// `x`, after a normalisation and a ReLU if there are to be any.
+#[inline(always)]
+pub(super) fn normalised<V: Vector>(x: V, before: Option<&[Vec<Lanes>; 2]>, group: usize) -> V {
+    match before {
+        None => x,
+        Some([scale, shift]) => {
+            let value = x.mul_add(V::load(&scale[group].0), V::load(&shift[group].0));
+            value.max(V::splat(0.0))
+        }
+    }
 }
 
 /// [`convolve`], with each slab of the output handed on while it is in the cache, together with its own of `with`, of which there is
@@ -245,18 +257,17 @@ pub(crate) fn kernel_gradient<T: Element>(
         return Err(TchError::Shape(format!("{} values for {grid:?} of {input}", x.len())));
     }
     let before = before.map(|parts| parts.map(as_lanes));
-    let pair =
-        Pair { x, dy, grid, groups: [input / LANES, output / LANES], before: before.as_ref() };
+    let (groups, before) = ([input / LANES, output / LANES], before.as_ref());
     #[cfg(target_arch = "x86_64")]
     if let (Some(x), Some(dy)) = (T::as_bf16(x), T::as_bf16(dy))
         && multiplies_bf16()
     {
-        let Pair { groups, before, .. } = pair;
         let pair = Pair { x, dy, grid, groups, before };
         let planes = grid.images * grid.depth;
         let (sums, bias) = in_parts(planes, |planes| amx::gradient(pair, axes, planes))?;
         return Ok((amx::kernel_back(&sums, axes, [input, output]), bias));
     }
+    let pair = Pair { x, dy, grid, groups, before };
     let size = POINTS.pow(axes) * input * output / LANES;
     let slabs = slabs(grid, axes == 3);
     let (sums, bias) = in_parts(grid.images * slabs, |slabs| {

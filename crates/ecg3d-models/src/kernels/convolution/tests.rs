@@ -49,6 +49,14 @@ pub(crate) fn data((axes, [input, output], size): Case) -> Data {
     }
 }
 
+impl Data {
+    /// With numbers that a type has.
+    fn rounded<T: Element>(self) -> Self {
+        let [x, kernel, dy] = [self.x, self.kernel, self.dy].map(|x| x.to_kind(T::KIND));
+        Self { x, kernel, dy, ..self }
+    }
+}
+
 fn ready<T: Element>(kernel: &Tensor, axes: u32, channels: [usize; 2]) -> Kernel {
     Kernel::new::<T>(values(kernel).expect("kernel"), axes, channels).expect("fits")
 }
@@ -81,22 +89,28 @@ pub(crate) fn off(found: &Tensor, expected: &Tensor) -> f64 {
     (found - expected).abs().max().double_value(&[]) / expected.abs().max().double_value(&[])
 }
 
+/// In `bf16`, with numbers that it has, only what is written is rounded, whether the processor multiplies it or not.
 #[test]
 fn convolutions_equal_libtorchs() {
-    for case @ (axes, channels, _) in CASES {
-        let Data { grid, x, kernel, .. } = data(case);
-        let ready = ready::<f32>(&kernel, axes, channels);
-        let y = expected(&x, &kernel);
-        let mut out = vec![0f32; y.numel()];
-        let x = values(&x).expect("x");
-        let sums = convolve(x, &ready, grid, &Around::default(), &mut out).expect("runs");
-        let off_by = off(&Tensor::from_slice(&out), &y);
-        // Sums of up to 1728 products, each point's off by some roundings, which the transforms add up: see `axis`.
-        assert!(off_by < 4e-6, "{case:?}: {off_by:e} of the peak");
-        let total = y.sum_dim_intlist([1i64, 2, 3].as_slice(), false, None);
-        let found = Tensor::from_slice(&sums).view_as(&total);
-        assert!((found - total).abs().max().double_value(&[]) < 1e-6 * y.numel() as f64);
+    fn check<T: Element>(bound: f64) {
+        for case @ (axes, channels, _) in CASES {
+            let Data { grid, x, kernel, .. } = data(case).rounded::<T>();
+            let ready = ready::<T>(&kernel.to_kind(Kind::Float), axes, channels);
+            let y = expected(&x, &kernel);
+            let mut out = Tensor::empty(y.size(), (T::KIND, Device::Cpu));
+            let (x, out_values) = (values::<T>(&x).expect("x"), values_mut(&mut out).expect("y"));
+            let sums = convolve(x, &ready, grid, &Around::default(), out_values).expect("runs");
+            let off_by = off(&out, &y);
+            assert!(off_by < bound, "{:?}, {case:?}: {off_by:e} of the peak", T::KIND);
+            let total = y.sum_dim_intlist([1i64, 2, 3].as_slice(), false, None);
+            let found = Tensor::from_slice(&sums).view_as(&total);
+            assert!((found - total).abs().max().double_value(&[]) < 1e-6 * y.numel() as f64);
+        }
     }
+    // Sums of up to 1728 products, each point's off by some roundings, which the transforms add up: see `winograd::axis`.
+    check::<f32>(4e-6);
+    // Half of the last of eight binary digits.
+    check::<Bf16>(2f64.powi(-8));
 }
 
 #[test]
@@ -127,52 +141,26 @@ fn what_is_done_on_the_way_in_and_out() {
     assert!(off(&out, &y) < 4e-3);
 }
 
-/// With numbers that `bf16` has, whether the processor multiplies it or not.
-#[test]
-fn in_bf16_only_what_is_written_is_rounded() {
-    for case @ (axes, channels, _) in CASES {
-        let Data { grid, x, kernel, dy } = data(case);
-        let [x, dy, kernel] = [x, dy, kernel].map(|x| x.to_kind(Kind::BFloat16));
-        let learned = kernel.to_kind(Kind::Double).set_requires_grad(true);
-        let y = expected(&x, &learned);
-        (&y * dy.to_kind(Kind::Double)).sum(Kind::Double).backward();
-        let y = y.detach();
-        let ready = ready::<Bf16>(&kernel.to_kind(Kind::Float), axes, channels);
-        let mut out = Tensor::empty(y.size(), (Kind::BFloat16, Device::Cpu));
-        let (x, out_values) = (values::<Bf16>(&x).expect("x"), values_mut(&mut out).expect("y"));
-        let sums = convolve(x, &ready, grid, &Around::default(), out_values).expect("runs");
-        // Half of the last of eight binary digits.
-        let off_by = off(&out, &y);
-        assert!(off_by < 2f64.powi(-8), "{case:?}: {off_by:e} of the peak");
-        let total = y.sum_dim_intlist([1i64, 2, 3].as_slice(), false, None);
-        let found = Tensor::from_slice(&sums).view_as(&total);
-        assert!((found - total).abs().max().double_value(&[]) < 1e-6 * y.numel() as f64);
-        let dy_values = values::<Bf16>(&dy).expect("dy");
-        let (kernel, bias) =
-            kernel_gradient(x, dy_values, axes, channels, grid, None).expect("runs");
-        let off_by = off(&Tensor::from_slice(&kernel), &learned.grad());
-        assert!(off_by < 4e-6, "{case:?}: {off_by:e} of the peak");
-        let sums =
-            dy.to_kind(Kind::Double).sum_dim_intlist([0i64, 1, 2, 3].as_slice(), false, None);
-        assert!(off(&Tensor::from_slice(&bias), &sums) < 1e-5, "{case:?}: bias");
-    }
-}
-
 #[test]
 fn gradients_equal_libtorchs() {
-    for case @ (axes, channels, _) in CASES {
-        let Data { grid, x, kernel, dy } = data(case);
-        let learned = kernel.to_kind(Kind::Double).set_requires_grad(true);
-        (expected(&x, &learned) * dy.to_kind(Kind::Double)).sum(Kind::Double).backward();
-        let (x, dy_values) = (values::<f32>(&x).expect("x"), values(&dy).expect("dy"));
-        let (kernel, bias) =
-            kernel_gradient(x, dy_values, axes, channels, grid, None).expect("runs");
-        let off_by = off(&Tensor::from_slice(&kernel), &learned.grad());
-        assert!(off_by < 4e-6, "{case:?}: {off_by:e} of the peak");
-        let sums =
-            dy.to_kind(Kind::Double).sum_dim_intlist([0i64, 1, 2, 3].as_slice(), false, None);
-        assert!(off(&Tensor::from_slice(&bias), &sums) < 1e-5, "{case:?}: bias");
+    fn check<T: Element>() {
+        for case @ (axes, channels, _) in CASES {
+            let Data { grid, x, kernel, dy } = data(case).rounded::<T>();
+            let learned = kernel.to_kind(Kind::Double).set_requires_grad(true);
+            (expected(&x, &learned) * dy.to_kind(Kind::Double)).sum(Kind::Double).backward();
+            let (x, dy_values) = (values::<T>(&x).expect("x"), values(&dy).expect("dy"));
+            let (kernel, bias) =
+                kernel_gradient(x, dy_values, axes, channels, grid, None).expect("runs");
+            let off_by = off(&Tensor::from_slice(&kernel), &learned.grad());
+            assert!(off_by < 4e-6, "{:?}, {case:?}: {off_by:e} of the peak", T::KIND);
+            let sums =
+                dy.to_kind(Kind::Double).sum_dim_intlist([0i64, 1, 2, 3].as_slice(), false, None);
+            let off_by = off(&Tensor::from_slice(&bias), &sums);
+            assert!(off_by < 1e-5, "{:?}, {case:?}: bias", T::KIND);
+        }
     }
+    check::<f32>();
+    check::<Bf16>();
 }
 
 #[test]

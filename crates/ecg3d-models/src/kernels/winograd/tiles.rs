@@ -10,7 +10,7 @@ use super::{
     Element, Factors, Grid, LANES, Lanes, Vector, VectorTask, ZERO, matrices, product, rows,
     rows_mut, with_groups,
 };
-use crate::kernels::convolution::Slab;
+use crate::kernels::convolution::{Slab, normalised};
 
 /// Tiles of a row that are worked on together.
 pub(super) const ROW: usize = 15;
@@ -129,11 +129,7 @@ impl<T: Element, const Z: usize, const G: usize> VectorTask for Deep<'_, T, Z, G
                 let mut taken = [V::splat(0.0); POINTS];
                 for (value, plane) in taken.iter_mut().zip(&planes) {
                     let Some(plane) = plane else { continue };
-                    *value = V::get(&plane[k][g]);
-                    if let Some([scale, shift]) = before {
-                        *value = value.mul_add(V::load(&scale[g].0), V::load(&shift[g].0));
-                        *value = value.max(V::splat(0.0));
-                    }
+                    *value = normalised(V::get(&plane[k][g]), before, g);
                 }
                 if Z == POINTS {
                     taken = axis::input(taken);
