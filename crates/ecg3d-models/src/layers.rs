@@ -420,26 +420,65 @@ impl Dense {
         Ok(Self { path: path.to_owned(), kernel, bias })
     }
 
-    /// Scales and shifts the outputs so that those for `x` have the mean 0 and a standard deviation; if they are all the same,
-    /// nothing happens.
-    pub(crate) fn standardise(&self, x: &Tensor, deviation: f64) -> Result<()> {
-        let x = x.f_to_kind(self.kernel.f_kind()?)?;
-        let y = x.f_linear(&self.kernel, self.bias.as_ref())?;
-        let scale = deviation / y.f_std(false)?.f_double_value(&[])?;
-        if !scale.is_finite() {
-            return Ok(());
-        }
-        let _ = self.kernel.shallow_clone().f_mul_scalar_(scale)?;
-        if let Some(bias) = &self.bias {
-            let _ = bias.shallow_clone().f_sub_(&y.f_mean(None)?)?.f_mul_scalar_(scale)?;
-        }
-        Ok(())
+    /// `[.., input]` -> `[.., output]`, without the bias.
+    pub(crate) fn product(&self, x: &Tensor) -> Result<Tensor> {
+        x.f_to_kind(self.kernel.f_kind()?)?.f_linear::<&Tensor>(&self.kernel, None)
     }
 
-    /// `[output, input]`.
+    /// Adds the bias, if there is one, to what [`Dense::product`] made.
+    pub(crate) fn shift(&self, y: &Tensor) -> Result<Tensor> {
+        match &self.bias {
+            Some(bias) => y.f_add(bias),
+            None => Ok(y.shallow_clone()),
+        }
+    }
+
+    /// Scales the kernel by unit, `[output]` or one number, and adds to the bias. Not for gradients.
+    pub(crate) fn change(&self, scale: &Tensor, shift: &Tensor) -> Result<()> {
+        no_grad(|| {
+            let _ = self.kernel.shallow_clone().f_mul_(&scale.f_reshape([-1, 1])?)?;
+            if let Some(bias) = &self.bias {
+                let _ = bias.shallow_clone().f_add_(shift)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Scales and shifts the outputs so that those for `x` have the mean 0 and a standard deviation, over all units together; if
+    /// they are all the same, nothing happens.
+    pub(crate) fn standardise(&self, x: &Tensor, deviation: f64) -> Result<()> {
+        let y = self.product(x)?.f_flatten(0, -1)?;
+        self.standardise_by(&y, deviation)
+    }
+
+    /// The same, each unit by itself; units that are always the same stay as they are.
+    pub(crate) fn standardise_units(&self, x: &Tensor, deviation: f64) -> Result<()> {
+        self.standardise_by(&self.product(x)?, deviation)
+    }
+
+    /// `y` are the outputs without the bias, first axis the records.
+    fn standardise_by(&self, y: &Tensor, deviation: f64) -> Result<()> {
+        let (std, mean) = y.f_std_mean_dim([0i64].as_slice(), false, false)?;
+        let scale = std.f_reciprocal()?.f_mul_scalar(deviation)?;
+        let usable = scale.f_isfinite()?;
+        let scale = scale.f_where_self(&usable, &scale.f_ones_like()?)?;
+        let shift = match &self.bias {
+            Some(bias) => mean.f_mul(&scale)?.f_add(bias)?.f_neg()?,
+            None => mean,
+        };
+        self.change(&scale, &shift.f_where_self(&usable, &shift.f_zeros_like()?)?)
+    }
+
+    /// Shifts each unit so that the mean of its outputs for `x`, `[n, input]`, is the one of `means`, `[output]`.
+    pub(crate) fn shift_to(&self, x: &Tensor, means: &Tensor) -> Result<()> {
+        let found = self.shift(&self.product(x)?.f_mean_dim([0i64].as_slice(), false, None)?)?;
+        self.change(&found.f_ones_like()?, &means.f_sub(&found)?)
+    }
+
+    /// Kernel `[output, input]`, and bias, if there is one.
     #[cfg(test)]
-    pub(crate) fn kernel(&self) -> &Tensor {
-        &self.kernel
+    pub(crate) fn parameters(&self) -> Vec<&Tensor> {
+        std::iter::once(&self.kernel).chain(&self.bias).collect()
     }
 
     pub(crate) fn without_bias(b: &mut Builder, path: &str, sizes: [usize; 2]) -> Result<Self> {

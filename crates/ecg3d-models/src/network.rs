@@ -251,24 +251,81 @@ impl Network {
         Ok(Forward { logits, tape })
     }
 
-    /// Fits fresh parameters to data: scales and shifts the attention heads of 3DECG-Net, corrected, so that their outputs for
-    /// a batch have the mean 0 and the standard deviation 1, with attention almost even. Other networks need nothing of the kind
-    /// and stay as they are. After Mishkin and Matas, "All you need is a good init", ICLR 2016.
+    /// Fits fresh parameters of 3DECG-Net, corrected, to a batch: scales and shifts the attention heads, so that their outputs have
+    /// the mean 0 and a fixed standard deviation, and the hidden dense layers, so that the same holds for each unit before its
+    /// activation; and shifts the last layer, so that the mean of each label's logits is that of `logits`, `[label]`. Other networks need
+    /// nothing of the kind and stay as they are. After Mishkin and Matas, "All you need is a good init", ICLR 2016, and, by unit,
+    /// Salimans and Kingma, "Weight normalization", NIPS 2016.
     ///
     /// # Errors
-    /// As [`Network::forward_logits`].
-    pub fn fit_start(&mut self, x: &Tensor) -> Result<(), ModelError> {
-        let mut x = self.input(x)?;
-        if self.device == Device::Cpu {
-            // This goes through libtorch, which may have to imitate `bf16`.
-            x = x.f_to_kind(self.kind).doing("convert a batch")?;
-        }
+    /// As [`Network::forward_logits`]; another number of logits than of labels.
+    pub fn fit_start(&mut self, x: &Tensor, logits: &[f64]) -> Result<(), ModelError> {
+        let x = self.input_of_libtorch(x)?;
         match &self.net {
-            Net::ThreeDEcgNet(net) if self.mode == Preset::Corrected => {
-                no_grad(|| net.standardise(&x, self.pass(false, None)))
-                    .doing("fit fresh parameters to data")
+            Net::ThreeDEcgNet(net) if self.mode == Preset::Corrected => no_grad(|| {
+                let logits = Tensor::f_from_slice(logits)?;
+                let logits = logits.f_to_kind(self.kind)?.f_to_device(self.device)?;
+                net.fit_start(&x, &logits.f_view([self.n_labels as i64])?, self.pass(false, None))
+            })
+            .doing("fit fresh parameters to data"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Holds the outputs of 3DECG-Net's attention heads where they are for a batch, while [`Network::forward_train`] is in use:
+    /// see [`TrainConfig::hold_heads`](crate::TrainConfig::hold_heads).
+    pub(crate) fn hold_heads(&mut self, x: &Tensor) -> Result<(), ModelError> {
+        let x = self.input_of_libtorch(x)?;
+        match &self.net {
+            Net::ThreeDEcgNet(net) => no_grad(|| net.hold_heads(&x, self.pass(false, None)))
+                .doing("hold the heads' outputs"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Brings held heads up to date with the batch of [`Network::forward_train`], after the step.
+    pub(crate) fn settle_heads(&mut self) -> Result<(), ModelError> {
+        match &self.net {
+            Net::ThreeDEcgNet(net) => {
+                no_grad(|| net.settle_heads(self.statistics_rate)).doing("settle the heads")
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What held heads go on with in another process; `None` if none are.
+    pub(crate) fn held_heads(&self) -> Result<Option<Tensor>, ModelError> {
+        match &self.net {
+            Net::ThreeDEcgNet(net) => net.held().doing("read what is held"),
+            _ => Ok(None),
+        }
+    }
+
+    /// A tensor of the shape that [`Network::held_heads`] has, for a network with heads to hold.
+    pub(crate) fn holdable(&self) -> Result<Option<Tensor>, ModelError> {
+        match &self.net {
+            Net::ThreeDEcgNet(net) => {
+                let shape = [net.holdable() as i64, 2];
+                Tensor::f_zeros(shape, (self.kind, self.device)).map(Some).doing("make a tensor")
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Holds heads by what [`Network::held_heads`] gave.
+    pub(crate) fn hold_heads_on(&mut self, held: &Tensor) -> Result<(), ModelError> {
+        match &self.net {
+            Net::ThreeDEcgNet(net) => net.hold_on(held).doing("hold the heads' outputs"),
+            _ => Ok(()),
+        }
+    }
+
+    /// A batch for libtorch's kernels, which may have to imitate `bf16` on the CPU.
+    fn input_of_libtorch(&self, x: &Tensor) -> Result<Tensor, ModelError> {
+        let x = self.input(x)?;
+        match self.device {
+            Device::Cpu => x.f_to_kind(self.kind).doing("convert a batch"),
+            _ => Ok(x),
         }
     }
 
@@ -626,7 +683,7 @@ mod tests {
         net.set_dropout(false);
         let x =
             Tensor::arange(2 * 91_125, (Kind::Float, Device::Cpu)).sin().reshape([2, 45, 45, 45]);
-        net.fit_start(&x).expect("fits");
+        net.fit_start(&x, &[0.0; 7]).expect("fits");
         let gradients = |net: &Network| -> Vec<Tensor> {
             net.trainable()
                 .map(|(_, parameter)| {

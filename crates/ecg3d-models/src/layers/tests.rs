@@ -150,6 +150,38 @@ fn compare_case(path: &Path, name: &str) -> bool {
     true
 }
 
+#[test]
+fn dense_layers_are_fitted_to_what_they_see() {
+    let mut b = Builder::new(Start::Seed(2), Device::Cpu, Kind::Float);
+    let dense = no_grad(|| Dense::new(&mut b, "x", [5, 3], Init::GlorotUniform)).expect("builds");
+    let x = Tensor::arange(40 * 5, (Kind::Float, Device::Cpu)).sin().view([40, 5]) + 7.0;
+    let moments = |over: &[i64]| {
+        let y = dense.shift(&dense.product(&x).expect("runs")).expect("runs");
+        let (std, mean) = y.detach().std_mean_dim(over, false, false);
+        [mean, std].map(|t| Vec::<f32>::try_from(t.view(-1)).expect("a flat tensor"))
+    };
+    // Rounding of sums of five products around 7.
+    let all_near = |values: &[f32], expected: &[f32]| {
+        let far = values.iter().zip(expected).find(|(a, b)| (**a - **b).abs() > 1e-5);
+        assert!(far.is_none(), "{values:?}, expected {expected:?}");
+    };
+    dense.standardise(&x, 0.5).expect("fits");
+    let [mean, std] = moments(&[0, 1]);
+    all_near(&mean, &[0.0]);
+    all_near(&std, &[0.5]);
+    dense.standardise_units(&x, 2.0).expect("fits");
+    let [mean, std] = moments(&[0]);
+    all_near(&mean, &[0.0; 3]);
+    all_near(&std, &[2.0; 3]);
+    let means = [1.0, -2.0, 0.25];
+    dense.shift_to(&x, &Tensor::from_slice(&means)).expect("fits");
+    all_near(&moments(&[0])[0], &means);
+    // What is always the same can't be brought to any deviation: it stays.
+    let before = dense.parameters().iter().map(|t| t.detach().copy()).collect::<Vec<_>>();
+    dense.standardise_units(&x.zeros_like(), 1.0).expect("fits");
+    assert!(dense.parameters().iter().zip(&before).all(|(now, then)| now.equal(then)));
+}
+
 /// Keras's `[n, axis.., channel]` to ours; a convolutional LSTM has its steps before the channel.
 fn channels_first(kind: &str, x: &Tensor) -> Tensor {
     match kind {

@@ -17,13 +17,17 @@ use crate::params::Builder;
 use crate::trace::{Channels, Op};
 
 mod by_hand;
+mod held;
 mod infer;
+
+use held::HeldDense;
 
 const DROPOUT: f64 = 0.25;
 const POOL: i64 = 7;
 
-/// Standard deviation of keys and queries whose products, the scores, are nearly equal: e^0.09 is 1.09.
-const EVEN: f64 = 0.3;
+/// Standard deviation of keys and queries at the start: their products, the scores, then have about .5, and the positions are told
+/// apart, but none rules.
+const EVEN: f64 = 0.7;
 
 /// A residual block, normalised before each convolution, with squeeze and excitation.
 #[derive(Debug)]
@@ -64,30 +68,33 @@ impl Block {
 /// An attention head of one channel.
 #[derive(Debug)]
 struct Head {
-    key: Dense,
-    query: Dense,
-    value: Dense,
+    key: HeldDense,
+    query: HeldDense,
+    value: HeldDense,
 }
 
 impl Head {
     fn new(b: &mut Builder, path: &str) -> Result<Self> {
-        let mut dense =
-            |name: &str| Dense::new(b, &format!("{path}.{name}"), [32, 1], Init::GlorotUniform);
+        let mut dense = |name: &str| HeldDense::new(b, &format!("{path}.{name}"), 32);
         Ok(Self { key: dense("key")?, query: dense("query")?, value: dense("value")? })
     }
 
     /// `[n, depth, height, width, 32]` -> `[n, depth, height, width, 1]`.
     fn forward(&self, x: &Tensor, mode: Preset, pass: Pass<'_>) -> Result<Tensor> {
         let alpha = self.attention(x, mode, pass)?;
-        let value = self.value.forward(x, Activation::Linear, pass)?;
+        let value = self.value.forward(x, pass)?;
         product(&alpha, &value, pass)
     }
 
-    /// Standardises what the head makes of `x`, `[n, depth, height, width, 32]`, with attention almost even.
+    fn layers(&self) -> [&HeldDense; 3] {
+        [&self.key, &self.query, &self.value]
+    }
+
+    /// Standardises what the head makes of `x`, `[n, depth, height, width, 32]`.
     fn standardise(&self, x: &Tensor) -> Result<()> {
-        self.key.standardise(x, EVEN)?;
-        self.query.standardise(x, EVEN)?;
-        self.value.standardise(x, 1.0)
+        self.key.dense().standardise(x, EVEN)?;
+        self.query.dense().standardise(x, EVEN)?;
+        self.value.dense().standardise(x, 1.0)
     }
 
     /// How much of each position's value is taken, `[n, depth, height, width, 1]`: 1 on average in both modes.
@@ -95,8 +102,8 @@ impl Head {
     /// The corrected softmax is multiplied by the number of positions for that: the dense layers would see little of values of a
     /// 343th.
     fn attention(&self, x: &Tensor, mode: Preset, pass: Pass<'_>) -> Result<Tensor> {
-        let key = self.key.forward(x, Activation::Linear, pass)?;
-        let query = self.query.forward(x, Activation::Linear, pass)?;
+        let key = self.key.forward(x, pass)?;
+        let query = self.query.forward(x, pass)?;
         let score = product(&key, &query, pass)?;
         let (over, alpha) = match mode {
             // The study's softmax runs over an axis of length 1, so all is 1, and key and query learn nothing.
@@ -169,27 +176,71 @@ impl ThreeDEcgNet {
         })
     }
 
-    /// Standardises the outputs of the heads for a batch `[n, 45, 45, 45]`, normalised by its own statistics.
+    /// Fits fresh parameters to a batch `[n, 45, 45, 45]`, normalised by its own statistics: standardises the outputs of the heads, and
+    /// of each unit of the hidden dense layers before its ReLU, and has the mean of each label's logits be that of `logits`, `[label]`.
     ///
     /// The largest of 343 values is far above zero, whatever the record: fresh heads hand on a thousand numbers that are large and
-    /// nearly the same for all, and a step of Adam moves what the first dense layer makes of them so far that its units die.
-    pub(crate) fn standardise(&self, x: &Tensor, pass: Pass<'_>) -> Result<()> {
+    /// nearly the same for all. Of the dense layers' units one half is then on for every record and the other half off, and none tells
+    /// records apart; and the steps of Adam that bring the logits down to what most records lack turn the rest off.
+    pub(crate) fn fit_start(&self, x: &Tensor, logits: &Tensor, pass: Pass<'_>) -> Result<()> {
         let x = self.pooled(x, Pass { train: true, statistics_rate: 0.0, ..pass })?;
-        self.heads.iter().try_for_each(|head| head.standardise(&x))
+        self.heads.iter().try_for_each(|head| head.standardise(&x))?;
+        let x = self.attended(&x, pass)?;
+        self.dense_1.standardise_units(&x, 1.0)?;
+        let x = self.dense_1.forward(&x, Activation::Relu, pass)?;
+        self.dense_2.standardise_units(&x, 1.0)?;
+        let x = self.dense_2.forward(&x, Activation::Relu, pass)?;
+        self.dense_3.shift_to(&x, logits)
+    }
+
+    fn held_layers(&self) -> impl Iterator<Item = &HeldDense> {
+        self.heads.iter().flat_map(Head::layers)
+    }
+
+    /// How many layers can be held.
+    pub(crate) fn holdable(&self) -> usize {
+        self.held_layers().count()
+    }
+
+    /// Holds the outputs of the heads in training where they are for a batch `[n, 45, 45, 45]`, normalised by its own statistics.
+    pub(crate) fn hold_heads(&self, x: &Tensor, pass: Pass<'_>) -> Result<()> {
+        let x = self.pooled(x, Pass { train: true, statistics_rate: 0.0, ..pass })?;
+        self.held_layers().try_for_each(|layer| layer.hold(&x))
+    }
+
+    /// Settles the heads after a step; without held outputs nothing happens.
+    pub(crate) fn settle_heads(&self, share: f64) -> Result<()> {
+        self.held_layers().try_for_each(|layer| layer.settle(share))
+    }
+
+    /// What is held, `[layer, 2]`; `None` if nothing is.
+    pub(crate) fn held(&self) -> Result<Option<Tensor>> {
+        let held = self.held_layers().map(HeldDense::held).collect::<Result<Option<Vec<_>>>>()?;
+        held.map(|held| Tensor::f_stack(&held, 0)).transpose()
+    }
+
+    /// Goes on with what was held.
+    pub(crate) fn hold_on(&self, held: &Tensor) -> Result<()> {
+        self.held_layers().zip(0..).try_for_each(|(layer, k)| layer.hold_on(&held.f_get(k)?))
     }
 
     /// `[n, 45, 45, 45]` -> logits `[n, label]`.
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let x = self.pooled(x, pass)?;
-        let heads: Vec<Tensor> = self
-            .heads
-            .iter()
-            .map(|head| head.forward(&x, self.mode, pass))
-            .collect::<Result<_>>()?;
-        let x = pass.flatten(&pass.concatenate(&heads, -1)?)?; // [n, 648]; corrected 1029
+        let x = self.attended(&x, pass)?;
         let x = self.dense_1.forward(&x, Activation::Relu, pass)?; // [n, 128]
         let x = self.dense_2.forward(&x, Activation::Relu, pass)?; // [n, 16]
         self.dense_3.forward(&dropout(&x, DROPOUT, pass)?, Activation::Linear, pass)
+    }
+
+    /// What the heads see -> what they make of it, `[n, 648]`; corrected 1029.
+    fn attended(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        let heads: Vec<Tensor> = self
+            .heads
+            .iter()
+            .map(|head| head.forward(x, self.mode, pass))
+            .collect::<Result<_>>()?;
+        pass.flatten(&pass.concatenate(&heads, -1)?)
     }
 
     /// `[n, 45, 45, 45]` -> what the heads see, `[n, 6, 6, 6, 32]`; corrected 7, 7, 7.
@@ -268,8 +319,8 @@ mod tests {
             let head = head();
             let y = head.forward(&input(), mode, PASS).expect("runs");
             y.square().sum(Kind::Float).backward();
-            [&head.key, &head.query, &head.value].map(|dense| {
-                let gradient = dense.kernel().grad();
+            head.layers().map(|layer| {
+                let gradient = layer.dense().parameters()[0].grad();
                 gradient.abs().max().double_value(&[])
             })
         };

@@ -13,6 +13,8 @@ use crate::{ModelCard, ModelError, Network};
 
 /// Version of the checkpoint's layout.
 const FORMAT: u32 = 1;
+/// Name of what held attention heads go on with, see [`Network::held_heads`].
+const HELD: &str = "held";
 /// Key of the state in the file's header.
 const KEY: &str = "training";
 
@@ -155,6 +157,9 @@ pub(crate) fn save(
     for (name, tensor) in network.tensors() {
         add(format!("network/{name}"), tensor)?;
     }
+    if let Some(held) = network.held_heads()? {
+        add(HELD.to_owned(), &held)?;
+    }
     for (name, first, second) in adam.moments() {
         add(format!("m/{name}"), first)?;
         add(format!("v/{name}"), second)?;
@@ -185,7 +190,7 @@ pub(crate) fn save(
 /// Takes up the state that [`save`] left, and returns the epochs done.
 pub(crate) fn load(
     path: &Path,
-    network: &Network,
+    network: &mut Network,
     adam: &mut KerasAdam,
     config: &TrainConfig,
     run: &serde_json::Value,
@@ -207,6 +212,9 @@ pub(crate) fn load(
         .collect::<Result<Vec<_>, _>>()?;
     adam.restore(state.steps, |name, slot, own| file.tensor(&format!("{slot}/{name}"), own))?;
     assign(network, &values)?;
+    if let (true, Some(like)) = (config.hold_heads, network.holdable()?) {
+        network.hold_heads_on(&file.tensor(HELD, &like)?)?;
+    }
     Ok(state.history)
 }
 

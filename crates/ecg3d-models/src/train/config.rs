@@ -58,13 +58,19 @@ pub struct TrainConfig {
     #[serde(default)]
     pub thresholds: Thresholds,
     /// Share of the learning rate for all layers before the attention heads and the dense layers, from 0 (they stay as they are) to
-    /// 1. Default: 1; [`TrainConfig::of`] 3DECG-Net, corrected: 0.1.
+    /// 1. Default: 1.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub body_rate: f64,
     /// Whether [`Network::fit_start`](crate::Network::fit_start) comes before the first step, with up to 32 training records; for fresh
     /// parameters. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fit_start: bool,
+    /// Whether the mean and the standard deviation of what each attention head makes of the records are held where they are at the
+    /// start: each batch's are normalised by their own, as by a batch normalisation that is part of the head's parameters at every moment.
+    /// What the heads see is not normalised, so that convolutions that move would move all of it beyond what the dense layers
+    /// bear. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub hold_heads: bool,
     /// What the parameters start from where they are not fresh, in words that say it exactly, a file's SHA-256 say: for the card,
     /// and because a resumed run has to start from the same. Default: none, they are fresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +121,7 @@ impl TrainConfig {
             thresholds: Thresholds::Half,
             body_rate: 1.0,
             fit_start: false,
+            hold_heads: false,
             start: None,
             validation_windows: None,
             patience: None,
@@ -144,15 +151,15 @@ impl TrainConfig {
         }
     }
 
-    /// The recipe for a network: that of its preset, but for 3DECG-Net, corrected, with more and smaller steps (batches of 8, a tenth
-    /// of the learning rate before the heads, warm-up for a fifth of an epoch). At the whole rate a step moves what the
-    /// convolutions make of any volume so far that the dense layers, which see a thousand numbers of it, never settle.
+    /// The recipe for a network: that of its preset, but for 3DECG-Net, corrected, with more and smaller steps (batches of 8, a rate of
+    /// 3e-4, warm-up for a fifth of an epoch), parameters fitted to data before the first and heads that are held.
     pub fn of(architecture: Architecture, preset: Preset) -> Self {
         match (architecture, preset) {
             (Architecture::ThreeDEcgNet, Preset::Corrected) => Self {
                 batch: 8,
-                body_rate: 0.1,
+                lr: 3e-4,
                 fit_start: true,
+                hold_heads: true,
                 schedule: Schedule::WarmupCosine { warmup_epochs: 0.2, floor: 0.01 },
                 ..Self::corrected()
             },
@@ -278,6 +285,11 @@ impl TrainConfig {
     /// Sets [`TrainConfig::fit_start`].
     pub fn with_fit_start(self, fit_start: bool) -> Self {
         Self { fit_start, ..self }
+    }
+
+    /// Sets [`TrainConfig::hold_heads`].
+    pub fn with_hold_heads(self, hold_heads: bool) -> Self {
+        Self { hold_heads, ..self }
     }
 
     /// Starts from parameters that were trained before: sets [`TrainConfig::start`], and does without

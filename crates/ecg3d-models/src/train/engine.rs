@@ -4,7 +4,7 @@ use ndarray::{Array2, Axis};
 use tch::{Device, Kind, Tensor};
 
 use super::feed::{Feed, Window};
-use super::loss::{f1, roc_auc};
+use super::loss::{f1, positive_weights, roc_auc};
 use super::random::{Purpose, Stream};
 use super::{
     EpochLog, Event, KerasAdam, Thresholds, TrainConfig, TrainData, validation_thresholds,
@@ -96,13 +96,38 @@ impl Engine<'_> {
         })
     }
 
-    /// Fits fresh parameters to some of the training records.
-    pub(crate) fn fit_start(&mut self) -> Result<(), ModelError> {
+    /// Fits fresh parameters to some of the training records and holds the heads, as far as the recipe has it.
+    pub(crate) fn begin(&mut self) -> Result<(), ModelError> {
+        if !(self.config.fit_start || self.config.hold_heads) {
+            return Ok(());
+        }
         let mut rows = self.train_rows.to_vec();
         Stream::new(self.config.seed, Purpose::Start, 0, 0).shuffle(&mut rows);
         rows.truncate(START_BATCH);
         let x = self.feed.drawn(&rows, 0)?;
-        self.network.fit_start(&x)
+        if self.config.fit_start {
+            self.network.fit_start(&x, &self.constant_logits())?;
+        }
+        if self.config.hold_heads {
+            self.network.hold_heads(&x)?;
+        }
+        Ok(())
+    }
+
+    /// The logits, the same for all records, of the least cross-entropy on the training records, with half a record more that has
+    /// each label and half a one that has not.
+    fn constant_logits(&self) -> Vec<f64> {
+        let (records, rows) = (self.train_rows.len() as f64, self.train_rows);
+        let limit = self.config.positive_weight_limit.unwrap_or(1.0);
+        let weights = positive_weights(self.data.labels.view(), rows, limit);
+        self.positives(rows)
+            .into_iter()
+            .zip(weights)
+            .map(|(count, weight)| {
+                let count = count as f64;
+                (weight * (count + 0.5) / (records - count + 0.5)).ln()
+            })
+            .collect()
     }
 
     /// Whether the last step left numbers: the next one's loss would tell too late.
@@ -132,6 +157,7 @@ impl Engine<'_> {
                 self.adam.clip_norm(limit)?;
             }
             self.adam.step(lr)?;
+            self.network.settle_heads()?;
         }
         Ok(value)
     }

@@ -102,8 +102,8 @@ pub fn train(
         run.open(path, &mut engine, observer)?;
     }
     let (done, batches) = (run.history.len(), engine.batches());
-    if done == 0 && config.fit_start {
-        engine.fit_start()?;
+    if done == 0 {
+        engine.begin()?;
     }
     observer(&Event::Start {
         epochs: config.epochs,

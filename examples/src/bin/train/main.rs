@@ -68,10 +68,10 @@ struct Arguments {
     /// Records in a step [default: 32; 3decgnet corrected 8]
     #[arg(long, value_name = "N")]
     batch: Option<usize>,
-    /// Base learning rate [default: 0.001]
+    /// Base learning rate [default: 0.001; 3decgnet corrected 0.0003]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     lr: Option<f64>,
-    /// Share of the learning rate for the layers before the attention heads and dense layers [default: 1; 3decgnet corrected 0.1]
+    /// Share of the learning rate for the layers before the attention heads and dense layers [default: 1]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     body_rate: Option<f64>,
     /// Loss to make small: cross-entropy, or the asymmetric loss of Ridnik et al. (2021)

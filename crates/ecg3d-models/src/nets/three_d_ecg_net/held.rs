@@ -1,0 +1,187 @@
+use std::cell::RefCell;
+
+use tch::{Tensor, no_grad};
+
+use crate::init::Init;
+use crate::layers::{Activation, Dense, Pass, Result};
+use crate::params::Builder;
+
+/// Added to a variance, so that outputs that are all the same are no division by zero; far below what heads have.
+const EPSILON: f64 = 1e-6;
+
+/// A dense layer `[.., input]` -> `[.., 1]` whose outputs can be held, while the network trains, at the mean and the standard
+/// deviation that they had at some moment.
+///
+/// Nothing normalises what the heads see, the largest of 343 values each, so that whatever moves the convolutions moves all the
+/// outputs of a head together, and farther than records differ. Held, a batch's outputs are normalised by its own statistics on
+/// the way forward (Ioffe and Szegedy 2015), and after each step the parameters are settled: scaled and shifted so that the layer
+/// as it is makes the same of the running statistics. The layer's parameters thus stay all that there is to it.
+#[derive(Debug)]
+pub(super) struct HeldDense {
+    dense: Dense,
+    held: RefCell<Option<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// Standard deviation of the outputs.
+    deviation: Tensor,
+    /// Running mean of the outputs without the bias.
+    mean: Tensor,
+    /// Mean and standard deviation of the last batch's outputs without the bias, to be settled.
+    batch: Option<[Tensor; 2]>,
+}
+
+impl HeldDense {
+    pub(super) fn new(b: &mut Builder, path: &str, input: usize) -> Result<Self> {
+        let dense = Dense::new(b, path, [input, 1], Init::GlorotUniform)?;
+        Ok(Self { dense, held: RefCell::default() })
+    }
+
+    pub(super) fn dense(&self) -> &Dense {
+        &self.dense
+    }
+
+    /// `[.., input]` -> `[.., 1]`.
+    pub(super) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        let mut held = self.held.borrow_mut();
+        let (Some(held), true) = (held.as_mut(), pass.tape.is_some()) else {
+            return self.dense.forward(x, Activation::Linear, pass);
+        };
+        let y = self.dense.product(x)?;
+        let [mean, deviation] = statistics(&y)?;
+        held.batch = Some([mean.f_detach()?, deviation.f_detach()?]);
+        let y = y.f_sub(&mean)?.f_mul(&held.deviation.f_div(&deviation)?)?;
+        self.dense.shift(&y.f_add(&held.mean)?)
+    }
+
+    /// Holds the outputs where they are for `x`, `[.., input]`.
+    pub(super) fn hold(&self, x: &Tensor) -> Result<()> {
+        let [mean, deviation] = no_grad(|| statistics(&self.dense.product(x)?))?;
+        self.held.replace(Some(Held { deviation, mean, batch: None }));
+        Ok(())
+    }
+
+    /// After a step: takes a share of the last batch into the running statistics, and scales and shifts the parameters by that.
+    pub(super) fn settle(&self, share: f64) -> Result<()> {
+        let mut held = self.held.borrow_mut();
+        let Some(held) = held.as_mut() else { return Ok(()) };
+        let Some([mean, deviation]) = held.batch.take() else { return Ok(()) };
+        let running = held.deviation.f_lerp(&deviation, share)?;
+        let scale = held.deviation.f_div(&running)?;
+        let mean = held.mean.f_lerp(&mean, share)?.f_mul(&scale)?;
+        self.dense.change(&scale, &held.mean.f_sub(&mean)?)?;
+        held.mean = mean;
+        Ok(())
+    }
+
+    /// What is held, `[2]`, for a checkpoint.
+    pub(super) fn held(&self) -> Result<Option<Tensor>> {
+        let held = self.held.borrow();
+        held.as_ref().map(|held| Tensor::f_stack(&[&held.deviation, &held.mean], 0)).transpose()
+    }
+
+    /// Goes on with what was held.
+    pub(super) fn hold_on(&self, held: &Tensor) -> Result<()> {
+        let held = Held { deviation: held.f_get(0)?, mean: held.f_get(1)?, batch: None };
+        self.held.replace(Some(held));
+        Ok(())
+    }
+}
+
+/// Mean and standard deviation of all values, without axes.
+fn statistics(y: &Tensor) -> Result<[Tensor; 2]> {
+    Ok([y.f_mean(None)?, y.f_var(false)?.f_add_scalar(EPSILON)?.f_sqrt()?])
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::params::Start;
+    use crate::tape::Tape;
+
+    /// Rounding of sums of 32 products around 10 in `f32`.
+    const ROUNDING: f64 = 1e-4;
+
+    fn layer() -> HeldDense {
+        let mut b = Builder::new(Start::Seed(5), Device::Cpu, Kind::Float);
+        no_grad(|| HeldDense::new(&mut b, "value", 32)).expect("a layer")
+    }
+
+    fn input() -> Tensor {
+        Tensor::arange(2 * 343 * 32, (Kind::Float, Device::Cpu)).sin().view([2, 7, 7, 7, 32])
+    }
+
+    fn plain(layer: &HeldDense, x: &Tensor) -> Tensor {
+        let pass =
+            Pass { train: true, dropout: false, statistics_rate: 0.1, taps: None, tape: None };
+        layer.forward(x, pass).expect("runs")
+    }
+
+    fn training(layer: &HeldDense, x: &Tensor) -> Tensor {
+        let tape = Tape::default();
+        let pass = Pass {
+            train: true,
+            dropout: false,
+            statistics_rate: 0.1,
+            taps: None,
+            tape: Some(&tape),
+        };
+        layer.forward(x, pass).expect("runs")
+    }
+
+    fn assert_close(a: &Tensor, b: &Tensor) {
+        let off = (a - b).abs().max().double_value(&[]);
+        assert!(off < ROUNDING, "off by {off}");
+    }
+
+    #[test]
+    fn nothing_is_held_until_it_is_asked_for() {
+        let (layer, x) = (layer(), input() * 3.0 + 10.0);
+        assert_close(&training(&layer, &x), &plain(&layer, &x));
+        layer.settle(1.0).expect("settles");
+        assert!(layer.held().expect("looks").is_none());
+    }
+
+    #[test]
+    fn held_outputs_stay_where_they_were() {
+        let (layer, x) = (layer(), input());
+        let before = plain(&layer, &x);
+        layer.hold(&x).expect("holds");
+        assert_close(&training(&layer, &x), &before);
+        // What the layer sees moves and grows, and so does what it makes of it, unless it is held.
+        let moved = &x * 3.0 + 10.0;
+        assert!((plain(&layer, &moved) - &before).abs().max().double_value(&[]) > 1.0);
+        assert_close(&training(&layer, &moved), &before);
+        // Settled altogether, the parameters alone make the same of it.
+        layer.settle(1.0).expect("settles");
+        assert_close(&plain(&layer, &moved), &before);
+        assert_close(&training(&layer, &moved), &before);
+    }
+
+    #[test]
+    fn held_outputs_learn_their_mean_and_go_on_elsewhere() {
+        let (layer, x) = (layer(), input());
+        let before = plain(&layer, &x);
+        layer.hold(&x).expect("holds");
+        training(&layer, &x).sum(Kind::Float).backward();
+        let bias = layer.dense.parameters()[1].shallow_clone();
+        assert!((bias.grad().double_value(&[0]) - 686.0).abs() < ROUNDING);
+        // Scale and shift of all outputs together are the bias's alone.
+        let kernel = layer.dense.parameters()[0].grad();
+        assert!(kernel.abs().max().double_value(&[]) < ROUNDING, "{kernel:?}");
+        let _ = no_grad(|| bias.shallow_clone().f_add_scalar_(0.5)).expect("a step");
+        layer.settle(0.1).expect("settles");
+        assert_close(&plain(&layer, &x), &(&before + 0.5));
+
+        let other = super::tests::layer();
+        for (own, value) in other.dense.parameters().into_iter().zip(layer.dense.parameters()) {
+            no_grad(|| own.shallow_clone().copy_(value));
+        }
+        other.hold_on(&layer.held().expect("looks").expect("held")).expect("holds");
+        let moved = &x * 2.0 - 3.0;
+        assert!(training(&other, &moved).equal(&training(&layer, &moved)));
+    }
+}
