@@ -127,7 +127,7 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
 }
 
 #[test]
-fn held_heads_go_on_to_the_same_bits() {
+fn held_heads_and_rates_by_size_go_on_to_the_same_bits() {
     let _turn = turn();
     let dir = tempfile::tempdir().expect("a folder");
     let labels = LabelSet::new(["slow", "fast"]).expect("two labels");
@@ -135,9 +135,9 @@ fn held_heads_go_on_to_the_same_bits() {
     let architecture = Architecture::ThreeDEcgNet;
     let card = ModelCard::new(architecture, Preset::Corrected, labels, preprocessing);
     let config = TrainConfig::of(architecture, Preset::Corrected).with_epochs(2).with_batch(2);
-    assert!(config.hold_heads && config.fit_start);
-    let part = |name: &str, stop_at: usize| {
-        let network = Network::new(architecture, Preset::Corrected, 2, Device::Cpu, 1);
+    assert!(config.hold_heads && config.fit_start && config.rates_by_size);
+    let part = |name: &str, seed: u64, stop_at: usize| {
+        let network = Network::new(architecture, Preset::Corrected, 2, Device::Cpu, seed);
         let mut network = network.expect("builds");
         let config = config.clone().with_run_dir(dir.path().join(name)).with_resume(true);
         let mut observer = |event: &Event| match event {
@@ -146,10 +146,11 @@ fn held_heads_go_on_to_the_same_bits() {
         };
         train(&mut network, &card, &data(5), &[0, 1, 2, 3], &[4], &config, &mut observer)
     };
-    part("whole", 0).expect("trains");
-    let broken = std::panic::catch_unwind(|| part("cut", 2));
+    part("whole", 1, 0).expect("trains");
+    let broken = std::panic::catch_unwind(|| part("cut", 1, 2));
     assert!(broken.is_err());
-    part("cut", 0).expect("resumes");
+    // Whatever network is handed in: all is in the checkpoint.
+    part("cut", 2, 0).expect("resumes");
     let of = |name: &str| in_last(&dir.path().join(name));
     assert_same_bits(&of("whole"), &of("cut"));
 }

@@ -31,6 +31,11 @@ const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-7;
 
+/// Root mean square of a kernel that moves by the whole rate where rates go by size: a fresh one, 3 x 3 x 3, of 32 channels to 32.
+const UNIT_SIZE: f64 = 0.034;
+/// Share of the rate of gains and biases where rates go by size; their own at the start, 1 and 0, says nothing.
+const WITHOUT_SIZE: f64 = 3.0;
+
 impl KerasAdam {
     /// An optimizer of the named parameters, which stay shared with the network; moments start at zero.
     ///
@@ -58,6 +63,41 @@ impl KerasAdam {
             slot.rate = rate(&slot.name);
         }
         self
+    }
+
+    /// Multiplies each kernel's share of the learning rate by its present size: the root mean square of its values over 0.034. Gains,
+    /// biases and kernels of zeros have their share threefold.
+    ///
+    /// # Errors
+    /// libtorch's.
+    pub fn scale_rates_by_size(&mut self) -> Result<(), ModelError> {
+        tch::no_grad(|| {
+            for slot in &mut self.slots {
+                let size = match slot.parameter.dim() {
+                    0 | 1 => 0.0,
+                    _ => {
+                        slot.parameter.f_square()?.f_mean(Kind::Double)?.f_double_value(&[])?.sqrt()
+                    }
+                };
+                let share = if size > 0.0 { size / UNIT_SIZE } else { WITHOUT_SIZE };
+                // As a checkpoint has it.
+                slot.rate = f64::from((slot.rate * share) as f32);
+            }
+            Ok(())
+        })
+        .doing("look at the sizes of the parameters")
+    }
+
+    /// The shares of the learning rate, in the order of the parameters.
+    pub(crate) fn rates(&self) -> Vec<f32> {
+        self.slots.iter().map(|slot| slot.rate as f32).collect()
+    }
+
+    /// Takes up the shares of another run.
+    pub(crate) fn restore_rates(&mut self, rates: &[f32]) {
+        for (slot, &rate) in self.slots.iter_mut().zip(rates) {
+            slot.rate = f64::from(rate);
+        }
     }
 
     /// Steps taken so far.
@@ -225,6 +265,30 @@ mod tests {
         assert_eq!(values(&kernel), [0.95, 1.9]);
         assert_eq!(values(&bias), [3.0]);
         assert_eq!(values(&idle), [4.0]);
+    }
+
+    #[test]
+    fn rates_go_by_size() {
+        let kernel = parameter(&[0.034 * 3.0, -0.034]).detach().view([2, 1]);
+        let kernel = kernel.set_requires_grad(true);
+        let (zeros, bias) = (kernel.zeros_like().set_requires_grad(true), parameter(&[5.0]));
+        let named = [("k", &kernel), ("z", &zeros), ("b", &bias)];
+        let named = named.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+        let mut adam = KerasAdam::new(named, 0.0).expect("new");
+        adam = adam.with_rates(|name| if name == "z" { 0.5 } else { 1.0 });
+        adam.scale_rates_by_size().expect("looks");
+        // sqrt((9 + 1) / 2), and thrice the share where there is no size.
+        assert_eq!(adam.rates(), [5.0_f32.sqrt(), 1.5, 3.0]);
+        let before = [values(&kernel), values(&zeros), values(&bias)].concat();
+        let all = kernel.sum(Kind::Double) + zeros.sum(Kind::Double) + bias.sum(Kind::Double);
+        all.backward();
+        adam.step(1e-3).expect("steps");
+        let after = [values(&kernel), values(&zeros), values(&bias)].concat();
+        let root = 5.0_f64.sqrt();
+        for ((then, now), rate) in before.iter().zip(&after).zip([root, root, 1.5, 1.5, 3.0]) {
+            // The first step is the rate in the direction of the sign, but for epsilon, 3e-6 of it; shares are f32.
+            assert!((then - now - 1e-3 * rate).abs() < 1e-8, "{then} {now} {rate}");
+        }
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::{ModelCard, ModelError, Network};
 const FORMAT: u32 = 1;
 /// Name of what held attention heads go on with, see [`Network::held_heads`].
 const HELD: &str = "held";
+/// Name of the parameters' shares of the learning rate.
+const RATES: &str = "rates";
 /// Key of the state in the file's header.
 const KEY: &str = "training";
 
@@ -160,6 +162,9 @@ pub(crate) fn save(
     if let Some(held) = network.held_heads()? {
         add(HELD.to_owned(), &held)?;
     }
+    if config.rates_by_size {
+        add(RATES.to_owned(), &Tensor::f_from_slice(&adam.rates()).doing("make a tensor")?)?;
+    }
     for (name, first, second) in adam.moments() {
         add(format!("m/{name}"), first)?;
         add(format!("v/{name}"), second)?;
@@ -212,6 +217,13 @@ pub(crate) fn load(
         .collect::<Result<Vec<_>, _>>()?;
     adam.restore(state.steps, |name, slot, own| file.tensor(&format!("{slot}/{name}"), own))?;
     assign(network, &values)?;
+    if config.rates_by_size {
+        let mut rates = adam.rates();
+        let like = Tensor::f_from_slice(&rates).doing("make a tensor")?;
+        let n = rates.len();
+        file.tensor(RATES, &like)?.f_copy_data(&mut rates, n).doing("read a checkpoint")?;
+        adam.restore_rates(&rates);
+    }
     if let (true, Some(like)) = (config.hold_heads, network.holdable()?) {
         network.hold_heads_on(&file.tensor(HELD, &like)?)?;
     }

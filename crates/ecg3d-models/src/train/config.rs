@@ -71,6 +71,12 @@ pub struct TrainConfig {
     /// bear. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hold_heads: bool,
+    /// Whether each kernel learns at a rate by its size before the first step, see [`super::KerasAdam::scale_rates_by_size`]. A step of
+    /// Adam is as large for every value: where the dense layer of a thousand inputs has all it can bear, the heads, of 32, crawl. By size, a
+    /// step changes about the same share of each. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes. In the manner of Shazeer and
+    /// Stern, "Adafactor", ICML 2018, and You et al., "Large batch optimization", ICLR 2020, who look at the size at each step.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rates_by_size: bool,
     /// What the parameters start from where they are not fresh, in words that say it exactly, a file's SHA-256 say: for the card,
     /// and because a resumed run has to start from the same. Default: none, they are fresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,6 +128,7 @@ impl TrainConfig {
             body_rate: 1.0,
             fit_start: false,
             hold_heads: false,
+            rates_by_size: false,
             start: None,
             validation_windows: None,
             patience: None,
@@ -152,7 +159,8 @@ impl TrainConfig {
     }
 
     /// The recipe for a network: that of its preset, but for 3DECG-Net, corrected, with more and smaller steps (batches of 8, a rate of
-    /// 3e-4, warm-up for a fifth of an epoch), parameters fitted to data before the first and heads that are held.
+    /// 3e-4 that goes by a kernel's size, warm-up for a fifth of an epoch), parameters fitted to data before the first and heads that are
+    /// held.
     pub fn of(architecture: Architecture, preset: Preset) -> Self {
         match (architecture, preset) {
             (Architecture::ThreeDEcgNet, Preset::Corrected) => Self {
@@ -160,6 +168,7 @@ impl TrainConfig {
                 lr: 3e-4,
                 fit_start: true,
                 hold_heads: true,
+                rates_by_size: true,
                 schedule: Schedule::WarmupCosine { warmup_epochs: 0.2, floor: 0.01 },
                 ..Self::corrected()
             },
@@ -290,6 +299,11 @@ impl TrainConfig {
     /// Sets [`TrainConfig::hold_heads`].
     pub fn with_hold_heads(self, hold_heads: bool) -> Self {
         Self { hold_heads, ..self }
+    }
+
+    /// Sets [`TrainConfig::rates_by_size`].
+    pub fn with_rates_by_size(self, rates_by_size: bool) -> Self {
+        Self { rates_by_size, ..self }
     }
 
     /// Starts from parameters that were trained before: sets [`TrainConfig::start`], and does without

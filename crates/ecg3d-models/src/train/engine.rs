@@ -96,11 +96,18 @@ impl Engine<'_> {
         })
     }
 
-    /// Fits fresh parameters to some of the training records and holds the heads, as far as the recipe has it.
+    /// Fits fresh parameters to some of the training records, holds the heads and scales the rates, as far as the recipe has it.
     pub(crate) fn begin(&mut self) -> Result<(), ModelError> {
-        if !(self.config.fit_start || self.config.hold_heads) {
-            return Ok(());
+        if self.config.fit_start || self.config.hold_heads {
+            self.fit_to_records()?;
         }
+        match self.config.rates_by_size {
+            true => self.adam.scale_rates_by_size(),
+            false => Ok(()),
+        }
+    }
+
+    fn fit_to_records(&mut self) -> Result<(), ModelError> {
         let mut rows = self.train_rows.to_vec();
         Stream::new(self.config.seed, Purpose::Start, 0, 0).shuffle(&mut rows);
         rows.truncate(START_BATCH);
