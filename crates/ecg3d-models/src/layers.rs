@@ -421,58 +421,56 @@ impl Dense {
     }
 
     /// `[.., input]` -> `[.., output]`, without the bias.
-    pub(crate) fn product(&self, x: &Tensor) -> Result<Tensor> {
+    pub(crate) fn linear(&self, x: &Tensor) -> Result<Tensor> {
         x.f_to_kind(self.kernel.f_kind()?)?.f_linear::<&Tensor>(&self.kernel, None)
     }
 
-    /// Adds the bias, if there is one, to what [`Dense::product`] made.
-    pub(crate) fn shift(&self, y: &Tensor) -> Result<Tensor> {
+    /// Adds the bias, if there is one, to what [`Dense::linear`] made.
+    pub(crate) fn add_bias(&self, y: &Tensor) -> Result<Tensor> {
         match &self.bias {
             Some(bias) => y.f_add(bias),
             None => Ok(y.shallow_clone()),
         }
     }
 
-    /// Scales the kernel by unit, `[output]` or one number, and adds to the bias. Not for gradients.
-    pub(crate) fn change(&self, scale: &Tensor, shift: &Tensor) -> Result<()> {
+    /// Multiplies each unit's kernel by `scale`, `[output]` or one number, and adds `change` to the bias, if there is one.
+    pub(crate) fn rescale(&self, scale: &Tensor, change: &Tensor) -> Result<()> {
         no_grad(|| {
             let _ = self.kernel.shallow_clone().f_mul_(&scale.f_reshape([-1, 1])?)?;
             if let Some(bias) = &self.bias {
-                let _ = bias.shallow_clone().f_add_(shift)?;
+                let _ = bias.shallow_clone().f_add_(change)?;
             }
             Ok(())
         })
     }
 
     /// Scales and shifts the outputs so that those for `x` have the mean 0 and a standard deviation, over all units together; if
-    /// they are all the same, nothing happens.
+    /// they are as good as the same, nothing happens. For a layer with a bias.
     pub(crate) fn standardise(&self, x: &Tensor, deviation: f64) -> Result<()> {
-        let y = self.product(x)?.f_flatten(0, -1)?;
-        self.standardise_by(&y, deviation)
+        self.standardise_columns(&self.linear(x)?.f_reshape([-1, 1])?, deviation)
     }
 
-    /// The same, each unit by itself; units that are always the same stay as they are.
+    /// The same, each unit by itself: for `x` `[n, input]`.
     pub(crate) fn standardise_units(&self, x: &Tensor, deviation: f64) -> Result<()> {
-        self.standardise_by(&self.product(x)?, deviation)
+        self.standardise_columns(&self.linear(x)?, deviation)
     }
 
-    /// `y` are the outputs without the bias, first axis the records.
-    fn standardise_by(&self, y: &Tensor, deviation: f64) -> Result<()> {
+    /// `y`: outputs without the bias, in a column for each unit, or in one for all.
+    fn standardise_columns(&self, y: &Tensor, deviation: f64) -> Result<()> {
         let (std, mean) = y.f_std_mean_dim([0i64].as_slice(), false, false)?;
+        // Rounding alone makes a difference of a ten-millionth.
+        let usable = std.f_gt_tensor(&mean.f_abs()?.f_mul_scalar(1e-4)?)?;
         let scale = std.f_reciprocal()?.f_mul_scalar(deviation)?;
-        let usable = scale.f_isfinite()?;
         let scale = scale.f_where_self(&usable, &scale.f_ones_like()?)?;
-        let shift = match &self.bias {
-            Some(bias) => mean.f_mul(&scale)?.f_add(bias)?.f_neg()?,
-            None => mean,
-        };
-        self.change(&scale, &shift.f_where_self(&usable, &shift.f_zeros_like()?)?)
+        let change = self.add_bias(&mean.f_mul(&scale)?)?.f_neg()?;
+        self.rescale(&scale, &change.f_where_self(&usable, &change.f_zeros_like()?)?)
     }
 
     /// Shifts each unit so that the mean of its outputs for `x`, `[n, input]`, is the one of `means`, `[output]`.
-    pub(crate) fn shift_to(&self, x: &Tensor, means: &Tensor) -> Result<()> {
-        let found = self.shift(&self.product(x)?.f_mean_dim([0i64].as_slice(), false, None)?)?;
-        self.change(&found.f_ones_like()?, &means.f_sub(&found)?)
+    pub(crate) fn shift_means_to(&self, x: &Tensor, means: &Tensor) -> Result<()> {
+        let found =
+            self.add_bias(&self.linear(x)?.f_mean_dim([0i64].as_slice(), false, None)?)?;
+        self.rescale(&found.f_ones_like()?, &means.f_sub(&found)?)
     }
 
     /// Kernel `[output, input]`, and bias, if there is one.

@@ -12,7 +12,7 @@ use crate::nets::{ResNet1d, Ribeiro, Sobahi, ThreeDEcgNet, Zhang};
 use crate::params::{Builder, Parameter, Start};
 use crate::tape::Tape;
 use crate::trace::{Channels, Op, Seen, Trace};
-use crate::{Architecture, ModelError, Preset, Summary};
+use crate::{Architecture, InputKind, ModelError, Preset, Summary};
 
 /// A network with its parameters.
 ///
@@ -260,72 +260,79 @@ impl Network {
     /// # Errors
     /// As [`Network::forward_logits`]; another number of logits than of labels.
     pub fn fit_start(&mut self, x: &Tensor, logits: &[f64]) -> Result<(), ModelError> {
-        let x = self.input_of_libtorch(x)?;
+        self.begin(x, Some(logits), false)
+    }
+
+    /// [`Network::fit_start`] if there are logits, and the heads are held where they are for the batch if that is wanted: until they are
+    /// released, [`Network::forward_train`] has them as [`TrainConfig::hold_heads`](crate::TrainConfig::hold_heads) says.
+    pub(crate) fn begin(
+        &mut self,
+        x: &Tensor,
+        logits: Option<&[f64]>,
+        hold: bool,
+    ) -> Result<(), ModelError> {
+        let mut x = self.input(x)?;
+        if self.device == Device::Cpu {
+            // This goes through libtorch, which may have to imitate `bf16`.
+            x = x.f_to_kind(self.kind).doing("convert a batch")?;
+        }
+        let Some(net) = self.holdable() else { return Ok(()) };
+        let on_device = |logits: &[f64]| {
+            let logits = Tensor::f_from_slice(logits)?.f_view([self.n_labels as i64])?;
+            logits.f_to_kind(self.kind)?.f_to_device(self.device)
+        };
+        let begin = || {
+            let logits = logits.map(on_device).transpose()?;
+            net.begin(&x, logits.as_ref(), hold, self.pass(false, None))
+        };
+        no_grad(begin).doing("fit parameters to data")
+    }
+
+    /// The network whose heads can be held: 3DECG-Net, corrected.
+    fn holdable(&self) -> Option<&ThreeDEcgNet> {
         match &self.net {
-            Net::ThreeDEcgNet(net) if self.mode == Preset::Corrected => no_grad(|| {
-                let logits = Tensor::f_from_slice(logits)?;
-                let logits = logits.f_to_kind(self.kind)?.f_to_device(self.device)?;
-                net.fit_start(&x, &logits.f_view([self.n_labels as i64])?, self.pass(false, None))
-            })
-            .doing("fit fresh parameters to data"),
-            _ => Ok(()),
+            Net::ThreeDEcgNet(net) if self.mode == Preset::Corrected => Some(net),
+            _ => None,
         }
     }
 
-    /// Holds the outputs of 3DECG-Net's attention heads where they are for a batch, while [`Network::forward_train`] is in use:
-    /// see [`TrainConfig::hold_heads`](crate::TrainConfig::hold_heads).
-    pub(crate) fn hold_heads(&mut self, x: &Tensor) -> Result<(), ModelError> {
-        let x = self.input_of_libtorch(x)?;
-        match &self.net {
-            Net::ThreeDEcgNet(net) => no_grad(|| net.hold_heads(&x, self.pass(false, None)))
-                .doing("hold the heads' outputs"),
-            _ => Ok(()),
-        }
-    }
-
-    /// Brings held heads up to date with the batch of [`Network::forward_train`], after the step.
+    /// Brings held heads up to date with the last batch, after the step.
     pub(crate) fn settle_heads(&mut self) -> Result<(), ModelError> {
-        match &self.net {
-            Net::ThreeDEcgNet(net) => {
-                no_grad(|| net.settle_heads(self.statistics_rate)).doing("settle the heads")
-            }
-            _ => Ok(()),
+        let settle = |net: &ThreeDEcgNet| no_grad(|| net.settle_heads(self.statistics_rate));
+        self.holdable().map_or(Ok(()), settle).doing("settle the heads")
+    }
+
+    /// Lets held heads go.
+    pub(crate) fn release_heads(&mut self) {
+        if let Some(net) = self.holdable() {
+            net.release_heads();
         }
     }
 
-    /// What held heads go on with in another process; `None` if none are.
+    /// What held heads go on with in another process, `[layer, 2]`; `None` if none are held.
     pub(crate) fn held_heads(&self) -> Result<Option<Tensor>, ModelError> {
-        match &self.net {
-            Net::ThreeDEcgNet(net) => net.held().doing("read what is held"),
-            _ => Ok(None),
-        }
+        self.holdable().map_or(Ok(None), ThreeDEcgNet::held).doing("read what is held")
     }
 
-    /// A tensor of the shape that [`Network::held_heads`] has, for a network with heads to hold.
-    pub(crate) fn holdable(&self) -> Result<Option<Tensor>, ModelError> {
-        match &self.net {
-            Net::ThreeDEcgNet(net) => {
-                let shape = [net.holdable() as i64, 2];
-                Tensor::f_zeros(shape, (self.kind, self.device)).map(Some).doing("make a tensor")
-            }
-            _ => Ok(None),
-        }
+    /// The shape of [`Network::held_heads`], for a network with heads to hold.
+    pub(crate) fn held_shape(&self) -> Option<[i64; 2]> {
+        self.holdable().map(|net| [net.held_count() as i64, 2])
     }
 
-    /// Holds heads by what [`Network::held_heads`] gave.
-    pub(crate) fn hold_heads_on(&mut self, held: &Tensor) -> Result<(), ModelError> {
-        match &self.net {
-            Net::ThreeDEcgNet(net) => net.hold_on(held).doing("hold the heads' outputs"),
-            _ => Ok(()),
-        }
+    /// Holds the heads as [`Network::held_heads`] has it.
+    pub(crate) fn restore_heads(&mut self, held: &Tensor) -> Result<(), ModelError> {
+        let restore = |net: &ThreeDEcgNet| net.restore_held(held);
+        self.holdable().map_or(Ok(()), restore).doing("hold the heads")
     }
 
-    /// A batch for libtorch's kernels, which may have to imitate `bf16` on the CPU.
-    fn input_of_libtorch(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        let x = self.input(x)?;
-        match self.device {
-            Device::Cpu => x.f_to_kind(self.kind).doing("convert a batch"),
-            _ => Ok(x),
+    /// How many windows go through at a time where nobody says how many.
+    ///
+    /// A volume takes about 150 MB on its way through 3DECG-Net on a GPU; on the CPU 40, and larger batches gain nothing.
+    pub(crate) fn windows_at_a_time(&self) -> usize {
+        match (self.architecture.input(), self.device) {
+            (InputKind::Volume, Device::Cpu) => 4,
+            (InputKind::Volume, _) => 32,
+            (InputKind::Signal, _) => 64,
         }
     }
 
@@ -675,6 +682,26 @@ mod tests {
         forward.backward(&loss).expect("goes back");
         assert!(x.grad().abs().max().double_value(&[]) > 0.0, "of the input");
         assert!(!first.grad().defined(), "of what is frozen");
+    }
+
+    #[test]
+    fn fresh_parameters_are_fitted_to_a_batch() {
+        let mut net = network(Architecture::ThreeDEcgNet, Preset::Corrected);
+        net.set_dropout(false);
+        net.set_statistics_rate(0.0);
+        let x = Tensor::arange(3 * 91_125, (Kind::Float, Device::Cpu)).sin();
+        let x = x.reshape([3, 45, 45, 45]);
+        let wanted = [-2.0, -1.0, 0.0, 0.5, 1.0, -3.0, -0.25];
+        net.fit_start(&x, &wanted).expect("fits");
+        let logits = no_grad(|| net.forward_logits(&x, true)).expect("runs");
+        let means = Vec::<f32>::try_from(logits.mean_dim([0i64].as_slice(), false, None));
+        for (found, wanted) in means.expect("a vector").into_iter().zip(wanted) {
+            // Our loops and libtorch's differ by rounding, which the standardised units magnify.
+            assert!((f64::from(found) - wanted).abs() < 1e-2, "{found}, expected {wanted}");
+        }
+        let spread = logits.std_dim([0i64].as_slice(), false, false);
+        assert!(spread.min().double_value(&[]) > 0.01, "it tells no records apart");
+        assert!(net.fit_start(&x, &wanted[..6]).is_err(), "a logit is missing");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use ecg3d_models::{
     TrainConfig, TrainData, Warning, train, validation_thresholds,
 };
 use ndarray::{Array2, Array3};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -145,14 +145,24 @@ fn held_heads_and_rates_by_size_go_on_to_the_same_bits() {
             _ => {}
         };
         train(&mut network, &card, &data(5), &[0, 1, 2, 3], &[4], &config, &mut observer)
+            .expect("trains");
+        network
     };
-    part("whole", 1, 0).expect("trains");
+    let trained = part("whole", 1, 0);
     let broken = std::panic::catch_unwind(|| part("cut", 1, 2));
     assert!(broken.is_err());
     // Whatever network is handed in: all is in the checkpoint.
-    part("cut", 2, 0).expect("resumes");
+    part("cut", 2, 0);
     let of = |name: &str| in_last(&dir.path().join(name));
     assert_same_bits(&of("whole"), &of("cut"));
+    // Nothing stays held: the network is as one from the file.
+    let best = Model::load(dir.path().join("whole/best.safetensors"), Device::Cpu).expect("loads");
+    let x = Tensor::arange(2 * 91_125, (Kind::Float, Device::Cpu)).sin().reshape([2, 45, 45, 45]);
+    let logits = |mut network: Network| {
+        network.set_dropout(false);
+        network.forward_train(&x).expect("runs").logits().copy()
+    };
+    assert!(logits(trained).equal(&logits(best.into_parts().0)));
 }
 
 #[test]

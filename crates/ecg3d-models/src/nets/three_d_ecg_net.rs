@@ -25,9 +25,9 @@ use held::HeldDense;
 const DROPOUT: f64 = 0.25;
 const POOL: i64 = 7;
 
-/// Standard deviation of keys and queries at the start: their products, the scores, then have about .5, and the positions are told
-/// apart, but none rules.
-const EVEN: f64 = 0.7;
+/// Standard deviation of keys and queries at the start: their products, the scores, then have about .5, and attention tells the positions
+/// apart, but none of them takes it all.
+const KEY_DEVIATION: f64 = 0.7;
 
 /// A residual block, normalised before each convolution, with squeeze and excitation.
 #[derive(Debug)]
@@ -92,8 +92,8 @@ impl Head {
 
     /// Standardises what the head makes of `x`, `[n, depth, height, width, 32]`.
     fn standardise(&self, x: &Tensor) -> Result<()> {
-        self.key.dense().standardise(x, EVEN)?;
-        self.query.dense().standardise(x, EVEN)?;
+        self.key.dense().standardise(x, KEY_DEVIATION)?;
+        self.query.dense().standardise(x, KEY_DEVIATION)?;
         self.value.dense().standardise(x, 1.0)
     }
 
@@ -176,21 +176,34 @@ impl ThreeDEcgNet {
         })
     }
 
-    /// Fits fresh parameters to a batch `[n, 45, 45, 45]`, normalised by its own statistics: standardises the outputs of the heads, and
-    /// of each unit of the hidden dense layers before its ReLU, and has the mean of each label's logits be that of `logits`, `[label]`.
+    /// Makes ready for training by a batch `[n, 45, 45, 45]`: fits fresh parameters to it, if the logits that they are to have on
+    /// average, `[label]`, are given, and holds the outputs of the heads where they are for it, if that is wanted.
     ///
-    /// The largest of 343 values is far above zero, whatever the record: fresh heads hand on a thousand numbers that are large and
-    /// nearly the same for all. Of the dense layers' units one half is then on for every record and the other half off, and none tells
-    /// records apart; and the steps of Adam that bring the logits down to what most records lack turn the rest off.
-    pub(crate) fn fit_start(&self, x: &Tensor, logits: &Tensor, pass: Pass<'_>) -> Result<()> {
-        let x = self.pooled(x, Pass { train: true, statistics_rate: 0.0, ..pass })?;
-        self.heads.iter().try_for_each(|head| head.standardise(&x))?;
-        let x = self.attended(&x, pass)?;
-        self.dense_1.standardise_units(&x, 1.0)?;
-        let x = self.dense_1.forward(&x, Activation::Relu, pass)?;
-        self.dense_2.standardise_units(&x, 1.0)?;
-        let x = self.dense_2.forward(&x, Activation::Relu, pass)?;
-        self.dense_3.shift_to(&x, logits)
+    /// Fitting standardises the outputs of the heads, and of each unit of the hidden dense layers before its ReLU. The largest of 343 values is
+    /// far above zero, whatever the record: fresh heads hand on a thousand numbers that are large and nearly the same for all. About half of
+    /// the dense layers' units are then on for every record, the others off, and none tells records apart; and Adam's first steps, which
+    /// lower the logits, since most records lack most labels, turn off the units that were on.
+    pub(crate) fn begin(
+        &self,
+        x: &Tensor,
+        logits: Option<&Tensor>,
+        hold: bool,
+        pass: Pass<'_>,
+    ) -> Result<()> {
+        let seen = self.pooled_in_parts(x, pass)?;
+        if let Some(logits) = logits {
+            self.heads.iter().try_for_each(|head| head.standardise(&seen))?;
+            let x = self.attended(&seen, pass)?;
+            self.dense_1.standardise_units(&x, 1.0)?;
+            let x = self.dense_1.forward(&x, Activation::Relu, pass)?;
+            self.dense_2.standardise_units(&x, 1.0)?;
+            let x = self.dense_2.forward(&x, Activation::Relu, pass)?;
+            self.dense_3.shift_means_to(&x, logits)?;
+        }
+        match hold {
+            true => self.held_layers().try_for_each(|layer| layer.hold(&seen)),
+            false => Ok(()),
+        }
     }
 
     fn held_layers(&self) -> impl Iterator<Item = &HeldDense> {
@@ -198,19 +211,18 @@ impl ThreeDEcgNet {
     }
 
     /// How many layers can be held.
-    pub(crate) fn holdable(&self) -> usize {
+    pub(crate) fn held_count(&self) -> usize {
         self.held_layers().count()
     }
 
-    /// Holds the outputs of the heads in training where they are for a batch `[n, 45, 45, 45]`, normalised by its own statistics.
-    pub(crate) fn hold_heads(&self, x: &Tensor, pass: Pass<'_>) -> Result<()> {
-        let x = self.pooled(x, Pass { train: true, statistics_rate: 0.0, ..pass })?;
-        self.held_layers().try_for_each(|layer| layer.hold(&x))
-    }
-
-    /// Settles the heads after a step; without held outputs nothing happens.
+    /// Settles the heads after a step; if none are held, nothing happens.
     pub(crate) fn settle_heads(&self, share: f64) -> Result<()> {
         self.held_layers().try_for_each(|layer| layer.settle(share))
+    }
+
+    /// Lets the heads go.
+    pub(crate) fn release_heads(&self) {
+        self.held_layers().for_each(HeldDense::release);
     }
 
     /// What is held, `[layer, 2]`; `None` if nothing is.
@@ -219,9 +231,9 @@ impl ThreeDEcgNet {
         held.map(|held| Tensor::f_stack(&held, 0)).transpose()
     }
 
-    /// Goes on with what was held.
-    pub(crate) fn hold_on(&self, held: &Tensor) -> Result<()> {
-        self.held_layers().zip(0..).try_for_each(|(layer, k)| layer.hold_on(&held.f_get(k)?))
+    /// Holds the heads as [`ThreeDEcgNet::held`] has it.
+    pub(crate) fn restore_held(&self, held: &Tensor) -> Result<()> {
+        self.held_layers().zip(0..).try_for_each(|(layer, k)| layer.restore(&held.f_get(k)?))
     }
 
     /// `[n, 45, 45, 45]` -> logits `[n, label]`.
@@ -265,6 +277,16 @@ impl ThreeDEcgNet {
         };
         let x = max_pool(&x, POOL, POOL, padding, pass)?; // [n, 32, 6, 6, 6]; corrected 7, 7, 7
         x.f_permute([0, 2, 3, 4, 1])
+    }
+
+    /// What the heads see in training, at most eight records at a time normalised by their own statistics. libtorch computes it, on the CPU
+    /// too, at more than 100 MB a record.
+    fn pooled_in_parts(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
+        let pass = Pass { train: true, statistics_rate: 0.0, ..pass };
+        let parts = x.f_split(8, 0)?;
+        let pooled: Vec<Tensor> =
+            parts.iter().map(|part| self.pooled(part, pass)).collect::<Result<_>>()?;
+        Tensor::f_cat(&pooled, 0)
     }
 
     /// `[n, 45, 45, 45]` -> the output of the last block, `[n, 32, 45, 45, 45]`.

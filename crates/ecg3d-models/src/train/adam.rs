@@ -33,6 +33,8 @@ const EPSILON: f64 = 1e-7;
 
 /// Root mean square of a kernel that moves by the whole rate where rates go by size: a fresh one, 3 x 3 x 3, of 32 channels to 32.
 const UNIT_SIZE: f64 = 0.034;
+/// Shares of the rate that a kernel's size may give: one that has become nearly nothing learns on, and none is torn up.
+const SHARES: [f64; 2] = [0.1, 10.0];
 /// Share of the rate of gains and biases where rates go by size; their own at the start, 1 and 0, says nothing.
 const WITHOUT_SIZE: f64 = 3.0;
 
@@ -65,21 +67,21 @@ impl KerasAdam {
         self
     }
 
-    /// Multiplies each kernel's share of the learning rate by its present size: the root mean square of its values over 0.034. Gains,
-    /// biases and kernels of zeros have their share threefold.
+    /// Multiplies each kernel's share of the learning rate by its present size: the root mean square of its values over 0.034, from a
+    /// tenth to ten. Gains and biases, of one axis, have their share threefold.
     ///
     /// # Errors
     /// libtorch's.
     pub fn scale_rates_by_size(&mut self) -> Result<(), ModelError> {
         tch::no_grad(|| {
             for slot in &mut self.slots {
-                let size = match slot.parameter.dim() {
-                    0 | 1 => 0.0,
-                    _ => {
-                        slot.parameter.f_square()?.f_mean(Kind::Double)?.f_double_value(&[])?.sqrt()
-                    }
+                let share = if slot.parameter.dim() > 1 {
+                    let square = slot.parameter.f_square()?.f_mean(Kind::Double)?;
+                    let [least, most] = SHARES;
+                    (square.f_double_value(&[])?.sqrt() / UNIT_SIZE).clamp(least, most)
+                } else {
+                    WITHOUT_SIZE
                 };
-                let share = if size > 0.0 { size / UNIT_SIZE } else { WITHOUT_SIZE };
                 // As a checkpoint has it.
                 slot.rate = f64::from((slot.rate * share) as f32);
             }
@@ -277,15 +279,15 @@ mod tests {
         let mut adam = KerasAdam::new(named, 0.0).expect("new");
         adam = adam.with_rates(|name| if name == "z" { 0.5 } else { 1.0 });
         adam.scale_rates_by_size().expect("looks");
-        // sqrt((9 + 1) / 2), and thrice the share where there is no size.
-        assert_eq!(adam.rates(), [5.0_f32.sqrt(), 1.5, 3.0]);
+        // sqrt((9 + 1) / 2), the least share of half, and thrice the whole for a bias.
+        assert_eq!(adam.rates(), [5.0_f32.sqrt(), 0.05, 3.0]);
         let before = [values(&kernel), values(&zeros), values(&bias)].concat();
         let all = kernel.sum(Kind::Double) + zeros.sum(Kind::Double) + bias.sum(Kind::Double);
         all.backward();
         adam.step(1e-3).expect("steps");
         let after = [values(&kernel), values(&zeros), values(&bias)].concat();
         let root = 5.0_f64.sqrt();
-        for ((then, now), rate) in before.iter().zip(&after).zip([root, root, 1.5, 1.5, 3.0]) {
+        for ((then, now), rate) in before.iter().zip(&after).zip([root, root, 0.05, 0.05, 3.0]) {
             // The first step is the rate in the direction of the sign, but for epsilon, 3e-6 of it; shares are f32.
             assert!((then - now - 1e-3 * rate).abs() < 1e-8, "{then} {now} {rate}");
         }

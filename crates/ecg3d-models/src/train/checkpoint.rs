@@ -13,7 +13,7 @@ use crate::{ModelCard, ModelError, Network};
 
 /// Version of the checkpoint's layout.
 const FORMAT: u32 = 1;
-/// Name of what held attention heads go on with, see [`Network::held_heads`].
+/// Name of what held heads go on with, see [`Network::held_heads`].
 const HELD: &str = "held";
 /// Name of the parameters' shares of the learning rate.
 const RATES: &str = "rates";
@@ -213,19 +213,21 @@ pub(crate) fn load(
     }
     let own = network.tensors();
     let values = own
-        .map(|(name, own)| file.tensor(&format!("network/{name}"), own))
+        .map(|(name, own)| file.tensor(&format!("network/{name}"), &own.size(), own.device()))
         .collect::<Result<Vec<_>, _>>()?;
-    adam.restore(state.steps, |name, slot, own| file.tensor(&format!("{slot}/{name}"), own))?;
+    adam.restore(state.steps, |name, slot, own| {
+        file.tensor(&format!("{slot}/{name}"), &own.size(), own.device())
+    })?;
     assign(network, &values)?;
     if config.rates_by_size {
         let mut rates = adam.rates();
-        let like = Tensor::f_from_slice(&rates).doing("make a tensor")?;
         let n = rates.len();
-        file.tensor(RATES, &like)?.f_copy_data(&mut rates, n).doing("read a checkpoint")?;
+        let tensor = file.tensor(RATES, &[n as i64], Device::Cpu)?;
+        tensor.f_copy_data(&mut rates, n).doing("read a checkpoint")?;
         adam.restore_rates(&rates);
     }
-    if let (true, Some(like)) = (config.hold_heads, network.holdable()?) {
-        network.hold_heads_on(&file.tensor(HELD, &like)?)?;
+    if let (true, Some(shape)) = (config.hold_heads, network.held_shape()) {
+        network.restore_heads(&file.tensor(HELD, &shape, network.device())?)?;
     }
     Ok(state.history)
 }
@@ -279,20 +281,19 @@ impl<'a> TensorFile<'a> {
             .ok_or_else(|| self.wrong(format_args!("its header has no entry {key:?}")))
     }
 
-    /// The tensor of a key, on the device of `like`, whose shape it must have.
-    fn tensor(&self, key: &str, like: &Tensor) -> Result<Tensor, ModelError> {
+    /// The tensor of a key, which must have a shape, on a device.
+    fn tensor(&self, key: &str, expected: &[i64], device: Device) -> Result<Tensor, ModelError> {
         let file = SafeTensors::deserialize(&self.bytes).map_err(|error| self.wrong(error))?;
         let view = file.tensor(key).map_err(|error| self.wrong(error))?;
         let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-        if view.dtype() != Dtype::F32 || shape != like.size() {
+        if view.dtype() != Dtype::F32 || shape != expected {
             return Err(self.wrong(format_args!(
-                "tensor {key} is {:?} of shape {shape:?}, expected F32 of shape {:?}",
+                "tensor {key} is {:?} of shape {shape:?}, expected F32 of shape {expected:?}",
                 view.dtype(),
-                like.size()
             )));
         }
         Tensor::f_from_data_size(view.data(), &shape, Kind::Float)
-            .and_then(|tensor| tensor.f_to_device(like.device()))
+            .and_then(|tensor| tensor.f_to_device(device))
             .doing("read a checkpoint")
     }
 }

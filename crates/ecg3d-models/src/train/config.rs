@@ -32,7 +32,7 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Records in a step; the last step of an epoch takes what is left. Default: 32.
     pub batch: usize,
-    /// Base learning rate. Default: 1e-3.
+    /// Base learning rate. Default: 1e-3; [`TrainConfig::of`] 3DECG-Net, corrected: 3e-4.
     pub lr: f64,
     /// How the rate moves. Default: [`Schedule::Decay`] with 100 epochs a decade; corrected: one epoch of warm-up, then
     /// a cosine down to a hundredth.
@@ -65,16 +65,17 @@ pub struct TrainConfig {
     /// parameters. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fit_start: bool,
-    /// Whether the mean and the standard deviation of what each attention head makes of the records are held where they are at the
-    /// start: each batch's are normalised by their own, as by a batch normalisation that is part of the head's parameters at every moment.
-    /// What the heads see is not normalised, so that convolutions that move would move all of it beyond what the dense layers
-    /// bear. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
+    /// Whether the keys, queries and values of the attention heads of 3DECG-Net, corrected, are normalised in training: by the batch's own
+    /// mean and standard deviation, to the standard deviation that they had at the start and a mean that is learned. After each step this is
+    /// folded into the heads' kernels and biases. Nothing else normalises what the heads see: when the convolutions move, all of
+    /// it moves with them, and the dense layers' units die. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hold_heads: bool,
     /// Whether each kernel learns at a rate by its size before the first step, see [`super::KerasAdam::scale_rates_by_size`]. A step of
-    /// Adam is as large for every value: where the dense layer of a thousand inputs has all it can bear, the heads, of 32, crawl. By size, a
-    /// step changes about the same share of each. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes. In the manner of Shazeer and
-    /// Stern, "Adafactor", ICML 2018, and You et al., "Large batch optimization", ICLR 2020, who look at the size at each step.
+    /// Adam is as large for every value: at a rate that suits the small ones of a dense layer with a thousand inputs, the heads, with 32,
+    /// hardly change. By size, a step changes about the same share of each. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes. In
+    /// the manner of Shazeer and Stern, "Adafactor", ICML 2018, and You et al., "Large batch optimization", ICLR 2020, who look at the size at
+    /// each step.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rates_by_size: bool,
     /// What the parameters start from where they are not fresh, in words that say it exactly, a file's SHA-256 say: for the card,
@@ -307,7 +308,7 @@ impl TrainConfig {
     }
 
     /// Starts from parameters that were trained before: sets [`TrainConfig::start`], and does without
-    /// [`TrainConfig::fit_start`].
+    /// [`TrainConfig::fit_start`]. Heads are held, and rates go by size, as the trained ones have it.
     pub fn with_start(self, start: impl Into<String>) -> Self {
         Self { start: Some(start.into()), fit_start: false, ..self }
     }

@@ -27,9 +27,6 @@ pub(crate) struct Engine<'a> {
     pub(crate) val_logits: Array2<f64>,
 }
 
-/// Windows in the network at a time in validation.
-const VALIDATION_BATCH: usize = 32;
-
 /// Records that fresh parameters are fitted to.
 const START_BATCH: usize = 32;
 
@@ -101,10 +98,10 @@ impl Engine<'_> {
         if self.config.fit_start || self.config.hold_heads {
             self.fit_to_records()?;
         }
-        match self.config.rates_by_size {
-            true => self.adam.scale_rates_by_size(),
-            false => Ok(()),
+        if self.config.rates_by_size {
+            self.adam.scale_rates_by_size()?;
         }
+        Ok(())
     }
 
     fn fit_to_records(&mut self) -> Result<(), ModelError> {
@@ -112,17 +109,12 @@ impl Engine<'_> {
         Stream::new(self.config.seed, Purpose::Start, 0, 0).shuffle(&mut rows);
         rows.truncate(START_BATCH);
         let x = self.feed.drawn(&rows, 0)?;
-        if self.config.fit_start {
-            self.network.fit_start(&x, &self.constant_logits())?;
-        }
-        if self.config.hold_heads {
-            self.network.hold_heads(&x)?;
-        }
-        Ok(())
+        let logits = self.config.fit_start.then(|| self.constant_logits());
+        self.network.begin(&x, logits.as_deref(), self.config.hold_heads)
     }
 
-    /// The logits, the same for all records, of the least cross-entropy on the training records, with half a record more that has
-    /// each label and half a one that has not.
+    /// The logits, the same for all records, of the least weighted cross-entropy on the training records, whatever the loss, with
+    /// half a record more that has each label and half a one that has not.
     fn constant_logits(&self) -> Vec<f64> {
         let (records, rows) = (self.train_rows.len() as f64, self.train_rows);
         let limit = self.config.positive_weight_limit.unwrap_or(1.0);
@@ -182,7 +174,7 @@ impl Engine<'_> {
                 windows.into_iter().map(move |window| (k, window))
             })
             .collect();
-        for chunk in windows.chunks(VALIDATION_BATCH) {
+        for chunk in windows.chunks(self.network.windows_at_a_time()) {
             let inputs: Vec<Window> = chunk.iter().map(|&(_, window)| window).collect();
             let x = self.feed.plain(&inputs)?;
             let logits = tch::no_grad(|| self.network.forward_logits(&x, false))?;

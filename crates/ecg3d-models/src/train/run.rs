@@ -66,6 +66,8 @@ pub fn train(
     }
     network.set_statistics_rate(config.statistics_rate);
     network.set_precision(config.precision);
+    // An earlier training may have failed in between.
+    network.release_heads();
     let named = network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
     let adam = KerasAdam::new(named, config.weight_decay)?
         .with_rates(|name| if is_head(name) { 1.0 } else { config.body_rate });
@@ -120,6 +122,7 @@ pub fn train(
         let best = run.keep(log, &engine)?;
         observer(&Event::Epoch { log, best, remaining: clock.remaining() });
     }
+    engine.network.release_heads();
     if let Some(best) = &run.best {
         checkpoint::assign(engine.network, best)?;
     }

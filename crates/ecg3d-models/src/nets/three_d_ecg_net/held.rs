@@ -9,8 +9,8 @@ use crate::params::Builder;
 /// Added to a variance, so that outputs that are all the same are no division by zero; far below what heads have.
 const EPSILON: f64 = 1e-6;
 
-/// A dense layer `[.., input]` -> `[.., 1]` whose outputs can be held, while the network trains, at the mean and the standard
-/// deviation that they had at some moment.
+/// A dense layer `[.., input]` -> `[.., 1]` whose outputs can be held, while the network trains, at the standard deviation that they
+/// had at some moment, around a mean that is the bias's to learn.
 ///
 /// Nothing normalises what the heads see, the largest of 343 values each, so that whatever moves the convolutions moves all the
 /// outputs of a head together, and farther than records differ. Held, a batch's outputs are normalised by its own statistics on
@@ -48,16 +48,16 @@ impl HeldDense {
         let (Some(held), true) = (held.as_mut(), pass.tape.is_some()) else {
             return self.dense.forward(x, Activation::Linear, pass);
         };
-        let y = self.dense.product(x)?;
+        let y = self.dense.linear(x)?;
         let [mean, deviation] = statistics(&y)?;
         held.batch = Some([mean.f_detach()?, deviation.f_detach()?]);
         let y = y.f_sub(&mean)?.f_mul(&held.deviation.f_div(&deviation)?)?;
-        self.dense.shift(&y.f_add(&held.mean)?)
+        self.dense.add_bias(&y.f_add(&held.mean)?)
     }
 
     /// Holds the outputs where they are for `x`, `[.., input]`.
     pub(super) fn hold(&self, x: &Tensor) -> Result<()> {
-        let [mean, deviation] = no_grad(|| statistics(&self.dense.product(x)?))?;
+        let [mean, deviation] = no_grad(|| statistics(&self.dense.linear(x)?))?;
         self.held.replace(Some(Held { deviation, mean, batch: None }));
         Ok(())
     }
@@ -67,12 +67,17 @@ impl HeldDense {
         let mut held = self.held.borrow_mut();
         let Some(held) = held.as_mut() else { return Ok(()) };
         let Some([mean, deviation]) = held.batch.take() else { return Ok(()) };
-        let running = held.deviation.f_lerp(&deviation, share)?;
+        let running = held.deviation.f_square()?.f_lerp(&deviation.f_square()?, share)?.f_sqrt()?;
         let scale = held.deviation.f_div(&running)?;
         let mean = held.mean.f_lerp(&mean, share)?.f_mul(&scale)?;
-        self.dense.change(&scale, &held.mean.f_sub(&mean)?)?;
+        self.dense.rescale(&scale, &held.mean.f_sub(&mean)?)?;
         held.mean = mean;
         Ok(())
+    }
+
+    /// Lets the outputs go.
+    pub(super) fn release(&self) {
+        self.held.replace(None);
     }
 
     /// What is held, `[2]`, for a checkpoint.
@@ -81,8 +86,8 @@ impl HeldDense {
         held.as_ref().map(|held| Tensor::f_stack(&[&held.deviation, &held.mean], 0)).transpose()
     }
 
-    /// Goes on with what was held.
-    pub(super) fn hold_on(&self, held: &Tensor) -> Result<()> {
+    /// Holds the outputs as [`HeldDense::held`] has it.
+    pub(super) fn restore(&self, held: &Tensor) -> Result<()> {
         let held = Held { deviation: held.f_get(0)?, mean: held.f_get(1)?, batch: None };
         self.held.replace(Some(held));
         Ok(())
@@ -180,8 +185,10 @@ mod tests {
         for (own, value) in other.dense.parameters().into_iter().zip(layer.dense.parameters()) {
             no_grad(|| own.shallow_clone().copy_(value));
         }
-        other.hold_on(&layer.held().expect("looks").expect("held")).expect("holds");
+        other.restore(&layer.held().expect("looks").expect("held")).expect("holds");
         let moved = &x * 2.0 - 3.0;
         assert!(training(&other, &moved).equal(&training(&layer, &moved)));
+        other.release();
+        assert!(training(&other, &moved).equal(&plain(&layer, &moved)));
     }
 }
