@@ -39,14 +39,22 @@ fn data(records: usize) -> TrainData {
     }
 }
 
-fn card() -> ModelCard {
+fn card_of(architecture: Architecture) -> ModelCard {
     let labels = LabelSet::new(["slow", "fast"]).expect("two labels");
     let preprocessing = ConvertConfig::corrected().with_max_seconds(3.2);
-    ModelCard::new(Architecture::Ribeiro, Preset::Corrected, labels, preprocessing)
+    ModelCard::new(architecture, Preset::Corrected, labels, preprocessing)
+}
+
+fn network_of(architecture: Architecture, seed: u64) -> Network {
+    Network::new(architecture, Preset::Corrected, 2, Device::Cpu, seed).expect("builds")
+}
+
+fn card() -> ModelCard {
+    card_of(Architecture::Ribeiro)
 }
 
 fn network() -> Network {
-    Network::new(Architecture::Ribeiro, Preset::Corrected, 2, Device::Cpu, 1).expect("builds")
+    network_of(Architecture::Ribeiro, 1)
 }
 
 fn run(config: &TrainConfig, n_train: usize) -> Result<(Network, Outcome), ModelError> {
@@ -130,15 +138,12 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
 fn held_heads_and_rates_by_size_go_on_to_the_same_bits() {
     let _turn = turn();
     let dir = tempfile::tempdir().expect("a folder");
-    let labels = LabelSet::new(["slow", "fast"]).expect("two labels");
-    let preprocessing = ConvertConfig::corrected().with_max_seconds(3.2);
     let architecture = Architecture::ThreeDEcgNet;
-    let card = ModelCard::new(architecture, Preset::Corrected, labels, preprocessing);
+    let card = card_of(architecture);
     let config = TrainConfig::of(architecture, Preset::Corrected).with_epochs(2).with_batch(2);
     assert!(config.hold_heads && config.fit_start && config.rates_by_size);
     let part = |name: &str, seed: u64, stop_at: usize| {
-        let network = Network::new(architecture, Preset::Corrected, 2, Device::Cpu, seed);
-        let mut network = network.expect("builds");
+        let mut network = network_of(architecture, seed);
         let config = config.clone().with_run_dir(dir.path().join(name)).with_resume(true);
         let mut observer = |event: &Event| match event {
             Event::Batch { epoch, .. } if *epoch == stop_at => panic!("cut off"),

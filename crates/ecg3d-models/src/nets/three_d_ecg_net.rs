@@ -312,7 +312,7 @@ mod tests {
     use super::*;
     use crate::params::Start;
 
-    const PASS: Pass<'_> =
+    pub(super) const PASS: Pass<'_> =
         Pass { train: true, dropout: false, statistics_rate: 0.01, taps: None, tape: None };
 
     fn head() -> Head {
@@ -320,7 +320,7 @@ mod tests {
         tch::no_grad(|| Head::new(&mut b, "head")).expect("a head")
     }
 
-    fn input() -> Tensor {
+    pub(super) fn input() -> Tensor {
         Tensor::arange(2 * 343 * 32, (Kind::Float, Device::Cpu)).sin().view([2, 7, 7, 7, 32])
     }
 

@@ -103,6 +103,7 @@ fn statistics(y: &Tensor) -> Result<[Tensor; 2]> {
 mod tests {
     use tch::{Device, Kind};
 
+    use super::super::tests::{PASS, input};
     use super::*;
     use crate::params::Start;
     use crate::tape::Tape;
@@ -115,26 +116,13 @@ mod tests {
         no_grad(|| HeldDense::new(&mut b, "value", 32)).expect("a layer")
     }
 
-    fn input() -> Tensor {
-        Tensor::arange(2 * 343 * 32, (Kind::Float, Device::Cpu)).sin().view([2, 7, 7, 7, 32])
-    }
-
     fn plain(layer: &HeldDense, x: &Tensor) -> Tensor {
-        let pass =
-            Pass { train: true, dropout: false, statistics_rate: 0.1, taps: None, tape: None };
-        layer.forward(x, pass).expect("runs")
+        layer.forward(x, PASS).expect("runs")
     }
 
     fn training(layer: &HeldDense, x: &Tensor) -> Tensor {
         let tape = Tape::default();
-        let pass = Pass {
-            train: true,
-            dropout: false,
-            statistics_rate: 0.1,
-            taps: None,
-            tape: Some(&tape),
-        };
-        layer.forward(x, pass).expect("runs")
+        layer.forward(x, Pass { tape: Some(&tape), ..PASS }).expect("runs")
     }
 
     fn assert_close(a: &Tensor, b: &Tensor) {
