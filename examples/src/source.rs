@@ -14,7 +14,7 @@ use ecg_io::{
     Dataset, DatasetOptions, IoError, LabelMap, Loaded, NsrRule, RecordTable, read_labels,
 };
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Preset};
-use ndarray::{Array, Array2, Array3, Array4, ArrayD, Axis, Dimension, Ix3, Ix4};
+use ndarray::{Array, Array2, Array3, Array4, ArrayD, ArrayView2, Axis, Dimension, Ix3, Ix4};
 use ndarray_npy::{NpzReader, ReadDataError, ReadNpzError, ReadableElement};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -222,6 +222,14 @@ impl Source {
         );
         let kept: Vec<bool> = dropped.iter().map(|dropped| !dropped).collect();
         self.keep_records(&kept);
+    }
+
+    /// Moves records whose prepared signals hold NaN or an infinity to `failed`.
+    fn drop_not_finite(&mut self) {
+        let Rows::Prepared { signals, .. } = &self.rows else { return };
+        let bad = |signal: ArrayView2<'_, f32>| signal.iter().any(|value| !value.is_finite());
+        let dropped: Vec<bool> = signals.outer_iter().map(bad).collect();
+        self.drop_records(&dropped, "its prepared signal holds values that are not finite");
     }
 
     /// Leaves out all records but the marked ones, and their rows.
@@ -494,10 +502,6 @@ fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
         Rows::Prepared { lengths, .. } => lengths.iter().map(|&length| length < window).collect(),
         _ => vec![false; records],
     };
-    ensure!(
-        short.contains(&false),
-        "{shown}: every record is shorter than a window of {window} samples"
-    );
     let mut source = Source {
         rows,
         row_record,
@@ -510,6 +514,11 @@ fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
         label_source: shown.to_string(),
     };
     source.drop_records(&short, &format!("shorter than a window of {window} samples"));
+    source.drop_not_finite();
+    if source.names.is_empty() {
+        source.report_failures();
+        bail!("{shown}: none of {records} records could be used");
+    }
     Ok(source)
 }
 
@@ -730,6 +739,27 @@ mod tests {
         let source = open(&path, &ConvertConfig::published()).expect("loads");
         let Rows::Images(images) = &source.rows else { panic!("images were written") };
         assert!(images.iter().all(|value| *value == 1.5));
+    }
+
+    #[test]
+    fn bad_rows_of_an_archive_are_left_out() {
+        let written = |bad: &[usize]| {
+            let mut signals = Array3::<f32>::zeros((3, 12, 100));
+            bad.iter().for_each(|&row| signals[[row, 4, 99]] = f32::NAN);
+            npz(|archive| {
+                archive.add_array("prepared", &signals).expect("adds");
+                archive.add_array("length", &ndarray::arr1(&[100_i64, 100, 99])).expect("adds");
+            })
+        };
+        let (_dir, path) = written(&[0]);
+        let source = open(&path, &ConvertConfig::published()).expect("loads");
+        assert_eq!((&source.names[..], source.rows.len()), (&["1".to_owned()][..], 1));
+        let failed: Vec<&str> = source.failed.iter().map(|failed| &failed.reason[..]).collect();
+        let expected = "its prepared signal holds values that are not finite";
+        assert_eq!(failed, ["shorter than a window of 100 samples", expected]);
+        let (_dir, path) = written(&[0, 1]);
+        let error = open(&path, &ConvertConfig::published()).expect_err("none is left");
+        assert!(error.to_string().ends_with("none of 3 records could be used"), "{error}");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 mod common;
 
-use std::path::Path;
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::killed_when;
@@ -11,10 +12,18 @@ use ecg3d_examples::synthetic::{Format, write_folder};
 
 const EPOCHS: usize = 6;
 
-fn train(data: &Path, out: &Path) -> Command {
+/// 24 recordings in a folder.
+fn data(dir: &Path) -> PathBuf {
+    let data = dir.join("data");
+    let options = SynthOptions::default().with_seconds(10.0).with_sampling_rate_hz(100.0);
+    write_folder(&data, 24, options, Format::Wfdb).expect("synthesises");
+    data
+}
+
+fn train(data: &Path, out: &Path, epochs: usize) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
     command.args(["--model", "resnet1d", "--preset", "corrected", "--split", "kfold"]);
-    command.args(["--batch", "4", "--threads", "1", "--epochs", &EPOCHS.to_string()]);
+    command.args(["--batch", "4", "--threads", "1", "--epochs", &epochs.to_string()]);
     command.arg("--data").arg(data).arg("--out").arg(out);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     command
@@ -34,19 +43,18 @@ fn killed(command: Command, run: &Path) -> bool {
 #[test]
 fn a_killed_run_goes_on_to_the_same_bits() {
     let dir = tempfile::tempdir().expect("a folder");
-    let data = dir.path().join("data");
-    let options = SynthOptions::default().with_seconds(10.0).with_sampling_rate_hz(100.0);
-    write_folder(&data, 24, options, Format::Wfdb).expect("synthesises");
-
+    let data = data(dir.path());
     let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
-    let output = train(&data, &whole).output().expect("train starts");
+    let output = train(&data, &whole, EPOCHS).output().expect("train starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
-    assert!(killed(train(&data, &cut), &cut), "the run was done before it was killed");
+    // In the first epoch, and behind it.
+    assert!(killed_when(train(&data, &cut, EPOCHS), || cut.join("run.lock").exists()));
+    assert!(killed(train(&data, &cut, EPOCHS), &cut), "the run was done before it was killed");
     // What a write leaves that was killed itself.
     std::fs::write(cut.join(".checkpoint.safetensors.1-1.tmp"), "half").expect("writes");
     let resumed = || {
-        let mut command = train(&data, &cut);
+        let mut command = train(&data, &cut, EPOCHS);
         command.arg("--resume");
         command
     };
@@ -63,4 +71,23 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     let left = std::fs::read_dir(&cut).expect("lists").flatten();
     let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".tmp")), "{left:?}");
+}
+
+#[test]
+fn two_trainings_in_one_folder_are_kept_apart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = data(dir.path());
+    let run = dir.path().join("run");
+    // Far more epochs than the second takes to begin.
+    let train = || train(&data, &run, 10_000);
+    let said = OnceCell::new();
+    let killed = killed_when(train(), || {
+        run.join("run.lock").exists() && {
+            let output = train().arg("--resume").output().expect("train starts");
+            said.set(String::from_utf8_lossy(&output.stderr).into_owned()).is_ok()
+        }
+    });
+    assert!(killed, "the run was done before the second began");
+    let said = said.get().expect("said something");
+    assert!(said.contains("another training is at work in"), "{said}");
 }

@@ -117,15 +117,18 @@ pub enum ModelError {
         /// The run folder that keeps the epochs before, if any is kept.
         kept: Option<PathBuf>,
     },
-    /// Too few patients to cut into folds.
+    /// Weights, or what they make of the validation records, left the finite numbers after steps whose losses were finite.
     #[error(
-        "{patients} patients can't be cut into {folds} folds; two folds or more are needed, and a patient for each"
+        "the network's {what} are not finite after epoch {epoch}{}; try a lower learning rate",
+        and_kept(.kept)
     )]
-    TooFewPatients {
-        /// Patients there are.
-        patients: usize,
-        /// Folds asked for.
-        folds: usize,
+    NetworkNotFinite {
+        /// What is not finite: `weights`, `logits of validation records`.
+        what: &'static str,
+        /// The epoch, from 1.
+        epoch: usize,
+        /// The run folder that keeps the epochs before, if any is kept.
+        kept: Option<PathBuf>,
     },
     /// A run folder with a run in it.
     #[error(
@@ -137,6 +140,15 @@ pub enum ModelError {
         path: PathBuf,
         /// A file of that run.
         found: &'static str,
+    },
+    /// A run folder that another training is at work in.
+    #[error(
+        "another training is at work in {path}; wait for its end, or give another folder",
+        path = .path.display()
+    )]
+    RunInUse {
+        /// The folder.
+        path: PathBuf,
     },
     /// A run that can't be resumed, because its checkpoint is gone.
     #[error("the run can't be resumed: there is no {path}", path = .path.display())]
@@ -172,7 +184,7 @@ pub enum ModelError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What was being done: `read`, `write`.
+        /// What was being done: `read`, `write`, `make`, `lock`.
         doing: &'static str,
         /// The cause.
         #[source]
@@ -301,6 +313,18 @@ pub enum ModelError {
         name: String,
         /// Its number type.
         found: String,
+    },
+    /// A tensor with a value that is not finite, which would make every prediction NaN.
+    #[error("{name} in {path} holds {found} at value {at} (from 0), expected finite numbers", path = .path.display())]
+    TensorNotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Where the first such value stands, in C order.
+        at: usize,
+        /// That value.
+        found: f32,
     },
     /// A weights file lacks one of the network's tensors.
     #[error("{path} has no {name}, which {model} needs", path = .path.display())]

@@ -40,11 +40,10 @@
 //! | [`train`](train()), [`TrainConfig`], [`TrainData`] | training by the study's recipe or another |
 //! | [`KerasAdam`], [`Schedule`], [`Loss`] | its parts |
 //! | [`validation_thresholds`] | the probability above which a label is predicted |
-//! | [`folds_by_patient`] | which records to train on |
 //!
 //! # Conventions
 //!
-//! Prepared signals are `[record, lead, sample]` at 50 Hz, volumes `[record, depth, height, width]` (45 each: leads, time,
+//! Prepared signals are `[record, lead, sample]` at 50 Hz (resnet1d: 100 Hz), volumes `[record, depth, height, width]` (45 each: leads, time,
 //! time), lead images `[record, lead, height, width]`, all `f32` in the units of the preprocessing: ADC units (published)
 //! or mV (corrected). Probabilities are `[record, label]`, `f64`, in the order of the label set; several labels may
 //! hold at once. A label is predicted where its probability is above its threshold, strictly.
@@ -60,7 +59,8 @@
 //!
 //! # Sibling crates
 //!
-//! `ecg-core` has the shared types, `ecg3d-convert` makes prepared signals and volumes, `ecg-lime` explains predictions, and
+//! `ecg-core` has the shared types, `ecg-io` reads recordings and deals them into folds by patient, `ecg3d-convert` makes prepared signals
+//! and volumes, `ecg-lime` explains predictions, and
 //! `ecg-metrics` judges them.
 
 mod architecture;
@@ -95,8 +95,7 @@ pub use network::{Forward, Network, Precision};
 pub use summary::{LayerKind, LayerSummary, Summary, grouped};
 pub use train::{
     Augment, BestBy, EpochLog, Event, KerasAdam, Loss, Outcome, Schedule, Thresholds, TrainConfig,
-    TrainData, Warning, bce_from_logits, check_run_dir, folds_by_patient, replace_best,
-    shared_patients, train, validation_thresholds,
+    TrainData, Warning, bce_from_logits, check_run_dir, replace_best, train, validation_thresholds,
 };
 pub use weights::save;
 

@@ -117,7 +117,7 @@ impl Model {
     }
 
     /// The weights that come with this crate: 3DECG-Net in corrected mode, trained on 975 recordings of PTB-XL and the
-    /// PhysioNet/CinC Challenges. What they reached, on which recordings, and how to cite those, is in
+    /// PhysioNet/CinC Challenges, and on 120 synthetic ones. What they reached, on which recordings, and how to cite those, is in
     /// `weights/README.md`, and in the card.
     ///
     /// ```
@@ -136,6 +136,11 @@ impl Model {
     /// A device that libtorch can't use.
     pub fn shipped(device: Device) -> Result<Self, ModelError> {
         Self::from_bytes(SHIPPED, "shipped/3decgnet.safetensors", device)
+    }
+
+    /// The file that [`Model::shipped`] reads, as [`save`](crate::save()) writes them: to be written elsewhere, or named by its hash.
+    pub const fn shipped_file() -> &'static [u8] {
+        SHIPPED
     }
 
     /// What the weights say of themselves.

@@ -43,9 +43,9 @@ pub enum Precision {
     #[default]
     F32,
     /// `bf16` in convolutions and what goes from one to the next; parameters, statistics of normalisations, cell states,
-    /// attention, dense layers and the loss stay as they are. Several times as quick where
+    /// attention, dense layers and the loss stay as they are. Twice as quick or more where
     /// the processor or GPU has it ([`Precision::is_native`]), many times as slow elsewhere. 3DECG-Net on the CPU multiplies it where the
-    /// processor has Intel's AMX, and only stores it elsewhere: as quick as `f32` then, in less memory.
+    /// processor has Intel's AMX, and only stores it elsewhere: as quick as `f32` then or a little quicker, training in half the memory.
     Bf16,
 }
 

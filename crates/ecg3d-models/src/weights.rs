@@ -37,7 +37,7 @@ pub(crate) fn write_weights(
     let mut tensors = Vec::new();
     for (name, tensor) in network.tensors() {
         let shape: Vec<usize> = tensor.size().into_iter().map(|n| n as usize).collect();
-        tensors.push((name, shape, bytes(tensor).doing("read a parameter")?));
+        tensors.push((name, shape, values_as_bytes(tensor)?));
     }
     let mut views = Vec::new();
     for (name, shape, bytes) in &tensors {
@@ -59,11 +59,14 @@ pub(crate) fn write_card(card: &ModelCard, path: &Path) -> Result<(), ModelError
 }
 
 /// Values in C order as little-endian `f32`.
-fn bytes(tensor: &Tensor) -> Result<Vec<u8>, tch::TchError> {
-    let tensor = tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
-    let mut values = vec![0.0f32; tensor.numel()];
-    tensor.f_copy_data(&mut values, tensor.numel())?;
-    Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect())
+pub(crate) fn values_as_bytes(tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
+    let mut values = vec![0.0_f32; tensor.numel()];
+    tensor
+        .f_detach()
+        .and_then(|tensor| tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous())
+        .and_then(|tensor| tensor.f_copy_data(&mut values, tensor.numel()))
+        .doing("copy a tensor to memory")?;
+    Ok(values.into_iter().flat_map(f32::to_le_bytes).collect())
 }
 
 /// Whether a card is this network's, and agrees with itself.
@@ -122,6 +125,19 @@ pub(crate) fn parse(
     Ok((network, card))
 }
 
+/// Refuses weights that make every prediction NaN.
+pub(crate) fn check_finite(values: &[f32], path: &Path, name: &str) -> Result<(), ModelError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(ModelError::TensorNotFinite {
+            path: path.to_owned(),
+            name: name.to_owned(),
+            at,
+            found: values[at],
+        }),
+    }
+}
+
 /// The network that a card names, with the file's values.
 fn network(
     path: &Path,
@@ -129,7 +145,6 @@ fn network(
     tensors: &SafeTensors<'_>,
     device: Device,
 ) -> Result<Network, ModelError> {
-    let path = || path.to_owned();
     let model = card.architecture.name();
     let mut network = Network::start(
         card.architecture,
@@ -144,24 +159,25 @@ fn network(
     others.retain(|name| !own.contains(name));
     if let Some(name) = others.into_iter().min() {
         let name = name.to_owned();
-        return Err(ModelError::UnexpectedTensor { path: path(), name, model });
+        return Err(ModelError::UnexpectedTensor { path: path.to_owned(), name, model });
     }
     network.fill(|name, own| {
         let name = name.to_owned();
         let Ok(view) = tensors.tensor(&name) else {
-            return Err(ModelError::MissingTensor { path: path(), name, model });
+            return Err(ModelError::MissingTensor { path: path.to_owned(), name, model });
         };
         let expected: Vec<usize> = own.size().into_iter().map(|n| n as usize).collect();
         if view.shape() != expected {
             let found = view.shape().to_vec();
-            return Err(ModelError::TensorShape { path: path(), name, expected, found });
+            return Err(ModelError::TensorShape { path: path.to_owned(), name, expected, found });
         }
         if view.dtype() != Dtype::F32 {
             let found = view.dtype().to_string();
-            return Err(ModelError::TensorType { path: path(), name, found });
+            return Err(ModelError::TensorType { path: path.to_owned(), name, found });
         }
         let (values, _) = view.data().as_chunks::<4>();
         let values: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        check_finite(&values, path, &name)?;
         Tensor::f_from_slice(&values)
             .and_then(|tensor| tensor.f_reshape(own.size()))
             .doing("make a parameter")

@@ -135,6 +135,96 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
 }
 
 #[test]
+fn a_folder_is_of_one_training_at_a_time() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = config(2).with_run_dir(dir.path()).with_resume(true);
+    let mut network = network();
+    let (train_rows, val_rows): (Vec<usize>, Vec<usize>) = (0..20).partition(|row| *row < 14);
+    let mut second = Vec::new();
+    train(&mut network, &card(), &data(20), &train_rows, &val_rows, &config, &mut |event| {
+        // Before the first checkpoint, and after it.
+        if let Event::Batch { batch: 1, .. } = event {
+            second.push(run(&config, 14).expect_err("in use"));
+        }
+    })
+    .expect("trains");
+    assert_eq!(second.len(), 2);
+    for error in second {
+        assert!(matches!(&error, ModelError::RunInUse { path } if path == dir.path()), "{error}");
+    }
+    // Free again, and the run is whole.
+    let (resumed, _) = run(&config, 14).expect("done already");
+    assert_same_bits(&network, &resumed);
+}
+
+#[test]
+fn weights_without_a_checkpoint_are_no_run_to_begin_anew() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = config(1).with_run_dir(dir.path()).with_resume(true);
+    run(&config, 14).expect("trains");
+    let remove = |name: &str| std::fs::remove_file(dir.path().join(name)).expect("is there");
+    let best = || std::fs::read(dir.path().join("best.safetensors")).expect("reads");
+    let before = best();
+    remove("checkpoint.safetensors");
+    remove("log.csv");
+    assert!(matches!(run(&config, 14), Err(ModelError::NoCheckpoint { .. })));
+    remove("last.safetensors");
+    assert!(matches!(run(&config, 14), Err(ModelError::NoCheckpoint { .. })));
+    assert!(best() == before);
+    // What a kill within the first epoch can leave.
+    std::fs::rename(dir.path().join("best.safetensors"), dir.path().join("last.safetensors"))
+        .expect("moves");
+    run(&config, 14).expect("begins anew");
+}
+
+#[test]
+fn what_cannot_be_written_stops_a_run_that_then_goes_on_to_the_same_bits() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
+    let (best, _) = run(&config(3).with_run_dir(&whole), 14).expect("trains");
+    // Nothing can be renamed onto a folder, as nothing can be written to a full disk.
+    let in_the_way = cut.join("checkpoint.safetensors");
+    let kept = cut.join("kept");
+    let (train_rows, val_rows): (Vec<usize>, Vec<usize>) = (0..20).partition(|row| *row < 14);
+    let short = config(3).with_run_dir(&cut);
+    let mut observer = |event: &Event| {
+        if let Event::Batch { epoch: 2, batch: 1, .. } = event {
+            std::fs::rename(&in_the_way, &kept).expect("moves");
+            std::fs::create_dir_all(in_the_way.join("full")).expect("makes");
+        }
+    };
+    let error =
+        train(&mut network(), &card(), &data(20), &train_rows, &val_rows, &short, &mut observer)
+            .expect_err("cannot be written");
+    let text = error.to_string();
+    assert!(text.contains("cannot write") && text.contains("checkpoint.safetensors"), "{text}");
+    std::fs::remove_dir_all(&in_the_way).expect("removes");
+    std::fs::rename(&kept, &in_the_way).expect("moves");
+    let (resumed, _) = run(&short.with_resume(true), 14).expect("resumes");
+    assert_same_bits(&best, &resumed);
+}
+
+#[test]
+fn patience_ends_a_run_and_validation_may_look_at_fewer_windows() {
+    let _turn = turn();
+    // Nothing moves, so no epoch is better than the first.
+    let mut still = config(50).with_lr(1e-30);
+    still.statistics_rate = 0.0;
+    let (_, outcome) = run(&still.clone().with_patience(Some(2)), 14).expect("trains");
+    assert!(outcome.stopped_early);
+    assert_eq!((outcome.best_epoch, outcome.history.len()), (1, 3));
+    let (_, all) = run(&still.clone().with_epochs(1), 14).expect("trains");
+    assert!(!all.stopped_early);
+    let (_, one) = run(&still.with_epochs(1).with_validation_windows(Some(1)), 14).expect("trains");
+    assert_ne!(one.history[0].val_loss, all.history[0].val_loss);
+    // The weights that are kept are judged by all.
+    assert_eq!(one.validation, all.validation);
+}
+
+#[test]
 fn held_heads_and_rates_by_size_go_on_to_the_same_bits() {
     let _turn = turn();
     let dir = tempfile::tempdir().expect("a folder");
@@ -237,7 +327,7 @@ fn the_asymmetric_loss_falls_and_belongs_to_the_run() {
 }
 
 #[test]
-fn fewer_records_than_a_batch_and_no_validation() {
+fn fewer_records_than_a_batch_no_validation_and_patients_on_both_sides() {
     let _turn = turn();
     let mut network = network();
     let mut warnings = Vec::new();
@@ -253,6 +343,17 @@ fn fewer_records_than_a_batch_and_no_validation() {
     let never = Warning::NeverPositive { label: "fast".into() };
     let always = Warning::AlwaysPositive { label: "slow".into() };
     assert_eq!(warnings, [always, never, Warning::NoValidation]);
+
+    let mut data = data(20);
+    data.patients[1] = data.patients[2].clone();
+    warnings.clear();
+    train(&mut network, &card(), &data, &[0, 2], &[1], &config, &mut |event| {
+        if let Event::Warning(warning) = event {
+            warnings.push(warning.clone());
+        }
+    })
+    .expect("trains");
+    assert!(warnings.contains(&Warning::SharedPatients { patients: 1 }), "{warnings:?}");
 }
 
 #[test]
@@ -275,8 +376,10 @@ fn a_loss_that_is_not_finite_names_its_place_and_keeps_what_was_saved() {
         dir.path().display()
     );
     assert!(error.starts_with(&expected), "{error}");
-    let last = in_last(dir.path());
-    assert!(last.tensors().all(|(_, tensor)| tensor.isfinite().all().equal(&Tensor::from(true))));
+    // So does the network, which had one epoch that was the best.
+    assert_same_bits(&network, &in_last(dir.path()));
+    let finite = |tensor: &Tensor| tensor.isfinite().all().equal(&Tensor::from(true));
+    assert!(network.tensors().all(|(_, tensor)| finite(tensor)));
 }
 
 #[test]

@@ -26,7 +26,7 @@ cargo xtask <command>
 
   setup             fetch what is missing (a CPU libtorch, 543 MB once per machine), then return;
                     returns at once when all is there
-  demo [ARGS]       set up, build the programs and run the main job on embedded data;
+  demo [ARGS]       set up, build the programs and run the main job on synthetic recordings;
                     ARGS go to `quickstart` (--data DIR, --out DIR, --seed N)
   test [ARGS]       set up and run `cargo test --workspace ARGS`
   ci [--from STEP | --only STEP | --list]

@@ -18,7 +18,7 @@ use anyhow::Result;
 use clap::Parser;
 use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::{LabelArgs, load};
-use ecg3d_examples::{say, write_predictions};
+use ecg3d_examples::{check_place, say, write_predictions};
 
 use crate::classify::classify;
 use crate::model_args::ModelArgs;
@@ -47,6 +47,7 @@ fn main() -> ExitCode {
 
 fn predict(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { model, data, out, reading } = arguments;
+    check_place(&out)?;
     let model = model.model()?;
     let labels = LabelArgs { reading, ..LabelArgs::default() };
     let mut source = load(&data, &model.card().preprocessing, &labels)?;

@@ -14,10 +14,10 @@ pub struct ModelArgs {
     /// Weights (.safetensors) that `train` or `import-keras` wrote [default: the 3DECG-Net that ships]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Windows that go through the network at once [default: 64 signals or 4 volumes]
+    /// Windows that go through the network at once [default: 64 signals or 4 volumes, 32 on a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
-    /// Number type of the arithmetic: f32, or bf16: several times as quick where the processor or GPU has it, 3DECG-Net on the CPU aside, which it costs less memory
+    /// Number type of the arithmetic: f32, or bf16: twice as quick or more where the GPU or the processor multiplies it
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     precision: Precision,
     /// Threads [default: one for each core]

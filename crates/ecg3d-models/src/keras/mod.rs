@@ -18,6 +18,7 @@ use tch::{Device, Kind};
 use crate::error::Doing;
 use crate::files::read;
 use crate::params::{Start, from_keras, to_keras};
+use crate::weights::check_finite;
 use crate::{Architecture, ModelCard, ModelError, Network, Preset};
 use expected::{Graph, Op};
 
@@ -88,7 +89,9 @@ pub(crate) fn import(
         }
         let values = weight.dataset.read_array::<f32>();
         let values = values.map_err(|e| file.failed(&name, architecture, e))?;
-        from_keras(&values.into_iter().collect::<Vec<_>>(), &expected).doing("make a tensor")
+        let values: Vec<f32> = values.into_iter().collect();
+        check_finite(&values, path, &name)?;
+        from_keras(&values, &expected).doing("make a tensor")
     })?;
     if let Some((name, weight)) = weights.into_iter().min_by(|a, b| a.0.cmp(&b.0)) {
         return Err(ModelError::UnexpectedTensor {
@@ -215,11 +218,13 @@ impl<'a> KerasFile<'a> {
         let layers = root.group("_layer_checkpoint_dependencies").map_err(|e| self.wrong(e))?;
         let mut counts: HashMap<&str, usize> = HashMap::new();
         let mut weights = HashMap::new();
+        let (mut others, _) = layers.member_names().map_err(|e| self.wrong(e))?;
         for (op, path) in weighted_paths(graph) {
             let Some((class, place, names)) = checkpoint_names(op) else { continue };
             let count = counts.entry(class).or_default();
             let layer = if *count == 0 { class.to_owned() } else { format!("{class}_{count}") };
             *count += 2;
+            others.retain(|other| *other != layer);
             let at = format!("_layer_checkpoint_dependencies/{layer}/{place}");
             let missing = |_| ModelError::KerasGraph {
                 path: self.path.to_owned(),
@@ -239,6 +244,17 @@ impl<'a> KerasFile<'a> {
                     None => format!("{path}.{k}"),
                 };
                 weights.insert(own, Weight { at: format!("{at}/{k}"), dataset });
+            }
+        }
+        // Layers without weights have groups too.
+        for layer in others {
+            let group = layers.group(&layer).map_err(|e| self.wrong(e))?;
+            if let Some(name) = first_dataset(&group, MOST_LEVELS).map_err(|e| self.wrong(e))? {
+                return Err(ModelError::UnexpectedTensor {
+                    path: self.path.to_owned(),
+                    name: format!("_layer_checkpoint_dependencies/{layer}/{name}"),
+                    model: graph.architecture.name(),
+                });
             }
         }
         Ok(weights)
@@ -271,6 +287,25 @@ impl<'a> KerasFile<'a> {
         }
         attribute.read_strings().map(Some).map_err(|e| self.wrong(e))
     }
+}
+
+/// Levels of groups below a layer's that are looked at: Keras makes two or three, and a link may lead back.
+const MOST_LEVELS: usize = 4;
+
+/// The path of a dataset in a group or the groups in it.
+fn first_dataset(group: &Group, levels: usize) -> hdf5_reader::error::Result<Option<String>> {
+    let (groups, datasets) = group.member_names()?;
+    if let Some(name) = datasets.into_iter().next() {
+        return Ok(Some(name));
+    }
+    if levels > 0 {
+        for name in groups {
+            if let Some(found) = first_dataset(&group.group(&name)?, levels - 1)? {
+                return Ok(Some(format!("{name}/{found}")));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn find(group: &Group, name: &str) -> hdf5_reader::error::Result<Dataset> {

@@ -172,6 +172,19 @@ fn other_models_and_bad_files_are_refused() {
     }
 }
 
+#[test]
+fn a_layer_too_many_is_named() {
+    let Some(h5) = golden("3decgnet.weights.h5") else { return };
+    let mut graph = Graph::of(Architecture::ThreeDEcgNet);
+    let file = KerasFile::open(&h5).expect("opens");
+    assert!(file.weights(&graph).is_ok());
+    // The last dense layer is of another network.
+    let last = graph.nodes.iter_mut().rfind(|node| !node.path.is_empty()).expect("a layer");
+    last.path.clear();
+    let error = file.weights(&graph).err().expect("one too many").to_string();
+    assert!(error.contains("_layer_checkpoint_dependencies/dense_"), "{error}");
+}
+
 /// A name of a dataset spoilt, as it stands in the table of its group, where no path goes before it.
 #[test]
 fn a_missing_dataset_is_named() {

@@ -63,6 +63,33 @@ fn every_parameter_belongs_to_a_layer_and_every_layer_is_joined_to_the_next() {
     }
 }
 
+#[test]
+fn corrected_zhang_has_a_relu_behind_each_convolution_and_adds_back_its_inception_stages() {
+    let summary = summary(Architecture::Zhang, Preset::Corrected);
+    let kind_of: BTreeMap<&str, LayerKind> =
+        summary.layers.iter().map(|layer| (layer.name.as_str(), layer.kind)).collect();
+    let takers = |name: &str| -> Vec<LayerKind> {
+        let takes = |layer: &&LayerSummary| layer.inputs.iter().any(|input| input == name);
+        summary.layers.iter().filter(takes).map(|layer| layer.kind).collect()
+    };
+    let of = |kind| summary.layers.iter().filter(move |layer| layer.kind == kind);
+    let (back, others): (Vec<_>, Vec<_>) =
+        of(LayerKind::Conv3d).partition(|layer| takers(&layer.name) == [LayerKind::Add]);
+    let from: Vec<LayerKind> = back.iter().map(|layer| kind_of[layer.inputs[0].as_str()]).collect();
+    assert_eq!(from, [LayerKind::Concatenate; 3]);
+    for layer in others {
+        assert_eq!(takers(&layer.name), [LayerKind::Relu], "{}", layer.name);
+    }
+    assert_eq!(of(LayerKind::Add).count(), 3);
+    for add in of(LayerKind::Add) {
+        assert_eq!(takers(&add.name), [LayerKind::Relu]);
+    }
+    // The study's program has a ReLU only as the activation of a dense layer.
+    let published = super::tests::summary(Architecture::Zhang, Preset::Published);
+    let without = |kind| published.layers.iter().all(|layer| layer.kind != kind);
+    assert!(without(LayerKind::Add));
+}
+
 /// Which layers with parameters each such layer hears, through those that have none.
 fn heard(summary: &Summary) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut sources: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();

@@ -16,7 +16,7 @@ pub struct Augment {
     pub scale: f64,
     /// Standard deviation of white noise, largest value: a record's is uniform from 0 to this.
     pub noise: f64,
-    /// Amplitude of a slow sine (0.1 to 0.5 Hz at 50 Hz) on each lead, largest value.
+    /// Amplitude of a slow sine (0.1 to 0.5 Hz) on each lead, largest value.
     pub wander: f64,
     /// Probability that a lead is set to zero. At least one lead stays.
     pub lead_dropout: f64,
@@ -26,10 +26,13 @@ impl Augment {
     /// Nothing is changed.
     pub const NONE: Self = Self { scale: 0.0, noise: 0.0, wander: 0.0, lead_dropout: 0.0 };
 
-    /// Changes a signal `[lead, sample]` in place.
-    pub(crate) fn apply(&self, mut signal: ArrayViewMut2<'_, f32>, random: &mut Stream) {
-        /// Samples a second of prepared signals.
-        const RATE_HZ: f64 = 50.0;
+    /// Changes a signal `[lead, sample]` of `rate_hz` samples a second in place.
+    pub(crate) fn apply(
+        &self,
+        mut signal: ArrayViewMut2<'_, f32>,
+        rate_hz: f64,
+        random: &mut Stream,
+    ) {
         let n = signal.len();
         if *self == Self::NONE || n == 0 {
             return;
@@ -47,7 +50,7 @@ impl Augment {
         if self.wander > 0.0 {
             for mut lead in signal.rows_mut() {
                 let amplitude = self.wander * rms * random.uniform();
-                let step = std::f64::consts::TAU * (0.1 + 0.4 * random.uniform()) / RATE_HZ;
+                let step = std::f64::consts::TAU * (0.1 + 0.4 * random.uniform()) / rate_hz;
                 let phase = std::f64::consts::TAU * random.uniform();
                 for (t, v) in lead.iter_mut().enumerate() {
                     *v += (amplitude * (step * t as f64 + phase).sin()) as f32;
@@ -84,7 +87,7 @@ mod tests {
 
     fn changed(augment: Augment, seed: u64) -> Array2<f32> {
         let mut out = signal();
-        augment.apply(out.view_mut(), &mut Stream::new(seed, Purpose::Record, 0, 0));
+        augment.apply(out.view_mut(), 50.0, &mut Stream::new(seed, Purpose::Record, 0, 0));
         out
     }
 

@@ -1,4 +1,6 @@
 use std::collections::HashMap;
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -8,11 +10,15 @@ use tch::{Device, Kind, Tensor};
 use super::{EpochLog, KerasAdam, TrainConfig};
 use crate::error::Doing;
 use crate::files::{read, remove_unfinished, write_atomic};
-use crate::weights::{write_card, write_weights};
+use crate::weights::{values_as_bytes, write_card, write_weights};
 use crate::{ModelCard, ModelError, Network};
 
 /// Version of the checkpoint's layout.
 const FORMAT: u32 = 1;
+/// Name of the best weights' file.
+const BEST: &str = "best.safetensors";
+/// Name of the file of their card.
+const CARD: &str = "model.json";
 /// Name of what held heads go on with, see [`Network::held_heads`].
 const HELD: &str = "held";
 /// Name of the parameters' shares of the learning rate.
@@ -34,20 +40,24 @@ pub(crate) struct State {
     pub(crate) history: Vec<EpochLog>,
 }
 
-/// The folder of a run and the names in it.
-#[derive(Debug, Clone)]
-pub(crate) struct RunDir(PathBuf);
+/// The folder of a run and the names in it, locked for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct RunDir {
+    path: PathBuf,
+    _lock: File,
+}
 
 impl RunDir {
     /// Takes a folder for a run, and makes it where it is missing. Returns whether it has a checkpoint to go on from.
     pub(crate) fn open(path: &Path, resume: bool) -> Result<(Self, bool), ModelError> {
-        let goes_on = check_run_dir(path, resume)?;
         std::fs::create_dir_all(path).map_err(|source| ModelError::Io {
             path: path.to_owned(),
             doing: "make",
             source,
         })?;
-        let dir = Self(path.to_owned());
+        let dir = Self { path: path.to_owned(), _lock: lock(path)? };
+        // Only now: until the folder was locked another training could have begun a run in it, or gone on with one.
+        let goes_on = check_run_dir(path, resume)?;
         for file in [dir.best(), dir.last(), dir.card(), dir.checkpoint(), dir.log()] {
             remove_unfinished(&file);
         }
@@ -55,28 +65,28 @@ impl RunDir {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     pub(crate) fn best(&self) -> PathBuf {
-        self.0.join("best.safetensors")
+        self.path.join(BEST)
     }
 
     pub(crate) fn last(&self) -> PathBuf {
-        self.0.join("last.safetensors")
+        self.path.join("last.safetensors")
     }
 
     /// The card of the best weights, to read.
     pub(crate) fn card(&self) -> PathBuf {
-        self.0.join("model.json")
+        self.path.join(CARD)
     }
 
     pub(crate) fn checkpoint(&self) -> PathBuf {
-        self.0.join("checkpoint.safetensors")
+        self.path.join("checkpoint.safetensors")
     }
 
     pub(crate) fn log(&self) -> PathBuf {
-        self.0.join("log.csv")
+        self.path.join("log.csv")
     }
 
     /// Writes `log.csv` anew from all epochs, so that it agrees with the checkpoint whatever happened before.
@@ -100,14 +110,37 @@ impl RunDir {
     }
 }
 
+/// Locks a run's folder. The system takes the lock away when the file is closed, so that a killed run leaves none; the file stays.
+fn lock(dir: &Path) -> Result<File, ModelError> {
+    let path = dir.join("run.lock");
+    let failed = |doing, source| ModelError::Io { path: path.clone(), doing, source };
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|source| failed("make", source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ModelError::RunInUse { path: dir.to_owned() }),
+        // Some network file systems have no locks: better to train without one than not at all.
+        Err(TryLockError::Error(error)) if has_no_locks(&error) => Ok(file),
+        Err(TryLockError::Error(source)) => Err(failed("lock", source)),
+    }
+}
+
+/// Whether an error says that a file system has no locks, or none to be had: `ENOLCK` is what NFS says without its lock service.
+fn has_no_locks(error: &std::io::Error) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(libc::ENOLCK) {
+        return true;
+    }
+    error.kind() == ErrorKind::Unsupported
+}
+
 /// Writes the best weights of a run again, with another card: one with more figures, say.
 ///
 /// # Errors
 /// As [`save`](crate::save()).
 pub fn replace_best(run_dir: &Path, network: &Network, card: &ModelCard) -> Result<(), ModelError> {
-    let dir = RunDir(run_dir.to_owned());
-    write_weights(network, card, &dir.best())?;
-    write_card(card, &dir.card())
+    write_weights(network, card, &run_dir.join(BEST))?;
+    write_card(card, &run_dir.join(CARD))
 }
 
 /// Checks that a folder is free for a run, or, with `resume`, that its run can go on; [`train`](super::train) does so too,
@@ -116,14 +149,15 @@ pub fn replace_best(run_dir: &Path, network: &Network, card: &ModelCard) -> Resu
 /// # Errors
 /// A folder with a run in it, without `resume`; with it, one whose checkpoint is gone.
 pub fn check_run_dir(path: &Path, resume: bool) -> Result<bool, ModelError> {
-    const FILES: [&str; 4] =
-        ["checkpoint.safetensors", "last.safetensors", "log.csv", "best.safetensors"];
+    const FILES: [&str; 4] = ["checkpoint.safetensors", "last.safetensors", "log.csv", BEST];
     match FILES.into_iter().find(|name| path.join(name).exists()) {
         None => Ok(false),
         Some(found) if !resume => Err(ModelError::RunExists { path: path.to_owned(), found }),
         Some("checkpoint.safetensors") => Ok(true),
         // Killed in its first epoch, before the checkpoint: nothing is lost by starting over.
-        Some(_) if !path.join("log.csv").exists() => Ok(false),
+        Some("last.safetensors") if !path.join("log.csv").exists() && !path.join(BEST).exists() => {
+            Ok(false)
+        }
         Some(_) => Err(ModelError::NoCheckpoint { path: path.join(FILES[0]) }),
     }
 }
@@ -154,7 +188,7 @@ pub(crate) fn save(
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     let mut add = |name: String, tensor: &Tensor| {
         let shape = tensor.size().into_iter().map(|n| n as usize).collect();
-        bytes_of(tensor).map(|bytes| tensors.push((name, shape, bytes)))
+        values_as_bytes(tensor).map(|bytes| tensors.push((name, shape, bytes)))
     };
     for (name, tensor) in network.tensors() {
         add(format!("network/{name}"), tensor)?;
@@ -309,16 +343,4 @@ fn difference(
         let (a, b) = (now.get(key).unwrap_or(&none), then.get(key).unwrap_or(&none));
         (a != b).then(|| (key.clone(), a.to_string(), b.to_string()))
     })
-}
-
-/// The values of a tensor as little-endian `f32`.
-fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
-    let mut values = vec![0_f32; tensor.numel()];
-    tensor
-        .f_detach()
-        .and_then(|tensor| tensor.f_to_device(Device::Cpu))
-        .and_then(|tensor| tensor.f_to_kind(Kind::Float)?.f_contiguous())
-        .and_then(|tensor| tensor.f_copy_data(&mut values, tensor.numel()))
-        .doing("copy a tensor to memory")?;
-    Ok(values.into_iter().flat_map(f32::to_le_bytes).collect())
 }

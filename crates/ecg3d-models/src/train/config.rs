@@ -30,12 +30,12 @@ pub enum BestBy {
 pub struct TrainConfig {
     /// Passes over the training records. Default: 100; corrected: 30.
     pub epochs: usize,
-    /// Records in a step; the last step of an epoch takes what is left. Default: 32.
+    /// Records in a step; the last step of an epoch takes what is left. Default: 32; [`TrainConfig::of`] 3DECG-Net, corrected: 8.
     pub batch: usize,
     /// Base learning rate. Default: 1e-3; [`TrainConfig::of`] 3DECG-Net, corrected: 3e-4.
     pub lr: f64,
     /// How the rate moves. Default: [`Schedule::Decay`] with 100 epochs a decade; corrected: one epoch of warm-up, then
-    /// a cosine down to a hundredth.
+    /// a cosine down to a hundredth; [`TrainConfig::of`] 3DECG-Net, corrected: a fifth of an epoch of warm-up.
     pub schedule: Schedule,
     /// Decoupled weight decay of [`super::KerasAdam`]. Default: 0; corrected: 0.01.
     pub weight_decay: f64,
@@ -185,8 +185,11 @@ impl TrainConfig {
         }
     }
 
-    /// Refuses what can't be meant.
-    pub(crate) fn check(&self) -> Result<(), ModelError> {
+    /// Refuses what can't be meant; [`train`](super::train()) does so too, but a program may want to know before it loads any data.
+    ///
+    /// # Errors
+    /// The first setting that is out of range, with what was expected.
+    pub fn check(&self) -> Result<(), ModelError> {
         let positive = |what, value: f64| {
             if value.is_finite() && value > 0.0 {
                 Ok(())

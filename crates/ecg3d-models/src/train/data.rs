@@ -6,7 +6,7 @@ use crate::ModelError;
 /// Records to train on, in memory as prepared signals.
 #[derive(Debug, Clone)]
 pub struct TrainData {
-    /// Prepared signals `[record, lead, sample]` at 50 Hz, zero behind the end of a record.
+    /// Prepared signals `[record, lead, sample]` at the rate of the preprocessing, zero behind the end of a record.
     pub prepared: Array3<f32>,
     /// Real samples of each record.
     pub lengths: Vec<usize>,

@@ -72,13 +72,15 @@ impl Engine<'_> {
         let limit = config.validation_windows.unwrap_or(usize::MAX);
         let logits = self.logits(self.val_rows, limit)?;
         let finite = tch::no_grad(|| self.weights_are_finite()).doing("look at the parameters")?;
-        if !finite || logits.iter().any(|logit| !logit.is_finite()) {
-            return Err(ModelError::NotFinite {
-                epoch: epoch + 1,
-                batch: batches,
-                loss: f64::NAN,
-                kept: None,
-            });
+        let not_finite = match finite {
+            false => Some("weights"),
+            true if logits.iter().any(|logit| !logit.is_finite()) => {
+                Some("logits of validation records")
+            }
+            true => None,
+        };
+        if let Some(what) = not_finite {
+            return Err(ModelError::NetworkNotFinite { what, epoch: epoch + 1, kept: None });
         }
         let score = self.score(&logits);
         self.val_logits = logits;

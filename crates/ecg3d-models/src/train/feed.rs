@@ -78,11 +78,12 @@ impl<'a> Feed<'a> {
         let mut signals = self.cut(&windows);
         // Threads may share the settings, not what is on the device.
         let augment = self.augment;
+        let rate_hz = self.preprocessing.window_samples() as f64 / self.preprocessing.window_s;
         signals
             .axis_iter_mut(Axis(0))
             .into_par_iter()
             .zip(&mut streams)
-            .for_each(|(signal, random)| augment.apply(signal, random));
+            .for_each(|(signal, random)| augment.apply(signal, rate_hz, random));
         self.tensor(signals)
     }
 

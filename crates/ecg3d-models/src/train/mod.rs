@@ -1,4 +1,4 @@
-//! Training: splits, recipes, the optimizer and the loop around them.
+//! Training: recipes, the optimizer and the loop around them.
 
 mod adam;
 mod augment;
@@ -14,7 +14,6 @@ mod loss;
 mod random;
 mod run;
 mod schedule;
-mod split;
 mod thresholds;
 
 pub use adam::KerasAdam;
@@ -26,5 +25,4 @@ pub use event::{EpochLog, Event, Warning};
 pub use loss::{Loss, bce_from_logits};
 pub use run::{Outcome, train};
 pub use schedule::Schedule;
-pub use split::{folds_by_patient, shared_patients};
 pub use thresholds::{Thresholds, validation_thresholds};

@@ -11,8 +11,6 @@ pub(crate) enum Purpose {
     Record = 2,
     /// libtorch's own generator (dropout) in one epoch.
     Torch = 3,
-    /// Ties between equal choices when folds are made.
-    Folds = 4,
     /// The records that fresh parameters are fitted to.
     Start = 5,
 }

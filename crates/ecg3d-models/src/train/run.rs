@@ -1,3 +1,6 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use ndarray::Array2;
 use tch::Tensor;
 
@@ -5,7 +8,6 @@ use super::checkpoint::{self, RunDir};
 use super::engine::{Clock, Engine};
 use super::feed::Feed;
 use super::loss::positive_weights;
-use super::split::shared_patients;
 use super::{BestBy, EpochLog, Event, KerasAdam, TrainConfig, TrainData, Warning};
 use crate::error::Doing;
 use crate::weights::{check_pair, load, write_weights};
@@ -29,7 +31,8 @@ pub struct Outcome {
 
 /// Trains a network on rows of `data`, and chooses its best epoch on others.
 ///
-/// At the end the network holds the best weights. Where [`TrainConfig::run_dir`] is given, each epoch leaves there,
+/// At the end the network holds the best weights, after an error those of the epochs that were done, if any were; it stays in the
+/// recipe's precision and at its rate of the running statistics. Where [`TrainConfig::run_dir`] is given, each epoch leaves there,
 /// every file whole or not at all: `best.safetensors` and `last.safetensors` with their cards, `log.csv`, `model.json`
 /// (the card of the best weights, to read) and `checkpoint.safetensors`, from which [`TrainConfig::resume`] goes on.
 ///
@@ -41,8 +44,8 @@ pub struct Outcome {
 ///
 /// # Errors
 /// No training record; data whose parts do not fit together, the network or the card; values that are not finite; a
-/// loss that is not ([`ModelError::NotFinite`]), with all earlier epochs kept; a run folder that is in use, that can't be
-/// written, or whose checkpoint is of another run; a failure of libtorch.
+/// loss, or a network, that is not ([`ModelError::NotFinite`], [`ModelError::NetworkNotFinite`]), with all earlier epochs kept; a run folder with another run, one that another
+/// training is at work in ([`ModelError::RunInUse`]), one that can't be written, or whose checkpoint is of another run; a failure of libtorch.
 pub fn train(
     network: &mut Network,
     card: &ModelCard,
@@ -66,7 +69,7 @@ pub fn train(
     }
     network.set_statistics_rate(config.statistics_rate);
     network.set_precision(config.precision);
-    // An earlier training may have failed in between.
+    // The observer of an earlier training may have panicked in between.
     network.release_heads();
     let named = network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
     let adam = KerasAdam::new(named, config.weight_decay)?
@@ -100,32 +103,12 @@ pub fn train(
         history: Vec::new(),
         best: None,
     };
-    if let Some(path) = &config.run_dir {
-        run.open(path, &mut engine, observer)?;
-    }
-    let (done, batches) = (run.history.len(), engine.batches());
-    if done == 0 {
-        engine.begin()?;
-    }
-    observer(&Event::Start {
-        epochs: config.epochs,
-        done,
-        batches,
-        train: train_rows.len(),
-        val: val_rows.len(),
-    });
-    let mut clock = Clock::start(config.epochs.saturating_sub(done) * batches);
-    while run.history.len() < config.epochs && !run.out_of_patience(config) {
-        let log = engine
-            .epoch(run.history.len(), &mut clock, observer)
-            .map_err(|error| run.name_what_is_kept(error))?;
-        let best = run.keep(log, &engine)?;
-        observer(&Event::Epoch { log, best, remaining: clock.remaining() });
-    }
+    let ran = run.epochs(&mut engine, observer);
     engine.network.release_heads();
     if let Some(best) = &run.best {
         checkpoint::assign(engine.network, best)?;
     }
+    ran?;
     engine.validate()?;
     let best_epoch = best_epoch(&run.history, config.best_by);
     // Again, since a resumed run may ask for other thresholds than the part that wrote these weights.
@@ -152,10 +135,42 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Takes the folder, and does the epochs that are left.
+    fn epochs(
+        &mut self,
+        engine: &mut Engine<'_>,
+        observer: &mut dyn FnMut(&Event),
+    ) -> Result<(), ModelError> {
+        let config = engine.config;
+        if let Some(path) = &config.run_dir {
+            self.open(path, engine, observer)?;
+        }
+        let (done, batches) = (self.history.len(), engine.batches());
+        if done == 0 {
+            engine.begin()?;
+        }
+        observer(&Event::Start {
+            epochs: config.epochs,
+            done,
+            batches,
+            train: engine.train_rows.len(),
+            val: engine.val_rows.len(),
+        });
+        let mut clock = Clock::start(config.epochs.saturating_sub(done) * batches);
+        while self.history.len() < config.epochs && !self.out_of_patience(config) {
+            let log = engine
+                .epoch(self.history.len(), &mut clock, observer)
+                .map_err(|error| self.name_what_is_kept(error))?;
+            let best = self.keep(log, engine)?;
+            observer(&Event::Epoch { log, best, remaining: clock.remaining() });
+        }
+        Ok(())
+    }
+
     /// Takes a folder, and what an earlier part of the run left in it.
     fn open(
         &mut self,
-        path: &std::path::Path,
+        path: &Path,
         engine: &mut Engine<'_>,
         observer: &mut dyn FnMut(&Event),
     ) -> Result<(), ModelError> {
@@ -256,15 +271,31 @@ impl Run<'_> {
         })
     }
 
+    /// The folder that keeps the epochs done, if there are any.
+    fn kept(&self) -> Option<PathBuf> {
+        let dir = self.dir.as_ref().filter(|_| !self.history.is_empty());
+        dir.map(|dir| dir.path().to_owned())
+    }
+
     fn name_what_is_kept(&self, error: ModelError) -> ModelError {
         match error {
-            ModelError::NotFinite { epoch, batch, loss, .. } if !self.history.is_empty() => {
-                let kept = self.dir.as_ref().map(|dir| dir.path().to_owned());
-                ModelError::NotFinite { epoch, batch, loss, kept }
+            ModelError::NotFinite { epoch, batch, loss, .. } => {
+                ModelError::NotFinite { epoch, batch, loss, kept: self.kept() }
+            }
+            ModelError::NetworkNotFinite { what, epoch, .. } => {
+                ModelError::NetworkNotFinite { what, epoch, kept: self.kept() }
             }
             other => other,
         }
     }
+}
+
+/// Patients who are in both lists of rows.
+fn shared_patients(patients: &[String], a: &[usize], b: &[usize]) -> usize {
+    let of = |rows: &[usize]| -> BTreeSet<&str> {
+        rows.iter().map(|&row| patients[row].as_str()).collect()
+    };
+    of(a).intersection(&of(b)).count()
 }
 
 /// The best epoch, from 1, the earliest of equals; the last without validation; 0 before the first.

@@ -121,13 +121,13 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         let model = subject.model(device)?.with_precision(arguments.precision);
         let summary = model.network().summary()?;
         let metrics = match &mut judge {
-            Some(judge) if subject.weights.is_some() => Some(judge.metrics(&model)?),
-            _ => None,
+            Some(judge) if subject.weights.is_some() => judge.metrics(&model).map(Some),
+            _ => Ok(None),
         };
         let windows = measure::windows_of_ten_seconds(&model);
         drop(model);
         let measured = measure::apart(subject, arguments);
-        if let Err(error) = &measured {
+        for error in [measured.as_ref().err(), metrics.as_ref().err()].into_iter().flatten() {
             failed = true;
             progress.line(&format!("failed: {subject}: {error:#}"));
         }

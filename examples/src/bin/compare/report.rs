@@ -40,7 +40,8 @@ impl Settings {
             cores,
             device: arguments.device.clone(),
             precision: arguments.precision,
-            threads: arguments.threads.map_or(cores, |threads| threads as usize),
+            threads: arguments.threads.unwrap_or_else(|| tch::get_num_threads().unsigned_abs())
+                as usize,
             repeats: arguments.repeats,
             data: arguments.data.as_ref().map(|data| data.display().to_string()),
         }
@@ -66,8 +67,10 @@ pub struct Row {
     pub measured: Option<Measured>,
     /// Why it failed.
     pub failed: Option<String>,
-    /// `null` for an untrained network, or without data.
+    /// `null` for an untrained network, without data, or where judging failed.
     pub metrics: Option<Metrics>,
+    /// Why it failed.
+    pub metrics_failed: Option<String>,
 }
 
 impl Row {
@@ -76,12 +79,10 @@ impl Row {
         summary: &Summary,
         windows_of_ten_seconds: usize,
         measured: Result<Measured>,
-        metrics: Option<Metrics>,
+        metrics: Result<Option<Metrics>>,
     ) -> Self {
-        let (measured, failed) = match measured {
-            Ok(measured) => (Some(measured), None),
-            Err(error) => (None, Some(format!("{error:#}"))),
-        };
+        let (measured, failed) = or_reason(measured.map(Some));
+        let (metrics, metrics_failed) = or_reason(metrics);
         Self {
             name: subject.to_string(),
             architecture: subject.architecture,
@@ -94,6 +95,7 @@ impl Row {
             measured,
             failed,
             metrics,
+            metrics_failed,
         }
     }
 
@@ -120,6 +122,14 @@ impl Row {
             metrics.map(|m| m.subset_accuracy),
         ]
         .map(|cell| cell.filter(|value| value.is_finite()))
+    }
+}
+
+/// What was found, or why nothing was.
+fn or_reason<T>(found: Result<Option<T>>) -> (Option<T>, Option<String>) {
+    match found {
+        Ok(found) => (found, None),
+        Err(error) => (None, Some(format!("{error:#}"))),
     }
 }
 
@@ -234,6 +244,11 @@ impl Report {
                 text += &self.part(COSTS..HEAD.len(), |row| row.metrics.is_some());
                 text += "\nAt the thresholds of the weights. Averages are over the labels. Weights do too well on records that they \
                          were trained on.\n";
+            }
+            for row in &self.networks {
+                if let Some(reason) = &row.metrics_failed {
+                    text += &format!("\nNot judged: {}: {reason}\n", row.name);
+                }
             }
         }
         let untrained: Vec<&str> = self

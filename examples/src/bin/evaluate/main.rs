@@ -43,7 +43,7 @@ struct Args {
     /// Folder of records, or .npz that `convert` wrote
     #[arg(long, value_name = "DIR", required_unless_present = "predictions")]
     data: Option<PathBuf>,
-    /// Number type of the arithmetic: f32, or bf16: several times as quick where the processor or GPU has it, 3DECG-Net on the CPU aside, which it costs less memory
+    /// Number type of the arithmetic: f32, or bf16: twice as quick or more where the GPU or the processor multiplies it
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32, conflicts_with = "predictions")]
     precision: Precision,
     /// Table of predictions: record, then one probability a label

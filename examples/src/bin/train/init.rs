@@ -14,10 +14,8 @@ use tch::Device;
 pub fn network(from: &Path, wanted: &ModelCard, device: Device) -> Result<(Network, String)> {
     let shipped = from == Path::new("shipped");
     let (model, start) = if shipped {
-        (
-            Model::shipped(device)?,
-            concat!("shipped with ecg3d-models ", env!("CARGO_PKG_VERSION")).to_owned(),
-        )
+        let hash = sha256(Model::shipped_file());
+        (Model::shipped(device)?, format!("the weights that shipped, SHA-256 {hash}"))
     } else {
         let file = std::fs::read(from)
             .with_context(|| format!("could not read the weights {}", from.display()))?;

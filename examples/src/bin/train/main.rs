@@ -14,14 +14,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
-use ecg_io::{PUBLISHED_FOLDS, Split, split_by_fold, split_published};
+use ecg_io::{PUBLISHED_FOLDS, Split, folds_by_patient, split_by_fold, split_published};
 use ecg3d_examples::source::{LabelArgs, Rows, Source, load};
 use ecg3d_examples::{Progress, say, say_err};
 use ecg3d_models::{
     Architecture, Event, Loss, ModelCard, Network, Precision, Preset, Thresholds, TrainConfig,
-    TrainData, check_run_dir, folds_by_patient, replace_best, train,
+    TrainData, check_run_dir, replace_best, train,
 };
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Array3, Axis};
 
 use crate::device::device;
 use crate::precision::warn_of_imitation;
@@ -33,7 +33,7 @@ use crate::threads::set_up_process;
 /// At the end, RUN/validation.csv has the best weights' probabilities of the validation records and RUN/validation_labels.csv
 /// the truth, as evaluate reads them, and the card their figures with intervals by patient.
 ///
-/// RUN/checkpoint.safetensors is what --resume goes on from: a run that was killed at any moment ends with the weights of
+/// RUN/run.lock keeps two trainings apart. RUN/checkpoint.safetensors is what --resume goes on from: a run that was killed at any moment ends with the weights of
 /// one that was not, bit for bit on the CPU with the same --threads. The published preset trains by the study's recipe (100
 /// epochs), the corrected one with warm-up, augmentation and a random window of each record in each epoch (30 epochs).
 #[derive(Parser)]
@@ -97,12 +97,16 @@ struct Arguments {
     /// cpu, cuda or cuda:N
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: String,
-    /// Number type of the arithmetic: f32, or bf16: several times as quick where the processor or GPU has it, 3DECG-Net on the CPU aside, which it costs less memory
+    /// Number type of the arithmetic: f32, or bf16: twice as quick or more where the GPU or the processor multiplies it; training 3DECG-Net takes half the memory
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     precision: Precision,
     /// Where the recordings come from, for the card: source, licence, citation [default: the path and the source of the labels]
     #[arg(long, value_name = "TEXT")]
     origin: Option<String>,
+    /// Trains on the records that would validate as well: all but those that the split keeps for testing. The last epoch counts as the
+    /// best then, and the thresholds are 0.5
+    #[arg(long, conflicts_with_all = ["fold", "val_fold", "patience", "val_windows"])]
+    no_validation: bool,
     /// Starts from trained weights of the same network and preprocessing instead of fresh ones: a file, or those that ship. Records
     /// that they were trained on should not validate
     #[arg(long, value_name = "FILE|shipped")]
@@ -155,14 +159,20 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let device = device(&arguments.device)?;
     warn_of_imitation(arguments.precision, architecture, device);
     set_up_process(arguments.threads)?;
+    let mut config = recipe(arguments, architecture, preset);
+    config.check()?;
     check_run_dir(&arguments.out, arguments.resume)?;
 
     let preprocessing = architecture.preprocessing(preset);
     let mut source = load(&arguments.data, &preprocessing, &arguments.labels)?;
     source.drop_unlabelled()?;
     source.report_failures();
-    let data = train_data(&source, &arguments.data)?;
-    let split = split(&source, &data, split_by, arguments)?;
+    let data = train_data(&mut source, &arguments.data)?;
+    let mut split = split(&source, &data, split_by, arguments)?;
+    if arguments.no_validation {
+        split.train.append(&mut split.val);
+        split.train.sort_unstable();
+    }
     summarise(&source, &data, &split);
 
     let labels = source.label_set.clone();
@@ -171,7 +181,6 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     });
     let card =
         ModelCard::new(architecture, preset, labels.clone(), preprocessing).with_origin(origin);
-    let mut config = recipe(arguments, architecture, preset);
     let mut network = match &arguments.init {
         Some(from) => {
             let (network, start) = init::network(from, &card, device)?;
@@ -227,7 +236,16 @@ fn check_split_flags(arguments: &Arguments, split_by: SplitBy) -> Result<()> {
     ] {
         ensure!(!given || of_use, "{flag} means nothing with --split {name}");
     }
+    if let Some(fold) = arguments.fold {
+        let folds = folds_of(arguments);
+        ensure!(fold < folds, "--fold {fold} is not one of the folds 0 to {}", folds - 1);
+    }
     Ok(())
+}
+
+/// Folds of a split that makes them.
+fn folds_of(arguments: &Arguments) -> usize {
+    arguments.folds.map_or(PUBLISHED_FOLDS, |folds| folds as usize)
 }
 
 fn recipe(arguments: &Arguments, architecture: Architecture, preset: Preset) -> TrainConfig {
@@ -260,8 +278,11 @@ fn recipe(arguments: &Arguments, architecture: Architecture, preset: Preset) -> 
         .with_body_rate(arguments.body_rate.unwrap_or(body))
 }
 
-fn train_data(source: &Source, path: &Path) -> Result<TrainData> {
-    let Rows::Prepared { signals, lengths } = &source.rows else {
+/// Takes the signals out of a source.
+fn train_data(source: &mut Source, path: &Path) -> Result<TrainData> {
+    let labels = source.require_labels(&source.label_set)?.mapv(u8::from);
+    let none = Rows::Prepared { signals: Array3::zeros((0, 0, 0)), lengths: Vec::new() };
+    let Rows::Prepared { signals, lengths } = std::mem::replace(&mut source.rows, none) else {
         bail!(
             "{} holds images or volumes; training takes prepared signals, as convert --stage prepared writes them, \
              and makes the volumes itself",
@@ -269,9 +290,9 @@ fn train_data(source: &Source, path: &Path) -> Result<TrainData> {
         );
     };
     Ok(TrainData {
-        prepared: signals.clone(),
-        lengths: lengths.clone(),
-        labels: source.require_labels(&source.label_set)?.mapv(u8::from),
+        prepared: signals,
+        lengths,
+        labels,
         patients: source.patients.clone(),
         names: source.names.clone(),
     })
@@ -279,15 +300,6 @@ fn train_data(source: &Source, path: &Path) -> Result<TrainData> {
 
 fn split(source: &Source, data: &TrainData, by: SplitBy, arguments: &Arguments) -> Result<Split> {
     let fold = arguments.fold.unwrap_or(0);
-    let folds = match by {
-        SplitBy::Kfold => arguments.folds.map_or(PUBLISHED_FOLDS, |folds| folds as usize),
-        _ => PUBLISHED_FOLDS,
-    };
-    ensure!(
-        matches!(by, SplitBy::Labels) || fold < folds,
-        "--fold {fold} is not one of the folds 0 to {}",
-        folds - 1
-    );
     Ok(match by {
         SplitBy::Published => {
             let labelled: Vec<usize> = (0..data.len())
@@ -297,7 +309,10 @@ fn split(source: &Source, data: &TrainData, by: SplitBy, arguments: &Arguments) 
         }
         SplitBy::Kfold => {
             let labels = data.labels.view();
-            split_by_fold(&folds_by_patient(labels, &data.patients, folds, arguments.seed)?, fold)?
+            split_by_fold(
+                &folds_by_patient(labels, &data.patients, folds_of(arguments), arguments.seed)?,
+                fold,
+            )?
         }
         SplitBy::Labels => {
             let folds = source
