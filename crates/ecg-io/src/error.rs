@@ -122,10 +122,10 @@ pub enum IoError {
         /// Lines there.
         found: u64,
     },
-    /// More signals, segments or comments than any real header has.
+    /// More signals, segments or comments than any real header or table has.
     #[error("{}:{line}: {what} {} here, expected at most {limit}", path.display(), limit + 1)]
     TooManyLines {
-        /// The header.
+        /// The file.
         path: PathBuf,
         /// The first line too many, from 1.
         line: u64,
@@ -646,10 +646,20 @@ pub enum IoError {
         /// The folds there are.
         known: Vec<usize>,
     },
+    /// A column of a table that was asked for twice.
+    #[error("{}:{line}: column {column:?} is asked for twice, expected each column once", path.display())]
+    ColumnTwice {
+        /// The table.
+        path: PathBuf,
+        /// The line that names or has the columns, from 1.
+        line: u64,
+        /// The column, as it was asked for the second time.
+        column: String,
+    },
     /// The name of a label map or rule that does not exist, or a delimiter that parts no cells.
     #[error("unknown {what} {found:?}; expected {expected}")]
     UnknownName {
-        /// `label map`, `NSR rule`, `delimiter` or `column`.
+        /// `label map`, `NSR rule` or `delimiter`.
         what: &'static str,
         /// The name given.
         found: String,

@@ -1,7 +1,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use ecg_core::{Adc, Recording, Sex};
+use ecg_core::{Adc, CoreError, Recording, Sex, SnomedCode};
 
 use crate::atomic::write_file;
 use crate::format::encode;
@@ -19,8 +19,8 @@ use crate::{IoError, WriteOptions};
 /// made.
 ///
 /// # Errors
-/// A name that a WFDB record cannot have, a format that is only read, a signal without samples, a sample beyond the
-/// format's range, and files that cannot be written.
+/// A name that a WFDB record cannot have, a format that is only read, not one lead name for each row of the signal, a signal
+/// without samples, a sample beyond the format's range, and files that cannot be written.
 pub fn write_wfdb(
     dir: impl AsRef<Path>,
     recording: &Recording,
@@ -36,6 +36,7 @@ pub fn write_wfdb(
         return Err(IoError::WriteGain { found: options.gain_per_mv });
     }
     let header_path = dir.as_ref().join(format!("{}.hea", recording.name));
+    check_leads(recording, &header_path)?;
     let (leads, samples) = recording.signal.dim();
     if leads == 0 || samples == 0 {
         return Err(IoError::NoSamples {
@@ -79,6 +80,16 @@ pub fn write_wfdb(
     write_file(&header_path, text.as_bytes())
 }
 
+/// Refuses a recording whose public fields were taken apart.
+pub(crate) fn check_leads(recording: &Recording, path: &Path) -> Result<(), IoError> {
+    let (rows, names) = (recording.signal.nrows(), recording.leads.len());
+    if rows == names {
+        return Ok(());
+    }
+    let source = CoreError::LeadCount { rows, names };
+    Err(IoError::Recording { path: path.to_owned(), line: None, source })
+}
+
 /// The last part of a recording's name, where all of it is fit for a path and that part for a record.
 fn checked_name(name: &str) -> Result<&str, IoError> {
     let plain = |part: &str| {
@@ -102,8 +113,10 @@ fn checked_name(name: &str) -> Result<&str, IoError> {
 
 /// Whether stored integers are those of the signal, to half a unit, and fit the format.
 fn belongs(adc: &Adc, recording: &Recording, (low, high): (i32, i32)) -> bool {
+    let leads = recording.signal.nrows();
     let sound = adc.gain_per_mv.iter().all(|gain| gain.is_normal());
     sound
+        && (adc.gain_per_mv.len(), adc.baseline.len()) == (leads, leads)
         && adc.values.dim() == recording.signal.dim()
         && adc.values.rows().into_iter().zip(recording.signal.rows()).enumerate().all(
             |(k, (values, signal))| {
@@ -164,11 +177,20 @@ pub(crate) fn comment_lines(recording: &Recording) -> impl Iterator<Item = Strin
         Sex::Female => "Sex: Female".to_owned(),
         Sex::Male => "Sex: Male".to_owned(),
     });
-    let codes: Vec<String> = recording.diagnoses.iter().map(ToString::to_string).collect();
+    // Words are only in the comment, with which the codes beside them go.
+    let told = |code: &&SnomedCode| {
+        let stated = recording.comments.iter().filter(|own| Clinical::has_other_diagnoses(own));
+        stated.flat_map(|own| Clinical::diagnoses(own)).any(|item| item.parse() == Ok(**code))
+    };
+    let codes: Vec<String> =
+        recording.diagnoses.iter().filter(|code| !told(code)).map(ToString::to_string).collect();
     let diagnoses = (!codes.is_empty()).then(|| format!("Dx: {}", codes.join(",")));
     let patient =
         recording.patient.as_ref().map(|patient| format!("Patient: {}", one_line(patient)));
-    let others = recording.comments.iter().filter(|comment| !Clinical::is_clinical(comment));
+    let others = recording.comments.iter();
+    let others = others.filter(|comment| {
+        !Clinical::is_clinical(comment) || Clinical::has_other_diagnoses(comment)
+    });
     let others = others.map(|comment| one_line(comment));
     [age, sex, diagnoses, patient].into_iter().flatten().chain(others)
 }

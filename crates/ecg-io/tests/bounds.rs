@@ -466,3 +466,28 @@ fn links_out_of_the_folder_are_followed_only_on_request() {
     symlink("../real.dat", inside.join("own/r.dat")).expect("links");
     assert!(read_recording(inside.join("f"), &ReadOptions::default()).is_ok());
 }
+
+#[test]
+fn segments_without_signals() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let long = "r/3 0 500\nx_layout 0\n~ 9223372036854775807\n~ 9223372036854775807\n";
+    for header in [long, "r/2 0 500\nx_layout 0\n~ 100\n"] {
+        fs::write(dir.path().join("r.hea"), header).expect("writes");
+        fs::write(dir.path().join("x_layout.hea"), "x_layout 0 500 0\n").expect("writes");
+        let result = bounded(header, &dir.path().join("r"));
+        assert!(matches!(result, Err(IoError::NoSamples { .. })), "{result:?}");
+    }
+}
+
+#[test]
+fn a_table_of_comments() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("r.csv");
+    fs::write(&path, "#\n".repeat(100_000)).expect("writes");
+    let result = bounded("comments", &path);
+    let expected = matches!(
+        &result,
+        Err(IoError::TooManyLines { line: 65_537, what: "comment", limit: 65_536, .. })
+    );
+    assert!(expected, "{result:?}");
+}

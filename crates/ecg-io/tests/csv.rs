@@ -314,7 +314,7 @@ fn leads_are_chosen_by_name_or_position() {
         );
     }
     let twice = chosen(&["I", "5"]).expect_err("one column");
-    assert!(matches!(twice, IoError::UnknownName { what: "column", .. }), "{twice}");
+    assert!(matches!(twice, IoError::ColumnTwice { line: 1, .. }), "{twice}");
     // Without names: of twelve columns the standard leads, else numbers.
     let bare = |text: &str, columns: &[&str]| {
         let csv = CsvOptions::default().with_columns(columns.iter().copied());

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use ecg_core::{Lead, Recording, SamplingRate, Sex, SnomedCode};
 use ecg_io::{
-    Dataset, DatasetOptions, IoError, LabelMap, LabelSource, NsrRule, PtbXlRecords, WriteOptions,
-    write_csv, write_wfdb,
+    Dataset, DatasetOptions, IoError, LabelMap, LabelSource, NsrRule, PtbXlRecords, ReadOptions,
+    WriteOptions, read_recording, write_csv, write_wfdb,
 };
 use ndarray::Array2;
 
@@ -50,6 +50,8 @@ fn recordings_are_found_and_named() {
     wfdb(dir, "a_1", &[]);
     write_csv(dir.join("b/deep/r1.csv"), &recording("x", &[426_177_001])).expect("writes");
     write_csv(dir.join("b/r2.csv"), &recording("x", &[])).expect("writes");
+    fs::write(dir.join("b/r2.tsv"), "fs\tI\n").expect("writes");
+    fs::write(dir.join("b/labels.csv"), "record,AF\nr2,0\n").expect("writes");
     fs::write(dir.join("RECORDS"), "a_1\n").expect("writes");
     fs::write(dir.join("conditions.csv"), "Acronym,Name\nAF,x\n").expect("writes");
     fs::write(dir.join(".hidden.hea"), "").expect("writes");
@@ -63,8 +65,9 @@ fn recordings_are_found_and_named() {
     assert_eq!(labels(&dataset, 1).as_deref(), Some("SB"));
     assert_eq!(labels(&dataset, 2).as_deref(), Some("AF"));
     let messages = messages(&dataset);
-    assert_eq!(messages.len(), 2, "{messages:?}");
-    assert!(messages[0].contains("already the name of") && messages[1].contains("no recording"));
+    assert_eq!(messages.len(), 4, "{messages:?}");
+    let of = |what: &str| messages.iter().filter(|message| message.contains(what)).count();
+    assert_eq!((of("already the name of"), of("no recording"), of("not used")), (2, 1, 1));
 }
 
 #[test]
@@ -132,6 +135,11 @@ fn a_label_file_goes_by_path_or_unique_base_name() {
         Dataset::open(dir, &options),
         Err(IoError::DuplicateRow { line: 3, first: 2, .. })
     ));
+    // Of another record, which is not there, and with an extension.
+    fs::write(&elsewhere, "record,AF\nc/y,1\nb/y.tsv.gz,0\n").expect("writes");
+    let dataset = Dataset::open(dir, &options).expect("opens");
+    assert_eq!(dataset.labels(2), Some(&[false][..]));
+    assert!(self::messages(&dataset)[0].ends_with("name no record of the folder: c/y"));
     let missing = DatasetOptions::default().with_labels_file(Some(dir.join("none.csv")));
     assert!(matches!(Dataset::open(dir, &missing), Err(IoError::Read { .. })));
 }
@@ -266,6 +274,12 @@ fn diagnoses_in_words() {
     };
     assert_eq!(with(NsrRule::Challenge).as_deref(), Some("NSR+AF"));
     assert_eq!(with(NsrRule::Rhythm).as_deref(), Some("AF"));
+    // Written again, they are still there, and codes once.
+    let read = || read_recording(dir.join("r"), &ReadOptions::default()).expect("reads").recording;
+    let before = read();
+    write_csv(dir.join("r.csv"), &before).expect("writes");
+    assert_eq!(read(), before);
+    assert_eq!(with(NsrRule::Challenge).as_deref(), Some("NSR+AF"));
 }
 
 #[test]

@@ -138,6 +138,11 @@ fn what_cannot_be_written_is_refused() {
     }
     let empty = recording(Array2::zeros((2, 0)), 500.0);
     assert!(matches!(write_wfdb(dir.path(), &empty, &options), Err(IoError::NoSamples { .. })));
+    let mut taken_apart = good.clone();
+    taken_apart.leads.push("II".into());
+    let refused = write_wfdb(dir.path(), &taken_apart, &options);
+    assert!(matches!(refused, Err(IoError::Recording { line: None, .. })));
+    assert!(write_csv(dir.path().join("r.csv"), &taken_apart).is_err());
     let huge = recording(Array2::from_elem((1, 2), f64::INFINITY), 500.0);
     assert!(matches!(write_wfdb(dir.path(), &huge, &options), Err(IoError::WriteRange { .. })));
     assert_eq!(std::fs::read_dir(dir.path()).expect("the folder").count(), 0, "nothing is left");

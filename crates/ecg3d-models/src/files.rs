@@ -1,9 +1,11 @@
-//! Files written whole or not at all.
+//! Files written whole or not at all, and their hashes.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sha2::{Digest, Sha256};
 
 use crate::ModelError;
 
@@ -50,6 +52,11 @@ pub(crate) fn remove_unfinished(path: &Path) {
             let _ = std::fs::remove_file(entry.path());
         }
     }
+}
+
+/// SHA-256 as people write it.
+pub(crate) fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {

@@ -10,7 +10,7 @@ use super::cells::is_comment;
 use super::lines::{Blocks, count_lines, open_table};
 use super::table::{Size, Table};
 use crate::error::clip;
-use crate::header::{Clinical, Comment, Unit, unit_of};
+use crate::header::{Clinical, Comment, MAX_COMMENTS, Unit, unit_of};
 use crate::read::recording_stem;
 use crate::text::{check_text, decode_text};
 use crate::warning::Notes;
@@ -129,6 +129,10 @@ impl State {
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let text: Cow<'_, str> = decode_text(bytes.strip_suffix(b"\r").unwrap_or(bytes));
         if is_comment(&text) {
+            if self.comments.len() == MAX_COMMENTS {
+                let (path, limit) = (path.to_owned(), MAX_COMMENTS);
+                return Err(IoError::TooManyLines { path, line, what: "comment", limit });
+            }
             let text = text.trim().trim_start_matches('#').trim().to_owned();
             self.comments.push(Comment { line, text });
         } else if !text.trim().is_empty() {
@@ -240,9 +244,11 @@ fn note_names(table: &Table, options: &CsvOptions, notes: &mut Notes<'_>) {
     }
 }
 
+/// Keys of a comment that states the sampling rate.
+pub(super) const RATE: [&str; 5] =
+    ["fs", "sampling rate", "sampling frequency", "sample rate", "sampling_rate"];
+
 fn stated(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Stated, IoError> {
-    const RATE: [&str; 5] =
-        ["fs", "sampling rate", "sampling frequency", "sample rate", "sampling_rate"];
     let mut stated = Stated::default();
     for Comment { line, text } in comments {
         let Some((key, value)) = text.split_once([':', '=']) else { continue };

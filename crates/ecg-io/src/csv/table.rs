@@ -421,8 +421,8 @@ fn order(
             found: clip(&names.join(", ")),
         })?;
         if order.contains(&k) {
-            let (found, expected) = (shown(column), "each column once");
-            return Err(IoError::UnknownName { what: "column", found, expected });
+            let (path, column) = (path.to_owned(), shown(column));
+            return Err(IoError::ColumnTwice { path, line, column });
         }
         order.push(k);
     }

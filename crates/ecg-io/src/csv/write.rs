@@ -3,10 +3,11 @@ use std::path::Path;
 
 use ecg_core::Recording;
 
+use super::read::RATE;
 use crate::IoError;
 use crate::atomic::write_file;
 use crate::text::one_line;
-use crate::write::comment_lines;
+use crate::write::{check_leads, comment_lines};
 
 /// Writes a recording as a table in mV, one column for each lead.
 ///
@@ -18,8 +19,10 @@ use crate::write::comment_lines;
 /// kept. The file is there whole or not at all; missing folders are made.
 ///
 /// # Errors
-/// A file that cannot be written.
+/// Not one lead name for each row of the signal, and a file that cannot be written.
 pub fn write_csv(path: impl AsRef<Path>, recording: &Recording) -> Result<(), IoError> {
+    let path = path.as_ref();
+    check_leads(recording, path)?;
     let mut text = String::with_capacity(recording.signal.len() * 8 + 1024);
     // Writing to a string cannot fail.
     let _ = writeln!(text, "# fs: {}", recording.sampling_rate.hz());
@@ -39,14 +42,14 @@ pub fn write_csv(path: impl AsRef<Path>, recording: &Recording) -> Result<(), Io
         }
         text.push('\n');
     }
-    write_file(path.as_ref(), text.as_bytes())
+    write_file(path, text.as_bytes())
 }
 
 /// Whether a comment of the source would contradict the table that is written.
 fn states_layout(comment: &str) -> bool {
     comment.split_once([':', '=']).is_some_and(|(key, _)| {
         let key = key.trim().to_ascii_lowercase();
-        ["fs", "unit", "units"].contains(&key.as_str()) || key.starts_with("sampl")
+        ["unit", "units"].contains(&key.as_str()) || RATE.contains(&key.as_str())
     })
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ecg_core::{LabelSet, Sex};
 
 use super::Entry;
-use super::walk::Found;
+use super::walk::{Found, LABELS_TABLE};
 use crate::labels::{PtbXlTable, RecordTable, Table};
 use crate::warning::Notes;
 use crate::{DatasetOptions, IoError, NsrRule, Warning};
@@ -59,7 +59,7 @@ pub(super) struct Labelled {
 
 impl Labelled {
     pub fn new(root: &Path, found: &Found, options: &DatasetOptions) -> Result<Self, IoError> {
-        let beside = root.join("labels.csv");
+        let beside = root.join(LABELS_TABLE);
         let file = options.labels_file.clone().or_else(|| beside.is_file().then_some(beside));
         let Some(path) = file else {
             return Self::from_ptbxl(root, &found.entries, &found.ptbxl, options);
@@ -85,21 +85,24 @@ impl Labelled {
         let mut label_rows = HashSet::new();
         let mut row_of = vec![None; entries.len()];
         let (mut absent, mut ambiguous) = (Vec::new(), Vec::new());
+        let place = |record: &String| entries.binary_search_by(|entry| entry.name.cmp(record)).ok();
+        let by_path: HashSet<usize> =
+            table.rows.iter().filter_map(|row| place(&row.record)).collect();
         for row in table.rows {
             let wish = base_name(&row.record);
             let below = |i: &usize| base_name(&entries[*i].name) < wish;
             let base = &by_base[by_base.partition_point(below)..];
             let equal = base.iter().take(2).filter(|&&i| base_name(&entries[i].name) == wish);
-            let by_path = entries.binary_search_by(|entry| entry.name.cmp(&row.record));
-            let index = match (by_path, equal.count()) {
-                (Ok(index), _) => index,
+            let index = match (place(&row.record), equal.count()) {
+                (Some(index), _) => index,
                 // A bare name, or one from another root.
-                (Err(_), 1) => base[0],
-                (Err(_), 0) => {
+                (None, 1) if !by_path.contains(&base[0]) => base[0],
+                (None, 1) if may_be_the_same(&row.record, &entries[base[0]].name) => base[0],
+                (None, 0 | 1) => {
                     absent.push((row.line, row.record));
                     continue;
                 }
-                (Err(_), _) => {
+                (None, _) => {
                     ambiguous.push((row.line, row.record));
                     continue;
                 }
@@ -196,6 +199,12 @@ fn note_rows(notes: &mut Notes<'_>, rows: &[(u64, String)], what: &str) {
     }
     let message = format!("{} {what}: {}", rows.len(), names.join(", "));
     notes.remark((*line > 0).then_some(*line), "record", message);
+}
+
+/// Whether two paths with one base name can be of one record: the one ends as the other.
+fn may_be_the_same(a: &str, b: &str) -> bool {
+    let (long, short) = if a.len() > b.len() { (a, b) } else { (b, a) };
+    long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
 }
 
 pub(super) fn base_name(name: &str) -> &str {

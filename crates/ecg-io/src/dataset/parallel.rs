@@ -176,10 +176,14 @@ pub(super) fn in_order<S, T: Send, E>(
     };
     thread::scope(|scope| {
         for _ in 1..threads {
-            scope.spawn(|| {
+            let help = || {
                 let mut own = tools();
                 shared.help(|item| work(&mut own, item));
-            });
+            };
+            // Where the system has no more threads, those at work are enough.
+            if thread::Builder::new().spawn_scoped(scope, help).is_err() {
+                break;
+            }
         }
         shared.lead(|item| work(&mut own, item), deliver)
     })

@@ -14,8 +14,11 @@ use crate::{DatasetOptions, IoError, Warning};
 /// Name of the table that PTB-XL comes with.
 pub(super) const PTBXL_TABLE: &str = "ptbxl_database.csv";
 
+/// Name of a folder's label table.
+pub(super) const LABELS_TABLE: &str = "labels.csv";
+
 /// Tables that accompany data sets and are no recordings.
-const KNOWN_TABLES: [&str; 3] = ["labels.csv", PTBXL_TABLE, "scp_statements.csv"];
+const KNOWN_TABLES: [&str; 3] = [LABELS_TABLE, PTBXL_TABLE, "scp_statements.csv"];
 
 /// What a folder holds.
 pub(super) struct Found {
@@ -81,6 +84,10 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
         }
         let is_labels = labels_file.is_some() && fs::canonicalize(&path).ok() == labels_file;
         if is_labels || KNOWN_TABLES.contains(&name.as_ref()) {
+            if name == LABELS_TABLE && !is_labels && path.parent() != Some(root) {
+                let message = "a label table below the folder is not used, unless it is named";
+                found.warn(&path, "record", message.to_owned());
+            }
             continue;
         }
         if looks_like_recording(&path, &options.read.csv) {
@@ -91,9 +98,10 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
     }
     found.leave_out(segments);
     found.choose_ptbxl(options.ptbxl_records);
-    // A WFDB header comes before a table of the same name.
-    found.entries.sort_by(|a, b| {
-        a.name.cmp(&b.name).then_with(|| b.path.extension().cmp(&a.path.extension()))
+    // A WFDB header comes before tables of the same name.
+    found.entries.sort_by_cached_key(|entry| {
+        let place = if has_extension(&entry.path, "hea") { 0 } else { 1 };
+        (entry.name.clone(), place, entry.path.clone())
     });
     let mut doubles = Vec::new();
     found.entries.dedup_by(|later, first| {

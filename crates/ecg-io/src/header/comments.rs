@@ -82,6 +82,18 @@ impl Clinical {
         })
     }
 
+    /// The diagnoses that a comment states, codes or words.
+    pub fn diagnoses(comment: &str) -> impl Iterator<Item = &str> {
+        let list = comment.split_once(':').filter(|_| Self::states_diagnoses(comment));
+        let list = list.map_or("", |(_, list)| list);
+        list.split(',').map(str::trim).filter(|item| !item.is_empty())
+    }
+
+    /// Whether a comment states diagnoses that are no codes, which no other field holds.
+    pub fn has_other_diagnoses(comment: &str) -> bool {
+        Self::diagnoses(comment).any(|item| item.parse::<SnomedCode>().is_err())
+    }
+
     /// Whether a comment is one of those read here.
     pub fn is_clinical(comment: &str) -> bool {
         comment.split_once(':').is_some_and(|(key, _)| {

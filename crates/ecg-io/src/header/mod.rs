@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use ecg_core::SamplingRate;
 
 pub(crate) use comments::Clinical;
+pub(crate) use parse::MAX_COMMENTS;
 pub(crate) use units::{Unit, unit_of};
 
 use crate::signal::beside;

@@ -16,7 +16,7 @@ use crate::warning::Notes;
 /// have millions, each of which takes many times the room of its line.
 const MAX_SIGNALS: usize = 4096;
 const MAX_SEGMENTS: usize = 1 << 16;
-const MAX_COMMENTS: usize = 1 << 16;
+pub(crate) const MAX_COMMENTS: usize = 1 << 16;
 
 /// What the record line says.
 struct RecordLine {

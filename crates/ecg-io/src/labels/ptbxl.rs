@@ -54,12 +54,32 @@ impl PtbXlTable {
                 .map(|id| format!("ptbxl-{}", id.strip_suffix(".0").unwrap_or(id)));
             // Ages beyond 89 are hidden as 300.
             let age = text("age").and_then(|age| age.parse().ok());
+            let mut named = false;
             for &file in &files {
                 let name = cells.get(file).rsplit('/').next().unwrap_or_default();
-                if !name.is_empty() {
-                    out.by_name.insert(name.to_owned(), out.rows.len());
+                if name.is_empty() {
+                    continue;
+                }
+                named = true;
+                let row = out.rows.len();
+                match out.by_name.insert(name.to_owned(), row) {
+                    Some(first) if first != row => {
+                        let (record, first) = (name.to_owned(), out.rows[first].line);
+                        return Err(table.duplicate(line, record, first));
+                    }
+                    _ => {}
                 }
             }
+            if !named {
+                return Err(table.cell(line, files[0], "", "the name of a file"));
+            }
+            let fold = match table.column("strat_fold").map(|column| (column, cells.get(column))) {
+                None | Some((_, "")) => None,
+                Some((column, text)) => Some(
+                    integer(text)
+                        .ok_or_else(|| table.cell(line, column, text, "the number of a fold"))?,
+                ),
+            };
             out.rows.push(PtbXlRow {
                 line,
                 patient,
@@ -69,7 +89,7 @@ impl PtbXlTable {
                     Some("1" | "1.0") => Some(Sex::Female),
                     _ => None,
                 },
-                fold: text("strat_fold").and_then(integer),
+                fold,
                 files: files
                     .iter()
                     .map(|&k| cells.get(k))
@@ -143,6 +163,15 @@ mod tests {
         for bad in ["NORM", "{NORM: 1}", "{'NORM'}", "{'NORM': x}"] {
             let error = read(&format!("{header}{bad},x\n")).expect_err(bad);
             assert!(matches!(error, IoError::Cell { line: 2, column: 1, .. }), "{error}");
+        }
+        for bad in ["{},x,1\n{},a/x,2\n", "{},x,one\n", "{},,1\n"] {
+            let text = format!("scp_codes,filename_hr,strat_fold\n{bad}");
+            let error = read(&text).expect_err(bad);
+            let at = matches!(
+                error,
+                IoError::Cell { line: 2, .. } | IoError::DuplicateRow { line: 3, .. }
+            );
+            assert!(at, "{error}");
         }
         assert!(matches!(read("a,b\n"), Err(IoError::MissingColumn { column: "scp_codes", .. })));
         assert!(matches!(

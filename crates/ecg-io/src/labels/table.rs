@@ -125,6 +125,11 @@ impl Table {
         })
     }
 
+    /// The error of a second row for a record.
+    pub fn duplicate(&self, line: u64, record: String, first: u64) -> IoError {
+        IoError::DuplicateRow { path: self.path.clone(), line, record, first }
+    }
+
     /// The error of labels that do not make a set.
     pub fn not_labels(&self, source: CoreError) -> IoError {
         IoError::Recording { path: self.path.clone(), line: Some(self.names_line), source }
@@ -304,12 +309,9 @@ impl<T> RecordTable<T> {
             out.push(RecordRow { line, record: name, other_name: None, patient, fold, values });
         }
         match first_double(&out) {
-            Some((first, double)) => Err(IoError::DuplicateRow {
-                path: path(),
-                line: double.line,
-                record: double.record.clone(),
-                first: first.line,
-            }),
+            Some((first, double)) => {
+                Err(table.duplicate(double.line, double.record.clone(), first.line))
+            }
             None => Ok(Self { labels, rows: out }),
         }
     }
@@ -332,7 +334,7 @@ pub(super) fn integer(text: &str) -> Option<u32> {
 pub(super) fn record_key(text: &str) -> String {
     let text = text.replace('\\', "/");
     let text = text.strip_prefix("./").unwrap_or(&text);
-    let known = [".hea", ".dat", ".mat", ".csv"];
+    let known = [".hea", ".dat", ".mat", ".csv", ".tsv", ".csv.gz", ".tsv.gz"];
     let stem = known.iter().find_map(|extension| text.strip_suffix(extension));
     stem.unwrap_or(text).to_owned()
 }

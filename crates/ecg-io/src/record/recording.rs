@@ -139,7 +139,7 @@ fn note_repeated_leads(signals: &[SignalSpec], notes: &mut Notes<'_>) {
 }
 
 /// Physical values of a row of stored ones, skew corrected.
-fn append_physical(spec: &SignalSpec, stored: &[i32], gain: f64, out: &mut Vec<f64>) {
+pub(super) fn append_physical(spec: &SignalSpec, stored: &[i32], gain: f64, out: &mut Vec<f64>) {
     let skew = (spec.skew as usize).min(stored.len());
     if spec.format == crate::Format::Null {
         out.extend(std::iter::repeat_n(f64::NAN, stored.len()));

@@ -117,6 +117,9 @@ impl Segments {
                 found: signals.len() as f64,
             });
         }
+        if signals.is_empty() {
+            return Err(no_samples("number of signals", "0".to_owned()));
+        }
         // No file shows yet whether there are so many.
         let samples = signals.iter().map(|spec| u64::from(spec.samples_per_frame)).sum();
         if samples > options.max_null_samples {

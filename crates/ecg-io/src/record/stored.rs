@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use super::recording::append_physical;
 use super::{Body, Record, Selection};
-use crate::signal::{Calibration, Value};
 use crate::{Header, IoError, ReadOptions, Warning};
 
 /// A WFDB record as it is stored: its header, and the integers of each signal.
@@ -31,13 +31,9 @@ impl WfdbRecord {
     /// There is no such signal.
     pub fn physical(&self, signal: usize) -> Vec<f64> {
         let (spec, stored) = (&self.header.signals[signal], &self.digital[signal]);
-        let skew = (spec.skew as usize).min(stored.len());
-        if spec.format == crate::Format::Null {
-            return vec![f64::NAN; stored.len()];
-        }
-        let calibration = Calibration::new(spec, spec.gain);
-        let values = stored[skew..].iter().map(|v| f64::convert(*v, &calibration));
-        values.chain(std::iter::repeat_n(f64::NAN, skew)).collect()
+        let mut values = Vec::with_capacity(stored.len());
+        append_physical(spec, stored, spec.gain, &mut values);
+        values
     }
 
     /// Sampling rate of a signal: frame rate times samples per frame.

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tch::{Device, Kind};
 
 use crate::error::Doing;
-use crate::files::read;
+use crate::files::{hex, read};
 use crate::params::{Start, from_keras, to_keras};
 use crate::weights::check_finite;
 use crate::{Architecture, ModelCard, ModelError, Network, Preset};
@@ -40,8 +40,7 @@ pub fn import_keras(
     let labels = LabelSet::seven();
     let network = import(path, architecture, preset, labels.len())?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let hash: String =
-        Sha256::digest(read(path)?).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(Sha256::new_with_prefix(read(path)?));
     let card = ModelCard::new(architecture, preset, labels, ConvertConfig::preset(preset))
         .with_origin(format!("Keras weights {name}, SHA-256 {hash}"));
     Ok((network, card))

@@ -2,6 +2,7 @@ use ndarray::{Array2, Array3, Axis};
 use sha2::{Digest, Sha256};
 
 use crate::ModelError;
+use crate::files::hex;
 
 /// Records to train on, in memory as prepared signals.
 #[derive(Debug, Clone)]
@@ -95,6 +96,6 @@ impl TrainData {
                 hash.update(self.labels.row(row).to_vec());
             }
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(hash)
     }
 }
