@@ -27,7 +27,7 @@ pub struct BootstrapOptions {
     pub resamples: usize,
     /// Where the random numbers start; the same seed gives the same intervals on every machine. Default: 0.
     pub seed: u64,
-    /// Confidence of the intervals, more than 0 and less than 1. Default: 0.95.
+    /// Confidence of the intervals, more than 0 and at most 0.99998, for which [`MAX_RESAMPLES`] just do. Default: 0.95.
     pub confidence: f64,
     /// What a division by zero counts as in averages. Default: 0.
     pub zero_division: ZeroDivision,
@@ -81,9 +81,12 @@ impl BootstrapOptions {
     pub(crate) fn check(&self, patients: &Patients, records: usize) -> Result<(), MetricsError> {
         check_confidence(self.confidence)?;
         let least = (2.0 / (1.0 - self.confidence)).round() as usize;
-        if !(least..=MAX_RESAMPLES).contains(&self.resamples) {
-            let found = self.resamples;
-            return Err(MetricsError::Resamples { found, least, most: MAX_RESAMPLES });
+        let most = MAX_RESAMPLES;
+        if least > most {
+            return Err(MetricsError::BootstrapConfidence { found: self.confidence, least, most });
+        }
+        if !(least..=most).contains(&self.resamples) {
+            return Err(MetricsError::Resamples { found: self.resamples, least, most });
         }
         if patients.records() != records {
             return Err(MetricsError::PatientCount { records, patients: patients.records() });
@@ -207,7 +210,7 @@ impl Bootstrap {
     ///
     /// # Errors
     /// As [`Report::new`](crate::Report::new); patients of another number of records; fewer than two patients; fewer resamples
-    /// than leave one beyond each end of the interval, or more than [`MAX_RESAMPLES`].
+    /// than leave one beyond each end of the interval, or more than [`MAX_RESAMPLES`]; a confidence for which those are too few.
     pub fn new<T: Truth>(
         labels: &LabelSet,
         truth: ArrayView2<'_, T>,
@@ -300,8 +303,7 @@ impl Bootstrap {
     /// A label that is not among those judged.
     pub fn label(&self, label: &str) -> Result<&Intervals, MetricsError> {
         self.labels.iter().find(|own| own.0 == label).map(|own| &own.1).ok_or_else(|| {
-            let known: Vec<&str> = self.labels.iter().map(|own| own.0.as_str()).collect();
-            MetricsError::UnknownLabel { found: label.to_owned(), known: known.join(",") }
+            MetricsError::unknown_label(label, self.labels.iter().map(|own| own.0.as_str()))
         })
     }
 

@@ -24,7 +24,8 @@ pub struct LabelCalibration {
     /// large"): 0 is best, below 0 the model overstates. NaN where every record has the label, or none.
     pub intercept: f64,
     /// Slope of the logistic regression of the truth on the logits: 1 is best, below 1 the probabilities are too extreme. NaN
-    /// where a threshold divides the classes without error, or a class is absent.
+    /// where a threshold divides the classes without error (probabilities closer than 2.2e-16 to 0 or 1 are equal), a class is
+    /// absent, or the fit finds no minimum.
     pub slope: f64,
     /// Reliability over ten bins of equal width; its expected error is `ece10`.
     pub equal_width: Reliability,
@@ -67,7 +68,7 @@ impl LabelCalibration {
     fn of(label: &str, column: Vec<(f64, bool)>) -> Self {
         let pairs: Vec<Pair> =
             column.iter().map(|&(p, holds)| (logit(p), f64::from(u8::from(holds)))).collect();
-        let slope = if overlap(&column) { fit_line(&pairs).map(|line| line.slope) } else { None };
+        let slope = if overlap(&pairs) { fit_line(&pairs).map(|line| line.slope) } else { None };
         let intercept = fit_intercept(&pairs);
         let (p, holds): (Vec<f64>, Vec<bool>) = column.into_iter().unzip();
         Self {
@@ -89,12 +90,14 @@ impl LabelCalibration {
 }
 
 /// Whether no threshold divides the classes, ties included: only then has a logistic regression a minimum.
-pub(crate) fn overlap(column: &[(f64, bool)]) -> bool {
-    let range = |wanted: bool| {
-        let own = column.iter().filter(|pair| pair.1 == wanted).map(|pair| pair.0);
-        own.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), p| (low.min(p), high.max(p)))
+///
+/// Of the logits that the regression is on, not of the probabilities: at the ends several of these become one logit.
+fn overlap(pairs: &[Pair]) -> bool {
+    let range = |target: f64| {
+        let own = pairs.iter().filter(|pair| pair.1 == target).map(|pair| pair.0);
+        own.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), u| (low.min(u), high.max(u)))
     };
-    let (positive, negative) = (range(true), range(false));
+    let (positive, negative) = (range(1.0), range(0.0));
     negative.1 > positive.0 && positive.1 > negative.0
 }
 

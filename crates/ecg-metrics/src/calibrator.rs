@@ -59,6 +59,8 @@ pub enum Unfitted {
     NoError,
     /// The fit would turn the order of the records around.
     Reversed,
+    /// The search for the least log loss did not come to an end.
+    NotFound,
 }
 
 impl fmt::Display for Unfitted {
@@ -69,6 +71,7 @@ impl fmt::Display for Unfitted {
             Self::Constant => "all probabilities are equal",
             Self::NoError => "every record lies on its side of 0.5",
             Self::Reversed => "the fit would turn the order of the records around",
+            Self::NotFound => "the search for the least log loss did not come to an end",
         })
     }
 }
@@ -283,8 +286,7 @@ impl Calibrator {
     /// A label that it was not fitted on.
     pub fn label(&self, label: &str) -> Result<&LabelScaling, MetricsError> {
         self.labels.iter().find(|own| own.label == label).ok_or_else(|| {
-            let known: Vec<&str> = self.labels.iter().map(|own| own.label.as_str()).collect();
-            MetricsError::UnknownLabel { found: label.to_owned(), known: known.join(",") }
+            MetricsError::unknown_label(label, self.labels.iter().map(|own| own.label.as_str()))
         })
     }
 }
@@ -350,7 +352,8 @@ fn fit(
             Ok(Line { slope, intercept: 0.0 })
         }
         CalibrationMethod::Platt => {
-            fit_line(&pairs).filter(|line| line.slope > 0.0).ok_or(Unfitted::Reversed)
+            let line = fit_line(&pairs).ok_or(Unfitted::NotFound)?;
+            if line.slope > 0.0 { Ok(line) } else { Err(Unfitted::Reversed) }
         }
     }
 }

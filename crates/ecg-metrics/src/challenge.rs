@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use ecg_core::LabelSet;
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
@@ -52,7 +54,8 @@ impl ChallengeWeights {
     /// Weights `[true label, answered label]` of one's own; `normal` is the label of an inactive model.
     ///
     /// # Errors
-    /// Another number of rows or columns than labels; a weight that is not finite; a `normal` that is no label.
+    /// Another number of rows or columns than labels; a weight that is not finite; a label in two names (`A|B` and `B|C`); a
+    /// `normal` that is no label.
     pub fn new(
         labels: &LabelSet,
         weights: ArrayView2<'_, f64>,
@@ -70,6 +73,12 @@ impl ChallengeWeights {
             let [row, column] = [row, column].map(|k| names[k].clone());
             return Err(MetricsError::Weight { row, column, found });
         }
+        let mut known = HashSet::new();
+        if let Some(twice) =
+            names.iter().flat_map(|name| name.split('|')).find(|l| !known.insert(*l))
+        {
+            return Err(MetricsError::LabelTwice { label: twice.to_owned() });
+        }
         let own = Self {
             names,
             weights: weights.to_owned(),
@@ -81,7 +90,8 @@ impl ChallengeWeights {
     }
 
     /// Reads a table such as the `weights.csv` of a challenge: label names in the first line and the first column, in the same
-    /// order, numbers elsewhere, all parted by commas. Names parted by `|` are of one label.
+    /// order, numbers elsewhere, all parted by commas. Labels parted by `|` count as one in the score, which a record has, or is
+    /// answered, where it has any of them.
     ///
     /// ```
     /// use ecg_core::LabelSet;
@@ -95,7 +105,7 @@ impl ChallengeWeights {
     ///
     /// # Errors
     /// No table; rows in another order than columns, too many or too few; a cell that is no number (with its line); names that
-    /// are there twice; a `normal` that is none of them.
+    /// are there twice, alone or among others; a `normal` that is none of them.
     pub fn parse(text: &str, normal: &str) -> Result<Self, MetricsError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut lines = text.lines().enumerate().filter(|line| !line.1.trim().is_empty());
@@ -174,13 +184,21 @@ impl ChallengeWeights {
     fn of(&self, labels: &LabelSet) -> Result<Credits, MetricsError> {
         let places = labels.iter().map(|label| self.place(label)).collect::<Result<Vec<_>, _>>()?;
         let normal = self.place(&self.normal)?;
-        let Some(normal) = places.iter().position(|&place| place == normal) else {
-            let (found, known) = (self.normal.clone(), labels.to_string());
-            return Err(MetricsError::UnknownLabel { found, known });
+        let mut rows: Vec<usize> = Vec::with_capacity(places.len());
+        let mut classes = Vec::with_capacity(places.len());
+        for place in places {
+            let known = rows.iter().position(|&row| row == place);
+            classes.push(known.unwrap_or(rows.len()));
+            if known.is_none() {
+                rows.push(place);
+            }
+        }
+        let Some(normal) = rows.iter().position(|&row| row == normal) else {
+            return Err(MetricsError::unknown_label(&self.normal, labels.iter()));
         };
-        let n = places.len();
-        let weights = Array2::from_shape_fn((n, n), |(j, k)| self.weights[[places[j], places[k]]]);
-        Ok(Credits { weights, normal })
+        let n = rows.len();
+        let weights = Array2::from_shape_fn((n, n), |(j, k)| self.weights[[rows[j], rows[k]]]);
+        Ok(Credits { weights, classes, normal })
     }
 
     /// The score of decisions by threshold on probabilities `[record, label]` with their truth `[record, label]`.
@@ -223,13 +241,15 @@ impl ChallengeWeights {
         mut take: impl FnMut([f64; 3]),
     ) -> Result<(), MetricsError> {
         let credits = self.of(labels)?;
-        let n = labels.len();
+        let n = credits.weights.nrows();
         let (mut truth, mut answers, mut normal) = (vec![false; n], vec![false; n], vec![false; n]);
         normal[credits.normal] = true;
         for row in 0..columns[0].len() {
-            for (k, (column, threshold)) in columns.iter().zip(thresholds).enumerate() {
-                truth[k] = column[row].1;
-                answers[k] = column[row].0 > *threshold;
+            truth.fill(false);
+            answers.fill(false);
+            for ((column, threshold), &k) in columns.iter().zip(thresholds).zip(&credits.classes) {
+                truth[k] |= column[row].1;
+                answers[k] |= column[row].0 > *threshold;
             }
             take([&answers, &truth, &normal].map(|said| credits.of_record(&truth, said)));
         }
@@ -262,16 +282,19 @@ pub(crate) fn normalised([observed, correct, inactive]: [f64; 3]) -> f64 {
     if room == 0.0 { f64::NAN } else { (observed - inactive) / room }
 }
 
-/// Weights of the labels that are judged.
+/// Weights of the labels that are judged. Those that the table joins by `|` are one class.
 #[derive(Debug)]
 pub(crate) struct Credits {
-    /// `[true label, answered label]`.
+    /// `[true class, answered class]`.
     pub weights: Array2<f64>,
+    /// The class of each label.
+    pub classes: Vec<usize>,
+    /// The class of the normal label.
     normal: usize,
 }
 
 impl Credits {
-    /// Sum of the weights of all pairs of a true and an answered label, over the number of labels that are either.
+    /// Sum of the weights of all pairs of a true and an answered class, over the number of classes that are either.
     fn of_record(&self, truth: &[bool], answers: &[bool]) -> f64 {
         let (mut sum, mut labels) = (0.0, 0u32);
         for (k, answered) in answers.iter().enumerate() {
@@ -289,6 +312,7 @@ impl Credits {
 /// The score of the PhysioNet/CinC challenges of 2020 and 2021 (Reyna et al., Physiol. Meas. 43 (2022) 084001).
 ///
 /// A record adds, for each pair of a true and an answered label, their weight over the number of labels that are true or answered.
+/// Labels that the table of weights joins by `|` are one label here, true where any is and answered where any is.
 /// The sum is scaled so that 0 is a model which always says the normal label and 1 is one without an error.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]

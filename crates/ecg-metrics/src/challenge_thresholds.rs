@@ -11,42 +11,50 @@ const NOTHING: f64 = 1e-9;
 
 /// What is known of a record while thresholds move.
 struct Record {
-    /// For each label, what answering it would add before it is divided.
+    /// For each class, what answering it would add before it is divided.
     credits: Vec<f64>,
+    /// Whether the record is of each class.
     truth: Vec<bool>,
-    answers: Vec<bool>,
+    /// How many labels of each class are answered.
+    answered: Vec<usize>,
 }
 
 impl Record {
-    /// What the record adds to the score as it is, and with the answer to one label changed.
-    fn both_ways(&self, label: usize) -> [f64; 2] {
-        let (mut sum, mut labels) = (0.0, 0.0);
-        for (k, answered) in self.answers.iter().enumerate() {
-            if k != label && *answered {
+    /// What the record adds to the score as it is, and with one more label of a class answered.
+    fn both_ways(&self, class: usize) -> [f64; 2] {
+        let (mut sum, mut classes) = (0.0, 0.0);
+        for (k, answered) in self.answered.iter().enumerate() {
+            if k != class && *answered > 0 {
                 sum += self.credits[k];
             }
-            if k != label && (*answered || self.truth[k]) {
-                labels += 1.0;
+            if k != class && (*answered > 0 || self.truth[k]) {
+                classes += 1.0;
             }
         }
-        let with = (sum + self.credits[label]) / (labels + 1.0);
-        let without = sum / f64::max(labels + f64::from(u8::from(self.truth[label])), 1.0);
+        let with = (sum + self.credits[class]) / (classes + 1.0);
+        if self.answered[class] > 0 {
+            return [with, with];
+        }
+        let without = sum / f64::max(classes + f64::from(u8::from(self.truth[class])), 1.0);
         [without, with]
     }
 }
 
 /// The thresholds for checked columns.
 pub(crate) fn choose(credits: &Credits, columns: &[Vec<(f64, bool)>]) -> Vec<f64> {
-    let n = columns[0].len();
+    let (n, classes) = (columns[0].len(), credits.weights.nrows());
     let mut records: Vec<Record> = (0..n)
         .map(|row| {
-            let truth: Vec<bool> = columns.iter().map(|column| column[row].1).collect();
+            let mut truth = vec![false; classes];
+            for (column, &class) in columns.iter().zip(&credits.classes) {
+                truth[class] |= column[row].1;
+            }
             let credit = |k: usize| {
                 let own = credits.weights.column(k).into_iter().zip(&truth);
                 own.filter(|pair| *pair.1).map(|pair| pair.0).sum()
             };
-            let credits = (0..columns.len()).map(credit).collect();
-            Record { credits, truth, answers: vec![false; columns.len()] }
+            let credits = (0..classes).map(credit).collect();
+            Record { credits, truth, answered: vec![0; classes] }
         })
         .collect();
     let orders: Vec<Vec<usize>> = columns
@@ -58,27 +66,32 @@ pub(crate) fn choose(credits: &Credits, columns: &[Vec<(f64, bool)>]) -> Vec<f64
         })
         .collect();
 
-    let common = best_common(&mut records, columns);
+    let common = best_common(&mut records, columns, &credits.classes);
     let mut thresholds = vec![common; columns.len()];
-    for record in 0..n {
-        for (k, column) in columns.iter().enumerate() {
-            records[record].answers[k] = column[record].0 > common;
+    for (row, record) in records.iter_mut().enumerate() {
+        record.answered.fill(0);
+        for (column, &class) in columns.iter().zip(&credits.classes) {
+            record.answered[class] += usize::from(column[row].0 > common);
         }
     }
     for _ in 0..MAX_ROUNDS {
         let mut better = false;
-        for (k, (column, order)) in columns.iter().zip(&orders).enumerate() {
-            let now: f64 = records
-                .iter()
-                .map(|record| record.both_ways(k)[usize::from(record.answers[k])])
-                .sum();
-            let (threshold, score) = best_of_label(&records, column, order, k);
+        let labels = columns.iter().zip(&orders).zip(&credits.classes).zip(&mut thresholds);
+        for (((column, order), &class), threshold) in labels {
+            // Without the label's own answers, then with them again.
+            let mut now = 0.0;
+            for (record, own) in records.iter_mut().zip(column) {
+                let answered = usize::from(own.0 > *threshold);
+                record.answered[class] -= answered;
+                now += record.both_ways(class)[answered];
+            }
+            let (best, score) = best_of_label(&records, column, order, class);
             if score > now + NOTHING {
                 better = true;
-                thresholds[k] = threshold;
-                for (record, own) in records.iter_mut().zip(column) {
-                    record.answers[k] = own.0 > threshold;
-                }
+                *threshold = best;
+            }
+            for (record, own) in records.iter_mut().zip(column) {
+                record.answered[class] += usize::from(own.0 > *threshold);
             }
         }
         if !better {
@@ -89,16 +102,18 @@ pub(crate) fn choose(credits: &Credits, columns: &[Vec<(f64, bool)>]) -> Vec<f64
 }
 
 /// The best threshold of one label and the sum that it gives: none answered at first, then record after record from the top.
+///
+/// The records are without answers of the label itself.
 fn best_of_label(
     records: &[Record],
     column: &[(f64, bool)],
     order: &[usize],
-    label: usize,
+    class: usize,
 ) -> (f64, f64) {
-    let mut score: f64 = records.iter().map(|record| record.both_ways(label)[0]).sum();
+    let mut score: f64 = records.iter().map(|record| record.both_ways(class)[0]).sum();
     let mut best = (1.0, score);
     for (k, &row) in order.iter().enumerate() {
-        let [without, with] = records[row].both_ways(label);
+        let [without, with] = records[row].both_ways(class);
         score += with - without;
         let p = column[row].0;
         let below = order.get(k + 1).map_or(0.0, |&next| column[next].0);
@@ -111,18 +126,20 @@ fn best_of_label(
 }
 
 /// The best threshold that is the same for all labels.
-fn best_common(records: &mut [Record], columns: &[Vec<(f64, bool)>]) -> f64 {
+fn best_common(records: &mut [Record], columns: &[Vec<(f64, bool)>], classes: &[usize]) -> f64 {
     let mut cells: Vec<(f64, usize, usize)> = columns
         .iter()
-        .enumerate()
-        .flat_map(|(k, column)| column.iter().enumerate().map(move |(row, own)| (own.0, row, k)))
+        .zip(classes)
+        .flat_map(|(column, &class)| {
+            column.iter().enumerate().map(move |(row, own)| (own.0, row, class))
+        })
         .collect();
     cells.sort_by(|a, b| b.0.total_cmp(&a.0));
     let (mut score, mut best) = (0.0, (1.0, 0.0));
-    for (k, &(p, row, label)) in cells.iter().enumerate() {
-        let [without, with] = records[row].both_ways(label);
+    for (k, &(p, row, class)) in cells.iter().enumerate() {
+        let [without, with] = records[row].both_ways(class);
         score += with - without;
-        records[row].answers[label] = true;
+        records[row].answered[class] += 1;
         let below = cells.get(k + 1).map_or(0.0, |next| next.0);
         if p > 0.0 && p > below && score > best.1 + NOTHING {
             best = (between(below, p), score);

@@ -79,8 +79,20 @@ pub struct Comparison {
     /// Whether a patient has several records: then go by the intervals and `bootstrap_p`, for the other tests' p-values are
     /// too small.
     pub dependent_records: bool,
-    /// p-values of each kind that Holm's correction is over; 0 before [`Comparison::correct`].
-    pub corrected_over: usize,
+    /// p-values that Holm's correction is over; none before [`Comparison::correct`].
+    pub corrected_over: CorrectedOver,
+}
+
+/// How many p-values of each kind Holm's correction is over. Those that are NaN are no tests and do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct CorrectedOver {
+    /// Of DeLong's tests.
+    pub delong: usize,
+    /// Of McNemar's tests.
+    pub mcnemar: usize,
+    /// Of differences of the ROC-AUCs by resampling patients.
+    pub bootstrap: usize,
 }
 
 impl Comparison {
@@ -148,7 +160,7 @@ impl Comparison {
             tests,
             subset: mcnemar(only[0], only[1]),
             dependent_records: dependent(patients),
-            corrected_over: 0,
+            corrected_over: CorrectedOver::default(),
         })
     }
 
@@ -160,15 +172,16 @@ impl Comparison {
             |own| (own.mcnemar.exact_p, &mut own.mcnemar_holm),
             |own| (own.bootstrap_p, &mut own.bootstrap_holm),
         ];
-        for pick in kinds {
+        let [delong, mcnemar, bootstrap] = kinds.map(|pick| {
             let mut cells: Vec<(f64, &mut f64)> =
                 all.iter_mut().flat_map(|own| own.tests.iter_mut()).map(pick).collect();
             let raw: Vec<f64> = cells.iter().map(|cell| cell.0).collect();
             for (cell, corrected) in cells.iter_mut().zip(holm(&raw)) {
                 *cell.1 = corrected;
             }
-        }
-        let over = all.iter().map(|own| own.tests.len()).sum();
+            raw.iter().filter(|p| !p.is_nan()).count()
+        });
+        let over = CorrectedOver { delong, mcnemar, bootstrap };
         all.iter_mut().for_each(|own| own.corrected_over = over);
     }
 }

@@ -29,9 +29,15 @@ pub struct PrCurve {
 /// # Panics
 /// Slices of different lengths, or a probability that is NaN or negative.
 fn ranking(probabilities: &[f64], truth: &[bool]) -> Ranking {
-    assert_eq!(probabilities.len(), truth.len(), "one truth for each probability");
+    assert_same_length(probabilities, truth);
     assert!(probabilities.iter().all(|p| *p >= 0.0), "probabilities are from 0 to 1");
     Ranking::new(probabilities.iter().copied().zip(truth.iter().copied()))
+}
+
+/// # Panics
+/// Slices of different lengths.
+pub(crate) fn assert_same_length(probabilities: &[f64], truth: &[bool]) {
+    assert_eq!(probabilities.len(), truth.len(), "one truth for each probability");
 }
 
 impl RocCurve {

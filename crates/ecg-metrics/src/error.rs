@@ -49,11 +49,27 @@ pub enum MetricsError {
         /// The value.
         found: f64,
     },
+    /// A sensitivity asked of a threshold that is NaN or outside 0 to 1.
+    #[error("the sensitivity asked of thresholds must be from 0 to 1, found {found}")]
+    Sensitivity {
+        /// The value.
+        found: f64,
+    },
     /// A confidence of intervals that is NaN or not between 0 and 1.
     #[error("the confidence of intervals must be more than 0 and less than 1, found {found}")]
     Confidence {
         /// The value.
         found: f64,
+    },
+    /// A confidence for which even [`MAX_RESAMPLES`](crate::MAX_RESAMPLES) are too few.
+    #[error("a confidence of {found} needs {least} resamples, but {most} are the most")]
+    BootstrapConfidence {
+        /// The confidence.
+        found: f64,
+        /// The smallest number that leaves a resample beyond each end of the interval.
+        least: usize,
+        /// The largest number allowed.
+        most: usize,
     },
     /// A label that is not in the set.
     #[error("unknown label {found:?}; the labels are {known}")]
@@ -62,6 +78,16 @@ pub enum MetricsError {
         found: String,
         /// The labels of the set, joined by commas.
         known: String,
+    },
+    /// Intervals or calibration of other labels than the report's, or of the same in another order.
+    #[error("{what} of the labels {found}, but the report is of {expected}")]
+    OtherLabels {
+        /// What has other labels: `intervals` or `calibration`.
+        what: &'static str,
+        /// The labels of the report, joined by commas.
+        expected: String,
+        /// Those found.
+        found: String,
     },
     /// Another word than `0`, `1` or `nan` for what a division by zero gives.
     #[error("a division by zero gives 0, 1 or nan, not {found:?}")]
@@ -130,6 +156,12 @@ pub enum MetricsError {
         /// The value.
         found: f64,
     },
+    /// A label that two names of the weights for the challenge score hold.
+    #[error("the weights have the label {label} twice")]
+    LabelTwice {
+        /// The label.
+        label: String,
+    },
     /// A table of weights for the challenge score that can't be read.
     #[error("line {line} of the weights: found {found:?}, expected {expected}")]
     WeightTable {
@@ -140,4 +172,12 @@ pub enum MetricsError {
         /// What should.
         expected: String,
     },
+}
+
+impl MetricsError {
+    /// That a label is none of those known.
+    pub(crate) fn unknown_label<'a>(found: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let known: Vec<&str> = known.collect();
+        Self::UnknownLabel { found: found.to_owned(), known: known.join(",") }
+    }
 }

@@ -101,7 +101,7 @@ pub use bootstrap::{Bootstrap, BootstrapInterval, BootstrapOptions, Intervals, M
 pub use calibration::{LabelCalibration, calibration};
 pub use calibrator::{CalibrationMethod, Calibrator, LabelScaling, Unfitted};
 pub use challenge::{ChallengeScore, ChallengeWeights};
-pub use compare::{Comparison, LabelTests, Predictions};
+pub use compare::{Comparison, CorrectedOver, LabelTests, Predictions};
 pub use confusion::Confusion;
 pub use cross_table::CrossTable;
 pub use curve::{PrCurve, RocCurve};

@@ -8,6 +8,10 @@ const MAX_STEPS: usize = 200;
 /// A parameter is found when the next step would change it by less than this share.
 const TOLERANCE: f64 = 1e-14;
 
+/// Where the loss is flat around its minimum, rounding may keep the steps above [`TOLERANCE`], but not above this share. Steps
+/// towards infinity are all about as long, so that the last of [`MAX_STEPS`] is a larger share.
+const ROUNDING: f64 = 1e-4;
+
 /// `slope * logit + intercept`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Line {
@@ -132,7 +136,8 @@ impl Sums {
 
 /// Slope and intercept of least loss, by Newton's method with steps that are halved until the loss falls as it should.
 ///
-/// `None` where all logits are equal. The minimum must exist: targets between 0 and 1, or logits of both classes that overlap.
+/// `None` where all logits are equal, and where the steps do not come to an end. The minimum must exist: targets between 0 and
+/// 1, or logits of both classes that overlap.
 pub(crate) fn fit_line(pairs: &[Pair]) -> Option<Line> {
     let n = pairs.len() as f64;
     let mean = pairs.iter().map(|pair| pair.0).sum::<f64>() / n;
@@ -150,6 +155,7 @@ pub(crate) fn fit_line(pairs: &[Pair]) -> Option<Line> {
     let rate = pairs.iter().map(|pair| pair.1).sum::<f64>() / n;
     let mut at = [0.0, logit(rate)];
     let mut now = sums(at);
+    let mut change = f64::INFINITY;
     for _ in 0..MAX_STEPS {
         let Sums { loss, gradient: g, hessian: h } = now;
         let determinant = h[0] * h[2] - h[1] * h[1];
@@ -157,7 +163,7 @@ pub(crate) fn fit_line(pairs: &[Pair]) -> Option<Line> {
             [(h[2] * g[0] - h[1] * g[1]) / determinant, (h[0] * g[1] - h[1] * g[0]) / determinant];
         let gain = g[0] * step[0] + g[1] * step[1];
         if !gain.is_finite() {
-            break;
+            return None;
         }
         let mut share = 1.0;
         loop {
@@ -172,12 +178,14 @@ pub(crate) fn fit_line(pairs: &[Pair]) -> Option<Line> {
             share /= 2.0;
         }
         let size = at[0].abs().max(at[1].abs()).max(1e-3);
-        if share == 1.0 && step.iter().all(|own| own.abs() <= TOLERANCE * size) {
+        // A step that had to be halved says nothing of how far the minimum is.
+        change = if share == 1.0 { step[0].abs().max(step[1].abs()) / size } else { f64::INFINITY };
+        if change <= TOLERANCE {
             break;
         }
     }
     let slope = at[0] / spread;
-    Some(Line { slope, intercept: at[1] - slope * mean })
+    (change <= ROUNDING).then_some(Line { slope, intercept: at[1] - slope * mean })
 }
 
 #[cfg(test)]
@@ -213,6 +221,14 @@ mod tests {
     }
 
     #[test]
+    fn a_minimum_around_which_the_loss_is_flat() {
+        // Only 1e-12 on the wrong side; rounding leaves the slope some five digits of those it has in exact arithmetic.
+        let pairs = [(-2.0, 0.0), (-1.5, 0.0), (1e-12, 0.0), (0.0, 1.0), (1.7, 1.0), (2.0, 1.0)];
+        let line = fit_line(&pairs).expect("overlaps");
+        assert!((line.slope - 19.16935).abs() < 1e-3, "{line:?}");
+    }
+
+    #[test]
     fn units_of_the_logits_do_not_matter() {
         let near = fit_line(&pairs()).expect("overlaps");
         let far: Vec<Pair> = pairs().iter().map(|&(z, t)| (1e6 * z + 1e7, t)).collect();
@@ -226,6 +242,8 @@ mod tests {
         assert_eq!(fit_slope(&[(1.0, 0.0), (-2.0, 1.0), (0.1, 1.0)]), None); // below zero
         assert_eq!(fit_slope(&[(0.0, 0.0), (0.0, 1.0)]), None); // anywhere
         assert_eq!(fit_line(&[(2.0, 0.3), (2.0, 0.7)]), None);
+        assert_eq!(fit_line(&[(-2.0, 0.0), (-1.0, 0.0), (1.0, 1.0), (2.0, 1.0)]), None); // at infinity
+        assert_eq!(fit_line(&[(-1e300, 0.3), (1e300, 0.7)]), None); // beyond the numbers
         assert_eq!(fit_intercept(&[(2.0, 1.0), (0.0, 1.0)]), None);
         // Far from its start, and at logits where the probability is 1 to the last digit.
         let far = fit_intercept(&[(-700.0, 1.0), (-710.0, 0.0)]).expect("exists");

@@ -1,6 +1,9 @@
 use serde::Serialize;
 
-use crate::curve::CalibrationError;
+use crate::curve::{CalibrationError, assert_same_length};
+
+/// The most bins of a curve: more are finer than any picture, and take memory.
+const MAX_BINS: usize = 10_000;
 
 /// How probabilities are put into bins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -32,17 +35,22 @@ pub struct Reliability {
 }
 
 impl Reliability {
-    /// The curve of one label over `bins` bins (at least one) of equal width, closed on the right: scikit-learn's
-    /// `calibration_curve`.
+    /// The curve of one label over `bins` bins (1 to 10,000; what lies beyond is taken as the nearest) of equal width, closed
+    /// on the right: scikit-learn's `calibration_curve`.
     ///
     /// [`Binning::EqualWidth`] closes bins on the left, which matters for probabilities such as 0.5 alone.
+    ///
+    /// # Panics
+    /// Slices of different lengths.
     pub fn new(probabilities: &[f64], truth: &[bool], bins: usize) -> Self {
-        let width = 1.0 / bins.max(1) as f64;
-        let edges: Vec<f64> = (0..=bins.max(1)).map(|k| k as f64 * width).collect();
+        let bins = bins.clamp(1, MAX_BINS);
+        let width = 1.0 / bins as f64;
+        let edges: Vec<f64> = (0..=bins).map(|k| k as f64 * width).collect();
         Self::closed_on_the_right(probabilities, truth, &edges)
     }
 
-    /// The curve of one label, its probabilities from 0 to 1, over bins of one's choice (at least one).
+    /// The curve of one label, its probabilities from 0 to 1, over bins of one's choice (1 to 10,000; what lies beyond is taken
+    /// as the nearest).
     ///
     /// ```
     /// use ecg_metrics::{Binning, Reliability};
@@ -52,16 +60,19 @@ impl Reliability {
     /// assert_eq!(curve.positive_rate, [0.5, 1.0]);
     /// assert!((curve.max_error() - 0.3).abs() < 1e-15); // means of 0.2 and 0.75
     /// ```
+    ///
+    /// # Panics
+    /// Slices of different lengths.
     pub fn binned(probabilities: &[f64], truth: &[bool], binning: Binning) -> Self {
         match binning {
             Binning::EqualWidth(bins) => {
-                let bins = bins.max(1);
+                let bins = bins.clamp(1, MAX_BINS);
                 let edges: Vec<f64> = (0..=bins).map(|k| k as f64 / bins as f64).collect();
                 let bin = |p: f64| CalibrationError::bin(p, bins);
                 Self::over(probabilities, truth, &edges, bin)
             }
             Binning::EqualCount(bins) => {
-                let edges = quantile_edges(probabilities, bins.max(1));
+                let edges = quantile_edges(probabilities, bins.clamp(1, MAX_BINS));
                 Self::closed_on_the_right(probabilities, truth, &edges)
             }
         }
@@ -78,6 +89,7 @@ impl Reliability {
         edges: &[f64],
         bin: impl Fn(f64) -> usize,
     ) -> Self {
+        assert_same_length(probabilities, truth);
         let mut sums = vec![(0.0, 0u64, 0u64); edges.len() - 1];
         for (&p, holds) in probabilities.iter().zip(truth) {
             let sum = &mut sums[bin(p)];
@@ -132,8 +144,8 @@ fn quantile_edges(probabilities: &[f64], bins: usize) -> Vec<f64> {
     sorted.sort_unstable_by(f64::total_cmp);
     let edge = |k: usize| {
         // In integers, so that an edge that is a probability is that very number.
-        let at = k * (sorted.len() - 1);
-        let (below, rest) = (at / bins, at % bins);
+        let (at, bins) = (k as u64 * (sorted.len() as u64 - 1), bins as u64);
+        let (below, rest) = ((at / bins) as usize, at % bins);
         let above = (below + 1).min(sorted.len() - 1);
         sorted[below] + (sorted[above] - sorted[below]) * (rest as f64 / bins as f64)
     };
@@ -165,5 +177,29 @@ mod tests {
         }
         let one = Reliability::binned(&[0.25], &[true], Binning::EqualCount(5));
         assert_eq!((one.count.clone(), one.max_error()), (vec![1], 0.75));
+    }
+
+    #[test]
+    fn bins_without_number_are_as_many_as_there_may_be() {
+        let (p, truth) = ([0.1, 0.4, 0.8], [false, true, true]);
+        let new = |bins| Reliability::new(&p, &truth, bins);
+        assert_eq!(new(usize::MAX), new(MAX_BINS));
+        for binning in [Binning::EqualWidth, Binning::EqualCount] {
+            let binned = |bins| Reliability::binned(&p, &truth, binning(bins));
+            assert_eq!(binned(usize::MAX), binned(MAX_BINS));
+            assert_eq!(binned(MAX_BINS).count, [1, 1, 1]);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "one truth for each probability")]
+    fn a_truth_is_missing() {
+        Reliability::new(&[0.1, 0.2], &[true], 10);
+    }
+
+    #[test]
+    #[should_panic(expected = "one truth for each probability")]
+    fn a_probability_is_missing() {
+        Reliability::binned(&[0.1], &[true, false], Binning::EqualCount(2));
     }
 }

@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
 use crate::render::{markdown_table, number, percent};
-use crate::{Bootstrap, BootstrapInterval, Comparison};
+use crate::{Bootstrap, BootstrapInterval, Comparison, CorrectedOver};
 
 /// Scores of the tables of intervals, with their headings.
 const SCORES: [(&str, &str); 8] = [
@@ -146,11 +146,12 @@ impl Comparison {
             self.subset.second_only,
             p_value(self.subset.exact_p)
         );
-        if self.corrected_over > 0 {
+        if self.corrected_over != CorrectedOver::default() {
+            let CorrectedOver { delong, mcnemar, bootstrap } = self.corrected_over;
             let _ = write!(
                 text,
-                "\n\"Holm\" corrects the p-value at its left for the {} of its kind; the p-values of averages are not corrected.\n",
-                self.corrected_over
+                "\n\"Holm\" corrects the p-value at its left for the number of its kind: {bootstrap} of the AUC by resampling, \
+                 {delong} of DeLong, {mcnemar} of McNemar. The p-values of averages are not corrected.\n"
             );
         }
         if self.dependent_records {

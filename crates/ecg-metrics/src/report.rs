@@ -274,15 +274,9 @@ impl Report {
     /// Adds intervals by resampling patients: text, Markdown, CSV and JSON then have them.
     ///
     /// # Errors
-    /// Intervals of other labels, or of another number of records.
+    /// Intervals of other labels, of the same in another order, or of another number of records.
     pub fn with_bootstrap(mut self, bootstrap: Bootstrap) -> Result<Self, MetricsError> {
-        let (expected, found) = (self.labels.len(), bootstrap.labels.len());
-        if expected != found {
-            return Err(MetricsError::LabelCount { what: "intervals", expected, found });
-        }
-        for own in &self.labels {
-            bootstrap.label(&own.label)?;
-        }
+        self.check_labels("intervals", bootstrap.labels.iter().map(|own| own.0.as_str()))?;
         if bootstrap.records != self.n {
             let (records, patients) = (self.n, bootstrap.records);
             return Err(MetricsError::PatientCount { records, patients });
@@ -294,14 +288,10 @@ impl Report {
     /// Adds the [`calibration`](crate::calibration()) of each label: Markdown and JSON then have it.
     ///
     /// # Errors
-    /// The calibration of other labels, or of another number of records.
+    /// The calibration of other labels, of the same in another order, or of another number of records.
     pub fn with_calibration(mut self, own: Vec<LabelCalibration>) -> Result<Self, MetricsError> {
-        let (expected, found) = (self.labels.len(), own.len());
-        if expected != found {
-            return Err(MetricsError::LabelCount { what: "calibration", expected, found });
-        }
+        self.check_labels("calibration", own.iter().map(|one| one.label.as_str()))?;
         for one in &own {
-            self.label(&one.label)?;
             if one.n != self.n as u64 {
                 let (truth, probabilities) = (self.n, one.n as usize);
                 return Err(MetricsError::RowCount { truth, probabilities });
@@ -317,9 +307,27 @@ impl Report {
     /// A label that is not among those judged.
     pub fn label(&self, label: &str) -> Result<&LabelReport, MetricsError> {
         self.labels.iter().find(|own| own.label == label).ok_or_else(|| {
-            let known: Vec<&str> = self.labels.iter().map(|own| own.label.as_str()).collect();
-            MetricsError::UnknownLabel { found: label.to_owned(), known: known.join(",") }
+            MetricsError::unknown_label(label, self.labels.iter().map(|own| own.label.as_str()))
         })
+    }
+
+    /// That something is of the labels of this report, in their order.
+    fn check_labels<'a>(
+        &self,
+        what: &'static str,
+        found: impl Iterator<Item = &'a str>,
+    ) -> Result<(), MetricsError> {
+        let expected: Vec<&str> = self.labels.iter().map(|own| own.label.as_str()).collect();
+        let found: Vec<&str> = found.collect();
+        if expected.len() != found.len() {
+            let (expected, found) = (expected.len(), found.len());
+            return Err(MetricsError::LabelCount { what, expected, found });
+        }
+        if expected != found {
+            let (expected, found) = (expected.join(","), found.join(","));
+            return Err(MetricsError::OtherLabels { what, expected, found });
+        }
+        Ok(())
     }
 
     fn list_undefined(&mut self, pooled: &Confusion) {

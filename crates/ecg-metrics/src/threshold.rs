@@ -55,10 +55,15 @@ pub fn choose_thresholds<T: Truth>(
     proba: ArrayView2<'_, f64>,
     rule: ThresholdRule,
 ) -> Result<Vec<Option<f64>>, MetricsError> {
-    if let ThresholdRule::Fixed(found) | ThresholdRule::Sensitivity(found) = rule
-        && !(0.0..=1.0).contains(&found)
-    {
-        return Err(MetricsError::Threshold { label: labels.to_string(), found });
+    let outside = |value: f64| !(0.0..=1.0).contains(&value);
+    match rule {
+        ThresholdRule::Fixed(found) if outside(found) => {
+            return Err(MetricsError::Threshold { label: labels.to_string(), found });
+        }
+        ThresholdRule::Sensitivity(found) if outside(found) => {
+            return Err(MetricsError::Sensitivity { found });
+        }
+        _ => {}
     }
     let columns = checked_columns(labels, &truth, &proba)?;
     let choose = |column: Vec<(f64, bool)>| {
@@ -121,6 +126,9 @@ mod tests {
         let bad =
             choose_thresholds(&labels, truth.view(), p.view(), ThresholdRule::Fixed(f64::NAN));
         assert!(matches!(bad, Err(MetricsError::Threshold { .. })));
+        let percent = ThresholdRule::Sensitivity(90.0);
+        let bad = choose_thresholds(&labels, truth.view(), p.view(), percent);
+        assert_eq!(bad, Err(MetricsError::Sensitivity { found: 90.0 }));
     }
 
     fn one(truth: [u8; 3], p: [f64; 3], rule: ThresholdRule) -> Option<f64> {

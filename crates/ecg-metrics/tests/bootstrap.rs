@@ -183,8 +183,13 @@ fn bad_options_are_refused() {
         let error = new(&f.patients, &usual.clone().with_resamples(n));
         assert!(matches!(error, MetricsError::Resamples { least: 40, .. }), "{error}");
     }
-    let tight = new(&f.patients, &usual.clone().with_confidence(1.0 - 1e-9));
-    assert!(matches!(tight, MetricsError::Resamples { .. }));
+    let tight = new(&f.patients, &usual.clone().with_confidence(0.99999));
+    assert_eq!(
+        tight.to_string(),
+        "a confidence of 0.99999 needs 200000 resamples, but 100000 are the most"
+    );
+    let just = new(&f.patients, &usual.clone().with_confidence(0.99998));
+    assert!(matches!(just, MetricsError::Resamples { least: 100_000, .. }), "{just}");
     assert!(matches!(new(&Patients::each_record(3), &usual), MetricsError::PatientCount { .. }));
     let one = Patients::from_ids(vec![0; f.truth.nrows()]);
     assert_eq!(new(&one, &usual), MetricsError::OnePatient);
@@ -217,5 +222,11 @@ fn a_report_shows_its_intervals() {
     let one = LabelSet::new(["l0"]).unwrap();
     let options = ReportOptions::default();
     let other = Report::new(&one, truth.view(), proba.view(), &[0.5], &options).unwrap();
-    assert!(matches!(other.with_bootstrap(all), Err(MetricsError::LabelCount { .. })));
+    assert!(matches!(other.with_bootstrap(all.clone()), Err(MetricsError::LabelCount { .. })));
+    let mut turned = all;
+    turned.labels.swap(0, 1);
+    assert_eq!(
+        report().with_bootstrap(turned).unwrap_err().to_string(),
+        "intervals of the labels l1,l0,l2, but the report is of l0,l1,l2"
+    );
 }

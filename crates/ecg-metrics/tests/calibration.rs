@@ -157,6 +157,10 @@ fn labels_without_a_fit_stay_as_they_are() {
         assert_eq!(own.log_loss[0], own.log_loss[1]);
         assert!([0.0, 0.1234, 1.0].iter().all(|p| own.apply(*p) == *p));
     }
+    // Logits whose spread is beyond the numbers.
+    let (truth, huge) = (array![[0u8], [1]], array![[-1e300], [1e300]]);
+    let fit = Calibrator::fit_logits(&one(), truth.view(), huge.view(), Platt).unwrap();
+    assert_eq!(fit.labels()[0].unfitted, Some(Unfitted::NotFound));
     // Platt's targets leave a minimum where the classes do not overlap.
     assert_eq!(scaling(&[1, 0, 1], &[0.8, 0.3, 0.5], Platt).unfitted, None);
     // Probabilities of 0 and 1, one of them wrong.
@@ -171,6 +175,12 @@ fn measures_without_a_value() {
     };
     let apart = of(array![[0], [0], [1]], array![[0.1], [0.4], [0.4]]);
     assert!(apart.slope.is_nan() && apart.intercept.is_finite());
+    // Ten negatives and a positive whose logits are one, though their probabilities are not.
+    let mut p = vec![1e-20, 1e-30, 1e-20, 1e-30, 1e-20, 1e-30, 1e-20, 1e-30, 1e-20, 1e-30];
+    p.extend([1e-25, 0.8, 0.9, 0.95]);
+    let truth = Array2::from_shape_fn((14, 1), |(n, _)| u8::from(n >= 10));
+    let saturated = of(truth, column(&p));
+    assert!(saturated.slope.is_nan() && saturated.intercept.is_finite(), "{saturated:?}");
     let none = of(array![[0], [0]], array![[0.1], [0.4]]);
     assert!(none.slope.is_nan() && none.intercept.is_nan());
     assert_eq!((none.mean_probability, none.prevalence()), (0.25, 0.0));
@@ -196,6 +206,16 @@ fn a_report_shows_its_calibration() {
     let (fewer, p) = (truth.slice(ndarray::s![..9, ..]), p.slice(ndarray::s![..9, ..]));
     let fewer = report(&fewer.to_owned(), &p.to_owned());
     assert!(matches!(fewer.with_calibration(own), Err(MetricsError::RowCount { .. })));
+
+    let (truth, p) = (array![[1u8, 0], [0, 1]], array![[0.9, 0.2], [0.3, 0.4]]);
+    let labels = LabelSet::new(["a", "b"]).unwrap();
+    let own = calibration(&labels, truth.view(), p.view()).unwrap();
+    for order in [[1, 0], [0, 0]] {
+        let options = ReportOptions::default();
+        let report = Report::new(&labels, truth.view(), p.view(), &[0.5; 2], &options).unwrap();
+        let error = report.with_calibration(order.map(|k| own[k].clone()).into()).unwrap_err();
+        assert!(matches!(error, MetricsError::OtherLabels { what: "calibration", .. }), "{error}");
+    }
 }
 
 #[test]

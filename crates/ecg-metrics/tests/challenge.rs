@@ -138,6 +138,54 @@ fn an_inactive_model_that_is_right_leaves_nothing_to_measure() {
     assert!(report.undefined.iter().any(|own| own.score == "challenge_score"));
 }
 
+/// NSR, and two labels that the table takes as one.
+fn joined() -> (LabelSet, ChallengeWeights) {
+    let table = ",NSR,CRBBB|RBBB\nNSR,1,0.35\nCRBBB|RBBB,0.35,1\n";
+    let labels = LabelSet::new(["NSR", "CRBBB", "RBBB"]).unwrap();
+    (labels, ChallengeWeights::parse(table, "NSR").unwrap())
+}
+
+#[test]
+fn joined_labels_count_as_one() {
+    let (labels, weights) = joined();
+    // Each is answered by the other's name, then by both: one true label and one answer throughout.
+    let truth = array![[0u8, 1, 0], [0, 0, 1], [0, 1, 1]];
+    let p = array![[0.1, 0.2, 0.9], [0.1, 0.9, 0.2], [0.1, 0.9, 0.3]];
+    let own = weights.score(&labels, truth.view(), p.view(), &[0.5; 3]).unwrap();
+    assert_eq!((own.value, own.observed, own.correct), (1.0, 3.0, 3.0));
+    assert!((own.inactive - 3.0 * 0.35 / 2.0).abs() < 1e-15, "{own:?}");
+    // The normal label may be a joined one too.
+    let weights = ChallengeWeights::new(
+        &LabelSet::new(["CRBBB|RBBB", "NSR"]).unwrap(),
+        array![[1.0, 0.35], [0.35, 1.0]].view(),
+        "RBBB",
+    );
+    let own = weights.unwrap().score(&labels, truth.view(), p.view(), &[0.5; 3]).unwrap();
+    assert!(own.value.is_nan() && own.inactive == 3.0, "{own:?}");
+}
+
+#[test]
+fn thresholds_of_joined_labels() {
+    let (labels, weights) = joined();
+    // CRBBB alone finds all records of the two; RBBB is noise, and any answer of it is one too many.
+    let truth = array![[1u8, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1], [1, 0, 0]];
+    let p = array![
+        [0.9, 0.2, 0.8],
+        [0.8, 0.1, 0.3],
+        [0.2, 0.7, 0.6],
+        [0.3, 0.6, 0.1],
+        [0.1, 0.8, 0.2],
+        [0.7, 0.3, 0.9]
+    ];
+    let chosen = weights.choose_thresholds(&labels, truth.view(), p.view()).unwrap();
+    let score = |thresholds: &[f64]| {
+        weights.score(&labels, truth.view(), p.view(), thresholds).unwrap().observed
+    };
+    // None errs: the greatest score of all.
+    assert_eq!(score(&chosen), 6.0, "{chosen:?}");
+    assert!(score(&[0.5; 3]) < 6.0);
+}
+
 #[test]
 fn tables_of_weights() {
     let labels = LabelSet::new(["RBBB", "NSR"]).unwrap();
@@ -165,6 +213,8 @@ fn tables_of_weights() {
             "{error}"
         );
     }
+    let twice = ChallengeWeights::parse(",A|B,B|C\nA|B,1,0\nB|C,0,1\n", "A").unwrap_err();
+    assert_eq!(twice.to_string(), "the weights have the label B twice");
     let unknown = ChallengeWeights::parse(",a\na,1\n", "b").unwrap_err();
     assert!(matches!(unknown, MetricsError::UnknownLabel { .. }));
     let square = ChallengeWeights::new(&labels, array![[1.0, 0.0]].view(), "NSR").unwrap_err();

@@ -152,6 +152,7 @@ fn correction_is_over_all_comparisons() {
         &BootstrapOptions::default(),
     )
     .unwrap();
+    assert!(!one.to_markdown().contains("\"Holm\" corrects"));
     let mut all = [one.clone(), one];
     Comparison::correct(&mut all);
     let own = &all[0].tests[0];
@@ -162,8 +163,13 @@ fn correction_is_over_all_comparisons() {
     // "never" has no ROC-AUC in either comparison, so two tests remain.
     assert!(all[0].tests[1].delong.p.is_nan() && all[0].tests[1].delong_holm.is_nan());
     assert_eq!(own.delong_holm, 2.0 * own.delong.p);
-    assert!(!all[0].dependent_records && all[1].corrected_over == 4);
+    assert!(!all[0].dependent_records);
+    let over = all[1].corrected_over;
+    assert_eq!((over.delong, over.mcnemar, over.bootstrap), (2, 4, 2));
+    let text = all[0].to_markdown();
+    assert!(text.contains("2 of the AUC by resampling, 2 of DeLong, 4 of McNemar"), "{text}");
     let json = serde_json::to_value(&all[0]).unwrap();
+    assert_eq!(json["corrected_over"]["delong"], 2);
     assert!(json["tests"]["never"]["delong"]["p"].is_null());
     assert!(json["differences"]["labels"]["a"]["roc_auc"]["p"].is_number());
 }

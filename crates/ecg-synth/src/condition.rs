@@ -89,7 +89,10 @@ pub enum Quality {
 }
 
 /// What a synthetic recording shows. Any parts go together but for what [`Condition::check`] refuses.
+///
+/// What is read may leave fields out; they have their defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Condition {
     /// Default: [`Rhythm::NormalSinus`].
@@ -104,6 +107,12 @@ pub struct Condition {
     pub left_ventricular_hypertrophy: bool,
     /// Default: [`Quality::Good`].
     pub quality: Quality,
+}
+
+impl Default for Condition {
+    fn default() -> Self {
+        Self::new(Rhythm::NormalSinus)
+    }
 }
 
 impl Condition {
@@ -238,7 +247,17 @@ impl Condition {
 
 #[cfg(test)]
 mod tests {
+    use serde::de::value::{Error, MapDeserializer};
+
     use super::*;
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let only = MapDeserializer::<_, Error>::new([("first_degree_av_block", true)].into_iter());
+        let read = Condition::deserialize(only).expect("valid");
+        assert_eq!(read, Condition::default().with_first_degree_av_block());
+        assert_eq!(Condition::default(), Condition::new(Rhythm::NormalSinus));
+    }
 
     #[test]
     fn labels_stand_beside_each_other() {

@@ -22,8 +22,9 @@ const LONGEST_S: f64 = 3600.0;
 /// Seconds of rhythm drawn beyond the end, so that the P wave of a beat outside is not missing.
 const RUN_OUT_S: f64 = 2.0;
 
-/// What to synthesise.
+/// What to synthesise. What is read may leave fields out; they have their defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct SynthOptions {
     /// Equal seeds give equal records. Default: 0.

@@ -2,6 +2,8 @@
 
 use ecg_core::{Lead, Recording};
 use ecg_synth::{Condition, Quality, Rhythm, SynthError, SynthOptions, Synthesizer};
+use serde::Deserialize;
+use serde::de::value::{Error, MapDeserializer};
 
 fn synthesizer(options: SynthOptions) -> Synthesizer {
     Synthesizer::new(options).expect("in bounds")
@@ -151,4 +153,11 @@ fn patients_recur() {
         assert_eq!(of(index).patient, Some(format!("p{patient:05}")));
     }
     assert_eq!((of(2).age_years, of(2).sex), (of(3).age_years, of(3).sex));
+}
+
+#[test]
+fn options_that_are_left_out_have_their_defaults() {
+    let only = MapDeserializer::<_, Error>::new([("seed", 7u64)].into_iter());
+    let read = SynthOptions::deserialize(only).expect("valid");
+    assert_eq!(read, SynthOptions::default().with_seed(7));
 }
