@@ -272,6 +272,13 @@ impl SubsetEvaluations {
         self.fallback
     }
 
+    /// Whether the subsets are all 2^n, each once and in counting order: what exact values and
+    /// [`SubsetEvaluations::faithfulness`] need. As many random subsets are not all of them.
+    pub fn has_all(&self) -> bool {
+        self.masks.len() == 1 << self.players.len()
+            && self.masks.iter().enumerate().all(|(m, mask)| mask.0 as usize == m)
+    }
+
     /// Column of a label.
     pub(crate) fn column(&self, label: &str) -> Result<usize, LimeError> {
         self.labels.index_of(label).ok_or_else(|| LimeError::UnknownLabel {
@@ -283,11 +290,7 @@ impl SubsetEvaluations {
     /// Whether the subsets are all 2^n in counting order, or as many of them as were done when the work was stopped.
     pub(crate) fn require_all(&self, method: &'static str) -> Result<(), LimeError> {
         let expected = 1 << self.players.len();
-        if self.partial.is_some_and(|partial| partial.total == expected) {
-            return Ok(());
-        }
-        let in_order = self.masks.iter().enumerate().all(|(m, mask)| mask.0 as usize == m);
-        if self.masks.len() == expected && in_order {
+        if self.partial.is_some_and(|partial| partial.total == expected) || self.has_all() {
             Ok(())
         } else {
             Err(LimeError::Incomplete { method, expected, found: self.masks.len() })

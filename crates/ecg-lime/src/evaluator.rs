@@ -1,5 +1,5 @@
 use ecg_core::{LeadMask, PredictSubsets};
-use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis};
+use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis, Slice};
 
 use crate::{Baseline, LimeError, Segments, Target};
 
@@ -21,6 +21,13 @@ impl Values {
         let parts = [(&mut self.probability, &more.probability), (&mut self.logit, &more.logit)];
         for (own, more) in parts {
             own.append(Axis(0), more.view()).expect("both have a column for each label");
+        }
+    }
+
+    /// Leaves out all rows but the first `inputs`.
+    pub(crate) fn truncate(&mut self, inputs: usize) {
+        for own in [&mut self.probability, &mut self.logit] {
+            own.slice_axis_inplace(Axis(0), Slice::from(..inputs));
         }
     }
 

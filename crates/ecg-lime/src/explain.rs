@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use ecg_core::{LeadMask, PredictSubsets};
 use ndarray::ArrayView2;
 
-use crate::fit::{ridge_standard_errors, weighted_r2};
-use crate::shapley::shapley_kernel;
+use crate::fit::{check_c, check_penalty, ridge_standard_errors, weighted_r2};
+use crate::shapley::{check_partition, shapley_kernel};
 use crate::{
     Contribution, Distance, EvaluateOptions, Explanation, LimeError, LogisticOutcome, Method,
     OneClass, Outcome, Partial, Players, Settings, SubsetEvaluations, Subsets, Target,
@@ -134,6 +134,27 @@ impl ExplainOptions {
             Method::LimeSampled => Subsets::Sampled { samples: self.samples, seed: self.seed },
         }
     }
+
+    /// Refuses settings by which evaluations of so many players cannot be explained.
+    fn check(&self, players: usize) -> Result<(), LimeError> {
+        let refuse =
+            |setting, expected, found| Err(LimeError::Setting { setting, expected, found });
+        match self.method {
+            Method::Shapley => Ok(()),
+            Method::Lime | Method::LimeSampled => match self.kernel_width {
+                Some(width) if !(width.is_finite() && width > 0.0) => {
+                    refuse("the kernel width", "positive and finite", width)
+                }
+                _ => check_penalty(self.penalty),
+            },
+            Method::Owen => check_partition(&self.unions, players),
+            Method::Published if !(0.0..=1.0).contains(&self.threshold) => {
+                refuse("the threshold", "from 0 to 1", self.threshold)
+            }
+            Method::Published => check_c(self.c),
+            Method::Permutation => Err(LimeError::EvaluatesAsItGoes),
+        }
+    }
 }
 
 /// Explains one label of one prepared signal `[lead, sample]`.
@@ -141,7 +162,8 @@ impl ExplainOptions {
 /// To explain several labels, make [`SubsetEvaluations`] once and ask it for each of them.
 ///
 /// # Errors
-/// As [`SubsetEvaluations::new`] and [`SubsetEvaluations::explain`]; an unknown label is noticed before anything is evaluated.
+/// As [`SubsetEvaluations::new`] and [`SubsetEvaluations::explain`]; an unknown label and settings out of range are noticed
+/// before anything is evaluated.
 pub fn explain<P: PredictSubsets + ?Sized>(
     predictor: &P,
     prepared: ArrayView2<'_, f32>,
@@ -154,6 +176,10 @@ pub fn explain<P: PredictSubsets + ?Sized>(
         let known = predictor.labels().to_string();
         return Err(LimeError::UnknownLabel { found: label.to_owned(), known });
     }
+    options.check(match options.evaluate.fallback(players, prepared)? {
+        Some(_) => players.lead_names().len(),
+        None => players.len(),
+    })?;
     let evaluations = SubsetEvaluations::new(
         predictor,
         prepared,
@@ -177,6 +203,7 @@ impl SubsetEvaluations {
     /// sampling, which evaluates as it goes.
     pub fn explain(&self, label: &str, options: &ExplainOptions) -> Result<Outcome, LimeError> {
         let column = self.column(label)?;
+        options.check(self.players.len())?;
         match options.method {
             Method::Shapley => self.shapley(label, column, options.target),
             Method::Lime => {
@@ -186,6 +213,7 @@ impl SubsetEvaluations {
             Method::LimeSampled => self.lime(label, column, options),
             Method::Owen => self.owen(label, column, options),
             Method::Published => self.published(label, column, options),
+            // The check has refused it.
             Method::Permutation => Err(LimeError::EvaluatesAsItGoes),
         }
     }
@@ -253,10 +281,6 @@ impl SubsetEvaluations {
     ) -> Result<Outcome, LimeError> {
         let (n, target, distance) = (self.players.len(), options.target, options.distance);
         let width = options.kernel_width.unwrap_or(distance.usual_width(n));
-        if !(width.is_finite() && width > 0.0) {
-            let expected = "positive and finite";
-            return Err(LimeError::Setting { setting: "the kernel width", expected, found: width });
-        }
         let (values, ends) = self.game(column, target);
         let weights: Vec<f64> =
             self.masks.iter().map(|mask| lime_kernel(distance.of(mask.kept(), n), width)).collect();
@@ -294,16 +318,7 @@ impl SubsetEvaluations {
         options: &ExplainOptions,
     ) -> Result<Outcome, LimeError> {
         let (probabilities, [f_none, f_all]) = self.game(column, Target::Probability);
-        let threshold = options.threshold;
-        if !(0.0..=1.0).contains(&threshold) {
-            let expected = "from 0 to 1";
-            return Err(LimeError::Setting {
-                setting: "the threshold",
-                expected,
-                found: threshold,
-            });
-        }
-        let n = self.players.len();
+        let (threshold, n) = (options.threshold, self.players.len());
         let rows = self.rows_of(&removals(n, 4))?;
         let masks: Vec<LeadMask> = rows.iter().map(|row| self.masks[*row]).collect();
         let probabilities: Vec<f64> = rows.iter().map(|row| probabilities[*row]).collect();

@@ -1,3 +1,5 @@
+use std::ops::ControlFlow;
+
 use ecg_core::{LeadMask, PredictSubsets};
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
@@ -100,15 +102,15 @@ impl SubsetEvaluations {
     }
 }
 
-/// Deletion and insertion curves of an explanation of lead x time segments (or of whole leads, [`Segments::whole`]), by 2 x players
-/// further evaluations.
+/// Deletion and insertion curves of an explanation of lead x time segments (or of whole leads, [`Segments::whole`]), by 2 x (players + 1)
+/// further evaluations. `observer` hears `(done, total)` in those after each batch.
 ///
 /// Where the explanation fell back to each lead for itself, pass the segments that
 /// [`SampledShapley::segments`](crate::SampledShapley::segments) returns.
 ///
 /// # Errors
 /// A signal or baseline whose shape is not that of the segments; an unknown label; an explanation of other players; what the
-/// predictor reports, or values from it that are no probabilities.
+/// predictor reports, or values from it that are no probabilities; an observer that asked to stop: a part of a curve has no area.
 pub fn faithfulness<P: PredictSubsets + ?Sized>(
     predictor: &P,
     prepared: ArrayView2<'_, f32>,
@@ -116,6 +118,7 @@ pub fn faithfulness<P: PredictSubsets + ?Sized>(
     explanation: &Explanation,
     target: Target,
     options: &EvaluateOptions,
+    observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Faithfulness, LimeError> {
     require_players(explanation, segments.names().into_iter())?;
     let labels = predictor.labels();
@@ -125,6 +128,7 @@ pub fn faithfulness<P: PredictSubsets + ?Sized>(
     })?;
     let (count, full) = (segments.count(), LeadMask::all(segments.leads().len()));
     let mut evaluator = Evaluator::new(predictor, prepared, segments, &options.baseline)?;
+    let (mut done, total) = (0, 2 * (segments.len() + 1));
     let mut curve = |start: LeadMask| -> Result<Vec<f64>, LimeError> {
         let mut coalition = vec![start; count];
         let mut coalitions = coalition.clone();
@@ -136,6 +140,11 @@ pub fn faithfulness<P: PredictSubsets + ?Sized>(
         let mut values = Vec::new();
         for chunk in coalitions.chunks(options.batch.max(1).saturating_mul(count)) {
             values.extend(evaluator.values(chunk)?.of(target).column(column));
+            done += chunk.len() / count;
+            // Whoever stops after the last batch has everything.
+            if observer(done, total).is_break() && done < total {
+                return Err(LimeError::Stopped { done, total });
+            }
         }
         Ok(values)
     };

@@ -40,6 +40,24 @@ fn check(masks: &[LeadMask], targets: usize, weights: &[f64]) -> Result<(), Lime
     if usable { Ok(()) } else { Err(LimeError::Weights) }
 }
 
+/// Refuses a ridge penalty that is negative or not finite.
+pub(crate) fn check_penalty(penalty: f64) -> Result<(), LimeError> {
+    if penalty.is_finite() && penalty >= 0.0 {
+        return Ok(());
+    }
+    let expected = "zero or more";
+    Err(LimeError::Setting { setting: "the ridge penalty", expected, found: penalty })
+}
+
+/// Refuses an inverse penalty that is not positive and finite.
+pub(crate) fn check_c(c: f64) -> Result<(), LimeError> {
+    if c.is_finite() && c > 0.0 {
+        return Ok(());
+    }
+    let expected = "positive and finite";
+    Err(LimeError::Setting { setting: "the inverse penalty C", expected, found: c })
+}
+
 /// Row of the design matrix: the players kept, then 1 for the intercept.
 fn design(mask: LeadMask, players: usize) -> impl Iterator<Item = f64> {
     (0..players).map(move |k| f64::from(u8::from(mask.keeps(k)))).chain([1.0])
@@ -77,10 +95,7 @@ pub fn ridge(
     penalty: f64,
 ) -> Result<LinearFit, LimeError> {
     check(masks, targets.len(), weights)?;
-    if !(penalty.is_finite() && penalty >= 0.0) {
-        let expected = "zero or more";
-        return Err(LimeError::Setting { setting: "the ridge penalty", expected, found: penalty });
-    }
+    check_penalty(penalty)?;
     let size = players + 1;
     let mut normal = DMatrix::<f64>::zeros(size, size);
     let mut right = DVector::<f64>::zeros(size);
@@ -175,10 +190,7 @@ pub fn logistic(
     c: f64,
 ) -> Result<LogisticOutcome, LimeError> {
     check(masks, labels.len(), weights)?;
-    if !(c.is_finite() && c > 0.0) {
-        let expected = "positive and finite";
-        return Err(LimeError::Setting { setting: "the inverse penalty C", expected, found: c });
-    }
+    check_c(c)?;
     // A record without weight has no say, not even about how many classes there are.
     let mut seen = labels.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(label, _)| *label);
     let first = seen.next().unwrap_or(false);

@@ -121,10 +121,10 @@ pub struct SampledShapley {
 impl SampledShapley {
     /// Samples one prepared signal `[lead, sample]`.
     ///
-    /// `observer` hears `(done, total)` in permutations; where it stops the work after the first antithetic pair (or the first
-    /// permutation), the result is of the permutations done, and says so. Where the players derive limb leads that the recording
-    /// contradicts, each lead becomes a player of its own, as in [`SubsetEvaluations::new`](crate::SubsetEvaluations::new);
-    /// unions must then fit those.
+    /// `observer` hears `(done, total)` in permutations after each batch, an antithetic pair counting once it is whole. Where it
+    /// stops the work after the first pair (or the first permutation), the result is of the permutations done, and says so.
+    /// Where the players derive limb leads that the recording contradicts, each lead becomes a player of its own, as in
+    /// [`SubsetEvaluations::new`](crate::SubsetEvaluations::new); unions must then fit those.
     ///
     /// # Errors
     /// A signal or baseline whose shape is not that of the segments; no permutation; unions that do not hold each player once;
@@ -170,7 +170,8 @@ impl SampledShapley {
         let round = (batch / (unit * (n - 1)).max(1)).max(1) * unit;
         let mut orders: Vec<Vec<usize>> = Vec::new();
         let mut found = Values::zeros(0, predictor.labels().len());
-        while orders.len() < total {
+        let mut done = 0;
+        'work: while done < total {
             let first = orders.len();
             while orders.len() < first.saturating_add(round).min(total) {
                 let order = draw(&unions, &mut random);
@@ -184,15 +185,29 @@ impl SampledShapley {
             }
             let coalitions: Vec<LeadMask> =
                 orders[first..].iter().flat_map(|order| prefixes(order, &segments)).collect();
-            for chunk in coalitions.chunks(batch.saturating_mul(count)) {
-                let new = evaluator.values(chunk)?;
-                found.append(&new);
-            }
-            if observer(orders.len(), total).is_break() {
-                break;
+            let mut rest = coalitions.as_slice();
+            // A single player has no coalition to evaluate, and the observer hears of it all the same.
+            loop {
+                let (chunk, later) = rest.split_at(rest.len().min(batch.saturating_mul(count)));
+                found.append(&evaluator.values(chunk)?);
+                rest = later;
+                done = match rest.is_empty() {
+                    true => orders.len(),
+                    false => found.probability.nrows() / (unit * (n - 1)) * unit,
+                };
+                if observer(done, total).is_break() {
+                    break 'work;
+                }
+                if rest.is_empty() {
+                    break;
+                }
             }
         }
-        let done = orders.len();
+        if done == 0 {
+            return Err(LimeError::Stopped { done, total });
+        }
+        orders.truncate(done);
+        found.truncate(done * (n - 1));
         Ok(Self {
             labels: predictor.labels().clone(),
             orders,

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::ops::ControlFlow;
+
 use common::{Known, go_on};
 use ecg_core::Lead;
 use ecg_lime::{
@@ -99,17 +101,30 @@ fn curves_of_a_linear_model() {
     assert!((found.chance_auc.unwrap() - 1.125).abs() < 1e-9);
 
     let segments = Segments::whole(&six(), 2);
-    let again = faithfulness(
-        &linear(WEIGHTS),
-        ones().view(),
-        &segments,
-        outcome.explanation().unwrap(),
-        Target::Logit,
-        &EvaluateOptions::default().with_batch(4),
-    )
-    .unwrap();
-    assert_eq!((&again.deletion, &again.insertion), (&found.deletion, &found.insertion));
-    assert!(again.chance_auc.is_none());
+    let again = |stop: usize| {
+        let mut heard = Vec::new();
+        let found = faithfulness(
+            &linear(WEIGHTS),
+            ones().view(),
+            &segments,
+            outcome.explanation().unwrap(),
+            Target::Logit,
+            &EvaluateOptions::default().with_batch(4),
+            &mut |done, total| {
+                heard.push((done, total));
+                if done >= stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        );
+        (found, heard)
+    };
+    // Each curve is of seven inputs, and whoever stops after the last has both.
+    let (curves, heard) = again(14);
+    let curves = curves.unwrap();
+    assert_eq!((&curves.deletion, &curves.insertion), (&found.deletion, &found.insertion));
+    assert!(curves.chance_auc.is_none());
+    assert_eq!(heard, [(4, 14), (7, 14), (11, 14), (14, 14)]);
+    let (stopped, heard) = again(7);
+    assert!(matches!(stopped, Err(LimeError::Stopped { done: 7, total: 14 })) && heard.len() == 2);
 }
 
 #[test]
@@ -124,7 +139,9 @@ fn curves_of_segments() {
     let own = sampled.explain("x", Target::Logit).unwrap();
     assert_eq!(own.top().unwrap().lead, "I[1..2]");
     let options = EvaluateOptions::default();
-    let found = faithfulness(&model, x.view(), &segments, &own, Target::Logit, &options).unwrap();
+    let found =
+        faithfulness(&model, x.view(), &segments, &own, Target::Logit, &options, &mut go_on)
+            .unwrap();
     assert_eq!(found.deletion.len(), 13);
     assert!((found.deletion[0] - own.f_all).abs() < 1e-12);
     assert!((found.deletion[12] - own.f_none).abs() < 1e-12);

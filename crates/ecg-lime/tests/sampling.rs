@@ -158,7 +158,10 @@ fn one_set_of_walks_serves_every_label_and_target() {
         },
     )
     .unwrap();
-    assert_eq!(heard, [(2, 6), (4, 6), (6, 6)]);
+    // A pair is 22 coalitions, four batches, and counts once it is whole.
+    let done: Vec<usize> = heard.iter().map(|(done, _)| *done).collect();
+    assert_eq!(done, [0, 0, 0, 2, 2, 2, 2, 4, 4, 4, 4, 6]);
+    assert!(heard.iter().all(|(_, total)| *total == 6));
     let [a, b] = ["x", "not x"].map(|label| sampled.explain(label, Target::Logit).unwrap());
     for (a, b) in a.values.iter().zip(&b.values) {
         assert!((a.value + b.value).abs() < 1e-9);
@@ -221,6 +224,102 @@ fn stopped_sampling_keeps_what_is_done() {
     assert_eq!((partial.done, partial.total), (6, 64));
     assert!(own.to_string().contains("stopped after 6 of 64"));
     assert!(own.efficiency_residual.unwrap().abs() < 1e-9);
+}
+
+#[test]
+fn sampling_stops_within_a_pair() {
+    let segments = Segments::equal(&three(), 8, 4).unwrap();
+    let evaluate = EvaluateOptions::default().with_batch(7);
+    let run = |batches: usize, options: &SampleOptions| {
+        let mut heard = 0;
+        let x = ones(3, 8);
+        SampledShapley::new(&early_and_late(), x.view(), &segments, options, &mut |_, _| {
+            heard += 1;
+            if heard == batches { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+    };
+    let options = SampleOptions::default().with_permutations(6).with_evaluate(evaluate);
+    // Four batches a pair: the second of the second pair, which is dropped.
+    let stopped = run(6, &options).unwrap();
+    assert_eq!((stopped.partial().unwrap().done, stopped.permutations()), (2, 2));
+    let own = stopped.explain("x", Target::Logit).unwrap();
+    // The ends, a pair of 22 coalitions, and two batches in vain.
+    assert_eq!(own.evaluations, 2 + 22 + 14);
+    let pair = run(usize::MAX, &options.clone().with_permutations(2)).unwrap();
+    assert_eq!(own.values, pair.explain("x", Target::Logit).unwrap().values);
+    assert!(own.weighted_r2 <= 1.0);
+    let error = run(3, &options).unwrap_err();
+    assert!(matches!(error, LimeError::Stopped { done: 0, total: 6 }), "{error}");
+    // Without pairs the first batch that is more than a permutation of 11 coalitions does.
+    let single = options.with_antithetic(false);
+    assert!(run(1, &single).is_err());
+    assert_eq!(run(2, &single).unwrap().partial().unwrap().done, 1);
+    // Whoever stops after the last batch has everything; a permutation takes two.
+    assert_eq!(run(12, &single).unwrap().partial(), None);
+}
+
+#[test]
+fn a_single_player_gets_all_and_the_observer_hears_of_it() {
+    let model = Known::new([1, 2], |x| f64::from(x[[0, 0]]));
+    let segments = Segments::whole(&Players::leads(&[Lead::V1]), 2);
+    let mut heard = Vec::new();
+    let options = SampleOptions::default().with_permutations(4);
+    let stop = &mut |done, _| {
+        heard.push(done);
+        ControlFlow::Break(())
+    };
+    let x = ones(1, 2);
+    let sampled = SampledShapley::new(&model, x.view(), &segments, &options, stop).unwrap();
+    let own = sampled.explain("x", Target::Logit).unwrap();
+    assert!((own.values[0].value - 1.0).abs() < 1e-12 && own.evaluations == 2);
+    assert_eq!(heard, [4]);
+}
+
+#[test]
+fn bad_settings_are_refused_before_anything_is_evaluated() {
+    let model = Known::new([3, 8], |_| panic!("evaluated"));
+    let ask = |options: ExplainOptions| {
+        explain(&model, ones(3, 8).view(), "x", &three(), &options, &mut go_on).unwrap_err()
+    };
+    let of = |method| ExplainOptions::default().with_method(method);
+    assert!(matches!(ask(of(Method::Permutation)), LimeError::EvaluatesAsItGoes));
+    let error = ask(of(Method::Owen));
+    assert!(matches!(error, LimeError::Partition { player: 0, times: 0 }), "{error}");
+    for (options, setting) in [
+        (of(Method::Lime).with_kernel_width(0.0), "the kernel width"),
+        (of(Method::LimeSampled).with_kernel_width(f64::NAN), "the kernel width"),
+        (of(Method::Lime).with_penalty(-1.0), "the ridge penalty"),
+        (of(Method::LimeSampled).with_penalty(f64::INFINITY), "the ridge penalty"),
+        (of(Method::Published).with_threshold(1.5), "the threshold"),
+        (of(Method::Published).with_c(0.0), "the inverse penalty C"),
+    ] {
+        let error = ask(options);
+        assert!(matches!(error, LimeError::Setting { setting: s, .. } if s == setting), "{error}");
+    }
+    // Unions are of who will play: here of twelve leads, since the limb leads contradict each other.
+    let model = Known::new([12, 8], |x| f64::from(x[[0, 0]]));
+    let players = Players::independent(&Lead::STANDARD_12).unwrap();
+    let ask = |unions: Vec<Vec<usize>>| {
+        let options = of(Method::Owen).with_unions(unions);
+        explain(&model, ones(12, 8).view(), "x", &players, &options, &mut go_on)
+    };
+    let error = ask(vec![(0..8).collect()]).unwrap_err();
+    assert!(matches!(error, LimeError::Partition { player: 8, times: 0 }), "{error}");
+    assert!(ask(vec![(0..6).collect(), (6..12).collect()]).is_ok());
+}
+
+#[test]
+fn as_many_random_subsets_as_all_are_not_all() {
+    let make = |subsets: &Subsets| {
+        let x = ones(3, 8);
+        let options = EvaluateOptions::default();
+        SubsetEvaluations::new(&early_and_late(), x.view(), &three(), subsets, &options, &mut go_on)
+            .unwrap()
+    };
+    assert!(make(&Subsets::All).has_all());
+    let sampled = make(&Subsets::Sampled { samples: 8, seed: 0 });
+    assert!(sampled.masks().len() == 8 && !sampled.has_all());
+    assert!(!make(&Subsets::Removed(4)).has_all());
 }
 
 #[test]

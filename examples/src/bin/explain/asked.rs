@@ -4,10 +4,10 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use ecg_core::LeadName;
 use ecg_lime::{EvaluateOptions, ExplainOptions, LimeError, Method, Players, Target};
-use ecg3d_convert::{ConvertConfig, Scale, Units};
 use ecg3d_models::{InputKind, Model, Network};
 
 use crate::Args;
+use crate::einthoven::einthoven_tolerance;
 
 /// What stands in for a removed lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -150,15 +150,15 @@ fn labels(asked: &str, model: &Model) -> Result<Vec<Label>> {
         "all" if known.index_of("all").is_none() => known.iter().collect(),
         names => names.split(',').map(str::trim).collect(),
     };
-    names
-        .into_iter()
-        .map(|name| {
-            let column = known
-                .index_of(name)
-                .with_context(|| format!("unknown label {name}; the model's labels are {known}"))?;
-            Ok(Label { name: name.to_owned(), column, threshold: thresholds[column] })
-        })
-        .collect()
+    let mut labels: Vec<Label> = Vec::new();
+    for name in names {
+        let column = known
+            .index_of(name)
+            .with_context(|| format!("unknown label {name}; the model's labels are {known}"))?;
+        ensure!(labels.iter().all(|own| own.column != column), "--label names {name} twice");
+        labels.push(Label { name: name.to_owned(), column, threshold: thresholds[column] });
+    }
+    Ok(labels)
 }
 
 fn baselines(args: &Args, model: &Model) -> Result<Vec<Kind>> {
@@ -188,8 +188,21 @@ fn baselines(args: &Args, model: &Model) -> Result<Vec<Kind>> {
     Ok(kinds)
 }
 
-/// 50 uV in the units of prepared signals; `None` where these are scaled, or in units of an ADC whose gain may differ from record to
-/// record.
-fn einthoven_tolerance(config: &ConvertConfig) -> Option<f64> {
-    (config.scale == Scale::None && config.units == Units::Millivolts).then_some(0.05)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{args, untrained};
+
+    #[test]
+    fn a_label_is_named_once() {
+        let model = untrained();
+        let labels = |names: &str| {
+            let asked = Asked::new(&args(&["--label", names, "--record", "x"]), &model)?;
+            Ok::<_, anyhow::Error>(asked.labels.into_iter().map(|own| own.name).collect::<Vec<_>>())
+        };
+        assert_eq!(labels("SB, AF").expect("two labels"), ["SB", "AF"]);
+        assert_eq!(labels("all").expect("all labels").len(), 7);
+        let error = labels("STach, AF,STach").expect_err("twice");
+        assert_eq!(error.to_string(), "--label names STach twice");
+    }
 }

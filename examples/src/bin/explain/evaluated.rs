@@ -16,6 +16,9 @@ use serde::Serialize;
 use crate::asked::{Asked, Label, Unions};
 use crate::baselines::Named;
 
+/// Hears what is going on, how much of it is done, and of how much; says whether to go on.
+pub type Observer<'a> = dyn FnMut(&str, usize, usize) -> ControlFlow<()> + 'a;
+
 /// Players of largest magnitude whose overlap is compared.
 const TOP: usize = 3;
 
@@ -80,16 +83,16 @@ enum Evaluated {
     Walks(SampledShapley),
 }
 
-/// Explains some labels of one record; `observer` hears what is going on, how much of it is done, and of how much.
+/// Explains some labels of one record.
 ///
-/// After Ctrl-C what is done is explained, and what would take further evaluations is left out.
+/// After Ctrl-C, or where `observer` stops the work, what is done is explained, and what would take further evaluations is left out.
 pub fn explain(
     model: &Model,
     random: &[Model],
     asked: &Asked,
     subject: Subject<'_>,
     labels: &[&Label],
-    observer: &mut dyn FnMut(&str, usize, usize),
+    observer: &mut Observer<'_>,
 ) -> Result<Vec<Said>, LimeError> {
     let mut runs = Vec::new();
     for own in subject.baselines {
@@ -116,7 +119,22 @@ pub fn explain(
             Err(error) => return Err(error),
         }
     }
-    labels.iter().map(|label| say(model, asked, subject, label, &runs, &strangers)).collect()
+    let mut said = Vec::new();
+    for label in labels {
+        let mut own = say(asked, label, &runs, &strangers)?;
+        if let Some(explanation) = own.outcome.explanation()
+            && explanation.partial.is_none()
+            && !stopped()
+        {
+            let curves = runs[0].faithfulness(model, asked, subject, explanation, observer);
+            own.faithfulness = match curves {
+                Err(LimeError::Stopped { .. }) => None,
+                curves => Some(curves?),
+            };
+        }
+        said.push(own);
+    }
+    Ok(said)
 }
 
 fn evaluate(
@@ -125,14 +143,11 @@ fn evaluate(
     subject: Subject<'_>,
     baseline: &Baseline,
     what: &str,
-    observer: &mut dyn FnMut(&str, usize, usize),
+    observer: &mut Observer<'_>,
 ) -> Result<Evaluated, LimeError> {
     let players = asked.players(subject.leads)?;
     let options = options_with(asked, baseline);
-    let mut observer = |done: usize, total: usize| {
-        observer(what, done, total);
-        if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
+    let mut observer = |done: usize, total: usize| observer(what, done, total);
     let method = asked.options.method;
     if method == Method::Permutation || (method == Method::Owen && asked.segments > 1) {
         let samples = subject.signal.ncols();
@@ -195,17 +210,13 @@ impl Evaluated {
             .into_iter()
             .filter(|method| *method != asked.options.method);
         match self {
-            Self::Subsets(own)
-                if own.partial().is_none() && own.masks().len() == 1 << own.players().len() =>
-            {
-                others
-                    .filter(|method| *method != Method::Published || own.players().len() == 12)
-                    .filter_map(|method| {
-                        let options = options_of(asked, label, method, own);
-                        own.explain(&label.name, &options).ok()?.explanation().cloned()
-                    })
-                    .collect()
-            }
+            Self::Subsets(own) if own.partial().is_none() && own.has_all() => others
+                .filter(|method| *method != Method::Published || own.players().len() == 12)
+                .filter_map(|method| {
+                    let options = options_of(asked, label, method, own);
+                    own.explain(&label.name, &options).ok()?.explanation().cloned()
+                })
+                .collect(),
             _ => Vec::new(),
         }
     }
@@ -216,20 +227,24 @@ impl Evaluated {
         asked: &Asked,
         subject: Subject<'_>,
         explanation: &Explanation,
+        observer: &mut Observer<'_>,
     ) -> Result<Faithfulness, LimeError> {
         let target = match asked.options.method {
             Method::Published => Target::Probability,
             _ => asked.options.target,
         };
         let segments = match self {
-            Self::Subsets(own) if own.masks().len() == 1 << own.players().len() => {
+            Self::Subsets(own) if own.has_all() => {
                 return own.faithfulness(explanation, target);
             }
             Self::Subsets(own) => Segments::whole(own.players(), subject.signal.ncols()),
             Self::Walks(own) => own.segments().clone(),
         };
         let options = options_with(asked, &subject.baselines[0].baseline);
-        faithfulness(model, subject.signal, &segments, explanation, target, &options)
+        let what = format!("curves of {}", explanation.label);
+        let mut observer = |done: usize, total: usize| observer(&what, done, total);
+        let signal = subject.signal;
+        faithfulness(model, signal, &segments, explanation, target, &options, &mut observer)
     }
 }
 
@@ -255,10 +270,9 @@ fn limb_and_others(players: &Players) -> Vec<Vec<usize>> {
     [limb, others].into_iter().filter(|union| !union.is_empty()).collect()
 }
 
+/// What the evaluations say about a label.
 fn say(
-    model: &Model,
     asked: &Asked,
-    subject: Subject<'_>,
     label: &Label,
     runs: &[Evaluated],
     strangers: &[Evaluated],
@@ -297,9 +311,6 @@ fn say(
         let between = [own.baseline.clone(), other.baseline.clone()];
         said.agreement.baselines.push(pair(between, &own, other)?);
     }
-    if own.partial.is_none() && !stopped() {
-        said.faithfulness = Some(runs[0].faithfulness(model, asked, subject, &own)?);
-    }
     if !strangers.is_empty() {
         let mut agreement = Vec::new();
         for run in strangers {
@@ -335,4 +346,47 @@ fn notes(own: &Explanation, others: &[Outcome]) -> Vec<String> {
         }
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{args, untrained};
+    use ndarray::Array2;
+
+    #[test]
+    fn as_many_random_subsets_as_there_are_in_all() {
+        let model = untrained();
+        let arguments =
+            "--label AF --record x --method lime-sampled --players 8 --samples 256 --baseline zero";
+        let words: Vec<&str> = arguments.split(' ').collect();
+        let asked = Asked::new(&args(&words), &model).expect("makes sense");
+        let leads = Lead::STANDARD_12.map(LeadName::from);
+        // Limb leads of nothing do not contradict each other.
+        let signal = Array2::from_shape_fn((12, 100), |(lead, t)| {
+            if lead < 6 { 0.0 } else { ((lead * 31 + t * 17) % 23) as f32 / 23.0 }
+        });
+        let baselines = [Named { baseline: Baseline::Zero, made_of: String::new() }];
+        let subject = Subject { signal: signal.view(), leads: &leads, baselines: &baselines };
+        let mut heard = Vec::new();
+        let observer = &mut |what: &str, done, total| {
+            heard.push((what.to_owned(), done, total));
+            ControlFlow::Continue(())
+        };
+        let said = explain(&model, &[], &asked, subject, &[&asked.labels[0]], observer);
+        let said = said.expect("explains");
+        let curves = said[0].faithfulness.as_ref().expect("curves");
+        assert_eq!((curves.deletion.len(), curves.chance_auc), (9, None));
+        assert!(said[0].agreement.methods.is_empty());
+        assert_eq!(heard.last(), Some(&("curves of AF".to_owned(), 18, 18)));
+
+        // Stopped within the curves, what was explained stays.
+        let observer = &mut |what: &str, _, _| match what {
+            "curves of AF" => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
+        let stopped = explain(&model, &[], &asked, subject, &[&asked.labels[0]], observer);
+        let stopped = &stopped.expect("explains")[0];
+        assert_eq!((&stopped.outcome, &stopped.faithfulness), (&said[0].outcome, &None));
+    }
 }

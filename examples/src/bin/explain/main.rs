@@ -4,6 +4,8 @@ mod asked;
 mod baselines;
 #[path = "../../with_model/classify.rs"]
 mod classify;
+#[path = "../../with_model/einthoven.rs"]
+mod einthoven;
 mod evaluated;
 mod many;
 #[path = "../../with_model/model_args.rs"]
@@ -20,13 +22,13 @@ mod weights;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{Result, bail};
 use clap::Parser;
 use ecg_core::{Lead, LeadName};
 use ecg_lime::Method;
 use ecg3d_convert::{ConvertConfig, LeadSelection};
-use ecg3d_examples::run;
 use ecg3d_examples::source::LabelArgs;
+use ecg3d_examples::{check_place, run};
 
 use crate::asked::{Asked, Kind, Unions};
 use crate::model_args::ModelArgs;
@@ -41,7 +43,8 @@ use crate::model_args::ModelArgs;
 /// model hardly knows, and a network of volumes never sees polarity.
 ///
 /// Ctrl-C stops after the batch at hand: what is done is written, marked as stopped, and the status is 130; of a data set that is
-/// every record that was finished. With nothing to write the status is 1.
+/// every record that was finished. With --record the first pair of random walks is finished too; a second Ctrl-C ends it. With
+/// nothing to write the status is 1.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
@@ -107,15 +110,18 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    run(|args: Args| {
-        let model = args.model.model()?;
-        let asked = Asked::new(&args, &model)?;
-        match (&args.record, &args.data) {
-            (Some(record), _) => one::explain(&model, &asked, record, &args),
-            (None, Some(data)) => many::explain(&model, &asked, data, &args),
-            (None, None) => bail!("--record PATH or --data DIR is needed"),
-        }
-    })
+    run(explain)
+}
+
+fn explain(args: Args) -> Result<ExitCode> {
+    let model = args.model.model()?;
+    let asked = Asked::new(&args, &model)?;
+    check_place(&args.out.join("explanation.json"))?;
+    match (&args.record, &args.data) {
+        (Some(record), _) => one::explain(&model, &asked, record, &args),
+        (None, Some(data)) => many::explain(&model, &asked, data, &args),
+        (None, None) => bail!("--record PATH or --data DIR is needed"),
+    }
 }
 
 /// The leads of a prepared signal, given those of the recording.
@@ -124,5 +130,45 @@ fn prepared_leads(config: &ConvertConfig, recorded: &[LeadName]) -> Vec<LeadName
         LeadSelection::Named { leads } => leads.iter().map(|lead| (*lead).into()).collect(),
         LeadSelection::File { count } => recorded.iter().take(*count).cloned().collect(),
         _ => Lead::STANDARD_12.map(LeadName::from).to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ecg_core::LabelSet;
+    use ecg3d_models::{Architecture, Model, ModelCard, Network, Preset};
+    use tch::Device;
+
+    use super::*;
+
+    /// A network of signals that has learned nothing.
+    pub fn untrained() -> Model {
+        let (architecture, mode) = (Architecture::Ribeiro, Preset::Corrected);
+        let network = Network::new(architecture, mode, 7, Device::Cpu, 1).expect("builds");
+        let config = ConvertConfig::preset(mode);
+        Model::new(network, ModelCard::new(architecture, mode, LabelSet::seven(), config))
+            .expect("a model")
+    }
+
+    /// The arguments of a command line, with a folder for the results.
+    pub fn args(words: &[&str]) -> Args {
+        let all = ["explain", "--out", "target/never"].into_iter().chain(words.iter().copied());
+        Args::try_parse_from(all).expect("arguments")
+    }
+
+    #[test]
+    fn the_place_of_the_results_comes_before_the_work() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let weights = dir.path().join("weights.safetensors");
+        let model = untrained();
+        ecg3d_models::save(model.network(), model.card(), &weights).expect("saves");
+        // Neither the record nor the data set is there, which is noticed later.
+        for source in ["--record", "--data"] {
+            let path = weights.to_str().expect("a name");
+            let mut args = args(&["--label", "AF", source, "absent", "--weights", path]);
+            args.out.clone_from(&weights);
+            let error = explain(args).expect_err("no folder");
+            assert_eq!(error.to_string(), format!("cannot make {}", weights.display()));
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -120,8 +121,6 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     rows.dedup();
     rows.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
 
-    std::fs::create_dir_all(&args.out)
-        .with_context(|| format!("cannot make {}", args.out.display()))?;
     let lines = args.out.join("explanations.jsonl");
     // Lines are added as they come, so that a run that is killed leaves what it has.
     let partial = args.out.join("explanations.jsonl.partial");
@@ -142,7 +141,11 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
             let signal = signals.slice(s![row, .., ..lengths[row]]);
             let leads = names.of(record)?;
             let subject = Subject { signal, leads: &leads, baselines: &baselines };
-            Ok(evaluated::explain(model, &random, asked, subject, &labels, &mut |_, _, _| ())?)
+            let observer = &mut |_: &str, _, _| match stopped() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            };
+            Ok(evaluated::explain(model, &random, asked, subject, &labels, observer)?)
         };
         let outcome = one();
         if stopped() {
@@ -223,6 +226,7 @@ fn stock(
         return Ok((Stock::of_source(asked, model, source, &origin)?, origin));
     };
     let other = source::load(reference, &model.card().preprocessing, &args.labels.for_reference())?;
+    other.report_failures();
     let origin = reference.display().to_string();
     Ok((Stock::of_source(asked, model, &other, &origin)?, origin))
 }

@@ -1,5 +1,6 @@
 //! One record: its explanation, and the pictures of it.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -49,7 +50,7 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
     for warning in &loaded.warnings {
         say_err!("warning: {warning}");
     }
-    let recording = loaded.recording;
+    let (recording, file) = (loaded.recording, loaded.path);
     let config = &model.card().preprocessing;
     let plan = ConvertPlan::new(config.clone(), recording.sampling_rate)?;
     let prepared =
@@ -59,7 +60,7 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
     }
     let signal = prepared.signal.slice(s![.., ..prepared.length]);
     let leads = prepared_leads(config, &recording.leads);
-    let baselines = baselines(model, asked, path, &recording, prepared.length, args)?;
+    let baselines = baselines(model, asked, &file, &recording, prepared.length, args)?;
     let random = asked.random_models(model, args.random_models)?;
 
     stop::listen()?;
@@ -67,6 +68,7 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
     let labels: Vec<&Label> = asked.labels.iter().collect();
     let subject = Subject { signal, leads: &leads, baselines: &baselines };
     let mut bar: Option<(String, Progress, usize)> = None;
+    let mut begun = false;
     let said = evaluated::explain(
         model,
         &random,
@@ -83,6 +85,9 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
                 progress.inc((done - *before) as u64);
                 *before = done;
             }
+            // Before the first pair of walks is done, there is nothing to write; a second Ctrl-C does not wait for it.
+            begun |= done > 0;
+            if begun && stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         },
     );
     finish(&bar);
@@ -137,7 +142,7 @@ fn finish(bar: &Option<(String, Progress, usize)>) {
 fn baselines(
     model: &Model,
     asked: &Asked,
-    path: &Path,
+    file: &Path,
     recording: &Recording,
     samples: usize,
     args: &Args,
@@ -148,7 +153,7 @@ fn baselines(
             let source = source::load(reference, config, &args.labels.for_reference())?;
             source.report_failures();
             let stock = Stock::of_source(asked, model, &source, &reference.display().to_string())?;
-            (stock, name_within(path, reference))
+            (stock, name_within(file, reference))
         }
         None => {
             let (rate, seconds) = (recording.sampling_rate, recording.duration_s());
@@ -159,14 +164,17 @@ fn baselines(
     stock.baselines(samples, Itself { name: name.as_deref().unwrap_or_default(), patient })
 }
 
-/// The record's name among those of a folder that holds it.
-fn name_within(path: &Path, folder: &Path) -> Option<String> {
-    let (path, folder) = (std::path::absolute(path).ok()?, std::path::absolute(folder).ok()?);
-    let inside = path.strip_prefix(folder).ok()?;
-    let stem = match inside.extension().is_some_and(|end| end == "hea" || end == "csv") {
-        true => inside.with_extension(""),
-        false => inside.to_owned(),
-    };
+/// The record's name among those of a folder that holds it, by the header or table that it was read from.
+fn name_within(file: &Path, folder: &Path) -> Option<String> {
+    // Links of folders lead to the same place; one of a file is a record of its own name.
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new(".")).canonicalize().ok()?;
+    let file = parent.join(file.file_name()?);
+    let inside = file.strip_prefix(folder.canonicalize().ok()?).ok()?;
+    let mut stem = inside.with_extension("");
+    if inside.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz")) {
+        stem.set_extension("");
+    }
     let parts: Vec<_> = stem.iter().map(|part| part.to_string_lossy()).collect();
     Some(parts.join("/"))
 }
@@ -218,5 +226,43 @@ fn print(said: &Said, label: &Label) {
     }
     if !said.predicted {
         say!("the model does not predict {} here ({:.4})", label.name, said.probability);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ecg_core::{Lead, SamplingRate};
+    use ecg_io::{Dataset, DatasetOptions, ReadOptions, WriteOptions, write_csv, write_wfdb};
+    use ndarray::Array2;
+
+    #[test]
+    fn a_record_is_found_among_those_of_its_folder() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = dir.path().join("data/part");
+        std::fs::create_dir_all(&folder).expect("makes it");
+        let rate = SamplingRate::new(100.0).expect("a rate");
+        let signal = Array2::from_shape_fn((12, 200), |(lead, t)| (lead + t) as f64 / 300.0);
+        let recording = Recording::new("w", rate, Lead::STANDARD_12, signal).expect("a recording");
+        write_wfdb(&folder, &recording, &WriteOptions::default()).expect("writes");
+        write_csv(folder.join("t.csv"), &recording).expect("writes");
+        let data = dir.path().join("data");
+        let known = Dataset::open(&data, &DatasetOptions::default()).expect("opens");
+        for (asked, name) in [
+            ("w", "part/w"),
+            ("w.hea", "part/w"),
+            ("w.dat", "part/w"),
+            ("t", "part/t"),
+            ("../part/t.csv", "part/t"),
+        ] {
+            let loaded = read_recording(folder.join(asked), &ReadOptions::default());
+            let found = name_within(&loaded.expect("reads").path, &data);
+            assert_eq!(found.as_deref(), Some(name), "{asked}");
+            assert!(known.index_of(name).is_some(), "{name}");
+        }
+        for file in ["v.HEA", "v.TSV", "v.csv.gz", "v.tsv.GZ"] {
+            assert_eq!(name_within(&folder.join(file), &data).as_deref(), Some("part/v"), "{file}");
+        }
+        assert_eq!(name_within(&dir.path().join("t.csv"), &data), None);
     }
 }

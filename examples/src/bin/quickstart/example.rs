@@ -11,6 +11,8 @@ use ecg3d_examples::source::{Rows, Source};
 use ecg3d_models::Model;
 use ndarray::{Array2, Axis, s, stack};
 
+use crate::einthoven::einthoven_tolerance;
+
 /// A recording that the network got right for one label, and why it did.
 pub struct Example {
     /// The label it is an example of.
@@ -48,7 +50,7 @@ pub fn choose(
 /// `chosen` counts in.
 ///
 /// Exact Shapley values of eight players take 256 passes for each window; a recording has nine, of which one is enough to see
-/// what the network goes by.
+/// what the network goes by. Where the limb leads contradict each other there are twelve players, as in `explain`.
 pub fn explain(
     model: &Model,
     source: &Source,
@@ -64,6 +66,10 @@ pub fn explain(
     let players = Players::independent(&Lead::STANDARD_12)?;
     let options = ExplainOptions::default().with_target(Target::Logit);
     let preprocessing = &model.card().preprocessing;
+    let mut evaluate = EvaluateOptions::default();
+    if let Some(tolerance) = einthoven_tolerance(preprocessing) {
+        evaluate = evaluate.with_einthoven_tolerance(tolerance);
+    }
     let samples = preprocessing.window_samples();
     let rate = samples as f64 / preprocessing.window_s;
     let progress = Progress::new(chosen.iter().flatten().count() as u64, "decisions explained");
@@ -85,7 +91,7 @@ pub fn explain(
             windows[best],
             &players,
             &options.subsets(),
-            &EvaluateOptions::default(),
+            &evaluate,
             &mut |_, _| ControlFlow::Continue(()),
         )?;
         let outcome = evaluations.explain(label, &options)?;

@@ -2,6 +2,8 @@
 
 #[path = "../../with_model/classify.rs"]
 mod classify;
+#[path = "../../with_model/einthoven.rs"]
+mod einthoven;
 mod example;
 mod page;
 #[path = "../../with_model/precision.rs"]
@@ -11,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Parser;
 use ecg_core::Recording;
 use ecg_io::Dataset;
@@ -21,7 +23,7 @@ use ecg3d_convert::{ConvertConfig, ImagePlan, RecurrencePlot, Scratch};
 use ecg3d_examples::source::{LabelArgs, Plans, Rows, Source, load};
 use ecg3d_examples::stages::Stages;
 use ecg3d_examples::synthetic::{Format, write_folder};
-use ecg3d_examples::{say, say_err, write_atomic};
+use ecg3d_examples::{check_place, say, say_err, write_atomic};
 use ecg3d_models::{Model, Precision};
 use ndarray::{Array2, Array3, ArrayView1, Axis, s, stack};
 use tch::Device;
@@ -49,7 +51,8 @@ struct Arguments {
     /// Seed of the synthetic recordings
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Decisions that are explained at most, one a label; each takes 256 passes of a window through the network
+    /// Decisions that are explained at most, one a label; each takes 256 passes of a window through the network, or 4096
+    /// where its limb leads contradict each other
     #[arg(long, value_name = "N", default_value_t = 7)]
     explain: usize,
     /// Number type of the arithmetic [default: bf16 where the processor computes in it, else f32]
@@ -76,7 +79,7 @@ impl Steps {
 
 fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     let out = &arguments.out;
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    check_place(&out.join("report.html"))?;
     let mut steps = Steps(Vec::new());
 
     let (data, about) = match &arguments.data {
@@ -256,4 +259,22 @@ fn recurrence_plots(window: &Array2<f32>, config: &ConvertConfig) -> Result<Arra
         .map(|row| recurrence.of(&row.to_vec()))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(stack(Axis(0), &plots.iter().map(|plot| plot.view()).collect::<Vec<_>>())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_the_report_comes_before_the_work() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(dir.path().join("report.html")).expect("makes it");
+        let mut arguments = Arguments::parse_from(["quickstart", "--data", "absent"]);
+        arguments.out = dir.path().to_owned();
+        let error = quickstart(arguments).expect_err("no place");
+        assert!(
+            error.to_string().ends_with("found a folder, expected the name of a file"),
+            "{error}"
+        );
+    }
 }

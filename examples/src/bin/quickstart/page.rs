@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use ecg_core::{LabelSet, Lead};
+use ecg_lime::Einthoven;
 use ecg_metrics::{LabelReport, Report};
 use ecg3d_examples::chart::{bars_svg, escape};
 use ecg3d_examples::ecg_paper::ecg_svg;
@@ -234,8 +235,9 @@ impl Page<'_> {
             example.explanation.values.iter().map(|own| (own.lead.clone(), own.value)).collect();
         write!(
             page,
-            "<p class=\"note\">{}</p>{}<div class=\"pair\"><div>{}</div><div>{}</div></div>",
+            "<p class=\"note\">{}</p>{}{}<div class=\"pair\"><div>{}</div><div>{}</div></div>",
             escape(&about.join(" · ")),
+            fallback(example.explanation.fallback),
             ecg_svg(recording, Some(&shares)),
             bars_svg("Probability of each label", "probability", &probabilities),
             bars_svg("What each lead did", "log-odds", &parts),
@@ -282,7 +284,31 @@ impl Page<'_> {
     }
 }
 
+/// That limb leads contradict each other, and what follows.
+fn fallback(found: Option<Einthoven>) -> String {
+    found.map_or(String::new(), |Einthoven { residual, tolerance, .. }| {
+        format!(
+            "<p class=\"warning\">The limb leads differ by up to {residual:.3} mV from what I and II make of them ({tolerance:.3} mV \
+             are tolerated): each of the twelve leads has a value of its own, which splits what the limb leads share.</p>"
+        )
+    })
+}
+
 /// A figure with three decimals, or a dash where it is undefined.
 fn figure(value: f64) -> String {
     if value.is_finite() { format!("{value:.3}") } else { "–".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limb_leads_that_contradict_each_other_are_named() {
+        assert_eq!(fallback(None), "");
+        let found = serde_json::json!({"residual": 0.1234, "tolerance": 0.05});
+        let said = fallback(serde_json::from_value(found).expect("what explanations hold"));
+        assert!(said.contains("0.123 mV") && said.contains("(0.050 mV are tolerated)"), "{said}");
+        assert!(said.contains("each of the twelve leads"), "{said}");
+    }
 }
