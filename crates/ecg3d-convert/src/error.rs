@@ -91,10 +91,18 @@ pub enum ConvertError {
     /// Samples so large that what is made of them is no finite number of its type.
     #[error("lead {lead} (from 0) has samples too large to compute with")]
     Overflow {
-        /// Row of the prepared signal, from 0.
+        /// Row of the prepared signal or of its window, from 0.
         lead: usize,
     },
-    /// An array of another shape than the plan works on.
+    /// A recording that becomes too many samples to scale all of them alike.
+    #[error("resampled, the recording has {values} values in all, at most {most} are scaled")]
+    TooLong {
+        /// Samples of all leads once they are resampled.
+        values: usize,
+        /// The most that are taken.
+        most: usize,
+    },
+    /// An array, or a part of a recording, of another shape than the plan works on.
     #[error("{what} has shape {found:?}, expected {expected:?}")]
     Shape {
         /// Which array.

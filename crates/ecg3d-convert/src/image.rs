@@ -1,5 +1,7 @@
 use ecg_core::LeadMask;
-use ndarray::{Array3, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, s};
+use ndarray::{
+    Array3, ArrayView1, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, s,
+};
 
 use crate::kernel::{ImageTask, Layout, VolumeTask};
 use crate::zoom::CubicZoom;
@@ -69,7 +71,8 @@ impl ImagePlan {
     /// Recurrence images `[lead, height, width]` of a window `[lead, sample]`, resized along both time axes.
     ///
     /// # Errors
-    /// A window of another shape than [`ImagePlan::window_shape`].
+    /// A window of another shape than [`ImagePlan::window_shape`]; samples so large that distances, or what is made of them,
+    /// overflow.
     pub fn images<T: Real>(&self, window: ArrayView2<'_, T>) -> Result<Array3<T>, ConvertError> {
         let mut out = Array3::zeros(self.images_shape());
         self.images_into(window, out.view_mut(), &mut Scratch::new())?;
@@ -79,14 +82,14 @@ impl ImagePlan {
     /// [`ImagePlan::images`] without allocating.
     ///
     /// # Errors
-    /// An array of another shape than planned.
+    /// An array of another shape than planned; samples that overflow.
     pub fn images_into<T: Real>(
         &self,
         window: ArrayView2<'_, T>,
         mut out: ArrayViewMut3<'_, T>,
         scratch: &mut Scratch,
     ) -> Result<(), ConvertError> {
-        ConvertError::check_shape("the window", window.shape(), &self.window_shape())?;
+        self.check_window(window)?;
         ConvertError::check_shape("the array of images", out.shape(), &self.images_shape())?;
         let need = [self.layout.image_buffer(), self.layout.images_len()];
         with_buffers(scratch, need, |[work, spare]| match out.as_slice_mut() {
@@ -126,7 +129,7 @@ impl ImagePlan {
     /// The volume of a window `[lead, sample]`.
     ///
     /// # Errors
-    /// A window of another shape than [`ImagePlan::window_shape`].
+    /// As [`ImagePlan::images`].
     pub fn volume_of_window<T: Real>(
         &self,
         window: ArrayView2<'_, T>,
@@ -139,14 +142,14 @@ impl ImagePlan {
     /// [`ImagePlan::volume_of_window`] without allocating.
     ///
     /// # Errors
-    /// An array of another shape than planned.
+    /// An array of another shape than planned; samples that overflow.
     pub fn volume_of_window_into<T: Real>(
         &self,
         window: ArrayView2<'_, T>,
         mut out: ArrayViewMut3<'_, T>,
         scratch: &mut Scratch,
     ) -> Result<(), ConvertError> {
-        ConvertError::check_shape("the window", window.shape(), &self.window_shape())?;
+        self.check_window(window)?;
         ConvertError::check_shape("the volume", out.shape(), &self.volume_shape())?;
         let work = self.layout.image_buffer().max(self.layout.volume_buffer());
         with_buffers(scratch, [work, self.layout.images_len()], |[work, images]| {
@@ -159,10 +162,10 @@ impl ImagePlan {
 
     /// The volumes of subsets of the leads, streamed through a caller's buffer `[volume, depth, height, width]`.
     ///
-    /// A lead that a mask does not keep counts as zero in the prepared signal, and so adds nothing to the volume: no
-    /// image is made again, and the volumes have the same bits as [`ImagePlan::volume_into`] of images with zeros in those
-    /// leads. `use_volumes` is called with the index of the first mask and the volumes of as many masks as the buffer holds
-    /// (fewer at the end).
+    /// A lead that a mask does not keep counts as zero in the prepared signal: its image is that of a flat lead, which is zero,
+    /// or with a [`Threshold`](crate::Threshold) one throughout. No image is made again, and the volumes have the same bits as
+    /// [`ImagePlan::volume_into`] of images with that value in those leads. `use_volumes` is called with the index of the
+    /// first mask and the volumes of as many masks as the buffer holds (fewer at the end).
     ///
     /// # Errors
     /// Arrays of another shape than planned, a buffer for no volume, a mask that keeps a lead beyond the last, more
@@ -198,6 +201,20 @@ impl ImagePlan {
             use_volumes(chunk * room, buffer.slice(s![..part.len(), .., .., ..]))?;
         }
         Ok(())
+    }
+
+    /// Refuses a window of another shape, or with samples too large to compute with. NaN passes.
+    fn check_window<T: Real>(&self, window: ArrayView2<'_, T>) -> Result<(), ConvertError> {
+        ConvertError::check_shape("the window", window.shape(), &self.window_shape())?;
+        let largest = self.layout.largest_sample::<T>();
+        // Looks at every sample, a few side by side, and so is quicker than stopping at the first that is too large.
+        let overflows = |row: ArrayView1<'_, T>| {
+            row.iter().fold(false, |large, value| large | (value.abs() > largest))
+        };
+        match window.rows().into_iter().position(overflows) {
+            Some(lead) => Err(ConvertError::Overflow { lead }),
+            None => Ok(()),
+        }
     }
 
     fn masked_volume_into<T: Real>(

@@ -11,7 +11,8 @@ use ecg_core::LeadMask;
 use ndarray::ArrayView2;
 
 use crate::simd::{LANES, Vector, VectorTask};
-use crate::zoom::{CubicZoom, POLE, Tap, start};
+use crate::spline::POLE;
+use crate::zoom::{CubicZoom, Tap, start};
 use crate::{Real, RecurrencePlot};
 
 /// Groups of lanes in a strip at most: enough to hide the latency of the recursions.
@@ -61,6 +62,11 @@ impl Layout {
 
     pub(crate) fn volume_shape(&self) -> [usize; 3] {
         [self.depth(), self.height.lengths().1, self.width.lengths().1]
+    }
+
+    /// The largest magnitude of a window's samples, see [`RecurrencePlot::largest_sample`].
+    pub(crate) fn largest_sample<T: Real>(&self) -> T {
+        self.plot.largest_sample()
     }
 
     /// Values of an image.
@@ -231,7 +237,7 @@ fn rows_of_image<T: Real, V: Vector<T>, const M: usize>(
     }
 }
 
-/// Images to some planes of their volume; a lead that the mask does not keep counts as zero.
+/// Images to some planes of their volume; a lead that the mask does not keep has the image of a flat one.
 #[derive(Debug)]
 pub struct VolumeTask<'a, T> {
     pub(crate) layout: &'a Layout,
@@ -260,6 +266,7 @@ fn columns_of_volume<T: Real, V: Vector<T>, const M: usize>(
 ) {
     let VolumeTask { layout, images, mask, work, planes, out } = task;
     let plane = layout.plane();
+    let flat = layout.plot.of_flat();
     let (work, _) = work.as_chunks_mut::<LANES>();
     let strip = &mut work[..layout.leads() * M];
     let last = plane.min(first + M * LANES);
@@ -269,7 +276,7 @@ fn columns_of_volume<T: Real, V: Vector<T>, const M: usize>(
         let cells = cells.as_flattened_mut();
         let kept = if mask.is_none_or(|mask| mask.keeps(lead)) { last - first } else { 0 };
         cells[..kept].copy_from_slice(&image[first..first + kept]);
-        cells[kept..].fill(T::zero());
+        cells[kept..].fill(flat);
     }
     coefficients::<T, V, M>(strip);
     let taps = &T::taps(&layout.depth)[planes.clone()];

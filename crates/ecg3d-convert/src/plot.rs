@@ -9,6 +9,9 @@ use crate::recurrence::Recurrence;
 use crate::simd::{LANES, Vector};
 use crate::{ConvertError, Real};
 
+/// The most states of a plot, which then takes 1 GiB in `f32`.
+pub(crate) const MOST_STATES: usize = 16_384;
+
 /// How far apart two states are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
@@ -162,13 +165,22 @@ impl RecurrencePlot {
     /// A distance to a state with a sample that is no number is none either, and never recurrent.
     ///
     /// # Errors
-    /// A signal too short for one state.
+    /// A signal too short for one state, or so long that there are more than 16,384.
     pub fn of<T: Real>(&self, signal: &[T]) -> Result<Array2<T>, ConvertError> {
-        // Says what is wrong with a signal that is too short, and is all there is to do for the usual plot.
-        let mut plot = self.states.distances(signal)?;
-        if self.metric != Metric::Euclidean {
-            plot = Array2::from_shape_fn(plot.dim(), |(i, j)| self.distance(signal, i, j));
+        let n = self.states(signal.len());
+        if n == 0 {
+            let expected = self.states.window(1);
+            let what = "a recurrence plot";
+            return Err(ConvertError::Length { what, expected, found: signal.len() });
         }
+        if n > MOST_STATES {
+            let field = "the number of states of a recurrence plot";
+            return Err(ConvertError::config(field, n, "at most 16,384"));
+        }
+        let mut plot = match self.metric {
+            Metric::Euclidean => self.states.distances(signal),
+            _ => Array2::from_shape_fn((n, n), |(i, j)| self.distance(signal, i, j)),
+        };
         let mut pairs = vec![T::zero(); self.pairs(signal.len())];
         if let Some(limit) = self.limit(signal, &mut pairs) {
             plot.mapv_inplace(|distance| recurrent(distance, limit));
@@ -187,6 +199,29 @@ impl RecurrencePlot {
             Metric::Maximum => apart.fold(T::zero(), farther),
             Metric::Manhattan => apart.fold(T::zero(), |sum, d| sum + d),
         }
+    }
+
+    /// What the plot of a flat signal holds throughout.
+    pub(crate) fn of_flat<T: Real>(&self) -> T {
+        match self.threshold {
+            Threshold::None => T::zero(),
+            // No limit is below a distance of 0.
+            Threshold::Distance { .. } | Threshold::Rate { .. } => T::one(),
+        }
+    }
+
+    /// The largest magnitude of samples of which all distances, and volumes of these, are finite numbers.
+    pub(crate) fn largest_sample<T: Real>(&self) -> T {
+        /// Each of the three interpolations to a volume makes values at most three times as large.
+        const GROWTH: f64 = 27.0;
+        let terms = T::from_f64(self.dimension as f64);
+        let difference = match self.metric {
+            // It is the squares that overflow: their root leaves room for the interpolations.
+            Metric::Euclidean => (T::max_value() / terms).sqrt(),
+            Metric::Maximum | Metric::Manhattan => T::max_value() / (terms * T::from_f64(GROWTH)),
+        };
+        // Two samples differ by up to twice their magnitude; as much again is left for rounding.
+        difference / T::from_f64(4.0)
     }
 
     /// Samples of a signal of `states` states.

@@ -34,17 +34,12 @@ impl Recurrence {
 
     /// Samples of a signal of `states` states.
     pub(crate) fn window(self, states: usize) -> usize {
-        states + self.span()
+        states.saturating_add(self.span())
     }
 
-    /// The distances `[state, state]` of a signal, which must have room for one state.
-    pub(crate) fn distances<T: Real>(self, signal: &[T]) -> Result<Array2<T>, ConvertError> {
+    /// The distances `[state, state]` of a signal, which has room for one state.
+    pub(crate) fn distances<T: Real>(self, signal: &[T]) -> Array2<T> {
         let n = self.states(signal.len());
-        if n == 0 {
-            let expected = self.span().saturating_add(1);
-            let what = "a recurrence plot";
-            return Err(ConvertError::Length { what, expected, found: signal.len() });
-        }
         let mut padded = signal.to_vec();
         padded.resize(n.next_multiple_of(LANES) + self.span(), T::zero());
         let mut plot = Array2::zeros((n, n));
@@ -55,7 +50,7 @@ impl Recurrence {
                 row.iter_mut().skip(first).zip(cells).for_each(|(own, &cell)| *own = cell);
             }
         }
-        Ok(plot)
+        plot
     }
 
     /// Fills `M` groups of columns of a plot, from column `first` on: the distances of their states to each state in turn.

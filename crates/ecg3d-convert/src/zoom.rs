@@ -1,14 +1,10 @@
 use ndarray::Array2;
 
-use crate::spline;
+use crate::spline::{self, NEGLIGIBLE, POLE};
 use crate::{ConvertError, Real};
 
-/// The pole of the cubic B-spline's inverse filter, sqrt(3) - 2.
-pub(crate) const POLE: f64 = -0.267_949_192_431_122_7;
-/// The gain of that filter, (1 - pole)(1 - 1/pole).
+/// The gain of the cubic B-spline's inverse filter, (1 - pole)(1 - 1/pole).
 const GAIN: f64 = 6.0;
-/// Powers of the pole below this are left out of its start value: less than a rounding, even in `f64`.
-pub(crate) const NEGLIGIBLE: f64 = 1e-19;
 
 /// Cubic B-spline interpolation of `n` samples at `m` places, evenly spread from the first sample to the last.
 ///
@@ -62,7 +58,7 @@ impl CubicZoom {
             let place = (o as f64 * step).min((from - 1) as f64);
             let base = place.floor();
             let weight = weights(place - base).map(|w| w * GAIN);
-            let index = std::array::from_fn(|k| mirror(base as i64 + k as i64 - 1, from));
+            let index = std::array::from_fn(|k| spline::mirror(base as i64 + k as i64 - 1, from));
             Tap { index, weight }
         };
         let taps: Vec<_> = (0..to).map(tap).collect();
@@ -110,13 +106,6 @@ fn weights(y: f64) -> [f64; 4] {
     let near = (y * y * (y - 2.0) * 3.0 + 4.0) / 6.0;
     let far = (z * z * (z - 2.0) * 3.0 + 4.0) / 6.0;
     [outer, near, far, 1.0 - outer - near - far]
-}
-
-/// Index of a sample of a signal that is reflected about its end samples.
-fn mirror(index: i64, n: usize) -> usize {
-    let period = 2 * (n as i64 - 1).max(1);
-    let inside = index.rem_euclid(period);
-    inside.min(period - inside) as usize
 }
 
 /// The first causal coefficient of `n` samples: the sum over the reflected signal, from `first`, the first sample.

@@ -1,5 +1,6 @@
 use super::{ConvertConfig, Denoise, InvalidSamples, LeadSelection, Resample};
 use crate::ConvertError;
+use crate::plot::MOST_STATES;
 
 impl ConvertConfig {
     /// Checks the values against one another.
@@ -88,15 +89,14 @@ impl ConvertConfig {
                 expected,
             ));
         }
-        /// A volume of 1024 a side is 4 GiB; a recurrence plot of 16,384 states 1 GiB.
+        /// A volume of 1024 a side is 4 GiB.
         const SIDE: usize = 1024;
-        const STATES: usize = 16_384;
         for size in self.volume_size {
             if !(1..=SIDE).contains(&size) {
                 return Err(ConvertError::config("volume_size", size, "1 to 1024 along each axis"));
             }
         }
-        if self.window_samples() > STATES || self.leads.count() > SIDE {
+        if self.window_samples() > MOST_STATES || self.leads.count() > SIDE {
             let found = format!("{} x {}", self.leads.count(), self.window_samples());
             return Err(ConvertError::config(
                 "the window",

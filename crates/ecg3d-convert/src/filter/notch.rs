@@ -20,7 +20,8 @@ use crate::ConvertError;
 /// ```
 ///
 /// # Errors
-/// A sampling rate or a quality that is no positive number; a frequency that is not above 0 and below half the sampling rate.
+/// A sampling rate or a quality that is no positive number; a frequency that is not above 0 and below half the sampling rate;
+/// a band of half the sampling rate or wider; one so narrow, or so near 0 Hz, that rounding makes the filter unstable.
 pub fn notch(hz: f64, quality: f64, rate_hz: f64) -> Result<Sos, ConvertError> {
     let positive = |value: f64| value.is_finite() && value > 0.0;
     if !positive(rate_hz) {
@@ -36,10 +37,27 @@ pub fn notch(hz: f64, quality: f64, rate_hz: f64) -> Result<Sos, ConvertError> {
             "above 0 and below half the sampling rate",
         ));
     }
+    let band_hz = hz / quality;
+    if band_hz >= rate_hz / 2.0 {
+        return Err(ConvertError::config(
+            "the band of a notch in Hz",
+            format_args!("{band_hz} at {rate_hz} Hz"),
+            "below half the sampling rate",
+        ));
+    }
     let angle = 2.0 * PI * hz / rate_hz;
     let gain = 1.0 / (1.0 + (angle / quality / 2.0).tan());
     let middle = -2.0 * gain * angle.cos();
-    Sos::new(&[[gain, middle, gain, 1.0, middle, 2.0 * gain - 1.0]])
+    let last = 2.0 * gain - 1.0;
+    // Both poles lie within the unit circle.
+    if !(last.abs() < 1.0 && middle.abs() < 1.0 + last) {
+        return Err(ConvertError::config(
+            "the band of a notch in Hz",
+            format_args!("{band_hz} around {hz} at {rate_hz} Hz"),
+            "one that rounding leaves stable",
+        ));
+    }
+    Sos::new(&[[gain, middle, gain, 1.0, middle, last]])
 }
 
 #[cfg(test)]
@@ -55,8 +73,21 @@ mod tests {
             (50.0, 0.0, 500.0),
             (50.0, f64::INFINITY, 500.0),
             (50.0, 30.0, -1.0),
+            // Poles outside the unit circle, or on it to the last bit.
+            (150.0, 0.5, 500.0),
+            (50.0, 0.2, 500.0),
+            (50.0, 0.05, 500.0),
+            (50.0, 1e17, 500.0),
+            (1e-8, 30.0, 500.0),
         ] {
             assert!(notch(hz, quality, rate).is_err(), "{hz} {quality} {rate}");
+        }
+        for (hz, quality) in [(50.0, 0.201), (249.9, 1.0), (0.01, 30.0), (50.0, 1e6)] {
+            let notch = notch(hz, quality, 500.0).expect("a stable filter");
+            let mut impulse = vec![0.0; 5000];
+            impulse[0] = 1.0;
+            notch.filter(&mut impulse, &mut notch.rest()).expect("its own state");
+            assert!(impulse.iter().all(|value| value.abs() <= 1.0), "{hz} {quality}");
         }
     }
 }

@@ -31,6 +31,7 @@ impl ConvertPlan {
                 found_hz: recording.sampling_rate.hz(),
             });
         }
+        self.check_parts(recording)?;
         let found = recording.n_samples();
         let mut warnings = Vec::new();
         let count = self.config.leads.count();
@@ -42,12 +43,7 @@ impl ConvertPlan {
         }
         let wanted = self.config.first_samples.unwrap_or(found);
         let real = wanted.min(found);
-        let expected = match self.config.first_samples {
-            // A cut that leaves less than a window is at fault itself.
-            Some(samples) if found >= samples => self.window_input(),
-            Some(samples) => samples.max(self.window_input()),
-            None => self.window_input(),
-        };
+        let expected = self.whole_input();
         if real < expected {
             if self.config.short_records == ShortRecords::Reject || real == 0 {
                 return Err(ConvertError::TooShort {
@@ -83,6 +79,19 @@ impl ConvertPlan {
             beyond.fill(own[real - 1]);
         }
         Ok(Loaded { samples: n, real, warnings })
+    }
+
+    /// Checks that the parts of a recording that are used, all of them public, fit its signal.
+    fn check_parts(&self, recording: &Recording) -> Result<(), ConvertError> {
+        let leads = recording.n_leads();
+        let check = ConvertError::check_shape;
+        check("the lead names of the recording", &[recording.leads.len()], &[leads])?;
+        if let (Units::Adc, Some(adc)) = (self.config.units, &recording.adc) {
+            let (values, signal) = (adc.values.shape(), recording.signal.shape());
+            check("the integers of the recording", values, signal)?;
+            check("the gains of the recording", &[adc.gain_per_mv.len()], &[leads])?;
+        }
+        Ok(())
     }
 
     fn load_lead(

@@ -57,7 +57,8 @@ impl ConvertPlan {
     /// Plans the conversion of recordings of a sampling rate.
     ///
     /// # Errors
-    /// A configuration that makes no sense; a rate that its filter or resampling cannot work with.
+    /// A configuration that makes no sense; a rate that its filter or resampling cannot work with, or at which
+    /// [`ConvertConfig::first_samples`] leave less than a window of any recording (unless [`ShortRecords::Pad`] continues them).
     pub fn new(config: ConvertConfig, rate: SamplingRate) -> Result<Self, ConvertError> {
         let images = ImagePlan::new(&config)?;
         let high_pass = |order, cutoff_hz, rate_hz| {
@@ -80,7 +81,19 @@ impl ConvertPlan {
                 Resampler::Polyphase(PolyResampler::new(up, down)?.with_method(fir))
             }
         };
-        Ok(Self { config, rate, filter, resampler, images })
+        let plan = Self { config, rate, filter, resampler, images };
+        let needed = plan.window_input();
+        if let Some(samples) = plan.config.first_samples
+            && samples < needed
+            && plan.config.short_records == ShortRecords::Reject
+        {
+            return Err(ConvertError::config(
+                "first_samples",
+                format_args!("{samples} where a window takes {needed} at {} Hz", rate.hz()),
+                "no less than a window",
+            ));
+        }
+        Ok(plan)
     }
 
     /// The configuration.
@@ -113,10 +126,13 @@ impl ConvertPlan {
     pub fn min_samples(&self) -> usize {
         match self.config.short_records {
             ShortRecords::Pad => 1,
-            ShortRecords::Reject => {
-                self.window_input().max(self.config.first_samples.unwrap_or_default())
-            }
+            ShortRecords::Reject => self.whole_input(),
         }
+    }
+
+    /// Samples below which a recording is short.
+    fn whole_input(&self) -> usize {
+        self.window_input().max(self.config.first_samples.unwrap_or_default())
     }
 
     /// Samples of a recording that a window is made of.
@@ -132,7 +148,9 @@ impl ConvertPlan {
     ///
     /// # Errors
     /// Another sampling rate than planned, leads that are missing; too few samples or samples that are no finite numbers, as
-    /// [`ConvertConfig::short_records`] and [`ConvertConfig::invalid_samples`] have it; samples so large that they overflow.
+    /// [`ConvertConfig::short_records`] and [`ConvertConfig::invalid_samples`] have it; samples so large that they overflow; a
+    /// recording whose names, integers or gains do not fit its signal. With a [`Scale`] a recording that has more than 2^26
+    /// values (leads times samples) once it is resampled, and fewer before.
     pub fn prepare(&self, recording: &Recording) -> Result<Prepared, ConvertError> {
         let mut signal = Array2::zeros(self.prepared_shape());
         let Outcome { length, warnings } =
@@ -177,7 +195,18 @@ impl ConvertPlan {
         }
         let width = match &self.resampler {
             Resampler::Fft(plan) => plan.lengths().1,
-            Resampler::Polyphase(plan) => plan.output_len(n),
+            // Each value stands by itself, so that what is cut off need not be made.
+            Resampler::Polyphase(plan) if self.config.scale == Scale::None => {
+                plan.output_len(n).min(kept)
+            }
+            Resampler::Polyphase(plan) => {
+                let (width, most) = (plan.output_len(n), MOST_VALUES.max(scratch.rows.len()));
+                let values = leads.saturating_mul(width);
+                if values > most {
+                    return Err(ConvertError::TooLong { values, most });
+                }
+                width
+            }
         };
         scratch.resampled.clear();
         scratch.resampled.resize(leads * width, 0.0);
@@ -214,7 +243,7 @@ impl ConvertPlan {
     /// The volume `[depth, height, width]` of a recording's first window.
     ///
     /// # Errors
-    /// As [`ConvertPlan::prepare`].
+    /// As [`ConvertPlan::prepare`] and [`ImagePlan::images`].
     pub fn convert(&self, recording: &Recording) -> Result<Array3<f32>, ConvertError> {
         let mut out = Array3::zeros(self.images.volume_shape());
         self.convert_into(recording, out.view_mut(), &mut Scratch::new())?;
@@ -224,7 +253,7 @@ impl ConvertPlan {
     /// [`ConvertPlan::convert`] without allocating, as far as [`ConvertPlan::prepare_into`] does not.
     ///
     /// # Errors
-    /// As [`ConvertPlan::prepare`]; an array of another shape than the volume's.
+    /// As [`ConvertPlan::convert`]; an array of another shape than the volume's.
     pub fn convert_into<T: Real>(
         &self,
         recording: &Recording,
@@ -247,6 +276,10 @@ impl ConvertPlan {
         result
     }
 }
+
+/// Values that a recording may become where all are needed to scale it: 512 MiB, a day of twelve leads at 50 Hz. One that has
+/// more before it is resampled is let through.
+const MOST_VALUES: usize = 1 << 26;
 
 /// Share of a recording's largest magnitude below which what the filter leaves is rounding: of a constant, say.
 const ROUNDING: f64 = 1e-12;
@@ -272,4 +305,37 @@ fn scaling<'a>(
 
 fn peak<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
     values.fold(0.0, |peak, value| peak.max(value.abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use ecg_core::Lead;
+
+    use super::*;
+
+    #[test]
+    fn no_more_is_resampled_than_is_kept() {
+        // Just above twice the filter's corner; 50 Hz are 5000/101 of it.
+        let rate = SamplingRate::new(1.01).expect("a rate");
+        let signal = Array2::from_shape_fn((12, 2000), |(lead, t)| ((t * (lead + 7)) % 41) as f64);
+        let recording = Recording::new("slow", rate, Lead::STANDARD_12, signal);
+        let recording = recording.expect("a recording");
+        let mut scratch = Scratch::new();
+        let mut prepare = |scale, seconds| {
+            let config = ConvertConfig::corrected().with_scale(scale).with_max_seconds(seconds);
+            let plan = ConvertPlan::new(config, rate).expect("a plan");
+            let mut signal = Array2::<f64>::zeros(plan.prepared_shape());
+            let outcome = plan.prepare_into(&recording, signal.view_mut(), &mut scratch);
+            assert_eq!(outcome.expect("prepares").length, signal.ncols());
+            (signal, scratch.resampled.len())
+        };
+        let (cut, made) = prepare(Scale::None, 10.0);
+        assert_eq!(made, 12 * 500);
+        let (whole, made) = prepare(Scale::None, 1000.0);
+        assert_eq!(made, 12 * 50_000);
+        assert_eq!(cut, whole.slice(s![.., ..500]));
+        // Scaling looks at all of it.
+        let (_, made) = prepare(Scale::UnitPeak, 10.0);
+        assert_eq!(made, 12 * 99_010);
+    }
 }

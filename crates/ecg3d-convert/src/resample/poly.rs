@@ -135,7 +135,7 @@ impl PolyResampler {
         Ok(out)
     }
 
-    /// Resamples rows of `n` samples; `out` has rows of `output_len(n)`.
+    /// Resamples rows of `n` samples; `out` has as many rows, of `output_len(n)` values or only the first of these.
     ///
     /// Allocates nothing where `extended` has been used with rows of this length before, but for the convolution.
     pub(crate) fn resample_rows(
@@ -149,12 +149,14 @@ impl PolyResampler {
             let what = "polyphase resampling";
             return Err(ConvertError::Length { what, expected: 1, found: n });
         }
+        let kept = out.len() / (rows.len() / n);
         if self.up == self.down {
-            out.copy_from_slice(rows);
+            for (row, out) in rows.chunks_exact(n).zip(out.chunks_exact_mut(kept)) {
+                out.copy_from_slice(&row[..kept]);
+            }
             return Ok(());
         }
         let width = n + 2 * self.padding;
-        let kept = self.output_len(n);
         extended.clear();
         extended.resize(rows.len() / n * width, 0.0);
         for (row, out) in rows.chunks_exact(n).zip(extended.chunks_exact_mut(width)) {
@@ -246,6 +248,21 @@ mod tests {
             for (a, b) in direct.iter().zip(&by_fft) {
                 // Relative to the peak of 200: the FFT's rounding.
                 approx::assert_abs_diff_eq!(a, b, epsilon = 200.0 * 1e-14);
+            }
+        }
+    }
+
+    #[test]
+    fn fewer_values_are_the_first_of_all() {
+        let rows: Vec<f64> = (0..3 * 777).map(|t| ((t * t * 7 + 13 * t) % 401) as f64).collect();
+        for (up, down) in [(1, 10), (5, 36), (9, 2), (1, 1)] {
+            for method in [FirMethod::Convolution, FirMethod::Polyphase] {
+                let plan = PolyResampler::new(up, down).expect("a plan").with_method(method);
+                let mut out = vec![0.0; 3 * 50];
+                plan.resample_rows(&rows, 777, &mut out, &mut Vec::new()).expect("resamples");
+                for (row, out) in rows.chunks_exact(777).zip(out.chunks_exact(50)) {
+                    assert_eq!(out, &plan.resample(row).expect("resamples")[..50]);
+                }
             }
         }
     }

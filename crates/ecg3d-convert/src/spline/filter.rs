@@ -1,7 +1,10 @@
 use super::boundary::Symmetry;
 
-/// Powers of a pole below this are left out of a start value: less than a rounding.
-const NEGLIGIBLE: f64 = 1e-19;
+/// The pole of the cubic B-spline's inverse filter, sqrt(3) - 2.
+pub(crate) const POLE: f64 = -0.267_949_192_431_122_7;
+
+/// Powers of a pole below this are left out of a start value: less than a rounding, even in `f64`.
+pub(crate) const NEGLIGIBLE: f64 = 1e-19;
 
 /// Poles of the inverse filter of a B-spline, by order: the roots within the unit circle of its samples at whole numbers.
 ///
@@ -9,7 +12,7 @@ const NEGLIGIBLE: f64 = 1e-19;
 pub(super) fn poles(order: usize) -> &'static [f64] {
     match order {
         2 => &[-0.171_572_875_253_809_9],
-        3 => &[-0.267_949_192_431_122_7],
+        3 => &[POLE],
         4 => &[-0.361_341_225_900_220_18, -0.013_725_429_297_339_121],
         5 => &[-0.430_575_347_099_973_8, -0.043_096_288_203_264_65],
         _ => &[],

@@ -7,6 +7,7 @@ mod filter;
 use ndarray::{Array, ArrayD, ArrayView, ArrayViewD, Axis, Dimension};
 
 pub use boundary::Boundary;
+pub(crate) use filter::{NEGLIGIBLE, POLE};
 
 use crate::{ConvertError, Real};
 use boundary::Symmetry;
@@ -165,6 +166,11 @@ impl SplineZoom {
 /// The coefficients of a cubic spline that is mirrored about its end samples, in place.
 pub(crate) fn cubic_coefficients(line: &mut [f64]) {
     filter::coefficients(line, 3, Symmetry::WholeSample);
+}
+
+/// The sample that stands at any index of `n` samples that are mirrored about their ends.
+pub(crate) fn mirror(index: i64, n: usize) -> usize {
+    Symmetry::WholeSample.index(index, n)
 }
 
 /// The interpolation along one axis.

@@ -1,6 +1,6 @@
 use ecg3d_convert::{
-    ConvertConfig, ImagePlan, LeadSelection, Metric, RecurrencePlot, Resample, SplineZoom,
-    Threshold,
+    ConvertConfig, ConvertError, ImagePlan, LeadSelection, Metric, RecurrencePlot, Resample,
+    SplineZoom, Threshold,
 };
 use ndarray::{Array2, Axis};
 use proptest::prelude::*;
@@ -91,6 +91,13 @@ fn flat_short_and_faulty_signals() {
     let error = plot.of(&[5.0_f64]).expect_err("too short").to_string();
     assert_eq!(error, "a recurrence plot needs at least 2 values, found 1");
     for metric in METRICS {
+        let error = planned(2, 3, metric).of(&[0.0_f32; 16_388]).expect_err("too long").to_string();
+        let what = "the number of states of a recurrence plot";
+        assert_eq!(error, format!("{what} is 16385, expected at most 16,384"));
+        let error = planned(9, usize::MAX, metric).of(&[0.0_f32; 9]).expect_err("too short");
+        assert!(matches!(error, ConvertError::Length { found: 9, .. }), "{metric}");
+    }
+    for metric in METRICS {
         let x = [1.0, f64::NAN, 1.0, 1.0, 1.0];
         let distances = planned(1, 1, metric).of(&x).expect("plots");
         assert!(distances.row(1).iter().all(|value| value.is_nan()), "{metric}");
@@ -155,6 +162,35 @@ fn conversions_use_metric_and_threshold() {
                 let volume = same.volume_of_window(window.view()).expect("a volume");
                 let what = format!("{metric}, {threshold:?}, {dimension}, {delay}");
                 assert_close(&what, volume.view().into_dyn(), plots.view().into_dyn(), 1e-12);
+            }
+        }
+    }
+}
+
+#[test]
+fn windows_that_overflow_are_refused() {
+    let window = |peak: f32| {
+        Array2::from_shape_fn((12, 100), |(lead, t)| match (lead, t % 3) {
+            (7, 0) => -peak,
+            (7, _) => peak,
+            _ => t as f32,
+        })
+    };
+    for (metric, fits, beyond) in [
+        // The squares overflow; the others' sums do, and what the splines make of them.
+        (Metric::Euclidean, 1e18, 1e19),
+        (Metric::Maximum, 1e36, 1e38),
+        (Metric::Manhattan, 1e36, 1e38),
+    ] {
+        for threshold in [Threshold::None, Threshold::Rate { rate: 0.5 }] {
+            let config = ConvertConfig::published().with_metric(metric).with_threshold(threshold);
+            let plan = ImagePlan::new(&config).expect("a plan");
+            let volume = plan.volume_of_window(window(fits).view()).expect("a volume");
+            assert!(volume.iter().all(|value| value.is_finite()), "{metric}, {threshold:?}");
+            for peak in [beyond, f32::INFINITY] {
+                let error = Err(ConvertError::Overflow { lead: 7 });
+                assert_eq!(plan.volume_of_window(window(peak).view()), error, "{metric}");
+                assert!(plan.images(window(peak).view()).is_err(), "{metric}");
             }
         }
     }

@@ -1,6 +1,6 @@
-use ecg_core::{Recording, SamplingRate};
+use ecg_core::{Adc, Recording, SamplingRate};
 use ecg3d_convert::{
-    ConvertConfig, ConvertError, ConvertPlan, ConvertWarning, FirMethod, InvalidSamples,
+    ConvertConfig, ConvertError, ConvertPlan, ConvertWarning, Denoise, FirMethod, InvalidSamples,
     LeadSelection, Prepared, Resample, Scale, Scratch, ShortRecords, Units,
 };
 use ndarray::{Array2, Array3, Array4, Axis, s};
@@ -124,6 +124,81 @@ fn what_overflows_is_refused() {
     let plan = ConvertPlan::new(config, large.sampling_rate).expect("a plan");
     let mut out = Array2::<f64>::zeros(plan.prepared_shape());
     assert!(plan.prepare_into(&large, out.view_mut(), &mut Scratch::new()).is_ok());
+    // Nor where only the squares of the distances do.
+    let mut volume = Array3::<f64>::zeros((45, 45, 45));
+    let result = plan.convert_into(&large, volume.view_mut(), &mut Scratch::new());
+    assert_eq!(result, Err(ConvertError::Overflow { lead: 4 }));
+    large.signal[[4, 500]] = 1e25;
+    assert!(plan.prepare(&large).is_ok());
+    assert_eq!(plan.convert(&large), Err(ConvertError::Overflow { lead: 4 }));
+}
+
+#[test]
+fn a_low_rate_takes_no_memory_without_bound() {
+    // 46 days, 2.4e9 values at 50 Hz.
+    let slow = recording(synthetic_adc(40_000), 0.01);
+    let config = ConvertConfig::corrected().with_denoise(Denoise::None);
+    let prepared = prepare(config.clone(), &slow).expect("prepares");
+    assert_eq!((prepared.length, prepared.signal.dim()), (500, (12, 500)));
+    for scale in [Scale::UnitPeak, Scale::ZScore] {
+        let error = prepare(config.clone().with_scale(scale), &slow);
+        assert_eq!(error, Err(ConvertError::TooLong { values: 2_400_000_000, most: 1 << 26 }));
+    }
+}
+
+#[test]
+fn parts_of_another_shape_than_the_signal_are_refused() {
+    let whole = recording(synthetic_adc(1000), 500.0);
+    let broken = |change: &dyn Fn(&mut Recording)| {
+        let mut one = whole.clone();
+        change(&mut one);
+        one
+    };
+    let adc = |change: &dyn Fn(&mut Adc)| {
+        broken(&|one: &mut Recording| change(one.adc.as_mut().expect("integers")))
+    };
+    let shape = |what, expected: &[usize], found: &[usize]| {
+        Err(ConvertError::Shape { what, expected: expected.to_vec(), found: found.to_vec() })
+    };
+    let convert = |one: &Recording| prepare(ConvertConfig::published(), one);
+    let values = "the integers of the recording";
+    let rows = adc(&|adc| adc.values = adc.values.slice(s![..11, ..]).to_owned());
+    assert_eq!(convert(&rows), shape(values, &[12, 1000], &[11, 1000]));
+    let short = adc(&|adc| adc.values = adc.values.slice(s![.., ..999]).to_owned());
+    assert_eq!(convert(&short), shape(values, &[12, 1000], &[12, 999]));
+    let gains = adc(&|adc| adc.gain_per_mv.truncate(11));
+    assert_eq!(convert(&gains), shape("the gains of the recording", &[12], &[11]));
+    // Where they are not used, they may be anything.
+    for one in [rows, short, gains] {
+        assert!(prepare(ConvertConfig::corrected(), &one).is_ok());
+    }
+    let leads = "the lead names of the recording";
+    let more = broken(&|one| one.leads.insert(0, "V9".into()));
+    let fewer = broken(&|one| one.leads.truncate(11));
+    for config in presets() {
+        assert_eq!(prepare(config.clone(), &more), shape(leads, &[12], &[13]));
+        assert_eq!(prepare(config, &fewer), shape(leads, &[12], &[11]));
+    }
+}
+
+#[test]
+fn a_cut_that_leaves_less_than_a_window_is_no_plan() {
+    let rate = SamplingRate::new(100.0).expect("a rate");
+    let cut = |samples| ConvertConfig::corrected().with_first_samples(Some(samples));
+    let error = ConvertPlan::new(cut(199), rate).expect_err("2 s are 200 samples");
+    assert!(matches!(error, ConvertError::Config { field: "first_samples", .. }), "{error}");
+    assert!(error.to_string().contains("199"), "{error}");
+    let plan = ConvertPlan::new(cut(200), rate).expect("a plan");
+    let long = recording(synthetic_adc(1000), 100.0);
+    assert_eq!(plan.prepare(&long).expect("prepares").length, 100);
+    let short = plan.prepare(&recording(synthetic_adc(150), 100.0));
+    assert_eq!(short, Err(ConvertError::TooShort { expected: 200, found: 150, rate_hz: 100.0 }));
+    // Padding makes a window of any number.
+    let padded = ConvertPlan::new(cut(100).with_short_records(ShortRecords::Pad), rate);
+    let prepared = padded.expect("a plan").prepare(&long).expect("prepares");
+    assert_eq!(prepared.length, 50);
+    let expected = ConvertWarning::Padded { expected: 200, found: 100 };
+    assert!(prepared.warnings.contains(&expected), "{:?}", prepared.warnings);
 }
 
 #[test]

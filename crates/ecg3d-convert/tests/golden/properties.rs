@@ -1,7 +1,7 @@
 use ecg_core::LeadMask;
 use ecg3d_convert::{
     Band, ConvertConfig, ConvertError, ConvertPlan, FftResampler, ImagePlan, LeadSelection,
-    PolyResampler, RecurrencePlot, Scratch, SplineZoom, butterworth,
+    PolyResampler, RecurrencePlot, Scratch, SplineZoom, Threshold, butterworth,
 };
 use ndarray::{Array2, Array3, Array4, ArrayD, Axis, ShapeBuilder, s};
 use proptest::prelude::*;
@@ -106,6 +106,20 @@ proptest! {
         }
         let direct = plan.volume_of_window(masked.view()).expect("a volume");
         prop_assert_eq!(own, direct);
+        // With a threshold a lead of zeros is recurrent throughout, and volumes are no sums.
+        for threshold in [Threshold::Distance { distance: 400.0 }, Threshold::Rate { rate: 0.1 }] {
+            let config = ConvertConfig::published().with_threshold(threshold);
+            let plan = ImagePlan::new(&config).expect("a plan");
+            let mut images = plan.images(window.view()).expect("images");
+            let own = subsets(&plan, &images, &[LeadMask(bits)], 1);
+            let own = own.index_axis(Axis(0), 0);
+            let direct = plan.volume_of_window(masked.view()).expect("a volume");
+            prop_assert!((&own - &direct).iter().all(|difference| difference.abs() < 1e-12));
+            for k in (0..12).filter(|k| bits >> k & 1 == 0) {
+                images.index_axis_mut(Axis(0), k).fill(1.0);
+            }
+            prop_assert_eq!(own, plan.volume(images.view()).expect("a volume"));
+        }
     }
 }
 

@@ -115,7 +115,7 @@ impl Model {
         Ok(())
     }
 
-    /// Volumes of subsets are sums of the leads' images: no recurrence plot is made again.
+    /// A lead that is left out has the image of a flat one: no recurrence plot is made again.
     fn volume_subsets(
         &self,
         window: ArrayView2<'_, f32>,
