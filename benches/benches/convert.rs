@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ecg_core::{Adc, Lead, LeadMask, Recording, SamplingRate};
+use ecg_lime::published_masks;
 use ecg3d_convert::{ConvertConfig, ConvertPlan, FirMethod, Resample, Scratch};
 use ndarray::{Array2, Array3, Array4};
 
@@ -24,11 +25,6 @@ fn recording(rate_hz: f64) -> Recording {
 
 fn plan(config: ConvertConfig, recording: &Recording) -> ConvertPlan {
     ConvertPlan::new(config, recording.sampling_rate).expect("a plan")
-}
-
-/// The masks of the published explanation: all subsets without one to four of the twelve leads.
-fn published_masks() -> Vec<LeadMask> {
-    (0..4096).map(LeadMask).filter(|mask| (8..=11).contains(&mask.kept())).collect()
 }
 
 fn prepare(c: &mut Criterion) {

@@ -14,8 +14,10 @@ use ecg_io::{
     Dataset, DatasetOptions, IoError, LabelMap, Loaded, NsrRule, RecordTable, read_labels,
 };
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Preset};
-use ndarray::{Array, Array2, Array3, Array4, ArrayD, ArrayView2, Axis, Dimension, Ix3, Ix4};
-use ndarray_npy::{NpzReader, ReadDataError, ReadNpzError, ReadableElement};
+use ndarray::{
+    Array, Array2, Array3, Array4, ArrayD, ArrayView2, Axis, Dimension, Ix3, Ix4, ShapeBuilder,
+};
+use ndarray_npy::{NpzReader, ReadDataError, ReadableElement};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -52,14 +54,10 @@ impl LabelArgs {
     /// # Errors
     /// A label map that is neither a known name nor a table that can be read.
     pub fn dataset_options(&self) -> Result<DatasetOptions> {
-        let path = Path::new(&self.label_map);
         let map = match self.label_map.as_str() {
             // As `LabelArgs::default` has it.
             "" => LabelMap::default(),
-            name => match name.parse() {
-                Err(IoError::UnknownName { .. }) if path.is_file() => LabelMap::read(path)?,
-                known => known.context("--label-map is neither a known name nor a file")?,
-            },
+            name => label_map(name)?,
         };
         let rule = match self.nsr_rule.as_str() {
             "rhythm" => NsrRule::Rhythm,
@@ -71,6 +69,18 @@ impl LabelArgs {
             .with_label_map(map)
             .with_nsr_rule(rule)
             .with_labels_file(self.labels.clone()))
+    }
+}
+
+/// The label map that `--label-map` names.
+///
+/// # Errors
+/// Neither a known name nor a table that can be read.
+pub fn label_map(name: &str) -> Result<LabelMap> {
+    let path = Path::new(name);
+    match name.parse() {
+        Err(IoError::UnknownName { .. }) if path.is_file() => Ok(LabelMap::read(path)?),
+        known => known.context("--label-map is neither a known name nor a file"),
     }
 }
 
@@ -579,7 +589,7 @@ fn name_of(hash: &str) -> String {
 }
 
 /// An array of that name, if the archive holds one.
-fn read_array<T: ndarray_npy::ReadableElement>(
+fn read_array<T: ReadableElement>(
     npz: &mut NpzReader<File>,
     path: &Path,
     name: &str,
@@ -594,61 +604,94 @@ fn read_array<T: ndarray_npy::ReadableElement>(
     Ok(Some(array))
 }
 
+/// Reads `len` numbers of `N` bytes, and nothing but them. What a header claims is not set aside before it is there.
+fn read_numbers<const N: usize, T>(
+    mut reader: impl Read,
+    len: usize,
+    number: impl Fn([u8; N]) -> T,
+) -> Result<Vec<T>, ReadDataError> {
+    let mut values = Vec::new();
+    let mut block = [0; 1 << 14];
+    while values.len() < len {
+        let n = (block.len() / N).min(len - values.len());
+        match reader.read_exact(&mut block[..n * N]) {
+            Ok(()) => {
+                let (numbers, _) = block[..n * N].as_chunks();
+                values.extend(numbers.iter().map(|bytes| number(*bytes)));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Err(ReadDataError::MissingData);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match std::io::copy(&mut reader, &mut std::io::sink())? {
+        0 => Ok(values),
+        extra => Err(ReadDataError::ExtraBytes(extra as usize)),
+    }
+}
+
+/// The type of numbers in an array's header, such as `<f4`.
+fn type_of(descriptor: &py_literal::Value) -> &str {
+    match descriptor {
+        py_literal::Value::String(text) => text,
+        _ => "",
+    }
+}
+
+/// A number of half, single or double precision.
+#[repr(transparent)]
+struct Float(f32);
+
+impl ReadableElement for Float {
+    fn read_to_end_exact_vec<R: Read>(
+        reader: R,
+        descriptor: &py_literal::Value,
+        len: usize,
+    ) -> Result<Vec<Self>, ReadDataError> {
+        match type_of(descriptor) {
+            "<f2" => read_numbers(reader, len, |b| Self(half::f16::from_le_bytes(b).to_f32())),
+            ">f2" => read_numbers(reader, len, |b| Self(half::f16::from_be_bytes(b).to_f32())),
+            "<f4" => read_numbers(reader, len, |b| Self(f32::from_le_bytes(b))),
+            ">f4" => read_numbers(reader, len, |b| Self(f32::from_be_bytes(b))),
+            "<f8" => read_numbers(reader, len, |b| Self(f64::from_le_bytes(b) as f32)),
+            ">f8" => read_numbers(reader, len, |b| Self(f64::from_be_bytes(b) as f32)),
+            _ => Err(ReadDataError::WrongDescriptor(descriptor.clone())),
+        }
+    }
+}
+
+/// A whole number or a boolean.
+struct Integer(i64);
+
+impl ReadableElement for Integer {
+    fn read_to_end_exact_vec<R: Read>(
+        reader: R,
+        descriptor: &py_literal::Value,
+        len: usize,
+    ) -> Result<Vec<Self>, ReadDataError> {
+        match type_of(descriptor) {
+            "|u1" | "|b1" => read_numbers(reader, len, |[b]| Self(b.into())),
+            "|i1" => read_numbers(reader, len, |b| Self(i8::from_le_bytes(b).into())),
+            "<i2" => read_numbers(reader, len, |b| Self(i16::from_le_bytes(b).into())),
+            ">i2" => read_numbers(reader, len, |b| Self(i16::from_be_bytes(b).into())),
+            "<i4" => read_numbers(reader, len, |b| Self(i32::from_le_bytes(b).into())),
+            ">i4" => read_numbers(reader, len, |b| Self(i32::from_be_bytes(b).into())),
+            "<i8" => read_numbers(reader, len, |b| Self(i64::from_le_bytes(b))),
+            ">i8" => read_numbers(reader, len, |b| Self(i64::from_be_bytes(b))),
+            _ => Err(ReadDataError::WrongDescriptor(descriptor.clone())),
+        }
+    }
+}
+
 /// An array of whole numbers or booleans of that name, if the archive holds one.
 fn read_integers(
     npz: &mut NpzReader<File>,
     path: &Path,
     name: &str,
 ) -> Result<Option<ArrayD<i64>>> {
-    fn of<T: ndarray_npy::ReadableElement + Copy>(
-        npz: &mut NpzReader<File>,
-        name: &str,
-        value: impl Fn(T) -> i64,
-    ) -> Option<ArrayD<i64>> {
-        let array: Result<ArrayD<T>, ReadNpzError> = npz.by_name(name);
-        array.ok().map(|array| array.mapv(value))
-    }
-    let array = of::<u8>(npz, name, i64::from)
-        .or_else(|| of::<bool>(npz, name, i64::from))
-        .or_else(|| of::<i8>(npz, name, i64::from))
-        .or_else(|| of::<i32>(npz, name, i64::from));
-    match array {
-        Some(array) => Ok(Some(array)),
-        None => read_array(npz, path, name),
-    }
-}
-
-/// A number of half precision, as [`ndarray_npy`] reads it.
-struct Half(half::f16);
-
-impl ReadableElement for Half {
-    fn read_to_end_exact_vec<R: Read>(
-        mut reader: R,
-        descriptor: &py_literal::Value,
-        len: usize,
-    ) -> Result<Vec<Self>, ReadDataError> {
-        let from_bytes = match descriptor {
-            py_literal::Value::String(text) if text == "<f2" => half::f16::from_le_bytes,
-            py_literal::Value::String(text) if text == ">f2" => half::f16::from_be_bytes,
-            other => return Err(ReadDataError::WrongDescriptor(other.clone())),
-        };
-        // Grows with what is there, whatever length the header claims.
-        let mut values = Vec::new();
-        let mut bytes = [0; 2];
-        for _ in 0..len {
-            match reader.read_exact(&mut bytes) {
-                Ok(()) => values.push(Self(from_bytes(bytes))),
-                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                    return Err(ReadDataError::MissingData);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        match std::io::copy(&mut reader, &mut std::io::sink())? {
-            0 => Ok(values),
-            extra => Err(ReadDataError::ExtraBytes(extra as usize)),
-        }
-    }
+    let array: Option<ArrayD<Integer>> = read_array(npz, path, name)?;
+    Ok(array.map(|array| array.map(|number| number.0)))
 }
 
 /// An array of f16, f32 or f64 of that name, a trailing axis of 1 dropped.
@@ -657,20 +700,12 @@ fn read_floats<D: Dimension>(
     path: &Path,
     name: &str,
 ) -> Result<Option<Array<f32, D>>> {
-    let held = npz.names().with_context(|| format!("cannot list {}", path.display()))?;
-    if !held.iter().any(|own| own == name) {
-        return Ok(None);
-    }
-    let single: Result<ArrayD<f32>, ReadNpzError> = npz.by_name(name);
-    let single = single.or_else(|_| {
-        npz.by_name(name).map(|half: ArrayD<Half>| half.map(|value| value.0.to_f32()))
-    });
-    let mut array = match single {
-        Ok(array) => array,
-        Err(_) => read_array::<f64>(npz, path, name)?
-            .with_context(|| format!("{}: array {name} is gone", path.display()))?
-            .mapv(|value| value as f32),
-    };
+    let Some(array) = read_array::<Float>(npz, path, name)? else { return Ok(None) };
+    let shape = array.raw_dim().set_f(!array.is_standard_layout());
+    let (values, _) = array.into_raw_vec_and_offset();
+    // In place, for it may be all that fits into memory.
+    let values: Vec<f32> = values.into_iter().map(|number| number.0).collect();
+    let mut array = ArrayD::from_shape_vec(shape, values)?;
     let axes = D::NDIM.unwrap_or(array.ndim());
     if array.ndim() == axes + 1 && array.shape().last() == Some(&1) {
         array.index_axis_inplace(Axis(axes), 0);
@@ -722,20 +757,56 @@ mod tests {
         assert!(error.to_string().starts_with("record 0 has no labels"), "{error}");
     }
 
-    #[test]
-    fn images_of_half_precision() {
+    /// An archive with an array `images` of a header's claims.
+    fn images(descr: &str, fortran: bool, shape: &str, values: &[u8]) -> (TempDir, PathBuf) {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("rows.npz");
         let mut archive = zip::ZipWriter::new(File::create(&path).expect("a file"));
         let stored = zip::write::SimpleFileOptions::default()
             .compression_method(zip::CompressionMethod::Stored);
-        let header = "{'descr': '<f2', 'fortran_order': False, 'shape': (1, 12, 45, 45), }";
+        let order = if fortran { "True" } else { "False" };
+        let header =
+            format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}");
         archive.start_file("images.npy", stored).expect("a member");
         let mut member = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
         member.extend_from_slice(format!("{header:<117}\n").as_bytes());
-        member.extend(std::iter::repeat_n([0x00, 0x3e], 12 * 45 * 45).flatten());
+        member.extend_from_slice(values);
         archive.write_all(&member).expect("writes");
         archive.finish().expect("finishes");
+        (dir, path)
+    }
+
+    #[test]
+    fn arrays_that_are_not_what_they_claim() {
+        let error = |descr: &str, shape: &str, values: &[u8]| {
+            let (_dir, path) = images(descr, false, shape, values);
+            let error = open(&path, &ConvertConfig::published()).expect_err("refused");
+            let text = format!("{error:#}");
+            assert!(text.contains("array images cannot be read"), "{text}");
+            text
+        };
+        let huge = error("<f4", "(1000000000000, 12, 45, 45)", &[0; 64]);
+        let short = error("<f4", "(1, 1, 2, 2)", &[0; 15]);
+        assert_eq!(huge.split("rows.npz").nth(1), short.split("rows.npz").nth(1));
+        assert_ne!(error("<f8", "(1, 1, 2, 2)", &[0; 33]), short);
+        assert!(error("<c8", "(1, 1, 2, 2)", &[0; 32]).contains("<c8"));
+    }
+
+    #[test]
+    fn single_precision_in_either_order() {
+        let values: Vec<u8> = (0..6).flat_map(|v| (v as f32).to_be_bytes()).collect();
+        for (fortran, expected) in [(false, [0.0, 1.0, 2.0]), (true, [0.0, 2.0, 4.0])] {
+            let (_dir, path) = images(">f4", fortran, "(1, 1, 2, 3)", &values);
+            let source = open(&path, &ConvertConfig::published()).expect("loads");
+            let Rows::Images(images) = &source.rows else { panic!("images were written") };
+            assert_eq!(images.slice(ndarray::s![0, 0, 0, ..]).to_vec(), expected);
+        }
+    }
+
+    #[test]
+    fn images_of_half_precision() {
+        let values: Vec<u8> = std::iter::repeat_n([0x00, 0x3e], 12 * 45 * 45).flatten().collect();
+        let (_dir, path) = images("<f2", false, "(1, 12, 45, 45)", &values);
         let source = open(&path, &ConvertConfig::published()).expect("loads");
         let Rows::Images(images) = &source.rows else { panic!("images were written") };
         assert!(images.iter().all(|value| *value == 1.5));

@@ -11,11 +11,12 @@ use ecg3d_convert::{
     ConvertConfig, ConvertPlan, Denoise, FftResampler, ImagePlan, LeadSelection, Preset, Resample,
     Units, rate_ratio,
 };
+use ecg3d_examples::chart::quantile;
 use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::{Failed, Plans, exit_code};
 use ecg3d_examples::{Progress, check_place, pool, print_result, say_err, write_atomic};
 use half::f16;
-use ndarray::{Array2, ArrayView1, ArrayView2, s};
+use ndarray::{Array2, ArrayView1, s};
 use rayon::prelude::*;
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex;
@@ -114,7 +115,7 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
         table.push_str("\n| | median | 5 % to 95 % |\n|---|---|---|\n");
         for ((name, digits), column) in FIGURES.iter().zip(&mut columns) {
             column.sort_by(f64::total_cmp);
-            let [low, median, high] = [0.05, 0.5, 0.95].map(|share| percentile(column, share));
+            let [low, median, high] = [0.05, 0.5, 0.95].map(|share| quantile(column, share));
             table.push_str(&format!(
                 "| {name} | {median:.digits$} | {low:.digits$} to {high:.digits$} |\n"
             ));
@@ -136,13 +137,6 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// Of sorted values, with straight lines between them.
-fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let place = share * (sorted.len() - 1) as f64;
-    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    below + (above - below) * place.fract()
-}
-
 /// A recording and what became of it.
 struct Measured<'a> {
     plan: &'a ConvertPlan,
@@ -155,8 +149,8 @@ struct Measured<'a> {
     /// That of the recording turned upside down.
     turned: Array2<f32>,
     window: Array2<f32>,
-    /// Units of the preset in a microvolt.
-    per_uv: f64,
+    /// Of each lead: what no voltage is, and the units of the preset in a microvolt.
+    scale: Vec<[f64; 2]>,
 }
 
 impl<'a> Measured<'a> {
@@ -186,6 +180,14 @@ impl<'a> Measured<'a> {
             (Units::Adc, None) => recording.signal[[lead, t]] * 1000.0,
             _ => recording.signal[[lead, t]],
         };
+        let scale = |&lead: &usize| match (config.units, &recording.adc) {
+            (Units::Adc, Some(adc)) => {
+                [f64::from(adc.baseline[lead]), adc.gain_per_mv[lead] / 1000.0]
+            }
+            (Units::Adc, None) => [0.0, 1.0],
+            _ => [0.0, 1e-3],
+        };
+        let scale = rows.iter().map(scale).collect();
         let used = Array2::from_shape_fn((rows.len(), used_samples), |(k, t)| value(rows[k], t));
         let length = prepared.length;
         Ok(Self {
@@ -196,7 +198,7 @@ impl<'a> Measured<'a> {
             prepared: prepared.signal.slice(s![.., ..length]).mapv(f64::from),
             turned: upside_down.signal.slice(s![.., ..length]).to_owned(),
             window: prepared.signal.slice(s![.., ..config.window_samples()]).to_owned(),
-            per_uv: if config.units == Units::Millivolts { 1e-3 } else { 1.0 },
+            scale,
         })
     }
 
@@ -211,16 +213,17 @@ impl<'a> Measured<'a> {
         let no_mean = without_mean(&self.used);
         let cutoff_hz = self.cutoff_hz();
         let (above, below) = self.energy(cutoff_hz);
-        let offset_uv = self.used.rows().into_iter().map(|row| mean(row).abs()).sum::<f64>()
-            / leads as f64
-            / self.per_uv;
+        let offsets = self.used.rows().into_iter().zip(&self.scale);
+        let offset_uv =
+            offsets.map(|(row, [zero, per_uv])| ((mean(row) - zero) / per_uv).abs()).sum::<f64>()
+                / leads as f64;
         let down = no_mean.rows().into_iter().filter(|row| points_down(row.view())).count();
         let images = self.plan.image_plan();
         let prepared_change = prd(self.prepared.view(), self.turned.mapv(f64::from).view());
         let length = config.window_samples();
         let of_window = images.images(self.window.view())?;
         let of_turned = images.images(self.turned.slice(s![.., ..length]))?;
-        let change = flat_prd(of_window.iter(), of_turned.iter());
+        let change = prd(&of_window, &of_turned);
         Ok([
             (2 * leads * self.samples) as f64,
             (4 * lead_count * kept) as f64,
@@ -354,19 +357,13 @@ fn points_down(row: ArrayView1<'_, f64>) -> bool {
 }
 
 /// Percentage root-mean-square difference: 100 sqrt(sum (x - y)^2 / sum x^2), over all leads together.
-fn prd(x: ArrayView2<'_, f64>, y: ArrayView2<'_, f64>) -> f64 {
+fn prd<'a, T: Copy + Into<f64> + 'a>(
+    x: impl IntoIterator<Item = &'a T>,
+    y: impl IntoIterator<Item = &'a T>,
+) -> f64 {
     let (mut error, mut energy) = (0.0, 0.0);
-    for (x, y) in x.iter().zip(y) {
-        error += (x - y) * (x - y);
-        energy += x * x;
-    }
-    if energy > 0.0 { 100.0 * (error / energy).sqrt() } else { 0.0 }
-}
-
-fn flat_prd<'a>(x: impl Iterator<Item = &'a f32>, y: impl Iterator<Item = &'a f32>) -> f64 {
-    let (mut error, mut energy) = (0.0, 0.0);
-    for (x, y) in x.zip(y) {
-        let (x, y) = (f64::from(*x), f64::from(*y));
+    for (x, y) in x.into_iter().zip(y) {
+        let (x, y): (f64, f64) = ((*x).into(), (*y).into());
         error += (x - y) * (x - y);
         energy += x * x;
     }
@@ -377,7 +374,7 @@ fn flat_prd<'a>(x: impl Iterator<Item = &'a f32>, y: impl Iterator<Item = &'a f3
 fn f16_loss(plan: &ImagePlan, images: &ndarray::Array3<f32>) -> Result<f64> {
     let rounded = images.mapv(|value| f16::from_f32(value).to_f32());
     let (exact, other) = (plan.volume(images.view())?, plan.volume(rounded.view())?);
-    Ok(flat_prd(exact.iter(), other.iter()))
+    Ok(prd(&exact, &other))
 }
 
 #[cfg(test)]
@@ -423,12 +420,5 @@ mod tests {
         assert_eq!(of("turned upside down: change of the images, %"), 0.0);
         assert!((of("turned upside down: change of the prepared signal, %") - 200.0).abs() < 1e-4);
         assert!((of("cutoff (gain 0.707), Hz") - 0.777).abs() < 1e-3);
-    }
-
-    #[test]
-    fn percentiles_lie_between() {
-        assert_eq!(percentile(&[1.0, 2.0, 4.0], 0.5), 2.0);
-        assert_eq!(percentile(&[1.0, 2.0, 4.0], 0.75), 3.0);
-        assert_eq!(percentile(&[3.0], 0.05), 3.0);
     }
 }

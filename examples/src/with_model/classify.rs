@@ -59,12 +59,17 @@ fn predict_rows(model: &Model, rows: &Rows) -> Result<Array2<f64>> {
 }
 
 /// One row for each record: the mean of the logits of its rows, as a probability; NaN for a record without rows.
+///
+/// A probability that was rounded to 0 or 1 counts as the number next to it, so that no window outweighs all others.
 fn mean_of_logits(rows: &Array2<f64>, row_record: &[usize], records: usize) -> Array2<f64> {
     let mut sums = Array2::<f64>::zeros((records, rows.ncols()));
     let mut counts = vec![0.0; records];
     for (row, &record) in rows.rows().into_iter().zip(row_record) {
         counts[record] += 1.0;
-        sums.row_mut(record).zip_mut_with(&row, |sum, p| *sum += (p / (1.0 - p)).ln());
+        sums.row_mut(record).zip_mut_with(&row, |sum, p| {
+            let p = p.clamp(f64::EPSILON / 2.0, 1.0 - f64::EPSILON / 2.0);
+            *sum += (p / (1.0 - p)).ln();
+        });
     }
     for (mut row, count) in sums.rows_mut().into_iter().zip(counts) {
         row.mapv_inplace(|sum| 1.0 / (1.0 + (-sum / count).exp()));

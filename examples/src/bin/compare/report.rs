@@ -312,6 +312,7 @@ mod tests {
                 micro_f1: 0.75,
                 subset_accuracy: 0.1234,
             }),
+            metrics_failed: None,
         };
         let failed = Row {
             name: "zhang (published)".into(),
@@ -321,6 +322,7 @@ mod tests {
             measured: None,
             failed: Some("it was killed".into()),
             metrics: None,
+            metrics_failed: Some("no labels".into()),
             ..row.clone()
         };
         let settings = Settings {
@@ -355,6 +357,7 @@ mod tests {
         let markdown = read("compare.md");
         assert!(markdown.contains("| ribeiro (corrected), w\\|1.safetensors | 6432999 | 6430000 | 0.337 | 9 | 12.3 | - | 250 |"));
         assert!(markdown.contains("Not measured: zhang (published): it was killed"));
+        assert!(markdown.contains("Not judged: zhang (published): no labels"));
         assert!(markdown.contains("Untrained, so without metrics: zhang (published)."));
         assert!(markdown.contains("| 20 | - | 0.500 | 0.250 | 0.750 | 0.123 |"));
         let picture = read("compare.svg");

@@ -50,15 +50,18 @@ pub struct Judged {
     pub failed: Vec<Failed>,
 }
 
-/// Predicts the records of `data` with the weights' own preprocessing; with those that ship, where none are given.
+/// Predicts the records of `data` with the weights' own preprocessing; with those that ship, where none are given. `check` sees
+/// the labels before the records are read.
 pub fn from_weights(
     weights: Option<&Path>,
     precision: Precision,
     data: &Path,
     labels: &LabelArgs,
+    check: impl FnOnce(&LabelSet) -> Result<()>,
 ) -> Result<Judged> {
     let model = model(weights)?.with_precision(precision);
     warn_of_imitation(precision, model.network().architecture(), model.network().device());
+    check(model.labels())?;
     let mut source = source::load(data, &model.card().preprocessing, labels)?;
     let truth = source.require_labels(model.labels())?;
     let (finite, probabilities) = classify(&model, &mut source)?;
@@ -143,7 +146,14 @@ impl Judged {
         Ok(())
     }
 
-    /// Writes all files into `out`.
+    /// Writes the probabilities into `out`, before anything is made of them that may fail.
+    pub fn write_predictions(&self, out: &Path) -> Result<()> {
+        let names: Vec<&str> = self.records.iter().map(String::as_str).collect();
+        let path = out.join("predictions.csv");
+        write_predictions(&path, &self.labels, &names, self.probabilities.view())
+    }
+
+    /// Writes all files into `out`, the probabilities again, since they may have been calibrated.
     pub fn write(&self, thresholds: &[f64], options: &ReportOptions, out: &Path) -> Result<Report> {
         let (truth, p) = (self.truth.view(), self.probabilities.view());
         let mut report = Report::new(&self.labels, truth, p, thresholds, options)?;
@@ -152,8 +162,7 @@ impl Judged {
         }
         let measured = calibration(&self.labels, truth, p)?;
         let curves = curves(&self.labels, truth, p)?;
-        let names: Vec<&str> = self.records.iter().map(String::as_str).collect();
-        write_predictions(&out.join("predictions.csv"), &self.labels, &names, p)?;
+        self.write_predictions(out)?;
         for (name, svg) in [
             ("roc", roc(&report, &curves).svg()),
             ("precision_recall", precision_recall(&report, &curves).svg()),
@@ -338,7 +347,10 @@ mod tests {
         assert_eq!(json["labels"]["AF"]["tp"], 0);
         assert_eq!(json["bootstrap"]["patients"], 2);
         let against = &json["against"][0];
-        assert_eq!((&against["file"], &against["corrected_over"]), (&"o.csv".into(), &3.into()));
+        assert_eq!(
+            (&against["file"], &against["corrected_over"]["mcnemar"]),
+            (&"o.csv".into(), &3.into())
+        );
         assert_eq!(against["tests"]["NSR"]["mcnemar"]["first_only"], 2);
         assert!(read("report.md").contains("## Against o.csv"));
         assert!(read("report.md").contains("Some patients have several records"));

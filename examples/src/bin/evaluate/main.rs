@@ -21,7 +21,7 @@ use ecg_metrics::{
     BootstrapOptions, CalibrationMethod, ChallengeWeights, ReportOptions, ZeroDivision,
 };
 use ecg3d_examples::source::{LabelArgs, exit_code};
-use ecg3d_examples::{print_result, run, say};
+use ecg3d_examples::{check_place, print_result, run, say};
 use ecg3d_models::Precision;
 
 use choices::{Rule, Validation, challenge_weights, read_calibrator};
@@ -66,7 +66,7 @@ struct Args {
     #[arg(long, value_name = "VALUE", default_value = "0")]
     zero_division: ZeroDivision,
     /// Resamples of patients for the 95 % intervals, 40 to 100000; 0 leaves those intervals out (not with --against)
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = resamples)]
     bootstrap: usize,
     /// Where the random numbers of the resamples start
     #[arg(long, value_name = "SEED", default_value_t = 0)]
@@ -101,6 +101,7 @@ fn main() -> ExitCode {
             args.against.is_empty() || args.bootstrap > 0,
             "--against needs resamples: --bootstrap must not be 0"
         );
+        check_place(&args.out.join("metrics.json"))?;
         let mut judged = match &args.predictions {
             Some(predictions) => from_table(predictions, &args)?,
             None => judged::from_weights(
@@ -108,8 +109,10 @@ fn main() -> ExitCode {
                 args.precision,
                 args.data.as_deref().context("--data DIR is missing")?,
                 &args.labels,
+                |labels| check(&args, labels),
             )?,
         };
+        judged.write_predictions(&args.out)?;
         let weights = challenge_weights(
             args.challenge_weights.as_deref(),
             &args.challenge_normal,
@@ -135,6 +138,32 @@ fn main() -> ExitCode {
         say!("written to {}", args.out.display());
         Ok(exit_code(&judged.failed))
     })
+}
+
+fn resamples(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|n| matches!(n, 0 | 40..=100_000))
+        .ok_or_else(|| "expected 0, or from 40 to 100000".to_owned())
+}
+
+/// Looks, before the long work, at what else goes by the labels.
+fn check(args: &Args, labels: &LabelSet) -> Result<()> {
+    if let Some(text) = &args.thresholds {
+        parse_thresholds(text, labels)?;
+    }
+    challenge_weights(args.challenge_weights.as_deref(), &args.challenge_normal, labels)?;
+    if let Some(file) = &args.calibrator {
+        let calibrator = read_calibrator(file)?;
+        for label in labels.iter() {
+            calibrator.label(label).with_context(|| format!("calibrator of {}", file.display()))?;
+        }
+    }
+    for (predictions, truth) in args.validation.iter().zip(&args.validation_labels) {
+        Table::predictions(predictions)?;
+        Table::labels(truth, &args.labels)?;
+    }
+    Ok(())
 }
 
 fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {

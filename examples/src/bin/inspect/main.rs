@@ -10,10 +10,11 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::Parser;
 use ecg_io::{
-    Dataset, LabelMap, Loaded, NsrRule, ReadOptions, Record, Selection, WfdbRecord, read_header,
+    Dataset, Loaded, NsrRule, ReadOptions, Record, Selection, WfdbRecord, read_header,
     read_recording, read_wfdb,
 };
 use ecg3d_examples::reading::ReadingArgs;
+use ecg3d_examples::source::label_map;
 use ecg3d_examples::{print_json, print_result, run};
 use serde::Serialize;
 
@@ -54,14 +55,6 @@ impl Arguments {
     fn options(&self) -> ReadOptions {
         self.reading.read_options().with_strict(self.strict)
     }
-
-    fn label_map(&self) -> Result<LabelMap> {
-        let path = Path::new(&self.label_map);
-        Ok(match self.label_map.parse() {
-            Err(_) if path.is_file() => LabelMap::read(path)?,
-            known => known?,
-        })
-    }
 }
 
 fn main() -> ExitCode {
@@ -85,7 +78,7 @@ fn folder(arguments: &Arguments) -> Result<ExitCode> {
         .reading
         .dataset_options()
         .with_read(arguments.options())
-        .with_label_map(arguments.label_map()?)
+        .with_label_map(label_map(&arguments.label_map)?)
         .with_nsr_rule(arguments.nsr_rule);
     let report = Dataset::open(&arguments.record, &options)?.report(0);
     let folder = arguments.record.display().to_string();
@@ -139,7 +132,7 @@ impl Shown {
 }
 
 fn record(arguments: &Arguments) -> Result<ExitCode> {
-    let map = arguments.label_map()?;
+    let map = label_map(&arguments.label_map)?;
     let shown = Shown::read(&arguments.record, &arguments.options())?;
     if let Some(path) = &arguments.npz {
         npz::write(path, &shown)?;
