@@ -59,11 +59,20 @@ fn network() -> Network {
 
 fn run(config: &TrainConfig, n_train: usize) -> Result<(Network, Outcome), ModelError> {
     let mut network = network();
-    let data = data(20);
+    let outcome = run_on(&mut network, config, n_train, |_| {})?;
+    Ok((network, outcome))
+}
+
+/// Trains a network on the first rows, and validates it on the last six of twenty.
+fn run_on(
+    network: &mut Network,
+    config: &TrainConfig,
+    n_train: usize,
+    mut observer: impl FnMut(&Event),
+) -> Result<Outcome, ModelError> {
     let train_rows: Vec<usize> = (0..n_train).collect();
     let val_rows: Vec<usize> = (14..20).collect();
-    let outcome = train(&mut network, &card(), &data, &train_rows, &val_rows, config, &mut |_| {})?;
-    Ok((network, outcome))
+    train(network, &card(), &data(20), &train_rows, &val_rows, config, &mut observer)
 }
 
 fn config(epochs: usize) -> TrainConfig {
@@ -102,11 +111,7 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
     let (best, outcome) = run(&config(3).with_run_dir(&whole), 14).expect("trains");
     // Cut off in the second epoch: the observer panics, as a kill would, between two steps.
     let broken = std::panic::catch_unwind(|| {
-        let mut network = network();
-        let rows: Vec<usize> = (0..14).collect();
-        let val: Vec<usize> = (14..20).collect();
-        let config = config(3).with_run_dir(&cut);
-        train(&mut network, &card(), &data(20), &rows, &val, &config, &mut |event| {
+        run_on(&mut network(), &config(3).with_run_dir(&cut), 14, |event| {
             if let Event::Batch { epoch: 2, batch: 2, .. } = event {
                 panic!("cut off");
             }
@@ -140,9 +145,8 @@ fn a_folder_is_of_one_training_at_a_time() {
     let dir = tempfile::tempdir().expect("a folder");
     let config = config(2).with_run_dir(dir.path()).with_resume(true);
     let mut network = network();
-    let (train_rows, val_rows): (Vec<usize>, Vec<usize>) = (0..20).partition(|row| *row < 14);
     let mut second = Vec::new();
-    train(&mut network, &card(), &data(20), &train_rows, &val_rows, &config, &mut |event| {
+    run_on(&mut network, &config, 14, |event| {
         // Before the first checkpoint, and after it.
         if let Event::Batch { batch: 1, .. } = event {
             second.push(run(&config, 14).expect_err("in use"));
@@ -188,17 +192,14 @@ fn what_cannot_be_written_stops_a_run_that_then_goes_on_to_the_same_bits() {
     // Nothing can be renamed onto a folder, as nothing can be written to a full disk.
     let in_the_way = cut.join("checkpoint.safetensors");
     let kept = cut.join("kept");
-    let (train_rows, val_rows): (Vec<usize>, Vec<usize>) = (0..20).partition(|row| *row < 14);
     let short = config(3).with_run_dir(&cut);
-    let mut observer = |event: &Event| {
+    let error = run_on(&mut network(), &short, 14, |event| {
         if let Event::Batch { epoch: 2, batch: 1, .. } = event {
             std::fs::rename(&in_the_way, &kept).expect("moves");
             std::fs::create_dir_all(in_the_way.join("full")).expect("makes");
         }
-    };
-    let error =
-        train(&mut network(), &card(), &data(20), &train_rows, &val_rows, &short, &mut observer)
-            .expect_err("cannot be written");
+    })
+    .expect_err("cannot be written");
     let text = error.to_string();
     assert!(text.contains("cannot write") && text.contains("checkpoint.safetensors"), "{text}");
     std::fs::remove_dir_all(&in_the_way).expect("removes");
@@ -264,12 +265,9 @@ fn held_heads_and_rates_by_size_go_on_to_the_same_bits() {
 fn a_run_goes_on_from_trained_weights_and_says_so() {
     let _turn = turn();
     let (mut network, first) = run(&config(4), 14).expect("trains");
-    let (train_rows, val_rows): (Vec<usize>, Vec<usize>) = (0..20).partition(|row| *row < 14);
     let further = config(1).with_fit_start(true).with_start("the weights of before");
     assert!(!further.fit_start, "trained heads stay as they are");
-    let outcome =
-        train(&mut network, &card(), &data(20), &train_rows, &val_rows, &further, &mut |_| {});
-    let outcome = outcome.expect("trains on");
+    let outcome = run_on(&mut network, &further, 14, |_| {}).expect("trains on");
     let start = &outcome.card.training.expect("a recipe")["recipe"]["start"];
     assert_eq!(start, "the weights of before");
     assert!(outcome.history[0].train_loss < 0.8 * first.history[0].train_loss);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ecg_core::Sex;
 
-use super::table::{Table, integer};
+use super::table::Table;
 use crate::IoError;
 
 /// One recording of PTB-XL.
@@ -54,13 +54,12 @@ impl PtbXlTable {
                 .map(|id| format!("ptbxl-{}", id.strip_suffix(".0").unwrap_or(id)));
             // Ages beyond 89 are hidden as 300.
             let age = text("age").and_then(|age| age.parse().ok());
-            let mut named = false;
-            for &file in &files {
-                let name = cells.get(file).rsplit('/').next().unwrap_or_default();
-                if name.is_empty() {
-                    continue;
-                }
-                named = true;
+            let base = |&file: &usize| cells.get(file).rsplit('/').next().unwrap_or_default();
+            let mut names = files.iter().map(base).filter(|name| !name.is_empty()).peekable();
+            if names.peek().is_none() {
+                return Err(table.cell(line, files[0], "", "the name of a file"));
+            }
+            for name in names {
                 let row = out.rows.len();
                 match out.by_name.insert(name.to_owned(), row) {
                     Some(first) if first != row => {
@@ -70,16 +69,6 @@ impl PtbXlTable {
                     _ => {}
                 }
             }
-            if !named {
-                return Err(table.cell(line, files[0], "", "the name of a file"));
-            }
-            let fold = match table.column("strat_fold").map(|column| (column, cells.get(column))) {
-                None | Some((_, "")) => None,
-                Some((column, text)) => Some(
-                    integer(text)
-                        .ok_or_else(|| table.cell(line, column, text, "the number of a fold"))?,
-                ),
-            };
             out.rows.push(PtbXlRow {
                 line,
                 patient,
@@ -89,7 +78,7 @@ impl PtbXlTable {
                     Some("1" | "1.0") => Some(Sex::Female),
                     _ => None,
                 },
-                fold,
+                fold: table.fold(line, cells, table.column("strat_fold"))?,
                 files: files
                     .iter()
                     .map(|&k| cells.get(k))

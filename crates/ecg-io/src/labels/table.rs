@@ -125,6 +125,20 @@ impl Table {
         })
     }
 
+    /// The fold in a row, where the table has a column of them and the cell is not empty.
+    pub fn fold(
+        &self,
+        line: u64,
+        cells: Cells<'_>,
+        column: Option<usize>,
+    ) -> Result<Option<u32>, IoError> {
+        let cell = column.map(|k| (k, cells.get(k))).filter(|(_, text)| !text.is_empty());
+        let fold = |(k, text)| {
+            integer(text).ok_or_else(|| self.cell(line, k, text, "an integer of at least 0"))
+        };
+        cell.map(fold).transpose()
+    }
+
     /// The error of a second row for a record.
     pub fn duplicate(&self, line: u64, record: String, first: u64) -> IoError {
         IoError::DuplicateRow { path: self.path.clone(), line, record, first }
@@ -292,13 +306,7 @@ impl<T> RecordTable<T> {
             let text = |column: Option<usize>| {
                 column.map(|k| cells.get(k)).filter(|text| !text.is_empty())
             };
-            let fold = match (fold, text(fold)) {
-                (Some(k), Some(text)) => Some(
-                    integer(text)
-                        .ok_or_else(|| table.cell(line, k, text, "an integer of at least 0"))?,
-                ),
-                _ => None,
-            };
+            let fold = table.fold(line, cells, fold)?;
             let values = label_columns
                 .iter()
                 .map(|&k| {
@@ -326,7 +334,7 @@ fn first_double<T>(rows: &[RecordRow<T>]) -> Option<(&RecordRow<T>, &RecordRow<T
 }
 
 /// A whole number, also as spreadsheets write it (`7.0`).
-pub(super) fn integer(text: &str) -> Option<u32> {
+fn integer(text: &str) -> Option<u32> {
     text.strip_suffix(".0").unwrap_or(text).parse().ok()
 }
 

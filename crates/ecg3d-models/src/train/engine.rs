@@ -72,14 +72,11 @@ impl Engine<'_> {
         let limit = config.validation_windows.unwrap_or(usize::MAX);
         let logits = self.logits(self.val_rows, limit)?;
         let finite = tch::no_grad(|| self.weights_are_finite()).doing("look at the parameters")?;
-        let not_finite = match finite {
-            false => Some("weights"),
-            true if logits.iter().any(|logit| !logit.is_finite()) => {
-                Some("logits of validation records")
-            }
-            true => None,
-        };
-        if let Some(what) = not_finite {
+        let looked_at = [
+            ("weights", finite),
+            ("logits of validation records", logits.iter().all(|logit| logit.is_finite())),
+        ];
+        if let Some((what, _)) = looked_at.into_iter().find(|(_, finite)| !finite) {
             return Err(ModelError::NetworkNotFinite { what, epoch: epoch + 1, kept: None });
         }
         let score = self.score(&logits);

@@ -18,7 +18,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use ecg_core::LabelSet;
 use ecg_metrics::{
-    BootstrapOptions, CalibrationMethod, ChallengeWeights, ReportOptions, ZeroDivision,
+    BootstrapOptions, CalibrationMethod, Calibrator, ChallengeWeights, ReportOptions, ZeroDivision,
 };
 use ecg3d_examples::source::{LabelArgs, exit_code};
 use ecg3d_examples::{check_place, print_result, run, say};
@@ -154,14 +154,19 @@ fn check(args: &Args, labels: &LabelSet) -> Result<()> {
     }
     challenge_weights(args.challenge_weights.as_deref(), &args.challenge_normal, labels)?;
     if let Some(file) = &args.calibrator {
-        let calibrator = read_calibrator(file)?;
-        for label in labels.iter() {
-            calibrator.label(label).with_context(|| format!("calibrator of {}", file.display()))?;
-        }
+        require_labels(&read_calibrator(file)?, labels, &format!("of {}", file.display()))?;
     }
     for (predictions, truth) in args.validation.iter().zip(&args.validation_labels) {
         Table::predictions(predictions)?;
         Table::labels(truth, &args.labels)?;
+    }
+    Ok(())
+}
+
+/// Checks that a calibrator, from `source`, knows all labels.
+fn require_labels(calibrator: &Calibrator, labels: &LabelSet, source: &str) -> Result<()> {
+    for label in labels.iter() {
+        calibrator.label(label).with_context(|| format!("calibrator {source}"))?;
     }
     Ok(())
 }
@@ -220,9 +225,7 @@ fn choose(
         _ => None,
     };
     if let Some((calibrator, source)) = calibrator {
-        for label in judged.labels.iter() {
-            calibrator.label(label).with_context(|| format!("calibrator {source}"))?;
-        }
+        require_labels(&calibrator, &judged.labels, &source)?;
         if let Some(validation) = &mut validation {
             validation.calibrate(&judged.labels, &calibrator)?;
         }
