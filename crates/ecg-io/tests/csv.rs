@@ -70,6 +70,29 @@ fn twelve_columns_need_no_names() {
 }
 
 #[test]
+fn a_row_of_column_numbers_is_no_sample() {
+    // As data frames without names are written, with their index and without.
+    let numbers: Vec<String> = (0..12).map(|k| k.to_string()).collect();
+    let values: Vec<String> = (0..12).map(|k| format!("{k}.5")).collect();
+    let (numbers, values) = (numbers.join(","), values.join(","));
+    let options = ReadOptions::default()
+        .with_csv(CsvOptions::default().with_sampling_rate(SamplingRate::new(100.0).ok()));
+    for text in [
+        format!("{numbers}\n{values}\n{values}\n"),
+        format!(",{numbers}\n0,{values}\n1,{values}\n"),
+    ] {
+        let loaded = read_with(text.as_bytes(), &options).expect(&text);
+        assert_eq!(loaded.recording.standard_rows(), Ok(std::array::from_fn(|k| k)));
+        assert_eq!(row(&loaded.recording, 11), [11.5, 11.5]);
+        let warning = loaded.warnings[0].to_string();
+        assert!(
+            warning.contains("r.csv:1: columns: the first row counts the columns"),
+            "{warning}"
+        );
+    }
+}
+
+#[test]
 fn errors_name_line_and_column() {
     assert!(matches!(
         refused("# fs: 500\nI,II\n1,2\n1,x2\n"),

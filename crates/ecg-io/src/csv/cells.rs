@@ -16,6 +16,8 @@ pub(super) struct Layout {
     pub delimiter: u8,
     /// Whether the first row names the columns, or holds the times of the samples in rows of leads.
     pub has_names: bool,
+    /// Whether the names are but the numbers of the columns.
+    pub numbered: bool,
     pub orientation: CsvOrientation,
 }
 
@@ -23,8 +25,8 @@ impl Layout {
     /// What the first row says, and the second where it is known.
     pub fn detect(first_row: &str, second_row: Option<&str>, options: &CsvOptions) -> Self {
         let delimiter = options.delimiter.unwrap_or_else(|| delimiter_of(first_row));
-        let mut layout =
-            Self { delimiter, has_names: false, orientation: CsvOrientation::SamplesInRows };
+        let orientation = CsvOrientation::SamplesInRows;
+        let mut layout = Self { delimiter, has_names: false, numbered: false, orientation };
         let cells = layout.split(first_row);
         let is_text = |cell: &Cow<'_, str>| number(cell, delimiter).is_none();
         let texts = cells.iter().filter(|cell| is_text(cell)).count();
@@ -52,6 +54,10 @@ impl Layout {
                     || cells.first().is_some_and(|cell| !Column::of(cell).is_lead())
             }
         });
+        if options.has_names.is_none() && layout.orientation == CsvOrientation::SamplesInRows {
+            layout.numbered = second_row.is_some_and(|row| layout.numbers_columns(&cells, row));
+            layout.has_names |= layout.numbered;
+        }
         layout
     }
 
@@ -67,6 +73,20 @@ impl Layout {
                 value(&cell).is_some() && names.next().is_some_and(|name| !is_lead(&name))
             })
             && names.next().is_none()
+    }
+
+    /// Whether the first row counts the columns, from 0 or 1, behind an empty cell or not: whole numbers, of as many columns as no
+    /// sample has by chance, with other numbers below.
+    fn numbers_columns(&self, first_row: &[Cow<'_, str>], second_row: &str) -> bool {
+        const LEAST: usize = 8;
+        let numbers = first_row.strip_prefix(&[Cow::Borrowed("")]).unwrap_or(first_row);
+        let is_whole = |cell: &str| cell.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        let counts_from = |start: usize| {
+            numbers.iter().enumerate().all(|(k, cell)| *cell == (k + start).to_string())
+        };
+        numbers.len() >= LEAST
+            && (counts_from(0) || counts_from(1))
+            && !self.split(second_row).iter().all(|cell| is_whole(cell))
     }
 
     /// The cells of a row without the blanks and quotes around them; at most one more than a row of columns may have.
@@ -333,6 +353,26 @@ mod tests {
         ] {
             assert_eq!(with(first, second).0, SamplesInRows, "{first}");
         }
+    }
+
+    #[test]
+    fn a_row_that_counts_the_columns_is_no_sample() {
+        let numbered = |first: &str, second: &str| {
+            let layout = Layout::detect(first, Some(second), &CsvOptions::default());
+            assert_eq!(layout.has_names, layout.numbered);
+            layout.numbered
+        };
+        let floats = "0.5,-1,2,3,4,5,6,7";
+        assert!(numbered("0,1,2,3,4,5,6,7", floats));
+        assert!(numbered("1,2,3,4,5,6,7,8", floats));
+        assert!(numbered(",0,1,2,3,4,5,6,7", &format!("0,{floats}")));
+        // Samples of whole numbers, one number out of order, decimals, too few.
+        assert!(!numbered("0,1,2,3,4,5,6,7", "8,-9,10,11,12,13,14,15"));
+        assert!(!numbered("0,1,2,3,4,5,6,8", floats));
+        assert!(!numbered("0,1,2,3,4,5,6,7.0", floats));
+        assert!(!numbered("0,1,2,3,4,5,6", "0.5,1,2,3,4,5,6"));
+        let said = CsvOptions::default().with_has_names(Some(false));
+        assert!(!Layout::detect("0,1,2,3,4,5,6,7", Some(floats), &said).has_names);
     }
 
     #[test]

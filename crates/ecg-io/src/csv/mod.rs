@@ -48,11 +48,12 @@ pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
     if let Some(columns) = &options.columns {
         return columns.iter().all(|column| cells::find(column, &cells).is_some());
     }
-    if layout.has_names {
+    if layout.has_names && !layout.numbered {
         let tables = ["record", "ecg_id", "patient_id"];
         !cells.iter().any(|cell| tables.contains(&cell.as_ref()))
             && cells.iter().any(|cell| cells::Column::of(cell).is_standard_lead())
     } else {
-        cells.len() == options.leads.as_ref().map_or(12, Vec::len)
+        let index = usize::from(layout.numbered && cells[0].is_empty());
+        cells.len() - index == options.leads.as_ref().map_or(12, Vec::len)
     }
 }

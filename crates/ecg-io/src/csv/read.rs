@@ -25,6 +25,7 @@ use crate::{IoError, Loaded, ReadOptions};
 ///   `time_ms`, `time_us`, `time_ns`; `sample` and unnamed columns are ignored. All others are leads, unless
 ///   [`CsvOptions::columns`] says which are. Without names there are twelve columns in the standard order,
 ///   or those of [`CsvOptions::leads`].
+///   A first row that counts eight columns or more, from 0 or 1, names none and is no sample, where decimals follow.
 /// - A second row may hold units.
 /// - Rows are leads where the first one is a lead's name and numbers, or has more than 4096 numbers; a row `time` and
 ///   numbers may stand before them, or a row of names of samples where a standard lead's name and numbers follow. Rows without names are the twelve leads in the standard order.
@@ -228,6 +229,10 @@ struct Stated {
 /// Leads of one name, and columns that may be none.
 fn note_names(table: &Table, options: &CsvOptions, notes: &mut Notes<'_>) {
     let line = Some(table.first_line);
+    if table.is_numbered() {
+        let message = "the first row counts the columns; taken for no sample";
+        notes.remark(line, "columns", message.to_owned());
+    }
     let names: Vec<LeadName> = table.lead_names().collect();
     let mut known = HashSet::new();
     if let Some(twice) = names.iter().find(|name| !known.insert(name.standard_name()))

@@ -81,10 +81,13 @@ impl Table {
         }
         let cells = layout.split(text);
         check_count(cells.len(), line, path)?;
-        let names: Vec<String> = if layout.has_names {
+        // Row numbers may stand before columns that are but numbered.
+        let index = usize::from(layout.numbered && cells[0].is_empty());
+        let count = cells.len() - index;
+        let mut names: Vec<String> = if layout.has_names && !layout.numbered {
             cells.iter().map(Cow::to_string).collect()
-        } else if wanted.is_some() && cells.len() != 12 {
-            (1..=cells.len()).map(|number| number.to_string()).collect()
+        } else if wanted.is_some() && count != 12 {
+            (1..=count).map(|number| number.to_string()).collect()
         } else if wanted.is_some() {
             Lead::STANDARD_12.map(|lead| lead.name().to_owned()).into()
         } else if let Some(leads) = &options.leads {
@@ -92,18 +95,23 @@ impl Table {
         } else {
             Lead::STANDARD_12.map(|lead| lead.name().to_owned()).into()
         };
-        if names.len() != cells.len() {
-            let (path, expected, found) = (path.to_owned(), names.len(), cells.len());
+        if names.len() != count {
+            let (path, expected, found) = (path.to_owned(), names.len(), count);
             return Err(IoError::Columns { path, line, expected, found });
         }
+        names.splice(..0, std::iter::repeat_n(String::new(), index));
         let order =
             wanted.as_deref().map(|wanted| order(wanted, &names, line, path)).transpose()?;
-        let columns: Vec<Column> = match layout.has_names {
+        let columns: Vec<Column> = match layout.has_names && !layout.numbered {
             true => names.iter().map(|name| Column::of(name)).collect(),
             // A lead named `t` by the caller is a lead.
             false => names
                 .iter()
-                .map(|name| Column::Lead { name: name.as_str().into(), mv: None })
+                .enumerate()
+                .map(|(k, name)| match k < index {
+                    true => Column::Ignored,
+                    false => Column::Lead { name: name.as_str().into(), mv: None },
+                })
                 .collect(),
         };
         let columns: Vec<Column> = columns
@@ -321,6 +329,11 @@ impl Table {
             }
         }
         units
+    }
+
+    /// Whether the first row but counts the columns.
+    pub fn is_numbered(&self) -> bool {
+        self.layout.numbered
     }
 
     /// Names of the leads that are read, in the order of the file.
