@@ -7,6 +7,7 @@ mod digest;
 pub mod ecg_paper;
 pub mod ecg_strips;
 pub mod heat;
+mod kept;
 pub mod matrix;
 mod messages;
 pub mod metric_charts;
@@ -24,6 +25,7 @@ pub mod synthetic;
 pub mod usage;
 
 pub use digest::{hex, sha256};
+pub use kept::Kept;
 pub use messages::{print_json, print_result};
 pub use output::{check_place, run, write_atomic};
 pub use pool::pool;

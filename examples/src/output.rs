@@ -59,7 +59,7 @@ pub fn write_atomic(
 }
 
 /// The file behind a path and its links; `None` where something is there that is no file.
-fn real(path: &Path) -> Option<PathBuf> {
+pub(crate) fn real(path: &Path) -> Option<PathBuf> {
     match std::fs::metadata(path) {
         Ok(found) if !found.is_file() && !found.is_dir() => None,
         _ => Some(path.canonicalize().unwrap_or_else(|_| path.to_owned())),

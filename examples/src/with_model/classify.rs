@@ -1,8 +1,8 @@
 //! Probabilities of all records of a source; a file of the programs that link libtorch, which the library must not.
 
 use anyhow::{Context, Result, ensure};
-use ecg3d_examples::Progress;
 use ecg3d_examples::source::{Failed, Rows, Source};
+use ecg3d_examples::{Kept, Progress};
 use ecg3d_models::Model;
 use ndarray::{Array2, Axis, s};
 
@@ -10,12 +10,16 @@ use ndarray::{Array2, Axis, s};
 /// `[record, label]`.
 ///
 /// A record of several rows, one for each window, gets the mean of their logits. Records whose probabilities are not
-/// finite join `source.failed`.
+/// finite join `source.failed`. What `kept` has of an earlier run is not done again, and what is done goes there.
 ///
 /// # Errors
-/// Rows that the model cannot use, or not one record with finite probabilities.
-pub fn classify(model: &Model, source: &mut Source) -> Result<(Vec<usize>, Array2<f64>)> {
-    let rows = predict_rows(model, &source.rows).context("cannot classify the records")?;
+/// Rows that the model cannot use, or not one record with finite probabilities; what `kept` cannot write.
+pub fn classify(
+    model: &Model,
+    source: &mut Source,
+    kept: Option<&mut Kept>,
+) -> Result<(Vec<usize>, Array2<f64>)> {
+    let rows = predict_rows(model, &source.rows, kept).context("cannot classify the records")?;
     let all = match &source.row_record {
         Some(row_record) => mean_of_logits(&rows, row_record, source.names.len()),
         None => rows,
@@ -32,14 +36,24 @@ pub fn classify(model: &Model, source: &mut Source) -> Result<(Vec<usize>, Array
     Ok((finite, probabilities))
 }
 
-fn predict_rows(model: &Model, rows: &Rows) -> Result<Array2<f64>> {
+fn predict_rows(model: &Model, rows: &Rows, mut kept: Option<&mut Kept>) -> Result<Array2<f64>> {
     /// Most rows between two steps of the progress bar.
     const STEP: usize = 32;
     let n = rows.len();
     let step = model.batch().min(STEP);
     let progress = Progress::new(n as u64, "records classified");
     let mut out = Array2::zeros((n, model.labels().len()));
-    for start in (0..n).step_by(step) {
+    let mut done = 0;
+    if let Some(kept) = &kept {
+        // Whole steps, which give the same bits.
+        done = kept.rows().nrows() / step * step;
+        out.slice_mut(s![..done, ..]).assign(&kept.rows().slice(s![..done, ..]));
+        progress.skip(done as u64);
+        if done > 0 {
+            progress.line(&format!("going on behind {done} records of {n}"));
+        }
+    }
+    for start in (done..n).step_by(step) {
         let end = n.min(start + step);
         let part = match rows {
             Rows::Prepared { signals, lengths } => model.predict_prepared(
@@ -53,6 +67,9 @@ fn predict_rows(model: &Model, rows: &Rows) -> Result<Array2<f64>> {
         };
         out.slice_mut(s![start..end, ..]).assign(&part?);
         progress.inc((end - start) as u64);
+        if let Some(kept) = &mut kept {
+            kept.keep(out.slice(s![..end, ..]))?;
+        }
     }
     progress.finish();
     Ok(out)

@@ -56,7 +56,7 @@ impl<'a> Judge<'a> {
             }
         };
         let truth = source.require_labels(model.labels())?;
-        let (finite, probabilities) = classify(model, source)?;
+        let (finite, probabilities) = classify(model, source, None)?;
         // They have been reported; with other weights of the same preprocessing they would be again.
         self.some_failed |= !std::mem::take(&mut source.failed).is_empty();
         let report = Report::new(

@@ -16,9 +16,13 @@ use ndarray::{Array2, Axis};
 use serde::Serialize;
 
 use crate::classify::classify;
+use crate::keeping::kept;
 use crate::pictures::{precision_recall, roc};
 use crate::precision::warn_of_imitation;
 use crate::weights::model;
+
+/// The table of probabilities.
+const PREDICTIONS: &str = "predictions.csv";
 
 /// Predictions with their truth, row by row.
 pub struct Judged {
@@ -50,39 +54,54 @@ pub struct Judged {
     pub failed: Vec<Failed>,
 }
 
-/// Predicts the records of `data` with the weights' own preprocessing; with those that ship, where none are given. `check` sees
-/// the labels before the records are read.
-pub fn from_weights(
-    weights: Option<&Path>,
-    precision: Precision,
-    data: &Path,
-    labels: &LabelArgs,
-    check: impl FnOnce(&LabelSet) -> Result<()>,
-) -> Result<Judged> {
-    let model = model(weights)?.with_precision(precision);
-    warn_of_imitation(precision, model.network().architecture(), model.network().device());
-    check(model.labels())?;
-    let mut source = source::load(data, &model.card().preprocessing, labels)?;
-    let truth = source.require_labels(model.labels())?;
-    let (finite, probabilities) = classify(&model, &mut source)?;
-    Ok(Judged {
-        what: match weights {
-            Some(path) => format!("{model} from {} on {}", path.display(), data.display()),
-            None => format!("{model} as it ships on {}", data.display()),
-        },
-        truth_source: source.label_source.clone(),
-        labels: model.labels().clone(),
-        probabilities,
-        thresholds: model.card().thresholds.is_some().then(|| model.card().threshold_values()),
-        patients: finite.iter().map(|&row| source.patients[row].clone()).collect(),
-        against: Vec::new(),
-        calibrator: None,
-        bootstrap: None,
-        comparisons: Vec::new(),
-        records: finite.iter().map(|&row| source.names[row].clone()).collect(),
-        truth: truth.select(Axis(0), &finite),
-        failed: source.failed,
-    })
+/// What weights are to be judged on.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// `None`: those that ship.
+    pub weights: Option<&'a Path>,
+    pub precision: Precision,
+    pub data: &'a Path,
+    pub labels: &'a LabelArgs,
+    /// Folder for the results.
+    pub out: &'a Path,
+    /// Whether what an earlier run left there is discarded.
+    pub restart: bool,
+}
+
+impl Run<'_> {
+    /// Predicts the records with the weights' own preprocessing, and writes the probabilities. `check` sees the labels before the
+    /// records are read.
+    pub fn judged(self, check: impl FnOnce(&LabelSet) -> Result<()>) -> Result<Judged> {
+        let Self { weights, precision, data, labels, out, restart } = self;
+        let model = model(weights)?.with_precision(precision);
+        warn_of_imitation(precision, model.network().architecture(), model.network().device());
+        check(model.labels())?;
+        let mut source = source::load(data, &model.card().preprocessing, labels)?;
+        let truth = source.require_labels(model.labels())?;
+        let mut kept = kept(&model, &source, &out.join(PREDICTIONS), restart)?;
+        let (finite, probabilities) = classify(&model, &mut source, Some(&mut kept))?;
+        let judged = Judged {
+            what: match weights {
+                Some(path) => format!("{model} from {} on {}", path.display(), data.display()),
+                None => format!("{model} as it ships on {}", data.display()),
+            },
+            truth_source: source.label_source.clone(),
+            labels: model.labels().clone(),
+            probabilities,
+            thresholds: model.card().thresholds.is_some().then(|| model.card().threshold_values()),
+            patients: finite.iter().map(|&row| source.patients[row].clone()).collect(),
+            against: Vec::new(),
+            calibrator: None,
+            bootstrap: None,
+            comparisons: Vec::new(),
+            records: finite.iter().map(|&row| source.names[row].clone()).collect(),
+            truth: truth.select(Axis(0), &finite),
+            failed: source.failed,
+        };
+        judged.write_predictions(out)?;
+        kept.remove()?;
+        Ok(judged)
+    }
 }
 
 /// The layout of `metrics.json`: the report, then what failed.
@@ -147,10 +166,9 @@ impl Judged {
     }
 
     /// Writes the probabilities into `out`, before anything is made of them that may fail.
-    pub fn write_predictions(&self, out: &Path) -> Result<()> {
+    fn write_predictions(&self, out: &Path) -> Result<()> {
         let names: Vec<&str> = self.records.iter().map(String::as_str).collect();
-        let path = out.join("predictions.csv");
-        write_predictions(&path, &self.labels, &names, self.probabilities.view())
+        write_predictions(&out.join(PREDICTIONS), &self.labels, &names, self.probabilities.view())
     }
 
     /// Writes all files into `out`, the probabilities again, since they may have been calibrated.

@@ -4,6 +4,8 @@ mod choices;
 #[path = "../../with_model/classify.rs"]
 mod classify;
 mod judged;
+#[path = "../../with_model/keeping.rs"]
+mod keeping;
 mod pictures;
 #[path = "../../with_model/precision.rs"]
 mod precision;
@@ -25,7 +27,7 @@ use ecg3d_examples::{check_place, print_result, run, say};
 use ecg3d_models::Precision;
 
 use choices::{Rule, Validation, challenge_weights, read_calibrator};
-use judged::Judged;
+use judged::{Judged, Run};
 use table::Table;
 
 /// Judge a model, or a file of predictions, on records whose labels are known.
@@ -34,6 +36,9 @@ use table::Table;
 /// predictions.csv, calibration.csv and the pictures roc.svg, precision_recall.svg, calibration.svg and confusion.svg. A
 /// label is predicted where its probability is above the threshold. Thresholds and calibration may be chosen on other
 /// records, given with --validation.
+///
+/// With weights, what is classified waits in predictions.csv.part: a run that was ended, however, goes on from there when it is
+/// started again with the same weights, records and --precision.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
@@ -58,6 +63,9 @@ struct Args {
     /// Folder for the results
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Discards what an earlier run left in predictions.csv.part
+    #[arg(long, conflicts_with = "predictions")]
+    restart: bool,
     /// One threshold for all labels, one for each in order, or NAME=VALUE pairs, separated by commas [default: the
     /// weights', else 0.5]
     #[arg(long, value_name = "LIST")]
@@ -104,15 +112,18 @@ fn main() -> ExitCode {
         check_place(&args.out.join("metrics.json"))?;
         let mut judged = match &args.predictions {
             Some(predictions) => from_table(predictions, &args)?,
-            None => judged::from_weights(
-                args.weights.as_deref(),
-                args.precision,
-                args.data.as_deref().context("--data DIR is missing")?,
-                &args.labels,
-                |labels| check(&args, labels),
-            )?,
+            None => {
+                let run = Run {
+                    weights: args.weights.as_deref(),
+                    precision: args.precision,
+                    data: args.data.as_deref().context("--data DIR is missing")?,
+                    labels: &args.labels,
+                    out: &args.out,
+                    restart: args.restart,
+                };
+                run.judged(|labels| check(&args, labels))?
+            }
         };
-        judged.write_predictions(&args.out)?;
         let weights = challenge_weights(
             args.challenge_weights.as_deref(),
             &args.challenge_normal,

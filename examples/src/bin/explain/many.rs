@@ -250,7 +250,7 @@ fn true_positives(
     source.keep_records(&with_label);
     let mut found = Vec::new();
     if labelled > 0 {
-        let (rows, probabilities) = classify(model, source)?;
+        let (rows, probabilities) = classify(model, source, None)?;
         let truth = source.require_labels(model.labels())?;
         for (&row, p) in rows.iter().zip(probabilities.outer_iter()) {
             let positive =

@@ -119,7 +119,7 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     warn_of_imitation(precision, architecture, device);
     let model = model.with_precision(precision);
     let start = Instant::now();
-    let (rows, probabilities) = classify(&model, &mut source)?;
+    let (rows, probabilities) = classify(&model, &mut source, None)?;
     let truth = source.require_labels(model.labels())?.select(Axis(0), &rows);
     steps.done(start, "classified", format!("{} recordings", rows.len()));
 
