@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ecg_core::LabelSet;
-use ecg3d_convert::ConvertConfig;
+use ecg3d_convert::Windows;
 use ecg3d_models::{
     Architecture, Event, Loss, Model, ModelCard, ModelError, Network, Outcome, Preset, Thresholds,
     TrainConfig, TrainData, Warning, train, validation_thresholds,
@@ -14,23 +14,29 @@ use ecg3d_models::{
 use ndarray::{Array2, Array3};
 use tch::{Device, Kind, Tensor};
 
+/// The network with the quickest steps.
+const SMALL: Architecture = Architecture::ResNet1d;
+
 static TURN: Mutex<()> = Mutex::new(());
 
 fn turn() -> MutexGuard<'static, ()> {
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     // More threads only wait for one another on batches this small.
     tch::set_num_threads(1);
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    turn
 }
 
-/// Sines at two frequencies: the label says which. 160 samples, the last 20 of every other record padding.
-fn data(records: usize) -> TrainData {
+/// Sines at two frequencies: the label says which. 16 tenths of a window, the last two of every other record padding.
+fn data_of(architecture: Architecture, records: usize) -> TrainData {
+    let tenth = card_of(architecture).preprocessing.window_samples() / 10;
     let label = |row: usize| (row * 7 / 3) % 2;
-    let length = |row: usize| 160 - 20 * (row % 2);
+    let length = |row: usize| (16 - 2 * (row % 2)) * tenth;
     TrainData {
-        prepared: Array3::from_shape_fn((records, 12, 160), |(row, lead, t)| {
-            let hz = if label(row) == 1 { 4.0 } else { 1.5 };
+        prepared: Array3::from_shape_fn((records, 12, 16 * tenth), |(row, lead, t)| {
+            let turns = if label(row) == 1 { 8.0 } else { 3.0 };
             let phase = row as f32 + 0.3 * lead as f32;
-            if t < length(row) { (hz * t as f32 / 8.0 + phase).sin() } else { 0.0 }
+            let t = t as f32 / 16.0;
+            if t * 16.0 < length(row) as f32 { (turns * t + phase).sin() } else { 0.0 }
         }),
         lengths: (0..records).map(length).collect(),
         labels: Array2::from_shape_fn((records, 2), |(row, column)| u8::from(label(row) == column)),
@@ -39,9 +45,15 @@ fn data(records: usize) -> TrainData {
     }
 }
 
+fn data(records: usize) -> TrainData {
+    data_of(SMALL, records)
+}
+
 fn card_of(architecture: Architecture) -> ModelCard {
     let labels = LabelSet::new(["slow", "fast"]).expect("two labels");
-    let preprocessing = ConvertConfig::corrected().with_max_seconds(3.2);
+    let preprocessing = architecture.preprocessing(Preset::Corrected);
+    let seconds = 1.6 * preprocessing.window_s;
+    let preprocessing = preprocessing.with_windows(Windows::All).with_max_seconds(seconds);
     ModelCard::new(architecture, Preset::Corrected, labels, preprocessing)
 }
 
@@ -50,11 +62,11 @@ fn network_of(architecture: Architecture, seed: u64) -> Network {
 }
 
 fn card() -> ModelCard {
-    card_of(Architecture::Ribeiro)
+    card_of(SMALL)
 }
 
 fn network() -> Network {
-    network_of(Architecture::Ribeiro, 1)
+    network_of(SMALL, 1)
 }
 
 fn run(config: &TrainConfig, n_train: usize) -> Result<(Network, Outcome), ModelError> {
@@ -228,6 +240,8 @@ fn patience_ends_a_run_and_validation_may_look_at_fewer_windows() {
 #[test]
 fn held_heads_and_rates_by_size_go_on_to_the_same_bits() {
     let _turn = turn();
+    // Volumes are work enough for two.
+    tch::set_num_threads(2);
     let dir = tempfile::tempdir().expect("a folder");
     let architecture = Architecture::ThreeDEcgNet;
     let card = card_of(architecture);
@@ -240,8 +254,16 @@ fn held_heads_and_rates_by_size_go_on_to_the_same_bits() {
             Event::Batch { epoch, .. } if *epoch == stop_at => panic!("cut off"),
             _ => {}
         };
-        train(&mut network, &card, &data(5), &[0, 1, 2, 3], &[4], &config, &mut observer)
-            .expect("trains");
+        train(
+            &mut network,
+            &card,
+            &data_of(architecture, 5),
+            &[0, 1, 2, 3],
+            &[4],
+            &config,
+            &mut observer,
+        )
+        .expect("trains");
         network
     };
     let trained = part("whole", 1, 0);
@@ -397,8 +419,8 @@ fn unfit_data_is_refused() {
     bad.prepared[[2, 3, 4]] = f32::NAN;
     assert!(fit(&bad, &[0, 2], &once).contains("record r2 holds values that are not finite"));
     let mut bad = data(4);
-    bad.lengths[3] = 99;
-    assert!(fit(&bad, &[3], &once).contains("record r3 has 99 samples, expected 100 to 160"));
+    bad.lengths[3] = 999;
+    assert!(fit(&bad, &[3], &once).contains("record r3 has 999 samples, expected 1000 to 1600"));
     let mut bad = data(4);
     bad.patients.pop();
     assert!(fit(&bad, &[0], &once).contains("4 patients expected, found 3"));

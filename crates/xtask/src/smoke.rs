@@ -18,8 +18,14 @@ struct Run {
 }
 
 /// The way a user would go, from records to an explanation.
-const RUNS: [Run; 13] = [
+const RUNS: [Run; 14] = [
     Run { program: "synthesize", args: "--out @/data --records 40 --seed 1", writes: &["data"] },
+    // With few windows, for what asks a network about each many times.
+    Run {
+        program: "synthesize",
+        args: "--out @/short --records 8 --seconds 4 --seed 1",
+        writes: &["short"],
+    },
     Run {
         program: "inspect",
         args: "@RECORD --json --npz @/inspect.npz",
@@ -63,7 +69,7 @@ const RUNS: [Run; 13] = [
     },
     Run {
         program: "explain",
-        args: "--weights @/run/best.safetensors --record @RECORD --label NSR --out @/explanation",
+        args: "--weights @/run/best.safetensors --record @/short/synth00000 --label NSR --out @/explanation",
         writes: &["explanation/explanation.json", "explanation/bars.svg", "explanation/ecg.png"],
     },
     Run {
@@ -78,7 +84,7 @@ const RUNS: [Run; 13] = [
     },
     Run {
         program: "quickstart",
-        args: "--data @/data --explain 1 --out @/quickstart",
+        args: "--data @/short --explain 1 --out @/quickstart",
         writes: &["quickstart/report.html"],
     },
 ];
