@@ -147,6 +147,17 @@ fn labels_by_a_map_of_ones_own() {
     let (out, _, status) = inspect(&[&path("r"), "--json", "--label-map", &path("map.csv")]);
     let report: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!((&report["labels"]["PVC"], status), (&Value::Bool(true), Some(0)));
+    // In words, as a folder's labels are.
+    fs::write(path("r.hea"), "r 1 500 1\nr.dat 16 1000/mV\n#Dx: premature ventricular beats\n")
+        .expect("writes");
+    fs::write(
+        path("map.csv"),
+        "label,system,code\nPVC,text,premature ventricular\nAF,text,flutter\n",
+    )
+    .expect("writes");
+    let (out, _, _) = inspect(&[&path("r"), "--json", "--label-map", &path("map.csv")]);
+    let report: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(report["labels"], serde_json::json!({"PVC": true, "AF": false}));
     let (out, _, status) = inspect(&[&path("r"), "--json", "--label-map", "unknown"]);
     assert!(out.contains("unknown label map") && status == Some(1), "{out}");
 }

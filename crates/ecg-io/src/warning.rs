@@ -78,13 +78,13 @@ impl<'a> Notes<'a> {
             let warning = self.warning(line, field, message);
             self.warnings.push(warning);
         } else {
-            // One more, of the rest.
-            if self.warnings.len() == MOST {
-                let mut rest = self.warning(line, "warnings", "further ones, not listed".into());
-                rest.count = 0;
-                self.warnings.push(rest);
+            // One more, of the rest; warnings of others may stand around it.
+            const REST: (&str, &str) = ("warnings", "further ones, not listed");
+            let mut listed = self.warnings.iter_mut().rev();
+            match listed.find(|own| (own.field, own.message.as_str()) == REST) {
+                Some(rest) => rest.count += 1,
+                None => self.warnings.push(self.warning(line, REST.0, REST.1.to_owned())),
             }
-            self.warnings[MOST].count += 1;
         }
     }
 
@@ -111,6 +111,14 @@ mod tests {
         assert_eq!(notes.warnings.len(), MOST + 1);
         let (rest, kept) = (&notes.warnings[MOST], MOST as u64 - 1);
         assert_eq!((rest.line, rest.field, rest.count), (Some(kept), "warnings", 10_000 - kept));
+        // Those of others, of segments say, are not counted for them.
+        let mut notes = Notes::new(Path::new("a/r.hea"), false);
+        notes.warnings = (0..200).map(|k| notes.warning(Some(k), "gain", k.to_string())).collect();
+        notes.remark(Some(7), "units", "x");
+        notes.remark(Some(8), "units", "y");
+        assert_eq!((notes.warnings[MOST].count, notes.warnings.len()), (1, 201));
+        let rest = &notes.warnings[200];
+        assert_eq!((rest.line, rest.field, rest.count), (Some(7), "warnings", 2));
         let mut strict = Notes::new(Path::new("r.hea"), true);
         strict.remark(None, "gain", "200/mV assumed");
         let refused = strict.quirk(Some(2), "units", "x").expect_err("strict");

@@ -93,6 +93,61 @@ fn a_row_of_column_numbers_is_no_sample() {
 }
 
 #[test]
+fn a_row_of_sample_numbers_is_no_lead() {
+    // A frame of twelve rows, with more columns than a recording has leads.
+    let n = 5000;
+    let numbers: Vec<String> = (0..n).map(|k| k.to_string()).collect();
+    let values = vec!["0.5"; n].join(",");
+    let text = format!("{}\n{}", numbers.join(","), format!("{values}\n").repeat(12));
+    let options = ReadOptions::default()
+        .with_csv(CsvOptions::default().with_sampling_rate(SamplingRate::new(500.0).ok()));
+    let loaded = read_with(text.as_bytes(), &options).expect("reads");
+    assert_eq!(loaded.recording.standard_rows(), Ok(std::array::from_fn(|k| k)));
+    assert_eq!(loaded.recording.signal.dim(), (12, n));
+    assert!(loaded.recording.signal.iter().all(|value| *value == 0.5));
+}
+
+#[test]
+fn columns_that_are_numbered_are_chosen_by_position_or_standard_name() {
+    let row = |from: usize, n: usize, end: &str| {
+        (from..from + n).map(|k| format!("{k}{end}")).collect::<Vec<_>>().join(",")
+    };
+    let read = |text: &str, columns: &[&str]| {
+        let csv = CsvOptions::default()
+            .with_sampling_rate(SamplingRate::new(500.0).ok())
+            .with_columns(columns.iter().copied());
+        read_with(text.as_bytes(), &ReadOptions::default().with_csv(csv)).expect(text).recording
+    };
+    let fourteen = format!("{}\n{}\n", row(0, 14, ""), row(0, 14, ".5"));
+    let columns: Vec<String> = (2..14).map(|n| n.to_string()).collect();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let own = read(&fourteen, &columns);
+    assert_eq!(own.standard_rows(), Ok(std::array::from_fn(|k| k)));
+    assert_eq!((row_of(&own, 0), row_of(&own, 11)), (1.5, 12.5));
+    let index = format!(",{}\n0,{}\n", row(0, 12, ""), row(0, 12, ".5"));
+    let own = read(&index, &["V1", "3"]);
+    assert_eq!(own.leads.iter().map(|lead| lead.as_str()).collect::<Vec<_>>(), ["V1", "II"]);
+    assert_eq!((row_of(&own, 0), row_of(&own, 1)), (6.5, 1.5));
+}
+
+/// The only sample of a lead.
+fn row_of(recording: &Recording, lead: usize) -> f64 {
+    recording.signal[[lead, 0]]
+}
+
+#[test]
+fn rates_and_times_of_other_units() {
+    assert_eq!(read("# fs: 0.5 kHz\nI\n1\n").sampling_rate.hz(), 500.0);
+    assert_eq!(read("# fs: 500hz\nI\n1\n").sampling_rate.hz(), 500.0);
+    let error = refused("# fs: 2 ms\nI\n1\n").to_string();
+    assert!(error.contains("expected a positive number of Hz or kHz"), "{error}");
+    // Numbers of samples are no seconds.
+    let read = read("# fs: 500\nTime (samples),I\n0,1\n1,2\n");
+    assert_eq!((read.sampling_rate.hz(), row(&read, 0)), (500.0, vec![1.0, 2.0]));
+    assert!(matches!(refused("Time (samples),I\n0,1\n1,2\n"), IoError::NoSamplingRate { .. }));
+}
+
+#[test]
 fn errors_name_line_and_column() {
     assert!(matches!(
         refused("# fs: 500\nI,II\n1,2\n1,x2\n"),

@@ -140,6 +140,12 @@ fn a_label_file_goes_by_path_or_unique_base_name() {
     let dataset = Dataset::open(dir, &options).expect("opens");
     assert_eq!(dataset.labels(2), Some(&[false][..]));
     assert!(self::messages(&dataset)[0].ends_with("name no record of the folder: c/y"));
+    // By base name from another folder: the labels count, and are told of.
+    fs::write(&elsewhere, "record,AF\nc/y,1\nother/b/z,0\n").expect("writes");
+    let dataset = Dataset::open(dir, &options).expect("opens");
+    assert_eq!((dataset.labels(2), dataset.labels(3)), (Some(&[true][..]), Some(&[false][..])));
+    let told = "1 rows name other folders, and are taken by base name: c/y";
+    assert!(self::messages(&dataset)[0].ends_with(told), "{:?}", self::messages(&dataset));
     let missing = DatasetOptions::default().with_labels_file(Some(dir.join("none.csv")));
     assert!(matches!(Dataset::open(dir, &missing), Err(IoError::Read { .. })));
 }

@@ -54,8 +54,8 @@ impl Layout {
                     || cells.first().is_some_and(|cell| !Column::of(cell).is_lead())
             }
         });
-        if options.has_names.is_none() && layout.orientation == CsvOrientation::SamplesInRows {
-            layout.numbered = second_row.is_some_and(|row| layout.numbers_columns(&cells, row));
+        if options.has_names.is_none() {
+            layout.numbered = second_row.is_some_and(|row| layout.numbers_columns(first_row, row));
             layout.has_names |= layout.numbered;
         }
         layout
@@ -75,18 +75,29 @@ impl Layout {
             && names.next().is_none()
     }
 
-    /// Whether the first row counts the columns, from 0 or 1, behind an empty cell or not: whole numbers, of as many columns as no
-    /// sample has by chance, with other numbers below.
-    fn numbers_columns(&self, first_row: &[Cow<'_, str>], second_row: &str) -> bool {
+    /// Whether the first row counts the columns, from 0 or 1, behind an empty cell or not: so many of them as no sample does by chance,
+    /// with decimals below, or nothing at all.
+    fn numbers_columns(&self, first_row: &str, second_row: &str) -> bool {
         const LEAST: usize = 8;
-        let numbers = first_row.strip_prefix(&[Cow::Borrowed("")]).unwrap_or(first_row);
-        let is_whole = |cell: &str| cell.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        let counts_from = |start: usize| {
-            numbers.iter().enumerate().all(|(k, cell)| *cell == (k + start).to_string())
+        let mut numbers = self.each(first_row).peekable();
+        let index = numbers.next_if(|cell| cell.is_empty()).is_some();
+        let start = usize::from(numbers.peek().is_some_and(|cell| cell == "1"));
+        let mut count = 0;
+        for number in numbers {
+            if number != (start + count).to_string() {
+                return false;
+            }
+            count += 1;
+        }
+        let is_decimal = |cell: &str| {
+            number(cell, self.delimiter).is_some_and(f64::is_finite)
+                && cell.contains(['.', ',', 'e', 'E'])
         };
-        numbers.len() >= LEAST
-            && (counts_from(0) || counts_from(1))
-            && !self.split(second_row).iter().all(|cell| is_whole(cell))
+        let mut below = self.each(second_row).skip(usize::from(index)).peekable();
+        count >= LEAST
+            && below.peek().is_some()
+            && (self.each(second_row).any(|cell| is_decimal(&cell))
+                || below.all(|cell| cell.is_empty()))
     }
 
     /// The cells of a row without the blanks and quotes around them; at most one more than a row of columns may have.
@@ -234,7 +245,12 @@ impl Column {
         let (base, unit) = name_and_unit(name);
         let lower = base.to_ascii_lowercase();
         if let Some(seconds) = time_of(&lower) {
-            return Self::Time { seconds: unit.and_then(seconds_of).unwrap_or(seconds) };
+            return match unit.map(seconds_of) {
+                None => Self::Time { seconds },
+                Some(Some(seconds)) => Self::Time { seconds },
+                // Numbers of samples, or times of a unit that is not known.
+                Some(None) => Self::Ignored,
+            };
         }
         match lower.as_str() {
             "" | "sample" | "samples" | "index" | "n" | "row" => return Self::Ignored,
@@ -366,8 +382,12 @@ mod tests {
         assert!(numbered("0,1,2,3,4,5,6,7", floats));
         assert!(numbered("1,2,3,4,5,6,7,8", floats));
         assert!(numbered(",0,1,2,3,4,5,6,7", &format!("0,{floats}")));
+        assert!(numbered("0,1,2,3,4,5,6,7", ",,,,,,,"));
+        assert!(numbered(",0,1,2,3,4,5,6,7", "0,,,,,,,,"));
+        assert!(numbered("0;1;2;3;4;5;6;7", "0,5;1;2;3;4;5;6;7"));
         // Samples of whole numbers, one number out of order, decimals, too few.
         assert!(!numbered("0,1,2,3,4,5,6,7", "8,-9,10,11,12,13,14,15"));
+        assert!(!numbered("0,1,2,3,4,5,6,7", "nan,NA,,+5,12,13,14,15"));
         assert!(!numbered("0,1,2,3,4,5,6,8", floats));
         assert!(!numbered("0,1,2,3,4,5,6,7.0", floats));
         assert!(!numbered("0,1,2,3,4,5,6", "0.5,1,2,3,4,5,6"));
@@ -403,6 +423,7 @@ mod tests {
     #[test]
     fn columns_by_name() {
         assert_eq!(Column::of("Time [ms]"), Column::Time { seconds: 1e-3 });
+        assert_eq!(Column::of("Time (samples)"), Column::Ignored);
         for (name, seconds) in
             [("t_us", 1e-6), ("time (\u{b5}s)", 1e-6), ("Time ns", 1e-9), ("min", 0.0)]
         {

@@ -45,15 +45,15 @@ pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
     if layout.orientation == CsvOrientation::LeadsInRows {
         return true;
     }
+    let names = table::names(&layout, &cells, options);
     if let Some(columns) = &options.columns {
-        return columns.iter().all(|column| cells::find(column, &cells).is_some());
+        return columns.iter().all(|column| cells::find(column, &names).is_some());
     }
     if layout.has_names && !layout.numbered {
         let tables = ["record", "ecg_id", "patient_id"];
         !cells.iter().any(|cell| tables.contains(&cell.as_ref()))
             && cells.iter().any(|cell| cells::Column::of(cell).is_standard_lead())
     } else {
-        let index = usize::from(layout.numbered && cells[0].is_empty());
-        cells.len() - index == options.leads.as_ref().map_or(12, Vec::len)
+        names.len() == cells.len()
     }
 }

@@ -9,7 +9,8 @@ pub struct CsvOptions {
     /// The byte between cells; a blank stands for any number of blanks. Default: found in the first row.
     pub delimiter: Option<u8>,
     /// Whether the first row names the columns (or, with [`CsvOrientation::LeadsInRows`], holds the times). Default: it
-    /// does where it has a cell that is no number.
+    /// does where it has a cell that is no number, or counts eight columns or more, from 0 or 1, above decimals (then it is
+    /// passed over).
     pub has_names: Option<bool>,
     /// What a row is. Default: found in the first row.
     pub orientation: Option<CsvOrientation>,

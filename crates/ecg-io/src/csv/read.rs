@@ -266,8 +266,13 @@ fn stated(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Stated, IoError
             expected,
         };
         if RATE.contains(&key.as_str()) {
-            let digits = value.trim_end_matches(|c: char| c.is_alphabetic()).trim();
-            match digits.parse::<f64>() {
+            let digits = value.trim_end_matches(|c: char| c.is_alphabetic());
+            let factor = match value[digits.len()..].to_ascii_lowercase().as_str() {
+                "" | "hz" | "sps" => 1.0,
+                "khz" => 1000.0,
+                _ => return Err(bad("sampling rate", "a positive number of Hz or kHz")),
+            };
+            match digits.trim().parse::<f64>().map(|rate| rate * factor) {
                 Ok(hz) if hz.is_finite() && hz > 0.0 => {
                     if let Some((first, other)) = stated.rate.replace((*line, hz))
                         && other != hz

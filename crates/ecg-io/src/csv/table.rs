@@ -81,25 +81,11 @@ impl Table {
         }
         let cells = layout.split(text);
         check_count(cells.len(), line, path)?;
-        // Row numbers may stand before columns that are but numbered.
-        let index = usize::from(layout.numbered && cells[0].is_empty());
-        let count = cells.len() - index;
-        let mut names: Vec<String> = if layout.has_names && !layout.numbered {
-            cells.iter().map(Cow::to_string).collect()
-        } else if wanted.is_some() && count != 12 {
-            (1..=count).map(|number| number.to_string()).collect()
-        } else if wanted.is_some() {
-            Lead::STANDARD_12.map(|lead| lead.name().to_owned()).into()
-        } else if let Some(leads) = &options.leads {
-            leads.iter().map(|lead| lead.as_str().to_owned()).collect()
-        } else {
-            Lead::STANDARD_12.map(|lead| lead.name().to_owned()).into()
-        };
-        if names.len() != count {
-            let (path, expected, found) = (path.to_owned(), names.len(), count);
+        let names = names(&layout, &cells, options);
+        if names.len() != cells.len() {
+            let (path, expected, found) = (path.to_owned(), names.len(), cells.len());
             return Err(IoError::Columns { path, line, expected, found });
         }
-        names.splice(..0, std::iter::repeat_n(String::new(), index));
         let order =
             wanted.as_deref().map(|wanted| order(wanted, &names, line, path)).transpose()?;
         let columns: Vec<Column> = match layout.has_names && !layout.numbered {
@@ -107,8 +93,7 @@ impl Table {
             // A lead named `t` by the caller is a lead.
             false => names
                 .iter()
-                .enumerate()
-                .map(|(k, name)| match k < index {
+                .map(|name| match name.is_empty() {
                     true => Column::Ignored,
                     false => Column::Lead { name: name.as_str().into(), mv: None },
                 })
@@ -299,7 +284,8 @@ impl Table {
         let mut cells = self.layout.each(text).enumerate();
         let Some((_, name)) = cells.next() else { return Ok(()) };
         let Column::Time { seconds } = Column::of(&name) else {
-            *samples = cells.count();
+            // The first of numbers counts a sample as the others do.
+            *samples = cells.count() + usize::from(self.layout.numbered);
             return Ok(());
         };
         for (index, cell) in cells {
@@ -399,7 +385,7 @@ impl Table {
         if let Some(order) = order {
             names = order.iter().map(|&k| names[k].clone()).collect();
             signal = signal.select(Axis(0), &order);
-            if !self.layout.has_names && names.len() == 12 {
+            if (!self.layout.has_names || self.layout.numbered) && names.len() == 12 {
                 names = Lead::STANDARD_12.map(LeadName::from).into();
             }
         }
@@ -412,6 +398,22 @@ impl Table {
         }
         Ok(Some((names, signal)))
     }
+}
+
+/// Names of the columns, by the cells of the first row; row numbers, which may stand before columns that are but numbered, have an
+/// empty one.
+pub(super) fn names(layout: &Layout, cells: &Cells<'_>, options: &CsvOptions) -> Vec<String> {
+    if layout.has_names && !layout.numbered {
+        return cells.iter().map(Cow::to_string).collect();
+    }
+    let index = usize::from(layout.numbered && cells[0].is_empty());
+    let count = cells.len() - index;
+    let columns: Vec<String> = match (&options.columns, &options.leads) {
+        (Some(_), _) if count != 12 => (1..=count).map(|n| (index + n).to_string()).collect(),
+        (None, Some(leads)) => leads.iter().map(|lead| lead.as_str().to_owned()).collect(),
+        _ => Lead::STANDARD_12.map(|lead| lead.name().to_owned()).into(),
+    };
+    std::iter::repeat_n(String::new(), index).chain(columns).collect()
 }
 
 /// Numbers, from 0, of the columns that are asked for.

@@ -84,7 +84,7 @@ impl Labelled {
         let mut facts = vec![Facts::default(); entries.len()];
         let mut label_rows = HashSet::new();
         let mut row_of = vec![None; entries.len()];
-        let (mut absent, mut ambiguous) = (Vec::new(), Vec::new());
+        let (mut absent, mut ambiguous, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
         let place = |record: &String| entries.binary_search_by(|entry| entry.name.cmp(record)).ok();
         let by_path: HashSet<usize> =
             table.rows.iter().filter_map(|row| place(&row.record)).collect();
@@ -96,8 +96,11 @@ impl Labelled {
             let index = match (place(&row.record), equal.count()) {
                 (Some(index), _) => index,
                 // A bare name, or one from another root.
-                (None, 1) if !by_path.contains(&base[0]) => base[0],
                 (None, 1) if may_be_the_same(&row.record, &entries[base[0]].name) => base[0],
+                (None, 1) if !by_path.contains(&base[0]) => {
+                    elsewhere.push((row.line, row.record));
+                    base[0]
+                }
                 (None, 0 | 1) => {
                     absent.push((row.line, row.record));
                     continue;
@@ -116,6 +119,7 @@ impl Labelled {
             facts[index] = Facts { labels, patient, fold, ..Facts::default() };
         }
         note_rows(&mut notes, &absent, "rows name no record of the folder");
+        note_rows(&mut notes, &elsewhere, "rows name other folders, and are taken by base name");
         note_rows(&mut notes, &ambiguous, "rows name several records of the folder");
         let unlabelled: Vec<(u64, String)> = entries
             .iter()

@@ -11,7 +11,6 @@ use ecg_core::{LabelSet, Recording};
 pub use labels::LabelSource;
 use labels::{Facts, Labelled};
 
-use crate::header::Clinical;
 use crate::{
     IoError, LabelMap, Loaded, NsrRule, ReadOptions, Scratch, Warning, read_recording_with,
 };
@@ -194,21 +193,10 @@ impl Dataset {
         if let Some(labels) = self.labels(i) {
             return Some(labels.to_vec());
         }
-        if matches!(self.source, LabelSource::File(_)) || !states_diagnoses(recording) {
+        if matches!(self.source, LabelSource::File(_)) {
             return None;
         }
-        let (map, rule) = (&self.options.label_map, self.options.nsr_rule);
-        let mut row = map.apply(&recording.diagnoses, rule);
-        if map.has_texts() {
-            let comments = recording.comments.iter();
-            for text in comments.filter(|comment| Clinical::states_diagnoses(comment)) {
-                for (own, on) in row.iter_mut().zip(map.apply_text(text, rule)) {
-                    *own |= on;
-                }
-            }
-            map.settle(&mut row, rule);
-        }
-        Some(row)
+        self.options.label_map.labels_of(recording, self.options.nsr_rule)
     }
 
     /// Patient of recording `i` that a table states: equal for recordings of one person.
@@ -286,10 +274,4 @@ impl Dataset {
         let work = |scratch: &mut Scratch, i| work(i, self.load_with(i, scratch));
         parallel::in_order(self.len(), threads, Scratch::default, work, deliver)
     }
-}
-
-/// Whether a recording says what was diagnosed, if only that it was none of the labels.
-fn states_diagnoses(recording: &Recording) -> bool {
-    !recording.diagnoses.is_empty()
-        || recording.comments.iter().any(|comment| Clinical::states_diagnoses(comment))
 }

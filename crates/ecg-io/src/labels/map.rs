@@ -2,9 +2,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use ecg_core::{LabelSet, SnomedCode};
+use ecg_core::{LabelSet, Recording, SnomedCode};
 
 use crate::IoError;
+use crate::header::Clinical;
 
 /// When a recording counts as normal sinus rhythm (NSR).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -160,6 +161,28 @@ impl LabelMap {
         }
         self.settle(&mut row, rule);
         row
+    }
+
+    /// The labels of a recording by its diagnoses, codes and free text; `None` where it states none.
+    pub fn labels_of(&self, recording: &Recording, rule: NsrRule) -> Option<Vec<bool>> {
+        let mut texts = recording
+            .comments
+            .iter()
+            .filter(|comment| Clinical::states_diagnoses(comment))
+            .peekable();
+        if recording.diagnoses.is_empty() && texts.peek().is_none() {
+            return None;
+        }
+        let mut row = self.apply(&recording.diagnoses, rule);
+        if self.has_texts() {
+            for text in texts {
+                for (own, on) in row.iter_mut().zip(self.apply_text(text, rule)) {
+                    *own |= on;
+                }
+            }
+            self.settle(&mut row, rule);
+        }
+        Some(row)
     }
 
     /// Whether the map knows diagnoses in free text.

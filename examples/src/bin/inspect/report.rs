@@ -293,10 +293,7 @@ fn labels(
     map: &LabelMap,
     rule: NsrRule,
 ) -> Option<serde_json::Map<String, serde_json::Value>> {
-    if recording.diagnoses.is_empty() {
-        return None;
-    }
-    let row = map.apply(&recording.diagnoses, rule);
+    let row = map.labels_of(recording, rule)?;
     Some(map.labels().iter().zip(row).map(|(label, on)| (label.to_owned(), on.into())).collect())
 }
 
