@@ -3,7 +3,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Kind, TchError, Tensor, no_grad};
 
 use crate::error::Doing;
 use crate::kernels;
@@ -453,9 +453,20 @@ impl Network {
     /// number types and devices.
     ///
     /// # Errors
-    /// libtorch refuses: a parameter's shape differs.
+    /// A parameter's name or shape differs; then nothing is copied.
     pub fn copy_from(&mut self, other: &Network) -> Result<(), ModelError> {
+        let same = |(own, theirs): (&Parameter, &Parameter)| {
+            own.name == theirs.name && own.tensor.size() == theirs.tensor.size()
+        };
+        let fits = self.parameters.len() == other.parameters.len()
+            && self.parameters.iter().zip(&other.parameters).all(same);
         no_grad(|| {
+            if !fits {
+                let [own, theirs] = [&*self, other].map(|net| {
+                    format!("{} ({}), {} labels", net.architecture, net.mode, net.n_labels)
+                });
+                return Err(TchError::Shape(format!("{theirs}, into {own}")));
+            }
             for (own, theirs) in self.parameters.iter_mut().zip(&other.parameters) {
                 own.tensor.f_copy_(&theirs.tensor)?;
             }
@@ -687,6 +698,41 @@ mod tests {
         forward.backward(&loss).expect("goes back");
         assert!(x.grad().abs().max().double_value(&[]) > 0.0, "of the input");
         assert!(!first.grad().defined(), "of what is frozen");
+        // The biases, of which libtorch asks first; then all that a convolutional LSTM has.
+        let _ = first.set_requires_grad(true);
+        let x = x.detach();
+        let _ = parameter("conv_lstm_1.bias").set_requires_grad(false);
+        net.forward_logits(&x, true).expect("runs").sum(Kind::Float).backward();
+        assert!(first.grad().abs().max().double_value(&[]) > 0.0, "of a kernel without bias");
+        let double = net.to_kind(Kind::Double).expect("copies");
+        let frozen = |name: &str| name.starts_with("conv_lstm_1.");
+        for (_, own) in double.trainable().filter(|(name, _)| frozen(name)) {
+            let _ = own.shallow_clone().set_requires_grad(false);
+        }
+        let forward = double.forward_train(&x).expect("runs");
+        let loss = forward.logits().sum(Kind::Double);
+        forward.backward(&loss).expect("goes back");
+        let learned = double.trainable().filter(|(_, own)| own.grad().defined());
+        assert!(learned.map(|(name, _)| name).all(|name| !frozen(name)));
+    }
+
+    #[test]
+    fn only_a_network_of_the_same_labels_is_copied() {
+        let architecture = Architecture::ResNet1d;
+        let mut seven = network(architecture, Preset::Corrected);
+        let of = |labels, seed| {
+            Network::new(architecture, Preset::Corrected, labels, Device::Cpu, seed)
+                .expect("builds")
+        };
+        let error = seven.copy_from(&of(1, 2)).expect_err("one label").to_string();
+        assert!(error.contains("copy the parameters"), "{error}");
+        let same = |a: &Network, b: &Network| {
+            a.tensors().zip(b.tensors()).all(|((_, a), (_, b))| a.equal(b))
+        };
+        assert!(same(&seven, &network(architecture, Preset::Corrected)), "nothing is copied");
+        let other = of(7, 2);
+        seven.copy_from(&other).expect("copies");
+        assert!(same(&seven, &other));
     }
 
     #[test]

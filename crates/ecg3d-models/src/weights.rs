@@ -146,21 +146,31 @@ fn network(
     device: Device,
 ) -> Result<Network, ModelError> {
     let model = card.architecture.name();
-    let mut network = Network::start(
-        card.architecture,
-        card.mode,
-        card.labels.len(),
-        device,
-        Kind::Float,
-        Start::Blank,
-    )?;
-    let own: Vec<&str> = network.tensors().map(|(name, _)| name).collect();
+    let blank = |labels: usize, device: Device| {
+        Network::start(card.architecture, card.mode, labels, device, Kind::Float, Start::Blank)
+    };
+    // A card may claim more labels than there is memory for; the file's tensors are no longer than it is.
+    let one = blank(1, Device::Cpu)?;
+    let own: Vec<&str> = one.tensors().map(|(name, _)| name).collect();
     let mut others: Vec<&str> = tensors.names();
     others.retain(|name| !own.contains(name));
     if let Some(name) = others.into_iter().min() {
         let name = name.to_owned();
         return Err(ModelError::UnexpectedTensor { path: path.to_owned(), name, model });
     }
+    if let Some((name, kernel)) = one.trainable().filter(|(_, tensor)| tensor.dim() == 2).last() {
+        let expected = vec![card.labels.len(), kernel.size()[1] as usize];
+        let (path, name) = (path.to_owned(), name.to_owned());
+        match tensors.tensor(&name) {
+            Err(_) => return Err(ModelError::MissingTensor { path, name, model }),
+            Ok(view) if view.shape() != expected => {
+                let found = view.shape().to_vec();
+                return Err(ModelError::TensorShape { path, name, expected, found });
+            }
+            Ok(_) => {}
+        }
+    }
+    let mut network = blank(card.labels.len(), device)?;
     network.fill(|name, own| {
         let name = name.to_owned();
         let Ok(view) = tensors.tensor(&name) else {

@@ -233,6 +233,7 @@ fn patience_ends_a_run_and_validation_may_look_at_fewer_windows() {
     assert!(!all.stopped_early);
     let (_, one) = run(&still.with_epochs(1).with_validation_windows(Some(1)), 14).expect("trains");
     assert_ne!(one.history[0].val_loss, all.history[0].val_loss);
+    assert_eq!(one.card.metrics, all.card.metrics);
     // The weights that are kept are judged by all.
     assert_eq!(one.validation, all.validation);
 }
@@ -284,6 +285,20 @@ fn held_heads_and_rates_by_size_go_on_to_the_same_bits() {
 }
 
 #[test]
+fn a_body_without_a_rate_stays_as_it_is() {
+    let _turn = turn();
+    let mut network = network();
+    let before: Vec<Tensor> = network.trainable().map(|(_, own)| own.copy()).collect();
+    // Until patience ends it, and no clock overflows.
+    let config = config(usize::MAX).with_body_rate(0.0).with_patience(Some(1)).with_lr(0.1);
+    run_on(&mut network, &config, 14, |_| {}).expect("trains");
+    let names = network.trainable().zip(&before);
+    let (moved, kept): (Vec<_>, Vec<_>) = names.partition(|((_, own), old)| !own.equal(old));
+    assert!(moved.iter().all(|((name, _), _)| name.starts_with("dense")), "{moved:?}");
+    assert!(!moved.is_empty() && !kept.is_empty());
+}
+
+#[test]
 fn a_run_goes_on_from_trained_weights_and_says_so() {
     let _turn = turn();
     let (mut network, first) = run(&config(4), 14).expect("trains");
@@ -325,6 +340,12 @@ fn thresholds_travel_in_the_card() {
     let (_, outcome) = run(&half, 14).expect("trains");
     assert_eq!(outcome.card.thresholds, None);
     assert_eq!(load("best.safetensors").card().thresholds, None);
+    // Nor are there any of the weights that a run starts from.
+    let old = card().with_thresholds(&[0.1, 0.2]).expect("thresholds");
+    let plain = self::config(1).with_thresholds(Thresholds::Half);
+    let rows: Vec<usize> = (0..6).collect();
+    let outcome = train(&mut network(), &old, &data(20), &rows, &[15], &plain, &mut |_| {});
+    assert_eq!(outcome.expect("trains").card.thresholds, None);
     // Other thresholds do not make it another run.
     let (_, outcome) = run(&config.with_resume(true), 14).expect("done already");
     let truth = data(20).labels.slice(ndarray::s![14.., ..]).to_owned();
@@ -424,6 +445,18 @@ fn unfit_data_is_refused() {
     let mut bad = data(4);
     bad.patients.pop();
     assert!(fit(&bad, &[0], &once).contains("4 patients expected, found 3"));
+    // A row that is one window has no more samples than that, as for a model.
+    let published = ModelCard::new(
+        Architecture::Ribeiro,
+        Preset::Published,
+        card().labels,
+        Architecture::Ribeiro.preprocessing(Preset::Published),
+    );
+    let mut ribeiro =
+        Network::new(Architecture::Ribeiro, Preset::Published, 2, Device::Cpu, 1).expect("builds");
+    let error = train(&mut ribeiro, &published, &good, &[0], &[1], &once, &mut |_| {});
+    let error = error.expect_err("too many samples").to_string();
+    assert!(error.contains("[n, 12, 100], found [4, 12, 1600]"), "{error}");
     let mut bad = data(4);
     bad.labels = Array2::zeros((4, 3));
     assert!(fit(&bad, &[0], &once).contains("2 columns of labels expected, found 3"));

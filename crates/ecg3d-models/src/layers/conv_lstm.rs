@@ -81,7 +81,14 @@ impl ConvLstm2d {
 
     /// Whether libtorch keeps what gradients of something made of `rows` now need.
     fn is_recorded(&self, rows: &Tensor) -> Result<bool> {
-        Ok(rows.requires_grad() || self.bias.f_mul_scalar(1.0)?.requires_grad())
+        // What is made of a parameter says so only where gradients are on.
+        let learns = |parameter: &Tensor| -> Result<bool> {
+            Ok(parameter.f_narrow(0, 0, 1)?.f_mul_scalar(1.0)?.requires_grad())
+        };
+        Ok(rows.requires_grad()
+            || learns(&self.kernel)?
+            || learns(&self.recurrent)?
+            || learns(&self.bias)?)
     }
 
     /// The gates of `rows`, `[step * n, height, width, input]`.
@@ -192,5 +199,5 @@ fn gradients(states: &Tensor, gates: &Gates, of_sums: &Tensor) -> Result<()> {
         let later = of_sums.f_narrow(0, 1, steps - 1)?;
         sum = sum.f_add(&product(&conv(&earlier, &gates.recurrent, None)?, &later)?)?;
     }
-    sum.f_backward()
+    if sum.requires_grad() { sum.f_backward() } else { Ok(()) }
 }

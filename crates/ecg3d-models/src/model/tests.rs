@@ -223,6 +223,18 @@ fn bad_weights_are_refused_by_name() {
     refused(&path, "dense_1.kernel");
     with(&replaced("\\\"STach\\\"]", "\\\"ST\\\"   ]"));
     assert!(Model::load(&path, Device::Cpu).is_ok(), "a label may have any name");
+    // More labels than memory has room for are none of the file's.
+    let many: Vec<String> = (0..400_000).map(|k| k.to_string()).collect();
+    let card = ModelCard::new(
+        Architecture::Sobahi,
+        Preset::Published,
+        LabelSet::new(many).expect("labels"),
+        ConvertConfig::published(),
+    );
+    let metadata = [("card".to_owned(), serde_json::to_string(&card).expect("JSON"))].into();
+    let none: [(&str, safetensors::tensor::TensorView<'_>); 0] = [];
+    with(&safetensors::serialize(none, Some(metadata)).expect("serializes"));
+    refused(&path, "dense");
     with(&replaced("\\\"SB\\\",\\\"STach\\\"]", "\\\"STach\\\"]       "));
     refused(&path, "dense_3.kernel");
     with(&replaced("cutoff_hz\\\":0.5", "cutoff_hz\\\":0.7"));

@@ -164,7 +164,8 @@ impl KerasAdam {
                 let _ = slot.second.f_lerp_(&grad.f_square()?, 1.0 - BETA2)?;
                 let root = slot.second.f_sqrt()?.f_add_scalar_(EPSILON)?;
                 let change = slot.first.f_div(&root)?.f_mul_scalar_(-alpha * slot.rate)?;
-                if decay > 0.0 && slot.parameter.dim() > 1 {
+                // What does not learn does not shrink either.
+                if decay > 0.0 && slot.rate > 0.0 && slot.parameter.dim() > 1 {
                     let _ = slot.parameter.f_mul_scalar_(1.0 - decay)?;
                 }
                 let _ = slot.parameter.f_add_(&change)?;

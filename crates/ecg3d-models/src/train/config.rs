@@ -57,8 +57,8 @@ pub struct TrainConfig {
     /// Thresholds of the card. Default: [`Thresholds::Half`]; corrected: [`Thresholds::Validation`].
     #[serde(default)]
     pub thresholds: Thresholds,
-    /// Share of the learning rate for all layers before the attention heads and the dense layers, from 0 (they stay as they are) to
-    /// 1. Default: 1.
+    /// Share of the learning rate for all layers before the attention heads and the dense layers, from 0 (they stay as they are, but
+    /// for the running statistics of normalisations) to 1; weight decay keeps to the whole rate above 0. Default: 1.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub body_rate: f64,
     /// Whether [`Network::fit_start`](crate::Network::fit_start) comes before the first step, with up to 32 training records; for fresh

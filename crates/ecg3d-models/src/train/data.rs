@@ -1,3 +1,4 @@
+use ecg3d_convert::{ConvertConfig, Resample};
 use ndarray::{Array2, Array3, Axis};
 use sha2::{Digest, Sha256};
 
@@ -34,10 +35,17 @@ impl TrainData {
     pub(crate) fn check(
         &self,
         n_labels: usize,
-        window: usize,
+        preprocessing: &ConvertConfig,
         rows: impl Iterator<Item = usize>,
     ) -> Result<(), ModelError> {
         let (records, leads, samples) = self.prepared.dim();
+        let window = preprocessing.window_samples();
+        // Else a row is one window, as for a model.
+        let longer = matches!(preprocessing.resample, Resample::Polyphase { .. });
+        if leads == 12 && samples > window && !longer {
+            let (expected, found) = ([12, window], self.prepared.shape().to_vec());
+            return Err(ModelError::Prepared { expected, longer, found });
+        }
         if leads != 12 || samples < window {
             return Err(ModelError::TrainShape {
                 expected: window,

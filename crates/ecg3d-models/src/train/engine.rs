@@ -206,6 +206,11 @@ impl Engine<'_> {
         self.val_logits.mapv(|x| 1.0 / (1.0 + (-x).exp()))
     }
 
+    /// How good the present weights are on the validation records, as they were last looked at.
+    pub(crate) fn val_score(&self) -> Option<Score> {
+        self.score(&self.val_logits)
+    }
+
     /// The thresholds of the present weights, where they are to come from validation records and there are any.
     pub(crate) fn thresholds(&self) -> Result<Option<Vec<f64>>, ModelError> {
         match self.config.thresholds {
@@ -250,10 +255,10 @@ impl Engine<'_> {
 
 /// Figures of one validation.
 #[derive(Debug, Clone, Copy)]
-struct Score {
-    loss: f64,
-    f1: f64,
-    auroc: Option<f64>,
+pub(crate) struct Score {
+    pub loss: f64,
+    pub f1: f64,
+    pub auroc: Option<f64>,
 }
 
 /// Guesses how long the rest takes from what was done since the start.
@@ -275,6 +280,8 @@ impl Clock {
     }
 
     pub(crate) fn remaining(&self) -> Duration {
-        self.began.elapsed().mul_f64(self.left as f64 / self.done.max(1) as f64)
+        let seconds =
+            self.began.elapsed().as_secs_f64() * self.left as f64 / self.done.max(1) as f64;
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 }

@@ -5,7 +5,7 @@ use ndarray::Array2;
 use tch::Tensor;
 
 use super::checkpoint::{self, RunDir};
-use super::engine::{Clock, Engine};
+use super::engine::{Clock, Engine, Score};
 use super::feed::Feed;
 use super::loss::positive_weights;
 use super::{BestBy, EpochLog, Event, KerasAdam, TrainConfig, TrainData, Warning};
@@ -61,7 +61,7 @@ pub fn train(
         return Err(ModelError::NothingToTrainOn { records: data.len() });
     }
     let rows = train_rows.iter().chain(val_rows).copied();
-    data.check(card.labels.len(), card.preprocessing.window_samples(), rows)?;
+    data.check(card.labels.len(), &card.preprocessing, rows)?;
     let input = network.architecture().input();
     let feed = Feed::new(input, &card.preprocessing, data, config, network.device())?;
     for warning in warnings(card, data, train_rows, val_rows) {
@@ -156,7 +156,7 @@ impl Run<'_> {
             train: engine.train_rows.len(),
             val: engine.val_rows.len(),
         });
-        let mut clock = Clock::start(config.epochs.saturating_sub(done) * batches);
+        let mut clock = Clock::start(config.epochs.saturating_sub(done).saturating_mul(batches));
         while self.history.len() < config.epochs && !self.out_of_patience(config) {
             let log = engine
                 .epoch(self.history.len(), &mut clock, observer)
@@ -243,8 +243,9 @@ impl Run<'_> {
 
     /// The card of the present weights, those of an epoch.
     fn describe(&self, engine: &Engine<'_>, epoch: usize) -> Result<ModelCard, ModelError> {
-        let log = &self.history[epoch - 1];
         let mut card = self.card.clone();
+        // Those of other weights decide nothing here.
+        card.thresholds = None;
         if let Some(thresholds) = engine.thresholds()? {
             card = card.with_thresholds(&thresholds)?;
         }
@@ -257,9 +258,10 @@ impl Run<'_> {
             "validation_positives": engine.positives(engine.val_rows),
             "data_sha256": self.identity["data"],
         }));
-        card.metrics = log.val_loss.map(|loss| {
+        // By as many windows as the thresholds.
+        card.metrics = engine.val_score().map(|Score { loss, f1, auroc }| {
             serde_json::json!({
-                "validation": { "loss": loss, "macro_f1": log.val_f1, "macro_roc_auc": log.val_auroc }
+                "validation": { "loss": loss, "macro_f1": f1, "macro_roc_auc": auroc }
             })
         });
         Ok(card)
