@@ -54,11 +54,11 @@ pub struct Spread {
     pub n: usize,
     /// Mean of the values.
     pub mean: f64,
-    /// Interval of the mean; `None` where all records are of one patient.
+    /// Interval of the mean; `None` where all records with the player are of one patient.
     pub mean_interval: Option<[f64; 2]>,
     /// Median of the values.
     pub median: f64,
-    /// Interval of the median; `None` where all records are of one patient.
+    /// Interval of the median; `None` where all records with the player are of one patient.
     pub median_interval: Option<[f64; 2]>,
     /// First and third quartile.
     pub quartiles: [f64; 2],
@@ -128,7 +128,12 @@ impl Cohort {
         };
         let leads = columns(explanations)
             .into_iter()
-            .map(|(lead, values)| spread(lead, &values, explanations, &draws, level))
+            .map(|(lead, values)| {
+                let has_one = |rows: &&Vec<usize>| rows.iter().any(|row| values[*row].is_some());
+                let of_several = clusters.iter().filter(has_one).nth(1).is_some();
+                let draws = if of_several { &draws[..] } else { &[] };
+                spread(lead, &values, explanations, draws, level)
+            })
             .collect();
         Ok(Self {
             records: explanations.len(),

@@ -29,7 +29,8 @@ pub struct ExplainOptions {
     pub distance: Distance,
     /// LIME, exhaustive or sampled: width of the kernel. Default: `None`, [`Distance::usual_width`].
     pub kernel_width: Option<f64>,
-    /// LIME, exhaustive or sampled: ridge penalty. Default: 1.
+    /// LIME, exhaustive or sampled: ridge penalty. Default: 1. Of fewer subsets than [`ExplainOptions::samples`], all of which are
+    /// evaluated, it counts in proportion, so that it shrinks as little as it does with that many draws.
     pub penalty: f64,
     /// Sampled LIME: subsets drawn. Default: 1000.
     pub samples: usize,
@@ -284,12 +285,18 @@ impl SubsetEvaluations {
         let (values, ends) = self.game(column, target);
         let weights: Vec<f64> =
             self.masks.iter().map(|mask| lime_kernel(distance.of(mask.kept(), n), width)).collect();
-        let fit = ridge(&self.masks, n, &values, &weights, options.penalty)?;
+        let penalty = match options.method {
+            Method::Lime if self.masks.len() < options.samples => {
+                options.penalty * self.masks.len() as f64 / options.samples as f64
+            }
+            _ => options.penalty,
+        };
+        let fit = ridge(&self.masks, n, &values, &weights, penalty)?;
         let settings = Settings::Lime {
             target,
             distance,
             kernel_width: width,
-            penalty: options.penalty,
+            penalty,
             masks: self.masks.len(),
         };
         let mut explanation = self.explanation(
@@ -302,8 +309,7 @@ impl SubsetEvaluations {
         );
         explanation.weighted_r2 = fit.weighted_r2;
         if self.seed.is_some() {
-            let errors =
-                ridge_standard_errors(&self.masks, n, &values, &weights, options.penalty, &fit);
+            let errors = ridge_standard_errors(&self.masks, n, &values, &weights, penalty, &fit);
             for (own, error) in explanation.values.iter_mut().zip(errors.unwrap_or_default()) {
                 own.standard_error = Some(error);
             }

@@ -151,7 +151,7 @@ pub enum Settings {
         distance: Distance,
         /// Width of the kernel over that distance.
         kernel_width: f64,
-        /// Ridge penalty.
+        /// Ridge penalty of the fit.
         penalty: f64,
         /// Subsets that entered the regression.
         masks: usize,

@@ -107,7 +107,12 @@ pub fn ridge(
     for k in 0..players {
         normal[(k, k)] += penalty;
     }
-    let solved = normal.cholesky().map(|factor| factor.solve(&right));
+    // A pivot of rounding size is one that the masks leave open.
+    let scale = normal.diagonal().max();
+    let solved = normal
+        .cholesky()
+        .filter(|factor| factor.l_dirty().diagonal().iter().all(|l| l * l > 1e-12 * scale))
+        .map(|factor| factor.solve(&right));
     let Some(solution) = solved else {
         let expected = "positive where the masks leave a player undetermined";
         return Err(LimeError::Setting { setting: "the ridge penalty", expected, found: penalty });
@@ -122,7 +127,7 @@ pub fn ridge(
 }
 
 /// Standard errors of ridge coefficients whose masks were drawn at random: the sandwich A^-1 (sum of w^2 r^2 x x') A^-1 with
-/// A = sum of w x x' + penalty (White 1980), which holds though no linear model is true.
+/// A = sum of w x x' + penalty (White 1980), which holds though no linear model is true, times masks / (masks - parameters) (Hinkley 1977).
 ///
 /// `None` of no more masks than parameters: residuals of so few say nothing about the noise.
 pub(crate) fn ridge_standard_errors(
@@ -153,7 +158,9 @@ pub(crate) fn ridge_standard_errors(
     let factor = bread.cholesky()?;
     let half = factor.solve(&meat);
     let covariance = factor.solve(&half.transpose());
-    Some((0..players).map(|k| covariance[(k, k)].max(0.0).sqrt()).collect())
+    // Residuals of a fit are smaller than the noise, by its share of the masks.
+    let share = masks.len() as f64 / (masks.len() - size) as f64;
+    Some((0..players).map(|k| (share * covariance[(k, k)].max(0.0)).sqrt()).collect())
 }
 
 fn dot(parameters: &DVector<f64>, mask: LeadMask, players: usize) -> f64 {
@@ -322,6 +329,11 @@ mod tests {
         let partial = [LeadMask(0b11), LeadMask(0b10)];
         assert!(matches!(
             ridge(&partial, 2, &[1.0, 0.0], &[1.0; 2], 0.0),
+            Err(LimeError::Setting { .. })
+        ));
+        // Nor do weights whose rounding leaves it a pivot of 3e-17.
+        assert!(matches!(
+            ridge(&partial, 2, &[1.0, 0.0], &[0.3, 0.1], 0.0),
             Err(LimeError::Setting { .. })
         ));
         assert!(matches!(

@@ -265,6 +265,14 @@ fn records_of_a_patient_are_drawn_together() {
     let [low, high] = two.leads[0].mean_interval.unwrap();
     assert!((low - 2.0).abs() < 1e-6 && (high - 10.0).abs() < 1e-6, "{low} {high}");
     assert_eq!(of(["a"; 4]).leads[0].mean_interval, None);
+    // A player that one patient alone has tells nothing of others.
+    let mut some = explanations.clone();
+    some[2..].iter_mut().for_each(|own| own.values.retain(|value| value.lead != "I"));
+    let names = owners(["a", "a", "b", "c"]);
+    let cohort = Cohort::of(&some, &names, &CohortOptions::default()).unwrap();
+    let spread = |lead: &str| cohort.leads.iter().find(|own| own.lead == lead).unwrap();
+    assert_eq!((spread("I").n, spread("I").mean_interval), (2, None));
+    assert!(spread("I").median_interval.is_none() && spread("II").mean_interval.is_some());
     let wrong = |options| Cohort::of(&explanations, &owners(["a"; 4]), &options).unwrap_err();
     for bad in [0.0, 1.0, f64::NAN] {
         let error = wrong(CohortOptions::default().with_level(bad));

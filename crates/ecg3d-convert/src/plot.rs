@@ -292,7 +292,9 @@ impl RecurrencePlot {
             *pair = self.distance(signal, i, j);
         }
         let Some(last) = pairs.len().checked_sub(1) else { return Some(T::zero()) };
-        let rank = ((rate * pairs.len() as f64).ceil() as usize).saturating_sub(1).min(last);
+        // 0.07 of 300 is 21, though the product is rounded up.
+        let count = rate * pairs.len() as f64 * (1.0 - 1e-12);
+        let rank = (count.ceil() as usize).saturating_sub(1).min(last);
         // Distances that are no numbers come last.
         let by_size = |a: &T, b: &T| a.partial_cmp(b).unwrap_or(a.is_nan().cmp(&b.is_nan()));
         Some(*pairs.select_nth_unstable_by(rank, by_size).1)
