@@ -27,7 +27,7 @@ pub mod usage;
 pub use digest::{hex, sha256};
 pub use kept::Kept;
 pub use messages::{print_json, print_result};
-pub use output::{check_place, run, write_atomic};
+pub use output::{check_inputs, check_place, run, write_atomic};
 pub use pool::pool;
 pub use predictions::write_predictions;
 pub use progress::Progress;

@@ -66,6 +66,39 @@ pub(crate) fn real(path: &Path) -> Option<PathBuf> {
     }
 }
 
+/// Whether a named pipe is there, or what standard output may be.
+fn is_pipe(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
+    }
+}
+
+/// Makes sure that no output is written over what is read.
+///
+/// # Errors
+/// One of `inputs` is the file that `output` names.
+pub fn check_inputs<'a>(
+    output: &Path,
+    inputs: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<()> {
+    let Ok(output) = output.canonicalize() else { return Ok(()) };
+    for input in inputs {
+        ensure!(
+            input.canonicalize().map_or(true, |input| input != output),
+            "{} would be written over, though it is read; give another --out",
+            input.display()
+        );
+    }
+    Ok(())
+}
+
 /// The name under which a file is written, in its folder, which is made.
 fn temporary(path: &Path) -> Result<PathBuf> {
     let name = path
@@ -87,6 +120,10 @@ pub fn check_place(path: &Path) -> Result<()> {
     let shown = path.display();
     ensure!(!path.is_dir(), "cannot write {shown}: found a folder, expected the name of a file");
     let Some(real) = real(path) else {
+        if is_pipe(path) {
+            // Its reader would take a writer that comes and goes for the end.
+            return Ok(());
+        }
         return File::options()
             .write(true)
             .open(path)
@@ -137,6 +174,34 @@ mod tests {
         check_place(&null).expect("a place");
         write_atomic(&null, |w| w.write_all(b"nothing")).expect("writes");
         assert!(null.metadata().expect("is there").file_type().is_char_device());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_left_to_its_reader() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+        assert!(made.success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe).expect("reads")
+        });
+        check_place(&pipe).expect("a place");
+        write_atomic(&pipe, |w| w.write_all(b"all")).expect("writes");
+        assert_eq!(reader.join().expect("ends"), b"all");
+    }
+
+    #[test]
+    fn what_is_read_is_not_written_over() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let [a, b] = ["a.csv", "b.csv"].map(|name| dir.path().join(name));
+        std::fs::write(&a, "x").expect("writes");
+        check_inputs(&b, [&a, &b]).expect("is not there yet");
+        check_inputs(&a, [&b]).expect("another");
+        let other_way = dir.path().join(".").join("a.csv");
+        let error = check_inputs(&a, [&b, &other_way]).expect_err("the same file").to_string();
+        assert!(error.contains("a.csv would be written over"), "{error}");
     }
 
     #[test]

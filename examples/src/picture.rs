@@ -18,11 +18,11 @@ pub fn write_picture(dir: &Path, name: &str, svg: &str) -> Result<()> {
 }
 
 /// Removes pictures of an earlier run, which would pass for those of this one: every `.svg` and `.png` whose name is one of
-/// `names`, or begins with one and a hyphen.
+/// `names`, followed by one of `suffixes` or by nothing.
 ///
 /// # Errors
 /// A folder that cannot be listed, a file that cannot be removed.
-pub fn remove_pictures(dir: &Path, names: &[&str]) -> Result<()> {
+pub fn remove_pictures(dir: &Path, names: &[&str], suffixes: &[String]) -> Result<()> {
     let listing =
         std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     for entry in listing {
@@ -30,7 +30,8 @@ pub fn remove_pictures(dir: &Path, names: &[&str]) -> Result<()> {
         let is_picture = path.extension().is_some_and(|end| end == "svg" || end == "png");
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         let ours = names.iter().any(|name| {
-            stem.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+            stem.strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || suffixes.iter().any(|suffix| suffix == rest))
         });
         if is_picture && ours {
             std::fs::remove_file(&path)
@@ -47,16 +48,16 @@ mod tests {
     #[test]
     fn only_pictures_of_ours_are_removed() {
         let dir = tempfile::tempdir().expect("a folder");
-        for name in ["bars.svg", "bars-AF.png", "barsx.svg", "bars.txt", "other.png"] {
+        for name in ["bars.svg", "bars-AF.png", "bars-mine.png", "bars.txt", "other.png"] {
             std::fs::write(dir.path().join(name), "x").expect("writes");
         }
-        remove_pictures(dir.path(), &["bars"]).expect("removes");
+        remove_pictures(dir.path(), &["bars"], &["-AF".to_owned()]).expect("removes");
         let mut left: Vec<_> = std::fs::read_dir(dir.path())
             .expect("lists")
             .flatten()
             .map(|entry| entry.file_name().into_string().expect("a name"))
             .collect();
         left.sort();
-        assert_eq!(left, ["bars.txt", "barsx.svg", "other.png"]);
+        assert_eq!(left, ["bars-mine.png", "bars.txt", "other.png"]);
     }
 }

@@ -185,16 +185,25 @@ impl Source {
         Ok(out)
     }
 
-    /// Takes labels, patients and folds from a table, which may know some of the records only.
+    /// Takes labels, patients and folds from a table, which may know some of the records only. A row is that of the record of its
+    /// name, else of the base name, where no other row and no other record has that.
     fn label_by(&mut self, path: &Path, table: RecordTable<bool>) {
         let mut rows = BTreeMap::new();
+        let mut by_base = BTreeMap::new();
         for row in &table.rows {
             for name in [Some(&row.record), row.other_name.as_ref()].into_iter().flatten() {
                 rows.insert(name.as_str(), row);
+                by_base.entry(base_name(name)).and_modify(|own| *own = None).or_insert(Some(row));
             }
         }
+        let mut records_of = BTreeMap::new();
+        for name in &self.names {
+            *records_of.entry(base_name(name)).or_insert(0) += 1;
+        }
         for (record, name) in self.names.iter().enumerate() {
-            let row = rows.get(name.as_str());
+            let base = base_name(name);
+            let by_base = || by_base.get(base).copied().flatten().filter(|_| records_of[base] == 1);
+            let row = rows.get(name.as_str()).copied().or_else(by_base);
             self.labels[record] = row.map(|row| row.values.clone());
             self.folds[record] = row.and_then(|row| row.fold);
             if let Some(patient) = row.and_then(|row| row.patient.as_ref()) {
@@ -287,6 +296,11 @@ impl Source {
     }
 }
 
+/// The last part of a record's path.
+fn base_name(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
 /// Loads a folder of recordings, prepared as `config` says, or an `.npz`.
 ///
 /// # Errors
@@ -363,7 +377,7 @@ fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result
         Ok((recording, prepared, warnings))
     };
     dataset.for_each_parallel(
-        0,
+        rayon::current_num_threads(),
         |_, loaded| prepare(loaded),
         |index, result| -> Result<()> {
             progress.inc(1);
@@ -863,6 +877,14 @@ mod tests {
             "config_hash": published.hash(), "failed": []});
         std::fs::write(dir.path().join("rows.json"), sidecar.to_string()).expect("writes");
         let table = dir.path().join("mine.csv");
+        // By base name where that is unique.
+        std::fs::write(&table, "record,AF,SB\n1,1,0\nx/2,0,1\n").expect("writes");
+        let labels = LabelArgs { labels: Some(table.clone()), ..LabelArgs::default() };
+        let source = load(&path, &published, &labels).expect("loads");
+        assert_eq!(source.labels, [None, Some(vec![false, true]), None]);
+        std::fs::write(&table, "record,AF,SB\ny/2,1,0\nx/2,0,1\n").expect("writes");
+        let source = load(&path, &published, &labels).expect("loads");
+        assert_eq!(source.labels, [None, None, None]);
         let rows = "record,patient,fold,AF,SB\nb/1,p,3,1,0\na/1,q,2,0,1\nc,r,1,1,1\n";
         std::fs::write(&table, rows).expect("writes");
         let labels = LabelArgs { labels: Some(table), ..LabelArgs::default() };

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::Parser;
 use ecg3d_examples::say;
-use ecg3d_models::{Architecture, Preset, import_keras, save};
+use ecg3d_models::{Architecture, ModelCard, Preset, import_keras, save};
 
 /// Turns a weights file of Keras 2 (.h5, compiled or not, or .weights.h5) into a .safetensors file with a model card, and a
 /// readable copy of the card beside it.
@@ -38,6 +38,13 @@ fn import(arguments: Arguments) -> Result<ExitCode> {
         out.extension().is_some_and(|extension| extension == "safetensors"),
         "--out is {}, expected a name that ends in .safetensors",
         out.display()
+    );
+    let copy = out.with_extension("json");
+    let is_card = |text: String| serde_json::from_str::<ModelCard>(&text).is_ok();
+    ensure!(
+        !copy.exists() || std::fs::read_to_string(&copy).is_ok_and(is_card),
+        "{} would be written over, though it is no model card; give another --out",
+        copy.display()
     );
     let (network, card) = import_keras(&h5, architecture, preset)?;
     save(&network, &card, &out)?;

@@ -20,7 +20,7 @@ use anyhow::Result;
 use clap::Parser;
 use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::{LabelArgs, load};
-use ecg3d_examples::{check_place, say, write_predictions};
+use ecg3d_examples::{check_place, say_err, write_predictions};
 
 use crate::classify::classify;
 use crate::keeping::kept;
@@ -32,7 +32,7 @@ use crate::model_args::ModelArgs;
 /// be used is reported, left out, and the status is 2.
 ///
 /// What is done waits in FILE.csv.part. A run that was ended, however, goes on from there when it is started again with the
-/// same weights, records and --precision.
+/// same weights, records, --precision and --batch.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -66,6 +66,7 @@ fn predict(arguments: Arguments) -> Result<ExitCode> {
     let names: Vec<&str> = records.iter().map(|&record| source.names[record].as_str()).collect();
     write_predictions(&out, model.labels(), &names, probabilities.view())?;
     kept.remove()?;
-    say!("{}: {} records, {model}", out.display(), records.len());
+    // The table itself may go to standard output.
+    say_err!("{}: {} records, {model}", out.display(), records.len());
     Ok(source.exit_code())
 }

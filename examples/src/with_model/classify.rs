@@ -37,10 +37,8 @@ pub fn classify(
 }
 
 fn predict_rows(model: &Model, rows: &Rows, mut kept: Option<&mut Kept>) -> Result<Array2<f64>> {
-    /// Most rows between two steps of the progress bar.
-    const STEP: usize = 32;
     let n = rows.len();
-    let step = model.batch().min(STEP);
+    let step = model.batch();
     let progress = Progress::new(n as u64, "records classified");
     let mut out = Array2::zeros((n, model.labels().len()));
     let mut done = 0;

@@ -9,7 +9,7 @@ use ecg3d_models::Model;
 use sha2::{Digest, Sha256};
 use tch::Device;
 
-/// What an earlier run with the same weights, number type and rows left beside `out`; with `restart`, nothing.
+/// What an earlier run with the same weights, number type, batch and rows left beside `out`; with `restart`, nothing.
 ///
 /// # Errors
 /// What another run left; a file that cannot be read.
@@ -24,7 +24,7 @@ fn key(model: &Model, source: &Source) -> Result<String> {
     let network = model.network();
     hash.update(env!("CARGO_PKG_VERSION"));
     hash.update(serde_json::to_vec(model.card())?);
-    hash.update(format!("{:?} {:?}", network.precision(), network.device()));
+    hash.update(format!("{:?} {:?} {}", network.precision(), network.device(), model.batch()));
     for (name, tensor) in network.tensors() {
         hash.update(name);
         let values = tensor.f_to_device(Device::Cpu)?.f_reshape([-1])?;

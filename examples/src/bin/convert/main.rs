@@ -21,7 +21,7 @@ use ecg3d_convert::{ConvertConfig, Preset, Resample, Windows};
 use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::LabelArgs;
 use ecg3d_examples::{
-    Progress, SOME_FAILED, check_place, hex, pool, say, say_err, sha256, write_atomic,
+    Progress, SOME_FAILED, check_inputs, check_place, hex, pool, say, say_err, sha256, write_atomic,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -211,7 +211,9 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
 /// Finds out before the work whether its results can be written.
 fn check_places(arguments: &Arguments, format: Format) -> Result<()> {
     check_place(&arguments.out)?;
-    check_place(&format.manifest(&arguments.out))?;
+    let manifest = format.manifest(&arguments.out);
+    check_place(&manifest)?;
+    check_inputs(&manifest, &arguments.config)?;
     match &arguments.plot {
         // A picture of whatever name.
         Some(dir) => check_place(&dir.join("NAME.svg")),

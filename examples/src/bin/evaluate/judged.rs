@@ -22,7 +22,7 @@ use crate::precision::warn_of_imitation;
 use crate::weights::model;
 
 /// The table of probabilities.
-const PREDICTIONS: &str = "predictions.csv";
+pub const PREDICTIONS: &str = "predictions.csv";
 
 /// Predictions with their truth, row by row.
 pub struct Judged {

@@ -23,11 +23,11 @@ use ecg_metrics::{
     BootstrapOptions, CalibrationMethod, Calibrator, ChallengeWeights, ReportOptions, ZeroDivision,
 };
 use ecg3d_examples::source::{LabelArgs, exit_code};
-use ecg3d_examples::{check_place, print_result, run, say};
+use ecg3d_examples::{check_inputs, check_place, print_result, run, say};
 use ecg3d_models::Precision;
 
 use choices::{Rule, Validation, challenge_weights, read_calibrator};
-use judged::{Judged, Run};
+use judged::{Judged, PREDICTIONS, Run};
 use table::Table;
 
 /// Judge a model, or a file of predictions, on records whose labels are known.
@@ -110,6 +110,9 @@ fn main() -> ExitCode {
             "--against needs resamples: --bootstrap must not be 0"
         );
         check_place(&args.out.join("metrics.json"))?;
+        let tables = [&args.predictions, &args.validation, &args.validation_labels];
+        let tables = tables.into_iter().flatten().chain(&args.against).chain(&args.labels.labels);
+        check_inputs(&args.out.join(PREDICTIONS), tables)?;
         let mut judged = match &args.predictions {
             Some(predictions) => from_table(predictions, &args)?,
             None => {

@@ -123,8 +123,7 @@ impl Asked {
         if self.labels.len() == 1 {
             return String::new();
         }
-        let plain = label.chars().map(|c| if c.is_alphanumeric() { c } else { '_' });
-        format!("-{}", plain.collect::<String>())
+        suffix_of(label)
     }
 
     /// The same network with fresh weights, for the weight-randomisation check.
@@ -186,6 +185,12 @@ fn baselines(args: &Args, model: &Model) -> Result<Vec<Kind>> {
         kinds.push(*kind);
     }
     Ok(kinds)
+}
+
+/// What the name of a picture of one of several labels ends with.
+pub fn suffix_of(label: &str) -> String {
+    let plain = label.chars().map(|c| if c.is_alphanumeric() { c } else { '_' });
+    format!("-{}", plain.collect::<String>())
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use ecg_lime::{Agreement, Cohort, CohortOptions, Explanation, LimeError, MeanAgr
 use ecg3d_convert::{ConvertConfig, LeadSelection};
 use ecg3d_examples::source::{self, Failed, Rows, Source};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
-use ecg3d_examples::{Progress, picture, say, say_err, write_atomic};
+use ecg3d_examples::{Progress, say, say_err, write_atomic};
 use ecg3d_models::Model;
 use ndarray::{Array2, s};
 use serde::Serialize;
@@ -181,7 +181,7 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     std::fs::rename(&partial, &lines)
         .with_context(|| format!("cannot write {}", lines.display()))?;
 
-    picture::remove_pictures(&args.out, &pictures::NAMES)?;
+    pictures::remove(&args.out, model.labels())?;
     let mut all = Vec::new();
     for (k, label) in asked.labels.iter().enumerate() {
         let true_positives = found.iter().filter(|(_, own)| *own == k).count();

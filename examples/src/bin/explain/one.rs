@@ -111,7 +111,7 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
     };
     let json = serde_json::to_string_pretty(&written).context("explanation.json")?;
     write_atomic(&out.join("explanation.json"), |file| writeln!(file, "{json}"))?;
-    picture::remove_pictures(out, &pictures::NAMES)?;
+    pictures::remove(out, model.labels())?;
     for (own, label) in said.iter().zip(&labels) {
         print(own, label);
         match own.outcome.explanation() {

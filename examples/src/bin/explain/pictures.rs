@@ -3,19 +3,24 @@
 use std::path::Path;
 
 use anyhow::Result;
-use ecg_core::{Lead, Recording};
+use ecg_core::{LabelSet, Lead, Recording};
 use ecg_lime::{Cohort, Explanation};
 use ecg3d_examples::chart::{Bar, bars_svg, bars_with_intervals_svg, boxes_svg};
 use ecg3d_examples::ecg_paper::ecg_svg;
 use ecg3d_examples::ecg_strips::{SegmentShares, ecg_segments_svg};
 use ecg3d_examples::matrix::matrix_svg;
-use ecg3d_examples::picture::write_picture;
+use ecg3d_examples::picture::{remove_pictures, write_picture};
 
-use crate::asked::Asked;
+use crate::asked::{Asked, suffix_of};
 
 /// The names of all pictures, to each of which a hyphen and a label may be added.
-pub const NAMES: [&str; 7] =
-    ["bars", "ecg", "interactions", "segments", "softmax", "boxes", "means"];
+const NAMES: [&str; 7] = ["bars", "ecg", "interactions", "segments", "softmax", "boxes", "means"];
+
+/// Removes the pictures of an earlier run with these labels.
+pub fn remove(out: &Path, labels: &LabelSet) -> Result<()> {
+    let suffixes: Vec<String> = labels.iter().map(suffix_of).collect();
+    remove_pictures(out, &NAMES, &suffixes)
+}
 
 /// Values with their leads.
 type Named = (String, f64);

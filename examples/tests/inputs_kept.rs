@@ -1,0 +1,53 @@
+//! What a program reads it does not write over.
+
+use std::path::Path;
+use std::process::Command;
+
+/// Runs a program that has to refuse: what it said.
+fn refused(program: &str, dir: &Path, arguments: &str) -> String {
+    let mut command = Command::new(program);
+    command.current_dir(dir).args(arguments.split(' '));
+    let output = command.output().expect("starts");
+    assert_eq!(output.status.code(), Some(1), "{arguments}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn inputs_are_kept() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let table = "record,AF\na,0.5\nb,0.25\n";
+    let config = "{\"preset\": \"corrected\"}";
+    std::fs::create_dir(dir.join("data")).expect("makes");
+    for (name, text) in [
+        ("predictions.csv", table),
+        ("truth.csv", "record,AF\na,1\nb,0\n"),
+        ("x.json", config),
+        ("model.json", "{\"class_name\": \"Functional\"}"),
+        ("model.h5", "not looked at"),
+    ] {
+        std::fs::write(dir.join(name), text).expect("writes");
+    }
+    let evaluate = env!("CARGO_BIN_EXE_evaluate");
+    for arguments in [
+        "--predictions predictions.csv --labels truth.csv --out .",
+        "--data data --validation ./predictions.csv --validation-labels truth.csv --choose-thresholds f1 --out .",
+    ] {
+        let said = refused(evaluate, dir, arguments);
+        assert!(
+            said.contains("predictions.csv would be written over, though it is read"),
+            "{said}"
+        );
+    }
+    let convert = env!("CARGO_BIN_EXE_convert");
+    let said = refused(convert, dir, "--data data --config x.json --out x.npz");
+    assert!(said.contains("x.json would be written over, though it is read"), "{said}");
+    let import = env!("CARGO_BIN_EXE_import-keras");
+    let said = refused(import, dir, "--h5 model.h5 --model zhang --out model.safetensors");
+    assert!(
+        said.contains("model.json would be written over, though it is no model card"),
+        "{said}"
+    );
+    let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("is there");
+    assert_eq!((read("predictions.csv"), read("x.json")), (table.to_owned(), config.to_owned()));
+}
