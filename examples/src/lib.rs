@@ -18,6 +18,7 @@ mod predictions;
 mod progress;
 pub mod raster;
 pub mod reading;
+mod rows_by_name;
 pub mod source;
 pub mod stages;
 pub mod stop;
@@ -31,6 +32,7 @@ pub use output::{check_inputs, check_place, run, write_atomic};
 pub use pool::pool;
 pub use predictions::write_predictions;
 pub use progress::Progress;
+pub use rows_by_name::{RowsByName, base_name};
 
 /// Exit status of a run in which some records failed and the others went on.
 pub const SOME_FAILED: u8 = 2;

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::reading::ReadingArgs;
-use crate::{Progress, say_err};
+use crate::{Progress, RowsByName, base_name, say_err};
 
 /// How labels are found, and they and recordings read; flags that several programs share.
 #[derive(Debug, Clone, Default, Args)]
@@ -188,12 +188,10 @@ impl Source {
     /// Takes labels, patients and folds from a table, which may know some of the records only. A row is that of the record of its
     /// name, else of the base name, where no other row and no other record has that.
     fn label_by(&mut self, path: &Path, table: RecordTable<bool>) {
-        let mut rows = BTreeMap::new();
-        let mut by_base = BTreeMap::new();
-        for row in &table.rows {
+        let mut rows = RowsByName::default();
+        for (k, row) in table.rows.iter().enumerate() {
             for name in [Some(&row.record), row.other_name.as_ref()].into_iter().flatten() {
-                rows.insert(name.as_str(), row);
-                by_base.entry(base_name(name)).and_modify(|own| *own = None).or_insert(Some(row));
+                rows.insert(name, k);
             }
         }
         let mut records_of = BTreeMap::new();
@@ -202,8 +200,8 @@ impl Source {
         }
         for (record, name) in self.names.iter().enumerate() {
             let base = base_name(name);
-            let by_base = || by_base.get(base).copied().flatten().filter(|_| records_of[base] == 1);
-            let row = rows.get(name.as_str()).copied().or_else(by_base);
+            let of_base = || rows.of_base(base).filter(|_| records_of[base] == 1);
+            let row = rows.named(name).or_else(of_base).map(|k| &table.rows[k]);
             self.labels[record] = row.map(|row| row.values.clone());
             self.folds[record] = row.and_then(|row| row.fold);
             if let Some(patient) = row.and_then(|row| row.patient.as_ref()) {
@@ -294,11 +292,6 @@ impl Source {
     pub fn exit_code(&self) -> ExitCode {
         exit_code(&self.failed)
     }
-}
-
-/// The last part of a record's path.
-fn base_name(name: &str) -> &str {
-    name.rsplit('/').next().unwrap_or(name)
 }
 
 /// Loads a folder of recordings, prepared as `config` says, or an `.npz`.

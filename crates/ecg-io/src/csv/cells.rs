@@ -75,6 +75,11 @@ impl Layout {
             && names.next().is_none()
     }
 
+    /// Whether the first row says what the columns are called, and does not only count them.
+    pub fn names_columns(&self) -> bool {
+        self.has_names && !self.numbered
+    }
+
     /// Whether the first row counts the columns, from 0 or 1, behind an empty cell or not: so many of them as no sample does by chance,
     /// with decimals below, or nothing at all.
     fn numbers_columns(&self, first_row: &str, second_row: &str) -> bool {
@@ -245,12 +250,9 @@ impl Column {
         let (base, unit) = name_and_unit(name);
         let lower = base.to_ascii_lowercase();
         if let Some(seconds) = time_of(&lower) {
-            return match unit.map(seconds_of) {
-                None => Self::Time { seconds },
-                Some(Some(seconds)) => Self::Time { seconds },
-                // Numbers of samples, or times of a unit that is not known.
-                Some(None) => Self::Ignored,
-            };
+            // Numbers of samples, and times of a unit that is not known, tell no time.
+            let seconds = unit.map_or(Some(seconds), seconds_of);
+            return seconds.map_or(Self::Ignored, |seconds| Self::Time { seconds });
         }
         match lower.as_str() {
             "" | "sample" | "samples" | "index" | "n" | "row" => return Self::Ignored,

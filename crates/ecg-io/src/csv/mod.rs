@@ -49,7 +49,7 @@ pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
     if let Some(columns) = &options.columns {
         return columns.iter().all(|column| cells::find(column, &names).is_some());
     }
-    if layout.has_names && !layout.numbered {
+    if layout.names_columns() {
         let tables = ["record", "ecg_id", "patient_id"];
         !cells.iter().any(|cell| tables.contains(&cell.as_ref()))
             && cells.iter().any(|cell| cells::Column::of(cell).is_standard_lead())

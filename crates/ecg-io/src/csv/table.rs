@@ -88,7 +88,7 @@ impl Table {
         }
         let order =
             wanted.as_deref().map(|wanted| order(wanted, &names, line, path)).transpose()?;
-        let columns: Vec<Column> = match layout.has_names && !layout.numbered {
+        let columns: Vec<Column> = match layout.names_columns() {
             true => names.iter().map(|name| Column::of(name)).collect(),
             // A lead named `t` by the caller is a lead.
             false => names
@@ -385,7 +385,7 @@ impl Table {
         if let Some(order) = order {
             names = order.iter().map(|&k| names[k].clone()).collect();
             signal = signal.select(Axis(0), &order);
-            if (!self.layout.has_names || self.layout.numbered) && names.len() == 12 {
+            if !self.layout.names_columns() && names.len() == 12 {
                 names = Lead::STANDARD_12.map(LeadName::from).into();
             }
         }
@@ -403,7 +403,7 @@ impl Table {
 /// Names of the columns, by the cells of the first row; row numbers, which may stand before columns that are but numbered, have an
 /// empty one.
 pub(super) fn names(layout: &Layout, cells: &Cells<'_>, options: &CsvOptions) -> Vec<String> {
-    if layout.has_names && !layout.numbered {
+    if layout.names_columns() {
         return cells.iter().map(Cow::to_string).collect();
     }
     let index = usize::from(layout.numbered && cells[0].is_empty());

@@ -1,13 +1,12 @@
 //! Tables of predictions and labels, matched by record.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
 use ecg_io::{RecordTable, read_labels, read_probabilities};
-use ecg3d_examples::say_err;
 use ecg3d_examples::source::LabelArgs;
+use ecg3d_examples::{RowsByName, base_name, say_err};
 use ndarray::Array2;
 
 /// A table with a row for each record and a column for each label.
@@ -134,18 +133,13 @@ impl Table {
     }
 
     fn match_rows(&self, truth: &Table) -> Result<Vec<usize>> {
-        let mut by_name: HashMap<&str, usize> = HashMap::new();
-        // None where several records share a base name.
-        let mut by_base: HashMap<&str, Option<usize>> = HashMap::new();
+        let mut by_name = RowsByName::default();
         for (row, (name, other)) in truth.records.iter().zip(&truth.others).enumerate() {
             for name in [Some(name), other.as_ref()].into_iter().flatten() {
                 by_name.insert(name, row);
-                by_base.entry(base(name)).and_modify(|own| *own = None).or_insert(Some(row));
             }
         }
-        let find = |name: &str| {
-            by_name.get(name).copied().or_else(|| by_base.get(base(name)).copied().flatten())
-        };
+        let find = |name: &str| by_name.named(name).or_else(|| by_name.of_base(base_name(name)));
         let rows: Vec<Option<usize>> = self.records.iter().map(|name| find(name)).collect();
         missing(self, &truth.path, |row| rows[row].is_none())?;
         let rows: Vec<usize> = rows.into_iter().flatten().collect();
@@ -173,10 +167,6 @@ impl Table {
         let own = self.records.iter().zip(&self.lines);
         own.map(|(record, line)| (*line, record.as_str())).find(|own| others.contains(own.1))
     }
-}
-
-fn base(name: &str) -> &str {
-    name.rsplit('/').next().unwrap_or(name)
 }
 
 /// An error that names the first record that the other file lacks, and how many there are.
