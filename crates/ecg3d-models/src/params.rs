@@ -17,7 +17,7 @@ pub(crate) struct Parameter {
 pub(crate) enum Start {
     /// Keras's initialisers.
     Seed(u64),
-    /// Zeros: the values are about to be filled in.
+    /// Memory that nobody has touched: the values are about to be filled in.
     Blank,
 }
 
@@ -62,14 +62,18 @@ impl Builder {
         init: Init,
         trainable: bool,
     ) -> Result<Tensor, TchError> {
-        let values = match self.start {
-            Start::Seed(seed) => init.values(shape, seed, self.parameters.len() as u64),
-            Start::Blank => vec![0.0; shape.iter().product()],
+        let tensor = match self.start {
+            Start::Seed(seed) => {
+                let values = init.values(shape, seed, self.parameters.len() as u64);
+                from_keras(&values, shape)?.f_to_device(self.device)?.f_to_kind(self.kind)?
+            }
+            Start::Blank => {
+                let sizes: Vec<i64> =
+                    axes(shape.len()).into_iter().map(|axis| shape[axis as usize] as i64).collect();
+                Tensor::f_empty(&sizes, (self.kind, self.device))?
+            }
         };
-        let tensor = from_keras(&values, shape)?
-            .f_to_device(self.device)?
-            .f_to_kind(self.kind)?
-            .f_set_requires_grad(trainable)?;
+        let tensor = tensor.f_set_requires_grad(trainable)?;
         let own = tensor.shallow_clone();
         self.parameters.push(Parameter { name, tensor, trainable });
         Ok(own)
@@ -84,12 +88,16 @@ impl Builder {
 pub(crate) fn from_keras(values: &[f32], shape: &[usize]) -> Result<Tensor, TchError> {
     let sizes: Vec<i64> = shape.iter().map(|n| *n as i64).collect();
     let tensor = Tensor::f_from_slice(values)?.f_reshape(&sizes)?;
-    let rank = sizes.len() as i64;
-    if rank < 2 {
-        return Ok(tensor);
+    tensor.f_permute(axes(sizes.len()))?.f_contiguous()
+}
+
+/// The axes of Keras's layout in the order of libtorch's.
+fn axes(rank: usize) -> Vec<i64> {
+    let rank = rank as i64;
+    match rank {
+        0 | 1 => (0..rank).collect(),
+        _ => [rank - 1, rank - 2].into_iter().chain(0..rank - 2).collect(),
     }
-    let axes: Vec<i64> = [rank - 1, rank - 2].into_iter().chain(0..rank - 2).collect();
-    tensor.f_permute(&axes)?.f_contiguous()
 }
 
 /// The reverse of [`from_keras`], as a view.
