@@ -43,7 +43,10 @@ fn prepare(c: &mut Criterion) {
         let mut scratch = Scratch::new();
         let shape = format!("[12, {}] at {rate_hz} Hz", recording.n_samples());
         group.bench_function(BenchmarkId::new(name, shape), |b| {
-            b.iter(|| plan.prepare_into(black_box(&recording), out.view_mut(), &mut scratch));
+            b.iter(|| {
+                plan.prepare_into(black_box(&recording), out.view_mut(), &mut scratch)
+                    .expect("prepares")
+            });
         });
     }
     group.finish();
@@ -59,25 +62,40 @@ fn volume(c: &mut Criterion) {
     let mut scratch = Scratch::new();
     let mut made = Array3::<f32>::zeros(images.images_shape());
     group.bench_function("window [12, 100] to images [12, 45, 45], f32", |b| {
-        b.iter(|| images.images_into(black_box(window.view()), made.view_mut(), &mut scratch));
+        b.iter(|| {
+            images
+                .images_into(black_box(window.view()), made.view_mut(), &mut scratch)
+                .expect("makes images");
+        });
     });
     let mut out = Array3::<f32>::zeros((45, 45, 45));
     group.bench_function("images [12, 45, 45] to volume [45, 45, 45], f32", |b| {
-        b.iter(|| images.volume_into(black_box(made.view()), out.view_mut(), &mut scratch));
+        b.iter(|| {
+            images
+                .volume_into(black_box(made.view()), out.view_mut(), &mut scratch)
+                .expect("makes a volume");
+        });
     });
     group.bench_function("window [12, 100] to volume [45, 45, 45], f32", |b| {
         b.iter(|| {
-            images.volume_of_window_into(black_box(window.view()), out.view_mut(), &mut scratch)
+            images
+                .volume_of_window_into(black_box(window.view()), out.view_mut(), &mut scratch)
+                .expect("makes a volume");
         });
     });
     group.bench_function("record [12, 5000] to volume [45, 45, 45], f32", |b| {
-        b.iter(|| plan.convert_into(black_box(&recording), out.view_mut(), &mut scratch));
+        b.iter(|| {
+            plan.convert_into(black_box(&recording), out.view_mut(), &mut scratch)
+                .expect("converts")
+        });
     });
     let window = window.mapv(f64::from);
     let mut out = Array3::<f64>::zeros((45, 45, 45));
     group.bench_function("window [12, 100] to volume [45, 45, 45], f64", |b| {
         b.iter(|| {
-            images.volume_of_window_into(black_box(window.view()), out.view_mut(), &mut scratch)
+            images
+                .volume_of_window_into(black_box(window.view()), out.view_mut(), &mut scratch)
+                .expect("makes a volume");
         });
     });
     group.finish();
@@ -101,13 +119,15 @@ fn subsets(c: &mut Criterion) {
                     black_box(volumes.as_ptr());
                     Ok::<(), ecg3d_convert::ConvertError>(())
                 };
-                images.volumes_of_subsets(
-                    black_box(made.view()),
-                    &masks,
-                    buffer.view_mut(),
-                    &mut scratch,
-                    use_volumes,
-                )
+                images
+                    .volumes_of_subsets(
+                        black_box(made.view()),
+                        &masks,
+                        buffer.view_mut(),
+                        &mut scratch,
+                        use_volumes,
+                    )
+                    .expect("makes volumes");
             });
         });
     }
@@ -126,7 +146,10 @@ fn threads(c: &mut Criterion) {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
         group.bench_function(BenchmarkId::new("threads", threads), |b| {
             b.iter(|| {
-                pool.install(|| plan.convert_all_into(black_box(&recordings), out.view_mut()))
+                let outcomes = pool
+                    .install(|| plan.convert_all_into(black_box(&recordings), out.view_mut()))
+                    .expect("an array that fits");
+                assert!(outcomes.iter().all(Result::is_ok));
             });
         });
     }

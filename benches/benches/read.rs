@@ -45,6 +45,7 @@ fn recordings(c: &mut Criterion) {
         let recording = synthesizer.record(index).recording;
         write_wfdb(&folder, &recording, &WriteOptions::default()).expect("writes");
     }
+    let expected = RECORDS as usize * synthesizer.samples();
     let mut group = c.benchmark_group("read a folder, records of [12, 5000] in format 16");
     group.throughput(Throughput::Elements(RECORDS));
     for threads in [1, 2] {
@@ -54,14 +55,14 @@ fn recordings(c: &mut Criterion) {
                 let mut samples = 0;
                 let done: Result<(), ()> = dataset.for_each_parallel(
                     threads,
-                    |_, loaded| loaded.map_or(0, |loaded| loaded.recording.n_samples()),
+                    |_, loaded| loaded.expect("reads").recording.n_samples(),
                     |_, n| {
                         samples += n;
                         Ok(())
                     },
                 );
                 done.expect("no end before the last");
-                samples
+                assert_eq!(samples, expected);
             });
         });
     }

@@ -10,7 +10,8 @@ pub fn wilson(hits: u64, n: u64, confidence: f64) -> [f64; 2] {
     if n == 0 {
         return [f64::NAN; 2];
     }
-    let z = normal_quantile(0.5 + confidence / 2.0);
+    // From the lower tail: close to 1, 0.5 + confidence / 2 is rounded to 1.
+    let z = -normal_quantile((1.0 - confidence) / 2.0);
     let (n, share) = (n as f64, hits as f64 / n as f64);
     let scale = 1.0 + z * z / n;
     let centre = (share + z * z / (2.0 * n)) / scale;
@@ -30,22 +31,22 @@ pub(crate) fn normal_quantile(probability: f64) -> f64 {
     if probability >= 1.0 {
         return f64::INFINITY;
     }
-    if probability < 0.5 {
-        return -normal_quantile(1.0 - probability);
-    }
-    // Newton's method on the upper tail; its logarithm is concave, so the steps from 0 never overshoot.
-    let tail = 1.0 - probability;
-    let mut z = 0.0;
+    // Newton's method on the logarithm of the smaller tail. It is concave and falls, so steps from above the quantile stay
+    // above it; steps from below overshoot, far enough for the tail to become 0. That a tail is at most exp(-z^2 / 2) / 2
+    // gives the start.
+    let tail = probability.min(1.0 - probability);
+    let mut z = (-2.0 * (2.0 * tail).ln()).sqrt();
     for _ in 0..60 {
         let above = normal_tail(z);
         let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
         let step = above * (above / tail).ln() / density;
         z += step;
-        if step.abs() < 1e-15 * (1.0 + z) {
+        // Only rounding makes a step upwards.
+        if step > -1e-15 * (1.0 + z) {
             break;
         }
     }
-    z
+    if probability < 0.5 { -z } else { z }
 }
 
 /// Probability that a standard normal variable exceeds `z`.
@@ -83,6 +84,8 @@ mod tests {
             (0.995, 2.5758293035489004),
             (0.025, -1.959963984540054),
             (0.9999999, 5.199337582192817),
+            (1e-7, -5.199337582192817),
+            (1e-20, -9.2623400897984),
         ] {
             // 1 - p itself has lost 1e-16 / (1 - p) of its digits.
             assert!(
@@ -100,5 +103,19 @@ mod tests {
         assert!(low == 0.0 && high > 0.25 && high < 0.31);
         assert_eq!(wilson(10, 10, 0.95)[1], 1.0);
         assert!(wilson(0, 0, 0.95)[0].is_nan());
+    }
+
+    #[test]
+    fn limits_at_any_confidence() {
+        for confidence in [f64::MIN_POSITIVE, 0.5, 0.99999999999996, 1.0 - f64::EPSILON / 2.0] {
+            for (hits, n) in [(0, 1), (1, 2), (37, 50), (50, 50), (1, 1_000_000_000)] {
+                let [low, high] = wilson(hits, n, confidence);
+                // NaN is in no order.
+                assert!(
+                    [0.0, low, high, 1.0].is_sorted(),
+                    "{hits} of {n} at {confidence}: {low} {high}"
+                );
+            }
+        }
     }
 }

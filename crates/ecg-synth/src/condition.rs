@@ -212,7 +212,8 @@ impl Condition {
             .collect()
     }
 
-    /// SNOMED CT codes of everything shown, the distractors too.
+    /// SNOMED CT codes of everything shown, the distractors too. A recording that ends before its first ectopic beat does not
+    /// state the ectopy's.
     pub fn diagnoses(&self) -> Vec<SnomedCode> {
         let mut codes = vec![match self.rhythm {
             Rhythm::NormalSinus => 426_783_006,

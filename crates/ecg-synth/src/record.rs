@@ -9,7 +9,7 @@ use crate::noise::{Electrode, Noise};
 use crate::rhythm::{BeatKind, Timeline};
 use crate::rng::{Rng, Stream};
 use crate::shape::Shape;
-use crate::{Condition, SynthError, plan};
+use crate::{Condition, Ectopy, SynthError, plan};
 
 /// Lowest sampling rate in Hz: below, the QRS is no longer carried.
 const LOWEST_HZ: f64 = 100.0;
@@ -106,7 +106,7 @@ pub struct SynthRecord {
     pub recording: Recording,
     /// One value for each label of [`LabelSet::seven`].
     pub labels: Vec<bool>,
-    /// What it shows.
+    /// What it shows, or would if it were longer: a short recording may end before its first ectopic beat.
     pub condition: Condition,
     /// Beat by beat.
     pub truth: Truth,
@@ -217,7 +217,7 @@ impl Synthesizer {
 
         let beats =
             timeline.beats.iter().filter(|beat| (0.0..self.options.seconds).contains(&beat.r_s));
-        let beats = beats
+        let beats: Vec<Beat> = beats
             .map(|beat| {
                 let form = dipole::form_of(beat, &shape);
                 Beat {
@@ -230,12 +230,19 @@ impl Synthesizer {
                 }
             })
             .collect();
+        // A short recording may end before the first ectopic beat, and then must not state one.
+        let ectopic = [BeatKind::PrematureAtrial, BeatKind::PrematureVentricular];
+        let shown = if beats.iter().any(|beat| ectopic.contains(&beat.kind)) {
+            condition
+        } else {
+            condition.with_ectopy(Ectopy::None)
+        };
         let mut rows = Array2::zeros((3, self.samples));
         for (mut row, values) in rows.rows_mut().into_iter().zip(&dipole) {
             row.assign(&ArrayView1::from(values));
         }
         SynthRecord {
-            recording: self.recording(index, &condition, &patient, values),
+            recording: self.recording(index, &shown, &patient, values),
             labels: condition.labels(),
             condition,
             truth: Truth {
@@ -254,7 +261,7 @@ impl Synthesizer {
     fn recording(
         &self,
         index: u64,
-        condition: &Condition,
+        shown: &Condition,
         patient: &Patient,
         values: Array2<i32>,
     ) -> Recording {
@@ -264,7 +271,7 @@ impl Synthesizer {
             .expect("twelve names for twelve rows");
         recording.adc =
             Some(Adc { values, gain_per_mv: vec![GAIN_PER_MV; 12], baseline: vec![0; 12] });
-        recording.diagnoses = condition.diagnoses();
+        recording.diagnoses = shown.diagnoses();
         recording.patient = Some(format!("p{:05}", Self::patient(index)));
         recording.age_years = Some(patient.age_years);
         recording.sex = Some(patient.sex);

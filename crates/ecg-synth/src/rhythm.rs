@@ -142,12 +142,14 @@ fn sinus(condition: &Condition, end_s: f64, rng: &mut Rng) -> Timeline {
         if !due {
             t += rr;
         } else if condition.ectopy == Ectopy::Ventricular {
-            // Not within the refractory period, and still premature; then a full compensatory pause.
+            // Not within 0.34 s, the refractory period, unless RR is so short that 0.85 of it, which keeps the beat premature,
+            // is less; then a full compensatory pause.
             let coupling = (rr * rng.within(0.55, 0.70)).max(0.34).min(0.85 * rr);
             timeline.push(BeatKind::PrematureVentricular, t + coupling, None);
             t += 2.0 * rr;
         } else {
-            // The ectopic P comes after the T wave's peak at the earliest; the sinus node is reset, so the pause is short.
+            // The ectopic P comes at about the T wave's peak or later, unless RR is so short that 0.9 of it, which keeps the
+            // beat premature, is earlier. The sinus node is reset, so the pause is short.
             let earliest = 0.30 + pr / 1000.0;
             let coupling = (rr * rng.within(0.60, 0.75)).max(earliest).min(0.9 * rr);
             timeline.push(BeatKind::PrematureAtrial, t + coupling, Some(pr));

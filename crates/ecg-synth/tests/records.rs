@@ -1,7 +1,9 @@
 //! What records promise whatever they show: consistent leads, independence, reproducibility.
 
-use ecg_core::{Lead, Recording};
-use ecg_synth::{Condition, Quality, Rhythm, SynthError, SynthOptions, Synthesizer};
+use ecg_core::{Lead, Recording, SnomedCode};
+use ecg_synth::{
+    BeatKind, Condition, Ectopy, Quality, Rhythm, SynthError, SynthOptions, Synthesizer,
+};
 use serde::Deserialize;
 use serde::de::value::{Error, MapDeserializer};
 
@@ -82,6 +84,27 @@ fn the_signal_is_the_integers() {
     let rms = (&recording.signal - &record.clean).mapv(|d| d * d).mean().expect("samples").sqrt();
     assert!((0.01..0.3).contains(&rms), "{rms}");
     assert_eq!(record.condition.diagnoses(), recording.diagnoses);
+}
+
+#[test]
+fn ectopy_is_stated_where_a_beat_of_it_is_within() {
+    let short = synthesizer(SynthOptions::default().with_seconds(4.0));
+    for (ectopy, kind, code) in [
+        (Ectopy::Atrial, BeatKind::PrematureAtrial, 284_470_004),
+        (Ectopy::Ventricular, BeatKind::PrematureVentricular, 427_172_004),
+    ] {
+        let condition = Condition::new(Rhythm::SinusBradycardia).with_ectopy(ectopy);
+        let mut stated = 0;
+        for index in 0..40 {
+            let record = short.record_with(index, &condition).expect("possible");
+            let within = record.truth.beats.iter().any(|beat| beat.kind == kind);
+            let codes = &record.recording.diagnoses;
+            assert_eq!(codes.contains(&SnomedCode(code)), within, "{ectopy:?} {index}");
+            assert_eq!(codes[0], condition.diagnoses()[0]);
+            stated += u32::from(within);
+        }
+        assert!((20..40).contains(&stated), "{ectopy:?} {stated}");
+    }
 }
 
 #[test]

@@ -19,9 +19,19 @@ pub fn find(program: &str) -> Option<PathBuf> {
 
 /// A compiler command: the words of `$CXX` or `$CC` when set, else the default name.
 fn compiler(variable: &str, default: &str) -> Vec<String> {
-    let words: Vec<String> =
-        std::env::var(variable).unwrap_or_default().split_whitespace().map(str::to_owned).collect();
-    if words.is_empty() { vec![default.to_owned()] } else { words }
+    words(&std::env::var(variable).unwrap_or_default(), default)
+}
+
+/// The words of a command; the path of a program may have blanks in it, and is then one word.
+fn words(value: &str, default: &str) -> Vec<String> {
+    let value = value.trim();
+    if value.is_empty() {
+        vec![default.to_owned()]
+    } else if find(value).is_some() {
+        vec![value.to_owned()]
+    } else {
+        value.split_whitespace().map(str::to_owned).collect()
+    }
 }
 
 /// Checks that the build of tch will find a C++ compiler.
@@ -127,7 +137,10 @@ pub fn free_mb(folder: &Path) -> Option<u64> {
 }
 
 fn parse_df(text: &str) -> Option<u64> {
-    let kib: u64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
+    // Counted from the share in use, since the device before it may have blanks in its name.
+    let fields: Vec<&str> = text.lines().nth(1)?.split_whitespace().collect();
+    let mut before_share = fields.windows(2).filter(|pair| pair[1].ends_with('%'));
+    let kib: u64 = before_share.find_map(|pair| pair[0].parse().ok())?;
     Some(kib * 1024 / 1_000_000)
 }
 
@@ -200,6 +213,18 @@ mod tests {
     }
 
     #[test]
+    fn a_compiler_is_a_command_or_the_path_of_a_program() {
+        assert_eq!(words("", "c++"), ["c++"]);
+        assert_eq!(words(" ", "c++"), ["c++"]);
+        let temp = scratch::scratch("two words");
+        scratch::put(temp.path(), "g++", "");
+        let path = temp.path().join("g++");
+        let path = path.to_str().expect("an ordinary path");
+        assert_eq!(words(path, "c++"), [path]);
+        assert_eq!(words("ccache  g++ -m64", "c++"), ["ccache", "g++", "-m64"]);
+    }
+
+    #[test]
     fn programs_are_found_by_path_or_by_name() {
         let exe = std::env::current_exe().expect("a test has a path");
         assert_eq!(find(exe.to_str().expect("an ordinary path")), Some(exe));
@@ -212,6 +237,8 @@ mod tests {
         let text = "Filesystem 1024-blocks Used Available Capacity Mounted on\n\
                     /dev/vda 264097732 14000000 81000000 15% /\n";
         assert_eq!(parse_df(text), Some(82_944));
+        let blanks = text.replace("/dev/vda", "//nas/my files").replace(" /\n", " /my 9% b\n");
+        assert_eq!(parse_df(&blanks), Some(82_944));
         assert_eq!(parse_df(""), None);
         assert_eq!(parse_df("df: no such file"), None);
     }

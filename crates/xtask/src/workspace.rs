@@ -1,6 +1,6 @@
 //! The checkout: its folders, and child processes that see the environment a user's shell would give them.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -66,6 +66,11 @@ impl Workspace {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(&self.root);
         self.clean(&mut command);
+        for name in ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET_DIR"] {
+            if let Some(folder) = absolute_target(std::env::var_os(name)) {
+                command.env(name, folder);
+            }
+        }
         command
     }
 
@@ -92,6 +97,13 @@ impl Workspace {
             }
         }
     }
+}
+
+/// A relative target folder from the caller's folder on, where the cargo that built xtask took it from; a cargo in the root
+/// would take it from there. None where it can stay as it is.
+fn absolute_target(value: Option<OsString>) -> Option<PathBuf> {
+    let folder = value.map(PathBuf::from).filter(|folder| folder.is_relative())?;
+    std::path::absolute(folder).ok()
 }
 
 /// A `LIBTORCH` other than the one that `.cargo/config.toml` sets for every program that cargo runs, xtask included.
@@ -154,6 +166,16 @@ mod tests {
         for other in ["/opt/libtorch", "/elsewhere/.libtorch", ".libtorch", ""] {
             assert_eq!(own_libtorch(Some(OsStr::new(other)), root), Some(PathBuf::from(other)));
         }
+    }
+
+    #[test]
+    fn a_relative_target_folder_is_that_of_the_caller() {
+        let here = std::env::current_dir().expect("a folder");
+        let built = here.join("target-cuda");
+        assert_eq!(absolute_target(Some("target-cuda".into())), Some(built.clone()));
+        assert_eq!(absolute_target(Some(built.into())), None);
+        assert_eq!(absolute_target(Some(OsString::new())), None);
+        assert_eq!(absolute_target(None), None);
     }
 
     #[test]
