@@ -171,7 +171,9 @@ fn learn(planted: &Planted, unseen: usize, arguments: &Arguments) -> Result<Mode
         .with_batch(16)
         .with_seed(arguments.seed);
     let (learnt, held_back): (Vec<usize>, Vec<usize>) = (0..unseen).partition(|row| row % 8 < 7);
-    let outcome = train(&mut network, &card, &data, &learnt, &held_back, &recipe, &mut |_| {})?;
+    let outcome = train(&mut network, &card, &data, &learnt, &held_back, &recipe, &mut |_| {
+        ControlFlow::Continue(())
+    })?;
     Ok(Model::new(network, outcome.card)?)
 }
 

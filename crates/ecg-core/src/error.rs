@@ -26,6 +26,16 @@ pub enum CoreError {
         /// Shape of the raw values, `[lead, sample]`.
         found: [usize; 2],
     },
+    /// Not one gain or baseline for each lead.
+    #[error("{found} {what} of stored integers, expected one for each of {expected} leads")]
+    AdcCount {
+        /// `gains` or `baselines`.
+        what: &'static str,
+        /// Leads of the signal.
+        expected: usize,
+        /// How many were given.
+        found: usize,
+    },
     /// A standard lead is not in the recording.
     #[error("lead {lead} is missing; found {found}")]
     MissingLead {

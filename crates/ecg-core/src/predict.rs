@@ -37,7 +37,8 @@ pub enum PredictError {
 /// `D` is the dimension of a batch: `Ix3` for prepared signals `[record, lead, sample]`, `Ix4` for volumes
 /// `[record, depth, height, width]`. No `Send` or `Sync` is asked for.
 pub trait Predict<D: Dimension> {
-    /// Shape of one input, the batch axis left out; `[12, 100]` for prepared signals of the published preset.
+    /// Shape of one input, the batch axis left out; `[12, 100]` for prepared signals of the published preset. A predictor may take
+    /// shorter or longer signals as well, and says so.
     fn input_shape(&self) -> Vec<usize>;
 
     /// The labels, in the order of the columns of what [`Predict::predict_proba`] returns.
@@ -46,7 +47,7 @@ pub trait Predict<D: Dimension> {
     /// Probabilities `[record, label]` of a batch.
     ///
     /// # Errors
-    /// A batch of another shape than [`Predict::input_shape`] after its first axis, or a failure of the predictor.
+    /// A batch of a shape that the predictor does not take, or a failure of the predictor.
     fn predict_proba(&self, batch: ArrayView<'_, f32, D>) -> Result<Array2<f64>, PredictError>;
 }
 

@@ -11,6 +11,8 @@ use crate::{CoreError, Lead, LeadName, SnomedCode};
 pub struct SamplingRate(f64);
 
 impl SamplingRate {
+    /// A rate in Hz.
+    ///
     /// # Errors
     /// Zero, negative, infinite or NaN.
     pub fn new(hz: f64) -> Result<Self, CoreError> {
@@ -133,9 +135,10 @@ impl Recording {
                 found: shape(adc.values.dim()),
             });
         }
-        for names in [adc.gain_per_mv.len(), adc.baseline.len()] {
-            if names != self.signal.nrows() {
-                return Err(CoreError::LeadCount { rows: self.signal.nrows(), names });
+        let rows = self.signal.nrows();
+        for (what, found) in [("gains", adc.gain_per_mv.len()), ("baselines", adc.baseline.len())] {
+            if found != rows {
+                return Err(CoreError::AdcCount { what, expected: rows, found });
             }
         }
         self.adc = Some(adc);
@@ -211,7 +214,10 @@ mod tests {
             recording.clone().with_adc(adc(9, 2)),
             Err(CoreError::AdcShape { expected: [2, 10], found: [2, 9] })
         );
-        assert_eq!(recording.with_adc(adc(10, 3)), Err(CoreError::LeadCount { rows: 2, names: 3 }));
+        assert_eq!(
+            recording.with_adc(adc(10, 3)),
+            Err(CoreError::AdcCount { what: "gains", expected: 2, found: 3 })
+        );
     }
 
     #[test]

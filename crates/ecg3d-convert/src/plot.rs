@@ -79,6 +79,14 @@ pub enum Threshold {
 }
 
 impl Threshold {
+    /// How many of `pairs` distances a [`Threshold::Rate`] makes recurrent, ties apart: `rate` of them, rounded up; at least 1 where there
+    /// are any.
+    pub fn share(rate: f64, pairs: usize) -> usize {
+        // 0.07 of 300 is 21, though the product is rounded up.
+        let count = rate * pairs as f64 * (1.0 - 1e-12);
+        (count.ceil() as usize).max(1).min(pairs)
+    }
+
     /// Checks that the value makes sense.
     pub(crate) fn check(self) -> Result<(), ConvertError> {
         match self {
@@ -291,10 +299,9 @@ impl RecurrencePlot {
         for (pair, (i, j)) in pairs.iter_mut().zip(each) {
             *pair = self.distance(signal, i, j);
         }
-        let Some(last) = pairs.len().checked_sub(1) else { return Some(T::zero()) };
-        // 0.07 of 300 is 21, though the product is rounded up.
-        let count = rate * pairs.len() as f64 * (1.0 - 1e-12);
-        let rank = (count.ceil() as usize).saturating_sub(1).min(last);
+        let Some(rank) = Threshold::share(rate, pairs.len()).checked_sub(1) else {
+            return Some(T::zero());
+        };
         // Distances that are no numbers come last.
         let by_size = |a: &T, b: &T| a.partial_cmp(b).unwrap_or(a.is_nan().cmp(&b.is_nan()));
         Some(*pairs.select_nth_unstable_by(rank, by_size).1)

@@ -141,6 +141,29 @@ pub enum ModelError {
         /// A file of that run.
         found: &'static str,
     },
+    /// A training that its observer ended before an epoch was done.
+    #[error("the training was ended before its first epoch was done")]
+    Stopped,
+    /// A file of no run that a run would write over.
+    #[error("{path} would be written over, though it is of no run; give another folder", path = .path.display())]
+    NotOfARun {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Weights that are to be saved under the name of their card's readable copy.
+    #[error("weights can't be saved as {path}, where their card goes; expected a name that ends in .safetensors", path = .path.display())]
+    SaveAsJson {
+        /// The name given.
+        path: PathBuf,
+    },
+    /// A network to train whose parameters are not `f32`.
+    #[error(
+        "the network's parameters are of type {found}, training takes Float; set the precision instead"
+    )]
+    TrainKind {
+        /// libtorch's name of the type.
+        found: String,
+    },
     /// A run folder that another training is at work in.
     #[error(
         "another training is at work in {path}; wait for its end, or give another folder",

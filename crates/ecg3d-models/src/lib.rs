@@ -83,6 +83,9 @@ mod trace;
 mod train;
 mod weights;
 
+// The types of other crates that stand in signatures here.
+pub use {ecg_core, ndarray, tch};
+
 pub use architecture::{Architecture, InputKind};
 pub use card::ModelCard;
 pub use ecg3d_convert::Preset;
@@ -94,8 +97,9 @@ pub use model::Model;
 pub use network::{Forward, Network, Precision};
 pub use summary::{LayerKind, LayerSummary, Summary, grouped};
 pub use train::{
-    Augment, BestBy, EpochLog, Event, KerasAdam, Loss, Outcome, Schedule, Thresholds, TrainConfig,
-    TrainData, Warning, bce_from_logits, check_run_dir, replace_best, train, validation_thresholds,
+    Augment, BestBy, EpochLog, Event, KerasAdam, Loss, Observer, Outcome, Schedule, Thresholds,
+    TrainConfig, TrainData, Warning, bce_from_logits, check_run_dir, replace_best, train,
+    validation_thresholds,
 };
 pub use weights::save;
 

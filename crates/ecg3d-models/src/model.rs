@@ -1,15 +1,15 @@
 use std::fmt;
 use std::path::Path;
 
-use ecg_core::{LabelSet, Predict, PredictError};
-use ecg3d_convert::{ImagePlan, Resample, Scratch};
+use ecg_core::{LabelSet, Predict, PredictError, Recording};
+use ecg3d_convert::{ConvertPlan, ImagePlan, Resample, Scratch};
 use ndarray::{Array2, Array4, ArrayView2, ArrayView3, ArrayView4, Axis, Ix3, s};
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Doing;
 use crate::files::read;
-use crate::weights::{check_pair, parse};
+use crate::weights::{check_pair, parse, save};
 use crate::{FrontEnd, InputKind, ModelCard, ModelError, Network, Precision};
 
 /// A network with its card, ready to predict.
@@ -180,6 +180,53 @@ impl Model {
     pub fn with_batch(mut self, windows: usize) -> Self {
         self.batch = windows.max(1);
         self
+    }
+
+    /// Writes the weights and their card, see [`save`](crate::save()).
+    ///
+    /// # Errors
+    /// As those of [`save`](crate::save()).
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ModelError> {
+        save(&self.network, &self.card, path)
+    }
+
+    /// Probabilities `[label]` of a recording as it was read, at any sampling rate: prepared as the card says, and judged by the mean of
+    /// its windows' logits.
+    ///
+    /// For many recordings a [`ConvertPlan`] of each sampling rate, made once, and [`Model::predict_prepared`] with many at a time are
+    /// quicker.
+    ///
+    /// ```
+    /// use ecg3d_models::{Model, ecg_core, ndarray, tch};
+    /// use ecg_core::{Lead, Recording, SamplingRate};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// // From a file with `ecg_io::read_recording`; here a slow sine of 2 s at 250 Hz in all leads: [lead, sample], mV.
+    /// let signal = ndarray::Array2::from_shape_fn((12, 500), |(_, t)| (t as f64 / 40.0).sin());
+    /// let leads = Lead::STANDARD_12.map(Lead::name);
+    /// let recording = Recording::new("sine", SamplingRate::new(250.0)?, leads, signal)?;
+    ///
+    /// let model = Model::shipped(tch::Device::Cpu)?;
+    /// let probabilities = model.predict_recording(&recording)?;
+    /// assert_eq!(probabilities.len(), model.labels().len());
+    /// println!("{:?}", model.labels_of(&probabilities)); // those above their thresholds
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A recording that the converter refuses (a lead that is missing, or too few samples); a failure of libtorch.
+    pub fn predict_recording(&self, recording: &Recording) -> Result<Vec<f64>, ModelError> {
+        let plan = ConvertPlan::new(self.card.preprocessing.clone(), recording.sampling_rate)?;
+        let prepared = plan.prepare(recording)?;
+        let signals = prepared.signal.view().insert_axis(Axis(0));
+        Ok(self.predict_prepared(signals, Some(&[prepared.length]))?.into_iter().collect())
+    }
+
+    /// The labels whose probabilities, in the order of [`Model::labels`], are above the card's thresholds.
+    pub fn labels_of(&self, probabilities: &[f64]) -> Vec<&str> {
+        let own = self.card.labels.iter().zip(probabilities).zip(self.card.threshold_values());
+        own.filter(|((_, p), threshold)| *p > threshold).map(|((label, _), _)| label).collect()
     }
 
     /// Probabilities `[record, label]` of prepared signals `[record, lead, sample]`.
@@ -392,17 +439,18 @@ impl fmt::Display for Model {
     }
 }
 
-/// A shape becomes the trait's own error, the rest its cause.
+/// The one shape that fits becomes the trait's own error, the rest its cause.
 fn predict_error(error: ModelError, prepared: &[usize]) -> PredictError {
     match error {
-        ModelError::Prepared { expected, .. } => {
+        ModelError::Prepared { expected, longer: false, .. } => {
             PredictError::Shape { expected: expected.to_vec(), found: prepared.to_vec() }
         }
         other => PredictError::Backend(Box::new(other)),
     }
 }
 
-/// Every sample counts as real; see [`Model::predict_prepared`] for zero-padded records.
+/// Every sample counts as real, and with preprocessing to a rate (corrected) a batch may have any number of samples from one window
+/// on; see [`Model::predict_prepared`].
 impl Predict<Ix3> for Model {
     fn input_shape(&self) -> Vec<usize> {
         self.card.preprocessing.prepared_shape().to_vec()

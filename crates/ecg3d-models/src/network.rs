@@ -42,8 +42,8 @@ pub enum Precision {
     /// `f32` to TF32, 10 bits, unless the variable `NVIDIA_TF32_OVERRIDE` is 0.)
     #[default]
     F32,
-    /// `bf16` in convolutions and what goes from one to the next; parameters, statistics of normalisations, cell states,
-    /// attention, dense layers and the loss stay as they are. Twice as quick or more where
+    /// `bf16` in convolutions and what goes from one to the next; parameters, statistics of normalisations,
+    /// attention, dense layers and the loss stay as they are, and so do cell states where 3DECG-Net predicts on the CPU. Twice as quick or more where
     /// the processor or GPU has it ([`Precision::is_native`]), many times as slow elsewhere. 3DECG-Net on the CPU multiplies it where the
     /// processor has Intel's AMX, and only stores it elsewhere: as quick as `f32` then or a little quicker, training in half the memory.
     Bf16,
@@ -258,7 +258,7 @@ impl Network {
     /// Salimans and Kingma, "Weight normalization", NIPS 2016.
     ///
     /// # Errors
-    /// As [`Network::forward_logits`]; another number of logits than of labels.
+    /// As [`Network::forward_logits`]; for 3DECG-Net, corrected, another number of logits than of labels.
     pub fn fit_start(&mut self, x: &Tensor, logits: &[f64]) -> Result<(), ModelError> {
         self.begin(x, Some(logits), false)
     }
@@ -487,7 +487,8 @@ impl Network {
         Ok(())
     }
 
-    /// A copy with its own parameters of another number type; `f64` serves comparisons, `bf16` speed.
+    /// A copy with its own parameters of another number type: `f64` for comparisons. For speed see [`Network::set_precision`], which
+    /// leaves parameters as they are.
     ///
     /// # Errors
     /// libtorch refuses.
@@ -507,6 +508,9 @@ impl Network {
         let Self { architecture, mode, n_labels, .. } = *self;
         let mut copy = Self::start(architecture, mode, n_labels, device, kind, Start::Blank)?;
         copy.copy_from(self)?;
+        for (copy, own) in copy.parameters.iter().zip(&self.parameters) {
+            let _ = copy.tensor.set_requires_grad(own.tensor.requires_grad());
+        }
         copy.precision = self.precision;
         copy.dropout = self.dropout;
         copy.statistics_rate = self.statistics_rate;

@@ -23,8 +23,11 @@ impl Tape {
 
     /// Gradients of `loss` in all parameters.
     pub(crate) fn backward(self, loss: &Tensor) -> Result<()> {
-        loss.f_backward()?;
-        self.0.into_inner().into_iter().rev().try_for_each(|step| step())
+        // The steps record what libtorch then goes back through, whatever the caller's mode is.
+        tch::with_grad(|| {
+            loss.f_backward()?;
+            self.0.into_inner().into_iter().rev().try_for_each(|step| step())
+        })
     }
 }
 

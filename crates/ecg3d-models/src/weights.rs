@@ -20,10 +20,15 @@ const CARD: &str = "card";
 /// Both are written whole or not at all; missing folders are made. Values are stored as `f32`, in libtorch's layout.
 ///
 /// # Errors
-/// A card that is not the network's or contradicts itself; a file that can't be written.
-pub fn save(network: &Network, card: &ModelCard, path: &Path) -> Result<(), ModelError> {
+/// A card that is not the network's or contradicts itself; a name that ends in `.json`, which is the copy's; a file that can't be written.
+pub fn save(network: &Network, card: &ModelCard, path: impl AsRef<Path>) -> Result<(), ModelError> {
+    let path = path.as_ref();
+    let copy = path.with_extension("json");
+    if copy == path {
+        return Err(ModelError::SaveAsJson { path: copy });
+    }
     write_weights(network, card, path)?;
-    write_card(card, &path.with_extension("json"))
+    write_card(card, &copy)
 }
 
 /// The weights alone.

@@ -2,11 +2,12 @@
 //!
 //! Dropout draws from libtorch's one generator, so these runs take turns.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ecg_core::LabelSet;
-use ecg3d_convert::Windows;
+use ecg3d_convert::{ShortRecords, Windows};
 use ecg3d_models::{
     Architecture, Event, Loss, Model, ModelCard, ModelError, Network, Outcome, Preset, Thresholds,
     TrainConfig, TrainData, Warning, train, validation_thresholds,
@@ -84,7 +85,10 @@ fn run_on(
 ) -> Result<Outcome, ModelError> {
     let train_rows: Vec<usize> = (0..n_train).collect();
     let val_rows: Vec<usize> = (14..20).collect();
-    train(network, &card(), &data(20), &train_rows, &val_rows, config, &mut observer)
+    train(network, &card(), &data(20), &train_rows, &val_rows, config, &mut |event| {
+        observer(event);
+        ControlFlow::Continue(())
+    })
 }
 
 fn config(epochs: usize) -> TrainConfig {
@@ -149,6 +153,52 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
     assert!(error.contains("another lr: it had 0.001, now it is 0.5"), "{error}");
     let error = run(&resume(config(3).with_start("old weights")), 14).expect_err("other start");
     assert!(error.to_string().contains("another start: it had null"), "{error}");
+    // So are other windows, though a network may mix them.
+    let mut first = card();
+    first.preprocessing = first.preprocessing.with_windows(Windows::First);
+    let again = resume(config(3));
+    let rows: [Vec<usize>; 2] = [(0..14).collect(), (14..20).collect()];
+    let error = train(&mut network(), &first, &data(20), &rows[0], &rows[1], &again, &mut |_| {
+        ControlFlow::Continue(())
+    });
+    let error = error.expect_err("other windows").to_string();
+    assert!(error.contains("another windows"), "{error}");
+}
+
+#[test]
+fn a_run_that_the_observer_ends_has_the_epochs_done_and_goes_on() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let (whole, _) = run(&config(3), 14).expect("trains");
+    let rows: [Vec<usize>; 2] = [(0..14).collect(), (14..20).collect()];
+    let config = config(3).with_run_dir(dir.path()).with_resume(true);
+    let ended_at = |last: fn(&Event) -> bool| {
+        let mut network = network();
+        let [learnt, judged] = &rows;
+        let mut observer = |event: &Event| match last(event) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let outcome =
+            train(&mut network, &card(), &data(20), learnt, judged, &config, &mut observer);
+        outcome.map(|outcome| (network, outcome))
+    };
+    // Before an epoch is done there is nothing to hand out.
+    for last in [(|event| matches!(event, Event::Start { .. })) as fn(&Event) -> bool, |event| {
+        matches!(event, Event::Batch { batch: 2, .. })
+    }] {
+        assert!(matches!(ended_at(last), Err(ModelError::Stopped)));
+    }
+    let (network, outcome) =
+        ended_at(|event| matches!(event, Event::Batch { epoch: 2, .. })).expect("one epoch");
+    assert_eq!((outcome.history.len(), outcome.best_epoch), (1, 1));
+    assert!(outcome.stopped_early);
+    assert_same_bits(&network, &in_last(dir.path()));
+    let (_, outcome) = ended_at(|event| matches!(event, Event::Epoch { .. })).expect("two epochs");
+    assert_eq!(outcome.history.len(), 2);
+    let (resumed, outcome) = ended_at(|_| false).expect("all");
+    assert!(!outcome.stopped_early);
+    assert_same_bits(&whole, &resumed);
 }
 
 #[test]
@@ -253,7 +303,7 @@ fn held_heads_and_rates_by_size_go_on_to_the_same_bits() {
         let config = config.clone().with_run_dir(dir.path().join(name)).with_resume(true);
         let mut observer = |event: &Event| match event {
             Event::Batch { epoch, .. } if *epoch == stop_at => panic!("cut off"),
-            _ => {}
+            _ => ControlFlow::Continue(()),
         };
         train(
             &mut network,
@@ -344,7 +394,9 @@ fn thresholds_travel_in_the_card() {
     let old = card().with_thresholds(&[0.1, 0.2]).expect("thresholds");
     let plain = self::config(1).with_thresholds(Thresholds::Half);
     let rows: Vec<usize> = (0..6).collect();
-    let outcome = train(&mut network(), &old, &data(20), &rows, &[15], &plain, &mut |_| {});
+    let outcome = train(&mut network(), &old, &data(20), &rows, &[15], &plain, &mut |_| {
+        ControlFlow::Continue(())
+    });
     assert_eq!(outcome.expect("trains").card.thresholds, None);
     // Other thresholds do not make it another run.
     let (_, outcome) = run(&config.with_resume(true), 14).expect("done already");
@@ -377,6 +429,7 @@ fn fewer_records_than_a_batch_no_validation_and_patients_on_both_sides() {
         if let Event::Warning(warning) = event {
             warnings.push(warning.clone());
         }
+        ControlFlow::Continue(())
     })
     .expect("trains");
     assert_eq!(outcome.best_epoch, 1);
@@ -392,6 +445,7 @@ fn fewer_records_than_a_batch_no_validation_and_patients_on_both_sides() {
         if let Event::Warning(warning) = event {
             warnings.push(warning.clone());
         }
+        ControlFlow::Continue(())
     })
     .expect("trains");
     assert!(warnings.contains(&Warning::SharedPatients { patients: 1 }), "{warnings:?}");
@@ -409,6 +463,7 @@ fn a_loss_that_is_not_finite_names_its_place_and_keeps_what_was_saved() {
         if let Event::Batch { epoch: 2, batch: 1, .. } = event {
             tch::no_grad(|| poison.shallow_clone().copy_(&(&poison * f64::NAN)));
         }
+        ControlFlow::Continue(())
     })
     .expect_err("NaN")
     .to_string();
@@ -428,7 +483,7 @@ fn unfit_data_is_refused() {
     let _turn = turn();
     let mut network = network();
     let mut fit = |data: &TrainData, rows: &[usize], config: &TrainConfig| {
-        train(&mut network, &card(), data, rows, &[1], config, &mut |_| {})
+        train(&mut network, &card(), data, rows, &[1], config, &mut |_| ControlFlow::Continue(()))
             .expect_err("unfit")
             .to_string()
     };
@@ -442,6 +497,8 @@ fn unfit_data_is_refused() {
     let mut bad = data(4);
     bad.lengths[3] = 999;
     assert!(fit(&bad, &[3], &once).contains("record r3 has 999 samples, expected 1000 to 1600"));
+    let flat = once.clone().with_positive_weight_limit(Some(0.5));
+    assert!(fit(&good, &[0], &flat).contains("positive_weight_limit must be 1 or more, found 0.5"));
     let mut bad = data(4);
     bad.patients.pop();
     assert!(fit(&bad, &[0], &once).contains("4 patients expected, found 3"));
@@ -454,10 +511,25 @@ fn unfit_data_is_refused() {
     );
     let mut ribeiro =
         Network::new(Architecture::Ribeiro, Preset::Published, 2, Device::Cpu, 1).expect("builds");
-    let error = train(&mut ribeiro, &published, &good, &[0], &[1], &once, &mut |_| {});
+    let error = train(&mut ribeiro, &published, &good, &[0], &[1], &once, &mut |_| {
+        ControlFlow::Continue(())
+    });
     let error = error.expect_err("too many samples").to_string();
     assert!(error.contains("[n, 12, 100], found [4, 12, 1600]"), "{error}");
     let mut bad = data(4);
     bad.labels = Array2::zeros((4, 3));
     assert!(fit(&bad, &[0], &once).contains("2 columns of labels expected, found 3"));
+    let mut double = self::network().to_kind(Kind::Double).expect("converts");
+    let error =
+        train(&mut double, &card(), &good, &[0], &[1], &once, &mut |_| ControlFlow::Continue(()));
+    assert!(matches!(error, Err(ModelError::TrainKind { .. })));
+    // Where the preprocessing pads, a short record is a window.
+    let mut short = data(4);
+    short.lengths[3] = 999;
+    let mut padding = card();
+    padding.preprocessing = padding.preprocessing.with_short_records(ShortRecords::Pad);
+    train(&mut self::network(), &padding, &short, &[0, 3], &[1], &once, &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .expect("trains");
 }

@@ -199,6 +199,16 @@ fn number(config: &Value, key: &str) -> Option<f64> {
     config.get(key).and_then(Value::as_f64)
 }
 
+/// Whether a layer works along the last axis of `[n, depth, height, width, channel]`, as it does where it does not say.
+fn last_of_five(config: &Value) -> bool {
+    let is_last = |axis: &Value| matches!(axis.as_i64(), Some(-1 | 4));
+    match config.get("axis") {
+        None | Some(Value::Null) => true,
+        Some(Value::Array(axes)) => matches!(&axes[..], [axis] if is_last(axis)),
+        Some(axis) => is_last(axis),
+    }
+}
+
 fn describe(op: &Op, path: &str) -> String {
     let what = match op {
         Op::Input(shape) => format!("an input of shape {shape:?}"),
@@ -234,6 +244,7 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
                 && all("strides", 1)
                 && activation == "tanh"
                 && text(config, "recurrent_activation") == "hard_sigmoid"
+                && config.get("go_backwards").is_none_or(|back| *back == false)
         }
         Op::Conv { kernel, stride, padding: expected } => {
             class == format!("Conv{}D", kernel.len())
@@ -254,7 +265,10 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
             matches!(class, "math.sigmoid" | "tf.math.sigmoid" | "nn.sigmoid" | "tf.nn.sigmoid")
                 || class == "Activation" && activation == "sigmoid"
         }
-        Op::Softmax => class == "Activation" && activation == "softmax" || class == "Softmax",
+        Op::Softmax => {
+            class == "Activation" && activation == "softmax"
+                || class == "Softmax" && last_of_five(config)
+        }
         Op::Dropout => class == "Dropout",
         Op::GlobalAverage => class.starts_with("GlobalAveragePooling"),
         Op::MaxPool { size, stride, padding: expected } => {
@@ -267,7 +281,7 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
         Op::Add => {
             matches!(class, "Add" | "__operators__.add" | "tf.__operators__.add" | "math.add")
         }
-        Op::Concatenate => class == "Concatenate",
+        Op::Concatenate => class == "Concatenate" && last_of_five(config),
         Op::Flatten => class == "Flatten",
     };
     if fits {
@@ -281,6 +295,8 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
         "strides",
         "padding",
         "epsilon",
+        "axis",
+        "go_backwards",
         "activation",
     ] {
         match config.get(key) {
@@ -306,6 +322,29 @@ mod tests {
         assert!(inputs(&json!([])).is_empty());
         assert_eq!(inputs(&json!([["dense", 0, 0]])), ["dense"]);
         assert_eq!(inputs(&json!(["dense", 0, 0])), ["dense"]);
+    }
+
+    #[test]
+    fn other_axes_and_directions_are_other_layers() {
+        let fits = |class, op: &Op, config: Value| {
+            let layer = FileLayer { name: "a", class, config: &config, inputs: Vec::new() };
+            check(&layer, op)
+        };
+        for axis in [json!({}), json!({"axis": -1}), json!({"axis": [4]})] {
+            assert_eq!(fits("Softmax", &Op::Softmax, axis.clone()), Ok(()));
+            assert_eq!(fits("Concatenate", &Op::Concatenate, axis), Ok(()));
+        }
+        let other = fits("Softmax", &Op::Softmax, json!({"axis": [1, 2, 3]}));
+        assert_eq!(other, Err("layer \"a\", a Softmax, axis [1,2,3]".to_owned()));
+        assert!(fits("Concatenate", &Op::Concatenate, json!({"axis": 1})).is_err());
+        let lstm = |back: bool| {
+            let op = Op::ConvLstm2d { kernel: vec![3, 3] };
+            let config = json!({"kernel_size": [3, 3], "padding": "same", "strides": [1, 1],
+                "activation": "tanh", "recurrent_activation": "hard_sigmoid", "go_backwards": back});
+            fits("ConvLSTM2D", &op, config)
+        };
+        assert_eq!(lstm(false), Ok(()));
+        assert!(lstm(true).is_err_and(|found| found.contains("go_backwards true")));
     }
 
     #[test]

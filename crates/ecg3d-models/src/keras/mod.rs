@@ -201,7 +201,15 @@ impl<'a> KerasFile<'a> {
                 let own = format!("{path}.{}", last.split(':').next().unwrap_or(last));
                 let missing = |e| self.failed(&format!("{own} ({name})"), architecture, e);
                 let dataset = find(&group, &name).map_err(missing)?;
-                weights.insert(own, Weight { at: name, dataset });
+                if let Some(other) =
+                    weights.insert(own.clone(), Weight { at: name.clone(), dataset })
+                {
+                    return Err(ModelError::UnexpectedTensor {
+                        path: self.path.to_owned(),
+                        name: format!("{own} twice ({} and {name})", other.at),
+                        model: architecture.name(),
+                    });
+                }
             }
         }
         Ok(weights)
@@ -246,9 +254,11 @@ impl<'a> KerasFile<'a> {
             }
         }
         // Layers without weights have groups too.
+        let mut groups_left = MOST_GROUPS;
         for layer in others {
             let group = layers.group(&layer).map_err(|e| self.wrong(e))?;
-            if let Some(name) = first_dataset(&group, MOST_LEVELS).map_err(|e| self.wrong(e))? {
+            let found = first_dataset(&group, MOST_LEVELS, &mut groups_left);
+            if let Some(name) = found.map_err(|e| self.wrong(e))? {
                 return Err(ModelError::UnexpectedTensor {
                     path: self.path.to_owned(),
                     name: format!("_layer_checkpoint_dependencies/{layer}/{name}"),
@@ -291,15 +301,26 @@ impl<'a> KerasFile<'a> {
 /// Levels of groups below a layer's that are looked at: Keras makes two or three, and a link may lead back.
 const MOST_LEVELS: usize = 4;
 
-/// The path of a dataset in a group or the groups in it.
-fn first_dataset(group: &Group, levels: usize) -> hdf5_reader::error::Result<Option<String>> {
+/// Groups without weights that are looked at: Keras makes two or three a layer, and many links may lead to one.
+const MOST_GROUPS: usize = 10_000;
+
+/// The path of a dataset in a group or the groups in it, if it is among the next `left` groups.
+fn first_dataset(
+    group: &Group,
+    levels: usize,
+    left: &mut usize,
+) -> hdf5_reader::error::Result<Option<String>> {
+    if *left == 0 {
+        return Ok(None);
+    }
+    *left -= 1;
     let (groups, datasets) = group.member_names()?;
     if let Some(name) = datasets.into_iter().next() {
         return Ok(Some(name));
     }
     if levels > 0 {
         for name in groups {
-            if let Some(found) = first_dataset(&group.group(&name)?, levels - 1)? {
+            if let Some(found) = first_dataset(&group.group(&name)?, levels - 1, left)? {
                 return Ok(Some(format!("{name}/{found}")));
             }
         }

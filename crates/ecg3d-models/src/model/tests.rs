@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use ecg_core::{LeadMask, Predict, PredictError, PredictSubsets};
+use ecg_core::{Lead, LeadMask, Predict, PredictError, PredictSubsets, SamplingRate};
 use ecg3d_convert::ConvertConfig;
 use ndarray::{Array3, Array4, s};
 use tch::Device;
@@ -254,4 +254,45 @@ fn a_card_must_be_its_networks() {
     let two = LabelSet::new(["a", "b"]).expect("two");
     let wrong = Model::new(network(Preset::Published), card(two));
     assert!(wrong.expect_err("other labels").to_string().contains("labels is 2, expected 7"));
+}
+
+#[test]
+fn a_recording_is_prepared_and_judged_as_the_card_says() {
+    let model = model(Architecture::Ribeiro, Preset::Corrected);
+    // 4 s at 200 Hz in mV.
+    let signal = Array2::from_shape_fn((12, 800), |(lead, t)| ((lead + 3) * t) as f64 * 2e-3);
+    let rate = SamplingRate::new(200.0).expect("a rate");
+    let leads = Lead::STANDARD_12.map(Lead::name);
+    let recording = Recording::new("r", rate, leads, signal.mapv(f64::sin)).expect("a recording");
+    let found = model.predict_recording(&recording).expect("predicts");
+    let plan = ConvertPlan::new(ConvertConfig::corrected(), rate).expect("a plan");
+    let prepared = plan.prepare(&recording).expect("prepares");
+    let batch = prepared.signal.slice(s![.., ..200]).insert_axis(Axis(0));
+    assert_eq!(prepared.length, 200);
+    assert_close(
+        &Array2::from_shape_vec((1, 7), found).expect("seven"),
+        &model.predict_proba(batch).expect("predicts"),
+    );
+
+    let short = Recording::new("r", rate, leads, Array2::zeros((12, 100))).expect("a recording");
+    assert!(matches!(model.predict_recording(&short), Err(ModelError::Convert(_))));
+}
+
+#[test]
+fn labels_hold_above_their_thresholds() {
+    let model = model(Architecture::Ribeiro, Preset::Corrected);
+    let thresholds = [0.5, 0.25, 0.5, 0.5, 0.5, 0.5, 0.9];
+    let (network, card) = model.into_parts();
+    let card = card.with_thresholds(&thresholds).expect("seven");
+    let model = Model::new(network, card).expect("fits");
+    assert_eq!(model.labels_of(&[0.5, 0.26, 0.1, 0.51, 0.0, 0.5, 0.9]), ["AF", "LBBB"]);
+}
+
+#[test]
+fn weights_are_not_saved_where_their_card_goes() {
+    let model = model(Architecture::Ribeiro, Preset::Corrected);
+    let dir = tempfile::tempdir().expect("a folder");
+    let error = model.save(dir.path().join("x.json")).expect_err("refused").to_string();
+    assert!(error.contains("x.json, where their card goes"), "{error}");
+    assert!(dir.path().read_dir().expect("a folder").next().is_none());
 }

@@ -145,7 +145,7 @@ impl KerasAdam {
         .doing("clip the gradients")
     }
 
-    /// One step with learning rate `lr`. Parameters without a gradient stay as they are.
+    /// One step with learning rate `lr`. Parameters without a gradient, or frozen, stay as they are.
     ///
     /// # Errors
     /// libtorch's.
@@ -157,7 +157,8 @@ impl KerasAdam {
         tch::no_grad(|| {
             for slot in &mut self.slots {
                 let grad = slot.parameter.grad();
-                if !grad.defined() {
+                // One that was frozen after an earlier training still has that one's.
+                if !grad.defined() || !slot.parameter.requires_grad() {
                     continue;
                 }
                 let _ = slot.first.f_lerp_(&grad, 1.0 - BETA1)?;
@@ -214,6 +215,20 @@ mod tests {
             (theta * Tensor::from_slice(gradient)).sum(Kind::Double).backward();
             adam.step(lr).expect("steps");
         }
+    }
+
+    #[test]
+    fn what_is_frozen_later_stays_as_it_is() {
+        let theta = Tensor::from_slice2(&[[1.0, 2.0]]).set_requires_grad(true);
+        let mut adam = KerasAdam::new([("w".into(), theta.shallow_clone())], 0.5).expect("new");
+        theta.sum(Kind::Double).backward();
+        adam.step(0.1).expect("steps");
+        let before = values(&theta);
+        assert_ne!(before, [1.0, 2.0]);
+        // Its gradient is still there.
+        let _ = theta.set_requires_grad(false);
+        adam.step(0.1).expect("steps");
+        assert_eq!(values(&theta), before);
     }
 
     #[test]

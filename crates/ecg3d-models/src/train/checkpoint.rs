@@ -147,10 +147,11 @@ pub fn replace_best(run_dir: &Path, network: &Network, card: &ModelCard) -> Resu
 /// but a program may want to know before it loads any data. Returns whether there is a checkpoint to go on from.
 ///
 /// # Errors
-/// A folder with a run in it, without `resume`; with it, one whose checkpoint is gone.
+/// A folder with a run in it, without `resume`; with it, one whose checkpoint is gone; a `model.json` that is of no run.
 pub fn check_run_dir(path: &Path, resume: bool) -> Result<bool, ModelError> {
     const FILES: [&str; 4] = ["checkpoint.safetensors", "last.safetensors", "log.csv", BEST];
     match FILES.into_iter().find(|name| path.join(name).exists()) {
+        None if path.join(CARD).exists() => Err(ModelError::NotOfARun { path: path.join(CARD) }),
         None => Ok(false),
         Some(found) if !resume => Err(ModelError::RunExists { path: path.to_owned(), found }),
         Some("checkpoint.safetensors") => Ok(true),
@@ -240,7 +241,12 @@ pub(crate) fn load(
     if state.format != FORMAT {
         return Err(file.wrong(format!("its format is {}, expected {FORMAT}", state.format)));
     }
-    for (now, then) in [(&comparable(config), &state.config), (run, &state.run)] {
+    let mut run = run.clone();
+    if let (Some(own), None) = (run.as_object_mut(), state.run.get("windows")) {
+        // Checkpoints did not always say.
+        own.remove("windows");
+    }
+    for (now, then) in [(&comparable(config), &state.config), (&run, &state.run)] {
         if let Some((what, now, then)) = difference(now, then) {
             return Err(ModelError::ResumeDiffers { path: path.to_owned(), what, then, now });
         }

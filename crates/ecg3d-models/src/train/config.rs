@@ -57,7 +57,7 @@ pub struct TrainConfig {
     /// Thresholds of the card. Default: [`Thresholds::Half`]; corrected: [`Thresholds::Validation`].
     #[serde(default)]
     pub thresholds: Thresholds,
-    /// Share of the learning rate for all layers before the attention heads and the dense layers, from 0 (they stay as they are, but
+    /// Share of the learning rate for all layers before the first attention head or dense layer, from 0 (they stay as they are, but
     /// for the running statistics of normalisations) to 1; weight decay keeps to the whole rate above 0. Default: 1.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub body_rate: f64,
@@ -232,8 +232,11 @@ impl TrainConfig {
         }
         share("body_rate", self.body_rate)?;
         self.loss.check()?;
-        if let Some(limit) = self.positive_weight_limit {
-            positive("positive_weight_limit", limit)?;
+        if let Some(limit) = self.positive_weight_limit
+            && !(limit.is_finite() && limit >= 1.0)
+        {
+            let (what, expected) = ("positive_weight_limit", "1 or more");
+            return Err(ModelError::Setting { what, expected, found: limit });
         }
         if let Some(windows) = self.validation_windows {
             positive("validation_windows", windows as f64)?;
@@ -263,6 +266,21 @@ impl TrainConfig {
     /// Sets [`TrainConfig::schedule`].
     pub fn with_schedule(self, schedule: Schedule) -> Self {
         Self { schedule, ..self }
+    }
+
+    /// Sets [`TrainConfig::weight_decay`].
+    pub fn with_weight_decay(self, weight_decay: f64) -> Self {
+        Self { weight_decay, ..self }
+    }
+
+    /// Sets [`TrainConfig::statistics_rate`].
+    pub fn with_statistics_rate(self, statistics_rate: f64) -> Self {
+        Self { statistics_rate, ..self }
+    }
+
+    /// Sets [`TrainConfig::clip_norm`].
+    pub fn with_clip_norm(self, clip_norm: Option<f64>) -> Self {
+        Self { clip_norm, ..self }
     }
 
     /// Sets [`TrainConfig::loss`].

@@ -74,7 +74,7 @@ impl TrainData {
                 return Err(ModelError::NoSuchRow { row, records });
             }
             let found = self.lengths[row];
-            if found < window || found > samples {
+            if found > samples || preprocessing.window_starts(found).is_empty() {
                 let (record, expected) = (self.names[row].clone(), [window, samples]);
                 return Err(ModelError::RecordLength { record, expected, found });
             }

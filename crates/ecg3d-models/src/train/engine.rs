@@ -7,7 +7,7 @@ use super::feed::{Feed, Window};
 use super::loss::{f1, positive_weights, roc_auc};
 use super::random::{Purpose, Stream};
 use super::{
-    EpochLog, Event, KerasAdam, Thresholds, TrainConfig, TrainData, validation_thresholds,
+    EpochLog, Event, KerasAdam, Observer, Thresholds, TrainConfig, TrainData, validation_thresholds,
 };
 use crate::error::Doing;
 use crate::{ModelError, Network};
@@ -36,13 +36,13 @@ impl Engine<'_> {
         self.train_rows.len().div_ceil(self.config.batch)
     }
 
-    /// Trains for one epoch (from 0) and validates.
+    /// Trains for one epoch (from 0) and validates; `None` where the observer ended it.
     pub(crate) fn epoch(
         &mut self,
         epoch: usize,
         clock: &mut Clock,
-        observer: &mut dyn FnMut(&Event),
-    ) -> Result<EpochLog, ModelError> {
+        observer: &mut Observer<'_>,
+    ) -> Result<Option<EpochLog>, ModelError> {
         let began = Instant::now();
         let (config, batches) = (self.config, self.batches());
         tch::manual_seed(Stream::new(config.seed, Purpose::Torch, epoch, 0).bits() as i64);
@@ -59,7 +59,7 @@ impl Engine<'_> {
             sum += loss * rows.len() as f64;
             seen += rows.len();
             clock.step();
-            observer(&Event::Batch {
+            let told = observer(&Event::Batch {
                 epoch: epoch + 1,
                 batch: batch + 1,
                 batches,
@@ -68,6 +68,9 @@ impl Engine<'_> {
                 records_per_s: seen as f64 / began.elapsed().as_secs_f64(),
                 remaining: clock.remaining(),
             });
+            if told.is_break() {
+                return Ok(None);
+            }
         }
         let limit = config.validation_windows.unwrap_or(usize::MAX);
         let logits = self.logits(self.val_rows, limit)?;
@@ -81,7 +84,7 @@ impl Engine<'_> {
         }
         let score = self.score(&logits);
         self.val_logits = logits;
-        Ok(EpochLog {
+        Ok(Some(EpochLog {
             epoch: epoch + 1,
             lr,
             train_loss: sum / seen as f64,
@@ -89,7 +92,7 @@ impl Engine<'_> {
             val_f1: score.map(|score| score.f1),
             val_auroc: score.and_then(|score| score.auroc),
             seconds: began.elapsed().as_secs_f64(),
-        })
+        }))
     }
 
     /// Fits fresh parameters to some of the training records, holds the heads and scales the rates, as far as the recipe has it.

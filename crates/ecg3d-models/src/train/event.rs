@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ pub struct EpochLog {
     /// Wall-clock time of the epoch, validation included.
     pub seconds: f64,
 }
+
+/// Hears of a run while it goes on, and ends it with [`ControlFlow::Break`].
+pub type Observer<'a> = dyn FnMut(&Event) -> ControlFlow<()> + 'a;
 
 /// What a training run reports while it goes on.
 #[derive(Debug, Clone, PartialEq)]

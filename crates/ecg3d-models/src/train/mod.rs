@@ -21,7 +21,7 @@ pub use augment::Augment;
 pub use checkpoint::{check_run_dir, replace_best};
 pub use config::{BestBy, TrainConfig};
 pub use data::TrainData;
-pub use event::{EpochLog, Event, Warning};
+pub use event::{EpochLog, Event, Observer, Warning};
 pub use loss::{Loss, bce_from_logits};
 pub use run::{Outcome, train};
 pub use schedule::Schedule;

@@ -1,14 +1,15 @@
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::checkpoint::{self, RunDir};
 use super::engine::{Clock, Engine, Score};
 use super::feed::Feed;
 use super::loss::positive_weights;
-use super::{BestBy, EpochLog, Event, KerasAdam, TrainConfig, TrainData, Warning};
+use super::{BestBy, EpochLog, Event, KerasAdam, Observer, TrainConfig, TrainData, Warning};
 use crate::error::Doing;
 use crate::weights::{check_pair, load, write_weights};
 use crate::{ModelCard, ModelError, Network};
@@ -25,7 +26,7 @@ pub struct Outcome {
     pub best_epoch: usize,
     /// Probabilities `[record, label]` of the validation records, by the best weights, in the order of the rows given.
     pub validation: Array2<f64>,
-    /// Whether [`TrainConfig::patience`] ended the run.
+    /// Whether [`TrainConfig::patience`] or the observer ended the run.
     pub stopped_early: bool,
 }
 
@@ -36,6 +37,9 @@ pub struct Outcome {
 /// every file whole or not at all: `best.safetensors` and `last.safetensors` with their cards, `log.csv`, `model.json`
 /// (the card of the best weights, to read) and `checkpoint.safetensors`, from which [`TrainConfig::resume`] goes on.
 ///
+/// The observer hears of each step, and ends the run with [`ControlFlow::Break`]: with the epochs that were done, as if there were to be
+/// no more, which [`TrainConfig::resume`] goes on from. An epoch that was not done to its end is lost.
+///
 /// A record with several windows is learned from through one that is drawn anew in each epoch, and validated by the mean
 /// of the logits over all of them. Everything random is drawn from the seed, the epoch and the record, so that a run gives
 /// the same weights every time, bit for bit on the CPU with a fixed number of threads, and a run that was killed and
@@ -43,7 +47,7 @@ pub struct Outcome {
 /// process at the same time would disturb it.
 ///
 /// # Errors
-/// No training record; data whose parts do not fit together, the network or the card; values that are not finite; a
+/// No training record; an observer that ends the run before an epoch is done ([`ModelError::Stopped`]); a network that is not `f32`; data whose parts do not fit together, the network or the card; values that are not finite; a
 /// loss, or a network, that is not ([`ModelError::NotFinite`], [`ModelError::NetworkNotFinite`]), with all earlier epochs kept; a run folder with another run, one that another
 /// training is at work in ([`ModelError::RunInUse`]), one that can't be written, or whose checkpoint is of another run; a failure of libtorch.
 pub fn train(
@@ -53,10 +57,13 @@ pub fn train(
     train_rows: &[usize],
     val_rows: &[usize],
     config: &TrainConfig,
-    observer: &mut dyn FnMut(&Event),
+    observer: &mut Observer<'_>,
 ) -> Result<Outcome, ModelError> {
     config.check()?;
     check_pair(network, card)?;
+    if network.kind() != Kind::Float {
+        return Err(ModelError::TrainKind { found: format!("{:?}", network.kind()) });
+    }
     if train_rows.is_empty() {
         return Err(ModelError::NothingToTrainOn { records: data.len() });
     }
@@ -65,15 +72,17 @@ pub fn train(
     let input = network.architecture().input();
     let feed = Feed::new(input, &card.preprocessing, data, config, network.device())?;
     for warning in warnings(card, data, train_rows, val_rows) {
-        observer(&Event::Warning(warning));
+        go_on(observer(&Event::Warning(warning)))?;
     }
     network.set_statistics_rate(config.statistics_rate);
     network.set_precision(config.precision);
     // The observer of an earlier training may have panicked in between.
     network.release_heads();
     let named = network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+    let body: BTreeSet<&str> =
+        network.trainable().map(|(name, _)| name).take_while(|name| !is_head(name)).collect();
     let adam = KerasAdam::new(named, config.weight_decay)?
-        .with_rates(|name| if is_head(name) { 1.0 } else { config.body_rate });
+        .with_rates(|name| if body.contains(name) { config.body_rate } else { 1.0 });
     let label_weights = match config.positive_weight_limit {
         Some(limit) => Some(label_weights(network, data, train_rows, limit)?),
         None => None,
@@ -96,6 +105,11 @@ pub fn train(
             "mode": card.mode,
             "labels": card.labels,
             "preprocessing": card.preprocessing_hash,
+            "windows": {
+                "which": card.preprocessing.windows,
+                "hop_s": card.preprocessing.hop_s,
+                "max_seconds": card.preprocessing.max_seconds,
+            },
             "data": data.hash(train_rows, val_rows),
         }),
         card,
@@ -139,7 +153,7 @@ impl Run<'_> {
     fn epochs(
         &mut self,
         engine: &mut Engine<'_>,
-        observer: &mut dyn FnMut(&Event),
+        observer: &mut Observer<'_>,
     ) -> Result<(), ModelError> {
         let config = engine.config;
         if let Some(path) = &config.run_dir {
@@ -149,7 +163,7 @@ impl Run<'_> {
         if done == 0 {
             engine.begin()?;
         }
-        observer(&Event::Start {
+        let mut told = observer(&Event::Start {
             epochs: config.epochs,
             done,
             batches,
@@ -157,14 +171,16 @@ impl Run<'_> {
             val: engine.val_rows.len(),
         });
         let mut clock = Clock::start(config.epochs.saturating_sub(done).saturating_mul(batches));
-        while self.history.len() < config.epochs && !self.out_of_patience(config) {
+        let more = |run: &Self| run.history.len() < config.epochs && !run.out_of_patience(config);
+        while told.is_continue() && more(self) {
             let log = engine
                 .epoch(self.history.len(), &mut clock, observer)
                 .map_err(|error| self.name_what_is_kept(error))?;
+            let Some(log) = log else { break };
             let best = self.keep(log, engine)?;
-            observer(&Event::Epoch { log, best, remaining: clock.remaining() });
+            told = observer(&Event::Epoch { log, best, remaining: clock.remaining() });
         }
-        Ok(())
+        if self.history.is_empty() { Err(ModelError::Stopped) } else { Ok(()) }
     }
 
     /// Takes a folder, and what an earlier part of the run left in it.
@@ -172,7 +188,7 @@ impl Run<'_> {
         &mut self,
         path: &Path,
         engine: &mut Engine<'_>,
-        observer: &mut dyn FnMut(&Event),
+        observer: &mut Observer<'_>,
     ) -> Result<(), ModelError> {
         let (dir, found) = RunDir::open(path, engine.config.resume)?;
         if found {
@@ -197,7 +213,7 @@ impl Run<'_> {
             return dir.write_log(&self.history);
         }
         if engine.config.resume {
-            observer(&Event::Warning(Warning::NoCheckpoint { run_dir: path.to_owned() }));
+            go_on(observer(&Event::Warning(Warning::NoCheckpoint { run_dir: path.to_owned() })))?;
         }
         self.dir = Some(dir);
         Ok(())
@@ -290,6 +306,11 @@ impl Run<'_> {
             other => other,
         }
     }
+}
+
+/// Whether an observer lets a run begin.
+fn go_on(told: ControlFlow<()>) -> Result<(), ModelError> {
+    if told.is_break() { Err(ModelError::Stopped) } else { Ok(()) }
 }
 
 /// Patients who are in both lists of rows.

@@ -1,37 +1,76 @@
-//! What the best weights are worth on the validation records.
+//! What the best weights are worth on records that they did not learn from.
 
 use std::path::Path;
 
 use anyhow::Result;
+use ecg_core::LabelSet;
 use ecg_metrics::{Bootstrap, BootstrapOptions, Intervals, Patients, Report, ReportOptions};
 use ecg3d_examples::{write_atomic, write_predictions};
-use ecg3d_models::{Outcome, TrainData};
-use ndarray::{Array2, Axis};
+use ecg3d_models::{ModelCard, TrainData};
+use ndarray::{ArrayView2, Axis};
 use serde_json::{Map, Value, json};
 
 /// The figures that the card carries.
 const FIGURES: [&str; 6] =
     ["roc_auc", "average_precision", "f1", "sensitivity", "specificity", "precision"];
 
-/// Judges the best weights with intervals by patient (1000 resamples), where there are two patients.
-pub fn judge(outcome: &Outcome, data: &TrainData, rows: &[usize]) -> Result<Report> {
-    let labels = &outcome.card.labels;
-    let truth = truth(data, rows);
-    let (truth, p) = (truth.view(), outcome.validation.view());
-    let thresholds = outcome.card.threshold_values();
-    let options = match outcome.card.thresholds {
-        Some(_) => ReportOptions::default().with_threshold_source("these records"),
-        None => ReportOptions::default(),
-    };
-    let report = Report::new(labels, truth, p, &thresholds, &options)?;
-    let patients: Vec<&str> = rows.iter().map(|&row| data.patients[row].as_str()).collect();
-    let patients = Patients::from_ids(&patients);
-    if patients.len() < 2 {
-        return Ok(report);
+/// Some records, and what the best weights say of them.
+pub struct Judged<'a> {
+    pub data: &'a TrainData,
+    /// The records' rows in the data.
+    pub rows: &'a [usize],
+    /// `[record, label]`, in the order of `rows`.
+    pub probabilities: ArrayView2<'a, f64>,
+    /// Where thresholds come from that are not 0.5.
+    pub threshold_source: &'static str,
+}
+
+impl Judged<'_> {
+    /// The figures, with intervals by patient (1000 resamples) where there are two patients.
+    pub fn report(&self, card: &ModelCard) -> Result<Report> {
+        let Self { data, rows, probabilities, threshold_source } = *self;
+        let truth = data.labels.select(Axis(0), rows).mapv(|label| label != 0);
+        let thresholds = card.threshold_values();
+        let options = match card.thresholds {
+            Some(_) => ReportOptions::default().with_threshold_source(threshold_source),
+            None => ReportOptions::default(),
+        };
+        let labels = &card.labels;
+        let report = Report::new(labels, truth.view(), probabilities, &thresholds, &options)?;
+        let patients: Vec<&str> = rows.iter().map(|&row| data.patients[row].as_str()).collect();
+        let patients = Patients::from_ids(&patients);
+        if patients.len() < 2 {
+            return Ok(report);
+        }
+        let options = BootstrapOptions::default();
+        let truth = truth.view();
+        let bootstrap =
+            Bootstrap::new(labels, truth, probabilities, &thresholds, &patients, &options)?;
+        Ok(report.with_bootstrap(bootstrap)?)
     }
-    let options = BootstrapOptions::default();
-    let bootstrap = Bootstrap::new(labels, truth, p, &thresholds, &patients, &options)?;
-    Ok(report.with_bootstrap(bootstrap)?)
+
+    /// Writes `NAME.csv`, the probabilities, and `NAME_labels.csv`, the truth, as `evaluate` reads them; returns their names.
+    pub fn write(&self, labels: &LabelSet, out: &Path, name: &str) -> Result<[String; 2]> {
+        let Self { data, rows, probabilities, .. } = *self;
+        let files = files(name);
+        let names: Vec<&str> = rows.iter().map(|&row| data.names[row].as_str()).collect();
+        write_predictions(&out.join(&files[0]), labels, &names, probabilities)?;
+        write_atomic(&out.join(&files[1]), |file| {
+            let mut table = csv::Writer::from_writer(file);
+            table.write_record(["record", "patient"].into_iter().chain(labels.iter()))?;
+            for &row in rows {
+                let own = [data.names[row].clone(), data.patients[row].clone()].into_iter();
+                table.write_record(own.chain(data.labels.row(row).iter().map(u8::to_string)))?;
+            }
+            table.flush()
+        })?;
+        Ok(files)
+    }
+}
+
+/// Names of the tables of some records: probabilities and truth.
+pub fn files(name: &str) -> [String; 2] {
+    [format!("{name}.csv"), format!("{name}_labels.csv")]
 }
 
 /// The figures for the card: each with its interval, where there is one.
@@ -43,7 +82,6 @@ pub fn summary(report: &Report) -> Value {
     let mut out = json!({
         "records": report.n,
         "macro": { "roc_auc": report.macro_.roc_auc, "f1": report.macro_.f1 },
-        "chosen_on_these": "the epoch, and the thresholds where they are not 0.5",
     });
     if let Some(bootstrap) = &report.bootstrap {
         out["patients"] = json!(bootstrap.patients);
@@ -53,26 +91,5 @@ pub fn summary(report: &Report) -> Value {
         out["labels"] =
             labels.map(|(label, own)| (label.clone(), Value::Object(figures(own)))).collect();
     }
-    json!({ "validation": out })
-}
-
-/// Writes `validation.csv`, the probabilities of the validation records, and `validation_labels.csv`, the truth, as
-/// `evaluate` reads them.
-pub fn write_tables(outcome: &Outcome, data: &TrainData, rows: &[usize], out: &Path) -> Result<()> {
-    let labels = &outcome.card.labels;
-    let names: Vec<&str> = rows.iter().map(|&row| data.names[row].as_str()).collect();
-    write_predictions(&out.join("validation.csv"), labels, &names, outcome.validation.view())?;
-    write_atomic(&out.join("validation_labels.csv"), |file| {
-        let mut table = csv::Writer::from_writer(file);
-        table.write_record(["record", "patient"].into_iter().chain(labels.iter()))?;
-        for &row in rows {
-            let own = [data.names[row].clone(), data.patients[row].clone()].into_iter();
-            table.write_record(own.chain(data.labels.row(row).iter().map(u8::to_string)))?;
-        }
-        table.flush()
-    })
-}
-
-fn truth(data: &TrainData, rows: &[usize]) -> Array2<bool> {
-    data.labels.select(Axis(0), rows).mapv(|label| label != 0)
+    out
 }

@@ -9,34 +9,39 @@ mod precision;
 #[path = "../../with_model/threads.rs"]
 mod threads;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use ecg_io::{PUBLISHED_FOLDS, Split, folds_by_patient, split_by_fold, split_published};
+use ecg3d_convert::Resample;
 use ecg3d_examples::source::{LabelArgs, Rows, Source, load};
 use ecg3d_examples::{Progress, say, say_err};
 use ecg3d_models::{
-    Architecture, Event, Loss, ModelCard, Network, Precision, Preset, Thresholds, TrainConfig,
-    TrainData, check_run_dir, replace_best, train,
+    Architecture, Event, Loss, Model, ModelCard, Network, Precision, Preset, Thresholds,
+    TrainConfig, TrainData, check_run_dir, replace_best, train,
 };
 use ndarray::{Array2, Array3, Axis};
 
 use crate::device::device;
+use crate::judge::Judged;
 use crate::precision::warn_of_imitation;
 use crate::threads::set_up_process;
 
-/// Trains a network and leaves RUN/best.safetensors, RUN/last.safetensors, RUN/log.csv and RUN/model.json, anew after each
-/// epoch.
+/// Trains a network and leaves RUN/last.safetensors and RUN/log.csv, anew after each epoch, and RUN/best.safetensors and its card
+/// RUN/model.json, anew after each better one.
 ///
 /// At the end, RUN/validation.csv has the best weights' probabilities of the validation records and RUN/validation_labels.csv
-/// the truth, as evaluate reads them, and the card their figures with intervals by patient.
+/// the truth, as evaluate reads them, RUN/test.csv and RUN/test_labels.csv those of the records that --split published keeps for
+/// testing, and the card has the figures of both with intervals by patient.
 ///
 /// RUN/run.lock keeps two trainings apart. RUN/checkpoint.safetensors is what --resume goes on from: a run that was killed at any moment ends with the weights of
 /// one that was not, bit for bit on the CPU with the same --threads. The published preset trains by the study's recipe (100
 /// epochs), the corrected one with warm-up, augmentation and a random window of each record in each epoch (30 epochs).
 #[derive(Parser)]
+#[command(name = "train", version)]
 struct Arguments {
     /// Folder of WFDB and CSV recordings, or an .npz that convert --stage prepared wrote
     #[arg(long, value_name = "DIR|FILE.npz")]
@@ -53,7 +58,7 @@ struct Arguments {
     /// Which records validate [default: published; kfold with --preset corrected]
     #[arg(long, value_name = "SPLIT")]
     split: Option<SplitBy>,
-    /// Number of folds of --split kfold [default: 5]
+    /// Number of folds of --split kfold [default: 5]; of no matter with --no-validation
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..))]
     folds: Option<u32>,
     /// The fold, from 0, that validates, for --split published and kfold [default: 0]
@@ -161,18 +166,23 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     set_up_process(arguments.threads)?;
     let mut config = recipe(arguments, architecture, preset);
     config.check()?;
-    check_run_dir(&arguments.out, arguments.resume)?;
+    if !check_run_dir(&arguments.out, arguments.resume)? {
+        check_tables(&arguments.out)?;
+    }
 
-    let preprocessing = architecture.preprocessing(preset);
+    let mut preprocessing = architecture.preprocessing(preset);
     let mut source = load(&arguments.data, &preprocessing, &arguments.labels)?;
     source.drop_unlabelled()?;
     source.report_failures();
     let data = train_data(&mut source, &arguments.data)?;
-    let mut split = split(&source, &data, split_by, arguments)?;
-    if arguments.no_validation {
-        split.train.append(&mut split.val);
-        split.train.sort_unstable();
+    if let Resample::Polyphase { rate_hz, .. } = preprocessing.resample {
+        // An archive may hold other lengths than the preset's.
+        let samples = data.prepared.len_of(Axis(2));
+        if samples != preprocessing.prepared_shape()[1] {
+            preprocessing = preprocessing.with_max_seconds(samples as f64 / rate_hz);
+        }
     }
+    let split = split(&source, &data, split_by, arguments)?;
     summarise(&source, &data, &split);
 
     let labels = source.label_set.clone();
@@ -192,7 +202,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut shown = Shown { epochs: config.epochs, progress: None };
     let outcome =
         train(&mut network, &card, &data, &split.train, &split.val, &config, &mut |event| {
-            shown.event(event)
+            shown.event(event);
+            ControlFlow::Continue(())
         })?;
     if let Some(progress) = &shown.progress {
         progress.finish();
@@ -204,17 +215,46 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         if outcome.stopped_early { " (stopped early)" } else { "" },
         outcome.best_epoch
     );
-    let mut files = vec!["best.safetensors", "last.safetensors", "log.csv", "model.json"];
+    let mut files = ["best.safetensors", "last.safetensors", "log.csv", "model.json"]
+        .map(str::to_owned)
+        .to_vec();
+    let mut card = outcome.card;
+    let mut metrics = serde_json::Map::new();
     if !split.val.is_empty() {
-        let report = judge::judge(&outcome, &data, &split.val)?;
-        let chosen =
-            if outcome.card.thresholds.is_some() { "them and their thresholds" } else { "them" };
+        let judged = Judged {
+            data: &data,
+            rows: &split.val,
+            probabilities: outcome.validation.view(),
+            threshold_source: "these records",
+        };
+        let report = judged.report(&card)?;
+        let chosen = if card.thresholds.is_some() { "them and their thresholds" } else { "them" };
         say!("\nThe best weights on the validation records, which chose {chosen}:\n\n{report}");
-        judge::write_tables(&outcome, &data, &split.val, &arguments.out)?;
-        let mut card = outcome.card.clone();
-        card.metrics = Some(judge::summary(&report));
+        files.extend(judged.write(&card.labels, &arguments.out, "validation")?);
+        let mut own = judge::summary(&report);
+        own["chosen_on_these"] = "the epoch, and the thresholds where they are not 0.5".into();
+        metrics.insert("validation".to_owned(), own);
+    }
+    if !split.test.is_empty() {
+        let signals = data.prepared.select(Axis(0), &split.test);
+        let lengths: Vec<usize> = split.test.iter().map(|&row| data.lengths[row]).collect();
+        let model = Model::new(network, card.clone())?;
+        let probabilities = model.predict_prepared(signals.view(), Some(&lengths))?;
+        (network, card) = model.into_parts();
+        let judged = Judged {
+            data: &data,
+            rows: &split.test,
+            probabilities: probabilities.view(),
+            threshold_source: "the validation records",
+        };
+        let report = judged.report(&card)?;
+        say!("\nThe best weights on the records kept for testing:\n\n{report}");
+        files.extend(judged.write(&card.labels, &arguments.out, "test")?);
+        metrics.insert("test".to_owned(), judge::summary(&report));
+    }
+    if !metrics.is_empty() {
+        card.metrics = Some(metrics.into());
         replace_best(&arguments.out, &network, &card)?;
-        files.extend(["validation.csv", "validation_labels.csv"]);
     }
     for file in files {
         say!("{}", arguments.out.join(file).display());
@@ -236,9 +276,27 @@ fn check_split_flags(arguments: &Arguments, split_by: SplitBy) -> Result<()> {
     ] {
         ensure!(!given || of_use, "{flag} means nothing with --split {name}");
     }
+    ensure!(
+        !(arguments.no_validation
+            && matches!(arguments.thresholds, Some(ThresholdsFrom::Validation))),
+        "--thresholds validation needs validation records, which --no-validation trains on"
+    );
     if let Some(fold) = arguments.fold {
         let folds = folds_of(arguments);
         ensure!(fold < folds, "--fold {fold} is not one of the folds 0 to {}", folds - 1);
+    }
+    Ok(())
+}
+
+/// Refuses a folder with tables of another run than is to go on there.
+fn check_tables(out: &Path) -> Result<()> {
+    for name in ["validation", "test"].into_iter().flat_map(judge::files) {
+        let path = out.join(name);
+        ensure!(
+            !path.exists(),
+            "{} would be written over; give another folder with --out",
+            path.display()
+        );
     }
     Ok(())
 }
@@ -261,7 +319,8 @@ fn recipe(arguments: &Arguments, architecture: Architecture, preset: Preset) -> 
         .with_validation_windows(arguments.val_windows.map(|windows| windows as usize))
         .with_patience(arguments.patience.map(|epochs| epochs as usize));
     let (epochs, batch, lr, body) = (config.epochs, config.batch, config.lr, config.body_rate);
-    let (limit, thresholds) = (config.positive_weight_limit, config.thresholds);
+    let limit = config.positive_weight_limit;
+    let thresholds = if arguments.no_validation { Thresholds::Half } else { config.thresholds };
     config
         .with_positive_weight_limit(match arguments.label_weights {
             Some(limit) => (limit != 1.0).then_some(limit),
@@ -282,6 +341,11 @@ fn recipe(arguments: &Arguments, architecture: Architecture, preset: Preset) -> 
 fn train_data(source: &mut Source, path: &Path) -> Result<TrainData> {
     let labels = source.require_labels(&source.label_set)?.mapv(u8::from);
     let none = Rows::Prepared { signals: Array3::zeros((0, 0, 0)), lengths: Vec::new() };
+    ensure!(
+        source.row_record.is_none(),
+        "{} holds several rows of a record (row_record); training takes one row a record and cuts windows itself",
+        path.display()
+    );
     let Rows::Prepared { signals, lengths } = std::mem::replace(&mut source.rows, none) else {
         bail!(
             "{} holds images or volumes; training takes prepared signals, as convert --stage prepared writes them, \
@@ -300,7 +364,13 @@ fn train_data(source: &mut Source, path: &Path) -> Result<TrainData> {
 
 fn split(source: &Source, data: &TrainData, by: SplitBy, arguments: &Arguments) -> Result<Split> {
     let fold = arguments.fold.unwrap_or(0);
-    Ok(match by {
+    if arguments.no_validation && by != SplitBy::Published {
+        // Only the published split keeps records for testing.
+        let mut all = Split::default();
+        all.train = (0..data.len()).collect();
+        return Ok(all);
+    }
+    let mut split = match by {
         SplitBy::Published => {
             let labelled: Vec<usize> = (0..data.len())
                 .filter(|&row| data.labels.row(row).iter().any(|&label| label != 0))
@@ -331,7 +401,12 @@ fn split(source: &Source, data: &TrainData, by: SplitBy, arguments: &Arguments) 
             let largest = folds.iter().copied().max().unwrap_or(0);
             split_by_fold(&folds, arguments.val_fold.map_or(largest, |fold| fold as usize))?
         }
-    })
+    };
+    if arguments.no_validation {
+        split.train.append(&mut split.val);
+        split.train.sort_unstable();
+    }
+    Ok(split)
 }
 
 /// Says what is trained on: how many records, and how many of them have each label.
