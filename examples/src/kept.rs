@@ -55,7 +55,7 @@ impl Kept {
             let rest = bytes.strip_prefix(key.as_bytes()).and_then(|rest| rest.strip_prefix(b"\n"));
             let rest = rest.with_context(|| {
                 format!(
-                    "{shown} holds what was done with other weights, records, --precision or --batch; go on with those, give another --out, or discard it with --restart"
+                    "{shown} holds what was done with other weights, records, arguments or another device; go on with those, give another --out, or discard it with --restart"
                 )
             })?;
             let row = columns * size_of::<f64>();

@@ -245,8 +245,19 @@ impl Source {
     fn drop_not_finite(&mut self) {
         let Rows::Prepared { signals, .. } = &self.rows else { return };
         let bad = |signal: ArrayView2<'_, f32>| signal.iter().any(|value| !value.is_finite());
-        let dropped: Vec<bool> = signals.outer_iter().map(bad).collect();
-        self.drop_records(&dropped, "its prepared signal holds values that are not finite");
+        let rows: Vec<bool> = signals.outer_iter().map(bad).collect();
+        let reason = "its prepared signal holds values that are not finite";
+        self.drop_records(&self.records_of(&rows), reason);
+    }
+
+    /// The records of which a row is marked.
+    fn records_of(&self, rows: &[bool]) -> Vec<bool> {
+        let Some(records) = &self.row_record else { return rows.to_vec() };
+        let mut marked = vec![false; self.names.len()];
+        for (&record, _) in records.iter().zip(rows).filter(|(_, marked)| **marked) {
+            marked[record] = true;
+        }
+        marked
     }
 
     /// Leaves out all records but the marked ones, and their rows.
@@ -530,6 +541,7 @@ fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
         failed: Vec::new(),
         label_source: shown.to_string(),
     };
+    let short = source.records_of(&short);
     source.drop_records(&short, &format!("shorter than a window of {window} samples"));
     source.drop_not_finite();
     if source.names.is_empty() {

@@ -26,7 +26,7 @@ impl Set {
         let card = ModelCard::new(architecture, mode, LabelSet::seven(), config)
             .with_thresholds(&[0.0; 7])
             .expect("thresholds");
-        save(&network, &card, &dir.path().join("weights.safetensors")).expect("saves");
+        save(&network, &card, dir.path().join("weights.safetensors")).expect("saves");
         let options = SynthOptions::default().with_seconds(2.0).with_sampling_rate_hz(100.0);
         write_folder(&dir.path().join("data"), records, options, Format::Wfdb)
             .expect("synthesises");

@@ -48,6 +48,10 @@ fn inputs_are_kept() {
         said.contains("model.json would be written over, though it is no model card"),
         "{said}"
     );
+    std::fs::rename(dir.join("model.h5"), dir.join("keras.safetensors")).expect("renames");
+    let said =
+        refused(import, dir, "--h5 keras.safetensors --model zhang --out ./keras.safetensors");
+    assert!(said.contains("keras.safetensors would be written over, though it is read"), "{said}");
     let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("is there");
     assert_eq!((read("predictions.csv"), read("x.json")), (table.to_owned(), config.to_owned()));
 }

@@ -78,6 +78,7 @@ fn records_of_many_kinds() {
     assert_eq!(json(&path("a.hea")).0["signals"], report["signals"]);
     let (text, _, status) = inspect(&[&path("a")]);
     assert!(status == Some(0) && text.contains("V1"), "{text}");
+    assert!(text.contains("\nlabels     AF\n"), "{text}");
 
     let mut archive = npz(folder, "a");
     let digital: Array2<i32> = archive.by_name("digital").expect("stored values");
@@ -125,6 +126,11 @@ fn what_cannot_be_read_is_said_in_json_too() {
     let (out, _, status) = inspect(&[&path("q"), "--strict", "--json"]);
     assert_eq!(status, Some(1));
     assert!(serde_json::from_str::<Value>(&out).is_ok_and(|report| report["error"].is_string()));
+    // Nor over anything but an archive.
+    let header = fs::read(path("a.hea")).expect("the header");
+    let (_, error, status) = inspect(&[&path("a"), "--npz", &path("a.hea")]);
+    assert!(status == Some(1) && error.contains("is no .npz archive"), "{error}");
+    assert_eq!(fs::read(path("a.hea")).expect("the header"), header);
     // An archive is written whole or not at all.
     let out = path("no.npz");
     assert_eq!(inspect(&[&path("broken"), "--npz", &out]).2, Some(1));

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use ecg3d_examples::say;
+use ecg3d_examples::{check_inputs, say};
 use ecg3d_models::{Architecture, ModelCard, Preset, import_keras, save};
 
 /// Turns a weights file of Keras 2 (.h5, compiled or not, or .weights.h5) into a .safetensors file with a model card, and a
 /// readable copy of the card beside it.
 #[derive(Parser)]
-#[command(name = "import-keras")]
+#[command(name = "import-keras", version)]
 struct Arguments {
     /// Keras's file
     #[arg(long, value_name = "FILE")]
@@ -22,7 +22,8 @@ struct Arguments {
     /// Weights file to write; its name ends in .safetensors
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Preprocessing and mode that the weights were trained under: published or corrected
+    /// Preprocessing and mode that the weights were trained under: published or corrected, which 3DECG-Net and Zhang's network have
+    /// other weights for, so that Keras's cannot be
     #[arg(long, value_name = "P", default_value_t = Preset::Published)]
     preset: Preset,
 }
@@ -39,6 +40,7 @@ fn import(arguments: Arguments) -> Result<ExitCode> {
         "--out is {}, expected a name that ends in .safetensors",
         out.display()
     );
+    check_inputs(&out, [&h5])?;
     let copy = out.with_extension("json");
     let is_card = |text: String| serde_json::from_str::<ModelCard>(&text).is_ok();
     ensure!(

@@ -29,6 +29,7 @@ const NYQUIST_HZ: f64 = 25.0;
 /// Prints a table in Markdown: the median over the recordings, and the 5th and 95th percentile. docs/data-loss.md defines
 /// each figure. Exit status: 0 all well, 2 some records failed, 1 nothing done.
 #[derive(Parser)]
+#[command(name = "losses", version)]
 struct Arguments {
     /// Folder of WFDB and CSV records, searched with all below it
     #[arg(long, value_name = "DIR")]

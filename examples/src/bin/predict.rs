@@ -32,8 +32,9 @@ use crate::model_args::ModelArgs;
 /// be used is reported, left out, and the status is 2.
 ///
 /// What is done waits in FILE.csv.part. A run that was ended, however, goes on from there when it is started again with the
-/// same weights, records, --precision and --batch.
+/// same weights, records, --precision and --batch on the same device.
 #[derive(Parser)]
+#[command(name = "predict", version)]
 struct Arguments {
     #[command(flatten)]
     model: ModelArgs,

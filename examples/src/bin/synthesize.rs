@@ -15,6 +15,7 @@ use ecg3d_examples::synthetic::{Format, write_folder};
 /// arguments give equal files on every machine. DIR has to be new or empty, or to hold what a run with the same arguments
 /// left (DIR/synthesize.json says which); such a run is done again from its start.
 #[derive(Parser)]
+#[command(name = "synthesize", version)]
 struct Arguments {
     /// Folder to write to; made if missing
     #[arg(long, value_name = "DIR")]

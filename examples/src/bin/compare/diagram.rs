@@ -46,7 +46,7 @@ pub fn svg(summary: &Summary) -> String {
          width=\"{total_width:.0}\" height=\"{total_height:.0}\" font-family=\"sans-serif\" font-size=\"11\" role=\"img\">\
          <title>{title}</title><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\
          <text x=\"{MARGIN}\" y=\"26\" font-size=\"16\" font-weight=\"bold\">{title}</text>\
-         <text x=\"{MARGIN}\" y=\"44\" fill=\"#444\">{} parameters, {} of them trained; {:.4} billion multiplications and additions a window; shapes have the channels last</text>\n",
+         <text x=\"{MARGIN}\" y=\"44\" fill=\"#444\">{} parameters, {} of them trained; {:.4} billion multiply-adds a window; shapes have the channels last</text>\n",
         grouped(summary.parameters as u64),
         grouped(summary.trainable as u64),
         summary.macs as f64 / 1e9,

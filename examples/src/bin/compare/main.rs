@@ -38,6 +38,7 @@ use crate::threads::set_up_process;
 /// own for each network, on windows of synthetic recordings, from the prepared signal to the probabilities: parameters do
 /// not change them, so untrained networks serve. Metrics need --data and --weights.
 #[derive(Debug, Parser)]
+#[command(name = "compare", version)]
 pub struct Arguments {
     /// Networks: 3decgnet, zhang, sobahi, ribeiro, resnet1d [default: all]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::SamplingRate;
 use ecg_synth::{SynthOptions, Synthesizer};
-use ecg3d_convert::{ConvertConfig, ConvertPlan};
+use ecg3d_convert::{ConvertConfig, ConvertPlan, Resample};
 use ecg3d_examples::chart::quantile;
 use ecg3d_examples::usage::processor_seconds;
 use ecg3d_models::Model;
@@ -114,7 +114,11 @@ fn windows(preprocessing: &ConvertConfig) -> Result<Array3<f32>> {
 /// Windows that a recording of ten seconds is cut into.
 pub fn windows_of_ten_seconds(model: &Model) -> usize {
     let preprocessing = &model.card().preprocessing;
-    let [_, samples] = preprocessing.prepared_shape();
+    let [_, most] = preprocessing.prepared_shape();
+    let samples = match preprocessing.resample {
+        Resample::Polyphase { rate_hz, .. } => most.min((10.0 * rate_hz) as usize),
+        _ => most,
+    };
     preprocessing.window_starts(samples).len()
 }
 

@@ -21,7 +21,7 @@ struct Panel {
 const PANELS: [Panel; 6] = [
     Panel { title: ["parameters,", "millions"], value: |row| Some(row.parameters as f64 / 1e6) },
     Panel {
-        title: ["multiplications and additions", "a window, billions"],
+        title: ["multiply-adds", "a window, billions"],
         value: |row| Some(row.macs as f64 / 1e9),
     },
     Panel {

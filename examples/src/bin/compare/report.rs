@@ -228,7 +228,7 @@ impl Report {
              A window is what a network takes: 2 s, for resnet1d 10 s. Times are from its prepared signal to its \
              probabilities, in a process of its own for each network: the median of {repeats} passes of one window, and of {} \
              passes of 32. Processor time counts all threads, waiting ones too. Memory is the most that the process had, with \
-             libtorch in it{}. GMAC: billion multiplications and additions.\n\n{}",
+             libtorch in it{}. GMAC: billion multiply-adds.\n\n{}",
             repeats.div_ceil(5),
             if device == "cpu" { "" } else { ", but not that of the GPU" },
             self.part(0..COSTS, |_| true)

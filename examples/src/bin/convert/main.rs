@@ -51,6 +51,7 @@ const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 ///
 /// Exit status: 0 all well, 2 some records failed, 1 nothing done.
 #[derive(Parser)]
+#[command(name = "convert", version)]
 struct Arguments {
     /// Folder of WFDB and CSV records, searched with all below it
     #[arg(long, value_name = "DIR", required_unless_present = "join")]

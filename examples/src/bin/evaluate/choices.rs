@@ -1,5 +1,6 @@
 //! What is chosen on other records than those that are judged: calibration and thresholds.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -13,6 +14,7 @@ use ecg3d_examples::say_err;
 use ecg3d_examples::source::LabelArgs;
 use ndarray::{Array2, Axis};
 
+use crate::Args;
 use crate::judged::Judged;
 use crate::table::Table;
 
@@ -58,10 +60,100 @@ impl fmt::Display for Rule {
     }
 }
 
+/// All that was asked for beside the predictions, read and checked by the labels before the long work.
+pub struct Choices {
+    /// The weights of the challenge score, if the labels have any.
+    pub weights: Option<ChallengeWeights>,
+    /// Those of `--thresholds`.
+    thresholds: Option<Vec<f64>>,
+    rule: Option<Rule>,
+    /// That of another run, and where it is from, in words.
+    calibrator: Option<(Calibrator, String)>,
+    method: Option<CalibrationMethod>,
+    validation: Option<Validation>,
+}
+
+impl Choices {
+    /// Reads what goes by the labels that are judged.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or says nothing of a label; arguments that do not go together.
+    pub fn read(args: &Args, labels: &LabelSet) -> Result<Self> {
+        let thresholds =
+            args.thresholds.as_deref().map(|text| parse_thresholds(text, labels)).transpose()?;
+        let file = args.challenge_weights.as_deref();
+        let weights = challenge_weights(file, &args.challenge_normal, labels)?;
+        ensure!(
+            args.choose_thresholds != Some(Rule::Challenge) || weights.is_some(),
+            "--choose-thresholds challenge needs weights for these labels: --challenge-weights FILE"
+        );
+        let calibrator = match &args.calibrator {
+            Some(file) => {
+                let (calibrator, source) =
+                    (read_calibrator(file)?, format!("of {}", file.display()));
+                for label in labels.iter() {
+                    calibrator.label(label).with_context(|| format!("calibrator {source}"))?;
+                }
+                Some((calibrator, source))
+            }
+            None => None,
+        };
+        let validation = match args.validation.as_deref().zip(args.validation_labels.as_deref()) {
+            Some((predictions, truth)) => {
+                ensure!(
+                    args.choose_thresholds.is_some() || args.calibrate.is_some(),
+                    "--validation needs --choose-thresholds or --calibrate"
+                );
+                Some(Validation::read(predictions, truth, &args.labels, labels)?)
+            }
+            None => None,
+        };
+        let (rule, method) = (args.choose_thresholds, args.calibrate);
+        Ok(Self { weights, thresholds, rule, calibrator, method, validation })
+    }
+
+    /// Makes sure that nothing is chosen on the records that are judged, and warns where that can't be told.
+    ///
+    /// # Errors
+    /// A record that is among both.
+    pub fn check_apart(&self, records: &[String], patients: &[String]) -> Result<()> {
+        self.validation.as_ref().map_or(Ok(()), |own| own.check_apart(records, patients))
+    }
+
+    /// Calibrates the probabilities if that was asked for; the thresholds in label order, and where they come from.
+    pub fn make(&mut self, judged: &mut Judged) -> Result<(Vec<f64>, String)> {
+        let calibrator = match (self.calibrator.take(), self.method, &self.validation) {
+            (Some(own), ..) => Some(own),
+            (None, Some(method), Some(validation)) => {
+                let fit = validation.calibrator(&judged.labels, method)?;
+                Some((fit, format!("fitted on {}", validation.what)))
+            }
+            _ => None,
+        };
+        if let Some((calibrator, source)) = calibrator {
+            if let Some(own) = &mut self.validation {
+                own.probabilities = calibrator.apply(&judged.labels, own.probabilities.view())?;
+            }
+            judged.calibrate(calibrator, source)?;
+        }
+        if let (Some(validation), Some(rule)) = (&self.validation, self.rule) {
+            return validation.thresholds(&judged.labels, rule, self.weights.as_ref());
+        }
+        Ok(match (&self.thresholds, &judged.thresholds) {
+            (Some(own), _) => (own.clone(), "--thresholds".to_owned()),
+            (None, Some(own)) => (own.clone(), "weights".to_owned()),
+            (None, None) => (vec![0.5; judged.labels.len()], "default 0.5".to_owned()),
+        })
+    }
+}
+
 /// Predictions of other records, with their truth.
-pub struct Validation {
+struct Validation {
     /// The file.
     what: String,
+    records: Table,
+    /// Whose they are, as far as is known.
+    patients: Vec<Option<String>>,
     /// `[record, label]`, labels as judged.
     truth: Array2<bool>,
     /// `[record, label]`.
@@ -69,43 +161,47 @@ pub struct Validation {
 }
 
 impl Validation {
-    /// Reads predictions and labels, and makes sure that none of their records is judged.
-    pub fn read(
-        predictions: &Path,
-        labels: &Path,
-        how: &LabelArgs,
-        judged: &Judged,
-    ) -> Result<Self> {
+    /// Reads predictions and their truth, of the labels that are judged.
+    fn read(predictions: &Path, truth: &Path, how: &LabelArgs, labels: &LabelSet) -> Result<Self> {
         let table = Table::predictions(predictions)?;
-        let (truth, patients) = table.truth_from(&Table::labels(labels, how)?)?;
-        if let Some((line, record)) = table.shared_record(&judged.records) {
-            bail!(
-                "{}:{line}: record {record} is also among those that are judged; choose on other records",
-                predictions.display()
-            );
-        }
-        let known: std::collections::HashSet<&String> = judged.patients.iter().collect();
-        if let Some(patient) = patients.iter().flatten().find(|patient| known.contains(patient)) {
-            say_err!(
-                "warning: patient {patient} has records both in {} and among those that are judged",
-                predictions.display()
-            );
-        }
-        let columns = table.columns_of(&judged.labels)?;
+        let columns = table.columns_of(labels)?;
+        let (truth, patients) = table.truth_from(&Table::labels(truth, how)?)?;
         Ok(Self {
             what: predictions.display().to_string(),
             truth: truth.select(Axis(1), &columns),
             probabilities: table.values.select(Axis(1), &columns),
+            patients,
+            records: table,
         })
     }
 
-    /// The file of these predictions.
-    pub fn what(&self) -> &str {
-        &self.what
+    fn check_apart(&self, records: &[String], patients: &[String]) -> Result<()> {
+        let shared = self.records.shared_with(records);
+        if let Some((line, record)) = shared.by_name {
+            bail!(
+                "{}:{line}: record {record} is also among those that are judged; choose on other records",
+                self.what
+            );
+        }
+        if let Some((line, record)) = shared.by_base {
+            say_err!(
+                "warning: {}:{line}: record {record} may be the one of that base name that is judged",
+                self.what
+            );
+        }
+        let known: HashSet<&String> = patients.iter().collect();
+        let own = self.patients.iter().flatten();
+        if let Some(patient) = own.into_iter().find(|patient| known.contains(patient)) {
+            say_err!(
+                "warning: patient {patient} has records both in {} and among those that are judged",
+                self.what
+            );
+        }
+        Ok(())
     }
 
     /// Fits a calibrator, and warns of labels that it leaves as they are.
-    pub fn calibrator(&self, labels: &LabelSet, method: CalibrationMethod) -> Result<Calibrator> {
+    fn calibrator(&self, labels: &LabelSet, method: CalibrationMethod) -> Result<Calibrator> {
         let fit = Calibrator::fit(labels, self.truth.view(), self.probabilities.view(), method)?;
         for own in fit.labels() {
             if let Some(why) = own.unfitted {
@@ -115,14 +211,8 @@ impl Validation {
         Ok(fit)
     }
 
-    /// Applies a calibrator to these records.
-    pub fn calibrate(&mut self, labels: &LabelSet, calibrator: &Calibrator) -> Result<()> {
-        self.probabilities = calibrator.apply(labels, self.probabilities.view())?;
-        Ok(())
-    }
-
     /// Thresholds by a rule, and where they come from in words.
-    pub fn thresholds(
+    fn thresholds(
         &self,
         labels: &LabelSet,
         rule: Rule,
@@ -133,9 +223,7 @@ impl Validation {
         let rule = match rule {
             Rule::Label(rule) => rule,
             Rule::Challenge => {
-                let weights = weights.context(
-                    "--choose-thresholds challenge needs weights for these labels: --challenge-weights FILE",
-                )?;
+                let weights = weights.context("no weights for these labels")?;
                 return Ok((weights.choose_thresholds(labels, truth, p)?, source));
             }
         };
@@ -154,14 +242,14 @@ impl Validation {
 }
 
 /// Reads a calibrator that an earlier run wrote.
-pub fn read_calibrator(path: &Path) -> Result<Calibrator> {
+fn read_calibrator(path: &Path) -> Result<Calibrator> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{} is no calibrator", path.display()))
 }
 
 /// The weights of the challenge score: of a file, else the published ones where all labels have one.
-pub fn challenge_weights(
+fn challenge_weights(
     file: Option<&Path>,
     normal: &str,
     labels: &LabelSet,
@@ -184,6 +272,41 @@ pub fn challenge_weights(
     let own = ChallengeWeights::seven();
     let known = labels.iter().all(|label| own.weight(label, label).is_ok());
     Ok((known && labels.index_of(own.normal()).is_some()).then_some(own))
+}
+
+fn parse_thresholds(text: &str, labels: &LabelSet) -> Result<Vec<f64>> {
+    let value =
+        |text: &str| -> Result<f64> {
+            let value: f64 =
+                text.trim().parse().ok().filter(|v| (0.0..=1.0).contains(v)).with_context(
+                    || format!("--thresholds: {text:?} is not a number from 0 to 1"),
+                )?;
+            Ok(value)
+        };
+    if text.contains('=') {
+        let mut out = vec![0.5; labels.len()];
+        for pair in text.split(',') {
+            let (name, threshold) = pair
+                .split_once('=')
+                .with_context(|| format!("--thresholds: {pair:?} is not NAME=VALUE"))?;
+            let column = labels.index_of(name.trim()).with_context(|| {
+                format!("--thresholds: unknown label {}; the labels are {labels}", name.trim())
+            })?;
+            out[column] = value(threshold)?;
+        }
+        return Ok(out);
+    }
+    let all = text.split(',').map(value).collect::<Result<Vec<_>>>()?;
+    if let [one] = all[..] {
+        return Ok(vec![one; labels.len()]);
+    }
+    ensure!(
+        all.len() == labels.len(),
+        "--thresholds: {} values for {} labels ({labels})",
+        all.len(),
+        labels.len()
+    );
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -209,5 +332,17 @@ mod tests {
         };
         assert!(weights(&["AF", "NSR"]).is_some());
         assert!(weights(&["AF", "SB"]).is_none() && weights(&["NSR", "other"]).is_none());
+    }
+
+    #[test]
+    fn thresholds_in_three_ways() {
+        let labels = LabelSet::new(["AF", "SB"]).expect("labels");
+        let parse = |text: &str| parse_thresholds(text, &labels);
+        assert_eq!(parse("0.3").expect("one"), [0.3, 0.3]);
+        assert_eq!(parse("0.3,0.4").expect("each"), [0.3, 0.4]);
+        assert_eq!(parse("SB=0.2").expect("named"), [0.5, 0.2]);
+        for bad in ["", "x", "1.5", "0.1,0.2,0.3", "XX=0.1", "AF=", "AF=0.1,0.2", "nan"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
     }
 }

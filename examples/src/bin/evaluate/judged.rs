@@ -15,6 +15,7 @@ use ecg3d_models::Precision;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
 
+use crate::choices::Choices;
 use crate::classify::classify;
 use crate::keeping::kept;
 use crate::pictures::{precision_recall, roc};
@@ -23,6 +24,8 @@ use crate::weights::model;
 
 /// The table of probabilities.
 pub const PREDICTIONS: &str = "predictions.csv";
+/// What calibrated them, where something did.
+const CALIBRATOR: &str = "calibrator.json";
 
 /// Predictions with their truth, row by row.
 pub struct Judged {
@@ -69,15 +72,19 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Predicts the records with the weights' own preprocessing, and writes the probabilities. `check` sees the labels before the
-    /// records are read.
-    pub fn judged(self, check: impl FnOnce(&LabelSet) -> Result<()>) -> Result<Judged> {
+    /// Predicts the records with the weights' own preprocessing, and writes the probabilities. `choices` are read by the labels before
+    /// the records are, and checked before those are classified.
+    pub fn judged(
+        self,
+        choices: impl FnOnce(&LabelSet) -> Result<Choices>,
+    ) -> Result<(Judged, Choices)> {
         let Self { weights, precision, data, labels, out, restart } = self;
         let model = model(weights)?.with_precision(precision);
         warn_of_imitation(precision, model.network().architecture(), model.network().device());
-        check(model.labels())?;
+        let choices = choices(model.labels())?;
         let mut source = source::load(data, &model.card().preprocessing, labels)?;
         let truth = source.require_labels(model.labels())?;
+        choices.check_apart(&source.names, &source.patients)?;
         let mut kept = kept(&model, &source, &out.join(PREDICTIONS), restart)?;
         let (finite, probabilities) = classify(&model, &mut source, Some(&mut kept))?;
         let judged = Judged {
@@ -100,7 +107,7 @@ impl Run<'_> {
         };
         judged.write_predictions(out)?;
         kept.remove()?;
-        Ok(judged)
+        Ok((judged, choices))
     }
 }
 
@@ -196,9 +203,19 @@ impl Judged {
         write_bins(&out.join("calibration.csv"), &measured)?;
         report = report.with_calibration(measured)?;
         write_atomic(&out.join("metrics.csv"), |file| file.write_all(report.to_csv().as_bytes()))?;
-        if let Some((calibrator, _)) = &self.calibrator {
-            let json = serde_json::to_string_pretty(calibrator).context("calibrator.json")?;
-            write_atomic(&out.join("calibrator.json"), |file| writeln!(file, "{json}"))?;
+        let path = out.join(CALIBRATOR);
+        match &self.calibrator {
+            Some((calibrator, _)) => {
+                let json = serde_json::to_string_pretty(calibrator).context(CALIBRATOR)?;
+                write_atomic(&path, |file| writeln!(file, "{json}"))?;
+            }
+            // That of an earlier run has nothing to do with these probabilities.
+            None => match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+                }
+                _ => {}
+            },
         }
         write_atomic(&out.join("report.md"), |file| {
             file.write_all(self.markdown(&report).as_bytes())
@@ -357,7 +374,10 @@ mod tests {
         };
         let options = ReportOptions::default();
         judged.resample(&[0.5; 3], &BootstrapOptions::default()).expect("two patients");
+        let calibrator = dir.path().join("calibrator.json");
+        std::fs::write(&calibrator, "{}").expect("writes");
         judged.write(&[0.5; 3], &options, dir.path()).expect("writes");
+        assert!(!calibrator.exists());
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).expect(name);
         let json: serde_json::Value = serde_json::from_str(&read("metrics.json")).expect("JSON");
         assert_eq!((&json["n"], &json["failed"][0]["record"]), (&3.into(), &"e".into()));

@@ -10,6 +10,8 @@ mod pictures;
 #[path = "../../with_model/precision.rs"]
 mod precision;
 mod table;
+#[path = "../../with_model/threads.rs"]
+mod threads;
 #[path = "../../with_model/weights.rs"]
 mod weights;
 
@@ -18,17 +20,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use ecg_core::LabelSet;
-use ecg_metrics::{
-    BootstrapOptions, CalibrationMethod, Calibrator, ChallengeWeights, ReportOptions, ZeroDivision,
-};
+use ecg_metrics::{BootstrapOptions, CalibrationMethod, ReportOptions, ZeroDivision};
 use ecg3d_examples::source::{LabelArgs, exit_code};
 use ecg3d_examples::{check_inputs, check_place, print_result, run, say};
 use ecg3d_models::Precision;
 
-use choices::{Rule, Validation, challenge_weights, read_calibrator};
+use choices::{Choices, Rule};
 use judged::{Judged, PREDICTIONS, Run};
 use table::Table;
+use threads::set_up_process;
 
 /// Judge a model, or a file of predictions, on records whose labels are known.
 ///
@@ -38,9 +38,9 @@ use table::Table;
 /// records, given with --validation.
 ///
 /// With weights, what is classified waits in predictions.csv.part: a run that was ended, however, goes on from there when it is
-/// started again with the same weights, records and --precision.
+/// started again with the same weights, records and --precision on the same device.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "evaluate", version)]
 struct Args {
     /// Weights that `train` or `import-keras` wrote [default: the 3DECG-Net that ships]
     #[arg(long, value_name = "FILE", conflicts_with = "predictions")]
@@ -58,6 +58,9 @@ struct Args {
     /// times
     #[arg(long, value_name = "FILE", requires = "predictions")]
     against: Vec<PathBuf>,
+    /// Threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
     #[command(flatten)]
     labels: LabelArgs,
     /// Folder for the results
@@ -109,12 +112,18 @@ fn main() -> ExitCode {
             args.against.is_empty() || args.bootstrap > 0,
             "--against needs resamples: --bootstrap must not be 0"
         );
+        set_up_process(args.threads)?;
         check_place(&args.out.join("metrics.json"))?;
         let tables = [&args.predictions, &args.validation, &args.validation_labels];
         let tables = tables.into_iter().flatten().chain(&args.against).chain(&args.labels.labels);
         check_inputs(&args.out.join(PREDICTIONS), tables)?;
-        let mut judged = match &args.predictions {
-            Some(predictions) => from_table(predictions, &args)?,
+        let (mut judged, mut choices) = match &args.predictions {
+            Some(predictions) => {
+                let judged = from_table(predictions, &args)?;
+                let choices = Choices::read(&args, &judged.labels)?;
+                choices.check_apart(&judged.records, &judged.patients)?;
+                (judged, choices)
+            }
             None => {
                 let run = Run {
                     weights: args.weights.as_deref(),
@@ -124,15 +133,10 @@ fn main() -> ExitCode {
                     out: &args.out,
                     restart: args.restart,
                 };
-                run.judged(|labels| check(&args, labels))?
+                run.judged(|labels| Choices::read(&args, labels))?
             }
         };
-        let weights = challenge_weights(
-            args.challenge_weights.as_deref(),
-            &args.challenge_normal,
-            &judged.labels,
-        )?;
-        let (thresholds, source) = choose(&args, &mut judged, weights.as_ref())?;
+        let (thresholds, source) = choices.make(&mut judged)?;
         let mut options = ReportOptions::default()
             .with_zero_division(args.zero_division)
             .with_threshold_source(source);
@@ -140,7 +144,7 @@ fn main() -> ExitCode {
             .with_resamples(args.bootstrap)
             .with_seed(args.seed)
             .with_zero_division(args.zero_division);
-        if let Some(weights) = weights {
+        if let Some(weights) = choices.weights {
             options = options.with_challenge(weights.clone());
             resampling = resampling.with_challenge(weights);
         }
@@ -159,30 +163,6 @@ fn resamples(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|n| matches!(n, 0 | 40..=100_000))
         .ok_or_else(|| "expected 0, or from 40 to 100000".to_owned())
-}
-
-/// Looks, before the long work, at what else goes by the labels.
-fn check(args: &Args, labels: &LabelSet) -> Result<()> {
-    if let Some(text) = &args.thresholds {
-        parse_thresholds(text, labels)?;
-    }
-    challenge_weights(args.challenge_weights.as_deref(), &args.challenge_normal, labels)?;
-    if let Some(file) = &args.calibrator {
-        require_labels(&read_calibrator(file)?, labels, &format!("of {}", file.display()))?;
-    }
-    for (predictions, truth) in args.validation.iter().zip(&args.validation_labels) {
-        Table::predictions(predictions)?;
-        Table::labels(truth, &args.labels)?;
-    }
-    Ok(())
-}
-
-/// Checks that a calibrator, from `source`, knows all labels.
-fn require_labels(calibrator: &Calibrator, labels: &LabelSet, source: &str) -> Result<()> {
-    for label in labels.iter() {
-        calibrator.label(label).with_context(|| format!("calibrator {source}"))?;
-    }
-    Ok(())
 }
 
 fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
@@ -211,103 +191,4 @@ fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
         thresholds: None,
         failed: Vec::new(),
     })
-}
-
-/// Calibrates the probabilities if that was asked for; the thresholds in label order, and where they come from.
-fn choose(
-    args: &Args,
-    judged: &mut Judged,
-    weights: Option<&ChallengeWeights>,
-) -> Result<(Vec<f64>, String)> {
-    let files = args.validation.as_deref().zip(args.validation_labels.as_deref());
-    let mut validation = match files {
-        Some((predictions, labels)) => {
-            ensure!(
-                args.choose_thresholds.is_some() || args.calibrate.is_some(),
-                "--validation needs --choose-thresholds or --calibrate"
-            );
-            Some(Validation::read(predictions, labels, &args.labels, judged)?)
-        }
-        None => None,
-    };
-    let calibrator = match (&args.calibrator, args.calibrate, &validation) {
-        (Some(file), ..) => Some((read_calibrator(file)?, format!("of {}", file.display()))),
-        (None, Some(method), Some(validation)) => {
-            let fit = validation.calibrator(&judged.labels, method)?;
-            Some((fit, format!("fitted on {}", validation.what())))
-        }
-        _ => None,
-    };
-    if let Some((calibrator, source)) = calibrator {
-        require_labels(&calibrator, &judged.labels, &source)?;
-        if let Some(validation) = &mut validation {
-            validation.calibrate(&judged.labels, &calibrator)?;
-        }
-        judged.calibrate(calibrator, source)?;
-    }
-    match (&validation, args.choose_thresholds) {
-        (Some(validation), Some(rule)) => validation.thresholds(&judged.labels, rule, weights),
-        _ => thresholds(args, judged),
-    }
-}
-
-/// The thresholds in label order, and where they come from.
-fn thresholds(args: &Args, judged: &Judged) -> Result<(Vec<f64>, String)> {
-    match (&args.thresholds, &judged.thresholds) {
-        (Some(text), _) => Ok((parse_thresholds(text, &judged.labels)?, "--thresholds".to_owned())),
-        (None, Some(own)) => Ok((own.clone(), "weights".to_owned())),
-        (None, None) => Ok((vec![0.5; judged.labels.len()], "default 0.5".to_owned())),
-    }
-}
-
-fn parse_thresholds(text: &str, labels: &LabelSet) -> Result<Vec<f64>> {
-    let value =
-        |text: &str| -> Result<f64> {
-            let value: f64 =
-                text.trim().parse().ok().filter(|v| (0.0..=1.0).contains(v)).with_context(
-                    || format!("--thresholds: {text:?} is not a number from 0 to 1"),
-                )?;
-            Ok(value)
-        };
-    if text.contains('=') {
-        let mut out = vec![0.5; labels.len()];
-        for pair in text.split(',') {
-            let (name, threshold) = pair
-                .split_once('=')
-                .with_context(|| format!("--thresholds: {pair:?} is not NAME=VALUE"))?;
-            let column = labels.index_of(name.trim()).with_context(|| {
-                format!("--thresholds: unknown label {}; the labels are {labels}", name.trim())
-            })?;
-            out[column] = value(threshold)?;
-        }
-        return Ok(out);
-    }
-    let all = text.split(',').map(value).collect::<Result<Vec<_>>>()?;
-    if let [one] = all[..] {
-        return Ok(vec![one; labels.len()]);
-    }
-    ensure!(
-        all.len() == labels.len(),
-        "--thresholds: {} values for {} labels ({labels})",
-        all.len(),
-        labels.len()
-    );
-    Ok(all)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thresholds_in_three_ways() {
-        let labels = LabelSet::new(["AF", "SB"]).expect("labels");
-        let parse = |text: &str| parse_thresholds(text, &labels);
-        assert_eq!(parse("0.3").expect("one"), [0.3, 0.3]);
-        assert_eq!(parse("0.3,0.4").expect("each"), [0.3, 0.4]);
-        assert_eq!(parse("SB=0.2").expect("named"), [0.5, 0.2]);
-        for bad in ["", "x", "1.5", "0.1,0.2,0.3", "XX=0.1", "AF=", "AF=0.1,0.2", "nan"] {
-            assert!(parse(bad).is_err(), "{bad}");
-        }
-    }
 }

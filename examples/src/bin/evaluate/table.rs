@@ -161,12 +161,27 @@ impl Table {
         Ok(rows)
     }
 
-    /// The first record that is also one of others, with its line.
-    pub fn shared_record(&self, others: &[String]) -> Option<(u64, &str)> {
-        let others: std::collections::HashSet<&str> = others.iter().map(String::as_str).collect();
-        let own = self.records.iter().zip(&self.lines);
-        own.map(|(record, line)| (*line, record.as_str())).find(|own| others.contains(own.1))
+    /// The first records that are, or may be, among others.
+    pub fn shared_with(&self, others: &[String]) -> Shared<'_> {
+        let mut rows = RowsByName::default();
+        for (row, name) in others.iter().enumerate() {
+            rows.insert(name, row);
+        }
+        let own = || self.records.iter().zip(&self.lines).map(|(name, &line)| (line, &**name));
+        Shared {
+            by_name: own().find(|own| rows.named(own.1).is_some()),
+            by_base: own().find(|own| rows.of_base(base_name(own.1)).is_some()),
+        }
     }
+}
+
+/// Records of a table, with their lines, that are also elsewhere.
+#[derive(Debug, PartialEq)]
+pub struct Shared<'a> {
+    /// The first of the very name.
+    pub by_name: Option<(u64, &'a str)>,
+    /// The first whose base name is that of one other.
+    pub by_base: Option<(u64, &'a str)>,
 }
 
 /// An error that names the first record that the other file lacks, and how many there are.
@@ -219,7 +234,11 @@ mod tests {
         let more = Table::predictions(&table(&dir, "m.csv", more)).expect("reads");
         let error = format!("{:#}", p.aligned(&more).expect_err("a label too many"));
         assert!(error.contains("m.csv: unknown label NSR"), "{error}");
-        assert_eq!(p.shared_record(&["1".to_owned(), "2".to_owned()]), Some((3, "1")));
+        let shared = |others: [&str; 2]| p.shared_with(&others.map(str::to_owned));
+        let first = Some((3, "1"));
+        assert_eq!(shared(["1", "3"]), Shared { by_name: first, by_base: first });
+        assert_eq!(shared(["x/1", "3"]), Shared { by_name: None, by_base: first });
+        assert_eq!(shared(["x/1", "y/1"]), Shared { by_name: None, by_base: None });
         let swapped = LabelSet::new(["SB", "AF"]).expect("labels");
         assert_eq!(p.columns_of(&swapped).expect("has them"), [1, 0]);
     }

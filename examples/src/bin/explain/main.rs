@@ -46,7 +46,7 @@ use crate::model_args::ModelArgs;
 /// every record that was finished. With --record the first pair of random walks is finished too; a second Ctrl-C ends it. With
 /// nothing to write the status is 1.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "explain", version)]
 struct Args {
     #[command(flatten)]
     model: ModelArgs,

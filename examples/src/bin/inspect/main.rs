@@ -27,6 +27,7 @@ use report::Report;
 ///
 /// Ends with status 2 where some recordings of a folder cannot be read.
 #[derive(Parser)]
+#[command(name = "inspect", version)]
 struct Arguments {
     /// A WFDB record, with or without .hea, a .csv or .tsv recording (also .gz), or a folder
     record: PathBuf,
@@ -133,6 +134,9 @@ impl Shown {
 
 fn record(arguments: &Arguments) -> Result<ExitCode> {
     let map = label_map(&arguments.label_map)?;
+    if let Some(path) = &arguments.npz {
+        npz::check(path)?;
+    }
     let shown = Shown::read(&arguments.record, &arguments.options())?;
     if let Some(path) = &arguments.npz {
         npz::write(path, &shown)?;

@@ -1,14 +1,36 @@
 //! The arrays of a recording for programs.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
-use anyhow::Result;
-use ecg3d_examples::write_atomic;
+use anyhow::{Context, Result, ensure};
+use ecg3d_examples::{check_place, write_atomic};
 use ndarray::{Array1, Array2};
 use ndarray_npy::NpzWriter;
 
 use super::Shown;
+
+/// Makes sure that an archive can be written there, and that nothing else is: a file of the recording, say.
+///
+/// # Errors
+/// A place that cannot be written to, or a file that is no archive.
+pub fn check(path: &Path) -> Result<()> {
+    check_place(path)?;
+    if !path.is_file() {
+        return Ok(());
+    }
+    let shown = path.display();
+    let mut start = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(2).read_to_end(&mut start))
+        .with_context(|| format!("cannot read {shown}"))?;
+    ensure!(
+        start.is_empty() || start == b"PK",
+        "{shown} would be written over, and is no .npz archive; give another --npz"
+    );
+    Ok(())
+}
 
 /// Writes the arrays of a recording and of its annotations.
 pub fn write(path: &Path, shown: &Shown) -> Result<()> {

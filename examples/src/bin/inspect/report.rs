@@ -27,7 +27,7 @@ pub struct Report<'a> {
     age_years: Option<f64>,
     sex: Option<Sex>,
     diagnoses: Vec<Diagnosis>,
-    /// The seven labels, where the recording states diagnoses.
+    /// Which labels hold, where the recording states diagnoses.
     labels: Option<serde_json::Map<String, serde_json::Value>>,
     /// Of a multi-segment record.
     segments: Vec<Segment>,
@@ -167,8 +167,15 @@ impl<'a> Report<'a> {
             write!(out, "diagnosis  {}", diagnosis.snomed)?;
             match (&diagnosis.label, diagnosis.name) {
                 (Some(label), Some(name)) => writeln!(out, "  {name} ({label})")?,
-                _ => writeln!(out)?,
+                (Some(label), None) => writeln!(out, "  {label}")?,
+                (None, _) => writeln!(out)?,
             }
+        }
+        if let Some(labels) = &self.labels {
+            let holding = labels.iter().filter(|(_, holds)| **holds == true);
+            let names: Vec<&str> = holding.map(|(label, _)| label.as_str()).collect();
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            writeln!(out, "labels     {names}")?;
         }
         let width =
             self.signals.iter().map(|s| s.lead.chars().count()).max().unwrap_or(0).clamp(4, 24);

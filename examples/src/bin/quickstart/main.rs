@@ -8,6 +8,8 @@ mod example;
 mod page;
 #[path = "../../with_model/precision.rs"]
 mod precision;
+#[path = "../../with_model/threads.rs"]
+mod threads;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,6 +34,7 @@ use crate::classify::classify;
 use crate::example::{choose, explain};
 use crate::page::{Cube, Page};
 use crate::precision::warn_of_imitation;
+use crate::threads::set_up_process;
 
 /// Synthetic recordings that are made where no data is given.
 const RECORDS: u64 = 64;
@@ -41,6 +44,7 @@ const RECORDS: u64 = 64;
 /// Recordings are prepared with the corrected preset and classified by the 3DECG-Net that ships, a second or two each on
 /// two cores, and the predictions are judged by the labels. One recording for each label that was recognised is explained.
 #[derive(Parser)]
+#[command(name = "quickstart", version)]
 struct Arguments {
     /// Folder of WFDB and CSV recordings with labels [default: synthetic recordings, written to OUT/recordings-seed-N]
     #[arg(long, value_name = "DIR")]
@@ -58,6 +62,9 @@ struct Arguments {
     /// Number type of the arithmetic [default: bf16 where the processor computes in it, else f32]
     #[arg(long, value_name = "TYPE")]
     precision: Option<Precision>,
+    /// Threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
     #[command(flatten)]
     labels: LabelArgs,
 }
@@ -79,6 +86,7 @@ impl Steps {
 
 fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     let out = &arguments.out;
+    set_up_process(arguments.threads)?;
     check_place(&out.join("report.html"))?;
     let mut steps = Steps(Vec::new());
 
