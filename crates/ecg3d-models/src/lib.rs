@@ -23,11 +23,28 @@
 //! # }
 //! ```
 //!
+//! From a recording as a file has it to its labels: [`Model::predict_recording`].
+//!
+//! # Set-up
+//!
+//! The crate links libtorch 2.11, which has to be there when it is built and when programs run. In a checkout of the repository
+//! `cargo xtask setup` fetches one for the CPU; elsewhere `LIBTORCH` names its folder, and a `build.rs` of the crate that has the program
+//! says where it is at run time:
+//!
+//! ```no_run
+//! // With `torch-sys` among the dependencies, which tells.
+//! if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
+//!     println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+//! }
+//! ```
+//!
+//! `tch`, `ndarray` and `ecg_core` are exported, in the versions that stand in signatures here.
+//!
 //! # Which type for which job
 //!
 //! | type | what |
 //! |---|---|
-//! | [`Model`] | a network with its card: loads weights, predicts from prepared signals, lead images or volumes, and answers questions about subsets of the leads |
+//! | [`Model`] | a network with its card: loads and saves weights, predicts from recordings, prepared signals, lead images or volumes, and answers questions about subsets of the leads |
 //! | [`ModelCard`] | what weights say of themselves: network, mode, labels, preprocessing, thresholds |
 //! | [`Network`] | the parameters and the pass through them, for training and looking inside |
 //! | [`Architecture`], [`InputKind`] | which network, and what it reads |
@@ -37,7 +54,7 @@
 //! | [`import_keras`] | the study's weight files |
 //! | [`save`] | weights and card in one file |
 //! | [`replace_best`] | another card for the best weights of a run |
-//! | [`train`](train()), [`TrainConfig`], [`TrainData`] | training by the study's recipe or another |
+//! | [`train`](train()), [`TrainConfig`], [`TrainData`], [`Observer`] | training by the study's recipe or another, watched and ended from outside |
 //! | [`KerasAdam`], [`Schedule`], [`Loss`] | its parts |
 //! | [`validation_thresholds`] | the probability above which a label is predicted |
 //!
