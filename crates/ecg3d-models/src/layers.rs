@@ -317,6 +317,7 @@ impl BatchNorm {
 
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let n = x.numel() / self.gamma.numel();
+        let refined = pass.train && n > 1 && is_refined(x)?;
         // libtorch feeds the running variance the unbiased batch variance, as Keras does for inputs of rank 4 and 5;
         // for ranks 2 and 3 Keras feeds it the biased one, and for a single value, which has no unbiased one, 0. The backward
         // pass wants the tensor that libtorch was given untouched, so that is a copy then.
@@ -329,7 +330,7 @@ impl BatchNorm {
             Some(&self.mean),
             Some(&variance),
             pass.train,
-            pass.statistics_rate,
+            if refined { 0.0 } else { pass.statistics_rate },
             BN_EPSILON,
         )?;
         if biased {
@@ -343,35 +344,27 @@ impl BatchNorm {
                 self.variance.shallow_clone().f_copy_(&new)
             })?;
         }
-        if pass.train {
-            no_grad(|| self.refine(x, &y, mean, deviation))?;
+        if refined {
+            no_grad(|| self.refine(x, &y, mean, deviation, pass.statistics_rate))?;
         }
         pass.show(&self.path, Op::BatchNorm, Channels::First, &[x], &y);
         Ok(y)
     }
 
-    /// Does what libtorch did in `f32` with the channels last again, with exact sums: output, and the mean and reciprocal
-    /// deviation that it keeps for the way back.
+    /// Does what libtorch did in `f32` with the channels last again, with exact sums: output, the mean and reciprocal
+    /// deviation that it keeps for the way back, and the share of the batch in the running statistics.
     fn refine(
         &self,
         x: &Tensor,
         y: &Tensor,
         mut mean: Tensor,
         mut deviation: Tensor,
+        share: f64,
     ) -> Result<()> {
-        let last = |x: &Tensor| {
-            let axes: Vec<i64> = [0].into_iter().chain(2..x.dim() as i64).chain([1]).collect();
-            x.f_detach()?.f_permute(&axes)
-        };
-        if x.dim() < 4 || x.device() != Device::Cpu || x.f_kind()? != Kind::Float {
-            return Ok(());
-        }
-        let (rows, mut out) = (last(x)?, last(y)?);
-        if !rows.is_contiguous() || !out.is_contiguous() {
-            return Ok(());
-        }
+        let (rows, mut out) = (as_rows(x)?, as_rows(y)?);
         let values = kernels::values::<f32>(&rows)?;
         let exact = kernels::moments(values, self.gamma.numel());
+        self.take_in(&exact, (x.numel() / self.gamma.numel()) as f64, share)?;
         let (gamma, beta) = (self.gamma.f_detach()?, self.beta.f_detach()?);
         let (gamma, beta) = (kernels::values::<f32>(&gamma)?, kernels::values::<f32>(&beta)?);
         let (mut scales, mut shifts) = (Vec::new(), Vec::new());
@@ -389,6 +382,34 @@ impl BatchNorm {
         kernels::affine(values, &scales, &shifts, kernels::values_mut::<f32>(&mut out)?);
         Ok(())
     }
+
+    /// Takes the mean and biased variance of each channel in a batch, over `n` values, into the running statistics, which have the
+    /// unbiased one.
+    fn take_in(&self, moments: &[(f64, f64)], n: f64, share: f64) -> Result<()> {
+        let (mut means, mut variances) = (self.mean.shallow_clone(), self.variance.shallow_clone());
+        let running = kernels::values_mut::<f32>(&mut means)?.iter_mut();
+        let running = running.zip(kernels::values_mut::<f32>(&mut variances)?);
+        let mix = |old: &mut f32, new: f64| {
+            *old = (f64::from(*old) * (1.0 - share) + new * share) as f32;
+        };
+        for ((mean, variance), (own_mean, own_variance)) in moments.iter().zip(running) {
+            mix(own_mean, *mean);
+            mix(own_variance, variance * n / (n - 1.0));
+        }
+        Ok(())
+    }
+}
+
+/// `[n, channel, ..]` as `[n, .., channel]`, without its past.
+fn as_rows(x: &Tensor) -> Result<Tensor> {
+    let axes: Vec<i64> = [0].into_iter().chain(2..x.dim() as i64).chain([1]).collect();
+    x.f_detach()?.f_permute(&axes)
+}
+
+/// Whether libtorch sums the channels of a batch, and what it makes of them, one value after the other in `f32`.
+fn is_refined(x: &Tensor) -> Result<bool> {
+    let summed_so = x.dim() >= 4 && x.device() == Device::Cpu && x.f_kind()? == Kind::Float;
+    Ok(summed_so && as_rows(x)?.is_contiguous())
 }
 
 impl BatchNorm {

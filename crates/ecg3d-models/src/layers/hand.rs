@@ -191,17 +191,7 @@ impl BatchNorm {
         let n = (x.len() / channels) as f64;
         let moments = rows::moments(x, channels)?;
         let (gamma, beta) = (parameter(&self.gamma)?, parameter(&self.beta)?);
-        let mut running_mean = self.mean.shallow_clone();
-        let mut running_variance = self.variance.shallow_clone();
-        let running = values_mut::<f32>(&mut running_mean)?.iter_mut();
-        let running = running.zip(values_mut::<f32>(&mut running_variance)?);
-        let mix = |old: &mut f32, new: f64| {
-            *old = (f64::from(*old) * (1.0 - share) + new * share) as f32;
-        };
-        for ((mean, variance), (own_mean, own_variance)) in moments.iter().zip(running) {
-            mix(own_mean, *mean);
-            mix(own_variance, variance * n / (n - 1.0));
-        }
+        self.take_in(&moments, n, share)?;
         let reciprocal: Vec<f64> =
             moments.iter().map(|(_, variance)| (variance + BN_EPSILON).sqrt().recip()).collect();
         let scale: Vec<f64> =

@@ -200,3 +200,24 @@ fn channels_last(kind: &str, y: &Tensor) -> Tensor {
         _ => y.movedim_int(1, -1),
     }
 }
+
+/// libtorch adds these values up one after the other in `f32`: its means are off by 2e-5.
+#[test]
+fn running_statistics_are_of_exact_sums() {
+    let mut b = Builder::new(Start::Seed(1), Device::Cpu, Kind::Float);
+    let layer = no_grad(|| BatchNorm::new(&mut b, "x", 16)).expect("builds");
+    let at = Tensor::arange(2 * 32 * 32 * 32 * 16, (Kind::Float, Device::Cpu));
+    let x = ((at * 0.37).sin() + 30.0).reshape([2, 32, 32, 32, 16]).permute([0, 4, 1, 2, 3]);
+    let pass = Pass { train: true, dropout: false, statistics_rate: 0.5, taps: None, tape: None };
+    let _ = layer.forward(&x, pass).expect("runs");
+    let exact = x.to_kind(Kind::Double).transpose(0, 1).flatten(1, -1);
+    let mean = exact.mean_dim([1_i64].as_slice(), false, Kind::Double) * 0.5;
+    let variance = exact.var_dim([1_i64].as_slice(), true, false) * 0.5 + 0.5;
+    let parameters = b.finish();
+    for (name, expected) in [("x.moving_mean", mean), ("x.moving_variance", variance)] {
+        let own = parameters.iter().find(|own| own.name == name).expect("is there");
+        let off = (&own.tensor - &expected).abs().max().double_value(&[]);
+        // One rounding to `f32` of values up to 15.
+        assert!(off < 1e-6, "{name} is off by {off:e}");
+    }
+}
