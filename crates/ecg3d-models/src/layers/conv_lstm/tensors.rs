@@ -66,6 +66,8 @@ fn back(states: &Tensor, gates: &Gates, cells: &Tensor, shape: [i64; 4]) -> Resu
         let options = (cells.f_kind()?, cells.device());
         let products = Tensor::f_empty([n, height, width, 2 * filters], options)?;
         let [for_i, for_f] = halves(&products)?;
+        // Of all steps in one operation.
+        let all_squashed = cells.f_tanh()?;
         // What comes from the next step: through its gates, and through its cell.
         let mut later: Option<(Tensor, Tensor)> = None;
         for t in (0..steps).rev() {
@@ -75,7 +77,7 @@ fn back(states: &Tensor, gates: &Gates, cells: &Tensor, shape: [i64; 4]) -> Resu
             if let Some((from_gates, _)) = &later {
                 state = state.f_add(from_gates)?;
             }
-            let squashed = cells.f_select(0, t)?.f_tanh()?;
+            let squashed = all_squashed.f_select(0, t)?;
             let mut cell = Tensor::f_tanh_backward(&state.f_mul(&o)?, &squashed)?;
             if let Some((_, from_cell)) = &later {
                 let _ = cell.f_add_(from_cell)?;
