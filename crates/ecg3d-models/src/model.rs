@@ -30,6 +30,9 @@ pub struct Model {
 /// See `weights/README.md`.
 const SHIPPED: &[u8] = include_bytes!("../weights/3decgnet.safetensors");
 
+/// See `weights/README.md`.
+const SYNTHETIC: &[u8] = include_bytes!("../weights/3decgnet_synthetic.safetensors");
+
 /// Where a window is: its record's row and its first sample.
 type Window = (usize, usize);
 
@@ -141,6 +144,20 @@ impl Model {
     /// The file that [`Model::shipped`] reads, as [`save`](crate::save()) writes them: to be written elsewhere, or named by its hash.
     pub const fn shipped_file() -> &'static [u8] {
         SHIPPED
+    }
+
+    /// Weights of 3DECG-Net in corrected mode that were trained on synthetic recordings alone: a start for training on any recordings,
+    /// since nobody's are in it, those of validation and test patients least of all. Not for predictions.
+    ///
+    /// # Errors
+    /// A device that libtorch can't use.
+    pub fn synthetic(device: Device) -> Result<Self, ModelError> {
+        Self::from_bytes(SYNTHETIC, "shipped/3decgnet_synthetic.safetensors", device)
+    }
+
+    /// The file that [`Model::synthetic`] reads.
+    pub const fn synthetic_file() -> &'static [u8] {
+        SYNTHETIC
     }
 
     /// What the weights say of themselves.

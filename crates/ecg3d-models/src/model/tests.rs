@@ -296,3 +296,17 @@ fn weights_are_not_saved_where_their_card_goes() {
     assert!(error.contains("x.json, where their card goes"), "{error}");
     assert!(dir.path().read_dir().expect("a folder").next().is_none());
 }
+
+#[test]
+fn what_ships_to_begin_with_fits_what_ships_to_predict_with() {
+    let [start, shipped] = [Model::synthetic, Model::shipped].map(|of| of(Device::Cpu));
+    let (start, shipped) = (start.expect("loads"), shipped.expect("loads"));
+    let of = |model: &Model| {
+        let ModelCard { architecture, mode, labels, preprocessing_hash, .. } = model.card().clone();
+        (architecture, mode, labels, preprocessing_hash)
+    };
+    assert_eq!(of(&start), of(&shipped));
+    for ((name, a), (other, b)) in start.network().tensors().zip(shipped.network().tensors()) {
+        assert_eq!((name, a.size()), (other, b.size()));
+    }
+}

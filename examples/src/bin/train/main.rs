@@ -112,9 +112,9 @@ struct Arguments {
     /// best then, and the thresholds are 0.5
     #[arg(long, conflicts_with_all = ["fold", "val_fold", "patience", "val_windows"])]
     no_validation: bool,
-    /// Starts from trained weights of the same network and preprocessing instead of fresh ones: a file, or those that ship. Records
-    /// that they were trained on should not validate
-    #[arg(long, value_name = "FILE|shipped")]
+    /// Starts from trained weights of the same network and preprocessing instead of fresh ones: a file, those that ship, or those of
+    /// 3decgnet, corrected, that were trained on synthetic recordings alone. Records that they were trained on should not validate
+    #[arg(long, value_name = "FILE|shipped|synthetic")]
     init: Option<PathBuf>,
     /// Goes on with the run in RUN, which has to have the same data and settings
     #[arg(long)]
