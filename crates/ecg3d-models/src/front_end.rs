@@ -207,8 +207,7 @@ mod tests {
             for threshold in [
                 Threshold::None,
                 Threshold::Distance { distance: 0.7 },
-                // Of 4656 pairs exactly 1164, of 4950 (with one dimension) exactly 693.
-                Threshold::Rate { rate: 0.25 },
+                Threshold::Rate { rate: 0.1 },
             ] {
                 let config = ConvertConfig::corrected()
                     .with_metric(metric)
@@ -218,6 +217,9 @@ mod tests {
                 compare(&config);
             }
         }
+        // 693 of 4950 pairs, though the product is rounded to more.
+        let share = Threshold::Rate { rate: 0.14 };
+        compare(&ConvertConfig::corrected().with_embedding_dimension(1).with_threshold(share));
     }
 
     #[test]
