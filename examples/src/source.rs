@@ -776,6 +776,20 @@ mod tests {
         assert!(error.to_string().starts_with("record 0 has no labels"), "{error}");
     }
 
+    #[test]
+    fn a_row_that_is_not_finite_takes_its_own_record_out() {
+        let (_dir, path) = npz(|archive| {
+            let mut rows = Array3::<f32>::zeros((4, 12, 100));
+            rows[[1, 3, 7]] = f32::NAN;
+            archive.add_array("prepared", &rows).expect("adds");
+            archive.add_array("row_record", &ndarray::array![0_i64, 0, 1, 1]).expect("adds");
+        });
+        let source = open(&path, &ConvertConfig::published()).expect("loads");
+        assert_eq!(source.names, ["1"]);
+        assert_eq!((source.rows.len(), source.row_record), (2, Some(vec![0, 0])));
+        assert_eq!(source.failed[0].record, "0");
+    }
+
     /// An archive with an array `images` of a header's claims.
     fn images(descr: &str, fortran: bool, shape: &str, values: &[u8]) -> (TempDir, PathBuf) {
         let dir = tempfile::tempdir().expect("a folder");
