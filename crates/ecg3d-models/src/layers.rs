@@ -364,38 +364,11 @@ impl BatchNorm {
         let (rows, mut out) = (as_rows(x)?, as_rows(y)?);
         let values = kernels::values::<f32>(&rows)?;
         let exact = kernels::moments(values, self.gamma.numel());
-        self.take_in(&exact, (x.numel() / self.gamma.numel()) as f64, share)?;
-        let (gamma, beta) = (self.gamma.f_detach()?, self.beta.f_detach()?);
-        let (gamma, beta) = (kernels::values::<f32>(&gamma)?, kernels::values::<f32>(&beta)?);
-        let (mut scales, mut shifts) = (Vec::new(), Vec::new());
-        let kept = kernels::values_mut::<f32>(&mut mean)?.iter_mut();
-        let kept = kept.zip(kernels::values_mut::<f32>(&mut deviation)?);
-        for (((exact_mean, variance), (mean, deviation)), (gamma, beta)) in
-            exact.into_iter().zip(kept).zip(gamma.iter().zip(beta))
-        {
-            let reciprocal = (variance + BN_EPSILON).sqrt().recip();
-            (*mean, *deviation) = (exact_mean as f32, reciprocal as f32);
-            let scale = f64::from(*gamma) * reciprocal;
-            scales.push(scale as f32);
-            shifts.push((f64::from(*beta) - exact_mean * scale) as f32);
-        }
-        kernels::affine(values, &scales, &shifts, kernels::values_mut::<f32>(&mut out)?);
-        Ok(())
-    }
-
-    /// Takes the mean and biased variance of each channel in a batch, over `n` values, into the running statistics, which have the
-    /// unbiased one.
-    fn take_in(&self, moments: &[(f64, f64)], n: f64, share: f64) -> Result<()> {
-        let (mut means, mut variances) = (self.mean.shallow_clone(), self.variance.shallow_clone());
-        let running = kernels::values_mut::<f32>(&mut means)?.iter_mut();
-        let running = running.zip(kernels::values_mut::<f32>(&mut variances)?);
-        let mix = |old: &mut f32, new: f64| {
-            *old = (f64::from(*old) * (1.0 - share) + new * share) as f32;
-        };
-        for ((mean, variance), (own_mean, own_variance)) in moments.iter().zip(running) {
-            mix(own_mean, *mean);
-            mix(own_variance, variance * n / (n - 1.0));
-        }
+        let norm = self.of_moments(&exact, x.numel() / self.gamma.numel(), share)?;
+        kernels::values_mut::<f32>(&mut mean)?.copy_from_slice(&norm.mean);
+        kernels::values_mut::<f32>(&mut deviation)?.copy_from_slice(&norm.reciprocal);
+        let out = kernels::values_mut::<f32>(&mut out)?;
+        kernels::affine(values, &norm.by.scale, &norm.by.shift, out);
         Ok(())
     }
 }

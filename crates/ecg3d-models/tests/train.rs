@@ -18,6 +18,11 @@ use tch::{Device, Kind, Tensor};
 /// The network with the quickest steps.
 const SMALL: Architecture = Architecture::ResNet1d;
 
+/// The observer that lets a run go on.
+fn go_on(_: &Event) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 static TURN: Mutex<()> = Mutex::new(());
 
 fn turn() -> MutexGuard<'static, ()> {
@@ -158,9 +163,7 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
     first.preprocessing = first.preprocessing.with_windows(Windows::First);
     let again = resume(config(3));
     let rows: [Vec<usize>; 2] = [(0..14).collect(), (14..20).collect()];
-    let error = train(&mut network(), &first, &data(20), &rows[0], &rows[1], &again, &mut |_| {
-        ControlFlow::Continue(())
-    });
+    let error = train(&mut network(), &first, &data(20), &rows[0], &rows[1], &again, &mut go_on);
     let error = error.expect_err("other windows").to_string();
     assert!(error.contains("another windows"), "{error}");
 }
@@ -394,9 +397,7 @@ fn thresholds_travel_in_the_card() {
     let old = card().with_thresholds(&[0.1, 0.2]).expect("thresholds");
     let plain = self::config(1).with_thresholds(Thresholds::Half);
     let rows: Vec<usize> = (0..6).collect();
-    let outcome = train(&mut network(), &old, &data(20), &rows, &[15], &plain, &mut |_| {
-        ControlFlow::Continue(())
-    });
+    let outcome = train(&mut network(), &old, &data(20), &rows, &[15], &plain, &mut go_on);
     assert_eq!(outcome.expect("trains").card.thresholds, None);
     // Other thresholds do not make it another run.
     let (_, outcome) = run(&config.with_resume(true), 14).expect("done already");
@@ -483,7 +484,7 @@ fn unfit_data_is_refused() {
     let _turn = turn();
     let mut network = network();
     let mut fit = |data: &TrainData, rows: &[usize], config: &TrainConfig| {
-        train(&mut network, &card(), data, rows, &[1], config, &mut |_| ControlFlow::Continue(()))
+        train(&mut network, &card(), data, rows, &[1], config, &mut go_on)
             .expect_err("unfit")
             .to_string()
     };
@@ -511,25 +512,20 @@ fn unfit_data_is_refused() {
     );
     let mut ribeiro =
         Network::new(Architecture::Ribeiro, Preset::Published, 2, Device::Cpu, 1).expect("builds");
-    let error = train(&mut ribeiro, &published, &good, &[0], &[1], &once, &mut |_| {
-        ControlFlow::Continue(())
-    });
+    let error = train(&mut ribeiro, &published, &good, &[0], &[1], &once, &mut go_on);
     let error = error.expect_err("too many samples").to_string();
     assert!(error.contains("[n, 12, 100], found [4, 12, 1600]"), "{error}");
     let mut bad = data(4);
     bad.labels = Array2::zeros((4, 3));
     assert!(fit(&bad, &[0], &once).contains("2 columns of labels expected, found 3"));
     let mut double = self::network().to_kind(Kind::Double).expect("converts");
-    let error =
-        train(&mut double, &card(), &good, &[0], &[1], &once, &mut |_| ControlFlow::Continue(()));
+    let error = train(&mut double, &card(), &good, &[0], &[1], &once, &mut go_on);
     assert!(matches!(error, Err(ModelError::TrainKind { .. })));
     // Where the preprocessing pads, a short record is a window.
     let mut short = data(4);
     short.lengths[3] = 999;
     let mut padding = card();
     padding.preprocessing = padding.preprocessing.with_short_records(ShortRecords::Pad);
-    train(&mut self::network(), &padding, &short, &[0, 3], &[1], &once, &mut |_| {
-        ControlFlow::Continue(())
-    })
-    .expect("trains");
+    train(&mut self::network(), &padding, &short, &[0, 3], &[1], &once, &mut go_on)
+        .expect("trains");
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use ecg3d_models::{Model, Precision};
 
 use crate::precision::warn_of_imitation;
-use crate::threads::set_up_process;
+use crate::threads::ThreadsArgs;
 use crate::weights::model;
 
 #[derive(Debug, clap::Args)]
@@ -20,15 +20,14 @@ pub struct ModelArgs {
     /// Number type of the arithmetic: f32, or bf16: twice as quick or more where the GPU or the processor multiplies it
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     precision: Precision,
-    /// Threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    threads: Option<u32>,
+    #[command(flatten)]
+    threads: ThreadsArgs,
 }
 
 impl ModelArgs {
     /// Sets the threads, and loads the model.
     pub fn model(&self) -> Result<Model> {
-        set_up_process(self.threads)?;
+        self.threads.set_up_process()?;
         let model = model(self.weights.as_deref())?.with_precision(self.precision);
         let network = model.network();
         warn_of_imitation(self.precision, network.architecture(), network.device());

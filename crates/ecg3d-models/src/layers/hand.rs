@@ -172,8 +172,8 @@ pub(crate) fn kernel_gradient<T: Element>(
 #[derive(Debug)]
 pub(crate) struct Norm {
     pub by: ScaleShift,
-    mean: Vec<f32>,
-    reciprocal: Vec<f32>,
+    pub(super) mean: Vec<f32>,
+    pub(super) reciprocal: Vec<f32>,
     gamma: Tensor,
     beta: Tensor,
 }
@@ -188,15 +188,29 @@ impl BatchNorm {
     /// What the statistics of `x`, `[.., channel]`, do, of which the running ones take a share.
     pub(crate) fn of_batch<T: Element>(&self, x: &[T], share: f64) -> Result<Norm> {
         let channels = self.gamma.numel();
-        let n = (x.len() / channels) as f64;
-        let moments = rows::moments(x, channels)?;
+        self.of_moments(&rows::moments(x, channels)?, x.len() / channels, share)
+    }
+
+    /// What the mean and biased variance of each channel over `n` values do, of which the running statistics, with the unbiased one, take a
+    /// share.
+    pub(super) fn of_moments(&self, moments: &[(f64, f64)], n: usize, share: f64) -> Result<Norm> {
+        let n = n as f64;
         let (gamma, beta) = (parameter(&self.gamma)?, parameter(&self.beta)?);
-        self.take_in(&moments, n, share)?;
+        let (mut means, mut variances) = (self.mean.shallow_clone(), self.variance.shallow_clone());
+        let running = values_mut::<f32>(&mut means)?.iter_mut();
+        let running = running.zip(values_mut::<f32>(&mut variances)?);
+        let mix = |old: &mut f32, new: f64| {
+            *old = (f64::from(*old) * (1.0 - share) + new * share) as f32;
+        };
+        for ((mean, variance), (own_mean, own_variance)) in moments.iter().zip(running) {
+            mix(own_mean, *mean);
+            mix(own_variance, variance * n / (n - 1.0));
+        }
         let reciprocal: Vec<f64> =
             moments.iter().map(|(_, variance)| (variance + BN_EPSILON).sqrt().recip()).collect();
         let scale: Vec<f64> =
             gamma.iter().zip(&reciprocal).map(|(gamma, r)| f64::from(*gamma) * r).collect();
-        let shift = beta.iter().zip(&scale).zip(&moments);
+        let shift = beta.iter().zip(&scale).zip(moments);
         let shift = shift.map(|((beta, scale), (mean, _))| f64::from(*beta) - mean * scale);
         let single = |values: &[f64]| values.iter().map(|x| *x as f32).collect::<Vec<_>>();
         Ok(Norm {

@@ -59,8 +59,8 @@ impl KerasAdam {
         Ok(Self { slots, weight_decay, steps: 0 })
     }
 
-    /// Gives each parameter a share of the learning rate, by its name. Weight decay keeps to the whole rate.
-    pub fn with_rates(mut self, rate: impl Fn(&str) -> f64) -> Self {
+    /// Gives each parameter, in its order, a share of the learning rate, by its name. Weight decay keeps to the whole rate.
+    pub fn with_rates(mut self, mut rate: impl FnMut(&str) -> f64) -> Self {
         for slot in &mut self.slots {
             slot.rate = rate(&slot.name);
         }

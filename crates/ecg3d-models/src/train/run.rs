@@ -79,10 +79,11 @@ pub fn train(
     // The observer of an earlier training may have panicked in between.
     network.release_heads();
     let named = network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
-    let body: BTreeSet<&str> =
-        network.trainable().map(|(name, _)| name).take_while(|name| !is_head(name)).collect();
-    let adam = KerasAdam::new(named, config.weight_decay)?
-        .with_rates(|name| if body.contains(name) { config.body_rate } else { 1.0 });
+    let mut behind_body = false;
+    let adam = KerasAdam::new(named, config.weight_decay)?.with_rates(|name| {
+        behind_body |= is_head(name);
+        if behind_body { 1.0 } else { config.body_rate }
+    });
     let label_weights = match config.positive_weight_limit {
         Some(limit) => Some(label_weights(network, data, train_rows, limit)?),
         None => None,

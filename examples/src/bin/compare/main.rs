@@ -30,7 +30,7 @@ use crate::metrics::Judge;
 use crate::precision::warn_of_imitation;
 use crate::report::{Report, Row, Settings};
 use crate::subject::{Presets, Subject};
-use crate::threads::set_up_process;
+use crate::threads::ThreadsArgs;
 
 /// Puts networks side by side: parameters, operations, time, memory, and metrics of trained weights.
 ///
@@ -70,9 +70,8 @@ pub struct Arguments {
     /// Number type of the arithmetic: f32, or bf16 where the processor or GPU has it
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     precision: Precision,
-    /// Threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    threads: Option<u32>,
+    #[command(flatten)]
+    threads: ThreadsArgs,
     /// Timed passes of one window; of batches of 32, a fifth as many
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     repeats: u32,
@@ -87,7 +86,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let device = device(&arguments.device)?;
-    set_up_process(arguments.threads)?;
+    arguments.threads.set_up_process()?;
     let subjects = subject::subjects(&arguments.models, arguments.preset, &arguments.weights)?;
     let imitates =
         |subject: &&Subject| !arguments.precision.is_native(subject.architecture, device);

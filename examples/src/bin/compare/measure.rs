@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::SamplingRate;
 use ecg_synth::{SynthOptions, Synthesizer};
-use ecg3d_convert::{ConvertConfig, ConvertPlan, Resample};
+use ecg3d_convert::{ConvertConfig, ConvertPlan};
 use ecg3d_examples::chart::quantile;
 use ecg3d_examples::usage::processor_seconds;
 use ecg3d_models::Model;
@@ -114,12 +114,9 @@ fn windows(preprocessing: &ConvertConfig) -> Result<Array3<f32>> {
 /// Windows that a recording of ten seconds is cut into.
 pub fn windows_of_ten_seconds(model: &Model) -> usize {
     let preprocessing = &model.card().preprocessing;
-    let [_, most] = preprocessing.prepared_shape();
-    let samples = match preprocessing.resample {
-        Resample::Polyphase { rate_hz, .. } => most.min((10.0 * rate_hz) as usize),
-        _ => most,
-    };
-    preprocessing.window_starts(samples).len()
+    let ten = preprocessing.clone().with_max_seconds(preprocessing.max_seconds.min(10.0));
+    let [_, samples] = ten.prepared_shape();
+    ten.window_starts(samples).len()
 }
 
 /// Measures a network in a process of its own.
@@ -130,7 +127,7 @@ pub fn apart(subject: &Subject, arguments: &Arguments) -> Result<Measured> {
     command.args(["--preset", &subject.mode.to_string(), "--device", &arguments.device]);
     command.args(["--precision", arguments.precision.name()]);
     command.args(["--repeats", &arguments.repeats.to_string()]);
-    if let Some(threads) = arguments.threads {
+    if let Some(threads) = arguments.threads.threads {
         command.args(["--threads", &threads.to_string()]);
     }
     if let Some(path) = subject.file() {

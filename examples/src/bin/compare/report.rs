@@ -40,7 +40,10 @@ impl Settings {
             cores,
             device: arguments.device.clone(),
             precision: arguments.precision,
-            threads: arguments.threads.unwrap_or_else(|| tch::get_num_threads().unsigned_abs())
+            threads: arguments
+                .threads
+                .threads
+                .unwrap_or_else(|| tch::get_num_threads().unsigned_abs())
                 as usize,
             repeats: arguments.repeats,
             data: arguments.data.as_ref().map(|data| data.display().to_string()),

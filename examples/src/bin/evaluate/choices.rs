@@ -89,8 +89,8 @@ impl Choices {
         );
         let calibrator = match &args.calibrator {
             Some(file) => {
-                let (calibrator, source) =
-                    (read_calibrator(file)?, format!("of {}", file.display()));
+                let calibrator = read_calibrator(file)?;
+                let source = format!("of {}", file.display());
                 for label in labels.iter() {
                     calibrator.label(label).with_context(|| format!("calibrator {source}"))?;
                 }
@@ -190,8 +190,7 @@ impl Validation {
             );
         }
         let known: HashSet<&String> = patients.iter().collect();
-        let own = self.patients.iter().flatten();
-        if let Some(patient) = own.into_iter().find(|patient| known.contains(patient)) {
+        if let Some(patient) = self.patients.iter().flatten().find(|own| known.contains(own)) {
             say_err!(
                 "warning: patient {patient} has records both in {} and among those that are judged",
                 self.what

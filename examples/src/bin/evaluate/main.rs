@@ -28,7 +28,7 @@ use ecg3d_models::Precision;
 use choices::{Choices, Rule};
 use judged::{Judged, PREDICTIONS, Run};
 use table::Table;
-use threads::set_up_process;
+use threads::ThreadsArgs;
 
 /// Judge a model, or a file of predictions, on records whose labels are known.
 ///
@@ -58,9 +58,8 @@ struct Args {
     /// times
     #[arg(long, value_name = "FILE", requires = "predictions")]
     against: Vec<PathBuf>,
-    /// Threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    threads: Option<u32>,
+    #[command(flatten)]
+    threads: ThreadsArgs,
     #[command(flatten)]
     labels: LabelArgs,
     /// Folder for the results
@@ -112,7 +111,7 @@ fn main() -> ExitCode {
             args.against.is_empty() || args.bootstrap > 0,
             "--against needs resamples: --bootstrap must not be 0"
         );
-        set_up_process(args.threads)?;
+        args.threads.set_up_process()?;
         check_place(&args.out.join("metrics.json"))?;
         let tables = [&args.predictions, &args.validation, &args.validation_labels];
         let tables = tables.into_iter().flatten().chain(&args.against).chain(&args.labels.labels);

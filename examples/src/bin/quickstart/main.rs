@@ -34,7 +34,7 @@ use crate::classify::classify;
 use crate::example::{choose, explain};
 use crate::page::{Cube, Page};
 use crate::precision::warn_of_imitation;
-use crate::threads::set_up_process;
+use crate::threads::ThreadsArgs;
 
 /// Synthetic recordings that are made where no data is given.
 const RECORDS: u64 = 64;
@@ -62,9 +62,8 @@ struct Arguments {
     /// Number type of the arithmetic [default: bf16 where the processor computes in it, else f32]
     #[arg(long, value_name = "TYPE")]
     precision: Option<Precision>,
-    /// Threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    threads: Option<u32>,
+    #[command(flatten)]
+    threads: ThreadsArgs,
     #[command(flatten)]
     labels: LabelArgs,
 }
@@ -86,7 +85,7 @@ impl Steps {
 
 fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     let out = &arguments.out;
-    set_up_process(arguments.threads)?;
+    arguments.threads.set_up_process()?;
     check_place(&out.join("report.html"))?;
     let mut steps = Steps(Vec::new());
 

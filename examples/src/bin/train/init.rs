@@ -1,5 +1,6 @@
 //! Trained weights to start from.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -12,22 +13,19 @@ use tch::Device;
 /// # Errors
 /// A file that can't be used, or weights that were trained for something else than `wanted` describes.
 pub fn network(from: &Path, wanted: &ModelCard, device: Device) -> Result<(Network, String)> {
-    let (model, what, hash) = match from.to_str() {
-        Some("shipped") => {
-            (Model::shipped(device)?, "the weights that shipped,", sha256(Model::shipped_file()))
-        }
+    let (what, file): (_, Cow<'_, [u8]>) = match from.to_str() {
+        Some("shipped") => ("the weights that shipped,", Model::shipped_file().into()),
         Some("synthetic") => {
-            let what = "the weights of synthetic recordings that shipped,";
-            (Model::synthetic(device)?, what, sha256(Model::synthetic_file()))
+            ("the weights of synthetic recordings that shipped,", Model::synthetic_file().into())
         }
         _ => {
             let file = std::fs::read(from)
                 .with_context(|| format!("could not read the weights {}", from.display()))?;
-            (Model::from_bytes(&file, from, device)?, "weights with", sha256(&file))
+            ("weights with", file.into())
         }
     };
-    let start = format!("{what} SHA-256 {hash}");
-    let (network, card) = model.into_parts();
+    let start = format!("{what} SHA-256 {}", sha256(&file));
+    let (network, card) = Model::from_bytes(&file, from, device)?.into_parts();
     for (what, found, expected, flag) in [
         ("network", card.architecture.to_string(), wanted.architecture.to_string(), "--model"),
         ("mode", card.mode.to_string(), wanted.mode.to_string(), "--preset"),

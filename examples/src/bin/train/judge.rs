@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use ecg_core::LabelSet;
 use ecg_metrics::{Bootstrap, BootstrapOptions, Intervals, Patients, Report, ReportOptions};
-use ecg3d_examples::{write_atomic, write_predictions};
+use ecg3d_examples::{say, write_atomic, write_predictions};
 use ecg3d_models::{ModelCard, TrainData};
 use ndarray::{ArrayView2, Axis};
 use serde_json::{Map, Value, json};
@@ -17,6 +17,8 @@ const FIGURES: [&str; 6] =
 /// Some records, and what the best weights say of them.
 pub struct Judged<'a> {
     pub data: &'a TrainData,
+    /// What their tables' names begin with.
+    pub name: &'static str,
     /// The records' rows in the data.
     pub rows: &'a [usize],
     /// `[record, label]`, in the order of `rows`.
@@ -26,9 +28,16 @@ pub struct Judged<'a> {
 }
 
 impl Judged<'_> {
+    /// Says under a title what the weights are worth, and writes the tables; the figures for the card and the tables' names.
+    pub fn show(&self, card: &ModelCard, title: &str, out: &Path) -> Result<(Value, [String; 2])> {
+        let report = self.report(card)?;
+        say!("\n{title}:\n\n{report}");
+        Ok((summary(&report), self.write(&card.labels, out)?))
+    }
+
     /// The figures, with intervals by patient (1000 resamples) where there are two patients.
-    pub fn report(&self, card: &ModelCard) -> Result<Report> {
-        let Self { data, rows, probabilities, threshold_source } = *self;
+    fn report(&self, card: &ModelCard) -> Result<Report> {
+        let Self { data, rows, probabilities, threshold_source, .. } = *self;
         let truth = data.labels.select(Axis(0), rows).mapv(|label| label != 0);
         let thresholds = card.threshold_values();
         let options = match card.thresholds {
@@ -50,8 +59,8 @@ impl Judged<'_> {
     }
 
     /// Writes `NAME.csv`, the probabilities, and `NAME_labels.csv`, the truth, as `evaluate` reads them; returns their names.
-    pub fn write(&self, labels: &LabelSet, out: &Path, name: &str) -> Result<[String; 2]> {
-        let Self { data, rows, probabilities, .. } = *self;
+    fn write(&self, labels: &LabelSet, out: &Path) -> Result<[String; 2]> {
+        let Self { data, name, rows, probabilities, .. } = *self;
         let files = files(name);
         let names: Vec<&str> = rows.iter().map(|&row| data.names[row].as_str()).collect();
         write_predictions(&out.join(&files[0]), labels, &names, probabilities)?;
@@ -74,7 +83,7 @@ pub fn files(name: &str) -> [String; 2] {
 }
 
 /// The figures for the card: each with its interval, where there is one.
-pub fn summary(report: &Report) -> Value {
+fn summary(report: &Report) -> Value {
     let figures = |intervals: &Intervals| -> Map<String, Value> {
         let of = |name: &str| Some((name.to_owned(), json!(intervals.get(name)?)));
         FIGURES.iter().filter_map(|name| of(name)).collect()

@@ -28,7 +28,7 @@ use ndarray::{Array2, Array3, Axis};
 use crate::device::device;
 use crate::judge::Judged;
 use crate::precision::warn_of_imitation;
-use crate::threads::set_up_process;
+use crate::threads::ThreadsArgs;
 
 /// Trains a network and leaves RUN/last.safetensors and RUN/log.csv, anew after each epoch, and RUN/best.safetensors and its card
 /// RUN/model.json, anew after each better one.
@@ -119,9 +119,8 @@ struct Arguments {
     /// Goes on with the run in RUN, which has to have the same data and settings
     #[arg(long)]
     resume: bool,
-    /// Threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    threads: Option<u32>,
+    #[command(flatten)]
+    threads: ThreadsArgs,
     #[command(flatten)]
     labels: LabelArgs,
 }
@@ -163,7 +162,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     check_split_flags(arguments, split_by)?;
     let device = device(&arguments.device)?;
     warn_of_imitation(arguments.precision, architecture, device);
-    set_up_process(arguments.threads)?;
+    arguments.threads.set_up_process()?;
     let mut config = recipe(arguments, architecture, preset);
     config.check()?;
     if !check_run_dir(&arguments.out, arguments.resume)? {
@@ -223,15 +222,15 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     if !split.val.is_empty() {
         let judged = Judged {
             data: &data,
+            name: "validation",
             rows: &split.val,
             probabilities: outcome.validation.view(),
             threshold_source: "these records",
         };
-        let report = judged.report(&card)?;
         let chosen = if card.thresholds.is_some() { "them and their thresholds" } else { "them" };
-        say!("\nThe best weights on the validation records, which chose {chosen}:\n\n{report}");
-        files.extend(judged.write(&card.labels, &arguments.out, "validation")?);
-        let mut own = judge::summary(&report);
+        let title = format!("The best weights on the validation records, which chose {chosen}");
+        let (mut own, tables) = judged.show(&card, &title, &arguments.out)?;
+        files.extend(tables);
         own["chosen_on_these"] = "the epoch, and the thresholds where they are not 0.5".into();
         metrics.insert("validation".to_owned(), own);
     }
@@ -243,14 +242,15 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         (network, card) = model.into_parts();
         let judged = Judged {
             data: &data,
+            name: "test",
             rows: &split.test,
             probabilities: probabilities.view(),
             threshold_source: "the validation records",
         };
-        let report = judged.report(&card)?;
-        say!("\nThe best weights on the records kept for testing:\n\n{report}");
-        files.extend(judged.write(&card.labels, &arguments.out, "test")?);
-        metrics.insert("test".to_owned(), judge::summary(&report));
+        let title = "The best weights on the records kept for testing";
+        let (own, tables) = judged.show(&card, title, &arguments.out)?;
+        files.extend(tables);
+        metrics.insert("test".to_owned(), own);
     }
     if !metrics.is_empty() {
         card.metrics = Some(metrics.into());
