@@ -6,9 +6,9 @@ use serde::{Serialize, Serializer};
 use crate::interval::{normal_quantile, normal_tail};
 use crate::patients::Random;
 use crate::render::Map;
-use crate::report::{check_confidence, check_thresholds, checked_columns};
+use crate::report::{check_confidence, checked_columns};
 use crate::weighted::{OVERALL, Plan, SAMPLES, sections};
-use crate::{ChallengeWeights, MetricsError, Patients, Scores, Truth, ZeroDivision};
+use crate::{ChallengeWeights, MetricsError, Patients, Scores, Thresholds, Truth, ZeroDivision};
 
 /// The most resamples that a bootstrap takes; their results are held in memory.
 pub const MAX_RESAMPLES: usize = 100_000;
@@ -211,16 +211,17 @@ impl Bootstrap {
     /// # Errors
     /// As [`Report::new`](crate::Report::new); patients of another number of records; fewer than two patients; fewer resamples
     /// than leave one beyond each end of the interval, or more than [`MAX_RESAMPLES`]; a confidence for which those are too few.
-    pub fn new<T: Truth>(
+    pub fn new<'a, T: Truth>(
         labels: &LabelSet,
         truth: ArrayView2<'_, T>,
         proba: ArrayView2<'_, f64>,
-        thresholds: &[f64],
+        thresholds: impl Into<Thresholds<'a>>,
         patients: &Patients,
         options: &BootstrapOptions,
     ) -> Result<Self, MetricsError> {
-        check_thresholds(labels, thresholds)?;
         let columns = checked_columns(labels, &truth, &proba)?;
+        let thresholds = thresholds.into();
+        thresholds.check(labels, columns[0].len())?;
         options.check(patients, columns[0].len())?;
         let plan = Plan::new(labels, &columns, thresholds, options)?;
         let evaluate = |weights: &[u32], out: &mut Vec<f64>| plan.evaluate(weights, out);

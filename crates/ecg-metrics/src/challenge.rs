@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
 use crate::report::checked_columns;
-use crate::{MetricsError, Truth};
+use crate::{MetricsError, Thresholds, Truth};
 
 /// What the PhysioNet/CinC challenges of 2020 and 2021 credit for answering one label where another is true.
 ///
@@ -205,15 +205,17 @@ impl ChallengeWeights {
     ///
     /// # Errors
     /// As [`Report::new`](crate::Report::new); a label without weights; labels without the normal one.
-    pub fn score<T: Truth>(
+    pub fn score<'a, T: Truth>(
         &self,
         labels: &LabelSet,
         truth: ArrayView2<'_, T>,
         proba: ArrayView2<'_, f64>,
-        thresholds: &[f64],
+        thresholds: impl Into<Thresholds<'a>>,
     ) -> Result<ChallengeScore, MetricsError> {
-        crate::report::check_thresholds(labels, thresholds)?;
-        self.of_columns(labels, &checked_columns(labels, &truth, &proba)?, thresholds)
+        let columns = checked_columns(labels, &truth, &proba)?;
+        let thresholds = thresholds.into();
+        thresholds.check(labels, columns[0].len())?;
+        self.of_columns(labels, &columns, thresholds)
     }
 
     /// The same of columns that are checked.
@@ -221,7 +223,7 @@ impl ChallengeWeights {
         &self,
         labels: &LabelSet,
         columns: &[Vec<(f64, bool)>],
-        thresholds: &[f64],
+        thresholds: Thresholds<'_>,
     ) -> Result<ChallengeScore, MetricsError> {
         let mut sums = [0.0; 3];
         self.each_record(labels, columns, thresholds, |own| {
@@ -237,7 +239,7 @@ impl ChallengeWeights {
         &self,
         labels: &LabelSet,
         columns: &[Vec<(f64, bool)>],
-        thresholds: &[f64],
+        thresholds: Thresholds<'_>,
         mut take: impl FnMut([f64; 3]),
     ) -> Result<(), MetricsError> {
         let credits = self.of(labels)?;
@@ -247,9 +249,9 @@ impl ChallengeWeights {
         for row in 0..columns[0].len() {
             truth.fill(false);
             answers.fill(false);
-            for ((column, threshold), &k) in columns.iter().zip(thresholds).zip(&credits.classes) {
+            for (label, (column, &k)) in columns.iter().zip(&credits.classes).enumerate() {
                 truth[k] |= column[row].1;
-                answers[k] |= column[row].0 > *threshold;
+                answers[k] |= column[row].0 > thresholds.at(row, label);
             }
             take([&answers, &truth, &normal].map(|said| credits.of_record(&truth, said)));
         }

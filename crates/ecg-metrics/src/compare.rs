@@ -4,21 +4,28 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::render::Map;
-use crate::report::{check_thresholds, checked_columns};
+use crate::report::checked_columns;
 use crate::significance::dependent;
 use crate::weighted::Plan;
 use crate::{
-    Bootstrap, BootstrapOptions, DeLong, McNemar, MetricsError, Patients, Truth, delong, holm,
-    mcnemar,
+    Bootstrap, BootstrapOptions, DeLong, McNemar, MetricsError, Patients, Thresholds, Truth,
+    delong, holm, mcnemar,
 };
 
-/// What one of two classifiers gives: probabilities `[record, label]` and a threshold for each label.
+/// What one of two classifiers gives: probabilities `[record, label]` and thresholds.
 #[derive(Debug, Clone, Copy)]
 pub struct Predictions<'a> {
     /// `[record, label]`, from 0 to 1.
     pub proba: ArrayView2<'a, f64>,
-    /// One for each label; predicted is what lies above.
-    pub thresholds: &'a [f64],
+    /// Predicted is what lies above.
+    pub thresholds: Thresholds<'a>,
+}
+
+impl<'a> Predictions<'a> {
+    /// Probabilities `[record, label]`, and thresholds for each label or for each label of each record.
+    pub fn new(proba: ArrayView2<'a, f64>, thresholds: impl Into<Thresholds<'a>>) -> Self {
+        Self { proba, thresholds: thresholds.into() }
+    }
 }
 
 /// The tests for one label.
@@ -56,8 +63,8 @@ pub struct LabelTests {
 /// let mut comparisons = [Comparison::new(
 ///     &labels,
 ///     truth.view(),
-///     Predictions { proba: good.view(), thresholds: &[0.5] },
-///     Predictions { proba: poor.view(), thresholds: &[0.5] },
+///     Predictions::new(good.view(), &[0.5]),
+///     Predictions::new(poor.view(), &[0.5]),
 ///     &Patients::each_record(6),
 ///     &BootstrapOptions::default(),
 /// )?];
@@ -110,8 +117,9 @@ impl Comparison {
     ) -> Result<Self, MetricsError> {
         let mut columns = Vec::with_capacity(2);
         for own in [first, second] {
-            check_thresholds(labels, own.thresholds)?;
-            columns.push(checked_columns(labels, &truth, &own.proba)?);
+            let own_columns = checked_columns(labels, &truth, &own.proba)?;
+            own.thresholds.check(labels, own_columns[0].len())?;
+            columns.push(own_columns);
         }
         let [a, b] = [&columns[0], &columns[1]];
         options.check(patients, a[0].len())?;
@@ -126,9 +134,9 @@ impl Comparison {
                 out.iter_mut().zip(other).for_each(|(own, other)| *own -= other);
             });
 
-        let right = |columns: &[Vec<(f64, bool)>], thresholds: &[f64], label: usize, row: usize| {
+        let right = |columns: &[Vec<(f64, bool)>], own: Predictions, label: usize, row: usize| {
             let (p, holds) = columns[label][row];
-            (p > thresholds[label]) == holds
+            (p > own.thresholds.at(row, label)) == holds
         };
         let mut tests = Vec::with_capacity(labels.len());
         let mut exact = vec![[true; 2]; a[0].len()];
@@ -137,8 +145,7 @@ impl Comparison {
             let other: Vec<f64> = b[k].iter().map(|own| own.0).collect();
             let mut only = [0, 0];
             for (row, exact) in exact.iter_mut().enumerate() {
-                let pair =
-                    [right(a, first.thresholds, k, row), right(b, second.thresholds, k, row)];
+                let pair = [right(a, first, k, row), right(b, second, k, row)];
                 count_only(&mut only, pair);
                 *exact = [exact[0] && pair[0], exact[1] && pair[1]];
             }

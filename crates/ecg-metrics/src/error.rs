@@ -49,6 +49,25 @@ pub enum MetricsError {
         /// The value.
         found: f64,
     },
+    /// Thresholds of another number of records than there are.
+    #[error("{records} records but the thresholds of {thresholds}")]
+    ThresholdRows {
+        /// Records.
+        records: usize,
+        /// Rows of the thresholds.
+        thresholds: usize,
+    },
+    /// A list of folds of another length than there are records.
+    #[error("{records} records but the folds of {folds}")]
+    FoldCount {
+        /// Records.
+        records: usize,
+        /// Entries of the list of folds.
+        folds: usize,
+    },
+    /// No second fold to choose on.
+    #[error("all records are of one fold; choosing on the other folds needs at least two")]
+    OneFold,
     /// A sensitivity asked of a threshold that is NaN or outside 0 to 1.
     #[error("the sensitivity asked of thresholds must be from 0 to 1, found {found}")]
     Sensitivity {

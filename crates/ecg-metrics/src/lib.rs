@@ -34,6 +34,7 @@
 //! | [`CrossTable`] | what is predicted on the records of each label |
 //! | [`curves`], [`RocCurve`], [`PrCurve`], [`Reliability`] | points for pictures |
 //! | [`choose_thresholds`], [`ThresholdRule`] | thresholds from validation data |
+//! | [`Thresholds`], [`thresholds_across_folds`] | thresholds for each record, chosen on the other folds of a cross-validation |
 //! | [`calibration()`], [`LabelCalibration`], [`Binning`] | whether probabilities can be believed |
 //! | [`Calibrator`], [`CalibrationMethod`] | temperature and Platt scaling, fitted on validation data |
 //! | [`ChallengeWeights`], [`ChallengeScore`] | the score of the PhysioNet/CinC challenges, and thresholds for it |
@@ -114,5 +115,5 @@ pub use report::{Curves, FEW_POSITIVES, LabelReport, Report, Undefined, curves};
 pub use rows::SampleScores;
 pub use scores::Scores;
 pub use significance::{DeLong, McNemar, delong, holm, mcnemar};
-pub use threshold::{ThresholdRule, choose_thresholds};
+pub use threshold::{ThresholdRule, Thresholds, choose_thresholds, thresholds_across_folds};
 pub use truth::Truth;

@@ -200,7 +200,12 @@ impl Report {
                 .to_vec(),
         ];
         for own in &self.labels {
-            let mut row = vec![own.label.clone(), own.threshold.to_string()];
+            let threshold = if own.threshold.is_nan() {
+                "by record".to_owned()
+            } else {
+                own.threshold.to_string()
+            };
+            let mut row = vec![own.label.clone(), threshold];
             for wanted in ["sensitivity", "specificity", "precision", "npv"] {
                 let found = own.intervals.iter().find(|(name, _)| *name == wanted);
                 row.push(match found {
@@ -267,17 +272,12 @@ impl Report {
         text.push('\n');
         for (k, own) in self.labels.iter().enumerate() {
             let c = &own.confusion;
-            let _ = write!(
-                text,
-                "{},{},{},{},{},{},{}",
-                csv_field(&own.label),
-                own.threshold,
-                c.support(),
-                c.tp,
-                c.fp,
-                c.fn_,
-                c.tn
-            );
+            text.push_str(&csv_field(&own.label));
+            text.push(',');
+            if !own.threshold.is_nan() {
+                let _ = write!(text, "{}", own.threshold);
+            }
+            let _ = write!(text, ",{},{},{},{},{}", c.support(), c.tp, c.fp, c.fn_, c.tn);
             for value in own.scores.values() {
                 text.push(',');
                 if !value.is_nan() {

@@ -8,7 +8,8 @@ use crate::rows::Rows;
 use crate::scores::{ProbabilityScores, undefined};
 use crate::{
     Bootstrap, ChallengeScore, Confusion, CrossTable, LabelCalibration, MetricsError, PrCurve,
-    Reliability, ReportOptions, RocCurve, SampleScores, Scores, Truth, ZeroDivision, wilson,
+    Reliability, ReportOptions, RocCurve, SampleScores, Scores, Thresholds, Truth, ZeroDivision,
+    wilson,
 };
 
 /// Fewer positives than this, and a report says "too few" beside a label's intervals.
@@ -20,7 +21,7 @@ pub const FEW_POSITIVES: u64 = 10;
 pub struct LabelReport {
     /// The label.
     pub label: String,
-    /// A record has the label by prediction where its probability exceeds this.
+    /// A record has the label by prediction where its probability exceeds this; NaN where records have different ones.
     pub threshold: f64,
     /// The counts.
     pub confusion: Confusion,
@@ -169,25 +170,27 @@ fn column<T: Truth>(
 impl Report {
     /// Judges probabilities `[record, label]` against the truth `[record, label]`.
     ///
-    /// A label is predicted where its probability exceeds its threshold, strictly. Each label is sorted once, so the whole
+    /// A label is predicted where its probability exceeds its threshold, strictly; `thresholds` are one for each label, or one for
+    /// each label of each record (see [`Thresholds`]). Each label is sorted once, so the whole
     /// costs O(n log n); the threads of rayon's pool share the labels.
     ///
     /// # Errors
     /// No records; numbers of rows, columns or thresholds that do not fit; a probability that is NaN or outside 0 to 1; a
     /// truth other than 0 and 1; a threshold outside 0 to 1; a confidence that is not between 0 and 1; weights of the challenge
     /// score that do not fit the labels.
-    pub fn new<T: Truth>(
+    pub fn new<'a, T: Truth>(
         labels: &LabelSet,
         truth: ArrayView2<'_, T>,
         proba: ArrayView2<'_, f64>,
-        thresholds: &[f64],
+        thresholds: impl Into<Thresholds<'a>>,
         options: &ReportOptions,
     ) -> Result<Self, MetricsError> {
-        check_thresholds(labels, thresholds)?;
         check_confidence(options.confidence)?;
         let empty = options.zero_division;
         let columns = checked_columns(labels, &truth, &proba)?;
         let n = columns[0].len();
+        let thresholds = thresholds.into();
+        thresholds.check(labels, n)?;
 
         let challenge = match &options.challenge {
             Some(weights) => Some(weights.of_columns(labels, &columns, thresholds)?),
@@ -195,21 +198,22 @@ impl Report {
         };
         let measured: Vec<(Pool, Ranking)> = columns
             .par_iter()
-            .zip(thresholds)
-            .map(|(column, threshold)| {
-                (Pool::of(column, *threshold), Ranking::new(column.iter().copied()))
+            .enumerate()
+            .map(|(k, column)| {
+                let pool = Pool::of(column, |row| thresholds.at(row, k));
+                (pool, Ranking::new(column.iter().copied()))
             })
             .collect();
         let mut pooled = Pool::default();
         let mut rankings = Vec::with_capacity(columns.len());
         let mut reports = Vec::with_capacity(columns.len());
-        for ((label, threshold), (pool, ranking)) in labels.iter().zip(thresholds).zip(measured) {
+        for (k, (label, (pool, ranking))) in labels.iter().zip(measured).enumerate() {
             pooled.add(&pool);
             let scores = Scores::new(&pool.confusion, ranking.scores(), pool.probability(), empty);
             rankings.push(ranking);
             reports.push(LabelReport {
                 label: label.to_owned(),
-                threshold: *threshold,
+                threshold: thresholds.common(k),
                 confusion: pool.confusion,
                 scores,
                 intervals: intervals(&pool.confusion, options.confidence),
@@ -228,9 +232,9 @@ impl Report {
         let mut decisions = vec![(false, false); columns.len()];
         for row in 0..n {
             let mut confusion = Confusion::default();
-            for ((column, threshold), own) in columns.iter().zip(thresholds).zip(&mut decisions) {
+            for (k, (column, own)) in columns.iter().zip(&mut decisions).enumerate() {
                 let (p, holds) = column[row];
-                *own = (holds, p > *threshold);
+                *own = (holds, p > thresholds.at(row, k));
                 confusion.count(own.0, own.1);
             }
             cross_table.count(&decisions);
@@ -451,10 +455,10 @@ impl Default for Pool {
 }
 
 impl Pool {
-    fn of(column: &[(f64, bool)], threshold: f64) -> Self {
+    fn of(column: &[(f64, bool)], threshold: impl Fn(usize) -> f64) -> Self {
         let mut pool = Self::default();
-        for &(p, holds) in column {
-            pool.confusion.count(holds, p > threshold);
+        for (row, &(p, holds)) in column.iter().enumerate() {
+            pool.confusion.count(holds, p > threshold(row));
             let (square, log) = losses(p, holds);
             pool.squares += square;
             pool.logs += log;
@@ -488,20 +492,6 @@ pub(crate) fn losses(p: f64, holds: bool) -> (f64, f64) {
     let right = if holds { p } else { 1.0 - p };
     let wrong = 1.0 - right;
     (wrong * wrong, -right.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln())
-}
-
-/// Thresholds that fit the labels.
-pub(crate) fn check_thresholds(labels: &LabelSet, thresholds: &[f64]) -> Result<(), MetricsError> {
-    if thresholds.len() != labels.len() {
-        let (expected, found) = (labels.len(), thresholds.len());
-        return Err(MetricsError::LabelCount { what: "thresholds", expected, found });
-    }
-    for (label, found) in labels.iter().zip(thresholds) {
-        if !(0.0..=1.0).contains(found) {
-            return Err(MetricsError::Threshold { label: label.to_owned(), found: *found });
-        }
-    }
-    Ok(())
 }
 
 /// A confidence between 0 and 1.

@@ -1,9 +1,90 @@
 use ecg_core::LabelSet;
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::ranking::Ranking;
 use crate::report::checked_columns;
 use crate::{Confusion, MetricsError, Truth, ZeroDivision};
+
+/// Above which probability a label is predicted.
+///
+/// Made of a list with one for each label, or of an array `[record, label]`, wherever thresholds are asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Thresholds<'a> {
+    /// One for each label.
+    Labels(&'a [f64]),
+    /// One for each record and label, `[record, label]`, such as [`thresholds_across_folds`] chooses.
+    Records(ArrayView2<'a, f64>),
+}
+
+impl Thresholds<'_> {
+    /// That there is one from 0 to 1 for each label, or for each label of each record.
+    pub(crate) fn check(self, labels: &LabelSet, records: usize) -> Result<(), MetricsError> {
+        let (found, rows) = match self {
+            Self::Labels(own) => (own.len(), 1),
+            Self::Records(own) => {
+                let thresholds = own.nrows();
+                if thresholds != records {
+                    return Err(MetricsError::ThresholdRows { records, thresholds });
+                }
+                (own.ncols(), records)
+            }
+        };
+        if found != labels.len() {
+            let expected = labels.len();
+            return Err(MetricsError::LabelCount { what: "thresholds", expected, found });
+        }
+        for row in 0..rows {
+            for (k, label) in labels.iter().enumerate() {
+                let found = self.at(row, k);
+                if !(0.0..=1.0).contains(&found) {
+                    return Err(MetricsError::Threshold { label: label.to_owned(), found });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// That of a record for a label, by its column.
+    pub(crate) fn at(self, record: usize, label: usize) -> f64 {
+        match self {
+            Self::Labels(own) => own[label],
+            Self::Records(own) => own[[record, label]],
+        }
+    }
+
+    /// That of a label, if all records have the same; else NaN.
+    pub(crate) fn common(self, label: usize) -> f64 {
+        let first = self.at(0, label);
+        match self {
+            Self::Records(own) if own.column(label).iter().any(|other| *other != first) => f64::NAN,
+            _ => first,
+        }
+    }
+}
+
+impl<'a> From<&'a [f64]> for Thresholds<'a> {
+    fn from(own: &'a [f64]) -> Self {
+        Self::Labels(own)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [f64; N]> for Thresholds<'a> {
+    fn from(own: &'a [f64; N]) -> Self {
+        Self::Labels(own)
+    }
+}
+
+impl<'a> From<&'a Vec<f64>> for Thresholds<'a> {
+    fn from(own: &'a Vec<f64>) -> Self {
+        Self::Labels(own)
+    }
+}
+
+impl<'a> From<ArrayView2<'a, f64>> for Thresholds<'a> {
+    fn from(own: ArrayView2<'a, f64>) -> Self {
+        Self::Records(own)
+    }
+}
 
 /// How a threshold is chosen. Choose on validation data, never on the records that are then judged.
 ///
@@ -97,6 +178,51 @@ pub fn choose_thresholds<T: Truth>(
     Ok(columns.into_iter().map(choose).collect())
 }
 
+/// Thresholds `[record, label]` of a cross-validation: for the records of each fold those that `choose` finds on all others.
+///
+/// `folds` has the fold of each record, by any number; `choose` gets the truth and the probabilities of the records of the other
+/// folds and gives a threshold for each label. The records of a patient belong into one fold: else thresholds are chosen on
+/// patients that are judged by them.
+///
+/// # Errors
+/// Those of `choose`; truth, probabilities and folds of different numbers of records; fewer than two folds.
+pub fn thresholds_across_folds<T: Truth, E: From<MetricsError>>(
+    truth: ArrayView2<'_, T>,
+    proba: ArrayView2<'_, f64>,
+    folds: &[u32],
+    mut choose: impl FnMut(ArrayView2<'_, T>, ArrayView2<'_, f64>) -> Result<Vec<f64>, E>,
+) -> Result<Array2<f64>, E> {
+    let records = proba.nrows();
+    if truth.nrows() != records {
+        let truth = truth.nrows();
+        return Err(MetricsError::RowCount { truth, probabilities: records }.into());
+    }
+    if folds.len() != records {
+        return Err(MetricsError::FoldCount { records, folds: folds.len() }.into());
+    }
+    let mut all = folds.to_vec();
+    all.sort_unstable();
+    all.dedup();
+    if all.len() < 2 {
+        return Err(MetricsError::OneFold.into());
+    }
+    let mut out = Array2::zeros(proba.dim());
+    for fold in all {
+        let (own, others): (Vec<usize>, Vec<usize>) =
+            (0..records).partition(|&row| folds[row] == fold);
+        let (truth, proba) = (truth.select(Axis(0), &others), proba.select(Axis(0), &others));
+        let chosen = choose(truth.view(), proba.view())?;
+        if chosen.len() != out.ncols() {
+            let (expected, found) = (out.ncols(), chosen.len());
+            return Err(MetricsError::LabelCount { what: "thresholds", expected, found }.into());
+        }
+        for row in own {
+            out.row_mut(row).iter_mut().zip(&chosen).for_each(|(to, from)| *to = *from);
+        }
+    }
+    Ok(out)
+}
+
 /// A threshold halfway between two probabilities: the higher is above it, the lower is not.
 pub(crate) fn between(low: f64, high: f64) -> f64 {
     // Between neighbours among the floating-point numbers nothing lies, and the middle may round to either.
@@ -107,6 +233,9 @@ pub(crate) fn between(low: f64, high: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        Bootstrap, BootstrapOptions, Comparison, Patients, Predictions, Report, ReportOptions,
+    };
     use ndarray::array;
 
     #[test]
@@ -145,6 +274,86 @@ mod tests {
         let choose = |wanted| one([1, 1, 0], [0.9, 0.0, 0.5], ThresholdRule::Sensitivity(wanted));
         assert_eq!(choose(1.0), None);
         assert_eq!(choose(0.5), Some(0.7));
+    }
+
+    /// Each fold's records are judged by what the others say, so their counts are those of judging fold by fold.
+    #[test]
+    fn a_fold_is_judged_by_thresholds_of_the_others() {
+        let labels = LabelSet::new(["x", "y"]).expect("labels");
+        let n = 60;
+        let folds: Vec<u32> = (0..n).map(|row| [7, 2, 9][row * row % 7 % 3]).collect();
+        let truth = Array2::from_shape_fn((n, 2), |(row, k)| (row * 5 + k) % 4 == 0);
+        let p = Array2::from_shape_fn((n, 2), |(row, k)| {
+            0.1 * f64::from(u8::from(truth[[row, k]])) + 0.005 * ((row * 17 + k * 3) % 60) as f64
+        });
+        let choose = |truth: ArrayView2<'_, bool>, p: ArrayView2<'_, f64>| {
+            let chosen = choose_thresholds(&labels, truth, p, ThresholdRule::MaxF1)?;
+            Ok::<Vec<f64>, MetricsError>(chosen.into_iter().map(|own| own.expect("both")).collect())
+        };
+        let all = thresholds_across_folds(truth.view(), p.view(), &folds, choose).expect("valid");
+        let options = ReportOptions::default();
+        let whole = Report::new(&labels, truth.view(), p.view(), all.view(), &options);
+        let whole = whole.expect("valid");
+        let mut sums = [Confusion::default(); 2];
+        for fold in [2, 7, 9] {
+            let rows = |own: bool| -> Vec<usize> {
+                (0..n).filter(|&row| (folds[row] == fold) == own).collect()
+            };
+            let part = |own| (truth.select(Axis(0), &rows(own)), p.select(Axis(0), &rows(own)));
+            let (others, own) = (part(false), part(true));
+            let chosen = choose(others.0.view(), others.1.view()).expect("valid");
+            let report = Report::new(&labels, own.0.view(), own.1.view(), &chosen, &options);
+            let report = report.expect("valid");
+            sums.iter_mut().zip(&report.labels).for_each(|(sum, own)| sum.add(&own.confusion));
+        }
+        for (own, sum) in whole.labels.iter().zip(sums) {
+            assert_eq!(own.confusion, sum);
+            assert!(own.threshold.is_nan());
+        }
+        assert!(whole.to_csv().contains("\nx,,"), "{}", whole.to_csv());
+
+        let patients = Patients::each_record(n);
+        let resampling = BootstrapOptions::default();
+        let (truth, p) = (truth.view(), p.view());
+        let intervals = Bootstrap::new(&labels, truth, p, all.view(), &patients, &resampling);
+        let f1 = intervals.expect("valid").macro_.get("f1").expect("a score").value;
+        assert!((f1 - whole.macro_.f1).abs() < 1e-12);
+        let [own, half] = [Predictions::new(p, all.view()), Predictions::new(p, &[0.5, 0.5])];
+        let pair = Comparison::new(&labels, truth, own, half, &patients, &resampling);
+        let right = |report: &Report| report.subset_accuracy * n as f64;
+        let at_half = Report::new(&labels, truth, p, &[0.5, 0.5], &options).expect("valid");
+        let subset = pair.expect("valid").subset;
+        let more = subset.first_only as f64 - subset.second_only as f64;
+        assert!((more - (right(&whole) - right(&at_half))).abs() < 1e-9);
+    }
+
+    #[test]
+    fn folds_and_thresholds_have_to_fit() {
+        let (truth, p) = (array![[1u8], [0], [1]], array![[0.9], [0.2], [0.6]]);
+        let across = |folds: &[u32], found: usize| {
+            let choose = |_: ArrayView2<'_, u8>, _: ArrayView2<'_, f64>| {
+                Ok::<_, MetricsError>(vec![0.5; found])
+            };
+            thresholds_across_folds(truth.view(), p.view(), folds, choose)
+                .expect_err("does not fit")
+        };
+        assert_eq!(across(&[0, 1], 1), MetricsError::FoldCount { records: 3, folds: 2 });
+        assert_eq!(across(&[4, 4, 4], 1), MetricsError::OneFold);
+        assert!(matches!(across(&[0, 1, 1], 2), MetricsError::LabelCount { found: 2, .. }));
+        let labels = LabelSet::new(["x"]).expect("labels");
+        let report = |thresholds: &Array2<f64>| {
+            let options = ReportOptions::default();
+            Report::new(&labels, truth.view(), p.view(), thresholds.view(), &options)
+        };
+        assert_eq!(
+            report(&array![[0.5], [0.5]]).expect_err("does not fit"),
+            MetricsError::ThresholdRows { records: 3, thresholds: 2 }
+        );
+        assert!(matches!(
+            report(&array![[0.5], [0.5], [1.5]]).expect_err("does not fit"),
+            MetricsError::Threshold { .. }
+        ));
+        assert_eq!(report(&array![[0.5], [0.5], [0.5]]).expect("valid").labels[0].threshold, 0.5);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::curve::CalibrationError;
 use crate::report::losses;
 use crate::rows::Rows;
 use crate::scores::{OrderScores, ProbabilityScores, undefined};
-use crate::{BootstrapOptions, Confusion, MetricsError, Scores, ZeroDivision};
+use crate::{BootstrapOptions, Confusion, MetricsError, Scores, Thresholds, ZeroDivision};
 
 /// Averages over the records, in the order in which [`Plan`] gives them.
 pub(crate) const SAMPLES: [&str; 7] =
@@ -162,14 +162,14 @@ fn defined(confusion: &Confusion) -> [bool; SCORES] {
 }
 
 impl Plan {
-    /// Over checked columns, one threshold each.
+    /// Over checked columns and thresholds.
     ///
     /// # Errors
     /// Weights of the challenge score that do not fit the labels.
     pub fn new(
         labels: &LabelSet,
         columns: &[Vec<(f64, bool)>],
-        thresholds: &[f64],
+        thresholds: Thresholds<'_>,
         options: &BootstrapOptions,
     ) -> Result<Self, MetricsError> {
         let empty = options.zero_division;
@@ -185,8 +185,8 @@ impl Plan {
             columns.iter().flat_map(|c| c.iter().enumerate().map(|(row, d)| (d.0, row, d.1)));
         let rows = (0..columns[0].len()).map(|row| {
             let mut confusion = Confusion::default();
-            for (column, threshold) in columns.iter().zip(thresholds) {
-                confusion.count(column[row].1, column[row].0 > *threshold);
+            for (k, column) in columns.iter().enumerate() {
+                confusion.count(column[row].1, column[row].0 > thresholds.at(row, k));
             }
             let mut one = Rows::new(empty);
             one.take(columns.iter().map(|column| column[row]), &confusion);
@@ -211,15 +211,19 @@ impl Plan {
                 values.map(|v| if v.is_nan() { 0.0 } else { 1.0 }),
             )
         });
-        let columns_of = |(column, &threshold): (&Vec<(f64, bool)>, &f64)| Column {
-            decisions: column.iter().map(|&(p, holds)| decision(p, holds, threshold)).collect(),
+        let column_of = |(k, column): (usize, &Vec<(f64, bool)>)| Column {
+            decisions: column
+                .iter()
+                .enumerate()
+                .map(|(row, &(p, holds))| decision(p, holds, thresholds.at(row, k)))
+                .collect(),
             sorted: sorted(column.iter().enumerate().map(|(row, d)| (d.0, row, d.1)).collect()),
         };
         let mut plan = Self {
             empty,
             pooled: sorted(pooled.collect()),
             rows: rows.collect(),
-            columns: columns.iter().zip(thresholds).map(columns_of).collect(),
+            columns: columns.iter().enumerate().map(column_of).collect(),
             challenge,
             defined: Vec::new(),
         };

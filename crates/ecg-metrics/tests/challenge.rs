@@ -120,9 +120,9 @@ fn reports_intervals_and_comparisons_have_it() {
         Bootstrap::new(&labels, truth.view(), p.view(), &[0.5; 7], &patients, &without).unwrap();
     assert!(all.overall.get("challenge_score").is_none());
 
-    let own = Predictions { proba: p.view(), thresholds: &[0.5; 7] };
+    let own = Predictions::new(p.view(), &[0.5; 7]);
     let other = p.mapv(|p| 1.0 - p);
-    let other = Predictions { proba: other.view(), thresholds: &[0.5; 7] };
+    let other = Predictions::new(other.view(), &[0.5; 7]);
     let all = Comparison::new(&labels, truth.view(), own, other, &patients, &options).unwrap();
     let difference = all.differences.overall.get("challenge_score").unwrap();
     assert!(difference.value > 0.5 && difference.p_value.unwrap() < 0.01, "{difference:?}");

@@ -91,8 +91,8 @@ fn differences_of_scipy() {
         Comparison::new(
             &LabelSet::new(["l0", "l1", "l2"]).unwrap(),
             truth.view(),
-            Predictions { proba: a.view(), thresholds: &[0.5; 3] },
-            Predictions { proba: b.view(), thresholds: &[0.5; 3] },
+            Predictions::new(a.view(), &[0.5; 3]),
+            Predictions::new(b.view(), &[0.5; 3]),
             &patients,
             &BootstrapOptions::default().with_seed(7).with_resamples(400),
         )
@@ -146,8 +146,8 @@ fn correction_is_over_all_comparisons() {
     let one = Comparison::new(
         &labels,
         truth.view(),
-        Predictions { proba: good.view(), thresholds: &[0.5; 2] },
-        Predictions { proba: poor.view(), thresholds: &[0.5; 2] },
+        Predictions::new(good.view(), &[0.5; 2]),
+        Predictions::new(poor.view(), &[0.5; 2]),
         &Patients::each_record(8),
         &BootstrapOptions::default(),
     )

@@ -72,8 +72,7 @@ impl Engine<'_> {
                 return Ok(None);
             }
         }
-        let limit = config.validation_windows.unwrap_or(usize::MAX);
-        let logits = self.logits(self.val_rows, limit)?;
+        let logits = self.logits(self.val_rows, config.validation_windows)?;
         let finite = tch::no_grad(|| self.weights_are_finite()).doing("look at the parameters")?;
         let looked_at = [
             ("weights", finite),
@@ -163,8 +162,9 @@ impl Engine<'_> {
         Ok(value)
     }
 
-    /// Logits `[row, label]` without training: the mean over at most `limit` windows of each record.
-    fn logits(&self, rows: &[usize], limit: usize) -> Result<Array2<f64>, ModelError> {
+    /// Logits `[row, label]` without training: the mean over at most `limit` windows of each record, or over all.
+    fn logits(&self, rows: &[usize], limit: Option<usize>) -> Result<Array2<f64>, ModelError> {
+        let limit = limit.unwrap_or(usize::MAX);
         let n_labels = self.network.n_labels();
         let mut sums = Array2::zeros((rows.len(), n_labels));
         let mut counts = vec![0_usize; rows.len()];
@@ -198,9 +198,9 @@ impl Engine<'_> {
         Ok(sums)
     }
 
-    /// Looks at all windows of the validation records, after the weights were changed from outside.
-    pub(crate) fn validate(&mut self) -> Result<(), ModelError> {
-        self.val_logits = self.logits(self.val_rows, usize::MAX)?;
+    /// Looks at the validation records, at most `windows` of each, after the weights were changed from outside.
+    pub(crate) fn validate(&mut self, windows: Option<usize>) -> Result<(), ModelError> {
+        self.val_logits = self.logits(self.val_rows, windows)?;
         Ok(())
     }
 

@@ -124,7 +124,7 @@ pub fn train(
         checkpoint::assign(engine.network, best)?;
     }
     ran?;
-    engine.validate()?;
+    engine.validate(None)?;
     let best_epoch = best_epoch(&run.history, config.best_by);
     // Again, since a resumed run may ask for other thresholds than the part that wrote these weights.
     let card = run.write_best(&engine, best_epoch)?;
@@ -205,7 +205,7 @@ impl Run<'_> {
             self.dir = Some(dir);
             if best == last {
                 // The run may have ended before the last epoch's weights became the best.
-                engine.validate()?;
+                engine.validate(engine.config.validation_windows)?;
                 self.write_best(engine, last)?;
             }
             let Some(dir) = &self.dir else { return Ok(()) };

@@ -1,6 +1,6 @@
 //! What is chosen on other records than those that are judged: calibration and thresholds.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -8,11 +8,12 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
 use ecg_metrics::{
-    CalibrationMethod, Calibrator, ChallengeWeights, ThresholdRule, choose_thresholds,
+    CalibrationMethod, Calibrator, ChallengeWeights, ThresholdRule, Thresholds, choose_thresholds,
+    thresholds_across_folds,
 };
 use ecg3d_examples::say_err;
 use ecg3d_examples::source::LabelArgs;
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::Args;
 use crate::judged::Judged;
@@ -60,6 +61,31 @@ impl fmt::Display for Rule {
     }
 }
 
+/// Thresholds for each label, or for each label of each record.
+#[derive(Debug, Clone)]
+pub enum Cutoffs {
+    Labels(Vec<f64>),
+    Records(Array2<f64>),
+}
+
+impl Cutoffs {
+    pub fn view(&self) -> Thresholds<'_> {
+        match self {
+            Self::Labels(own) => own.into(),
+            Self::Records(own) => own.view().into(),
+        }
+    }
+}
+
+/// The thresholds, and where they come from in words.
+pub struct Chosen {
+    /// Those of what is judged.
+    pub own: Cutoffs,
+    /// Those of the other predictions, in their order.
+    pub against: Vec<Cutoffs>,
+    pub source: String,
+}
+
 /// All that was asked for beside the predictions, read and checked by the labels before the long work.
 pub struct Choices {
     /// The weights of the challenge score, if the labels have any.
@@ -67,6 +93,8 @@ pub struct Choices {
     /// Those of `--thresholds`.
     thresholds: Option<Vec<f64>>,
     rule: Option<Rule>,
+    /// Whether the rule goes by the other folds.
+    across_folds: bool,
     /// That of another run, and where it is from, in words.
     calibrator: Option<(Calibrator, String)>,
     method: Option<CalibrationMethod>,
@@ -108,20 +136,35 @@ impl Choices {
             }
             None => None,
         };
-        let (rule, method) = (args.choose_thresholds, args.calibrate);
-        Ok(Self { weights, thresholds, rule, calibrator, method, validation })
+        Ok(Self {
+            weights,
+            thresholds,
+            rule: args.choose_thresholds,
+            across_folds: args.across_folds,
+            calibrator,
+            method: args.calibrate,
+            validation,
+        })
     }
 
     /// Makes sure that nothing is chosen on the records that are judged, and warns where that can't be told.
     ///
     /// # Errors
-    /// A record that is among both.
-    pub fn check_apart(&self, records: &[String], patients: &[String]) -> Result<()> {
+    /// A record that is among both; a record without a fold where thresholds are chosen across folds.
+    pub fn check(
+        &self,
+        records: &[String],
+        patients: &[String],
+        folds: &[Option<u32>],
+    ) -> Result<()> {
+        if self.across_folds {
+            check_folds(records, patients, folds)?;
+        }
         self.validation.as_ref().map_or(Ok(()), |own| own.check_apart(records, patients))
     }
 
-    /// Calibrates the probabilities if that was asked for; the thresholds in label order, and where they come from.
-    pub fn make(&mut self, judged: &mut Judged) -> Result<(Vec<f64>, String)> {
+    /// Calibrates the probabilities if that was asked for, and chooses the thresholds.
+    pub fn make(&mut self, judged: &mut Judged) -> Result<Chosen> {
         let calibrator = match (self.calibrator.take(), self.method, &self.validation) {
             (Some(own), ..) => Some(own),
             (None, Some(method), Some(validation)) => {
@@ -136,15 +179,90 @@ impl Choices {
             }
             judged.calibrate(calibrator, source)?;
         }
-        if let (Some(validation), Some(rule)) = (&self.validation, self.rule) {
-            return validation.thresholds(&judged.labels, rule, self.weights.as_ref());
-        }
-        Ok(match (&self.thresholds, &judged.thresholds) {
-            (Some(own), _) => (own.clone(), "--thresholds".to_owned()),
-            (None, Some(own)) => (own.clone(), "weights".to_owned()),
-            (None, None) => (vec![0.5; judged.labels.len()], "default 0.5".to_owned()),
+        let (own, source) = match (self.rule, &self.validation) {
+            (Some(rule), _) if self.across_folds => return self.across_folds(rule, judged),
+            (Some(rule), Some(on)) => {
+                let (truth, p) = (on.truth.view(), on.probabilities.view());
+                let own = self.by_rule(rule, &judged.labels, truth, p, &on.what)?;
+                (own, format!("{rule} on {}", on.what))
+            }
+            _ => match (&self.thresholds, &judged.thresholds) {
+                (Some(own), _) => (own.clone(), "--thresholds".to_owned()),
+                (None, Some(own)) => (own.clone(), "weights".to_owned()),
+                (None, None) => (vec![0.5; judged.labels.len()], "default 0.5".to_owned()),
+            },
+        };
+        let own = Cutoffs::Labels(own);
+        Ok(Chosen { against: vec![own.clone(); judged.against.len()], own, source })
+    }
+
+    /// Thresholds for the records of each fold by those of all others, for each of the predictions by themselves.
+    fn across_folds(&self, rule: Rule, judged: &Judged) -> Result<Chosen> {
+        let folds: Vec<u32> = judged.folds.iter().copied().flatten().collect();
+        let choose = |what: &str, p: &Array2<f64>| {
+            let what = format!("the folds of {what} but one");
+            let (truth, p) = (judged.truth.view(), p.view());
+            let all = thresholds_across_folds(truth, p, &folds, |truth, p| {
+                self.by_rule(rule, &judged.labels, truth, p, &what)
+            });
+            Ok(Cutoffs::Records(all.context("--across-folds")?))
+        };
+        let against = judged.against.iter().map(|(file, p)| choose(file, p));
+        Ok(Chosen {
+            own: choose(&judged.what, &judged.probabilities)?,
+            against: against.collect::<Result<Vec<_>>>()?,
+            source: format!("{rule} on the other folds"),
         })
     }
+
+    /// Thresholds by a rule on the records of `what`.
+    fn by_rule(
+        &self,
+        rule: Rule,
+        labels: &LabelSet,
+        truth: ArrayView2<'_, bool>,
+        p: ArrayView2<'_, f64>,
+        what: &str,
+    ) -> Result<Vec<f64>> {
+        let rule = match rule {
+            Rule::Label(rule) => rule,
+            Rule::Challenge => {
+                let weights = self.weights.as_ref().context("no weights for these labels")?;
+                return Ok(weights.choose_thresholds(labels, truth, p)?);
+            }
+        };
+        let chosen = choose_thresholds(labels, truth, p, rule)?;
+        let or_half = |(label, threshold): (&str, Option<f64>)| {
+            threshold.unwrap_or_else(|| {
+                say_err!(
+                    "warning: no threshold of {label} can be chosen on {what}; it stays at 0.5"
+                );
+                0.5
+            })
+        };
+        Ok(labels.iter().zip(chosen).map(or_half).collect())
+    }
+}
+
+/// Makes sure that each record has a fold, and warns of a patient in several.
+fn check_folds(records: &[String], patients: &[String], folds: &[Option<u32>]) -> Result<()> {
+    let mut known: HashMap<&str, u32> = HashMap::new();
+    let mut warned = HashSet::new();
+    for ((record, patient), fold) in records.iter().zip(patients).zip(folds) {
+        let fold = fold.with_context(|| {
+            format!(
+                "record {record} has no fold; --across-folds needs a label table with a column fold"
+            )
+        })?;
+        let other = *known.entry(patient).or_insert(fold);
+        if other != fold && warned.insert(patient) {
+            say_err!(
+                "warning: patient {patient} has records in folds {other} and {fold}, so that thresholds are chosen on \
+                 records of a patient who is judged by them"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Predictions of other records, with their truth.
@@ -165,12 +283,12 @@ impl Validation {
     fn read(predictions: &Path, truth: &Path, how: &LabelArgs, labels: &LabelSet) -> Result<Self> {
         let table = Table::predictions(predictions)?;
         let columns = table.columns_of(labels)?;
-        let (truth, patients) = table.truth_from(&Table::labels(truth, how)?)?;
+        let truth = table.truth_from(&Table::labels(truth, how)?)?;
         Ok(Self {
             what: predictions.display().to_string(),
-            truth: truth.select(Axis(1), &columns),
+            truth: truth.holds.select(Axis(1), &columns),
             probabilities: table.values.select(Axis(1), &columns),
-            patients,
+            patients: truth.patients,
             records: table,
         })
     }
@@ -208,35 +326,6 @@ impl Validation {
             }
         }
         Ok(fit)
-    }
-
-    /// Thresholds by a rule, and where they come from in words.
-    fn thresholds(
-        &self,
-        labels: &LabelSet,
-        rule: Rule,
-        weights: Option<&ChallengeWeights>,
-    ) -> Result<(Vec<f64>, String)> {
-        let (truth, p) = (self.truth.view(), self.probabilities.view());
-        let source = format!("{rule} on {}", self.what);
-        let rule = match rule {
-            Rule::Label(rule) => rule,
-            Rule::Challenge => {
-                let weights = weights.context("no weights for these labels")?;
-                return Ok((weights.choose_thresholds(labels, truth, p)?, source));
-            }
-        };
-        let chosen = choose_thresholds(labels, truth, p, rule)?;
-        let or_half = |(label, threshold): (&str, Option<f64>)| {
-            threshold.unwrap_or_else(|| {
-                say_err!(
-                    "warning: no threshold of {label} can be chosen on {}; it stays at 0.5",
-                    self.what
-                );
-                0.5
-            })
-        };
-        Ok((labels.iter().zip(chosen).map(or_half).collect(), source))
     }
 }
 

@@ -15,7 +15,7 @@ use ecg3d_models::Precision;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
 
-use crate::choices::Choices;
+use crate::choices::{Choices, Chosen, Cutoffs};
 use crate::classify::classify;
 use crate::keeping::kept;
 use crate::pictures::{precision_recall, roc};
@@ -39,6 +39,8 @@ pub struct Judged {
     pub records: Vec<String>,
     /// Whose record it is; the record's own name where unknown.
     pub patients: Vec<String>,
+    /// Its fold, if that is known.
+    pub folds: Vec<Option<u32>>,
     /// `[record, label]`.
     pub truth: Array2<bool>,
     /// `[record, label]`.
@@ -84,7 +86,7 @@ impl Run<'_> {
         let choices = choices(model.labels())?;
         let mut source = source::load(data, &model.card().preprocessing, labels)?;
         let truth = source.require_labels(model.labels())?;
-        choices.check_apart(&source.names, &source.patients)?;
+        choices.check(&source.names, &source.patients, &source.folds)?;
         let mut kept = kept(&model, &source, &out.join(PREDICTIONS), restart)?;
         let (finite, probabilities) = classify(&model, &mut source, Some(&mut kept))?;
         let judged = Judged {
@@ -97,6 +99,7 @@ impl Run<'_> {
             probabilities,
             thresholds: model.card().thresholds.is_some().then(|| model.card().threshold_values()),
             patients: finite.iter().map(|&row| source.patients[row].clone()).collect(),
+            folds: finite.iter().map(|&row| source.folds[row]).collect(),
             against: Vec::new(),
             calibrator: None,
             bootstrap: None,
@@ -145,7 +148,7 @@ impl Judged {
     }
 
     /// Intervals by patient, and comparisons with the other predictions.
-    pub fn resample(&mut self, thresholds: &[f64], options: &BootstrapOptions) -> Result<()> {
+    pub fn resample(&mut self, chosen: &Chosen, options: &BootstrapOptions) -> Result<()> {
         let patients = Patients::from_ids(&self.patients);
         if patients.len() < 2 {
             ensure!(
@@ -158,15 +161,17 @@ impl Judged {
             return Ok(());
         }
         let (truth, proba) = (self.truth.view(), self.probabilities.view());
-        let bootstrap = Bootstrap::new(&self.labels, truth, proba, thresholds, &patients, options);
+        let bootstrap =
+            Bootstrap::new(&self.labels, truth, proba, chosen.own.view(), &patients, options);
         self.bootstrap = Some(bootstrap.context("--bootstrap")?);
-        let compare = |(file, other): &(String, Array2<f64>)| {
-            let [first, second] =
-                [proba, other.view()].map(|proba| Predictions { proba, thresholds });
+        let compare = |((file, other), cutoffs): (&(String, Array2<f64>), &Cutoffs)| {
+            let first = Predictions::new(proba, chosen.own.view());
+            let second = Predictions::new(other.view(), cutoffs.view());
             Comparison::new(&self.labels, truth, first, second, &patients, options)
                 .with_context(|| format!("--against {file}"))
         };
-        let mut comparisons = self.against.iter().map(compare).collect::<Result<Vec<_>>>()?;
+        let pairs = self.against.iter().zip(&chosen.against);
+        let mut comparisons = pairs.map(compare).collect::<Result<Vec<_>>>()?;
         Comparison::correct(&mut comparisons);
         self.comparisons = comparisons;
         Ok(())
@@ -179,9 +184,9 @@ impl Judged {
     }
 
     /// Writes all files into `out`, the probabilities again, since they may have been calibrated.
-    pub fn write(&self, thresholds: &[f64], options: &ReportOptions, out: &Path) -> Result<Report> {
+    pub fn write(&self, own: &Cutoffs, options: &ReportOptions, out: &Path) -> Result<Report> {
         let (truth, p) = (self.truth.view(), self.probabilities.view());
-        let mut report = Report::new(&self.labels, truth, p, thresholds, options)?;
+        let mut report = Report::new(&self.labels, truth, p, own.view(), options)?;
         if let Some(bootstrap) = &self.bootstrap {
             report = report.with_bootstrap(bootstrap.clone())?;
         }
@@ -356,6 +361,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let mut judged = Judged {
             patients: ["p", "p", "q"].map(String::from).to_vec(),
+            folds: vec![None; 3],
             against: vec![(
                 "o.csv".into(),
                 array![[0.2, 0.1, 0.2], [0.7, 0.5, 0.0], [0.6, 0.7, 1.0]],
@@ -373,10 +379,12 @@ mod tests {
             failed: vec![Failed { record: "e".into(), reason: "is short".into() }],
         };
         let options = ReportOptions::default();
-        judged.resample(&[0.5; 3], &BootstrapOptions::default()).expect("two patients");
+        let half = || Cutoffs::Labels(vec![0.5; 3]);
+        let chosen = Chosen { own: half(), against: vec![half()], source: "default".into() };
+        judged.resample(&chosen, &BootstrapOptions::default()).expect("two patients");
         let calibrator = dir.path().join("calibrator.json");
         std::fs::write(&calibrator, "{}").expect("writes");
-        judged.write(&[0.5; 3], &options, dir.path()).expect("writes");
+        judged.write(&chosen.own, &options, dir.path()).expect("writes");
         assert!(!calibrator.exists());
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).expect(name);
         let json: serde_json::Value = serde_json::from_str(&read("metrics.json")).expect("JSON");

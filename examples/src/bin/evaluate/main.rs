@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{ArgGroup, Parser};
 use ecg_metrics::{BootstrapOptions, CalibrationMethod, ReportOptions, ZeroDivision};
 use ecg3d_examples::source::{LabelArgs, exit_code};
 use ecg3d_examples::{check_inputs, check_place, print_result, run, say};
@@ -35,12 +35,13 @@ use threads::ThreadsArgs;
 /// Either --data, with --weights or without, or --predictions with --labels. Writes metrics.json, metrics.csv, report.md,
 /// predictions.csv, calibration.csv and the pictures roc.svg, precision_recall.svg, calibration.svg and confusion.svg. A
 /// label is predicted where its probability is above the threshold. Thresholds and calibration may be chosen on other
-/// records, given with --validation.
+/// records, given with --validation, and the thresholds of a cross-validation with --across-folds.
 ///
 /// With weights, what is classified waits in predictions.csv.part: a run that was ended, however, goes on from there when it is
 /// started again with the same weights, records and --precision on the same device.
 #[derive(Debug, Parser)]
 #[command(name = "evaluate", version)]
+#[command(group(ArgGroup::new("chosen_on").args(["validation", "across_folds"])))]
 struct Args {
     /// Weights that `train` or `import-keras` wrote [default: the 3DECG-Net that ships]
     #[arg(long, value_name = "FILE", conflicts_with = "predictions")]
@@ -82,16 +83,20 @@ struct Args {
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
     /// Predictions of validation records, on which thresholds and calibration are chosen
-    #[arg(long, value_name = "FILE", requires = "validation_labels")]
+    #[arg(long, value_name = "FILE", requires = "validation_labels", conflicts_with = "against")]
     validation: Option<PathBuf>,
     /// Labels of the validation records
     #[arg(long, value_name = "FILE", requires = "validation")]
     validation_labels: Option<PathBuf>,
-    /// Choose thresholds on the validation records: youden, f1, gbeta, challenge, or sensitivity=VALUE
-    #[arg(long, value_name = "RULE", requires = "validation", conflicts_with_all = ["thresholds", "against"])]
+    /// Choose the thresholds for the records of each fold on those of all other folds, by the column `fold` of the label
+    /// table; those for the predictions of --against likewise
+    #[arg(long, requires = "choose_thresholds")]
+    across_folds: bool,
+    /// Choose thresholds on the validation records, or across folds: youden, f1, gbeta, challenge, or sensitivity=VALUE
+    #[arg(long, value_name = "RULE", requires = "chosen_on", conflicts_with = "thresholds")]
     choose_thresholds: Option<Rule>,
     /// Calibrate the probabilities on the validation records: temperature or platt. The fit is written to calibrator.json
-    #[arg(long, value_name = "METHOD", requires = "validation", conflicts_with_all = ["calibrator", "against"])]
+    #[arg(long, value_name = "METHOD", requires = "validation", conflicts_with = "calibrator")]
     calibrate: Option<CalibrationMethod>,
     /// Calibrate the probabilities as calibrator.json of another run says
     #[arg(long, value_name = "FILE", conflicts_with = "against")]
@@ -120,7 +125,7 @@ fn main() -> ExitCode {
             Some(predictions) => {
                 let judged = from_table(predictions, &args)?;
                 let choices = Choices::read(&args, &judged.labels)?;
-                choices.check_apart(&judged.records, &judged.patients)?;
+                choices.check(&judged.records, &judged.patients, &judged.folds)?;
                 (judged, choices)
             }
             None => {
@@ -135,10 +140,10 @@ fn main() -> ExitCode {
                 run.judged(|labels| Choices::read(&args, labels))?
             }
         };
-        let (thresholds, source) = choices.make(&mut judged)?;
+        let chosen = choices.make(&mut judged)?;
         let mut options = ReportOptions::default()
             .with_zero_division(args.zero_division)
-            .with_threshold_source(source);
+            .with_threshold_source(&chosen.source);
         let mut resampling = BootstrapOptions::default()
             .with_resamples(args.bootstrap)
             .with_seed(args.seed)
@@ -148,9 +153,9 @@ fn main() -> ExitCode {
             resampling = resampling.with_challenge(weights);
         }
         if args.bootstrap > 0 {
-            judged.resample(&thresholds, &resampling)?;
+            judged.resample(&chosen, &resampling)?;
         }
-        let report = judged.write(&thresholds, &options, &args.out)?;
+        let report = judged.write(&chosen.own, &options, &args.out)?;
         print_result(&report.to_string())?;
         say!("written to {}", args.out.display());
         Ok(exit_code(&judged.failed))
@@ -167,7 +172,7 @@ fn resamples(text: &str) -> Result<usize, String> {
 fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
     let labels = args.labels.labels.as_deref().context("--predictions needs --labels FILE")?;
     let table = Table::predictions(predictions)?;
-    let (truth, patients) = table.truth_from(&Table::labels(labels, &args.labels)?)?;
+    let truth = table.truth_from(&Table::labels(labels, &args.labels)?)?;
     let against = args.against.iter().map(|path| {
         let other = table.aligned(&Table::predictions(path)?)?;
         Ok((path.display().to_string(), other))
@@ -177,7 +182,8 @@ fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
         |(patient, record): (Option<String>, &String)| patient.unwrap_or_else(|| record.clone());
     Ok(Judged {
         what: predictions.display().to_string(),
-        patients: patients.into_iter().zip(&table.records).map(own_name).collect(),
+        patients: truth.patients.into_iter().zip(&table.records).map(own_name).collect(),
+        folds: truth.folds,
         against,
         calibrator: None,
         bootstrap: None,
@@ -185,7 +191,7 @@ fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
         truth_source: labels.display().to_string(),
         labels: table.labels,
         records: table.records,
-        truth,
+        truth: truth.holds,
         probabilities: table.values,
         thresholds: None,
         failed: Vec::new(),

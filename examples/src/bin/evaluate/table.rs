@@ -21,10 +21,23 @@ pub struct Table {
     lines: Vec<u64>,
     /// Whose record it is, where a column `patient` says so.
     pub patients: Vec<Option<String>>,
+    /// Its fold, where a column `fold` says so.
+    folds: Vec<Option<u32>>,
     /// The label columns.
     pub labels: LabelSet,
     /// Values `[record, label]`.
     pub values: Array2<f64>,
+}
+
+/// What is true of some records, row by row.
+#[derive(Debug)]
+pub struct Truth {
+    /// `[record, label]`.
+    pub holds: Array2<bool>,
+    /// Whose record it is, if that is known.
+    pub patients: Vec<Option<String>>,
+    /// Its fold, if that is known.
+    pub folds: Vec<Option<u32>>,
 }
 
 impl Table {
@@ -49,6 +62,7 @@ impl Table {
             others: Vec::with_capacity(shape.0),
             lines: Vec::with_capacity(shape.0),
             patients: Vec::with_capacity(shape.0),
+            folds: Vec::with_capacity(shape.0),
             labels: table.labels,
             values: Array2::zeros((0, 0)),
         };
@@ -58,20 +72,20 @@ impl Table {
             own.others.push(row.other_name);
             own.lines.push(row.line);
             own.patients.push(row.patient);
+            own.folds.push(row.fold);
             values.extend(row.values.into_iter().map(&value));
         }
         own.values = Array2::from_shape_vec(shape, values)?;
         Ok(own)
     }
 
-    /// The truth `[record, label]` for these predictions, out of a table of labels, and whose each record is (`None` where
-    /// neither table says).
+    /// The truth for these predictions, out of a table of labels; patients and folds that it does not say are those of this table.
     ///
     /// A record matches by its name; else by its base name, where no other record has that.
     ///
     /// # Errors
     /// A record that only one side has; a predicted label that the truth does not know.
-    pub fn truth_from(&self, truth: &Table) -> Result<(Array2<bool>, Vec<Option<String>>)> {
+    pub fn truth_from(&self, truth: &Table) -> Result<Truth> {
         let columns = self.match_columns(truth)?;
         for label in truth.labels.iter().filter(|label| self.labels.index_of(label).is_none()) {
             say_err!(
@@ -86,7 +100,12 @@ impl Table {
         let patient = |(own, &row): (usize, &usize)| {
             truth.patients[row].clone().or_else(|| self.patients[own].clone())
         };
-        Ok((holds, rows.iter().enumerate().map(patient).collect()))
+        let fold = |(own, &row): (usize, &usize)| truth.folds[row].or(self.folds[own]);
+        Ok(Truth {
+            holds,
+            patients: rows.iter().enumerate().map(patient).collect(),
+            folds: rows.iter().enumerate().map(fold).collect(),
+        })
     }
 
     /// The values of another table in the order of this one, rows and columns.
@@ -221,11 +240,12 @@ mod tests {
         let p =
             Table::predictions(&table(&dir, "p.csv", "record,AF,SB\nb/2,0.9,0.25\n1,0.1,1e-3\n"));
         let p = p.expect("reads");
-        let t = "record,patient,SB,AF\nx/1,p1,1,0\nb/2,p2,0,1\n";
+        let t = "record,patient,fold,SB,AF\nx/1,p1,,1,0\nb/2,p2,3,0,1\n";
         let t = labels(&table(&dir, "t.csv", t)).expect("reads");
-        let (truth, patients) = p.truth_from(&t).expect("matches");
-        assert_eq!(patients, [Some("p2".to_owned()), Some("p1".to_owned())]);
-        assert_eq!(truth, ndarray::array![[true, false], [false, true]]);
+        let truth = p.truth_from(&t).expect("matches");
+        assert_eq!(truth.patients, [Some("p2".to_owned()), Some("p1".to_owned())]);
+        assert_eq!(truth.folds, [Some(3), None]);
+        assert_eq!(truth.holds, ndarray::array![[true, false], [false, true]]);
         assert_eq!(p.values[[1, 1]], 1e-3);
         let other = "record,SB,AF\n1,0.5,0.25\nb/2,0.75,1\n";
         let other = Table::predictions(&table(&dir, "o.csv", other)).expect("reads");
@@ -254,9 +274,9 @@ mod tests {
             let (first, second) = names.split_once(',').expect("two");
             let text = format!("record,AF,SB\n{first},0.9,0.1\n{second},0.2,0.6\n");
             let p = Table::predictions(&table(&dir, "p.csv", &text)).expect("reads");
-            let (truth, patients) = p.truth_from(&t).expect("matches");
-            assert_eq!(truth, ndarray::array![[true, false], [false, true]]);
-            assert_eq!(patients[1].as_deref(), Some("ptbxl-8"));
+            let truth = p.truth_from(&t).expect("matches");
+            assert_eq!(truth.holds, ndarray::array![[true, false], [false, true]]);
+            assert_eq!(truth.patients[1].as_deref(), Some("ptbxl-8"));
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Judged<'a> {
     pub name: &'static str,
     /// The records' rows in the data.
     pub rows: &'a [usize],
+    /// The fold of each, where they are of folds.
+    pub folds: Option<&'a [usize]>,
     /// `[record, label]`, in the order of `rows`.
     pub probabilities: ArrayView2<'a, f64>,
     /// Where thresholds come from that are not 0.5.
@@ -60,15 +62,17 @@ impl Judged<'_> {
 
     /// Writes `NAME.csv`, the probabilities, and `NAME_labels.csv`, the truth, as `evaluate` reads them; returns their names.
     fn write(&self, labels: &LabelSet, out: &Path) -> Result<[String; 2]> {
-        let Self { data, name, rows, probabilities, .. } = *self;
+        let Self { data, name, rows, folds, probabilities, .. } = *self;
         let files = files(name);
         let names: Vec<&str> = rows.iter().map(|&row| data.names[row].as_str()).collect();
         write_predictions(&out.join(&files[0]), labels, &names, probabilities)?;
         write_atomic(&out.join(&files[1]), |file| {
             let mut table = csv::Writer::from_writer(file);
-            table.write_record(["record", "patient"].into_iter().chain(labels.iter()))?;
-            for &row in rows {
+            let names = ["record", "patient"].into_iter().chain(folds.map(|_| "fold"));
+            table.write_record(names.chain(labels.iter()))?;
+            for (k, &row) in rows.iter().enumerate() {
                 let own = [data.names[row].clone(), data.patients[row].clone()].into_iter();
+                let own = own.chain(folds.map(|folds| folds[k].to_string()));
                 table.write_record(own.chain(data.labels.row(row).iter().map(u8::to_string)))?;
             }
             table.flush()

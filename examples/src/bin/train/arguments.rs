@@ -1,0 +1,230 @@
+//! What can be asked of a training.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Result, ensure};
+use clap::{Parser, ValueEnum};
+use ecg_io::PUBLISHED_FOLDS;
+use ecg3d_examples::source::LabelArgs;
+use ecg3d_models::{Architecture, Loss, Precision, Preset, Thresholds, TrainConfig};
+
+use crate::threads::ThreadsArgs;
+
+/// Trains a network and leaves RUN/last.safetensors and RUN/log.csv, anew after each epoch, and RUN/best.safetensors and its card
+/// RUN/model.json, anew after each better one.
+///
+/// At the end, RUN/validation.csv has the best weights' probabilities of the validation records and RUN/validation_labels.csv
+/// the truth, patient and fold, as evaluate reads them, RUN/test.csv and RUN/test_labels.csv those of the records that --split published keeps for
+/// testing, and the card has the figures of both with intervals by patient.
+///
+/// RUN/run.lock keeps two trainings apart. RUN/checkpoint.safetensors is what --resume goes on from: a run that was killed at any moment ends with the weights of
+/// one that was not, bit for bit on the CPU with the same --threads. The published preset trains by the study's recipe (100
+/// epochs), the corrected one with warm-up, augmentation and a random window of each record in each epoch (30 epochs).
+#[derive(Parser)]
+#[command(name = "train", version)]
+pub struct Arguments {
+    /// Folder of WFDB and CSV recordings, or an .npz that convert --stage prepared wrote
+    #[arg(long, value_name = "DIR|FILE.npz")]
+    pub data: PathBuf,
+    /// Network: 3decgnet, zhang, sobahi, ribeiro or resnet1d
+    #[arg(long, value_name = "NAME")]
+    pub model: String,
+    /// Folder for the run; made if missing
+    #[arg(long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// Preprocessing, network and recipe of the study's programs, or as its text intends
+    #[arg(long, value_name = "P", default_value = "published", value_parser = ["published", "corrected"])]
+    pub preset: String,
+    /// Which records validate [default: published; kfold with --preset corrected]
+    #[arg(long, value_name = "SPLIT")]
+    pub split: Option<SplitBy>,
+    /// Number of folds of --split kfold [default: 5]; of no matter with --no-validation
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..))]
+    pub folds: Option<u32>,
+    /// The fold, from 0, that validates, for --split published and kfold [default: 0]; or all, one after the other, with any
+    /// split: each in RUN/fold-I, and RUN/validation.csv and RUN/validation_labels.csv have the records of all
+    #[arg(long, value_name = "I|all")]
+    pub fold: Option<Fold>,
+    /// The value of the label table's column fold that validates, for --split labels [default: the largest]
+    #[arg(long, value_name = "F")]
+    pub val_fold: Option<u32>,
+    /// Passes over the training records [default: 100; corrected 30]
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Records in a step [default: 32; 3decgnet corrected 8]
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Base learning rate [default: 0.001; 3decgnet corrected 0.0003]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub lr: Option<f64>,
+    /// Share of the learning rate for the layers before the attention heads and dense layers [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub body_rate: Option<f64>,
+    /// Loss to make small: cross-entropy, or the asymmetric loss of Ridnik et al. (2021)
+    #[arg(long, value_name = "LOSS", default_value = "bce")]
+    pub loss: LossName,
+    /// Largest weight of a rare label's records in the loss, sqrt(without / with) else; 1 for equal weights [default: 1;
+    /// corrected 3]
+    #[arg(long, value_name = "X")]
+    pub label_weights: Option<f64>,
+    /// Windows of each validation record that an epoch is judged by; the weights that are kept are judged by all [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub val_windows: Option<u32>,
+    /// Ends the run after N epochs without a better one [default: never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub patience: Option<u32>,
+    /// Thresholds in the card: 0.5, or those of the largest F1 on the validation records, drawn towards 0.5 where they have
+    /// fewer than 20 positives [default: 0.5; corrected validation]
+    #[arg(long, value_name = "FROM")]
+    pub thresholds: Option<ThresholdsFrom>,
+    /// Seed of the network's start, the folds, the order, the windows, the augmentation and dropout
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// cpu, cuda or cuda:N
+    #[arg(long, value_name = "D", default_value = "cpu")]
+    pub device: String,
+    /// Number type of the arithmetic: f32, or bf16: twice as quick or more where the GPU or the processor multiplies it; training 3DECG-Net takes half the memory
+    #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
+    pub precision: Precision,
+    /// Where the recordings come from, for the card: source, licence, citation [default: the path and the source of the labels]
+    #[arg(long, value_name = "TEXT")]
+    pub origin: Option<String>,
+    /// Trains on the records that would validate as well: all but those that the split keeps for testing. The last epoch counts as the
+    /// best then, and the thresholds are 0.5
+    #[arg(long, conflicts_with_all = ["fold", "val_fold", "patience", "val_windows"])]
+    pub no_validation: bool,
+    /// Starts from trained weights of the same network and preprocessing instead of fresh ones: a file, those that ship, or those of
+    /// 3decgnet, corrected, that were trained on synthetic recordings alone. Records that they were trained on should not validate
+    #[arg(long, value_name = "FILE|shipped|synthetic")]
+    pub init: Option<PathBuf>,
+    /// Goes on with the run in RUN, which has to have the same data and settings
+    #[arg(long)]
+    pub resume: bool,
+    #[command(flatten)]
+    pub threads: ThreadsArgs,
+    #[command(flatten)]
+    pub labels: LabelArgs,
+}
+
+/// Which folds validate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fold {
+    One(usize),
+    All,
+}
+
+impl FromStr for Fold {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        text.parse().map(Self::One).map_err(|_| "expected the number of a fold, or all".to_owned())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SplitBy {
+    /// The study's: records with a label, shuffled as it did; some test, the rest is cut into five folds
+    Published,
+    /// Folds of whole patients with even shares of the labels
+    Kfold,
+    /// The folds that the label table gives
+    Labels,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum LossName {
+    Bce,
+    Asymmetric,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ThresholdsFrom {
+    #[value(name = "0.5")]
+    Half,
+    Validation,
+}
+
+impl Arguments {
+    /// The split that was asked for, or that goes with a preset.
+    pub fn split_by(&self, preset: Preset) -> SplitBy {
+        self.split.unwrap_or(match preset {
+            Preset::Published => SplitBy::Published,
+            Preset::Corrected => SplitBy::Kfold,
+        })
+    }
+
+    /// Refuses flags that the split has no use for, rather than ignore them.
+    pub fn check_split(&self, split_by: SplitBy) -> Result<()> {
+        let (name, folds, fold, val_fold) = match split_by {
+            SplitBy::Published => ("published", false, true, false),
+            SplitBy::Kfold => ("kfold", true, true, false),
+            SplitBy::Labels => ("labels", false, self.fold == Some(Fold::All), true),
+        };
+        for (flag, given, of_use) in [
+            ("--folds", self.folds.is_some(), folds),
+            ("--fold", self.fold.is_some(), fold),
+            ("--val-fold", self.val_fold.is_some(), val_fold),
+        ] {
+            ensure!(!given || of_use, "{flag} means nothing with --split {name}");
+        }
+        ensure!(
+            !(self.no_validation && matches!(self.thresholds, Some(ThresholdsFrom::Validation))),
+            "--thresholds validation needs validation records, which --no-validation trains on"
+        );
+        ensure!(
+            !(self.fold == Some(Fold::All) && self.val_fold.is_some()),
+            "--fold all and --val-fold contradict each other"
+        );
+        if let Some(Fold::One(fold)) = self.fold {
+            let folds = self.n_folds();
+            ensure!(fold < folds, "--fold {fold} is not one of the folds 0 to {}", folds - 1);
+        }
+        Ok(())
+    }
+
+    /// Folds of a split that makes them.
+    pub fn n_folds(&self) -> usize {
+        self.folds.map_or(PUBLISHED_FOLDS, |folds| folds as usize)
+    }
+
+    /// The preset's recipe, with what was asked for, for a run in a folder.
+    pub fn recipe(
+        &self,
+        architecture: Architecture,
+        preset: Preset,
+        run_dir: &Path,
+    ) -> TrainConfig {
+        let config = TrainConfig::of(architecture, preset)
+            .with_seed(self.seed)
+            .with_precision(self.precision)
+            .with_run_dir(run_dir)
+            .with_resume(self.resume)
+            .with_loss(match self.loss {
+                LossName::Bce => Loss::Bce,
+                LossName::Asymmetric => Loss::ASYMMETRIC,
+            })
+            .with_validation_windows(self.val_windows.map(|windows| windows as usize))
+            .with_patience(self.patience.map(|epochs| epochs as usize));
+        let (epochs, batch, lr, body) = (config.epochs, config.batch, config.lr, config.body_rate);
+        let limit = config.positive_weight_limit;
+        let thresholds = if self.no_validation { Thresholds::Half } else { config.thresholds };
+        config
+            .with_positive_weight_limit(match self.label_weights {
+                Some(limit) => (limit != 1.0).then_some(limit),
+                None => limit,
+            })
+            .with_thresholds(match self.thresholds {
+                Some(ThresholdsFrom::Half) => Thresholds::Half,
+                Some(ThresholdsFrom::Validation) => Thresholds::Validation,
+                None => thresholds,
+            })
+            .with_epochs(self.epochs.unwrap_or(epochs))
+            .with_batch(self.batch.unwrap_or(batch))
+            .with_lr(self.lr.unwrap_or(lr))
+            .with_body_rate(self.body_rate.unwrap_or(body))
+    }
+}

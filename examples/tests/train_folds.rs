@@ -1,0 +1,83 @@
+//! All folds in one go are the folds by themselves, put together, and `evaluate` chooses thresholds across them.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use ecg_synth::SynthOptions;
+use ecg3d_examples::synthetic::{Format, write_folder};
+
+fn train(data: &Path, out: &Path, fold: &str, more: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+    command.args(["--model", "resnet1d", "--preset", "corrected", "--folds", "2", "--fold", fold]);
+    command.args(["--batch", "8", "--threads", "1", "--epochs", "2", "--seed", "3"]).args(more);
+    command.arg("--data").arg(data).arg("--out").arg(out);
+    command.stdin(Stdio::null()).output().expect("train starts")
+}
+
+fn said(output: &Output, well: bool) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.success(), well, "{said}");
+    said
+}
+
+#[test]
+fn all_folds_and_thresholds_across_them() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("data");
+    let options = SynthOptions::default().with_seconds(10.0).with_sampling_rate_hz(100.0);
+    write_folder(&data, 32, options, Format::Wfdb).expect("synthesises");
+    let (all, one) = (dir.path().join("all"), dir.path().join("one"));
+    said(&train(&data, &all, "all", &[]), true);
+    said(&train(&data, &one, "1", &[]), true);
+    let read = |path: &Path| std::fs::read_to_string(path).expect("reads");
+    for name in ["validation.csv", "validation_labels.csv"] {
+        let [first, second] = ["fold-0", "fold-1"].map(|fold| read(&all.join(fold).join(name)));
+        assert_eq!(second, read(&one.join(name)), "{name}");
+        let (head, rows) = second.split_once('\n').expect("lines");
+        assert!(first.starts_with(head));
+        assert_eq!(read(&all.join(name)), first + rows, "{name}");
+    }
+    let labels = read(&all.join("validation_labels.csv"));
+    let folds: Vec<&str> = labels.lines().skip(1).filter_map(|l| l.split(',').nth(2)).collect();
+    assert_eq!(folds, [["0"; 16], ["1"; 16]].concat());
+
+    // A second go needs --resume, and ends with the same; one fold does not go where all are, nor all where one is.
+    assert!(said(&train(&data, &all, "all", &[]), false).contains("is there already"));
+    let before = read(&all.join("validation.csv"));
+    std::fs::remove_dir_all(all.join("fold-1")).expect("removes");
+    said(&train(&data, &all, "all", &["--resume"]), true);
+    assert_eq!(read(&all.join("validation.csv")), before);
+    assert!(said(&train(&data, &all, "0", &[]), false).contains("validation.csv"));
+    assert!(said(&train(&data, &one, "all", &["--resume"]), false).contains("holds a run already"));
+
+    let out = dir.path().join("judged");
+    let evaluate = |labels: &Path, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_evaluate"));
+        command.arg("--predictions").arg(all.join("validation.csv")).arg("--labels").arg(labels);
+        command.arg("--out").arg(&out).args(more).output().expect("evaluate starts")
+    };
+    let truth = all.join("validation_labels.csv");
+    let predictions = all.join("validation.csv");
+    let against = ["--against", predictions.to_str().expect("UTF-8"), "--bootstrap", "40"];
+    let across = ["--choose-thresholds", "f1", "--across-folds"];
+    said(&evaluate(&truth, &[&across[..], &against[..]].concat()), true);
+    let metrics = read(&out.join("metrics.json"));
+    let metrics: serde_json::Value = serde_json::from_str(&metrics).expect("JSON");
+    assert_eq!(metrics["threshold_source"], "largest F1 on the other folds");
+    assert!(metrics["thresholds"]["NSR"].is_null());
+    assert!(read(&out.join("report.md")).contains("| NSR | by record |"));
+    // The same predictions with thresholds chosen in the same way: no record is decided otherwise.
+    assert_eq!(metrics["against"][0]["subset_mcnemar"]["first_only"], 0);
+    assert_eq!(metrics["against"][0]["subset_mcnemar"]["second_only"], 0);
+
+    let without = dir.path().join("labels.csv");
+    let cells = |line: &str| {
+        let kept = line.split(',').enumerate().filter(|(k, _)| *k != 2).map(|(_, cell)| cell);
+        kept.collect::<Vec<_>>().join(",")
+    };
+    let lines: Vec<String> = labels.lines().map(cells).collect();
+    std::fs::write(&without, lines.join("\n") + "\n").expect("writes");
+    assert!(said(&evaluate(&without, &across), false).contains("has no fold"));
+    assert!(!evaluate(&truth, &["--choose-thresholds", "f1"]).status.success());
+    assert!(!evaluate(&truth, &["--across-folds"]).status.success());
+}
