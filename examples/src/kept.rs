@@ -92,13 +92,13 @@ impl Kept {
         Ok(())
     }
 
-    /// Removes the file: all is done and written.
+    /// Removes the file: all is done, and written or of no use.
     ///
     /// # Errors
     /// What the file system says, with the path.
-    pub fn remove(self) -> Result<()> {
-        let Some(path) = self.path else { return Ok(()) };
-        match fs::remove_file(&path) {
+    pub fn remove(&self) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("cannot remove {}", path.display()))
             }

@@ -23,6 +23,7 @@ pub mod source;
 pub mod stages;
 pub mod stop;
 pub mod synthetic;
+mod truth;
 pub mod usage;
 
 pub use digest::{hex, sha256};
@@ -33,6 +34,7 @@ pub use pool::pool;
 pub use predictions::write_predictions;
 pub use progress::Progress;
 pub use rows_by_name::{RowsByName, base_name};
+pub use truth::contradictory;
 
 /// Exit status of a run in which some records failed and the others went on.
 pub const SOME_FAILED: u8 = 2;

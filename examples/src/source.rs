@@ -1,6 +1,6 @@
 //! Loads what `--data` names: a folder of recordings, or an `.npz` that `convert` wrote.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use ecg_io::{
 };
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Preset};
 use ndarray::{
-    Array, Array2, Array3, Array4, ArrayD, ArrayView2, Axis, Dimension, Ix3, Ix4, ShapeBuilder,
+    Array, Array2, Array3, Array4, ArrayD, Axis, Dimension, Ix3, Ix4, RemoveAxis, ShapeBuilder,
 };
 use ndarray_npy::{NpzReader, ReadDataError, ReadableElement};
 use serde::{Deserialize, Serialize};
@@ -38,15 +38,24 @@ pub struct LabelArgs {
     /// When normal sinus rhythm counts: as in the PhysioNet challenges, or as a statement of rhythm
     #[arg(long, value_name = "RULE", default_value = "challenge", value_parser = ["challenge", "rhythm"])]
     pub nsr_rule: String,
+    /// Whether labels are left alone, as by [`LabelArgs::ignored`].
+    #[arg(skip)]
+    pub ignore: bool,
     /// How recordings are read.
     #[command(flatten)]
     pub reading: ReadingArgs,
 }
 
 impl LabelArgs {
+    /// For work that needs no labels, and that no labels stop: of the tables in a folder only patients and folds count, and
+    /// the labels of an archive are not read.
+    pub fn ignored(reading: ReadingArgs) -> Self {
+        Self { ignore: true, reading, ..Self::default() }
+    }
+
     /// For recordings beside those that are labelled: read in the same way, their own labels left alone.
     pub fn for_reference(&self) -> Self {
-        Self { reading: self.reading.clone(), ..Self::default() }
+        Self::ignored(self.reading.clone())
     }
 
     /// The options under which a folder is opened.
@@ -68,7 +77,8 @@ impl LabelArgs {
             .dataset_options()
             .with_label_map(map)
             .with_nsr_rule(rule)
-            .with_labels_file(self.labels.clone()))
+            .with_labels_file(self.labels.clone())
+            .with_ignore_labels(self.ignore))
     }
 }
 
@@ -186,30 +196,52 @@ impl Source {
     }
 
     /// Takes labels, patients and folds from a table, which may know some of the records only. A row is that of the record of its
-    /// name, else of the base name, where no other row and no other record has that.
-    fn label_by(&mut self, path: &Path, table: RecordTable<bool>) {
+    /// name, else of the base name, where no other row and no other record has that. Gives a warning of rows that are of no record.
+    fn label_by(&mut self, path: &Path, table: RecordTable<bool>) -> Option<String> {
         let mut rows = RowsByName::default();
         for (k, row) in table.rows.iter().enumerate() {
             for name in [Some(&row.record), row.other_name.as_ref()].into_iter().flatten() {
                 rows.insert(name, k);
             }
         }
+        // Rows of records that failed are no strangers.
+        let names = self.names.iter().chain(self.failed.iter().map(|failed| &failed.record));
         let mut records_of = BTreeMap::new();
-        for name in &self.names {
+        for name in names.clone() {
             *records_of.entry(base_name(name)).or_insert(0) += 1;
         }
-        for (record, name) in self.names.iter().enumerate() {
+        let row_of = |name: &String| {
             let base = base_name(name);
             let of_base = || rows.of_base(base).filter(|_| records_of[base] == 1);
-            let row = rows.named(name).or_else(of_base).map(|k| &table.rows[k]);
+            rows.named(name).or_else(of_base)
+        };
+        let found: Vec<Option<usize>> = names.map(row_of).collect();
+        for (record, row) in found.iter().take(self.names.len()).enumerate() {
+            let row = row.map(|k| &table.rows[k]);
             self.labels[record] = row.map(|row| row.values.clone());
             self.folds[record] = row.and_then(|row| row.fold);
             if let Some(patient) = row.and_then(|row| row.patient.as_ref()) {
                 self.patients[record].clone_from(patient);
             }
         }
+        let taken: HashSet<usize> = found.into_iter().flatten().collect();
+        let rest: Vec<_> = (0..table.rows.len()).filter(|k| !taken.contains(k)).collect();
+        let warning = rest.first().map(|&first| {
+            let mut names: Vec<&str> =
+                rest.iter().take(3).map(|&k| table.rows[k].record.as_str()).collect();
+            names.extend((rest.len() > names.len()).then_some("..."));
+            format!(
+                "{}:{}: record: {} rows match no record of {}: {}",
+                path.display(),
+                table.rows[first].line,
+                rest.len(),
+                self.label_source,
+                names.join(", ")
+            )
+        });
         self.label_set = table.labels;
         self.label_source = path.display().to_string();
+        warning
     }
 
     /// Moves records without labels to `failed`: they cannot be learned from or judged.
@@ -241,13 +273,15 @@ impl Source {
         self.keep_records(&kept);
     }
 
-    /// Moves records whose prepared signals hold NaN or an infinity to `failed`.
+    /// Moves records whose rows hold NaN or an infinity to `failed`: networks may make probabilities of them that look sound.
     fn drop_not_finite(&mut self) {
-        let Rows::Prepared { signals, .. } = &self.rows else { return };
-        let bad = |signal: ArrayView2<'_, f32>| signal.iter().any(|value| !value.is_finite());
-        let rows: Vec<bool> = signals.outer_iter().map(bad).collect();
-        let reason = "its prepared signal holds values that are not finite";
-        self.drop_records(&self.records_of(&rows), reason);
+        let (rows, what) = match &self.rows {
+            Rows::Prepared { signals, .. } => (not_finite(signals), "prepared signal holds"),
+            Rows::Images(images) => (not_finite(images), "images hold"),
+            Rows::Volumes(volumes) => (not_finite(volumes), "volume holds"),
+        };
+        let reason = format!("its {what} values that are not finite");
+        self.drop_records(&self.records_of(&rows), &reason);
     }
 
     /// The records of which a row is marked.
@@ -305,19 +339,33 @@ impl Source {
     }
 }
 
+/// Which rows hold NaN or an infinity.
+fn not_finite<D: RemoveAxis>(rows: &Array<f32, D>) -> Vec<bool> {
+    rows.outer_iter().map(|row| row.iter().any(|value| !value.is_finite())).collect()
+}
+
+/// Whether a path is taken for an archive that `convert` wrote.
+pub fn is_npz(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
+}
+
 /// Loads a folder of recordings, prepared as `config` says, or an `.npz`.
 ///
 /// # Errors
-/// A folder without recordings, one in which every record failed, an `.npz` that `config` did not make.
+/// A folder without recordings, one in which every record failed, an `.npz` that `config` did not make; labels that are not 0 or
+/// 1, where they are not ignored.
 pub fn load(data: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
-    let is_npz = data.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"));
-    if !is_npz {
+    if !is_npz(data) {
         return load_folder(data, config, labels);
     }
-    let mut source = load_npz(data, config)?;
-    if let Some(table) = &labels.labels {
+    let table = labels.labels.as_ref().filter(|_| !labels.ignore);
+    let mut source = load_npz(data, config, table.is_none() && !labels.ignore)?;
+    if let Some(table) = table {
         let options = labels.dataset_options()?;
-        source.label_by(table, read_labels(table, &options.label_map, options.nsr_rule)?);
+        let rows = read_labels(table, &options.label_map, options.nsr_rule)?;
+        if let Some(warning) = source.label_by(table, rows) {
+            say_err!("warning: {warning}");
+        }
     }
     Ok(source)
 }
@@ -436,9 +484,13 @@ struct Sidecar {
     patients: Option<Vec<String>>,
     #[serde(default)]
     folds: Option<Vec<Option<u32>>>,
+    /// Records without labels; their rows in the archive are zero.
+    #[serde(default)]
+    unlabelled: HashSet<String>,
 }
 
-fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
+/// Loads an archive, its labels with `labelled` only.
+fn load_npz(path: &Path, config: &ConvertConfig, labelled: bool) -> Result<Source> {
     let shown = path.display();
     let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
     let mut npz =
@@ -502,26 +554,14 @@ fn load_npz(path: &Path, config: &ConvertConfig) -> Result<Source> {
         None => (0..records).map(|record| record.to_string()).collect(),
     };
     let label_set = sidecar.as_ref().and_then(|sidecar| sidecar.labels.clone()).unwrap_or_default();
-    let labels = match read_integers(&mut npz, path, "labels")? {
-        Some(labels) => {
-            let labels = labels
-                .into_dimensionality::<ndarray::Ix2>()
-                .with_context(|| format!("{shown}: array labels has the wrong number of axes"))?;
-            ensure!(
-                labels.dim() == (n, label_set.len()),
-                "{shown}: array labels is {:?}, expected {:?}",
-                labels.shape(),
-                [n, label_set.len()]
-            );
-            let mut by_record = vec![None; records];
-            for (row, own) in labels.rows().into_iter().enumerate() {
-                let record = row_record.as_ref().map_or(row, |records| records[row]);
-                by_record[record] = Some(own.iter().map(|&label| label != 0).collect());
-            }
-            by_record
+    let mut labels = vec![None; records];
+    if labelled && let Some(all) = read_label_array(&mut npz, path, [n, label_set.len()])? {
+        for (row, own) in all.outer_iter().enumerate() {
+            let record = row_record.as_ref().map_or(row, |records| records[row]);
+            let known = sidecar.as_ref().is_none_or(|own| !own.unlabelled.contains(&names[record]));
+            labels[record] = known.then(|| own.to_vec());
         }
-        None => vec![None; records],
-    };
+    }
     let (patients, folds) = sidecar.map_or((None, None), |own| (own.patients, own.folds));
     let patients = patients.filter(|own| own.len() == records).unwrap_or_else(|| names.clone());
     let folds = folds.filter(|own| own.len() == records).unwrap_or_else(|| vec![None; records]);
@@ -703,6 +743,39 @@ impl ReadableElement for Integer {
     }
 }
 
+/// A number of any of these kinds, as labels may be.
+struct Number(f64);
+
+impl ReadableElement for Number {
+    fn read_to_end_exact_vec<R: Read>(
+        reader: R,
+        descriptor: &py_literal::Value,
+        len: usize,
+    ) -> Result<Vec<Self>, ReadDataError> {
+        if type_of(descriptor).contains('f') {
+            let floats = Float::read_to_end_exact_vec(reader, descriptor, len)?;
+            return Ok(floats.into_iter().map(|number| Self(number.0.into())).collect());
+        }
+        let integers = Integer::read_to_end_exact_vec(reader, descriptor, len)?;
+        Ok(integers.into_iter().map(|number| Self(number.0 as f64)).collect())
+    }
+}
+
+/// The array of labels, each 0 or 1, if the archive holds one.
+fn read_label_array(
+    npz: &mut NpzReader<File>,
+    path: &Path,
+    shape: [usize; 2],
+) -> Result<Option<Array2<bool>>> {
+    let Some(labels) = read_array::<Number>(npz, path, "labels")? else { return Ok(None) };
+    let (shown, found) = (path.display(), labels.shape());
+    ensure!(found == shape, "{shown}: array labels is {found:?}, expected {shape:?}");
+    if let Some(Number(found)) = labels.iter().find(|label| ![0.0, 1.0].contains(&label.0)) {
+        bail!("{shown}: array labels holds {found}, expected 0 or 1");
+    }
+    Ok(Some(labels.map(|label| label.0 == 1.0).into_dimensionality()?))
+}
+
 /// An array of whole numbers or booleans of that name, if the archive holds one.
 fn read_integers(
     npz: &mut NpzReader<File>,
@@ -774,6 +847,66 @@ mod tests {
         assert_eq!(volumes.dim(), (2, 45, 45, 45));
         let error = source.require_labels(&LabelSet::seven()).expect_err("no labels");
         assert!(error.to_string().starts_with("record 0 has no labels"), "{error}");
+    }
+
+    #[test]
+    fn labels_of_an_archive_may_be_numbers_of_any_kind_but_are_0_or_1() {
+        fn labelled(labels: &Array2<impl ndarray_npy::WritableElement>) -> Result<Source> {
+            let (_dir, path) = npz(|archive| {
+                archive.add_array("prepared", &Array3::<f32>::zeros((2, 12, 100))).expect("adds");
+                archive.add_array("labels", labels).expect("adds");
+            });
+            let config = ConvertConfig::published();
+            let ignored = load(&path, &config, &LabelArgs::ignored(ReadingArgs::default()));
+            assert_eq!(ignored.expect("needs no labels").labels, [None, None]);
+            open(&path, &config)
+        }
+        let second = Array2::from_shape_fn((2, 7), |(row, _)| row as f64);
+        let expected = [Some(vec![false; 7]), Some(vec![true; 7])];
+        assert_eq!(labelled(&second).expect("doubles").labels, expected);
+        assert_eq!(labelled(&second.mapv(|v| v as f32)).expect("singles").labels, expected);
+        assert_eq!(labelled(&second.mapv(|v| v as i16)).expect("integers").labels, expected);
+        assert_eq!(labelled(&second.mapv(|v| v > 0.0)).expect("booleans").labels, expected);
+        let error = |labelled: Result<Source>| labelled.expect_err("refused").to_string();
+        let text = error(labelled(&second.mapv(|v| v / 2.0)));
+        assert!(text.ends_with("array labels holds 0.5, expected 0 or 1"), "{text}");
+        let text = error(labelled(&second.mapv(|v| -v as i64)));
+        assert!(text.ends_with("array labels holds -1, expected 0 or 1"), "{text}");
+        assert!(error(labelled(&(second * f64::NAN))).contains("holds NaN"));
+        let text = error(labelled(&Array2::<u8>::zeros((2, 5))));
+        assert!(text.ends_with("array labels is [2, 5], expected [2, 7]"), "{text}");
+    }
+
+    #[test]
+    fn a_folder_needs_no_sound_labels_where_none_are_wanted() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = dir.path().join("data");
+        write_folder(&folder, 2, SynthOptions::default().with_seconds(3.0), Format::Wfdb)
+            .expect("synthesises");
+        let config = ConvertConfig::corrected();
+        for table in ["record,AF\nsynth00000,maybe\n", "record,AF\nsynth00000,1\nsynth00000,1\n"] {
+            std::fs::write(folder.join("labels.csv"), table).expect("writes");
+            assert!(open(&folder, &config).is_err(), "{table}");
+            let labels = LabelArgs::default().for_reference();
+            let source = load(&folder, &config, &labels).expect("needs no labels");
+            assert_eq!((source.names.len(), source.labels), (2, vec![None, None]));
+        }
+    }
+
+    #[test]
+    fn infinities_take_their_record_out() {
+        let config = ConvertConfig::published();
+        for (name, shape, reason) in [
+            ("images", (3, 12, 45, 45), "its images hold values that are not finite"),
+            ("volume", (3, 45, 45, 45), "its volume holds values that are not finite"),
+        ] {
+            let mut rows = Array4::<f32>::zeros(shape);
+            rows[[1, 3, 7, 9]] = f32::NEG_INFINITY;
+            let (_dir, path) = npz(|archive| archive.add_array(name, &rows).expect("adds"));
+            let source = open(&path, &config).expect("loads");
+            assert_eq!((source.names.join(" "), source.rows.len()), ("0 2".to_owned(), 2));
+            assert_eq!(source.failed[0].reason, reason);
+        }
     }
 
     #[test]
@@ -901,6 +1034,16 @@ mod tests {
         let labels = LabelArgs { labels: Some(table.clone()), ..LabelArgs::default() };
         let source = load(&path, &published, &labels).expect("loads");
         assert_eq!(source.labels, [None, Some(vec![false, true]), None]);
+        let warning = |text: &str| {
+            std::fs::write(&table, text).expect("writes");
+            let rows = read_labels(&table, &LabelMap::default(), NsrRule::Challenge);
+            source.clone().label_by(&table, rows.expect("reads"))
+        };
+        assert_eq!(warning("record,AF,SB\na/1,1,0\n2,0,1\n"), None);
+        let strangers = "record,AF,SB\na/2,1,0\n2,0,1\n1,0,1\nc,0,1\nd,0,1\n";
+        let text = warning(strangers).expect("strangers");
+        assert!(text.contains("mine.csv:3: record: 4 rows match no record of "), "{text}");
+        assert!(text.ends_with(": 2, 1, c, ..."), "{text}");
         std::fs::write(&table, "record,AF,SB\ny/2,1,0\nx/2,0,1\n").expect("writes");
         let source = load(&path, &published, &labels).expect("loads");
         assert_eq!(source.labels, [None, None, None]);
@@ -944,6 +1087,25 @@ mod tests {
         assert_eq!(source.failed[0].record, "0");
         source.labels[0] = None;
         assert!(source.drop_unlabelled().is_err());
+    }
+
+    #[test]
+    fn rows_of_records_that_the_sidecar_lists_are_no_labels() {
+        let (dir, path) = npz(|archive| {
+            archive.add_array("prepared", &Array3::<f32>::zeros((2, 12, 100))).expect("adds");
+            archive.add_array("labels", &Array2::<u8>::zeros((2, 7))).expect("adds");
+        });
+        let published = ConvertConfig::published();
+        let sidecar = serde_json::json!({"records": ["a", "b"], "config": published,
+            "config_hash": published.hash(), "unlabelled": ["b"], "failed": []});
+        std::fs::write(dir.path().join("rows.json"), sidecar.to_string()).expect("writes");
+        let mut source = open(&path, &published).expect("loads");
+        assert_eq!(source.labels, [Some(vec![false; 7]), None]);
+        let error = source.require_labels(&LabelSet::seven()).expect_err("b has none");
+        assert!(error.to_string().starts_with("record b has no labels in "), "{error}");
+        source.drop_unlabelled().expect("one record has labels");
+        assert_eq!(source.names, ["a"]);
+        assert_eq!(source.failed[0].record, "b");
     }
 
     #[test]

@@ -63,6 +63,28 @@ fn a_killed_prediction_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn nothing_is_kept_where_no_probability_is_finite() {
+    const PREDICT: &str = env!("CARGO_BIN_EXE_predict");
+    let dir = tempfile::tempdir().expect("a folder");
+    let (records, out) = (dir.path().join("data"), dir.path().join("p.csv"));
+    // Two steps.
+    let options = SynthOptions::default().with_seconds(3.0).with_sampling_rate_hz(100.0);
+    write_folder(&records, 8, options, Format::Wfdb).expect("synthesises");
+    let part = dir.path().join("p.csv.part");
+    let predict = || program(PREDICT, &records, &out);
+    assert!(killed_when(predict(), || part.exists()), "all was done before it was killed");
+    let mut bytes = std::fs::read(&part).expect("reads");
+    let key = bytes.iter().position(|byte| *byte == b'\n').expect("ends");
+    bytes.truncate(key + 1);
+    bytes.extend(f64::NAN.to_le_bytes().repeat(8 * 7));
+    std::fs::write(&part, bytes).expect("writes");
+    let (well, said) = run(predict());
+    assert!(!well && said.contains("going on behind 8 records of 8"), "{said}");
+    assert!(said.contains("no record has finite probabilities"), "{said}");
+    assert!(!part.exists() && !out.exists());
+}
+
+#[test]
 fn a_killed_evaluation_goes_on() {
     const EVALUATE: &str = env!("CARGO_BIN_EXE_evaluate");
     let dir = tempfile::tempdir().expect("a folder");

@@ -48,7 +48,19 @@ fn all_folds_and_thresholds_across_them() {
     said(&train(&data, &all, "all", &["--resume"]), true);
     assert_eq!(read(&all.join("validation.csv")), before);
     assert!(said(&train(&data, &all, "0", &[]), false).contains("validation.csv"));
-    assert!(said(&train(&data, &one, "all", &["--resume"]), false).contains("holds a run already"));
+    assert!(said(&train(&data, &one, "all", &["--resume"]), false).contains("a run of one fold"));
+    for name in ["validation.csv", "validation_labels.csv"] {
+        std::fs::remove_file(all.join(name)).expect("removes");
+    }
+    assert!(said(&train(&data, &all, "0", &["--resume"]), false).contains("runs of --fold all"));
+    let gone = all.join("fold-0/checkpoint.safetensors");
+    std::fs::rename(&gone, all.join("kept")).expect("moves");
+    let resumed = || train(&data, &all, "all", &["--resume"]);
+    assert!(said(&resumed(), false).contains("fold-0"));
+    std::fs::rename(all.join("kept"), &gone).expect("moves");
+    let again = said(&resumed(), true);
+    assert!(!again.contains("no checkpoint"), "{again}");
+    assert_eq!(read(&all.join("validation.csv")), before);
 
     let out = dir.path().join("judged");
     let evaluate = |labels: &Path, more: &[&str]| {
@@ -64,8 +76,11 @@ fn all_folds_and_thresholds_across_them() {
     let metrics = read(&out.join("metrics.json"));
     let metrics: serde_json::Value = serde_json::from_str(&metrics).expect("JSON");
     assert_eq!(metrics["threshold_source"], "largest F1 on the other folds");
-    assert!(metrics["thresholds"]["NSR"].is_null());
-    assert!(read(&out.join("report.md")).contains("| NSR | by record |"));
+    let by_fold = &metrics["thresholds_by_fold"];
+    assert!(by_fold["0"]["NSR"].is_number() && by_fold["1"]["AF"].is_number());
+    let same = by_fold["0"]["NSR"] == by_fold["1"]["NSR"];
+    assert_eq!(metrics["thresholds"]["NSR"].is_null(), !same);
+    assert!(read(&out.join("report.md")).contains("Thresholds of each fold, chosen on the others"));
     // The same predictions with thresholds chosen in the same way: no record is decided otherwise.
     assert_eq!(metrics["against"][0]["subset_mcnemar"]["first_only"], 0);
     assert_eq!(metrics["against"][0]["subset_mcnemar"]["second_only"], 0);
@@ -78,6 +93,13 @@ fn all_folds_and_thresholds_across_them() {
     let lines: Vec<String> = labels.lines().map(cells).collect();
     std::fs::write(&without, lines.join("\n") + "\n").expect("writes");
     assert!(said(&evaluate(&without, &across), false).contains("has no fold"));
-    assert!(!evaluate(&truth, &["--choose-thresholds", "f1"]).status.success());
-    assert!(!evaluate(&truth, &["--across-folds"]).status.success());
+    let refused = |more: &[&str], word: &str| {
+        let said = said(&evaluate(&truth, more), false);
+        assert!(said.contains(word), "{more:?}: {said}");
+    };
+    refused(&across[..2], "--validation");
+    refused(&["--across-folds"], "--choose-thresholds");
+    refused(&["--across-folds", "--thresholds", "0.3"], "cannot be used with");
+    refused(&[&across[..], &["--calibrate", "platt"]].concat(), "cannot be used with");
+    refused(&["--calibrate", "platt", "--against", "x.csv"], "cannot be used with");
 }

@@ -130,11 +130,21 @@ fn a_label_file_goes_by_path_or_unique_base_name() {
         error.to_string(),
         format!("{}:3: column 2 (AF): found \"2\", expected 0 or 1", elsewhere.display())
     );
-    fs::write(&elsewhere, "record,AF\nb/y,1\ny,1\n").expect("writes");
+    fs::write(&elsewhere, "record,AF\nb/y,1\nb/y,1\n").expect("writes");
     assert!(matches!(
         Dataset::open(dir, &options),
         Err(IoError::DuplicateRow { line: 3, first: 2, .. })
     ));
+    // The name comes before a base name, and of two base names neither counts.
+    fs::write(&elsewhere, "record,AF\ny,1\nb/y,0\n").expect("writes");
+    let dataset = Dataset::open(dir, &options).expect("opens");
+    assert_eq!(dataset.labels(2), Some(&[false][..]));
+    assert!(self::messages(&dataset)[0].ends_with("name no record of the folder: y"));
+    fs::write(&elsewhere, "record,AF\nc/y,1\nb/z,1\ny,1\n").expect("writes");
+    let dataset = Dataset::open(dir, &options).expect("opens");
+    assert_eq!((dataset.labels(2), dataset.labels(3)), (None, Some(&[true][..])));
+    let told = "2 rows match a record by a base name that others have too: c/y, y";
+    assert!(self::messages(&dataset)[0].ends_with(told), "{:?}", self::messages(&dataset));
     // Of another record, which is not there, and with an extension.
     fs::write(&elsewhere, "record,AF\nc/y,1\nb/y.tsv.gz,0\n").expect("writes");
     let dataset = Dataset::open(dir, &options).expect("opens");
@@ -148,6 +158,26 @@ fn a_label_file_goes_by_path_or_unique_base_name() {
     assert!(self::messages(&dataset)[0].ends_with(told), "{:?}", self::messages(&dataset));
     let missing = DatasetOptions::default().with_labels_file(Some(dir.join("none.csv")));
     assert!(matches!(Dataset::open(dir, &missing), Err(IoError::Read { .. })));
+}
+
+#[test]
+fn labels_are_left_alone_where_none_are_needed() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    wfdb(dir, "a", &[164_889_003]);
+    let open = |table: &str| {
+        fs::write(dir.join("labels.csv"), table).expect("writes");
+        Dataset::open(dir, &DatasetOptions::default()).expect_err("a broken table");
+        let options = DatasetOptions::default().with_ignore_labels(true);
+        let dataset = Dataset::open(dir, &options).expect("opens");
+        assert_eq!(dataset.label_source(), &LabelSource::Ignored);
+        assert_eq!(labels(&dataset, 0), None);
+        dataset
+    };
+    let dataset = open("record,patient,severity\na,p1,high\n");
+    assert_eq!((dataset.patient(0), dataset.warnings()), (Some("p1"), &[][..]));
+    let messages = messages(&open("record,AF\na,1\na,0\n"));
+    assert!(messages[0].starts_with("labels: ") && messages[0].contains("on line 2"));
 }
 
 #[test]

@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use ecg_core::PredictSubsets;
@@ -9,6 +10,9 @@ use crate::{
 };
 
 /// How far two explanations of the same players agree: of two methods, baselines, seeds or models.
+///
+/// Values below 1e-10 of the largest magnitude are rounding and count as zero: a lead without a part has exactly none by one method
+/// and 1e-16 by another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Agreement {
@@ -22,11 +26,14 @@ pub struct Agreement {
     pub k: usize,
     /// Share of the k players of largest magnitude that both name. Ties go to the player that comes first.
     pub top_overlap: f64,
-    /// Whether both have the same player on top ([`Explanation::top`]).
+    /// Whether both have the same player on top ([`Explanation::top`]); not where either has none.
     pub same_top: bool,
     /// Share of the players whose values have the same sign (zero agrees with zero only).
     pub same_sign: f64,
 }
+
+/// Parts of the largest that are rounding.
+const ROUNDING: f64 = 1e-10;
 
 impl Agreement {
     /// Compares two explanations; `k` players enter the overlap (at most all of them).
@@ -44,8 +51,12 @@ impl Agreement {
             let (setting, expected) = ("the number of players that overlap", "at least 1");
             return Err(LimeError::Setting { setting, expected, found: 0.0 });
         }
-        let values =
-            |own: &Explanation| -> Vec<f64> { own.values.iter().map(|own| own.value).collect() };
+        let values = |own: &Explanation| -> Vec<f64> {
+            let largest = own.values.iter().map(|own| own.value.abs()).fold(0.0, f64::max);
+            let rounding = ROUNDING * largest;
+            let value = |value: f64| if value.abs() < rounding { 0.0 } else { value };
+            own.values.iter().map(|own| value(own.value)).collect()
+        };
         let (x, y) = (values(a), values(b));
         let magnitudes = |x: &[f64]| -> Vec<f64> { x.iter().map(|v| v.abs()).collect() };
         let (big_x, big_y) = (magnitudes(&x), magnitudes(&y));
@@ -61,7 +72,7 @@ impl Agreement {
             spearman_of_magnitudes: number(spearman(&big_x, &big_y)),
             k,
             top_overlap: common as f64 / k as f64,
-            same_top: a.top().map(|own| &own.lead) == b.top().map(|own| &own.lead),
+            same_top: a.top().zip(b.top()).is_some_and(|(a, b)| a.lead == b.lead),
             same_sign: same as f64 / x.len() as f64,
         })
     }
@@ -108,9 +119,14 @@ impl MeanAgreement {
 fn largest(values: &[f64], k: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     // The sort is stable, so ties stay in order.
-    order.sort_by(|a, b| values[*b].total_cmp(&values[*a]));
+    order.sort_by(|a, b| falling(values[*a], values[*b]));
     order.truncate(k);
     order
+}
+
+/// Falling order, in which zeros of either sign are equal.
+pub(crate) fn falling(a: f64, b: f64) -> Ordering {
+    b.partial_cmp(&a).unwrap_or(Ordering::Equal)
 }
 
 /// What became of an explanation when the model's weights were replaced by random ones.

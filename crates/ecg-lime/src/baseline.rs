@@ -85,7 +85,8 @@ impl fmt::Display for Baseline {
     }
 }
 
-/// Explains one label under each of several baselines, in their order: the subsets are evaluated anew under each.
+/// Explains one label under each of several baselines, in their order: the subsets are evaluated anew under each. Work that is stopped
+/// ([`EvaluateOptions::keep_partial`](crate::EvaluateOptions::keep_partial)) ends with the baseline at hand, or the one before if too little of it is done.
 ///
 /// The usual two are [`Baseline::Zero`] and one that needs training records. Where [`Explanation::top`](crate::Explanation::top) differs between them, the
 /// statement "this lead mattered most" is one about the baseline, not about the record: say so.
@@ -104,14 +105,27 @@ pub fn explain_with_baselines<P: PredictSubsets + ?Sized>(
     if baselines.is_empty() {
         return Err(LimeError::EmptyBaseline);
     }
-    baselines
-        .iter()
-        .map(|baseline| {
-            let evaluate = options.evaluate.clone().with_baseline(baseline.clone());
-            let options = options.clone().with_evaluate(evaluate);
-            explain(predictor, prepared, label, players, &options, observer)
-        })
-        .collect()
+    let mut outcomes = Vec::with_capacity(baselines.len());
+    for baseline in baselines {
+        let evaluate = options.evaluate.clone().with_baseline(baseline.clone());
+        let options = options.clone().with_evaluate(evaluate);
+        match explain(predictor, prepared, label, players, &options, observer) {
+            Ok(outcome) => {
+                let stopped = outcome.partial().is_some();
+                outcomes.push(outcome);
+                if stopped {
+                    break;
+                }
+            }
+            Err(LimeError::Stopped { .. } | LimeError::TooFew { .. })
+                if options.evaluate.keep_partial && !outcomes.is_empty() =>
+            {
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(outcomes)
 }
 
 fn same_shape(

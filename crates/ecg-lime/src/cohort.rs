@@ -93,7 +93,8 @@ impl Cohort {
     /// back to twelve players ([`Explanation::fallback`]) join those of eight: count them.
     ///
     /// # Errors
-    /// Another number of patients than of explanations; a level outside 0 to 1; no resample.
+    /// Another number of patients than of explanations; explanations of several labels, methods or targets; a level outside 0 to 1;
+    /// no resample.
     pub fn of(
         explanations: &[Explanation],
         patients: &[String],
@@ -102,6 +103,16 @@ impl Cohort {
         if explanations.len() != patients.len() {
             let (explanations, patients) = (explanations.len(), patients.len());
             return Err(LimeError::CohortLength { explanations, patients });
+        }
+        let alike = |own: &Explanation| (own.label.clone(), own.method, own.settings.target());
+        if let Some(first) = explanations.first().map(alike)
+            && let Some(other) = explanations.iter().map(alike).find(|own| *own != first)
+        {
+            let [left, right] = [first, other].map(|(label, method, target)| match target {
+                Some(target) => format!("{method} for the {target} of {label}"),
+                None => format!("{method} for {label}"),
+            });
+            return Err(LimeError::Mixed { left, right });
         }
         let CohortOptions { resamples, level, seed } = *options;
         if !(level > 0.0 && level < 1.0) {
@@ -117,23 +128,33 @@ impl Cohort {
             rows_of.entry(patient).or_default().push(row);
         }
         let clusters: Vec<Vec<usize>> = rows_of.into_values().collect();
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let draws: Vec<Vec<usize>> = match clusters.len() {
-            0 | 1 => Vec::new(),
-            n => (0..resamples)
-                .map(|_| {
-                    (0..n).flat_map(|_| &clusters[random.random_range(0..n)]).copied().collect()
-                })
-                .collect(),
-        };
-        let leads = columns(explanations)
-            .into_iter()
-            .map(|(lead, values)| {
+        let columns = columns(explanations);
+        let of_several: Vec<bool> = columns
+            .iter()
+            .map(|(_, values)| {
                 let has_one = |rows: &&Vec<usize>| rows.iter().any(|row| values[*row].is_some());
-                let of_several = clusters.iter().filter(has_one).nth(1).is_some();
-                let draws = if of_several { &draws[..] } else { &[] };
-                spread(lead, &values, explanations, draws, level)
+                clusters.iter().filter(has_one).nth(1).is_some()
             })
+            .collect();
+        let mut drawn: Vec<Drawn> = columns.iter().map(|_| Drawn::default()).collect();
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut rows = Vec::new();
+        // One resample after another: all together they would be a thousand times the records.
+        for _ in 0..if clusters.len() > 1 { resamples } else { 0 } {
+            rows.clear();
+            for _ in 0..clusters.len() {
+                rows.extend_from_slice(&clusters[random.random_range(0..clusters.len())]);
+            }
+            for (((_, values), drawn), several) in columns.iter().zip(&mut drawn).zip(&of_several) {
+                if *several {
+                    drawn.take(sorted(rows.iter().filter_map(|row| values[*row])));
+                }
+            }
+        }
+        let leads = columns
+            .iter()
+            .zip(drawn)
+            .map(|((lead, values), drawn)| spread(lead, values, explanations, drawn, level))
             .collect();
         Ok(Self {
             records: explanations.len(),
@@ -162,30 +183,39 @@ fn columns(explanations: &[Explanation]) -> Vec<(&str, Vec<Option<f64>>)> {
     columns
 }
 
+/// Figures of one player's values in resamples.
+#[derive(Default)]
+struct Drawn {
+    means: Vec<f64>,
+    medians: Vec<f64>,
+}
+
+impl Drawn {
+    /// Takes the sorted values of a resample: by chance none, where few records have the player.
+    fn take(&mut self, values: Vec<f64>) {
+        if !values.is_empty() {
+            self.means.push(mean(&values));
+            self.medians.push(quantile(&values, 0.5));
+        }
+    }
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
 fn spread(
     lead: &str,
     values: &[Option<f64>],
     explanations: &[Explanation],
-    draws: &[Vec<usize>],
+    drawn: Drawn,
     level: f64,
 ) -> Spread {
-    let sorted = |values: &mut dyn Iterator<Item = f64>| {
-        let mut values: Vec<f64> = values.collect();
-        values.sort_by(f64::total_cmp);
-        values
-    };
-    let own = sorted(&mut values.iter().flatten().copied());
-    let (mut means, mut medians) = (Vec::new(), Vec::new());
-    for draw in draws {
-        let drawn = sorted(&mut draw.iter().filter_map(|row| values[*row]));
-        // By chance no record of this player, where few have it.
-        if !drawn.is_empty() {
-            means.push(mean(&drawn));
-            medians.push(quantile(&drawn, 0.5));
-        }
-    }
+    let own = sorted(values.iter().flatten().copied());
     let interval = |values: Vec<f64>| {
-        let values = sorted(&mut values.into_iter());
+        let values = sorted(values.into_iter());
         let beyond = (1.0 - level) / 2.0;
         (!values.is_empty()).then(|| [quantile(&values, beyond), quantile(&values, 1.0 - beyond)])
     };
@@ -194,9 +224,9 @@ fn spread(
         lead: lead.to_owned(),
         n: own.len(),
         mean: mean(&own),
-        mean_interval: interval(means),
+        mean_interval: interval(drawn.means),
         median: quantile(&own, 0.5),
-        median_interval: interval(medians),
+        median_interval: interval(drawn.medians),
         quartiles: [quantile(&own, 0.25), quantile(&own, 0.75)],
         top: explanations.iter().filter(top).count(),
     }

@@ -239,6 +239,14 @@ pub enum LimeError {
     /// Permutation sampling from evaluations that are already made.
     #[error("permutation sampling evaluates as it goes; make a `SampledShapley` instead")]
     EvaluatesAsItGoes,
+    /// Explanations of unlike things, which cannot be put together.
+    #[error("one explanation is {left}, another {right}; expected one label, method and target")]
+    Mixed {
+        /// What the one is.
+        left: String,
+        /// What the other is.
+        right: String,
+    },
     /// Explanations of unlike players, which cannot be compared.
     #[error("one explanation is of {left}, the other of {right}; expected the same players")]
     Unlike {

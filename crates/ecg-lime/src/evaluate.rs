@@ -3,14 +3,15 @@ use std::ops::ControlFlow;
 
 use ecg_core::{LabelSet, LeadMask, PredictSubsets};
 use ndarray::{ArrayView1, ArrayView2, Axis, s};
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluator::{Evaluator, Values};
-use crate::masks::{check_masks, removals, sampled_masks};
+use crate::masks::{check_masks, removals, sampled_masks, stands_for};
 use crate::players::{MAX_LEADS, MAX_PLAYERS};
+use crate::shapley::shapley_kernel;
 use crate::{Baseline, LimeError, Players, Segments, Target, all_masks};
 
 /// Which subsets of the players are evaluated.
@@ -45,7 +46,8 @@ pub struct EvaluateOptions {
     /// What stands in for a removed lead. Default: [`Baseline::Zero`].
     pub baseline: Baseline,
     /// Whether an observer that stops the work gets what is done rather than [`LimeError::Stopped`]. Subsets are then evaluated in a
-    /// random order of fixed seed, so that those done are a fair sample of all. Default: false.
+    /// random order of fixed seed, all 2^n of them in one that takes small and large subsets sooner, which decide most about
+    /// Shapley values. Default: false.
     pub keep_partial: bool,
 }
 
@@ -84,7 +86,7 @@ impl EvaluateOptions {
     /// some from others: each lead is then a player for itself.
     ///
     /// # Errors
-    /// A signal whose leads are not those of the players.
+    /// A signal whose leads are not those of the players; a tolerance that is not a number.
     pub fn fallback(
         &self,
         players: &Players,
@@ -97,6 +99,10 @@ impl EvaluateOptions {
         let residual = players.einthoven_residual(prepared);
         let tolerance =
             self.einthoven_tolerance.unwrap_or_else(|| players.limb_peak(prepared) / 20.0);
+        if tolerance.is_nan() {
+            let (setting, expected) = ("the tolerance of the limb leads", "a number");
+            return Err(LimeError::Setting { setting, expected, found: tolerance });
+        }
         Ok((residual > tolerance).then_some(Einthoven { residual, tolerance }))
     }
 }
@@ -178,7 +184,12 @@ impl SubsetEvaluations {
             });
         }
         if options.keep_partial {
-            wanted = in_random_pairs(&wanted, LeadMask::all(players.len()));
+            let others = &mut wanted[2..];
+            match subsets {
+                Subsets::All => shuffle_by_kernel(others, players.len()),
+                _ => others.shuffle(&mut ChaCha8Rng::seed_from_u64(0)),
+            }
+            wanted = in_pairs(&wanted, LeadMask::all(players.len()));
             places = wanted.iter().enumerate().map(|(place, mask)| (*mask, place)).collect();
         }
 
@@ -279,6 +290,15 @@ impl SubsetEvaluations {
             && self.masks.iter().enumerate().all(|(m, mask)| mask.0 as usize == m)
     }
 
+    /// How many of all 2^n subsets each of those evaluated stands for, by its size: one, but in stopped work.
+    pub(crate) fn stands_for(&self) -> Vec<f64> {
+        let n = self.players.len();
+        match self.partial {
+            Some(partial) if partial.total == 1 << n => stands_for(&self.masks, n),
+            _ => vec![1.0; n + 1],
+        }
+    }
+
     /// Column of a label.
     pub(crate) fn column(&self, label: &str) -> Result<usize, LimeError> {
         self.labels.index_of(label).ok_or_else(|| LimeError::UnknownLabel {
@@ -298,15 +318,32 @@ impl SubsetEvaluations {
     }
 }
 
-/// Subsets in a random order of fixed seed, the first two where they are, and each other one followed by its complement where
-/// that is wanted too: what one of a pair overstates, the other understates.
-fn in_random_pairs(wanted: &[LeadMask], all: LeadMask) -> Vec<LeadMask> {
-    let mut rest = wanted[2..].to_vec();
-    rest.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
-    let mut left: HashSet<LeadMask> = rest.iter().copied().collect();
+/// Subsets of 1 to n - 1 players in a random order of fixed seed: those of one player, or of all but one, then the others, drawn one
+/// after another with chances by the Shapley kernel (Efraimidis and Spirakis 2006). Wherever it is broken off, the sizes that decide
+/// most have been seen most, and of each size a fair sample.
+fn shuffle_by_kernel(masks: &mut [LeadMask], players: usize) {
+    let kernel = shapley_kernel(players);
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let mut keyed: Vec<(bool, f64, LeadMask)> = masks
+        .iter()
+        .map(|&mask| {
+            let size = mask.kept() as usize;
+            let inner = size.min(players - size) > 1;
+            let waits = -(1.0 - random.random::<f64>()).ln() / kernel[size];
+            (inner, waits, mask)
+        })
+        .collect();
+    keyed.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    masks.iter_mut().zip(keyed).for_each(|(mask, (.., own))| *mask = own);
+}
+
+/// Subsets in their order, the first two where they are, and each other one followed by its complement where that is wanted too: what
+/// one of a pair overstates, the other understates.
+fn in_pairs(wanted: &[LeadMask], all: LeadMask) -> Vec<LeadMask> {
+    let mut left: HashSet<LeadMask> = wanted[2..].iter().copied().collect();
     let mut out = wanted[..2].to_vec();
-    for mask in rest {
-        for own in [mask, LeadMask(all.0 & !mask.0)] {
+    for mask in &wanted[2..] {
+        for own in [*mask, LeadMask(all.0 & !mask.0)] {
             if left.remove(&own) {
                 out.push(own);
             }

@@ -1,6 +1,7 @@
 use ecg_core::{LeadMask, PredictSubsets};
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis, Slice};
 
+use crate::players::MAX_LEADS;
 use crate::{Baseline, LimeError, Segments, Target};
 
 /// Both targets of the same inputs, averaged over the baseline's recordings: `[input, label]`.
@@ -56,13 +57,17 @@ pub(crate) struct Evaluator<'a, P: ?Sized> {
 
 impl<'a, P: PredictSubsets + ?Sized> Evaluator<'a, P> {
     /// # Errors
-    /// A signal, segments or a baseline that do not fit each other.
+    /// No player, or more leads among them than a mask has bits; a signal, segments or a baseline that do not fit each other.
     pub(crate) fn new(
         predictor: &'a P,
         prepared: ArrayView2<'a, f32>,
         segments: &'a Segments,
         baseline: &'a Baseline,
     ) -> Result<Self, LimeError> {
+        let players = segments.leads().len();
+        if !(1..=MAX_LEADS).contains(&players) {
+            return Err(LimeError::PlayerCount { found: players, max: MAX_LEADS });
+        }
         let leads = segments.leads().lead_names().len();
         if prepared.nrows() != leads {
             return Err(LimeError::LeadCount { expected: leads, found: prepared.nrows() });

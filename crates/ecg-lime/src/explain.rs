@@ -142,8 +142,12 @@ impl ExplainOptions {
             |setting, expected, found| Err(LimeError::Setting { setting, expected, found });
         match self.method {
             Method::Shapley => Ok(()),
+            Method::LimeSampled if self.samples == 0 => {
+                refuse("the number of samples", "at least 1", 0.0)
+            }
             Method::Lime | Method::LimeSampled => match self.kernel_width {
-                Some(width) if !(width.is_finite() && width > 0.0) => {
+                // The square of a tiny width is zero.
+                Some(width) if !(width.is_finite() && width > 0.0 && width * width > 0.0) => {
                     refuse("the kernel width", "positive and finite", width)
                 }
                 _ => check_penalty(self.penalty),
@@ -265,9 +269,9 @@ impl SubsetEvaluations {
 
     /// How well values that add up explain the subsets under the Shapley kernel.
     fn additive_r2(&self, values: &[f64], phi: &[f64], f_none: f64) -> f64 {
-        let kernel = shapley_kernel(self.players.len());
-        let weights: Vec<f64> =
-            self.masks.iter().map(|mask| kernel[mask.kept() as usize]).collect();
+        let (kernel, stands_for) = (shapley_kernel(self.players.len()), self.stands_for());
+        let sizes = self.masks.iter().map(|mask| mask.kept() as usize);
+        let weights: Vec<f64> = sizes.map(|size| kernel[size] * stands_for[size]).collect();
         let fitted = self.masks.iter().map(|mask| {
             f_none + (0..phi.len()).filter(|k| mask.keeps(*k)).map(|k| phi[k]).sum::<f64>()
         });
@@ -283,11 +287,15 @@ impl SubsetEvaluations {
         let (n, target, distance) = (self.players.len(), options.target, options.distance);
         let width = options.kernel_width.unwrap_or(distance.usual_width(n));
         let (values, ends) = self.game(column, target);
-        let weights: Vec<f64> =
-            self.masks.iter().map(|mask| lime_kernel(distance.of(mask.kept(), n), width)).collect();
+        let stands_for = self.stands_for();
+        let sizes = || self.masks.iter().map(|mask| mask.kept());
+        let weights: Vec<f64> = sizes()
+            .map(|size| stands_for[size as usize] * lime_kernel(distance.of(size, n), width))
+            .collect();
+        let subsets: f64 = sizes().map(|size| stands_for[size as usize]).sum();
         let penalty = match options.method {
-            Method::Lime if self.masks.len() < options.samples => {
-                options.penalty * self.masks.len() as f64 / options.samples as f64
+            Method::Lime if subsets < options.samples as f64 => {
+                options.penalty * subsets / options.samples as f64
             }
             _ => options.penalty,
         };
@@ -343,6 +351,8 @@ impl SubsetEvaluations {
                 f_all,
                 f_none,
                 evaluations: self.evaluations,
+                baseline: self.baseline.clone(),
+                partial: self.partial,
             }),
             LogisticOutcome::Fit(fit) => {
                 let positive = hard.iter().filter(|label| **label).count();

@@ -189,6 +189,19 @@ pub enum Settings {
     },
 }
 
+impl Settings {
+    /// What was shared out; `None` of the published LIME, which goes by hard labels.
+    pub fn target(&self) -> Option<Target> {
+        match *self {
+            Settings::Shapley { target }
+            | Settings::Lime { target, .. }
+            | Settings::Permutation { target, .. }
+            | Settings::Owen { target, .. } => Some(target),
+            Settings::Published { .. } => None,
+        }
+    }
+}
+
 /// NaN as JSON's null and back.
 mod nan_as_null {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -261,9 +274,15 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// The player with the largest part for the label (the largest value, not the largest magnitude).
+    /// The player with the largest part for the label (the largest value, not the largest magnitude), the first of equals; `None`
+    /// where all of several players have the same.
     pub fn top(&self) -> Option<&Contribution> {
-        self.values.iter().max_by(|a, b| a.value.total_cmp(&b.value))
+        let first = self.values.first()?;
+        if self.values.len() > 1 && self.values.iter().all(|own| own.value == first.value) {
+            return None;
+        }
+        let larger = |top: &Contribution, own: &Contribution| own.value > top.value;
+        Some(self.values.iter().fold(first, |top, own| if larger(top, own) { own } else { top }))
     }
 
     /// The value of a lead or group by name.
@@ -344,9 +363,23 @@ pub struct OneClass {
     pub f_none: f64,
     /// Perturbed inputs that were evaluated.
     pub evaluations: usize,
+    /// What stood in for removed leads, as [`Baseline`](crate::Baseline) prints.
+    #[serde(default)]
+    pub baseline: String,
+    /// Set where the work was stopped: the classes of the other inputs are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<Partial>,
 }
 
 impl Outcome {
+    /// Set where the work was stopped.
+    pub fn partial(&self) -> Option<Partial> {
+        match self {
+            Outcome::Explained(explanation) => explanation.partial,
+            Outcome::OneClass(one) => one.partial,
+        }
+    }
+
     /// The explanation, if there is one.
     pub fn explanation(&self) -> Option<&Explanation> {
         match self {
@@ -360,15 +393,25 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::Explained(explanation) => explanation.fmt(f),
-            Outcome::OneClass(one) => writeln!(
-                f,
-                "published LIME has nothing to say about {}: {} of the perturbed inputs has a probability above {} ({:.4} to {:.4})",
-                one.label,
-                if one.positive { "every one" } else { "none" },
-                one.threshold,
-                one.range[0],
-                one.range[1]
-            ),
+            Outcome::OneClass(one) => {
+                writeln!(
+                    f,
+                    "published LIME has nothing to say about {}: {} of the perturbed inputs has a probability above {} \
+                     ({:.4} to {:.4}), baseline {}",
+                    one.label,
+                    if one.positive { "every one" } else { "none" },
+                    one.threshold,
+                    one.range[0],
+                    one.range[1],
+                    one.baseline
+                )?;
+                match one.partial {
+                    Some(Partial { done, total }) => {
+                        writeln!(f, "stopped after {done} of {total}: others are not known")
+                    }
+                    None => Ok(()),
+                }
+            }
         }
     }
 }

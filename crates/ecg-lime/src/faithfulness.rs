@@ -4,6 +4,7 @@ use ecg_core::{LeadMask, PredictSubsets};
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
+use crate::agreement::falling;
 use crate::evaluator::Evaluator;
 use crate::{EvaluateOptions, Explanation, LimeError, Segments, SubsetEvaluations, Target};
 
@@ -46,7 +47,7 @@ fn area(curve: &[f64]) -> f64 {
 fn order(explanation: &Explanation) -> Vec<usize> {
     let mut order: Vec<usize> = (0..explanation.values.len()).collect();
     let value = |k: usize| explanation.values[k].value;
-    order.sort_by(|a, b| value(*b).total_cmp(&value(*a)));
+    order.sort_by(|a, b| falling(value(*a), value(*b)));
     order
 }
 

@@ -205,9 +205,13 @@ pub fn logistic(
         return Ok(LogisticOutcome::OneClass { positive: first });
     }
 
+    // Weights that add up to 1, and the penalty in proportion: what is small does not hang on their scale.
+    let total: f64 = weights.iter().sum();
+    let weights: Vec<f64> = weights.iter().map(|w| w / total).collect();
+    let c = c * total;
     let size = players + 1;
     let objective = |b: &DVector<f64>| {
-        let losses = masks.iter().zip(labels).zip(weights).map(|((mask, label), w)| {
+        let losses = masks.iter().zip(labels).zip(&weights).map(|((mask, label), w)| {
             let z = dot(b, *mask, players);
             w * softplus(if *label { -z } else { z })
         });
@@ -223,11 +227,13 @@ pub fn logistic(
     while iterations < MOST_ITERATIONS {
         let mut gradient = DVector::<f64>::zeros(size);
         let mut hessian = DMatrix::<f64>::zeros(size, size);
-        for ((mask, label), w) in masks.iter().zip(labels).zip(weights) {
+        for ((mask, label), w) in masks.iter().zip(labels).zip(&weights) {
             let row = DVector::from_iterator(size, design(*mask, players));
-            let p = sigmoid(dot(&b, *mask, players));
-            gradient.axpy(w * (p - f64::from(u8::from(*label))), &row, 1.0);
-            hessian.ger(w * p * (1.0 - p), &row, &row, 1.0);
+            let z = dot(&b, *mask, players);
+            // 1 - p by itself: where p is nearly 1, the difference is rounding.
+            let (p, not_p) = (sigmoid(z), sigmoid(-z));
+            gradient.axpy(w * if *label { -not_p } else { p }, &row, 1.0);
+            hessian.ger(w * p * not_p, &row, &row, 1.0);
         }
         for k in 0..players {
             gradient[k] += b[k] / c;
@@ -242,10 +248,10 @@ pub fn logistic(
         iterations += 1;
         // Half the slope is what the objective can still lose. Near the minimum its rounding hides that from a line search, and
         // full steps square the error each time.
-        if slope <= 1e-9 * (1.0 + value) {
+        if slope <= 1e-9 * value {
             b -= &step;
             polished += 1;
-            if polished == 5 || slope <= 1e-24 * (1.0 + value) {
+            if polished == 10 || step.amax() <= 1e-12 * (1.0 + b.amax()) {
                 break;
             }
             continue;
@@ -266,7 +272,7 @@ pub fn logistic(
         (b, value) = better;
     }
     // Far from a minimum the gradient is of the order of the weights.
-    if largest > 1e-4 * weights.iter().sum::<f64>() {
+    if largest > 1e-4 {
         return Err(LimeError::NotConverged { iterations, gradient: largest });
     }
     let targets = labels.iter().map(|label| f64::from(u8::from(*label)));
@@ -274,7 +280,7 @@ pub fn logistic(
     Ok(LogisticOutcome::Fit(LinearFit {
         coefficients: b.iter().take(players).copied().collect(),
         intercept: b[players],
-        weighted_r2: weighted_r2(targets, fitted, weights),
+        weighted_r2: weighted_r2(targets, fitted, &weights),
         iterations,
     }))
 }
@@ -310,6 +316,24 @@ mod tests {
         assert!(fit.coefficients[3] > 20.0);
         for (k, c) in fit.coefficients.iter().enumerate().filter(|(k, _)| *k != 3) {
             assert!(c.abs() < 1e-6, "{k}: {c}");
+        }
+    }
+
+    #[test]
+    fn the_minimum_is_found_on_any_scale() {
+        let masks = crate::all_masks(6);
+        let labels: Vec<bool> = masks.iter().map(|mask| mask.keeps(3)).collect();
+        for c in [1e-3, 1.0, 1e8, 1e12, 1e14, 1e16] {
+            for scale in [1.0, 1e-12, 1e9] {
+                let outcome = logistic(&masks, 6, &labels, &[scale; 64], c / scale);
+                let LogisticOutcome::Fit(fit) = outcome.expect("converges") else {
+                    panic!("two classes")
+                };
+                // Where the derivative is zero: 32 sigmoid(-b / 2) = b / c.
+                let b = fit.coefficients[3];
+                let ratio = b * (1.0 + (b / 2.0).exp()) / (32.0 * c);
+                assert!((ratio - 1.0).abs() < 1e-9, "{c:e} {scale:e}: {b} {ratio}");
+            }
         }
     }
 

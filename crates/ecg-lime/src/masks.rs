@@ -43,6 +43,22 @@ pub fn sampled_masks(players: usize, samples: usize, seed: u64) -> Vec<LeadMask>
     (0..samples).map(|k| if k == 0 { full } else { LeadMask(random.next_u32() & full.0) }).collect()
 }
 
+/// How many of all subsets a mask stands for, by its size, so that those of each size count as all of that size do; 0 for sizes
+/// without one.
+pub(crate) fn stands_for(masks: &[LeadMask], players: usize) -> Vec<f64> {
+    let mut seen = vec![0u64; players + 1];
+    masks.iter().for_each(|mask| seen[mask.kept() as usize] += 1);
+    let mut choose = 1u64;
+    seen.into_iter()
+        .enumerate()
+        .map(|(size, seen)| {
+            let all = choose;
+            choose = choose * (players - size) as u64 / (size as u64 + 1);
+            if seen == 0 { 0.0 } else { all as f64 / seen as f64 }
+        })
+        .collect()
+}
+
 /// Refuses masks that keep a player beyond `players`.
 pub(crate) fn check_masks(masks: &[LeadMask], players: usize) -> Result<(), LimeError> {
     for (subset, mask) in masks.iter().enumerate() {
@@ -68,6 +84,13 @@ mod tests {
         assert_eq!(removed(792), 0b1111 << 8);
         assert_eq!(removals(2, 4), [LeadMask(0b10), LeadMask(0b01), LeadMask(0)]);
         assert_eq!(all_masks(3).len(), 8);
+    }
+
+    #[test]
+    fn some_subsets_of_a_size_stand_for_all_of_it() {
+        assert_eq!(stands_for(&all_masks(5), 5), [1.0; 6]);
+        let some = [0b00001, 0b00010, 0b00111, 0b11111].map(LeadMask);
+        assert_eq!(stands_for(&some, 5), [0.0, 2.5, 0.0, 10.0, 0.0, 1.0]);
     }
 
     #[test]

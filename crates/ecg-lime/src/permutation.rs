@@ -140,10 +140,6 @@ impl SampledShapley {
         let segments = if fallback.is_some() { segments.each_lead() } else { segments.clone() };
         let n = segments.len();
         let lead_players = segments.leads().len();
-        if lead_players == 0 || lead_players > crate::players::MAX_LEADS {
-            let max = crate::players::MAX_LEADS;
-            return Err(LimeError::PlayerCount { found: lead_players, max });
-        }
         if options.permutations == 0 {
             let (setting, expected) = ("the number of permutations", "at least 1");
             return Err(LimeError::Setting { setting, expected, found: 0.0 });
@@ -167,7 +163,7 @@ impl SampledShapley {
         let unit = if options.antithetic { 2 } else { 1 };
         let total = options.permutations.div_ceil(unit).saturating_mul(unit);
         // As many units at a time as fill a batch.
-        let round = (batch / (unit * (n - 1)).max(1)).max(1) * unit;
+        let round = (batch / (unit * (n - 1)).max(1)).max(1).saturating_mul(unit);
         let mut orders: Vec<Vec<usize>> = Vec::new();
         let mut found = Values::zeros(0, predictor.labels().len());
         let mut done = 0;

@@ -69,9 +69,10 @@ impl Players {
     /// The eight independent leads I, II and V1 to V6. Removing I or II recomputes III, aVR, aVL and aVF from what is left.
     ///
     /// # Errors
-    /// One of the twelve standard leads is missing.
+    /// More than 32 leads; one of the twelve standard leads is missing.
     pub fn independent<L: Clone + Into<LeadName>>(leads: &[L]) -> Result<Self, LimeError> {
         let leads: Vec<LeadName> = leads.iter().cloned().map(Into::into).collect();
+        check_leads(&leads)?;
         let row = |lead: Lead| {
             let found = leads.iter().position(|name| name.lead() == Some(lead));
             found.ok_or(LimeError::MissingLead { lead })
@@ -103,10 +104,7 @@ impl Players {
     ) -> Result<Self, LimeError> {
         let leads: Vec<LeadName> = leads.iter().cloned().map(Into::into).collect();
         let rows = groups.iter().flat_map(|group| group.1).copied();
-        // A mask over leads has a bit for each.
-        if leads.len() > MAX_LEADS {
-            return Err(LimeError::TooManyLeads { found: leads.len(), max: MAX_LEADS });
-        }
+        check_leads(&leads)?;
         if let Some(row) = rows.clone().find(|row| *row >= leads.len()) {
             return Err(LimeError::GroupRow { row, leads: leads.len() });
         }
@@ -233,6 +231,14 @@ impl Players {
             .flat_map(|row| prepared.slice_move(s![row, ..]))
             .fold(0.0, |peak, v| f64::max(peak, f64::from(v.abs())))
     }
+}
+
+/// Refuses more leads than a mask over them has bits.
+fn check_leads(leads: &[LeadName]) -> Result<(), LimeError> {
+    if leads.len() > MAX_LEADS {
+        return Err(LimeError::TooManyLeads { found: leads.len(), max: MAX_LEADS });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

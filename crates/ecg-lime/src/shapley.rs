@@ -3,7 +3,7 @@ use nalgebra::{DMatrix, DVector};
 use ndarray::Array2;
 
 use crate::LimeError;
-use crate::masks::check_masks;
+use crate::masks::{check_masks, stands_for};
 use crate::players::MAX_LEADS;
 
 /// Shapley values of a game given on all subsets of `players`: `values[m]` is what the players in the bits of `m` get together.
@@ -119,7 +119,8 @@ pub(crate) fn check_partition(unions: &[Vec<usize>], players: usize) -> Result<(
 }
 
 /// Estimates Shapley values from some subsets: the additive values that fit best under the Shapley kernel and add up to `all` - `none`
-/// (Lundberg and Lee 2017, theorem 2). Exact where every subset is given; else as good as the subsets are a fair sample of all.
+/// (Lundberg and Lee 2017, theorem 2). Exact where every subset is given; else those of each size stand for all of that size, so
+/// that sizes may be seen more or less often, as long as the subsets of one size are a fair sample of it.
 ///
 /// # Errors
 /// Numbers of masks and values that differ; no player or more than 32; masks that keep others, or do not determine every
@@ -138,13 +139,14 @@ pub fn kernel_shapley(
         return Err(LimeError::PlayerCount { found: players, max: MAX_LEADS });
     }
     check_masks(masks, players)?;
-    let kernel = shapley_kernel(players);
+    let (kernel, stands_for) = (shapley_kernel(players), stands_for(masks, players));
     // The last player gets what the others leave, so its column is taken from the others'.
     let (free, gain) = (players - 1, all - none);
     let mut normal = DMatrix::<f64>::zeros(free, free);
     let mut right = DVector::<f64>::zeros(free);
     for (mask, value) in masks.iter().zip(values) {
-        let weight = kernel[mask.kept() as usize];
+        let size = mask.kept() as usize;
+        let weight = kernel[size] * stands_for[size];
         let last = f64::from(u8::from(mask.keeps(free)));
         let row = DVector::from_fn(free, |k, _| f64::from(u8::from(mask.keeps(k))) - last);
         normal.ger(weight, &row, &row, 1.0);

@@ -223,6 +223,27 @@ fn many(heights: &[f32]) -> Vec<Explanation> {
 }
 
 #[test]
+fn rounding_is_no_disagreement() {
+    let one = many(&[0.5]).remove(0);
+    let values = |values: [f64; 6]| {
+        let mut own = one.clone();
+        own.values.iter_mut().zip(values).for_each(|(own, value)| own.value = value);
+        own
+    };
+    let exact = values([0.0, -0.0, 0.0, 0.7, 0.0, 0.0]);
+    let noisy = values([1e-16, -2e-16, 0.0, 0.7, 3e-17, -1e-16]);
+    let own = Agreement::of(&exact, &noisy, 3).unwrap();
+    assert_eq!((own.spearman, own.same_sign, own.top_overlap), (Some(1.0), 1.0, 1.0));
+    assert!(own.same_top);
+    // Where all have the same, none is on top; of several equals it is the first.
+    let flat = values([0.2; 6]);
+    assert_eq!(flat.top(), None);
+    assert!(!Agreement::of(&flat, &flat, 3).unwrap().same_top);
+    let first = values([0.0, 0.3, 0.3, -1.0, 0.3, 0.0]);
+    assert_eq!(first.top(), Some(&first.values[1]));
+}
+
+#[test]
 fn a_cohort_has_the_spread_of_its_records() {
     let explanations = many(&[0.1, 0.2, 0.3, 0.4, 1.0]);
     let patients = ["a", "b", "c", "d", "e"].map(str::to_owned);
@@ -279,6 +300,10 @@ fn records_of_a_patient_are_drawn_together() {
         assert!(matches!(error, LimeError::Setting { .. }), "{error}");
     }
     assert!(matches!(wrong(CohortOptions::default().with_resamples(0)), LimeError::Setting { .. }));
+    let mut mixed = explanations.clone();
+    mixed[3].label = "not x".to_owned();
+    let error = Cohort::of(&mixed, &owners(["a"; 4]), &CohortOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("another shapley for the logit of not x"), "{error}");
     let error = Cohort::of(&explanations, &[], &CohortOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), "4 explanations but 0 patients; expected one for each");
     assert_eq!(Cohort::of(&[], &[], &CohortOptions::default()).unwrap().leads, []);

@@ -363,6 +363,89 @@ fn stopped_subsets_give_an_estimate_that_says_so() {
     ));
 }
 
+/// Half of the subsets of a saturating game, of which a few leads decide: drawn evenly, those of one lead and of all but one would
+/// decide by chance (errors of .05 to .3 of the largest value).
+#[test]
+fn stopped_subsets_are_of_the_sizes_that_decide() {
+    let players = Players::leads(&Lead::STANDARD_12);
+    for seed in 0..5 {
+        let model = Known::new([12, 1], move |x| {
+            let weight = |k: usize| f64::from((k * 7 + seed * 5) as u8 % 12) / 3.0 - 1.0;
+            x.iter().enumerate().map(|(k, v)| f64::from(*v) * weight(k)).sum::<f64>() - 5.0
+        });
+        let run = |stop: usize| {
+            let options = EvaluateOptions::default().with_keep_partial(true);
+            let mut observer = |done, _: usize| match done >= stop {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            };
+            let x = ones(12, 1);
+            let own = SubsetEvaluations::new(
+                &model,
+                x.view(),
+                &players,
+                &Subsets::All,
+                &options,
+                &mut observer,
+            );
+            own.unwrap()
+        };
+        let (whole, half) = (run(usize::MAX), run(2048));
+        for (method, most) in [(Method::Shapley, 0.04), (Method::Lime, 0.04)] {
+            let options = ExplainOptions::default().with_method(method);
+            let [exact, estimate] = [&whole, &half]
+                .map(|own| own.explain("x", &options).unwrap().explanation().unwrap().clone());
+            let largest = exact.values.iter().map(|own| own.value.abs()).fold(0.0, f64::max);
+            for (a, b) in exact.values.iter().zip(&estimate.values) {
+                assert!((a.value - b.value).abs() < most * largest, "{method} {seed}: {a:?} {b:?}");
+            }
+            assert!((exact.weighted_r2 - estimate.weighted_r2).abs() < 0.05);
+        }
+    }
+}
+
+#[test]
+fn stopped_work_keeps_the_baselines_that_are_done() {
+    let model = Known::new([3, 4], |x| x.iter().map(|v| f64::from(*v)).sum::<f64>());
+    let baselines = [Baseline::Zero, Baseline::Mean(ones(3, 4)), Baseline::Zero];
+    let run = |stop: usize, keep: bool| {
+        let evaluate = EvaluateOptions::default().with_batch(2).with_keep_partial(keep);
+        let options = ExplainOptions::default().with_evaluate(evaluate);
+        let mut calls = 0;
+        let mut observer = |_: usize, _: usize| {
+            calls += 1;
+            if calls >= stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let x = ones(3, 4);
+        let three = three();
+        explain_with_baselines(&model, x.view(), "x", &three, &baselines, &options, &mut observer)
+    };
+    // Four batches of a baseline; two subsets of the second are not enough for three players, six are.
+    assert_eq!(run(5, true).unwrap().len(), 1);
+    let two = run(7, true).unwrap();
+    assert!(two.len() == 2 && two[0].partial().is_none() && two[1].partial().is_some());
+    assert!(matches!(run(5, false), Err(LimeError::Stopped { .. })));
+    assert!(run(1, true).is_err());
+}
+
+#[test]
+fn settings_out_of_range_are_noticed_first() {
+    let model = Known::new([3, 4], |_| panic!("evaluates nothing"));
+    let of = |options: &ExplainOptions| {
+        explain(&model, ones(3, 4).view(), "x", &three(), options, &mut go_on).unwrap_err()
+    };
+    let sampled = ExplainOptions::default().with_method(Method::LimeSampled);
+    let options = ExplainOptions::default();
+    let nan = EvaluateOptions::default().with_einthoven_tolerance(f64::NAN);
+    for bad in [
+        sampled.clone().with_samples(0),
+        sampled.with_kernel_width(1e-200),
+        options.with_evaluate(nan),
+    ] {
+        assert!(matches!(of(&bad), LimeError::Setting { .. }), "{bad:?}");
+    }
+}
+
 #[test]
 fn a_baseline_is_what_removed_leads_become() {
     let model = Known::new([3, 4], |x| x.iter().map(|v| f64::from(*v)).sum::<f64>());

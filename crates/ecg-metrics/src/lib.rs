@@ -34,7 +34,7 @@
 //! | [`CrossTable`] | what is predicted on the records of each label |
 //! | [`curves`], [`RocCurve`], [`PrCurve`], [`Reliability`] | points for pictures |
 //! | [`choose_thresholds`], [`ThresholdRule`] | thresholds from validation data |
-//! | [`Thresholds`], [`thresholds_across_folds`] | thresholds for each record, chosen on the other folds of a cross-validation |
+//! | [`Thresholds`], [`thresholds_across_folds`] | thresholds for each label, or for each label of each record, chosen on the other folds of a cross-validation |
 //! | [`calibration()`], [`LabelCalibration`], [`Binning`] | whether probabilities can be believed |
 //! | [`Calibrator`], [`CalibrationMethod`] | temperature and Platt scaling, fitted on validation data |
 //! | [`ChallengeWeights`], [`ChallengeScore`] | the score of the PhysioNet/CinC challenges, and thresholds for it |

@@ -256,7 +256,8 @@ impl Report {
         text
     }
 
-    /// One line for each label, every count and score in full precision; an undefined score is an empty field.
+    /// One line for each label, every count and score in full precision; an undefined score is an empty field, and so is a threshold
+    /// where records have different ones.
     ///
     /// With bootstrap intervals, columns `NAME_low`, `NAME_high` and `NAME_defined` (resamples) of every score follow.
     pub fn to_csv(&self) -> String {

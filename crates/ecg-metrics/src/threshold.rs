@@ -180,8 +180,8 @@ pub fn choose_thresholds<T: Truth>(
 
 /// Thresholds `[record, label]` of a cross-validation: for the records of each fold those that `choose` finds on all others.
 ///
-/// `folds` has the fold of each record, by any number; `choose` gets the truth and the probabilities of the records of the other
-/// folds and gives a threshold for each label. The records of a patient belong into one fold: else thresholds are chosen on
+/// `folds` has the fold of each record, by any number; `choose` gets a fold, and the truth and the probabilities of the records of all
+/// others, and gives a threshold for each label. The records of a patient belong into one fold: else thresholds are chosen on
 /// patients that are judged by them.
 ///
 /// # Errors
@@ -190,7 +190,7 @@ pub fn thresholds_across_folds<T: Truth, E: From<MetricsError>>(
     truth: ArrayView2<'_, T>,
     proba: ArrayView2<'_, f64>,
     folds: &[u32],
-    mut choose: impl FnMut(ArrayView2<'_, T>, ArrayView2<'_, f64>) -> Result<Vec<f64>, E>,
+    mut choose: impl FnMut(u32, ArrayView2<'_, T>, ArrayView2<'_, f64>) -> Result<Vec<f64>, E>,
 ) -> Result<Array2<f64>, E> {
     let records = proba.nrows();
     if truth.nrows() != records {
@@ -211,7 +211,7 @@ pub fn thresholds_across_folds<T: Truth, E: From<MetricsError>>(
         let (own, others): (Vec<usize>, Vec<usize>) =
             (0..records).partition(|&row| folds[row] == fold);
         let (truth, proba) = (truth.select(Axis(0), &others), proba.select(Axis(0), &others));
-        let chosen = choose(truth.view(), proba.view())?;
+        let chosen = choose(fold, truth.view(), proba.view())?;
         if chosen.len() != out.ncols() {
             let (expected, found) = (out.ncols(), chosen.len());
             return Err(MetricsError::LabelCount { what: "thresholds", expected, found }.into());
@@ -286,7 +286,7 @@ mod tests {
         let p = Array2::from_shape_fn((n, 2), |(row, k)| {
             0.1 * f64::from(u8::from(truth[[row, k]])) + 0.005 * ((row * 17 + k * 3) % 60) as f64
         });
-        let choose = |truth: ArrayView2<'_, bool>, p: ArrayView2<'_, f64>| {
+        let choose = |_: u32, truth: ArrayView2<'_, bool>, p: ArrayView2<'_, f64>| {
             let chosen = choose_thresholds(&labels, truth, p, ThresholdRule::MaxF1)?;
             Ok::<Vec<f64>, MetricsError>(chosen.into_iter().map(|own| own.expect("both")).collect())
         };
@@ -301,7 +301,7 @@ mod tests {
             };
             let part = |own| (truth.select(Axis(0), &rows(own)), p.select(Axis(0), &rows(own)));
             let (others, own) = (part(false), part(true));
-            let chosen = choose(others.0.view(), others.1.view()).expect("valid");
+            let chosen = choose(fold, others.0.view(), others.1.view()).expect("valid");
             let report = Report::new(&labels, own.0.view(), own.1.view(), &chosen, &options);
             let report = report.expect("valid");
             sums.iter_mut().zip(&report.labels).for_each(|(sum, own)| sum.add(&own.confusion));
@@ -331,7 +331,7 @@ mod tests {
     fn folds_and_thresholds_have_to_fit() {
         let (truth, p) = (array![[1u8], [0], [1]], array![[0.9], [0.2], [0.6]]);
         let across = |folds: &[u32], found: usize| {
-            let choose = |_: ArrayView2<'_, u8>, _: ArrayView2<'_, f64>| {
+            let choose = |_: u32, _: ArrayView2<'_, u8>, _: ArrayView2<'_, f64>| {
                 Ok::<_, MetricsError>(vec![0.5; found])
             };
             thresholds_across_folds(truth.view(), p.view(), folds, choose)

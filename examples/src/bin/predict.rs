@@ -59,7 +59,7 @@ fn predict(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { model, data, out, restart, reading } = arguments;
     check_place(&out)?;
     let model = model.model()?;
-    let labels = LabelArgs { reading, ..LabelArgs::default() };
+    let labels = LabelArgs::ignored(reading);
     let mut source = load(&data, &model.card().preprocessing, &labels)?;
     let mut kept = kept(&model, &source, &out, restart)?;
     let (records, probabilities) = classify(&model, &mut source, Some(&mut kept))?;

@@ -1,6 +1,6 @@
 //! Probabilities of all records of a source; a file of the programs that link libtorch, which the library must not.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use ecg3d_examples::source::{Failed, Rows, Source};
 use ecg3d_examples::{Kept, Progress};
 use ecg3d_models::Model;
@@ -10,16 +10,18 @@ use ndarray::{Array2, Axis, s};
 /// `[record, label]`.
 ///
 /// A record of several rows, one for each window, gets the mean of their logits. Records whose probabilities are not
-/// finite join `source.failed`. What `kept` has of an earlier run is not done again, and what is done goes there.
+/// finite join `source.failed`. What `kept` has of an earlier run is not done again, and what is done goes there; it is removed
+/// where all are done and none is finite.
 ///
 /// # Errors
 /// Rows that the model cannot use, or not one record with finite probabilities; what `kept` cannot write.
 pub fn classify(
     model: &Model,
     source: &mut Source,
-    kept: Option<&mut Kept>,
+    mut kept: Option<&mut Kept>,
 ) -> Result<(Vec<usize>, Array2<f64>)> {
-    let rows = predict_rows(model, &source.rows, kept).context("cannot classify the records")?;
+    let rows = predict_rows(model, &source.rows, kept.as_deref_mut())
+        .context("cannot classify the records")?;
     let all = match &source.row_record {
         Some(row_record) => mean_of_logits(&rows, row_record, source.names.len()),
         None => rows,
@@ -31,7 +33,13 @@ pub fn classify(
         reason: "its probabilities are not finite: look for NaN or extreme values".to_owned(),
     }));
     source.report_failures();
-    ensure!(!finite.is_empty(), "no record has finite probabilities");
+    if finite.is_empty() {
+        // There is nothing to go on with, and other weights or records would be refused.
+        if let Some(kept) = kept {
+            kept.remove()?;
+        }
+        bail!("no record has finite probabilities");
+    }
     let probabilities = all.select(Axis(0), &finite);
     Ok((finite, probabilities))
 }

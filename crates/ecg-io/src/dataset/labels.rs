@@ -1,6 +1,7 @@
 //! Which labels, patient and fold belong to which record.
 
 use std::collections::{BTreeMap, HashSet};
+use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use ecg_core::{LabelSet, Sex};
 
 use super::Entry;
 use super::walk::{Found, LABELS_TABLE};
-use crate::labels::{PtbXlTable, RecordTable, Table};
+use crate::labels::{PtbXlTable, RecordRow, RecordTable, Table};
 use crate::warning::Notes;
 use crate::{DatasetOptions, IoError, NsrRule, Warning};
 
@@ -23,6 +24,8 @@ pub enum LabelSource {
     PtbXl(Vec<PathBuf>),
     /// The `#Dx:` comment of each record.
     Comments,
+    /// None: [`DatasetOptions::ignore_labels`] is on.
+    Ignored,
 }
 
 impl fmt::Display for LabelSource {
@@ -34,6 +37,7 @@ impl fmt::Display for LabelSource {
                 write!(f, "{}, otherwise the #Dx: comments", tables.join(", "))
             }
             Self::Comments => f.write_str("the #Dx: comments of the records"),
+            Self::Ignored => f.write_str("no source, as labels are ignored"),
         }
     }
 }
@@ -59,6 +63,25 @@ pub(super) struct Labelled {
 
 impl Labelled {
     pub fn new(root: &Path, found: &Found, options: &DatasetOptions) -> Result<Self, IoError> {
+        let labelled = Self::from_tables(root, found, options);
+        if !options.ignore_labels {
+            return labelled;
+        }
+        let (source, labels) = (LabelSource::Ignored, options.label_map.labels().clone());
+        let (mut facts, warnings) = match labelled {
+            Ok(own) => (own.facts, own.warnings),
+            Err(error) => {
+                let mut notes = Notes::new(root, false);
+                let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+                notes.remark(None, "labels", format!("{error}{cause}; label tables are left out"));
+                (vec![Facts::default(); found.entries.len()], notes.warnings)
+            }
+        };
+        facts.iter_mut().for_each(|facts| facts.labels = None);
+        Ok(Self { source, labels, facts, warnings })
+    }
+
+    fn from_tables(root: &Path, found: &Found, options: &DatasetOptions) -> Result<Self, IoError> {
         let beside = root.join(LABELS_TABLE);
         let file = options.labels_file.clone().or_else(|| beside.is_file().then_some(beside));
         let Some(path) = file else {
@@ -69,7 +92,12 @@ impl Labelled {
             let everywhere = BTreeMap::from([(root.to_owned(), path)]);
             return Self::from_ptbxl(root, &found.entries, &everywhere, options);
         }
-        Self::from_file(path, RecordTable::of_labels(&table)?, &found.entries, options)
+        let table = if options.ignore_labels {
+            RecordTable::new(&table, "anything", |_| Some(false))?
+        } else {
+            RecordTable::of_labels(&table)?
+        };
+        Ok(Self::from_file(path, table, &found.entries, options))
     }
 
     fn from_file(
@@ -77,43 +105,42 @@ impl Labelled {
         table: RecordTable<bool>,
         entries: &[Entry],
         options: &DatasetOptions,
-    ) -> Result<Self, IoError> {
+    ) -> Self {
         let mut notes = Notes::new(&path, false);
-        let mut by_base: Vec<usize> = (0..entries.len()).collect();
-        by_base.sort_by_key(|&i| base_name(&entries[i].name));
+        let matches = matches_of(&table.rows, entries);
+        let mut by_base = vec![0_usize; entries.len()];
+        for found in &matches {
+            if let Match::Base(index) = found {
+                by_base[*index] += 1;
+            }
+        }
         let mut facts = vec![Facts::default(); entries.len()];
         let mut label_rows = HashSet::new();
-        let mut row_of = vec![None; entries.len()];
-        let (mut absent, mut ambiguous, mut elsewhere) = (Vec::new(), Vec::new(), Vec::new());
-        let place = |record: &String| entries.binary_search_by(|entry| entry.name.cmp(record)).ok();
-        let by_path: HashSet<usize> =
-            table.rows.iter().filter_map(|row| place(&row.record)).collect();
-        for row in table.rows {
-            let wish = base_name(&row.record);
-            let below = |i: &usize| base_name(&entries[*i].name) < wish;
-            let base = &by_base[by_base.partition_point(below)..];
-            let equal = base.iter().take(2).filter(|&&i| base_name(&entries[i].name) == wish);
-            let index = match (place(&row.record), equal.count()) {
-                (Some(index), _) => index,
-                // A bare name, or one from another root.
-                (None, 1) if may_be_the_same(&row.record, &entries[base[0]].name) => base[0],
-                (None, 1) if !by_path.contains(&base[0]) => {
-                    elsewhere.push((row.line, row.record));
-                    base[0]
+        let (mut absent, mut elsewhere) = (Vec::new(), Vec::new());
+        let (mut ambiguous, mut rivals) = (Vec::new(), Vec::new());
+        for (row, found) in table.rows.into_iter().zip(matches) {
+            let index = match found {
+                Match::Path(index) => index,
+                Match::Base(index) if by_base[index] > 1 => {
+                    rivals.push((row.line, row.record));
+                    continue;
                 }
-                (None, 0 | 1) => {
+                Match::Base(index) => {
+                    // Neither a bare name nor one from another root.
+                    if !may_be_the_same(&row.record, &entries[index].name) {
+                        elsewhere.push((row.line, row.record));
+                    }
+                    index
+                }
+                Match::Absent => {
                     absent.push((row.line, row.record));
                     continue;
                 }
-                (None, _) => {
+                Match::Several => {
                     ambiguous.push((row.line, row.record));
                     continue;
                 }
             };
-            if let Some(first) = row_of[index].replace(row.line) {
-                let (line, record) = (row.line, entries[index].name.clone());
-                return Err(IoError::DuplicateRow { path, line, record, first });
-            }
             let labels = Some(shared(&mut label_rows, &row.values));
             let (patient, fold) = (row.patient.map(Into::into), row.fold);
             facts[index] = Facts { labels, patient, fold, ..Facts::default() };
@@ -121,6 +148,7 @@ impl Labelled {
         note_rows(&mut notes, &absent, "rows name no record of the folder");
         note_rows(&mut notes, &elsewhere, "rows name other folders, and are taken by base name");
         note_rows(&mut notes, &ambiguous, "rows name several records of the folder");
+        note_rows(&mut notes, &rivals, "rows match a record by a base name that others have too");
         let unlabelled: Vec<(u64, String)> = entries
             .iter()
             .zip(&facts)
@@ -133,7 +161,7 @@ impl Labelled {
             notes.remark(None, "NSR", message);
         }
         let warnings = notes.warnings;
-        Ok(Self { source: LabelSource::File(path), labels: table.labels, facts, warnings })
+        Self { source: LabelSource::File(path), labels: table.labels, facts, warnings }
     }
 
     fn from_ptbxl(
@@ -182,6 +210,41 @@ impl Labelled {
         let source = if used.is_empty() { LabelSource::Comments } else { LabelSource::PtbXl(used) };
         Ok(Self { source, labels: map.labels().clone(), facts, warnings })
     }
+}
+
+/// How a row of a label file names a record.
+enum Match {
+    /// By its name.
+    Path(usize),
+    /// By a base name that no other record has, and no row has the record's name.
+    Base(usize),
+    /// By a base name that several records have.
+    Several,
+    Absent,
+}
+
+/// What each row names.
+fn matches_of(rows: &[RecordRow<bool>], entries: &[Entry]) -> Vec<Match> {
+    let mut by_base: Vec<usize> = (0..entries.len()).collect();
+    by_base.sort_by_key(|&i| base_name(&entries[i].name));
+    let place = |record: &String| entries.binary_search_by(|entry| entry.name.cmp(record)).ok();
+    let by_path: HashSet<usize> = rows.iter().filter_map(|row| place(&row.record)).collect();
+    let of_row = |row: &RecordRow<bool>| {
+        if let Some(index) = place(&row.record) {
+            return Match::Path(index);
+        }
+        let wish = base_name(&row.record);
+        let below = |i: &usize| base_name(&entries[*i].name) < wish;
+        let base = &by_base[by_base.partition_point(below)..];
+        let equal = base.iter().take(2).filter(|&&i| base_name(&entries[i].name) == wish);
+        match equal.count() {
+            0 => Match::Absent,
+            1 if by_path.contains(&base[0]) => Match::Absent,
+            1 => Match::Base(base[0]),
+            _ => Match::Several,
+        }
+    };
+    rows.iter().map(of_row).collect()
 }
 
 /// The row of these labels that all records share.

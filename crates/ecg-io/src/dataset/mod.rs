@@ -30,6 +30,9 @@ pub struct DatasetOptions {
     pub ptbxl_records: PtbXlRecords,
     /// A label file, or a `ptbxl_database.csv`, that takes the place of those in the folder. Default: none.
     pub labels_file: Option<PathBuf>,
+    /// Whether labels are left alone, for work that needs none: of tables only patients, folds, ages and sexes count, and a
+    /// broken table is a warning. Default: no.
+    pub ignore_labels: bool,
 }
 
 impl DatasetOptions {
@@ -60,6 +63,12 @@ impl DatasetOptions {
     /// Sets [`DatasetOptions::labels_file`].
     pub fn with_labels_file(mut self, file: Option<PathBuf>) -> Self {
         self.labels_file = file;
+        self
+    }
+
+    /// Sets [`DatasetOptions::ignore_labels`].
+    pub fn with_ignore_labels(mut self, ignore: bool) -> Self {
+        self.ignore_labels = ignore;
         self
     }
 }
@@ -110,15 +119,17 @@ impl Dataset {
     ///
     /// Labels come from [`DatasetOptions::labels_file`], else from `labels.csv` in the folder (columns `record`, optional
     /// `patient` and `fold`, then one 0/1 column for each label), else from the nearest `ptbxl_database.csv` above a
-    /// record, else from the record's `#Dx:` comment. A row's `record` is a record's name, or a base name that only one
-    /// record has. Rows without a record, and records without a row, are [`Dataset::warnings`].
+    /// record, else from the record's `#Dx:` comment. A row's `record` is a record's name, else a base name that only one
+    /// record has: one that no row names, and that no other row matches by base name. Rows that are of no record, and
+    /// records without a row, are [`Dataset::warnings`].
     ///
     /// Headers that a multi-segment header names are its segments and no recordings of their own.
     ///
     /// Links out of the folder and links to folders are not followed, names that start with a dot passed over.
     ///
     /// # Errors
-    /// A folder that cannot be read or has no recording, and a broken label table (with line and column).
+    /// A folder that cannot be read or has no recording, and a broken label table (with line and column), such as one that
+    /// names a record twice; not with [`DatasetOptions::ignore_labels`].
     pub fn open(dir: impl AsRef<Path>, options: &DatasetOptions) -> Result<Self, IoError> {
         let dir = dir.as_ref();
         let found = walk::walk(dir, options)?;
@@ -188,12 +199,13 @@ impl Dataset {
         self.facts[i].labels.as_deref()
     }
 
-    /// Labels of recording `i`, which was loaded; `None` where neither a table nor a `#Dx:` comment states any.
+    /// Labels of recording `i`, which was loaded; `None` where neither a table nor a `#Dx:` comment states any, and with
+    /// [`DatasetOptions::ignore_labels`].
     pub fn labels_of(&self, i: usize, recording: &Recording) -> Option<Vec<bool>> {
         if let Some(labels) = self.labels(i) {
             return Some(labels.to_vec());
         }
-        if matches!(self.source, LabelSource::File(_)) {
+        if matches!(self.source, LabelSource::File(_) | LabelSource::Ignored) {
             return None;
         }
         self.options.label_map.labels_of(recording, self.options.nsr_rule)

@@ -1,5 +1,6 @@
 mod batch;
 mod load;
+mod stages;
 mod warning;
 
 use ecg_core::{Recording, SamplingRate};

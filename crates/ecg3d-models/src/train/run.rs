@@ -202,16 +202,21 @@ impl Run<'_> {
             )?;
             let (last, best) =
                 (self.history.len(), best_epoch(&self.history, engine.config.best_by));
+            dir.write_log(&self.history)?;
+            let found = load(&dir.best(), engine.network.device());
             self.dir = Some(dir);
-            if best == last {
-                // The run may have ended before the last epoch's weights became the best.
+            let is_of = |card: &ModelCard| {
+                card.training.as_ref().is_some_and(|training| training["epoch"] == best)
+            };
+            if best == last && !found.as_ref().is_ok_and(|(_, card)| is_of(card)) {
+                // The run ended before the last epoch's weights became the best.
                 engine.validate(engine.config.validation_windows)?;
                 self.write_best(engine, last)?;
+                self.best = Some(checkpoint::values_of(engine.network)?);
+            } else {
+                self.best = Some(checkpoint::values_of(&found?.0)?);
             }
-            let Some(dir) = &self.dir else { return Ok(()) };
-            let (best, _) = load(&dir.best(), engine.network.device())?;
-            self.best = Some(checkpoint::values_of(&best)?);
-            return dir.write_log(&self.history);
+            return Ok(());
         }
         if engine.config.resume {
             go_on(observer(&Event::Warning(Warning::NoCheckpoint { run_dir: path.to_owned() })))?;

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 use ecg3d_examples::source::LabelArgs;
-use ecg3d_examples::{Progress, SOME_FAILED, print_result, say, say_err, write_atomic};
+use ecg3d_examples::{Progress, print_result, say, say_err, write_atomic};
 use ecg3d_models::{Architecture, Precision, Summary};
 
 use crate::device::device;
@@ -36,7 +36,8 @@ use crate::threads::ThreadsArgs;
 ///
 /// Writes compare.md, compare.csv, compare.json and compare.svg into DIR. Times and memory are those of a process of its
 /// own for each network, on windows of synthetic recordings, from the prepared signal to the probabilities: parameters do
-/// not change them, so untrained networks serve. Metrics need --data and --weights.
+/// not change them, so untrained networks serve. Metrics need --data, and are of the weights that --weights names, or
+/// else of the 3DECG-Net that ships.
 #[derive(Debug, Parser)]
 #[command(name = "compare", version)]
 pub struct Arguments {
@@ -46,7 +47,8 @@ pub struct Arguments {
     /// Modes of the networks: published, corrected or both
     #[arg(long, value_name = "P", default_value = "both")]
     preset: Presets,
-    /// Trained weights (.safetensors) to compare, in place of an untrained network of their kind
+    /// Trained weights (.safetensors) to compare, in place of an untrained network of their kind [default: with --data, the
+    /// 3DECG-Net that ships]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     weights: Vec<PathBuf>,
     /// Folder of recordings, or an .npz that convert wrote, to judge the trained weights by
@@ -80,6 +82,12 @@ pub struct Arguments {
     measure: bool,
 }
 
+impl Arguments {
+    fn subjects(&self) -> Result<Vec<Subject>> {
+        subject::subjects(&self.models, self.preset, &self.weights, self.data.is_some())
+    }
+}
+
 fn main() -> ExitCode {
     ecg3d_examples::run(|arguments| run(&arguments))
 }
@@ -87,7 +95,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let device = device(&arguments.device)?;
     arguments.threads.set_up_process()?;
-    let subjects = subject::subjects(&arguments.models, arguments.preset, &arguments.weights)?;
+    let subjects = arguments.subjects()?;
     let imitates =
         |subject: &&Subject| !arguments.precision.is_native(subject.architecture, device);
     if let Some(subject) = subjects.iter().find(imitates).filter(|_| !arguments.measure) {
@@ -105,8 +113,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let out = arguments.out.as_deref().context("--out DIR is missing")?;
     std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-    if arguments.data.is_some() && arguments.weights.is_empty() {
-        say_err!("warning: --data serves metrics, and without --weights there are none");
+    if arguments.data.is_some() && !subjects.iter().any(Subject::is_trained) {
+        say_err!("warning: --data serves metrics, and none of these networks is trained");
     }
     if arguments.data.is_none() && !arguments.weights.is_empty() {
         say_err!("warning: without --data there are no metrics");
@@ -115,32 +123,30 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut judge = arguments.data.as_deref().map(|data| Judge::new(data, &arguments.labels));
     let progress = Progress::new(subjects.len() as u64, "networks measured");
     let mut rows = Vec::new();
-    let mut failed = false;
     for subject in &subjects {
         progress.message(subject.to_string());
         let model = subject.model(device)?.with_precision(arguments.precision);
         let summary = model.network().summary()?;
         let metrics = match &mut judge {
-            Some(judge) if subject.weights.is_some() => judge.metrics(&model).map(Some),
+            Some(judge) if subject.is_trained() => judge.metrics(&model).map(Some),
             _ => Ok(None),
         };
         let windows = measure::windows_of_ten_seconds(&model);
         drop(model);
         let measured = measure::apart(subject, arguments);
         for error in [measured.as_ref().err(), metrics.as_ref().err()].into_iter().flatten() {
-            failed = true;
             progress.line(&format!("failed: {subject}: {error:#}"));
         }
         rows.push(Row::new(subject, &summary, windows, measured, metrics));
         progress.inc(1);
     }
     progress.finish();
-    let failed_records = judge.is_some_and(|judge| judge.some_failed);
+    let records_failed = judge.is_some_and(|judge| judge.some_failed);
     let report = Report { settings: Settings::new(arguments), networks: rows };
     report.write(out)?;
     print_result(&report.table())?;
     say!("written to {}", out.display());
-    Ok(if failed || failed_records { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+    report.exit_code(records_failed)
 }
 
 /// Prints and draws what the networks are made of.

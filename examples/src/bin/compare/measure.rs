@@ -14,7 +14,7 @@ use ndarray::{Array3, ArrayView3, Axis, s};
 use serde::{Deserialize, Serialize};
 
 use crate::Arguments;
-use crate::subject::Subject;
+use crate::subject::{Subject, Weights};
 
 /// Windows of the large batch.
 pub const BATCH: usize = 32;
@@ -119,8 +119,8 @@ pub fn windows_of_ten_seconds(model: &Model) -> usize {
     ten.window_starts(samples).len()
 }
 
-/// Measures a network in a process of its own.
-pub fn apart(subject: &Subject, arguments: &Arguments) -> Result<Measured> {
+/// The process that measures a network: this program, with flags that name nothing else.
+fn command(subject: &Subject, arguments: &Arguments) -> Result<Command> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut command = Command::new(program);
     command.args(["--measure", "--models", subject.architecture.name()]);
@@ -130,11 +130,20 @@ pub fn apart(subject: &Subject, arguments: &Arguments) -> Result<Measured> {
     if let Some(threads) = arguments.threads.threads {
         command.args(["--threads", &threads.to_string()]);
     }
-    if let Some(path) = subject.file() {
-        command.arg("--weights").arg(path);
-    }
+    match (&subject.weights, &arguments.data) {
+        (Weights::File(path), _) => command.arg("--weights").arg(path),
+        // It is not read there, but asks for the weights that ship.
+        (Weights::Shipped, Some(data)) => command.arg("--data").arg(data),
+        _ => &mut command,
+    };
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = command.output().context("cannot start a process to measure in")?;
+    Ok(command)
+}
+
+/// Measures a network in a process of its own.
+pub fn apart(subject: &Subject, arguments: &Arguments) -> Result<Measured> {
+    let output = command(subject, arguments)?.output();
+    let output = output.context("cannot start a process to measure in")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         match said.lines().rev().find_map(|line| line.strip_prefix("error: ")) {
@@ -159,13 +168,19 @@ fn peak_memory_mb() -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::OsStr;
+
+    use clap::Parser;
     use ecg3d_models::{Architecture, Preset};
     use tch::Device;
 
     #[test]
     fn a_small_network_is_measured() {
-        let subject =
-            Subject { architecture: Architecture::Ribeiro, mode: Preset::Corrected, weights: None };
+        let subject = Subject {
+            architecture: Architecture::Ribeiro,
+            mode: Preset::Corrected,
+            weights: Weights::Untrained,
+        };
         let model = subject.model(Device::Cpu).expect("builds");
         assert_eq!(windows_of_ten_seconds(&model), 9);
         let measured = here(model, 2).expect("measures");
@@ -176,5 +191,22 @@ mod tests {
         assert!(memory.0 <= memory.1, "{memory:?}");
         let text = serde_json::to_string(&measured).expect("serialises");
         assert_eq!(serde_json::from_str::<Measured>(&text).expect("parses"), measured);
+    }
+
+    #[test]
+    fn the_process_of_a_network_measures_that_one() {
+        for data in ["", "--data folder"] {
+            let line = format!("compare --models ribeiro,3decgnet --out results {data}");
+            let arguments = Arguments::try_parse_from(line.split_whitespace()).expect("parses");
+            let subjects = arguments.subjects().expect("subjects");
+            assert_eq!(subjects.len(), 4);
+            for subject in subjects {
+                let command = command(&subject, &arguments).expect("finds this program");
+                let flags = std::iter::once(OsStr::new("compare")).chain(command.get_args());
+                let own = Arguments::try_parse_from(flags).expect("parses");
+                assert!(own.measure);
+                assert_eq!(own.subjects().expect("one"), [subject]);
+            }
+        }
     }
 }

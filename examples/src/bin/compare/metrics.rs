@@ -76,3 +76,24 @@ impl<'a> Judge<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ecg_synth::SynthOptions;
+    use ecg3d_examples::synthetic::{Format, write_folder};
+    use tch::Device;
+
+    #[test]
+    fn the_weights_that_ship_are_judged() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let options = SynthOptions::default().with_seconds(3.0).with_sampling_rate_hz(100.0);
+        write_folder(dir.path(), 3, options, Format::Wfdb).expect("synthesises");
+        let labels = LabelArgs::default();
+        let mut judge = Judge::new(dir.path(), &labels);
+        let model = Model::shipped(Device::Cpu).expect("loads");
+        let metrics = judge.metrics(&model).expect("judges");
+        assert_eq!((metrics.records, judge.some_failed), (3, false));
+        assert!((0.0..=1.0).contains(&metrics.f1), "{metrics:?}");
+    }
+}

@@ -1,9 +1,10 @@
 //! What was found, as Markdown, CSV and JSON.
 
 use std::path::Path;
+use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use ecg3d_examples::write_atomic;
+use anyhow::{Context, Result, ensure};
+use ecg3d_examples::{SOME_FAILED, write_atomic};
 use ecg3d_models::{Architecture, Precision, Preset, Summary};
 use serde::Serialize;
 
@@ -58,7 +59,7 @@ pub struct Row {
     pub name: String,
     pub architecture: Architecture,
     pub mode: Preset,
-    /// The file of the weights; `null` for an untrained network.
+    /// The file of the weights, or `shipped`; `null` for an untrained network.
     pub weights: Option<String>,
     pub parameters: usize,
     pub trainable: usize,
@@ -90,7 +91,7 @@ impl Row {
             name: subject.to_string(),
             architecture: subject.architecture,
             mode: subject.mode,
-            weights: subject.file().map(|path| path.display().to_string()),
+            weights: subject.weights.name(),
             parameters: summary.parameters,
             trainable: summary.trainable,
             macs: summary.macs,
@@ -191,6 +192,18 @@ impl Report {
             }
             table.flush()
         })
+    }
+
+    /// The status that the program ends with.
+    ///
+    /// # Errors
+    /// No network was measured or judged.
+    pub fn exit_code(&self, records_failed: bool) -> Result<ExitCode> {
+        let done = |row: &Row| row.measured.is_some() || row.metrics.is_some();
+        ensure!(self.networks.iter().any(done), "no network could be measured");
+        let failed = |row: &Row| row.failed.is_some() || row.metrics_failed.is_some();
+        let some_failed = records_failed || self.networks.iter().any(failed);
+        Ok(if some_failed { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
     }
 
     /// What the networks cost, one line each, and, where there are any, their metrics.
@@ -366,6 +379,19 @@ mod tests {
         let picture = read("compare.svg");
         assert!(picture.contains("zhang (published)") && !picture.contains("NaN"));
         assert!(picture.trim_end().ends_with("</svg>"));
+    }
+
+    #[test]
+    fn nothing_done_is_told_from_some_failed() {
+        let mut report = report();
+        let (some, all_well) = (ExitCode::from(SOME_FAILED), ExitCode::SUCCESS);
+        assert_eq!(report.exit_code(false).expect("one is measured"), some);
+        let failed = report.networks.remove(1);
+        assert_eq!(report.exit_code(true).expect("it is measured"), some);
+        assert_eq!(report.exit_code(false).expect("it is measured"), all_well);
+        report.networks = vec![failed];
+        let error = report.exit_code(true).expect_err("none is measured");
+        assert_eq!(error.to_string(), "no network could be measured");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is compared: networks in their modes, untrained or with weights.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
@@ -27,16 +27,42 @@ impl Presets {
     }
 }
 
+/// Where the parameters of a network are from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Weights {
+    /// Fresh ones.
+    Untrained,
+    /// Those that ship.
+    Shipped,
+    /// Those of a file.
+    File(PathBuf),
+}
+
+impl Weights {
+    /// The file as given, or `shipped`; `None` for fresh ones.
+    pub fn name(&self) -> Option<String> {
+        match self {
+            Self::Untrained => None,
+            Self::Shipped => Some("shipped".to_owned()),
+            Self::File(path) => Some(path.display().to_string()),
+        }
+    }
+}
+
 /// A network that takes part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     pub architecture: Architecture,
     pub mode: Preset,
-    /// Trained weights.
-    pub weights: Option<PathBuf>,
+    pub weights: Weights,
 }
 
+/// What [`Model::shipped`] is.
+const SHIPPED: (Architecture, Preset) = (Architecture::ThreeDEcgNet, Preset::Corrected);
+
 /// The networks of all flags, in the order of the architectures, each published before corrected.
+///
+/// Where networks are judged and no weights are given, the network that ships has its own.
 ///
 /// # Errors
 /// Weights that can't be read, or whose network the other flags leave out.
@@ -44,6 +70,7 @@ pub fn subjects(
     models: &[Architecture],
     presets: Presets,
     weights: &[PathBuf],
+    judged: bool,
 ) -> Result<Vec<Subject>> {
     let wanted = |architecture| models.is_empty() || models.contains(&architecture);
     let mut trained = Vec::new();
@@ -55,7 +82,7 @@ pub fn subjects(
             "{} holds {architecture} ({mode}), which --models or --preset leaves out",
             path.display()
         );
-        trained.push(Subject { architecture, mode, weights: Some(path.clone()) });
+        trained.push(Subject { architecture, mode, weights: Weights::File(path.clone()) });
     }
     let mut subjects = Vec::new();
     for architecture in Architecture::ALL.into_iter().filter(|own| wanted(*own)) {
@@ -66,7 +93,9 @@ pub fn subjects(
             let before = subjects.len();
             subjects.extend(own.cloned());
             if subjects.len() == before {
-                subjects.push(Subject { architecture, mode, weights: None });
+                let ships = judged && weights.is_empty() && (architecture, mode) == SHIPPED;
+                let weights = if ships { Weights::Shipped } else { Weights::Untrained };
+                subjects.push(Subject { architecture, mode, weights });
             }
         }
     }
@@ -74,10 +103,12 @@ pub fn subjects(
 }
 
 impl Subject {
-    /// The network with its card, fresh parameters where there are no weights.
+    /// The network with its card.
     pub fn model(&self, device: Device) -> Result<Model> {
-        if let Some(path) = &self.weights {
-            return Ok(Model::load(path, device)?);
+        match &self.weights {
+            Weights::Untrained => {}
+            Weights::Shipped => return Ok(Model::shipped(device)?),
+            Weights::File(path) => return Ok(Model::load(path, device)?),
         }
         let Self { architecture, mode, .. } = *self;
         let labels = LabelSet::seven();
@@ -86,18 +117,20 @@ impl Subject {
         Ok(Model::new(network, card)?)
     }
 
-    /// The file of the weights, as given.
-    pub fn file(&self) -> Option<&Path> {
-        self.weights.as_deref()
+    /// Whether there is something to judge.
+    pub fn is_trained(&self) -> bool {
+        self.weights != Weights::Untrained
     }
 }
 
-/// `ribeiro (corrected)`, with the file of the weights where there is one.
+/// `ribeiro (corrected)`, with the file of the weights where there is one, or `as it ships`.
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.file() {
-            Some(path) => write!(f, "{} ({}), {}", self.architecture, self.mode, path.display()),
-            None => write!(f, "{} ({})", self.architecture, self.mode),
+        write!(f, "{} ({})", self.architecture, self.mode)?;
+        match &self.weights {
+            Weights::Untrained => Ok(()),
+            Weights::Shipped => f.write_str(", as it ships"),
+            Weights::File(path) => write!(f, ", {}", path.display()),
         }
     }
 }
@@ -114,12 +147,12 @@ mod tests {
         let untrained = Subject {
             architecture: Architecture::ResNet1d,
             mode: Preset::Corrected,
-            weights: None,
+            weights: Weights::Untrained,
         };
         let model = untrained.model(Device::Cpu).expect("builds");
         save(model.network(), model.card(), &path).expect("saves");
         let all = |models: &[Architecture], presets| {
-            subjects(models, presets, std::slice::from_ref(&path))
+            subjects(models, presets, std::slice::from_ref(&path), true)
         };
         let names = |subjects: Vec<Subject>| -> Vec<String> {
             subjects.iter().map(ToString::to_string).collect()
@@ -127,11 +160,28 @@ mod tests {
         let both = all(&[Architecture::ResNet1d], Presets::Both).expect("subjects");
         let trained = format!("resnet1d (corrected), {}", path.display());
         assert_eq!(names(both), ["resnet1d (published)", &trained]);
-        assert_eq!(all(&[], Presets::Corrected).expect("subjects").len(), 5);
+        let corrected = all(&[], Presets::Corrected).expect("subjects");
+        assert_eq!(corrected.len(), 5);
+        assert_eq!(corrected.iter().filter(|subject| subject.is_trained()).count(), 1);
         let error = all(&[Architecture::Zhang], Presets::Both).expect_err("left out");
         assert!(error.to_string().ends_with("which --models or --preset leaves out"), "{error}");
         assert!(all(&[], Presets::Published).is_err());
-        let absent = subjects(&[], Presets::Both, &[dir.path().join("absent")]);
+        let absent = subjects(&[], Presets::Both, &[dir.path().join("absent")], false);
         assert!(absent.expect_err("no such file").to_string().contains("absent"));
+    }
+
+    #[test]
+    fn without_weights_what_ships_is_judged() {
+        let of = |judged| {
+            subjects(&[Architecture::ThreeDEcgNet], Presets::Both, &[], judged).expect("subjects")
+        };
+        let judged = of(true);
+        let names: Vec<String> = judged.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["3decgnet (published)", "3decgnet (corrected), as it ships"]);
+        assert_eq!(judged[1].weights.name().as_deref(), Some("shipped"));
+        let model = judged[1].model(Device::Cpu).expect("loads");
+        assert_eq!((model.card().architecture, model.card().mode), SHIPPED);
+        assert!(model.card().thresholds.is_some() && !judged[0].is_trained());
+        assert!(!of(false).iter().any(Subject::is_trained));
     }
 }

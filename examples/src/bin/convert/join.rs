@@ -16,7 +16,10 @@ use serde_json::{Map, Value};
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::store::{Array, Dtype, Format, Kind, npy_header};
-use crate::{Stage, about, parse_shard};
+use crate::{Stage, about, has_labels, parse_shard};
+
+/// The array that a share of records without labels lacks.
+const LABELS: &str = "labels";
 
 /// `FILE.json`, all of it in memory; the fields are those of [`crate::manifest::Manifest`].
 #[derive(Clone, Serialize, Deserialize)]
@@ -37,6 +40,8 @@ struct Manifest {
     record_sha256: Vec<String>,
     patients: Vec<String>,
     folds: Vec<Option<u32>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unlabelled: Vec<String>,
     failed: Vec<Failed>,
     warnings: Vec<Warned>,
 }
@@ -88,16 +93,14 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
     let mut manifest = all.manifest(shard);
 
     let mut arrays = vec![all.main(&manifest)];
-    match shares.iter().find(|share| !share.manifest.sha256.contains_key("labels")) {
-        Some(share) => {
-            say_err!("note: {} has no labels, so no array labels is written", share.path.display())
-        }
-        None => arrays.push(all.further("labels", Kind::U8, vec![manifest.labels.len()])),
+    let unlabelled = manifest.unlabelled.len();
+    if has_labels(unlabelled, order.len(), &manifest.label_source, &format.manifest(out)) {
+        arrays.push(all.further(LABELS, Kind::U8, vec![manifest.labels.len()]));
     }
-    if first.manifest.sha256.contains_key("length") {
+    if first.has("length") {
         arrays.push(all.further("length", Kind::I64, Vec::new()));
     }
-    if first.manifest.sha256.contains_key("row_record") {
+    if first.has("row_record") {
         arrays.push(all.row_record());
     }
     let about = about(&manifest.config, &manifest.labels)?;
@@ -164,7 +167,7 @@ impl Share {
     }
 
     fn first_rows(&self) -> Result<Vec<usize>> {
-        if !self.manifest.sha256.contains_key("row_record") {
+        if !self.has("row_record") {
             return Ok((0..=self.manifest.records.len()).collect());
         }
         let n = self.manifest.shape[0];
@@ -226,10 +229,14 @@ impl Share {
         Ok(values)
     }
 
+    fn has(&self, array: &str) -> bool {
+        self.manifest.sha256.contains_key(array)
+    }
+
     fn check_against(&self, first: &Self) -> Result<()> {
         let facts = |own: &Manifest| {
             let arrays: Vec<&str> =
-                own.sha256.keys().map(String::as_str).filter(|name| *name != "labels").collect();
+                own.sha256.keys().map(String::as_str).filter(|name| *name != LABELS).collect();
             [
                 ("program", own.program.clone()),
                 ("stage", own.stage.name().to_owned()),
@@ -330,6 +337,7 @@ impl<'a> Joined<'a> {
             self.each().map(|(own, k)| own.manifest.record_sha256[k].clone()).collect();
         all.patients = self.each().map(|(own, k)| own.manifest.patients[k].clone()).collect();
         all.folds = self.each().map(|(own, k)| own.manifest.folds[k]).collect();
+        all.unlabelled = self.unlabelled();
         all.failed =
             self.shares.iter().flat_map(|share| share.manifest.failed.iter().cloned()).collect();
         all.failed.sort_by(|a, b| a.record.cmp(&b.record));
@@ -348,6 +356,15 @@ impl<'a> Joined<'a> {
         all.warnings.extend(of_records);
         all.warnings.sort_by(|a, b| a.record.cmp(&b.record));
         all
+    }
+
+    /// The records without labels.
+    fn unlabelled(self) -> Vec<String> {
+        let lists = self.shares.iter().flat_map(|share| &share.manifest.unlabelled);
+        let listed: BTreeSet<&String> = lists.collect();
+        let names = self.each().map(|(own, k)| (own, &own.manifest.records[k]));
+        let unlabelled = names.filter(|(own, name)| !own.has(LABELS) || listed.contains(name));
+        unlabelled.map(|(_, name)| name.clone()).collect()
     }
 
     /// The main array; the rows of each record are checked.
@@ -407,6 +424,11 @@ impl Values<'_> {
     fn record(&mut self, place: Place) -> Result<Vec<u8>> {
         let Place { share, record } = place;
         let own = &self.joined.shares[share];
+        let row_bytes = self.row.iter().product::<usize>() * self.kind.size();
+        let (from, to) = (own.rows[record], own.rows[record + 1]);
+        if self.name == LABELS && !own.has(LABELS) {
+            return Ok(vec![0; (to - from) * row_bytes]);
+        }
         let start = match self.starts[share] {
             Some(start) => start,
             None => {
@@ -417,8 +439,6 @@ impl Values<'_> {
             }
         };
         self.starts[share] = Some(start);
-        let row_bytes = self.row.iter().product::<usize>() * self.kind.size();
-        let (from, to) = (own.rows[record], own.rows[record + 1]);
         let values = own.read(start + (from * row_bytes) as u64, (to - from) * row_bytes)?;
         ensure!(
             !self.checked || sha256(&values) == own.manifest.record_sha256[record],

@@ -19,7 +19,7 @@ use ecg_core::LabelSet;
 use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, Preset, Resample, Windows};
 use ecg3d_examples::reading::ReadingArgs;
-use ecg3d_examples::source::LabelArgs;
+use ecg3d_examples::source::{LabelArgs, is_npz};
 use ecg3d_examples::{
     Progress, SOME_FAILED, check_inputs, check_place, hex, pool, say, say_err, sha256, write_atomic,
 };
@@ -39,10 +39,10 @@ const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 /// Converts a folder of recordings to arrays that numpy reads, with a manifest beside them: x.json for x.npz, x.npy.json
 /// and x.safetensors.json for the others.
 ///
-/// Arrays: prepared [n, 12, samples], images [n, 12, 45, 45] or volume [n, 45, 45, 45]; labels [n, 7] (u8, where every
-/// record has some); length (real samples of each prepared signal, corrected preset); row_record (with --windows all: which
-/// of the manifest's records a row belongs to, from 0). The manifest holds the records in row order, shape, configuration
-/// with its hash, checksums, what failed and what was warned of.
+/// Arrays: prepared [n, 12, samples], images [n, 12, 45, 45] or volume [n, 45, 45, 45]; labels [n, 7] (u8, where any record
+/// has some; rows of records without are 0); length (real samples of each prepared signal, corrected preset); row_record
+/// (with --windows all: which of the manifest's records a row belongs to, from 0). The manifest holds the records in row
+/// order, shape, configuration with its hash, checksums, which records have no labels, what failed and what was warned of.
 ///
 /// Rows that are done wait in FILE.parts/. A run that was ended, however, goes on from there when it is started again with
 /// the same arguments; the result is the same to the byte. Records whose files have another size or time by then, and those
@@ -57,7 +57,7 @@ struct Arguments {
     #[arg(long, value_name = "DIR", required_unless_present = "join")]
     data: Option<PathBuf>,
     /// Instead of converting, puts the .npz files of all shares (see --shard) together as a single run would have written
-    /// them; labels are there where every share has them
+    /// them; labels are there where any share has them
     #[arg(long, value_name = "SHARD.npz", num_args = 1.., conflicts_with_all = [
         "data", "stage", "dtype", "preset", "config", "shard", "threads", "windows", "seconds", "restart", "plot", "labels",
         "label_map", "nsr_rule"
@@ -160,6 +160,11 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     let Some(data) = &arguments.data else {
         return join::join(&arguments.join, out);
     };
+    ensure!(
+        !(is_npz(data) && data.is_file()),
+        "--data takes a folder of recordings; {} is converted already",
+        data.display()
+    );
     let format = Format::of(out)?;
     let config = configuration(arguments)?;
     check_places(arguments, format)?;
@@ -397,7 +402,8 @@ fn store(
     totals: &Totals,
 ) -> Result<()> {
     let Arguments { out, stage, dtype, .. } = arguments;
-    let rows = totals.rows;
+    let (rows, target) = (totals.rows, format.manifest(out));
+    let label_source = dataset.label_source().to_string();
     let shape: Vec<usize> = std::iter::once(rows).chain(converter.shape.iter().copied()).collect();
     let mut arrays = vec![Array {
         name: stage.name(),
@@ -405,21 +411,16 @@ fn store(
         shape: shape.clone(),
         data: Box::new(parts.rows()?),
     }];
-    match &totals.unlabelled {
-        Some(record) => say_err!(
-            "note: {record} has no labels in {}, so no array labels is written",
-            dataset.label_source()
-        ),
-        None => arrays.push(Array {
-            name: "labels",
-            kind: Kind::U8,
-            shape: vec![rows, dataset.label_set().len()],
-            data: Box::new(Bytes::new(parts.read()?, |item: &Item, bytes: &mut Vec<u8>| {
-                for _ in 0..item.rows {
-                    bytes.extend(item.labels.iter().flatten());
-                }
-            })),
-        }),
+    if has_labels(totals.unlabelled, totals.converted, &label_source, &target) {
+        let columns = dataset.label_set().len();
+        let unknown = vec![0; columns];
+        let data = Bytes::new(parts.read()?, move |item: &Item, bytes: &mut Vec<u8>| {
+            for _ in 0..item.rows {
+                bytes.extend(item.labels.as_ref().unwrap_or(&unknown));
+            }
+        });
+        let (kind, shape) = (Kind::U8, vec![rows, columns]);
+        arrays.push(Array { name: "labels", kind, shape, data: Box::new(data) });
     }
     let mut integers = |name, add: fn(usize, &Item, &mut Vec<u8>)| -> Result<()> {
         let mut record = 0;
@@ -456,7 +457,7 @@ fn store(
         config_hash: &config_hash,
         shard: &format!("{share}/{of}"),
         labels: dataset.label_set(),
-        label_source: &dataset.label_source().to_string(),
+        label_source: &label_source,
         label_map: &arguments.labels.label_map,
         nsr_rule: &arguments.labels.nsr_rule,
         sha256,
@@ -464,14 +465,32 @@ fn store(
         record_sha256: Manifest::record_sha256(parts),
         patients: Manifest::patients(parts),
         folds: Manifest::folds(parts),
+        unlabelled: (totals.unlabelled > 0).then(|| Manifest::unlabelled(parts)),
         failed: Manifest::failed(parts),
         warnings: Warnings { of_all: &of_all, parts },
     };
-    write_atomic(&format.manifest(out), |file| {
+    write_atomic(&target, |file| {
         serde_json::to_writer_pretty(&mut *file, &manifest)?;
         writeln!(file)
     })?;
     std::fs::rename(&staging, out).with_context(|| format!("cannot write {}", out.display()))
+}
+
+/// Whether there is an array of labels: not where no record has any. Says so where some have none.
+fn has_labels(unlabelled: usize, records: usize, source: &str, manifest: &Path) -> bool {
+    if unlabelled == 0 {
+        return true;
+    }
+    let some = unlabelled < records;
+    if some {
+        say_err!(
+            "warning: {unlabelled} of {records} records have no labels in {source}: their rows of labels are 0, and {} lists them",
+            manifest.display()
+        );
+    } else {
+        say_err!("note: no record has labels in {source}, so no array labels is written");
+    }
+    some
 }
 
 /// What tensor files say about themselves; their metadata are strings.

@@ -35,6 +35,9 @@ pub struct Manifest<'a> {
     pub record_sha256: Column<'a, String>,
     pub patients: Column<'a, String>,
     pub folds: Column<'a, Option<u32>>,
+    /// Records without labels, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unlabelled: Option<Column<'a, String>>,
     pub failed: Column<'a, Failed>,
     pub warnings: Warnings<'a>,
 }
@@ -57,6 +60,14 @@ impl<'a> Manifest<'a> {
 
     pub fn folds(parts: &'a Parts) -> Column<'a, Option<u32>> {
         Column { parts, pick: |item| converted(item).map(|item| item.fold) }
+    }
+
+    pub fn unlabelled(parts: &'a Parts) -> Column<'a, String> {
+        let pick = |item| {
+            let unlabelled = converted(item).filter(|item| item.labels.is_none());
+            unlabelled.map(|item| item.record)
+        };
+        Column { parts, pick }
     }
 
     pub fn failed(parts: &'a Parts) -> Column<'a, Failed> {
@@ -129,8 +140,8 @@ pub struct Totals {
     pub failed: usize,
     /// Warnings about records.
     pub warnings: usize,
-    /// The first record without labels.
-    pub unlabelled: Option<String>,
+    /// Converted records without labels.
+    pub unlabelled: usize,
 }
 
 impl Totals {
@@ -145,9 +156,7 @@ impl Totals {
                 }
                 totals.rows += item.rows;
                 totals.converted += 1;
-                if item.labels.is_none() && totals.unlabelled.is_none() {
-                    totals.unlabelled = Some(item.record);
-                }
+                totals.unlabelled += usize::from(item.labels.is_none());
             }
         }
         Ok(totals)

@@ -9,6 +9,7 @@ use clap::Parser;
 use ecg_io::Dataset;
 use ecg_synth::SynthOptions;
 use ecg3d_examples::SOME_FAILED;
+use ecg3d_examples::source::{LabelArgs, load};
 use ecg3d_examples::synthetic::{Format as Recorded, write_folder};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -63,6 +64,11 @@ fn unfinished(arguments: &Arguments) {
 fn same_bytes(dir: &TempDir, one: &str, other: &str) {
     let bytes = |name: &str| fs::read(dir.path().join(name)).expect("reads");
     assert!(bytes(one) == bytes(other), "{one} and {other} differ");
+}
+
+fn manifest(dir: &TempDir, name: &str) -> Value {
+    let text = fs::read(dir.path().join(name)).expect("reads");
+    serde_json::from_slice(&text).expect("JSON")
 }
 
 fn cut_short(dir: &TempDir, record: &str) -> Vec<u8> {
@@ -148,9 +154,8 @@ fn shares_are_joined_to_what_one_run_writes() {
     let joined =
         |line: &str| convert(&parse(&dir, &format!("convert --out @/all.npz --join {line}")));
     assert!(some_failed(joined("@/p2.npz @/p0.npz")));
-    let text = fs::read(dir.path().join("all.json")).expect("reads");
-    let manifest: Value = serde_json::from_slice(&text).expect("JSON");
-    assert_eq!(manifest["shard"], "0/3,2/3");
+    let all = manifest(&dir, "all.json");
+    assert_eq!((&all["shard"], all.get("unlabelled")), (&Value::from("0/3,2/3"), None));
     joined("@/all.npz @/p1.npz").expect_err("it is the file to write");
     for (line, expected) in [
         ("@/p0.npz @/p1.npz @/p0.npz", "is in "),
@@ -169,6 +174,55 @@ fn shares_are_joined_to_what_one_run_writes() {
     assert!(error.contains("p1.npz does not hold what was written for"), "{error}");
     let left = fs::read_dir(dir.path()).expect("lists").flatten();
     assert!(left.into_iter().all(|entry| !is_temporary(&entry.path())));
+}
+
+#[test]
+fn records_without_labels_are_listed_and_have_rows_of_zeros() {
+    let dir = folder();
+    let table = dir.path().join("data/labels.csv");
+    fs::write(&table, "record,AF,SB\nsynth00002,0,1\nsynth00007,1,1\n").expect("writes");
+    let more = "--stage images --preset corrected --windows all --dtype f16";
+    let given = arguments(&dir, "x.npz", more);
+    convert(&given).expect("converts");
+    let listed = manifest(&dir, "x.json")["unlabelled"].as_array().expect("a list").clone();
+    assert_eq!((listed.len(), &listed[2]), (10, &Value::from("synth00003")));
+    let config = configuration(&given).expect("sound");
+    let read = |name: &str| load(&dir.path().join(name), &config, &LabelArgs::default());
+    let mut source = read("x.npz").expect("loads");
+    assert_eq!(source.labels[1..3], [None, Some(vec![false, true])]);
+    source.drop_unlabelled().expect("two have labels");
+    assert_eq!(source.names, ["synth00002", "synth00007"]);
+
+    let run_on = arguments(&dir, "on.npz", more);
+    unfinished(&run_on);
+    convert(&run_on).expect("goes on");
+    // Of the second and third share no record has labels.
+    let mut line = "convert --out @/joined.npz --join".to_owned();
+    for share in 0..4 {
+        let out = format!("x{share}.npz");
+        run(&dir, &out, &format!("{more} --shard {share}/4")).expect("converts");
+        let arrays = manifest(&dir, &format!("x{share}.json"))["sha256"].clone();
+        assert_eq!(arrays.get("labels").is_some(), [0, 3].contains(&share));
+        line.push_str(&format!(" @/{out}"));
+    }
+    convert(&parse(&dir, &line)).expect("joins");
+    for name in ["on", "joined"] {
+        same_bytes(&dir, "x.npz", &format!("{name}.npz"));
+        same_bytes(&dir, "x.json", &format!("{name}.json"));
+    }
+
+    convert(&parse(&dir, "convert --out @/none.npz --join @/x1.npz @/x2.npz")).expect("joins");
+    assert!(manifest(&dir, "none.json")["sha256"].get("labels").is_none());
+    assert!(read("none.npz").expect("loads").labels.iter().all(Option::is_none));
+}
+
+#[test]
+fn an_archive_is_not_converted_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::write(dir.path().join("x.npz"), "rows").expect("writes");
+    let line = "convert --data @/x.npz --out @/y.npz";
+    let error = convert(&parse(&dir, line)).expect_err("no folder").to_string();
+    assert!(error.ends_with("x.npz is converted already"), "{error}");
 }
 
 fn is_temporary(path: &Path) -> bool {

@@ -1,6 +1,6 @@
 //! What is chosen on other records than those that are judged: calibration and thresholds.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -61,18 +61,23 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Thresholds for each label, or for each label of each record.
+/// Thresholds for each label, or for those of each fold.
 #[derive(Debug, Clone)]
 pub enum Cutoffs {
     Labels(Vec<f64>),
-    Records(Array2<f64>),
+    Folds {
+        /// `[record, label]`.
+        all: Array2<f64>,
+        /// The labels' by fold.
+        by_fold: BTreeMap<u32, Vec<f64>>,
+    },
 }
 
 impl Cutoffs {
     pub fn view(&self) -> Thresholds<'_> {
         match self {
             Self::Labels(own) => own.into(),
-            Self::Records(own) => own.view().into(),
+            Self::Folds { all, .. } => all.view().into(),
         }
     }
 }
@@ -90,8 +95,8 @@ pub struct Chosen {
 pub struct Choices {
     /// The weights of the challenge score, if the labels have any.
     pub weights: Option<ChallengeWeights>,
-    /// Those of `--thresholds`.
-    thresholds: Option<Vec<f64>>,
+    /// Those of `--thresholds`; `None` for a label that it leaves out.
+    thresholds: Option<Vec<Option<f64>>>,
     rule: Option<Rule>,
     /// Whether the rule goes by the other folds.
     across_folds: bool,
@@ -186,11 +191,22 @@ impl Choices {
                 let own = self.by_rule(rule, &judged.labels, truth, p, &on.what)?;
                 (own, format!("{rule} on {}", on.what))
             }
-            _ => match (&self.thresholds, &judged.thresholds) {
-                (Some(own), _) => (own.clone(), "--thresholds".to_owned()),
-                (None, Some(own)) => (own.clone(), "weights".to_owned()),
-                (None, None) => (vec![0.5; judged.labels.len()], "default 0.5".to_owned()),
-            },
+            _ => {
+                let (usual, source) = match &judged.thresholds {
+                    Some(own) => (own.clone(), "weights"),
+                    None => (vec![0.5; judged.labels.len()], "default 0.5"),
+                };
+                match &self.thresholds {
+                    None => (usual, source.to_owned()),
+                    Some(own) if own.iter().all(Option::is_some) => {
+                        (own.iter().copied().flatten().collect(), "--thresholds".to_owned())
+                    }
+                    Some(own) => {
+                        let all = own.iter().zip(usual).map(|(own, usual)| own.unwrap_or(usual));
+                        (all.collect(), format!("--thresholds, else {source}"))
+                    }
+                }
+            }
         };
         let own = Cutoffs::Labels(own);
         Ok(Chosen { against: vec![own.clone(); judged.against.len()], own, source })
@@ -200,12 +216,15 @@ impl Choices {
     fn across_folds(&self, rule: Rule, judged: &Judged) -> Result<Chosen> {
         let folds: Vec<u32> = judged.folds.iter().copied().flatten().collect();
         let choose = |what: &str, p: &Array2<f64>| {
-            let what = format!("the folds of {what} but one");
+            let mut by_fold = BTreeMap::new();
             let (truth, p) = (judged.truth.view(), p.view());
-            let all = thresholds_across_folds(truth, p, &folds, |truth, p| {
-                self.by_rule(rule, &judged.labels, truth, p, &what)
+            let all = thresholds_across_folds(truth, p, &folds, |fold, truth, p| {
+                let others = format!("the folds of {what} but {fold}");
+                let own = self.by_rule(rule, &judged.labels, truth, p, &others)?;
+                by_fold.insert(fold, own.clone());
+                Ok::<_, anyhow::Error>(own)
             });
-            Ok(Cutoffs::Records(all.context("--across-folds")?))
+            Ok(Cutoffs::Folds { all: all.context("--across-folds")?, by_fold })
         };
         let against = judged.against.iter().map(|(file, p)| choose(file, p));
         Ok(Chosen {
@@ -244,24 +263,32 @@ impl Choices {
     }
 }
 
-/// Makes sure that each record has a fold, and warns of a patient in several.
+/// Makes sure that each record has a fold, and that there are several, and warns of patients in several.
 fn check_folds(records: &[String], patients: &[String], folds: &[Option<u32>]) -> Result<()> {
     let mut known: HashMap<&str, u32> = HashMap::new();
-    let mut warned = HashSet::new();
+    let mut torn = BTreeSet::new();
     for ((record, patient), fold) in records.iter().zip(patients).zip(folds) {
         let fold = fold.with_context(|| {
             format!(
                 "record {record} has no fold; --across-folds needs a label table with a column fold"
             )
         })?;
-        let other = *known.entry(patient).or_insert(fold);
-        if other != fold && warned.insert(patient) {
-            say_err!(
-                "warning: patient {patient} has records in folds {other} and {fold}, so that thresholds are chosen on \
-                 records of a patient who is judged by them"
-            );
+        if *known.entry(patient).or_insert(fold) != fold {
+            torn.insert(patient);
         }
     }
+    if let Some(patient) = torn.first() {
+        say_err!(
+            "warning: {} patients, {patient} for one, have records in several folds, so that thresholds are chosen on records \
+             of patients who are judged by them",
+            torn.len()
+        );
+    }
+    let first = folds.iter().flatten().next();
+    ensure!(
+        folds.iter().flatten().any(|fold| Some(fold) != first),
+        "all records are of one fold; --across-folds chooses on the other folds"
+    );
     Ok(())
 }
 
@@ -362,7 +389,7 @@ fn challenge_weights(
     Ok((known && labels.index_of(own.normal()).is_some()).then_some(own))
 }
 
-fn parse_thresholds(text: &str, labels: &LabelSet) -> Result<Vec<f64>> {
+fn parse_thresholds(text: &str, labels: &LabelSet) -> Result<Vec<Option<f64>>> {
     let value =
         |text: &str| -> Result<f64> {
             let value: f64 =
@@ -372,7 +399,7 @@ fn parse_thresholds(text: &str, labels: &LabelSet) -> Result<Vec<f64>> {
             Ok(value)
         };
     if text.contains('=') {
-        let mut out = vec![0.5; labels.len()];
+        let mut out = vec![None; labels.len()];
         for pair in text.split(',') {
             let (name, threshold) = pair
                 .split_once('=')
@@ -380,11 +407,11 @@ fn parse_thresholds(text: &str, labels: &LabelSet) -> Result<Vec<f64>> {
             let column = labels.index_of(name.trim()).with_context(|| {
                 format!("--thresholds: unknown label {}; the labels are {labels}", name.trim())
             })?;
-            out[column] = value(threshold)?;
+            out[column] = Some(value(threshold)?);
         }
         return Ok(out);
     }
-    let all = text.split(',').map(value).collect::<Result<Vec<_>>>()?;
+    let all = text.split(',').map(|text| value(text).map(Some)).collect::<Result<Vec<_>>>()?;
     if let [one] = all[..] {
         return Ok(vec![one; labels.len()]);
     }
@@ -426,9 +453,9 @@ mod tests {
     fn thresholds_in_three_ways() {
         let labels = LabelSet::new(["AF", "SB"]).expect("labels");
         let parse = |text: &str| parse_thresholds(text, &labels);
-        assert_eq!(parse("0.3").expect("one"), [0.3, 0.3]);
-        assert_eq!(parse("0.3,0.4").expect("each"), [0.3, 0.4]);
-        assert_eq!(parse("SB=0.2").expect("named"), [0.5, 0.2]);
+        assert_eq!(parse("0.3").expect("one"), [Some(0.3), Some(0.3)]);
+        assert_eq!(parse("0.3,0.4").expect("each"), [Some(0.3), Some(0.4)]);
+        assert_eq!(parse("SB=0.2").expect("named"), [None, Some(0.2)]);
         for bad in ["", "x", "1.5", "0.1,0.2,0.3", "XX=0.1", "AF=", "AF=0.1,0.2", "nan"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -1,5 +1,6 @@
 //! What is judged, and the files that say how it did.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +11,7 @@ use ecg_metrics::{
 };
 use ecg3d_examples::metric_charts::{cross_table_svg, reliability_svg};
 use ecg3d_examples::source::{self, Failed, LabelArgs};
-use ecg3d_examples::{say_err, write_atomic, write_predictions};
+use ecg3d_examples::{contradictory, say_err, write_atomic, write_predictions};
 use ecg3d_models::Precision;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
@@ -33,6 +34,8 @@ pub struct Judged {
     pub what: String,
     /// Where the truth comes from, in words.
     pub truth_source: String,
+    /// What labels go by that were read, in words.
+    pub rules: String,
     /// Columns of the arrays.
     pub labels: LabelSet,
     /// Rows of the arrays.
@@ -95,6 +98,7 @@ impl Run<'_> {
                 None => format!("{model} as it ships on {}", data.display()),
             },
             truth_source: source.label_source.clone(),
+            rules: rules(labels),
             labels: model.labels().clone(),
             probabilities,
             thresholds: model.card().thresholds.is_some().then(|| model.card().threshold_values()),
@@ -114,6 +118,14 @@ impl Run<'_> {
     }
 }
 
+/// What labels go by, in words.
+pub fn rules(labels: &LabelArgs) -> String {
+    format!(
+        "Diagnoses count by the label map {} and NSR by the rule {}; a table of 0 and 1, and an archive, stand as they are.",
+        labels.label_map, labels.nsr_rule
+    )
+}
+
 /// The layout of `metrics.json`: the report, then what failed.
 #[derive(Serialize)]
 struct Metrics<'a> {
@@ -122,6 +134,9 @@ struct Metrics<'a> {
     failed: &'a [Failed],
     #[serde(skip_serializing_if = "Option::is_none")]
     calibrator: Option<&'a Calibrator>,
+    /// Where each fold has its own: by fold and label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thresholds_by_fold: Option<BTreeMap<u32, BTreeMap<&'a str, f64>>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     against: &'a [Against<'a>],
 }
@@ -223,7 +238,7 @@ impl Judged {
             },
         }
         write_atomic(&out.join("report.md"), |file| {
-            file.write_all(self.markdown(&report).as_bytes())
+            file.write_all(self.markdown(&report, own).as_bytes())
         })?;
         let pairs = self.against.iter().zip(&self.comparisons);
         let against: Vec<Against> =
@@ -232,6 +247,10 @@ impl Judged {
             report: &report,
             failed: &self.failed,
             calibrator: self.calibrator.as_ref().map(|own| &own.0),
+            thresholds_by_fold: match own {
+                Cutoffs::Folds { by_fold, .. } => Some(self.named(by_fold)),
+                Cutoffs::Labels(_) => None,
+            },
             against: &against,
         };
         let json = serde_json::to_string_pretty(&metrics).context("metrics.json")?;
@@ -239,28 +258,29 @@ impl Judged {
         Ok(report)
     }
 
-    /// Records that are said to have a normal sinus rhythm and another rhythm at once.
-    fn contradictory(&self) -> usize {
-        let Some(normal) = self.labels.index_of("NSR") else { return 0 };
-        let others: Vec<usize> =
-            ["AF", "SB", "STach"].iter().filter_map(|label| self.labels.index_of(label)).collect();
-        let rows = self.truth.rows().into_iter();
-        rows.filter(|row| row[normal] && others.iter().any(|&other| row[other])).count()
+    /// The thresholds of each fold by label.
+    fn named(&self, by_fold: &BTreeMap<u32, Vec<f64>>) -> BTreeMap<u32, BTreeMap<&str, f64>> {
+        let named = |own: &Vec<f64>| self.labels.iter().zip(own.iter().copied()).collect();
+        by_fold.iter().map(|(fold, own)| (*fold, named(own))).collect()
     }
 
-    fn markdown(&self, report: &Report) -> String {
+    fn markdown(&self, report: &Report, own: &Cutoffs) -> String {
         let mut text = format!(
-            "# Evaluation\n\nOf {}, against the labels of {}.\n\n{}",
+            "# Evaluation\n\nOf {}, against the labels of {}. {}\n\n{}",
             self.what,
             self.truth_source,
+            self.rules,
             report.to_markdown()
         );
-        let contradictory = self.contradictory();
-        if contradictory > 0 {
+        if self.labels.index_of("NSR").is_some() {
             text.push_str(&format!(
-                "\nLabelled NSR together with AF, SB or STach: {contradictory} of {} records.\n",
+                "\nLabelled NSR together with AF, SB or STach: {} of {} records.\n",
+                contradictory(&self.labels, self.truth.view()),
                 self.records.len()
             ));
+        }
+        if let Cutoffs::Folds { by_fold, .. } = own {
+            text.push_str(&folds_markdown(&self.labels, by_fold));
         }
         if let Some((calibrator, source)) = &self.calibrator {
             text.push_str(&calibrator_markdown(calibrator, source));
@@ -286,6 +306,22 @@ impl Judged {
         }
         text
     }
+}
+
+/// The thresholds of each fold.
+fn folds_markdown(labels: &LabelSet, by_fold: &BTreeMap<u32, Vec<f64>>) -> String {
+    let row = |cells: &mut dyn Iterator<Item = String>| {
+        format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
+    };
+    let names = labels.iter().map(|label| label.replace('|', "\\|"));
+    let mut text = String::from("\nThresholds of each fold, chosen on the others:\n\n");
+    text.push_str(&row(&mut ["Fold".to_owned()].into_iter().chain(names)));
+    text.push_str(&row(&mut (0..=labels.len()).map(|_| "---:".to_owned())));
+    for (fold, own) in by_fold {
+        let own = own.iter().map(|threshold| format!("{threshold:.4}"));
+        text.push_str(&row(&mut [fold.to_string()].into_iter().chain(own)));
+    }
+    text
 }
 
 /// What was done to the probabilities.
@@ -371,6 +407,7 @@ mod tests {
             comparisons: Vec::new(),
             what: "p.csv".into(),
             truth_source: "t.csv".into(),
+            rules: rules(&LabelArgs::default()),
             labels: LabelSet::new(["NSR", "AF", "never"]).expect("labels"),
             records: ["a", "b, c", "d"].map(String::from).to_vec(),
             truth: array![[true, true, false], [false, true, false], [true, false, false]],

@@ -26,7 +26,7 @@ use ecg3d_examples::{check_inputs, check_place, print_result, run, say};
 use ecg3d_models::Precision;
 
 use choices::{Choices, Rule};
-use judged::{Judged, PREDICTIONS, Run};
+use judged::{Judged, PREDICTIONS, Run, rules};
 use table::Table;
 use threads::ThreadsArgs;
 
@@ -69,8 +69,8 @@ struct Args {
     /// Discards what an earlier run left in predictions.csv.part
     #[arg(long, conflicts_with = "predictions")]
     restart: bool,
-    /// One threshold for all labels, one for each in order, or NAME=VALUE pairs, separated by commas [default: the
-    /// weights', else 0.5]
+    /// One threshold for all labels, one for each in order, or NAME=VALUE pairs, separated by commas [default, also for labels
+    /// that no pair names: the weights', else 0.5]
     #[arg(long, value_name = "LIST")]
     thresholds: Option<String>,
     /// What a division by zero gives: 0, 1 or nan
@@ -86,17 +86,17 @@ struct Args {
     #[arg(long, value_name = "FILE", requires = "validation_labels", conflicts_with = "against")]
     validation: Option<PathBuf>,
     /// Labels of the validation records
-    #[arg(long, value_name = "FILE", requires = "validation")]
+    #[arg(long, value_name = "FILE", requires = "validation", conflicts_with_all = ["against", "across_folds"])]
     validation_labels: Option<PathBuf>,
     /// Choose the thresholds for the records of each fold on those of all other folds, by the column `fold` of the label
-    /// table; those for the predictions of --against likewise
-    #[arg(long, requires = "choose_thresholds")]
+    /// table, else of the predictions; those for the predictions of --against likewise
+    #[arg(long, requires = "choose_thresholds", conflicts_with_all = ["thresholds", "calibrate"])]
     across_folds: bool,
     /// Choose thresholds on the validation records, or across folds: youden, f1, gbeta, challenge, or sensitivity=VALUE
     #[arg(long, value_name = "RULE", requires = "chosen_on", conflicts_with = "thresholds")]
     choose_thresholds: Option<Rule>,
     /// Calibrate the probabilities on the validation records: temperature or platt. The fit is written to calibrator.json
-    #[arg(long, value_name = "METHOD", requires = "validation", conflicts_with = "calibrator")]
+    #[arg(long, value_name = "METHOD", requires = "validation", conflicts_with_all = ["calibrator", "against"])]
     calibrate: Option<CalibrationMethod>,
     /// Calibrate the probabilities as calibrator.json of another run says
     #[arg(long, value_name = "FILE", conflicts_with = "against")]
@@ -189,6 +189,7 @@ fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
         bootstrap: None,
         comparisons: Vec::new(),
         truth_source: labels.display().to_string(),
+        rules: rules(&args.labels),
         labels: table.labels,
         records: table.records,
         truth: truth.holds,

@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use ecg_core::LeadName;
 use ecg_lime::{EvaluateOptions, ExplainOptions, LimeError, Method, Players, Target};
 use ecg3d_models::{InputKind, Model, Network};
+use sha2::{Digest, Sha256};
 
 use crate::Args;
 use crate::einthoven::einthoven_tolerance;
@@ -105,6 +106,12 @@ impl Asked {
     /// The players for a signal with these leads.
     pub fn players(&self, leads: &[LeadName]) -> Result<Players, LimeError> {
         if self.eight { Players::independent(leads) } else { Ok(Players::leads(leads)) }
+    }
+
+    /// The seed of a record's draws among those of a data set: of `--seed` and its name.
+    pub fn seed_of(&self, record: &str) -> u64 {
+        let hash = Sha256::new().chain_update(self.seed.to_le_bytes()).chain_update(record);
+        hash.finalize()[..4].iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte))
     }
 
     /// What the values of an explanation are, for the axis of a picture.

@@ -1,13 +1,17 @@
 //! What stands in for removed leads: made of other recordings, or of synthetic ones where none are given.
 
+use std::collections::{HashMap, HashSet};
+
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::SamplingRate;
 use ecg_lime::Baseline;
 use ecg_synth::{Condition, Rhythm, SynthOptions, Synthesizer};
 use ecg3d_convert::ConvertPlan;
+use ecg3d_examples::base_name;
 use ecg3d_examples::source::{Rows, Source};
 use ecg3d_models::Model;
 use ndarray::{Array2, Array3, Axis, s};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::asked::{Asked, Kind};
@@ -23,6 +27,19 @@ pub struct Named {
     pub made_of: String,
 }
 
+/// What a baseline was made of, as it is written.
+#[derive(Serialize)]
+pub struct MadeOf {
+    name: String,
+    made_of: String,
+}
+
+impl Named {
+    pub fn written(&self) -> MadeOf {
+        MadeOf { name: self.baseline.to_string(), made_of: self.made_of.clone() }
+    }
+}
+
 /// One of the other recordings.
 struct Other {
     name: String,
@@ -36,14 +53,18 @@ pub struct Stock {
     kinds: Vec<Kind>,
     count: usize,
     others: Vec<Other>,
+    /// Patients of all records of a base name, those that are not kept included.
+    patients: HashMap<String, Vec<String>>,
     mean_image: Option<(Array3<f32>, usize)>,
     origin: String,
 }
 
-/// Whose leads a baseline must not have: those of the record that is explained.
+/// Whose leads a baseline must not have: those of the record that is explained, and of others of its patient. Another record of the
+/// same base name may be the same one, read from another folder or converted: it is left out, too.
 #[derive(Clone, Copy)]
 pub struct Itself<'a> {
     pub name: &'a str,
+    /// Empty where unknown.
     pub patient: &'a str,
 }
 
@@ -60,6 +81,10 @@ impl Stock {
         if stock.kinds.contains(&Kind::MeanImage) {
             let images = model.mean_images(signals.view(), Some(lengths))?;
             stock.mean_image = Some((images, lengths.len()));
+        }
+        for (name, patient) in source.names.iter().zip(&source.patients) {
+            let own = stock.patients.entry(base_name(name).to_owned()).or_default();
+            own.push(patient.clone());
         }
         let mut order: Vec<usize> = (0..source.names.len()).collect();
         order.sort_by_cached_key(|&row| {
@@ -80,7 +105,8 @@ impl Stock {
         Ok(stock)
     }
 
-    /// Of synthetic recordings in normal sinus rhythm, prepared as a recording of this rate and length is.
+    /// Of synthetic recordings in normal sinus rhythm, prepared as a recording of this rate and length is, or of the nearest that can be
+    /// synthesised.
     pub fn synthetic(
         asked: &Asked,
         model: &Model,
@@ -92,10 +118,11 @@ impl Stock {
         if stock.needs_nothing() {
             return Ok(stock);
         }
+        let rate = SamplingRate::new(rate.hz().clamp(100.0, 5000.0))?;
         let options = SynthOptions::default()
             .with_seed(asked.seed)
             .with_sampling_rate_hz(rate.hz())
-            .with_seconds(seconds.ceil());
+            .with_seconds(seconds.ceil().clamp(1.0, 3600.0));
         let plan = ConvertPlan::new(model.card().preprocessing.clone(), rate)?;
         let make = || -> Result<Vec<Other>> {
             let synthesizer = Synthesizer::new(options)?;
@@ -129,6 +156,7 @@ impl Stock {
             kinds: asked.baselines.clone(),
             count: asked.background,
             others: Vec::new(),
+            patients: HashMap::new(),
             mean_image: None,
             origin: origin.to_owned(),
         }
@@ -155,16 +183,21 @@ impl Stock {
                 Ok(Named { baseline: Baseline::MeanImage(images), made_of })
             }
             Kind::Background => {
+                let base = base_name(itself.name);
+                let known = self.patients.get(base).into_iter().flatten().map(String::as_str);
+                let patients: HashSet<&str> = known.chain([itself.patient]).collect();
                 let strange = |own: &&Other| {
-                    own.name != itself.name
-                        && (own.patient.is_empty() || own.patient != itself.patient)
+                    base_name(&own.name) != base
+                        && (own.patient.is_empty() || !patients.contains(own.patient.as_str()))
                         && own.signal.ncols() >= samples
                 };
                 let chosen: Vec<&Other> =
                     self.others.iter().filter(strange).take(self.count).collect();
                 ensure!(
                     !chosen.is_empty(),
-                    "no other patient's recording is as long as {samples} samples for the background baseline: {}",
+                    "no other patient's recording, of {} that were looked at, is as long as {samples} samples for the background \
+                     baseline: {}",
+                    self.others.len(),
                     self.origin
                 );
                 let names: Vec<&str> = chosen.iter().map(|own| own.name.as_str()).collect();

@@ -29,6 +29,8 @@ pub struct Subject<'a> {
     pub signal: ArrayView2<'a, f32>,
     pub leads: &'a [LeadName],
     pub baselines: &'a [Named],
+    /// Where what is drawn at random starts.
+    pub seed: u64,
 }
 
 /// How far two explanations agree.
@@ -154,7 +156,7 @@ fn evaluate(
         let segments = Segments::equal(&players, samples, asked.segments)?;
         let mut sample = SampleOptions::default()
             .with_permutations(asked.permutations)
-            .with_seed(asked.seed)
+            .with_seed(subject.seed)
             .with_evaluate(options.clone());
         if method == Method::Owen {
             // Unions are of who will play.
@@ -170,7 +172,7 @@ fn evaluate(
         let walks = SampledShapley::new(model, subject.signal, &segments, &sample, &mut observer)?;
         return Ok(Evaluated::Walks(walks));
     }
-    let subsets = asked.options.subsets();
+    let subsets = asked.options.clone().with_seed(subject.seed).subsets();
     let signal = subject.signal;
     SubsetEvaluations::new(model, signal, &players, &subsets, &options, &mut observer)
         .map(Evaluated::Subsets)
@@ -301,13 +303,17 @@ fn say(
         other_baselines,
     };
     let Some(own) = said.outcome.explanation().cloned() else { return Ok(said) };
-    said.notes = notes(&own, &said.other_baselines);
+    // An estimate differs from what is exact by chance, too.
+    let whole = |other: &&Explanation| own.partial.is_none() && other.partial.is_none();
+    let others = said.other_baselines.iter().filter_map(Outcome::explanation).filter(whole);
+    let others: Vec<&Explanation> = others.collect();
+    said.notes = notes(&own, &others);
 
     for other in runs[0].other_methods(asked, label) {
         let between = [method.to_string(), other.method.to_string()];
         said.agreement.methods.push(pair(between, &own, &other)?);
     }
-    for other in said.other_baselines.iter().filter_map(Outcome::explanation) {
+    for other in others {
         let between = [own.baseline.clone(), other.baseline.clone()];
         said.agreement.baselines.push(pair(between, &own, other)?);
     }
@@ -329,13 +335,13 @@ fn pair(between: [String; 2], own: &Explanation, other: &Explanation) -> Result<
 }
 
 /// What belongs beside the values.
-fn notes(own: &Explanation, others: &[Outcome]) -> Vec<String> {
+fn notes(own: &Explanation, others: &[&Explanation]) -> Vec<String> {
     let mut notes = Vec::new();
     if own.values.iter().any(|own| own.lead == "aVR" || own.lead.starts_with("aVR[")) {
         notes.push("each limb lead is a player, which splits shared information".to_owned());
     }
     let top = |own: &Explanation| own.top().map(|top| top.lead.clone());
-    for other in others.iter().filter_map(Outcome::explanation) {
+    for other in others {
         if let (Some(first), Some(second)) = (top(own), top(other))
             && first != second
         {
@@ -367,7 +373,8 @@ mod tests {
             if lead < 6 { 0.0 } else { ((lead * 31 + t * 17) % 23) as f32 / 23.0 }
         });
         let baselines = [Named { baseline: Baseline::Zero, made_of: String::new() }];
-        let subject = Subject { signal: signal.view(), leads: &leads, baselines: &baselines };
+        let subject =
+            Subject { signal: signal.view(), leads: &leads, baselines: &baselines, seed: 0 };
         let mut heard = Vec::new();
         let observer = &mut |what: &str, done, total| {
             heard.push((what.to_owned(), done, total));

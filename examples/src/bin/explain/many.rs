@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use ecg_core::{Lead, LeadName};
+use ecg_core::{LabelSet, Lead, LeadName};
 use ecg_io::Dataset;
 use ecg_lime::{Agreement, Cohort, CohortOptions, Explanation, LimeError, MeanAgreement, Outcome};
 use ecg3d_convert::{ConvertConfig, LeadSelection};
@@ -16,11 +16,11 @@ use ecg3d_examples::source::{self, Failed, Rows, Source};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
 use ecg3d_examples::{Progress, say, say_err, write_atomic};
 use ecg3d_models::Model;
-use ndarray::{Array2, s};
+use ndarray::s;
 use serde::Serialize;
 
 use crate::asked::{Asked, Label};
-use crate::baselines::{Itself, Stock};
+use crate::baselines::{Itself, MadeOf, Named, Stock};
 use crate::classify::classify;
 use crate::evaluated::{self, Pair, Said, Subject};
 use crate::{Args, pictures, prepared_leads};
@@ -29,6 +29,7 @@ use crate::{Args, pictures, prepared_leads};
 #[derive(Serialize)]
 struct Line<'a> {
     record: &'a str,
+    baselines: &'a [MadeOf],
     #[serde(flatten)]
     said: &'a Said,
 }
@@ -135,17 +136,20 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         let record = &source.names[row];
         let labels: Vec<&Label> =
             found.iter().filter(|(own, _)| *own == row).map(|(_, k)| &asked.labels[*k]).collect();
-        let one = || -> Result<Vec<Said>> {
+        let one = || -> Result<(Vec<Said>, Vec<MadeOf>)> {
             let itself = Itself { name: record, patient: &source.patients[row] };
             let baselines = stock.baselines(lengths[row], itself)?;
             let signal = signals.slice(s![row, .., ..lengths[row]]);
             let leads = names.of(record)?;
-            let subject = Subject { signal, leads: &leads, baselines: &baselines };
+            // Of its own: draws that all records share would leave an error in their mean that its interval does not have.
+            let seed = asked.seed_of(record);
+            let subject = Subject { signal, leads: &leads, baselines: &baselines, seed };
             let observer = &mut |_: &str, _, _| match stopped() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             };
-            Ok(evaluated::explain(model, &random, asked, subject, &labels, observer)?)
+            let said = evaluated::explain(model, &random, asked, subject, &labels, observer)?;
+            Ok((said, baselines.iter().map(Named::written).collect()))
         };
         let outcome = one();
         if stopped() {
@@ -154,10 +158,10 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         }
         progress.inc(1);
         match outcome {
-            Ok(own) => {
+            Ok((own, baselines)) => {
                 for said in &own {
-                    serde_json::to_writer(&mut file, &Line { record, said })
-                        .with_context(cannot_write)?;
+                    let line = Line { record, baselines: &baselines, said };
+                    serde_json::to_writer(&mut file, &line).with_context(cannot_write)?;
                     writeln!(file).with_context(cannot_write)?;
                 }
                 file.flush().with_context(cannot_write)?;
@@ -241,21 +245,21 @@ fn true_positives(
 ) -> Result<Vec<(usize, usize)>> {
     source.drop_unlabelled()?;
     let records = source.names.len();
-    let has_one = |truth: &Array2<bool>, row: usize| {
-        asked.labels.iter().any(|label| truth[[row, label.column]])
-    };
-    let truth = source.require_labels(model.labels())?;
-    let with_label: Vec<bool> = (0..records).map(|row| has_one(&truth, row)).collect();
+    let wanted = LabelSet::new(asked.labels.iter().map(|label| label.name.as_str()))?;
+    let truth = source.require_labels(&wanted)?;
+    let with_label: Vec<bool> =
+        truth.outer_iter().map(|row| row.iter().any(|holds| *holds)).collect();
     let labelled = with_label.iter().filter(|own| **own).count();
     source.keep_records(&with_label);
     let mut found = Vec::new();
     if labelled > 0 {
         let (rows, probabilities) = classify(model, source, None)?;
-        let truth = source.require_labels(model.labels())?;
+        let truth = source.require_labels(&wanted)?;
         for (&row, p) in rows.iter().zip(probabilities.outer_iter()) {
-            let positive =
-                |label: &Label| truth[[row, label.column]] && p[label.column] > label.threshold;
-            let labels = asked.labels.iter().enumerate().filter(|(_, label)| positive(label));
+            let positive = |(k, label): &(usize, &Label)| {
+                truth[[row, *k]] && p[label.column] > label.threshold
+            };
+            let labels = asked.labels.iter().enumerate().filter(positive);
             found.extend(labels.map(|(k, _)| (row, k)));
         }
     } else {
@@ -358,14 +362,18 @@ fn cohort(
 }
 
 fn mean_pairs<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Vec<MeanPair> {
-    let mut by_name: BTreeMap<&[String; 2], Vec<Agreement>> = BTreeMap::new();
+    // A background may be of fewer recordings in one record than in another, and is the same baseline.
+    let kind = |name: &'a String| name.split(" of ").next().unwrap_or(name);
+    let mut by_kind: BTreeMap<[&str; 2], Vec<&Pair>> = BTreeMap::new();
     for own in pairs {
-        by_name.entry(&own.between).or_default().push(own.agreement.clone());
+        by_kind.entry(own.between.each_ref().map(kind)).or_default().push(own);
     }
-    by_name
-        .into_iter()
-        .filter_map(|(between, own)| {
-            Some(MeanPair { between: between.clone(), agreement: MeanAgreement::of(&own)? })
+    by_kind
+        .into_values()
+        .filter_map(|own| {
+            let agreements: Vec<Agreement> = own.iter().map(|own| own.agreement.clone()).collect();
+            let agreement = MeanAgreement::of(&agreements)?;
+            Some(MeanPair { between: own[0].between.clone(), agreement })
         })
         .collect()
 }

@@ -18,7 +18,7 @@ use ndarray::s;
 use serde::Serialize;
 
 use crate::asked::{Asked, Label};
-use crate::baselines::{Itself, Named, Stock};
+use crate::baselines::{Itself, MadeOf, Named, Stock};
 use crate::evaluated::{self, Said, Subject};
 use crate::{Args, pictures, prepared_leads};
 
@@ -34,13 +34,6 @@ struct Written<'a> {
     only: Option<&'a Said>,
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<&'a [Said]>,
-}
-
-/// What a baseline was made of.
-#[derive(Serialize)]
-struct MadeOf {
-    name: String,
-    made_of: String,
 }
 
 /// Explains the record at `path` into `args.out`.
@@ -66,7 +59,7 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
     stop::listen()?;
     say_err!("explaining {}; Ctrl-C writes what is done", path.display());
     let labels: Vec<&Label> = asked.labels.iter().collect();
-    let subject = Subject { signal, leads: &leads, baselines: &baselines };
+    let subject = Subject { signal, leads: &leads, baselines: &baselines, seed: asked.seed };
     let mut bar: Option<(String, Progress, usize)> = None;
     let mut begun = false;
     let said = evaluated::explain(
@@ -102,10 +95,7 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
         record: path.display().to_string(),
         model: model.to_string(),
         stopped: stopped(),
-        baselines: baselines
-            .iter()
-            .map(|own| MadeOf { name: own.baseline.to_string(), made_of: own.made_of.clone() })
-            .collect(),
+        baselines: baselines.iter().map(Named::written).collect(),
         only: (said.len() == 1).then(|| &said[0]),
         labels: (said.len() > 1).then_some(&said),
     };
@@ -148,35 +138,28 @@ fn baselines(
     args: &Args,
 ) -> Result<Vec<Named>> {
     let config = &model.card().preprocessing;
-    let (stock, name) = match &args.reference {
+    let stock = match &args.reference {
         Some(reference) => {
             let source = source::load(reference, config, &args.labels.for_reference())?;
             source.report_failures();
-            let stock = Stock::of_source(asked, model, &source, &reference.display().to_string())?;
-            (stock, name_within(file, reference))
+            Stock::of_source(asked, model, &source, &reference.display().to_string())?
         }
         None => {
             let (rate, seconds) = (recording.sampling_rate, recording.duration_s());
-            (Stock::synthetic(asked, model, rate, seconds)?, None)
+            Stock::synthetic(asked, model, rate, seconds)?
         }
     };
     let patient = recording.patient.as_deref().unwrap_or_default();
-    stock.baselines(samples, Itself { name: name.as_deref().unwrap_or_default(), patient })
+    stock.baselines(samples, Itself { name: &record_name(file), patient })
 }
 
-/// The record's name among those of a folder that holds it, by the header or table that it was read from.
-fn name_within(file: &Path, folder: &Path) -> Option<String> {
-    // Links of folders lead to the same place; one of a file is a record of its own name.
-    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new(".")).canonicalize().ok()?;
-    let file = parent.join(file.file_name()?);
-    let inside = file.strip_prefix(folder.canonicalize().ok()?).ok()?;
-    let mut stem = inside.with_extension("");
-    if inside.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz")) {
+/// The name of a record without its folder, by the header or table that it was read from.
+fn record_name(file: &Path) -> String {
+    let mut stem = file.with_extension("");
+    if file.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz")) {
         stem.set_extension("");
     }
-    let parts: Vec<_> = stem.iter().map(|part| part.to_string_lossy()).collect();
-    Some(parts.join("/"))
+    stem.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// When the segments of an explanation begin and end, where it has several: a prepared signal spans the part of the recording that
@@ -232,37 +215,11 @@ fn print(said: &Said, label: &Label) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ecg_core::{Lead, SamplingRate};
-    use ecg_io::{Dataset, DatasetOptions, ReadOptions, WriteOptions, write_csv, write_wfdb};
-    use ndarray::Array2;
 
     #[test]
-    fn a_record_is_found_among_those_of_its_folder() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let folder = dir.path().join("data/part");
-        std::fs::create_dir_all(&folder).expect("makes it");
-        let rate = SamplingRate::new(100.0).expect("a rate");
-        let signal = Array2::from_shape_fn((12, 200), |(lead, t)| (lead + t) as f64 / 300.0);
-        let recording = Recording::new("w", rate, Lead::STANDARD_12, signal).expect("a recording");
-        write_wfdb(&folder, &recording, &WriteOptions::default()).expect("writes");
-        write_csv(folder.join("t.csv"), &recording).expect("writes");
-        let data = dir.path().join("data");
-        let known = Dataset::open(&data, &DatasetOptions::default()).expect("opens");
-        for (asked, name) in [
-            ("w", "part/w"),
-            ("w.hea", "part/w"),
-            ("w.dat", "part/w"),
-            ("t", "part/t"),
-            ("../part/t.csv", "part/t"),
-        ] {
-            let loaded = read_recording(folder.join(asked), &ReadOptions::default());
-            let found = name_within(&loaded.expect("reads").path, &data);
-            assert_eq!(found.as_deref(), Some(name), "{asked}");
-            assert!(known.index_of(name).is_some(), "{name}");
+    fn a_record_goes_by_its_name_without_endings() {
+        for file in ["a/v.hea", "v.HEA", "b/v.csv", "v.TSV", "v.csv.gz", "a.b/v.tsv.GZ"] {
+            assert_eq!(record_name(Path::new(file)), "v", "{file}");
         }
-        for file in ["v.HEA", "v.TSV", "v.csv.gz", "v.tsv.GZ"] {
-            assert_eq!(name_within(&folder.join(file), &data).as_deref(), Some("part/v"), "{file}");
-        }
-        assert_eq!(name_within(&dir.path().join("t.csv"), &data), None);
     }
 }

@@ -18,15 +18,15 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::Parser;
 use ecg_core::Recording;
-use ecg_io::Dataset;
+use ecg_io::{Dataset, LabelSource, NsrRule};
 use ecg_metrics::{Report, ReportOptions};
 use ecg_synth::SynthOptions;
 use ecg3d_convert::{ConvertConfig, ImagePlan, RecurrencePlot, Scratch};
 use ecg3d_examples::source::{LabelArgs, Plans, Rows, Source, load};
 use ecg3d_examples::stages::Stages;
 use ecg3d_examples::synthetic::{Format, write_folder};
-use ecg3d_examples::{check_place, say, say_err, write_atomic};
-use ecg3d_models::{Model, Precision};
+use ecg3d_examples::{check_place, contradictory, say, say_err, write_atomic};
+use ecg3d_models::{Model, ModelCard, Precision};
 use ndarray::{Array2, Array3, ArrayView1, Axis, s, stack};
 use tch::Device;
 
@@ -137,7 +137,7 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
         truth.view(),
         probabilities.view(),
         &thresholds,
-        &ReportOptions::default(),
+        &report_options(model.card()),
     )?;
     steps.done(start, "evaluated", format!("{} labels", model.labels().len()));
 
@@ -175,7 +175,11 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
             model.network().parameter_count().1,
             model.card().origin.as_deref().unwrap_or("of unknown origin")
         ),
-        format!("Labels: {}.", source.label_source),
+        about_labels(
+            dataset.label_source(),
+            dataset.nsr_rule(),
+            [contradictory(model.labels(), truth.view()), rows.len()],
+        ),
     ];
     let page = Page {
         source: &about,
@@ -206,6 +210,25 @@ fn synthetic_about(seed: u64) -> String {
         "{RECORDS} synthetic recordings, seed {seed}: made by a formula, with known labels. A score on them says that the \
          parts work together, and nothing about a clinic; docs/results.md has the scores on real recordings."
     )
+}
+
+/// What the truth goes by, and how many of all recordings have labels that contradict one another.
+fn about_labels(source: &LabelSource, rule: NsrRule, [contradictory, all]: [usize; 2]) -> String {
+    let means = match (source, rule) {
+        (LabelSource::File(_), _) => "it leaves a table of labels as it stands",
+        (_, NsrRule::Challenge) => "NSR counts whatever other rhythm is stated",
+        (_, NsrRule::Rhythm) => "NSR counts only where it is the rhythm",
+    };
+    format!(
+        "Labels: {source}; NSR rule: {rule} ({means}). Labelled NSR together with AF, SB or STach: {contradictory} of {all} \
+         recordings."
+    )
+}
+
+/// Names the thresholds' source as `evaluate` does.
+fn report_options(card: &ModelCard) -> ReportOptions {
+    let source = if card.thresholds.is_some() { "weights" } else { "default 0.5" };
+    ReportOptions::default().with_threshold_source(source)
 }
 
 /// Writes the synthetic recordings and returns their folder.
@@ -271,6 +294,22 @@ fn recurrence_plots(window: &Array2<f32>, config: &ConvertConfig) -> Result<Arra
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thresholds_are_those_of_the_weights() {
+        let model = Model::shipped(Device::Cpu).expect("loads");
+        assert_eq!(report_options(model.card()).threshold_source, "weights");
+    }
+
+    #[test]
+    fn the_rule_of_the_labels_is_named() {
+        let comments = about_labels(&LabelSource::Comments, NsrRule::Rhythm, [2, 30]);
+        assert!(comments.starts_with("Labels: the #Dx: comments of the records; NSR rule: rhythm"));
+        assert!(comments.ends_with("together with AF, SB or STach: 2 of 30 recordings."));
+        let table = LabelSource::File("labels.csv".into());
+        let table = about_labels(&table, NsrRule::Challenge, [0, 1]);
+        assert!(table.contains("NSR rule: challenge (it leaves a table"), "{table}");
+    }
 
     #[test]
     fn the_place_of_the_report_comes_before_the_work() {

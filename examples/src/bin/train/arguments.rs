@@ -15,8 +15,10 @@ use crate::threads::ThreadsArgs;
 /// RUN/model.json, anew after each better one.
 ///
 /// At the end, RUN/validation.csv has the best weights' probabilities of the validation records and RUN/validation_labels.csv
-/// the truth, patient and fold, as evaluate reads them, RUN/test.csv and RUN/test_labels.csv those of the records that --split published keeps for
+/// the truth, patient and fold, as evaluate reads them, RUN/test.csv and RUN/test_labels.csv the same, but for the fold, of the records that --split published keeps for
 /// testing, and the card has the figures of both with intervals by patient.
+///
+/// With --fold all, each fold has such a folder in RUN, and RUN the two validation tables of all folds.
 ///
 /// RUN/run.lock keeps two trainings apart. RUN/checkpoint.safetensors is what --resume goes on from: a run that was killed at any moment ends with the weights of
 /// one that was not, bit for bit on the CPU with the same --threads. The published preset trains by the study's recipe (100
@@ -43,7 +45,8 @@ pub struct Arguments {
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..))]
     pub folds: Option<u32>,
     /// The fold, from 0, that validates, for --split published and kfold [default: 0]; or all, one after the other, with any
-    /// split: each in RUN/fold-I, and RUN/validation.csv and RUN/validation_labels.csv have the records of all
+    /// split (of labels, each number in the table's column): each in RUN/fold-I, and RUN/validation.csv and
+    /// RUN/validation_labels.csv have the records of all
     #[arg(long, value_name = "I|all")]
     pub fold: Option<Fold>,
     /// The value of the label table's column fold that validates, for --split labels [default: the largest]
@@ -162,7 +165,7 @@ impl Arguments {
         let (name, folds, fold, val_fold) = match split_by {
             SplitBy::Published => ("published", false, true, false),
             SplitBy::Kfold => ("kfold", true, true, false),
-            SplitBy::Labels => ("labels", false, self.fold == Some(Fold::All), true),
+            SplitBy::Labels => ("labels", false, true, true),
         };
         for (flag, given, of_use) in [
             ("--folds", self.folds.is_some(), folds),
@@ -171,6 +174,10 @@ impl Arguments {
         ] {
             ensure!(!given || of_use, "{flag} means nothing with --split {name}");
         }
+        ensure!(
+            !(split_by == SplitBy::Labels && matches!(self.fold, Some(Fold::One(_)))),
+            "--fold with --split labels is all; give --val-fold F for one fold of the table"
+        );
         ensure!(
             !(self.no_validation && matches!(self.thresholds, Some(ThresholdsFrom::Validation))),
             "--thresholds validation needs validation records, which --no-validation trains on"

@@ -12,17 +12,17 @@ mod splits;
 #[path = "../../with_model/threads.rs"]
 mod threads;
 
-use std::borrow::Cow;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ecg3d_convert::Resample;
 use ecg3d_examples::say;
 use ecg3d_examples::source::{Rows, Source, load};
 use ecg3d_models::{
-    Architecture, Model, ModelCard, Network, Preset, TrainData, check_run_dir, replace_best, train,
+    Architecture, Model, ModelCard, ModelError, Network, Preset, TrainData, check_run_dir,
+    replace_best, train,
 };
 use ndarray::{Array2, Array3, Axis, concatenate};
 use tch::Device;
@@ -72,14 +72,16 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let across = arguments.fold == Some(Fold::All);
     let mut validation = Vec::with_capacity(splits.len());
     for own in &splits {
-        let out = if across {
-            say!("\nFold {}:", own.fold);
-            Cow::Owned(arguments.out.join(format!("{FOLD}{}", own.fold)))
-        } else {
-            Cow::Borrowed(&*arguments.out)
-        };
+        if !across {
+            summarise(&source, &data, &own.split);
+            job.train(own, &arguments.out)?;
+            continue;
+        }
+        say!("\nFold {}:", own.fold);
         summarise(&source, &data, &own.split);
-        validation.push(job.train(own, &out)?);
+        let out = arguments.out.join(format!("{FOLD}{}", own.fold));
+        let trained = job.train(own, &out);
+        validation.push(trained.with_context(|| format!("fold {}", own.fold))?);
     }
     if across {
         job.judge_folds(&splits, &validation)?;
@@ -92,30 +94,58 @@ const FOLD: &str = "fold-";
 
 /// Makes sure that the folder is free, or holds what is to go on.
 fn check_folder(arguments: &Arguments) -> Result<()> {
-    let out = &arguments.out;
+    let (out, resume) = (&arguments.out, arguments.resume);
+    let begun = fold_runs(out)?;
     if arguments.fold != Some(Fold::All) {
-        if !check_run_dir(out, arguments.resume)? {
+        if !check_run_dir(out, resume)? {
             check_tables(out)?;
+            ensure!(
+                begun.is_empty(),
+                "{} holds runs of --fold all; give that with --resume to go on with them, or another folder with --out",
+                out.display()
+            );
         }
         return Ok(());
     }
+    if let Err(error) = check_run_dir(out, false) {
+        ensure!(
+            !matches!(error, ModelError::RunExists { .. }),
+            "{} holds a run of one fold already; give another folder with --out",
+            out.display()
+        );
+        return Err(error.into());
+    }
+    let Some(first) = begun.first() else { return check_tables(out) };
     ensure!(
-        check_run_dir(out, false).is_ok(),
-        "{} holds a run already; give another folder with --out",
-        out.display()
+        resume,
+        "{} is there already; give --resume to go on with it, or another folder with --out",
+        first.display()
     );
-    let mut entries = std::fs::read_dir(out).into_iter().flatten().flatten();
-    match entries.find(|entry| entry.file_name().to_string_lossy().starts_with(FOLD)) {
-        None => check_tables(out),
-        Some(found) => {
-            ensure!(
-                arguments.resume,
-                "{} is there already; give --resume to go on with it, or another folder with --out",
-                found.path().display()
-            );
-            Ok(())
+    for run in &begun {
+        if !check_run_dir(run, true)? {
+            check_tables(run)?;
         }
     }
+    Ok(())
+}
+
+/// The folders of folds in a folder.
+fn fold_runs(out: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(out) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot list {}", out.display()))?,
+    };
+    let is_fold =
+        |name: &str| name.strip_prefix(FOLD).is_some_and(|number| number.parse::<usize>().is_ok());
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot list {}", out.display()))?;
+        if is_fold(&entry.file_name().to_string_lossy()) && entry.path().is_dir() {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Refuses a folder with tables of another run than is to go on there.
@@ -148,6 +178,10 @@ impl Job<'_> {
         let Self { arguments, architecture, preset, device, data, card } = *self;
         let split = &own.split;
         let mut config = arguments.recipe(architecture, preset, out);
+        // A fold that was not begun has nothing to go on from.
+        if arguments.fold == Some(Fold::All) && !out.exists() {
+            config = config.with_resume(false);
+        }
         let mut network = match &arguments.init {
             Some(from) => {
                 let (network, start) = init::network(from, card, device)?;
@@ -188,10 +222,11 @@ impl Job<'_> {
             let chosen =
                 if card.thresholds.is_some() { "them and their thresholds" } else { "them" };
             let title = format!("The best weights on the validation records, which chose {chosen}");
-            let (mut own, tables) = judged.show(&card, &title, out)?;
+            let (mut figures, tables) = judged.show(&card, &title, out)?;
             files.extend(tables);
-            own["chosen_on_these"] = "the epoch, and the thresholds where they are not 0.5".into();
-            metrics.insert("validation".to_owned(), own);
+            figures["chosen_on_these"] =
+                "the epoch, and the thresholds where they are not 0.5".into();
+            metrics.insert("validation".to_owned(), figures);
         }
         if !split.test.is_empty() {
             let signals = data.prepared.select(Axis(0), &split.test);
@@ -208,9 +243,9 @@ impl Job<'_> {
                 threshold_source: "the validation records",
             };
             let title = "The best weights on the records kept for testing";
-            let (own, tables) = judged.show(&card, title, out)?;
+            let (figures, tables) = judged.show(&card, title, out)?;
             files.extend(tables);
-            metrics.insert("test".to_owned(), own);
+            metrics.insert("test".to_owned(), figures);
         }
         if !metrics.is_empty() {
             card.metrics = Some(metrics.into());
@@ -235,7 +270,7 @@ impl Job<'_> {
             rows: &rows,
             folds: Some(&folds),
             probabilities: probabilities.view(),
-            threshold_source: "",
+            threshold_source: "default",
         };
         let title = "All folds, each record by the weights whose epoch was chosen on its fold";
         let out = &self.arguments.out;

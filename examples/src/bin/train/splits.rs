@@ -11,7 +11,7 @@ use ndarray::{Array2, Axis};
 
 use crate::arguments::{Arguments, Fold, SplitBy};
 
-/// One training's records, and the fold that validates.
+/// One training's records, and the fold that validates (0 where none does).
 pub struct OneFold {
     pub fold: usize,
     pub split: Split,
