@@ -596,7 +596,7 @@ fn read_sidecar(npz: &Path, config: &ConvertConfig) -> Result<Option<Sidecar>> {
     let path = npz.with_extension("json");
     if !path.exists() {
         say_err!(
-            "warning: {} has no {} beside it; taken as made by the same preprocessing",
+            "warning: {} has no {} beside it; taken as made by the same preprocessing, and each row of labels as known",
             npz.display(),
             path.display()
         );
@@ -736,6 +736,10 @@ impl ReadableElement for Integer {
             ">i2" => read_numbers(reader, len, |b| Self(i16::from_be_bytes(b).into())),
             "<i4" => read_numbers(reader, len, |b| Self(i32::from_le_bytes(b).into())),
             ">i4" => read_numbers(reader, len, |b| Self(i32::from_be_bytes(b).into())),
+            "<u2" => read_numbers(reader, len, |b| Self(u16::from_le_bytes(b).into())),
+            ">u2" => read_numbers(reader, len, |b| Self(u16::from_be_bytes(b).into())),
+            "<u4" => read_numbers(reader, len, |b| Self(u32::from_le_bytes(b).into())),
+            ">u4" => read_numbers(reader, len, |b| Self(u32::from_be_bytes(b).into())),
             "<i8" => read_numbers(reader, len, |b| Self(i64::from_le_bytes(b))),
             ">i8" => read_numbers(reader, len, |b| Self(i64::from_be_bytes(b))),
             _ => Err(ReadDataError::WrongDescriptor(descriptor.clone())),
@@ -866,6 +870,7 @@ mod tests {
         assert_eq!(labelled(&second).expect("doubles").labels, expected);
         assert_eq!(labelled(&second.mapv(|v| v as f32)).expect("singles").labels, expected);
         assert_eq!(labelled(&second.mapv(|v| v as i16)).expect("integers").labels, expected);
+        assert_eq!(labelled(&second.mapv(|v| v as u32)).expect("unsigned").labels, expected);
         assert_eq!(labelled(&second.mapv(|v| v > 0.0)).expect("booleans").labels, expected);
         let error = |labelled: Result<Source>| labelled.expect_err("refused").to_string();
         let text = error(labelled(&second.mapv(|v| v / 2.0)));

@@ -176,6 +176,7 @@ fn labels_are_left_alone_where_none_are_needed() {
     };
     let dataset = open("record,patient,severity\na,p1,high\n");
     assert_eq!((dataset.patient(0), dataset.warnings()), (Some("p1"), &[][..]));
+    assert_eq!(open("record,patient\na,p2\n").patient(0), Some("p2"));
     let messages = messages(&open("record,AF\na,1\na,0\n"));
     assert!(messages[0].starts_with("labels: ") && messages[0].contains("on line 2"));
 }

@@ -294,7 +294,10 @@ impl SubsetEvaluations {
     pub(crate) fn stands_for(&self) -> Vec<f64> {
         let n = self.players.len();
         match self.partial {
-            Some(partial) if partial.total == 1 << n => stands_for(&self.masks, n),
+            // Draws that happened to find all of them count as they were drawn.
+            Some(partial) if self.seed.is_none() && partial.total == 1 << n => {
+                stands_for(&self.masks, n)
+            }
             _ => vec![1.0; n + 1],
         }
     }

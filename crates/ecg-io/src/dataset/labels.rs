@@ -93,7 +93,7 @@ impl Labelled {
             return Self::from_ptbxl(root, &found.entries, &everywhere, options);
         }
         let table = if options.ignore_labels {
-            RecordTable::new(&table, "anything", |_| Some(false))?
+            RecordTable::without_labels(&table)?
         } else {
             RecordTable::of_labels(&table)?
         };

@@ -272,6 +272,13 @@ impl RecordTable<bool> {
             _ => None,
         })
     }
+
+    /// The records, patients and folds of a label file, whatever its other columns are.
+    pub(crate) fn without_labels(table: &Table) -> Result<Self, IoError> {
+        let none = LabelSet::default();
+        let values = vec![false; none.len()];
+        Self::of_rows(table, none, |_, _| Ok(values.clone()))
+    }
 }
 
 impl<T> RecordTable<T> {
@@ -281,7 +288,6 @@ impl<T> RecordTable<T> {
         expected: &'static str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<Self, IoError> {
-        let path = || table.path.clone();
         let record = table.required("record")?;
         let (patient, fold) = (table.column("patient"), table.column("fold"));
         let label_columns: Vec<usize> = (0..table.names.len())
@@ -289,7 +295,7 @@ impl<T> RecordTable<T> {
             .collect();
         if label_columns.is_empty() {
             return Err(IoError::MissingColumn {
-                path: path(),
+                path: table.path.clone(),
                 line: table.names_line,
                 column: "(one for each label)",
                 found: clip(&table.names.join(", ")),
@@ -297,6 +303,21 @@ impl<T> RecordTable<T> {
         }
         let labels = LabelSet::new(label_columns.iter().map(|&k| table.names[k].clone()))
             .map_err(|source| table.not_labels(source))?;
+        Self::of_rows(table, labels, |line, cells| {
+            let value =
+                |k| parse(cells.get(k)).ok_or_else(|| table.cell(line, k, cells.get(k), expected));
+            label_columns.iter().map(|&k| value(k)).collect()
+        })
+    }
+
+    /// Reads names, patients and folds, and with `values` what else a row holds.
+    fn of_rows(
+        table: &Table,
+        labels: LabelSet,
+        values: impl Fn(u64, Cells<'_>) -> Result<Vec<T>, IoError>,
+    ) -> Result<Self, IoError> {
+        let record = table.required("record")?;
+        let (patient, fold) = (table.column("patient"), table.column("fold"));
         let mut out = Vec::with_capacity(table.rows().len());
         for (line, cells) in table.rows() {
             let name = record_key(cells.get(record));
@@ -307,12 +328,7 @@ impl<T> RecordTable<T> {
                 column.map(|k| cells.get(k)).filter(|text| !text.is_empty())
             };
             let fold = table.fold(line, cells, fold)?;
-            let values = label_columns
-                .iter()
-                .map(|&k| {
-                    parse(cells.get(k)).ok_or_else(|| table.cell(line, k, cells.get(k), expected))
-                })
-                .collect::<Result<_, _>>()?;
+            let values = values(line, cells)?;
             let patient = text(patient).map(str::to_owned);
             out.push(RecordRow { line, record: name, other_name: None, patient, fold, values });
         }

@@ -154,6 +154,10 @@ impl Share {
             "{} does not say the same of each record",
             beside.display()
         );
+        ensure!(
+            manifest.sha256.contains_key(LABELS) || manifest.unlabelled.len() == records,
+            "{shown} is of an earlier convert, which left out labels where one record has none; convert it again"
+        );
         let mut share = Self { path: path.to_owned(), manifest, rows: Vec::new() };
         share.rows = share.first_rows()?;
         ensure!(
@@ -362,9 +366,8 @@ impl<'a> Joined<'a> {
     fn unlabelled(self) -> Vec<String> {
         let lists = self.shares.iter().flat_map(|share| &share.manifest.unlabelled);
         let listed: BTreeSet<&String> = lists.collect();
-        let names = self.each().map(|(own, k)| (own, &own.manifest.records[k]));
-        let unlabelled = names.filter(|(own, name)| !own.has(LABELS) || listed.contains(name));
-        unlabelled.map(|(_, name)| name.clone()).collect()
+        let names = self.each().map(|(own, k)| &own.manifest.records[k]);
+        names.filter(|name| listed.contains(name)).cloned().collect()
     }
 
     /// The main array; the rows of each record are checked.

@@ -191,22 +191,7 @@ impl Choices {
                 let own = self.by_rule(rule, &judged.labels, truth, p, &on.what)?;
                 (own, format!("{rule} on {}", on.what))
             }
-            _ => {
-                let (usual, source) = match &judged.thresholds {
-                    Some(own) => (own.clone(), "weights"),
-                    None => (vec![0.5; judged.labels.len()], "default 0.5"),
-                };
-                match &self.thresholds {
-                    None => (usual, source.to_owned()),
-                    Some(own) if own.iter().all(Option::is_some) => {
-                        (own.iter().copied().flatten().collect(), "--thresholds".to_owned())
-                    }
-                    Some(own) => {
-                        let all = own.iter().zip(usual).map(|(own, usual)| own.unwrap_or(usual));
-                        (all.collect(), format!("--thresholds, else {source}"))
-                    }
-                }
-            }
+            _ => given(self.thresholds.as_deref(), judged.thresholds.as_deref(), &judged.labels),
         };
         let own = Cutoffs::Labels(own);
         Ok(Chosen { against: vec![own.clone(); judged.against.len()], own, source })
@@ -261,6 +246,24 @@ impl Choices {
         };
         Ok(labels.iter().zip(chosen).map(or_half).collect())
     }
+}
+
+/// The thresholds of `--thresholds`, and of the weights for labels that it leaves out.
+fn given(
+    asked: Option<&[Option<f64>]>,
+    weights: Option<&[f64]>,
+    labels: &LabelSet,
+) -> (Vec<f64>, String) {
+    let (usual, source) = match weights {
+        Some(own) => (own.to_vec(), "weights"),
+        None => (vec![0.5; labels.len()], "default 0.5"),
+    };
+    let Some(asked) = asked else { return (usual, source.to_owned()) };
+    let all = asked.iter().zip(usual).map(|(own, usual)| own.unwrap_or(usual)).collect();
+    if asked.iter().all(Option::is_some) {
+        return (all, "--thresholds".to_owned());
+    }
+    (all, format!("--thresholds, else {source}"))
 }
 
 /// Makes sure that each record has a fold, and that there are several, and warns of patients in several.
@@ -456,6 +459,11 @@ mod tests {
         assert_eq!(parse("0.3").expect("one"), [Some(0.3), Some(0.3)]);
         assert_eq!(parse("0.3,0.4").expect("each"), [Some(0.3), Some(0.4)]);
         assert_eq!(parse("SB=0.2").expect("named"), [None, Some(0.2)]);
+        let named = parse("SB=0.2").expect("named");
+        let (own, source) = given(Some(&named), Some(&[0.3, 0.4]), &labels);
+        assert_eq!((own, source.as_str()), (vec![0.3, 0.2], "--thresholds, else weights"));
+        assert_eq!(given(Some(&named), None, &labels).0, [0.5, 0.2]);
+        assert_eq!(given(None, Some(&[0.3, 0.4]), &labels), (vec![0.3, 0.4], "weights".to_owned()));
         for bad in ["", "x", "1.5", "0.1,0.2,0.3", "XX=0.1", "AF=", "AF=0.1,0.2", "nan"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -1,6 +1,7 @@
 //! What stands in for removed leads: made of other recordings, or of synthetic ones where none are given.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::SamplingRate;
@@ -53,19 +54,35 @@ pub struct Stock {
     kinds: Vec<Kind>,
     count: usize,
     others: Vec<Other>,
-    /// Patients of all records of a base name, those that are not kept included.
-    patients: HashMap<String, Vec<String>>,
+    /// Names and patients of all records by base name, those that are not kept included.
+    known: HashMap<String, Vec<(String, String)>>,
     mean_image: Option<(Array3<f32>, usize)>,
     origin: String,
 }
 
-/// Whose leads a baseline must not have: those of the record that is explained, and of others of its patient. Another record of the
-/// same base name may be the same one, read from another folder or converted: it is left out, too.
+/// Whose leads a baseline must not have: those of the record that is explained, and of others of its patient.
 #[derive(Clone, Copy)]
 pub struct Itself<'a> {
-    pub name: &'a str,
+    /// Without extension; of an archive's record its name there.
+    pub path: &'a Path,
     /// Empty where unknown.
     pub patient: &'a str,
+}
+
+impl<'a> Itself<'a> {
+    /// Whether a record of a folder or an archive is this one, as far as its name tells: other folders above it don't matter.
+    fn is(self, name: &str) -> bool {
+        let name = Path::new(name);
+        self.path.ends_with(name) || name.ends_with(self.path)
+    }
+
+    /// Its patients by what is known of all records.
+    fn patients(self, known: &'a HashMap<String, Vec<(String, String)>>) -> HashSet<&'a str> {
+        let base = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let records = known.get(base.as_ref()).into_iter().flatten();
+        let own = records.filter(|(name, _)| self.is(name)).map(|(_, patient)| patient.as_str());
+        own.chain([self.patient]).collect()
+    }
 }
 
 impl Stock {
@@ -83,8 +100,7 @@ impl Stock {
             stock.mean_image = Some((images, lengths.len()));
         }
         for (name, patient) in source.names.iter().zip(&source.patients) {
-            let own = stock.patients.entry(base_name(name).to_owned()).or_default();
-            own.push(patient.clone());
+            stock.know(name, patient);
         }
         let mut order: Vec<usize> = (0..source.names.len()).collect();
         order.sort_by_cached_key(|&row| {
@@ -156,10 +172,15 @@ impl Stock {
             kinds: asked.baselines.clone(),
             count: asked.background,
             others: Vec::new(),
-            patients: HashMap::new(),
+            known: HashMap::new(),
             mean_image: None,
             origin: origin.to_owned(),
         }
+    }
+
+    fn know(&mut self, name: &str, patient: &str) {
+        let own = self.known.entry(base_name(name).to_owned()).or_default();
+        own.push((name.to_owned(), patient.to_owned()));
     }
 
     fn needs_nothing(&self) -> bool {
@@ -183,11 +204,9 @@ impl Stock {
                 Ok(Named { baseline: Baseline::MeanImage(images), made_of })
             }
             Kind::Background => {
-                let base = base_name(itself.name);
-                let known = self.patients.get(base).into_iter().flatten().map(String::as_str);
-                let patients: HashSet<&str> = known.chain([itself.patient]).collect();
+                let patients = itself.patients(&self.known);
                 let strange = |own: &&Other| {
-                    base_name(&own.name) != base
+                    !itself.is(&own.name)
                         && (own.patient.is_empty() || !patients.contains(own.patient.as_str()))
                         && own.signal.ncols() >= samples
                 };
@@ -195,8 +214,8 @@ impl Stock {
                     self.others.iter().filter(strange).take(self.count).collect();
                 ensure!(
                     !chosen.is_empty(),
-                    "no other patient's recording, of {} that were looked at, is as long as {samples} samples for the background \
-                     baseline: {}",
+                    "none of {} recordings that were looked at for the background baseline is of another patient and as long as \
+                     {samples} samples: {}",
                     self.others.len(),
                     self.origin
                 );
@@ -207,5 +226,41 @@ impl Stock {
                 Ok(Named { baseline: Baseline::Background(signals.collect()), made_of })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_record_is_its_own_background_nor_is_its_patient() {
+        let records = [("p1/ecg", "p1/ecg"), ("p2/ecg", "p2/ecg"), ("p3/ecg", "A"), ("x", "A")];
+        let mut stock = Stock {
+            kinds: vec![Kind::Background],
+            count: 10,
+            others: Vec::new(),
+            known: HashMap::new(),
+            mean_image: None,
+            origin: "data".to_owned(),
+        };
+        for (name, patient) in records {
+            stock.know(name, patient);
+            let (name, patient) = (name.to_owned(), patient.to_owned());
+            stock.others.push(Other { name, patient, signal: Array2::zeros((12, 100)) });
+        }
+        let made_of = |path: &str, patient| {
+            let itself = Itself { path: Path::new(path), patient };
+            stock.baselines(100, itself).expect("has others").remove(0).made_of
+        };
+        assert_eq!(made_of("/of/data/p1/ecg", ""), "p2/ecg, p3/ecg, x of data");
+        // Its patient is known from the other recordings.
+        assert_eq!(made_of("/of/data/p3/ecg", ""), "p1/ecg, p2/ecg of data");
+        assert_eq!(made_of("/elsewhere/y", "A"), "p1/ecg, p2/ecg of data");
+        // An archive of a folder below has short names, of which any may be meant.
+        assert!(stock.baselines(100, Itself { path: Path::new("ecg"), patient: "" }).is_err());
+        let itself = Itself { path: Path::new("y"), patient: "" };
+        let error = stock.baselines(101, itself).err().expect("none is as long");
+        assert!(error.to_string().contains("none of 4 recordings"), "{error}");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -117,6 +117,9 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         bail!("{}: no prepared signals", data.display());
     };
     let names = LeadNames::new(data, args, config)?;
+    // An archive's records have no place.
+    let folder = if data.is_dir() { data.canonicalize() } else { Ok(PathBuf::new()) };
+    let folder = folder.with_context(|| format!("cannot find {}", data.display()))?;
     let random = asked.random_models(model, args.random_models)?;
     let mut rows: Vec<usize> = found.iter().map(|(row, _)| *row).collect();
     rows.dedup();
@@ -137,7 +140,7 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         let labels: Vec<&Label> =
             found.iter().filter(|(own, _)| *own == row).map(|(_, k)| &asked.labels[*k]).collect();
         let one = || -> Result<(Vec<Said>, Vec<MadeOf>)> {
-            let itself = Itself { name: record, patient: &source.patients[row] };
+            let itself = Itself { path: &folder.join(record), patient: &source.patients[row] };
             let baselines = stock.baselines(lengths[row], itself)?;
             let signal = signals.slice(s![row, .., ..lengths[row]]);
             let leads = names.of(record)?;

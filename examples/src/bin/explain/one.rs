@@ -1,7 +1,7 @@
 //! One record: its explanation, and the pictures of it.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -150,16 +150,21 @@ fn baselines(
         }
     };
     let patient = recording.patient.as_deref().unwrap_or_default();
-    stock.baselines(samples, Itself { name: &record_name(file), patient })
+    stock.baselines(samples, Itself { path: &record_path(file), patient })
 }
 
-/// The name of a record without its folder, by the header or table that it was read from.
-fn record_name(file: &Path) -> String {
+/// Where a record is, without extension, by the header or table that it was read from.
+fn record_path(file: &Path) -> PathBuf {
     let mut stem = file.with_extension("");
     if file.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz")) {
         stem.set_extension("");
     }
-    stem.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    let parent = stem.parent().filter(|parent| !parent.as_os_str().is_empty());
+    // Links of folders lead to the same place; one of a file is a record of its own name.
+    match (parent.unwrap_or(Path::new(".")).canonicalize(), stem.file_name()) {
+        (Ok(parent), Some(name)) => parent.join(name),
+        _ => stem,
+    }
 }
 
 /// When the segments of an explanation begin and end, where it has several: a prepared signal spans the part of the recording that
@@ -217,9 +222,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_goes_by_its_name_without_endings() {
-        for file in ["a/v.hea", "v.HEA", "b/v.csv", "v.TSV", "v.csv.gz", "a.b/v.tsv.GZ"] {
-            assert_eq!(record_name(Path::new(file)), "v", "{file}");
+    fn a_record_is_where_its_file_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(dir.path().join("part")).expect("makes it");
+        let part = dir.path().canonicalize().expect("is there").join("part");
+        for file in ["v.hea", "../part/v.HEA", "v.csv", "v.TSV", "v.csv.gz", "v.tsv.GZ"] {
+            let file = dir.path().join("part").join(file);
+            assert_eq!(record_path(&file), part.join("v"), "{file:?}");
         }
     }
 }
