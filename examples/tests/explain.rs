@@ -1,5 +1,6 @@
 //! What `explain` writes, and what it leaves when it is stopped.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -174,6 +175,27 @@ fn a_stopped_record_leaves_an_estimate() {
         assert!(own["faithfulness"].is_null());
     }
     assert!(set.pictures().contains(&"ecg-SB.png".to_owned()));
+}
+
+#[test]
+fn each_record_draws_for_itself_and_names_its_background() {
+    let set = Set::new(3);
+    // A table of the one label that is explained will do.
+    let table = "record,AF\nsynth00000,1\nsynth00001,1\nsynth00002,1\n";
+    std::fs::write(set.path("data/labels.csv"), table).expect("writes");
+    let arguments = "--label AF --method lime-sampled --samples 20 --baseline background";
+    succeeds(set.of_data(arguments));
+    let text = std::fs::read_to_string(set.path("out/explanations.jsonl")).expect("lines");
+    let lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("whole lines")).collect();
+    assert_eq!(lines.len(), 3);
+    let seeds: BTreeSet<u64> = lines.iter().filter_map(|line| line["seed"].as_u64()).collect();
+    assert_eq!(seeds.len(), 3);
+    for line in &lines {
+        let made_of = line["baselines"][0]["made_of"].as_str().expect("words");
+        let own = line["record"].as_str().expect("a name");
+        assert!(made_of.starts_with("synth0000") && !made_of.contains(own), "{own}: {made_of}");
+    }
 }
 
 #[cfg(unix)]

@@ -95,13 +95,18 @@ pub trait PredictSubsets: Predict<Ix3> {
     /// Probabilities `[mask, label]` of one prepared signal `[lead, sample]` under each mask.
     ///
     /// # Errors
-    /// As [`Predict::predict_proba`]; a mask that keeps a lead which the input does not have.
+    /// As [`Predict::predict_proba`]; a mask that keeps a lead which the input does not have, more leads than a mask has bits, or
+    /// probabilities of another shape than asked for.
     fn predict_subsets(
         &self,
         prepared: ArrayView2<'_, f32>,
         masks: &[LeadMask],
     ) -> Result<Array2<f64>, PredictError> {
         LeadMask::check(masks, prepared.nrows())?;
+        if prepared.nrows() > 32 {
+            let leads = prepared.nrows();
+            return Err(PredictError::Backend(format!("{leads} leads, masks have 32 bits").into()));
+        }
         /// Masked signals in memory at a time.
         const BATCH: usize = 64;
         let mut out = Array2::zeros((masks.len(), self.labels().len()));
@@ -112,7 +117,13 @@ pub trait PredictSubsets: Predict<Ix3> {
                 (chunk.len(), prepared.nrows(), prepared.ncols()),
                 |(n, lead, t)| if chunk[n].keeps(lead) { prepared[[lead, t]] } else { 0.0 },
             );
-            rows.assign(&self.predict_proba(batch.view())?);
+            let found = self.predict_proba(batch.view())?;
+            if found.dim() != rows.dim() {
+                let (found, expected) = (found.dim(), rows.dim());
+                let reason = format!("probabilities of shape {found:?}, expected {expected:?}");
+                return Err(PredictError::Backend(reason.into()));
+            }
+            rows.assign(&found);
         }
         Ok(out)
     }
@@ -171,6 +182,13 @@ mod tests {
         for (mask, row) in masks.iter().zip(p.rows()) {
             assert_eq!(row[0], f64::from(mask.kept()) / 12.0);
         }
+    }
+
+    #[test]
+    fn more_leads_than_bits_are_refused() {
+        let model = Share(LabelSet::new(["x"]).expect("a label"));
+        let error = model.predict_subsets(ndarray::Array2::ones((33, 4)).view(), &[LeadMask(1)]);
+        assert!(matches!(error, Err(PredictError::Backend(_))));
     }
 
     #[test]

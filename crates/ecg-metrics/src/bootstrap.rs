@@ -8,13 +8,22 @@ use crate::patients::Random;
 use crate::render::Map;
 use crate::report::{check_confidence, checked_columns};
 use crate::weighted::{OVERALL, Plan, SAMPLES, sections};
-use crate::{ChallengeWeights, MetricsError, Patients, Scores, Thresholds, Truth, ZeroDivision};
+use crate::{
+    ChallengeWeights, FEW_POSITIVES, MetricsError, Patients, Scores, Thresholds, Truth,
+    ZeroDivision,
+};
 
 /// The most resamples that a bootstrap takes; their results are held in memory.
 pub const MAX_RESAMPLES: usize = 100_000;
 
 /// The acceleration of BCa intervals leaves out one patient at a time, or one of this many groups where there are more patients.
 const JACKKNIFE_GROUPS: usize = 2000;
+
+/// With fewer patients than this, intervals are too narrow and p-values too small, and [`Bootstrap::method`] says so.
+pub const FEW_PATIENTS: usize = 20;
+
+/// With fewer patients than this there are no p-values: even signs that all agree are chance more often than one time in 32.
+const LEAST_PATIENTS: usize = 6;
 
 /// Figures that differ by less are taken as equal.
 const TIE: f64 = 1e-12;
@@ -112,16 +121,24 @@ pub struct BootstrapInterval {
     /// Resamples in which the number is defined; the intervals are of these.
     pub defined: usize,
     /// Of a difference: the two-sided p-value that it is zero, twice the smaller share of resamples on either side of zero
-    /// (each counted with the data themselves as one more resample), at most 1.
+    /// (each counted with the data themselves as one more resample), at most 1; NaN of fewer than six patients.
     pub p_value: Option<f64>,
     /// Whether every resample defines the number.
     always: bool,
 }
 
 impl BootstrapInterval {
-    /// The interval to report: BCa where it exists and every resample defines the number, else percentile.
+    /// The interval to report: BCa where it exists and every resample defines the number, else percentile. NaN where the value lies
+    /// outside that, as of a calibration error, which resamples only make larger.
     pub fn interval(&self) -> [f64; 2] {
-        if self.is_bca() { self.bca } else { self.percentile }
+        if self.is_bca() {
+            return self.bca;
+        }
+        let [low, high] = self.percentile;
+        if self.value < low - TIE || self.value > high + TIE {
+            return [f64::NAN; 2];
+        }
+        self.percentile
     }
 
     fn is_bca(&self) -> bool {
@@ -191,6 +208,8 @@ pub struct Bootstrap {
     pub records: usize,
     /// The scores of each label, in the order of the label set.
     pub labels: Vec<(String, Intervals)>,
+    /// Patients who have a record with the label, for each.
+    pub positive_patients: Vec<usize>,
     /// Over all decisions about any label taken together.
     pub micro: Intervals,
     /// Averages over the labels.
@@ -225,12 +244,13 @@ impl Bootstrap {
         options.check(patients, columns[0].len())?;
         let plan = Plan::new(labels, &columns, thresholds, options)?;
         let evaluate = |weights: &[u32], out: &mut Vec<f64>| plan.evaluate(weights, out);
-        Ok(Self::of(labels, patients, options, plan.width(), false, evaluate))
+        Ok(Self::of(labels, &columns, patients, options, plan.width(), false, evaluate))
     }
 
     /// Resamples what `evaluate` gives: `width` numbers in the order of a [`Plan`].
     pub(crate) fn of(
         labels: &LabelSet,
+        columns: &[Vec<(f64, bool)>],
         patients: &Patients,
         options: &BootstrapOptions,
         width: usize,
@@ -274,12 +294,18 @@ impl Bootstrap {
             .into_par_iter()
             .map(|k| {
                 let (resampled, without) = (column(&resampled, k), column(&without, k));
-                interval(whole[k], resampled, &without, options.confidence, differences)
+                let p_value = differences.then_some(patients.len() >= LEAST_PATIENTS);
+                interval(whole[k], resampled, &without, options.confidence, p_value)
             })
             .collect();
         let parts = sections(labels, &intervals);
         let scores = |values| Intervals::new(Scores::NAMES, values);
+        let with_label = |column: &Vec<(f64, bool)>| {
+            let all = 0..patients.len();
+            all.filter(|&own| patients.rows(own).iter().any(|&row| column[row].1)).count()
+        };
         Self {
+            positive_patients: columns.iter().map(with_label).collect(),
             resamples: options.resamples,
             seed: options.seed,
             confidence: options.confidence,
@@ -327,7 +353,18 @@ impl Bootstrap {
         } else {
             format!("{} patients with {} records", self.patients, self.records)
         };
-        format!("bootstrap, {} resamples of {units}, seed {}", self.resamples, self.seed)
+        let few = if self.patients < FEW_PATIENTS {
+            ": too few patients, so that intervals are too narrow and p-values too small"
+        } else {
+            ""
+        };
+        format!("bootstrap, {} resamples of {units}, seed {}{few}", self.resamples, self.seed)
+    }
+
+    /// Whether fewer than [`FEW_POSITIVES`] patients have a label.
+    pub(crate) fn too_few(&self, label: &str) -> bool {
+        let place = self.labels.iter().position(|own| own.0 == label);
+        place.is_some_and(|k| (self.positive_patients[k] as u64) < FEW_POSITIVES)
     }
 }
 
@@ -343,6 +380,8 @@ impl Serialize for Bootstrap {
         map.serialize_entry("records", &self.records)?;
         let labels = Map(self.labels.iter().map(|(label, own)| (label, own)));
         map.serialize_entry("labels", &labels)?;
+        let positive = self.labels.iter().zip(&self.positive_patients);
+        map.serialize_entry("positive_patients", &Map(positive.map(|(own, n)| (&own.0, n))))?;
         for (name, own) in self.sections().skip(self.labels.len()) {
             map.serialize_entry(name, own)?;
         }
@@ -350,12 +389,13 @@ impl Serialize for Bootstrap {
     }
 }
 
+/// `difference` says whether there is a p-value, `None` for what is no difference.
 fn interval(
     value: f64,
     mut resampled: Vec<f64>,
     without: &[f64],
     confidence: f64,
-    difference: bool,
+    difference: Option<bool>,
 ) -> BootstrapInterval {
     let all = resampled.len();
     resampled.retain(|v| !v.is_nan());
@@ -365,7 +405,7 @@ fn interval(
         percentile: [f64::NAN; 2],
         bca: [f64::NAN; 2],
         defined,
-        p_value: difference.then_some(f64::NAN),
+        p_value: difference.map(|_| f64::NAN),
         always: defined == all,
     };
     if value.is_nan() || 2 * defined < all {
@@ -374,7 +414,10 @@ fn interval(
     resampled.sort_unstable_by(f64::total_cmp);
     let tail = (1.0 - confidence) / 2.0;
     let percentile = [tail, 1.0 - tail].map(|share| quantile(&resampled, share));
-    let p_value = difference.then(|| {
+    let p_value = difference.map(|enough| {
+        if !enough {
+            return f64::NAN;
+        }
         let below = resampled.partition_point(|v| *v <= TIE) + 1;
         let above = defined - resampled.partition_point(|v| *v < -TIE) + 1;
         (2.0 * below.min(above) as f64 / (defined + 1) as f64).min(1.0)

@@ -126,13 +126,20 @@ impl Comparison {
         let plan = |columns, own: Predictions| Plan::new(labels, columns, own.thresholds, options);
         let plans = [plan(a, first)?, plan(b, second)?];
         let width = plans[0].width();
-        let differences =
-            Bootstrap::of(labels, patients, options, width, true, |weights, out: &mut Vec<f64>| {
+        let differences = Bootstrap::of(
+            labels,
+            a,
+            patients,
+            options,
+            width,
+            true,
+            |weights, out: &mut Vec<f64>| {
                 let mut other = Vec::with_capacity(width);
                 plans[0].evaluate(weights, out);
                 plans[1].evaluate(weights, &mut other);
                 out.iter_mut().zip(other).for_each(|(own, other)| *own -= other);
-            });
+            },
+        );
 
         let right = |columns: &[Vec<(f64, bool)>], own: Predictions, label: usize, row: usize| {
             let (p, holds) = columns[label][row];

@@ -64,7 +64,8 @@
 //! Wilson's intervals treat records as independent. Several recordings of one patient are not, and those intervals are then too
 //! narrow: add [`Bootstrap`] intervals by patient ([`Report::with_bootstrap`]). Thresholds that were chosen on the records that
 //! are judged make every thresholded figure too good, and so does a [`Calibrator`] that was fitted on them. With fewer than
-//! [`FEW_POSITIVES`] positives the report says "too few" beside a label: read its interval, not its number.
+//! [`FEW_POSITIVES`] positives the report says "too few" beside a label, and beside its bootstrap intervals with so few patients who
+//! have it: read its interval, not its number.
 //!
 //! # Sibling crates
 //!
@@ -98,7 +99,9 @@ mod threshold;
 mod truth;
 mod weighted;
 
-pub use bootstrap::{Bootstrap, BootstrapInterval, BootstrapOptions, Intervals, MAX_RESAMPLES};
+pub use bootstrap::{
+    Bootstrap, BootstrapInterval, BootstrapOptions, FEW_PATIENTS, Intervals, MAX_RESAMPLES,
+};
 pub use calibration::{LabelCalibration, calibration};
 pub use calibrator::{CalibrationMethod, Calibrator, LabelScaling, Unfitted};
 pub use challenge::{ChallengeScore, ChallengeWeights};

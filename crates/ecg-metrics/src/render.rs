@@ -156,12 +156,6 @@ impl Report {
         rows
     }
 
-    /// Labels that too few records have.
-    fn few(&self) -> Vec<&str> {
-        let few = self.labels.iter().filter(|own| own.too_few());
-        few.map(|own| own.label.as_str()).collect()
-    }
-
     /// Heading and rows of the cross table.
     fn cross_rows(&self) -> Vec<Vec<String>> {
         let table = &self.cross_table;
@@ -219,7 +213,7 @@ impl Report {
         markdown_table(&mut text, &rows, 1);
 
         if let Some(bootstrap) = &self.bootstrap {
-            let _ = write!(text, "\n{}", bootstrap.marked(&self.few()));
+            let _ = write!(text, "\n{}", bootstrap.to_markdown());
         }
         if let Some(own) = &self.calibration {
             let _ = write!(text, "\n{}", render_calibration::markdown(own));
@@ -320,7 +314,7 @@ impl fmt::Display for Report {
         }
         if let Some(bootstrap) = &self.bootstrap {
             writeln!(f, "{}", bootstrap.caption())?;
-            text_table(f, &bootstrap.table(&self.few()))?;
+            text_table(f, &bootstrap.table())?;
         }
         Ok(())
     }

@@ -39,13 +39,12 @@ fn p_value(p: f64) -> String {
 }
 
 impl Bootstrap {
-    /// The intervals as rows of text: each label, then the averages. Labels with too few positives are marked.
-    pub(crate) fn table(&self, few: &[&str]) -> Vec<Vec<String>> {
+    /// The intervals as rows of text: each label, then the averages. Labels that too few patients have are marked.
+    pub(crate) fn table(&self) -> Vec<Vec<String>> {
         let head = std::iter::once("Label").chain(SCORES.map(|score| score.1));
         let mut rows = vec![head.map(String::from).collect::<Vec<_>>()];
         for (name, section) in self.sections().filter(|own| own.0 != "overall") {
-            let mark = if few.contains(&name) { " (too few)" } else { "" };
-            let mut row = vec![format!("{name}{mark}")];
+            let mut row = vec![self.marked(name)];
             row.extend(SCORES.iter().map(|(score, _)| {
                 section.get(score).map_or_else(String::new, |own| cell(own, self.resamples))
             }));
@@ -63,15 +62,16 @@ impl Bootstrap {
         )
     }
 
-    /// The intervals as Markdown.
-    pub fn to_markdown(&self) -> String {
-        self.marked(&[])
+    /// A label's name, with a mark where too few patients have it.
+    fn marked(&self, label: &str) -> String {
+        let mark = if self.too_few(label) { " (too few)" } else { "" };
+        format!("{label}{mark}")
     }
 
-    /// The same, labels with too few positives marked.
-    pub(crate) fn marked(&self, few: &[&str]) -> String {
+    /// The intervals as Markdown.
+    pub fn to_markdown(&self) -> String {
         let mut text = format!("{}:\n\n", self.caption());
-        markdown_table(&mut text, &self.table(few), 1);
+        markdown_table(&mut text, &self.table(), 1);
         text.push('\n');
         let mut rows = vec![["Figure", "Value and interval"].map(String::from).to_vec()];
         rows.extend(
@@ -112,7 +112,7 @@ impl Comparison {
                 section.get(score).map_or_else(String::new, |found| cell(found, all.resamples))
             };
             rows.push(vec![
-                own.label.clone(),
+                all.marked(&own.label),
                 difference("roc_auc"),
                 p_value(own.bootstrap_p),
                 p_value(own.bootstrap_holm),
@@ -154,6 +154,12 @@ impl Comparison {
                  {delong} of DeLong, {mcnemar} of McNemar. The p-values of averages are not corrected.\n"
             );
         }
+        let _ = write!(
+            text,
+            "\nThe smallest p that {} resamples can give is {}.\n",
+            all.resamples,
+            number(2.0 / (all.resamples as f64 + 1.0))
+        );
         if self.dependent_records {
             text.push_str(
                 "\nSome patients have several records. DeLong's and McNemar's tests take records as independent, so their \

@@ -77,7 +77,8 @@ pub struct DeLong {
     pub covariance: [[f64; 2]; 2],
     /// Difference over its standard error. 0 where the two rank alike, infinite where the difference has no spread.
     pub z: f64,
-    /// Two-sided p-value of the difference; NaN with fewer than two records of a class.
+    /// Two-sided p-value of the difference; NaN with fewer than two records of a class, and where the difference has no spread, of
+    /// which nothing tells whether it is chance.
     pub p: f64,
 }
 
@@ -102,27 +103,31 @@ pub fn delong(first: &[f64], second: &[f64], truth: &[bool]) -> Result<DeLong, M
     let negatives = truth.len() - positives;
     let parts = [first, second].map(|scores| placements(scores, truth));
     let auc = parts.each_ref().map(|part| mean(&part.0));
-    let covariance = std::array::from_fn(|i| {
+    let matrix = std::array::from_fn(|i| {
         std::array::from_fn(|j| {
             covariance(&parts[i].0, &parts[j].0) / positives as f64
                 + covariance(&parts[i].1, &parts[j].1) / negatives as f64
         })
     });
-    let [[a, c], [_, b]]: [[f64; 2]; 2] = covariance;
-    let (difference, variance) = (auc[0] - auc[1], a + b - 2.0 * c);
-    // Equal rankings leave a variance that is zero but for rounding.
-    let spread = variance > 1e-14 * (a + b);
+    // Of the records' differences: that of the variances would be rounding where two classifiers are nearly the same.
+    let apart = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
+    let [of_positives, of_negatives] =
+        [apart(&parts[0].0, &parts[1].0), apart(&parts[0].1, &parts[1].1)];
+    let difference = mean(&of_positives);
+    let variance = covariance(&of_positives, &of_positives) / positives as f64
+        + covariance(&of_negatives, &of_negatives) / negatives as f64;
     let z = if variance.is_nan() {
         f64::NAN
-    } else if spread {
+    } else if variance > 1e-24 * difference * difference {
         difference / variance.sqrt()
     } else if difference == 0.0 {
         0.0
     } else {
+        // The same difference for every record, but for rounding.
         f64::INFINITY.copysign(difference)
     };
-    let p = if z.is_nan() { f64::NAN } else { (2.0 * normal_tail(z.abs())).min(1.0) };
-    Ok(DeLong { auc, covariance, z, p })
+    let p = if z.is_finite() { (2.0 * normal_tail(z.abs())).min(1.0) } else { f64::NAN };
+    Ok(DeLong { auc, covariance: matrix, z, p })
 }
 
 /// For each positive the share of negatives below it, for each negative the share of positives above it; ties half.

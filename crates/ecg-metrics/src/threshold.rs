@@ -111,7 +111,8 @@ impl ThresholdRule {
     fn merit(self, c: &Confusion) -> f64 {
         match self {
             ThresholdRule::Fixed(_) => 0.0,
-            ThresholdRule::Youden => c.sensitivity(ZeroDivision::Zero) + c.specificity(),
+            // In whole numbers: of equal sums of two shares, rounding would choose one.
+            ThresholdRule::Youden => (c.tp * (c.tn + c.fp) + c.tn * c.support()) as f64,
             ThresholdRule::MaxF1 => c.f_beta(1.0, ZeroDivision::Zero),
             ThresholdRule::MaxGBeta => c.g_beta(2.0),
             ThresholdRule::Sensitivity(wanted) => {
@@ -122,7 +123,7 @@ impl ThresholdRule {
     }
 }
 
-/// Thresholds, one for each label, by a rule; `None` for a label that has no positive or no negative record, or for which no
+/// Thresholds, one for each label, by a rule (1, which is never exceeded, where nothing is better than never to predict the label); `None` for a label that has no positive or no negative record, or for which no
 /// threshold reaches the sensitivity that the rule asks for.
 ///
 /// A threshold lies halfway between two neighbouring probabilities, so that rounding decides nothing. Of equally good ones the
@@ -157,7 +158,8 @@ pub fn choose_thresholds<T: Truth>(
             return None;
         }
         let steps: Vec<_> = ranking.steps().collect();
-        let mut best: Option<(f64, f64)> = None;
+        let never = Confusion { tp: 0, fp: 0, fn_: positives, tn: negatives };
+        let mut best = (rule.merit(&never), 1.0);
         for (k, step) in steps.iter().enumerate() {
             let confusion = Confusion {
                 tp: step.tp,
@@ -168,12 +170,12 @@ pub fn choose_thresholds<T: Truth>(
             let merit = rule.merit(&confusion);
             let below = steps.get(k + 1).map_or(0.0, |next| next.threshold);
             // Strictly above the threshold counts, so a probability of zero is never predicted.
-            if step.threshold > 0.0 && best.is_none_or(|(best, _)| merit > best) {
-                best = Some((merit, between(below, step.threshold)));
+            if step.threshold > 0.0 && merit > best.0 {
+                best = (merit, between(below, step.threshold));
             }
         }
         // A merit below zero breaks the rule.
-        best.filter(|(merit, _)| *merit >= 0.0).map(|(_, threshold)| threshold)
+        (best.0 >= 0.0).then_some(best.1)
     };
     Ok(columns.into_iter().map(choose).collect())
 }
@@ -266,6 +268,19 @@ mod tests {
             (ArrayView2::from_shape((3, 1), &truth), ArrayView2::from_shape((3, 1), &p));
         choose_thresholds(&labels, truth.expect("shape"), p.expect("shape"), rule).expect("valid")
             [0]
+    }
+
+    #[test]
+    fn of_equally_good_thresholds_the_highest() {
+        // Everyone or nobody is as good: nobody.
+        assert_eq!(one([1, 0, 0], [0.3; 3], ThresholdRule::Youden), Some(1.0));
+        assert_eq!(one([1, 0, 0], [0.9, 0.8, 0.1], ThresholdRule::Sensitivity(0.0)), Some(1.0));
+        // One of two positives and eleven of twelve negatives are as good as both and five: N P, six N, P, five N.
+        let truth = Array2::from_shape_fn((14, 1), |(row, _)| row == 1 || row == 8);
+        let p = Array2::from_shape_fn((14, 1), |(row, _)| 1.0 - 0.05 * row as f64);
+        let labels = LabelSet::new(["x"]).expect("labels");
+        let chosen = choose_thresholds(&labels, truth.view(), p.view(), ThresholdRule::Youden);
+        assert!((chosen.expect("valid")[0].expect("both classes") - 0.925).abs() < 1e-12);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 
 use ecg_core::LabelSet;
 use ecg_metrics::{
-    Bootstrap, BootstrapInterval, BootstrapOptions, MetricsError, Patients, Report, ReportOptions,
-    Scores, ZeroDivision,
+    Bootstrap, BootstrapInterval, BootstrapOptions, Comparison, MetricsError, Patients,
+    Predictions, Report, ReportOptions, Scores, ZeroDivision,
 };
 use ndarray::{Array2, array};
 use serde_json::Value;
@@ -169,6 +169,62 @@ fn a_label_that_never_occurs_has_no_interval() {
     let json = serde_json::to_value(&all).unwrap();
     assert!(json["labels"]["never"]["roc_auc"]["interval"][0].is_null());
     assert_eq!(json["labels"]["a"]["roc_auc"]["method"], "percentile");
+}
+
+#[test]
+fn few_patients_are_remarked_on() {
+    let labels = LabelSet::new(["a", "b"]).unwrap();
+    // Twelve records have "a", all of one patient; "b" is of everybody.
+    let ids: Vec<usize> = (0..60).map(|row| if row < 12 { 0 } else { row }).collect();
+    let truth =
+        Array2::from_shape_fn((60, 2), |(row, k)| if k == 0 { row < 12 } else { row % 2 == 0 });
+    let proba = Array2::from_shape_fn((60, 2), |(row, _)| (row * 17 % 60) as f64 / 60.0);
+    let new = |patients: &Patients| {
+        let options = BootstrapOptions::default();
+        Bootstrap::new(&labels, truth.view(), proba.view(), &[0.5; 2], patients, &options).unwrap()
+    };
+    let all = new(&Patients::from_ids(&ids));
+    assert_eq!(all.positive_patients[0], 1);
+    let text = all.to_markdown();
+    assert!(text.contains("a (too few)") && !text.contains("b (too few)"), "{text}");
+    assert!(!all.method().contains("too few patients"));
+    let five = Patients::from_ids(ids.iter().map(|id| id % 5));
+    assert!(new(&five).method().contains("too few patients"));
+    let p = |patients: &Patients| {
+        let other = truth.mapv(|holds| f64::from(u8::from(holds)));
+        let options = BootstrapOptions::default();
+        let pair = Comparison::new(
+            &labels,
+            truth.view(),
+            Predictions::new(proba.view(), &[0.5; 2]),
+            Predictions::new(other.view(), &[0.5; 2]),
+            patients,
+            &options,
+        );
+        pair.unwrap().differences.macro_.get("f1").unwrap().p_value.unwrap()
+    };
+    assert!(p(&five).is_nan() && p(&Patients::from_ids(&ids)) < 0.05);
+}
+
+#[test]
+fn an_interval_holds_its_value() {
+    // Well calibrated: every resample is less so than the whole.
+    let labels = LabelSet::new(["x"]).unwrap();
+    let truth = Array2::from_shape_fn((400, 1), |(row, _)| row % 10 < row / 40);
+    let proba = Array2::from_shape_fn((400, 1), |(row, _)| (row / 40) as f64 / 10.0 + 1e-6);
+    let patients = Patients::each_record(400);
+    let options = BootstrapOptions::default();
+    let all = Bootstrap::new(&labels, truth.view(), proba.view(), &[0.5], &patients, &options);
+    let all = all.unwrap();
+    for (_, section) in all.sections() {
+        for (name, own) in section.iter() {
+            let [low, high] = own.interval();
+            let holds = low - 1e-9 <= own.value && own.value <= high + 1e-9;
+            assert!(holds || low.is_nan() || own.bca == [low, high], "{name} {own:?}");
+        }
+    }
+    let ece = find(&all, "micro/ece10");
+    assert!(ece.interval()[0].is_nan() && ece.percentile[0] > ece.value, "{ece:?}");
 }
 
 #[test]

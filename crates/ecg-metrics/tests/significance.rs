@@ -60,7 +60,10 @@ fn delong_where_there_is_little_to_say() {
     let same = delong(&good, &good, &truth).unwrap();
     assert_eq!((same.z, same.p), (0.0, 1.0));
     let apart = delong(&good, &bad, &truth).unwrap();
-    assert_eq!((apart.auc, apart.z, apart.p), ([1.0, 0.0], f64::INFINITY, 0.0));
+    assert_eq!((apart.auc, apart.z), ([1.0, 0.0], f64::INFINITY));
+    assert!(apart.p.is_nan(), "nothing tells it from chance");
+    let chance = delong(&[1.0, 0.7, 0.4, 0.1], &[0.5; 4], &truth).unwrap();
+    assert!(chance.z.is_infinite() && chance.p.is_nan());
     let one = delong(&good, &bad, &[true, false, false, false]).unwrap();
     assert!(one.p.is_nan() && one.auc == [1.0, 0.0]);
     assert!(delong(&good, &bad, &[true; 4]).unwrap().auc[0].is_nan());
@@ -68,6 +71,28 @@ fn delong_where_there_is_little_to_say() {
     assert!(matches!(delong(&good, &bad[..3], &truth), Err(MetricsError::RowCount { .. })));
     let nan = delong(&good, &[0.1, f64::NAN, 0.2, 0.3], &truth);
     assert_eq!(nan, Err(MetricsError::NotANumber { row: 1 }));
+}
+
+/// Two classifiers of 200,000 records that differ by one swapped pair: the difference and its variance are known.
+#[test]
+fn delong_of_nearly_equal_classifiers() {
+    let (positives, negatives) = (20_000, 180_000);
+    let truth: Vec<bool> = (0..positives + negatives).map(|row| row < positives).collect();
+    let first: Vec<f64> = (0..truth.len()).map(|row| (row * 7919 % truth.len()) as f64).collect();
+    let mut second = first.clone();
+    let place = |rank: f64| first.iter().position(|own| *own == rank).unwrap();
+    let rank = (0..truth.len() - 1)
+        .map(|rank| rank as f64)
+        .find(|rank| truth[place(*rank)] && !truth[place(rank + 1.0)])
+        .unwrap();
+    second.swap(place(rank), place(rank + 1.0));
+    let own = delong(&first, &second, &truth).unwrap();
+    // One placement of each class differs, by 1 / the other class: their sample variances over the numbers of records.
+    let of = |n: f64, step: f64| step * step * (1.0 / n) * (1.0 - 1.0 / n) * n / (n - 1.0) / n;
+    let (p, n) = (f64::from(positives as u32), f64::from(negatives as u32));
+    let z = -1.0 / (p * n) / (of(p, 1.0 / n) + of(n, 1.0 / p)).sqrt();
+    assert!((own.z / z - 1.0).abs() < 1e-6, "{} {z}", own.z);
+    assert!((own.p - 0.479_5).abs() < 1e-3, "{}", own.p);
 }
 
 #[test]

@@ -29,7 +29,8 @@ pub struct AtrialWave {
 }
 
 impl AtrialWave {
-    /// f waves of atrial fibrillation: 4.5 to 8 Hz, largest in V1.
+    /// f waves of atrial fibrillation: 4.5 to 8 Hz, largest in the right precordial leads (in V2 and V3 by the leads' matrix; in patients
+    /// V1 leads).
     pub(crate) fn fibrillation(rng: &mut Rng) -> Self {
         let amplitude = rng.within(0.05, 0.10);
         let start = rng.within(0.0, TAU);

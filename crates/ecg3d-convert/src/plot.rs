@@ -311,7 +311,7 @@ impl RecurrencePlot {
 /// The larger of two; what is no number is.
 #[inline(always)]
 fn farther<T: Real>(a: T, b: T) -> T {
-    if b <= a { a } else { b }
+    if b > a || b.is_nan() { b } else { a }
 }
 
 /// What a plot with a threshold holds.

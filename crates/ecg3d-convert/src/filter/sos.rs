@@ -112,7 +112,7 @@ impl Sos {
     /// padding is what scipy calls `padlen`; 0 means none.
     ///
     /// # Errors
-    /// A signal of at most `padding` samples.
+    /// As [`Sos::filter_both_ways_with`].
     pub fn filter_both_ways(&self, signal: &mut [f64], padding: usize) -> Result<(), ConvertError> {
         self.filter_both_ways_with(signal, Continuation::Odd, padding)
     }
@@ -120,7 +120,7 @@ impl Sos {
     /// [`Sos::filter_both_ways`] with a choice of how the signal goes on.
     ///
     /// # Errors
-    /// A signal of at most `padding` samples.
+    /// A signal of at most `padding` samples; a filter with a pole at 0 Hz, which has no steady state to begin from.
     pub fn filter_both_ways_with(
         &self,
         signal: &mut [f64],
@@ -155,7 +155,20 @@ impl Sos {
     ) -> Result<(), ConvertError> {
         if n <= padding {
             let what = "filtering forward and backward";
-            return Err(ConvertError::Length { what, expected: padding + 1, found: n });
+            return Err(ConvertError::Length {
+                what,
+                expected: padding.saturating_add(1),
+                found: n,
+            });
+        }
+        let mut scale = 1.0;
+        let mut states = self.sections.iter().map(|section| steady_state(section, &mut scale));
+        if !states.all(|state| state.iter().all(|value| value.is_finite())) {
+            return Err(ConvertError::config(
+                "a filter's sections",
+                format_args!("{:?}", self.sections),
+                "no pole at 0 Hz, for a signal that is filtered both ways",
+            ));
         }
         padded.resize(LANES * (n + 2 * padding), 0.0);
         run(BothWays { sections: &self.sections, rows, n, continuation, padding, padded });
@@ -178,6 +191,15 @@ pub(super) fn steady_state(&[b0, b1, b2, _, a1, a2]: &[f64; 6], scale: &mut f64)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pole_at_zero_has_no_steady_state() {
+        let sum = Sos::new(&[[1.0, 0.0, 0.0, 1.0, -1.0, 0.0]]).expect("a filter");
+        let mut signal = vec![1.0; 100];
+        let error = sum.filter_both_ways(&mut signal, 3).expect_err("a pole at 0 Hz");
+        assert!(error.to_string().contains("no pole at 0 Hz"), "{error}");
+        assert_eq!(signal, [1.0; 100]);
+    }
 
     #[test]
     fn rows_are_filtered_as_if_alone() {

@@ -9,30 +9,66 @@ const DENOMINATOR: u64 = 1000;
 
 /// The factors `(up, down)`, in lowest terms, that turn a sampling rate into another.
 ///
-/// A rate that is no whole number is taken for the simplest fraction within a relative error of 2e-7 (a denominator of
-/// at most 1000).
+/// A rate that is no whole number is taken for a simple fraction within a relative error of 2e-7 (a denominator of at most 1000).
+/// Where there is none, or it leads to a factor above 100,000, the factors are the smallest whose ratio is within that error.
 ///
 /// # Errors
-/// Rates that are not positive; no such fraction, or a factor above 100,000.
+/// Rates that are not from 1e-6 to 1e9; no such factors up to 100,000.
 pub fn rate_ratio(from_hz: f64, to_hz: f64) -> Result<(usize, usize), ConvertError> {
     let wrong = || ConvertError::RateRatio { from_hz, to_hz, limit: LIMIT };
-    let (from, from_parts) = fraction(from_hz).ok_or_else(wrong)?;
-    let (to, to_parts) = fraction(to_hz).ok_or_else(wrong)?;
+    if ![from_hz, to_hz].iter().all(|hz| (1e-6..1e9).contains(hz)) {
+        return Err(wrong());
+    }
+    of_fractions(from_hz, to_hz).or_else(|| nearest(to_hz / from_hz)).ok_or_else(wrong)
+}
+
+/// The factors of two rates that are simple fractions.
+fn of_fractions(from_hz: f64, to_hz: f64) -> Option<(usize, usize)> {
+    let ((from, from_parts), (to, to_parts)) = (fraction(from_hz)?, fraction(to_hz)?);
     let (up, down) =
         (u128::from(to) * u128::from(from_parts), u128::from(from) * u128::from(to_parts));
     let common = gcd(up, down);
     let (up, down) = (up / common, down / common);
-    if up.max(down) > u128::from(LIMIT) {
-        return Err(wrong());
-    }
-    Ok((up as usize, down as usize))
+    (up.max(down) <= u128::from(LIMIT)).then_some((up as usize, down as usize))
 }
 
-/// A positive number as the simplest fraction near it, by continued fractions.
-fn fraction(value: f64) -> Option<(u64, u64)> {
-    if !(value.is_finite() && (1e-6..1e9).contains(&value)) {
-        return None;
+/// The fraction of the smallest numbers that is near a positive one: among the convergents of its continued fraction and those between
+/// them, which come nearer one after another.
+fn nearest(value: f64) -> Option<(usize, usize)> {
+    let is_near = |(up, down): (u64, u64)| {
+        down > 0 && (up as f64 / down as f64 - value).abs() <= TOLERANCE * value
+    };
+    let (mut before, mut now) = ((0u64, 1u64), (1u64, 0u64));
+    let mut rest = value;
+    loop {
+        let whole = rest.floor();
+        let after = |steps: u64| (before.0 + steps * now.0, before.1 + steps * now.1);
+        let room = |most: u64, step: u64| most.checked_div(step).unwrap_or(u64::MAX);
+        let steps = room(LIMIT - before.0, now.0).min(room(LIMIT - before.1, now.1));
+        let steps = steps.min(whole as u64);
+        if is_near(after(steps)) {
+            let (mut low, mut high) = (0, steps);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if is_near(after(middle)) {
+                    high = middle;
+                } else {
+                    low = middle + 1;
+                }
+            }
+            let (up, down) = after(high);
+            return Some((up as usize, down as usize));
+        }
+        if steps < whole as u64 {
+            return None;
+        }
+        (before, now) = (now, after(steps));
+        rest = 1.0 / (rest - whole);
     }
+}
+
+/// A number from 1e-6 to 1e9 as the simplest fraction near it, by continued fractions.
+fn fraction(value: f64) -> Option<(u64, u64)> {
     let (mut before, mut now) = ((0u64, 1u64), (1u64, 0u64));
     let mut rest = value;
     loop {
@@ -74,6 +110,31 @@ mod tests {
         ] {
             assert_eq!(rate_ratio(from, 50.0), Ok(expected), "{from}");
         }
+    }
+
+    #[test]
+    fn rates_that_are_no_simple_fractions() {
+        for (from, expected) in [(1000.01, (4902, 98041)), (479.0016, (631, 6045))] {
+            assert_eq!(rate_ratio(from, 50.0), Ok(expected), "{from}");
+        }
+        let mut refused = 0;
+        for k in 0..2000 {
+            let from = 90.0 + f64::from(k) * 0.505_137_9;
+            let Ok((up, down)) = rate_ratio(from, 50.0) else {
+                // Truly none.
+                refused += 1;
+                let is_near = |down: u64| {
+                    let up = (down as f64 * 50.0 / from).round();
+                    (up / down as f64 * from / 50.0 - 1.0).abs() <= TOLERANCE
+                };
+                assert!(!(1..=LIMIT).any(is_near), "{from}");
+                continue;
+            };
+            let near = up as f64 / down as f64 * from / 50.0;
+            assert!((near - 1.0).abs() <= 4.01e-7, "{from}: {up}/{down}");
+            assert_eq!(gcd(up as u128, down as u128), 1, "{from}");
+        }
+        assert!(refused < 100, "{refused}");
     }
 
     #[test]

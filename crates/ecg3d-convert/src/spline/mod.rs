@@ -13,7 +13,7 @@ use crate::{ConvertError, Real};
 use boundary::Symmetry;
 
 /// The largest array that is made: 32 GiB of `f64`.
-const LARGEST: usize = 1 << 32;
+const LARGEST: u64 = 1 << 32;
 
 /// B-spline interpolation of arrays at other sizes, as `scipy.ndimage.zoom`.
 ///
@@ -154,7 +154,7 @@ impl SplineZoom {
             }
             now[axis.index()] = to;
             let values = now.iter().try_fold(1_usize, |all, &size| all.checked_mul(size));
-            if values.is_none_or(|values| values > LARGEST) {
+            if values.is_none_or(|values| values as u64 > LARGEST) {
                 let found = format!("{now:?}");
                 return Err(ConvertError::config("the zoomed shape", found, "at most 2^32 values"));
             }

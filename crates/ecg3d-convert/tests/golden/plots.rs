@@ -195,3 +195,18 @@ fn windows_that_overflow_are_refused() {
         }
     }
 }
+
+/// In which of its samples a state has no number is of no matter.
+#[test]
+fn states_without_a_number_are_never_recurrent() {
+    for metric in [Metric::Euclidean, Metric::Maximum, Metric::Manhattan] {
+        for signal in [[0.0, f64::NAN, 2.0, 2.0, 2.0], [2.0, 2.0, 2.0, f64::NAN, 0.0]] {
+            let plot = RecurrencePlot::new(2, 1).expect("a plot").with_metric(metric);
+            let states = plot.of(&signal).expect("four states");
+            let broken = |k: usize| signal[k].is_nan() || signal[k + 1].is_nan();
+            for ((i, j), distance) in states.indexed_iter() {
+                assert_eq!(distance.is_nan(), broken(i) || broken(j), "{metric:?} {i} {j}");
+            }
+        }
+    }
+}

@@ -47,7 +47,9 @@ impl<'a> Judge<'a> {
     /// Data that can't be read, that another preprocessing made, or that lacks labels.
     pub fn metrics(&mut self, model: &Model) -> Result<Metrics> {
         let preprocessing = &model.card().preprocessing;
-        let source = match self.sources.entry(preprocessing.hash()) {
+        // All of it: the hash is of the volumes and leaves out which windows and records there are.
+        let key = serde_json::to_string(preprocessing)?;
+        let source = match self.sources.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 let mut source = source::load(self.data, preprocessing, self.labels)?;

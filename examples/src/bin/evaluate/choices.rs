@@ -188,7 +188,8 @@ impl Choices {
             (Some(rule), _) if self.across_folds => return self.across_folds(rule, judged),
             (Some(rule), Some(on)) => {
                 let (truth, p) = (on.truth.view(), on.probabilities.view());
-                let own = self.by_rule(rule, &judged.labels, truth, p, &on.what)?;
+                let usual = judged.thresholds.as_deref();
+                let own = self.by_rule(rule, &judged.labels, truth, p, usual, &on.what)?;
                 (own, format!("{rule} on {}", on.what))
             }
             _ => given(self.thresholds.as_deref(), judged.thresholds.as_deref(), &judged.labels),
@@ -205,7 +206,8 @@ impl Choices {
             let (truth, p) = (judged.truth.view(), p.view());
             let all = thresholds_across_folds(truth, p, &folds, |fold, truth, p| {
                 let others = format!("the folds of {what} but {fold}");
-                let own = self.by_rule(rule, &judged.labels, truth, p, &others)?;
+                let usual = judged.thresholds.as_deref();
+                let own = self.by_rule(rule, &judged.labels, truth, p, usual, &others)?;
                 by_fold.insert(fold, own.clone());
                 Ok::<_, anyhow::Error>(own)
             });
@@ -219,13 +221,14 @@ impl Choices {
         })
     }
 
-    /// Thresholds by a rule on the records of `what`.
+    /// Thresholds by a rule on the records of `what`; where it finds none, the `usual` ones, or 0.5.
     fn by_rule(
         &self,
         rule: Rule,
         labels: &LabelSet,
         truth: ArrayView2<'_, bool>,
         p: ArrayView2<'_, f64>,
+        usual: Option<&[f64]>,
         what: &str,
     ) -> Result<Vec<f64>> {
         let rule = match rule {
@@ -236,15 +239,16 @@ impl Choices {
             }
         };
         let chosen = choose_thresholds(labels, truth, p, rule)?;
-        let or_half = |(label, threshold): (&str, Option<f64>)| {
+        let or_usual = |(k, (label, threshold)): (usize, (&str, Option<f64>))| {
             threshold.unwrap_or_else(|| {
+                let usual = usual.map_or(0.5, |own| own[k]);
                 say_err!(
-                    "warning: no threshold of {label} can be chosen on {what}; it stays at 0.5"
+                    "warning: no threshold of {label} can be chosen on {what}; it stays at {usual}"
                 );
-                0.5
+                usual
             })
         };
-        Ok(labels.iter().zip(chosen).map(or_half).collect())
+        Ok(labels.iter().zip(chosen).enumerate().map(or_usual).collect())
     }
 }
 
@@ -410,7 +414,8 @@ fn parse_thresholds(text: &str, labels: &LabelSet) -> Result<Vec<Option<f64>>> {
             let column = labels.index_of(name.trim()).with_context(|| {
                 format!("--thresholds: unknown label {}; the labels are {labels}", name.trim())
             })?;
-            out[column] = Some(value(threshold)?);
+            let double = out[column].replace(value(threshold)?);
+            ensure!(double.is_none(), "--thresholds names {} twice", name.trim());
         }
         return Ok(out);
     }
@@ -464,7 +469,9 @@ mod tests {
         assert_eq!((own, source.as_str()), (vec![0.3, 0.2], "--thresholds, else weights"));
         assert_eq!(given(Some(&named), None, &labels).0, [0.5, 0.2]);
         assert_eq!(given(None, Some(&[0.3, 0.4]), &labels), (vec![0.3, 0.4], "weights".to_owned()));
-        for bad in ["", "x", "1.5", "0.1,0.2,0.3", "XX=0.1", "AF=", "AF=0.1,0.2", "nan"] {
+        for bad in
+            ["", "x", "1.5", "0.1,0.2,0.3", "XX=0.1", "AF=", "AF=0.1,0.2", "nan", "AF=0.1,AF=0.2"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -150,7 +150,8 @@ struct Against<'a> {
 }
 
 impl Judged {
-    /// Calibrates the probabilities. The weights' thresholds move along, so that they decide as before.
+    /// Calibrates the probabilities. The weights' thresholds move along, so that they decide as before (but for values that become 0
+    /// or 1).
     pub fn calibrate(&mut self, calibrator: Calibrator, source: String) -> Result<()> {
         self.probabilities = calibrator.apply(&self.labels, self.probabilities.view())?;
         if let Some(thresholds) = &mut self.thresholds {
@@ -272,6 +273,12 @@ impl Judged {
             self.rules,
             report.to_markdown()
         );
+        let unknown = self.patients.iter().zip(&self.records).filter(|(a, b)| a == b).count();
+        if unknown > 0 && self.bootstrap.is_some() {
+            text.push_str(&format!(
+                "\nThe patients of {unknown} records are unknown, and each of these counts as one of a patient of its own.\n"
+            ));
+        }
         if self.labels.index_of("NSR").is_some() {
             text.push_str(&format!(
                 "\nLabelled NSR together with AF, SB or STach: {} of {} records.\n",
