@@ -140,7 +140,8 @@ impl Cohort {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut rows = Vec::new();
         // One resample after another: all together they would be a thousand times the records.
-        for _ in 0..if clusters.len() > 1 { resamples } else { 0 } {
+        let wanted = if clusters.len() > 1 { resamples } else { 0 };
+        for _ in 0..wanted {
             rows.clear();
             for _ in 0..clusters.len() {
                 rows.extend_from_slice(&clusters[random.random_range(0..clusters.len())]);

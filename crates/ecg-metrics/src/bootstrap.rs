@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use crate::interval::{normal_quantile, normal_tail};
 use crate::patients::Random;
 use crate::render::Map;
-use crate::report::{check_confidence, checked_columns};
+use crate::report::{check_confidence, checked_decisions};
 use crate::weighted::{OVERALL, Plan, SAMPLES, sections};
 use crate::{
     ChallengeWeights, FEW_POSITIVES, MetricsError, Patients, Scores, Thresholds, Truth,
@@ -238,9 +238,8 @@ impl Bootstrap {
         patients: &Patients,
         options: &BootstrapOptions,
     ) -> Result<Self, MetricsError> {
-        let columns = checked_columns(labels, &truth, &proba)?;
         let thresholds = thresholds.into();
-        thresholds.check(labels, columns[0].len())?;
+        let columns = checked_decisions(labels, &truth, &proba, thresholds)?;
         options.check(patients, columns[0].len())?;
         let plan = Plan::new(labels, &columns, thresholds, options)?;
         let evaluate = |weights: &[u32], out: &mut Vec<f64>| plan.evaluate(weights, out);

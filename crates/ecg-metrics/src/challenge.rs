@@ -4,7 +4,7 @@ use ecg_core::LabelSet;
 use ndarray::{Array2, ArrayView2};
 use serde::Serialize;
 
-use crate::report::checked_columns;
+use crate::report::{checked_columns, checked_decisions};
 use crate::{MetricsError, Thresholds, Truth};
 
 /// What the PhysioNet/CinC challenges of 2020 and 2021 credit for answering one label where another is true.
@@ -212,9 +212,8 @@ impl ChallengeWeights {
         proba: ArrayView2<'_, f64>,
         thresholds: impl Into<Thresholds<'a>>,
     ) -> Result<ChallengeScore, MetricsError> {
-        let columns = checked_columns(labels, &truth, &proba)?;
         let thresholds = thresholds.into();
-        thresholds.check(labels, columns[0].len())?;
+        let columns = checked_decisions(labels, &truth, &proba, thresholds)?;
         self.of_columns(labels, &columns, thresholds)
     }
 

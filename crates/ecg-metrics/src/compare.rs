@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use crate::render::Map;
-use crate::report::checked_columns;
+use crate::report::checked_decisions;
 use crate::significance::dependent;
 use crate::weighted::Plan;
 use crate::{
@@ -117,9 +117,7 @@ impl Comparison {
     ) -> Result<Self, MetricsError> {
         let mut columns = Vec::with_capacity(2);
         for own in [first, second] {
-            let own_columns = checked_columns(labels, &truth, &own.proba)?;
-            own.thresholds.check(labels, own_columns[0].len())?;
-            columns.push(own_columns);
+            columns.push(checked_decisions(labels, &truth, &own.proba, own.thresholds)?);
         }
         let [a, b] = [&columns[0], &columns[1]];
         options.check(patients, a[0].len())?;

@@ -138,6 +138,18 @@ pub(crate) fn checked_columns<T: Truth>(
     })
 }
 
+/// The same, with thresholds that are to fit.
+pub(crate) fn checked_decisions<T: Truth>(
+    labels: &LabelSet,
+    truth: &ArrayView2<'_, T>,
+    proba: &ArrayView2<'_, f64>,
+    thresholds: Thresholds<'_>,
+) -> Result<Vec<Vec<(f64, bool)>>, MetricsError> {
+    let columns = checked_columns(labels, truth, proba)?;
+    thresholds.check(labels, columns[0].len())?;
+    Ok(columns)
+}
+
 /// Each label's column as `(value, truth)`, with `check` on the row, label and value of each.
 pub(crate) fn columns<T: Truth>(
     labels: &LabelSet,
@@ -187,10 +199,9 @@ impl Report {
     ) -> Result<Self, MetricsError> {
         check_confidence(options.confidence)?;
         let empty = options.zero_division;
-        let columns = checked_columns(labels, &truth, &proba)?;
-        let n = columns[0].len();
         let thresholds = thresholds.into();
-        thresholds.check(labels, n)?;
+        let columns = checked_decisions(labels, &truth, &proba, thresholds)?;
+        let n = columns[0].len();
 
         let challenge = match &options.challenge {
             Some(weights) => Some(weights.of_columns(labels, &columns, thresholds)?),

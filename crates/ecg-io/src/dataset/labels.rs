@@ -1,7 +1,6 @@
 //! Which labels, patient and fold belong to which record.
 
 use std::collections::{BTreeMap, HashSet};
-use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,8 +71,8 @@ impl Labelled {
             Ok(own) => (own.facts, own.warnings),
             Err(error) => {
                 let mut notes = Notes::new(root, false);
-                let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-                notes.remark(None, "labels", format!("{error}{cause}; label tables are left out"));
+                let why = error.with_causes();
+                notes.remark(None, "labels", format!("{why}; label tables are left out"));
                 (vec![Facts::default(); found.entries.len()], notes.warnings)
             }
         };

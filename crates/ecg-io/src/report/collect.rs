@@ -123,7 +123,7 @@ impl Tally {
         let finding = |what: String| Finding { record: record.to_owned(), what };
         let seen = match seen {
             Ok(seen) => seen,
-            Err(error) => return self.failed.push(finding(with_causes(&error))),
+            Err(error) => return self.failed.push(finding(error.with_causes())),
         };
         self.readable += 1;
         self.take_labels(set, record, seen.labels.as_deref());
@@ -220,16 +220,4 @@ impl Tally {
             folder_warnings: set.warnings().iter().map(ToString::to_string).collect(),
         }
     }
-}
-
-/// An error with what caused it.
-fn with_causes(error: &IoError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

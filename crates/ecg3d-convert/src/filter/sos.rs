@@ -88,10 +88,12 @@ impl Sos {
 
     /// The state of a filter that has seen nothing but ones (scipy's `sosfilt_zi`).
     pub fn steady(&self) -> SosState {
+        SosState(self.steady_states().collect())
+    }
+
+    fn steady_states(&self) -> impl Iterator<Item = [f64; 2]> {
         let mut scale = 1.0;
-        let states =
-            self.sections.iter().map(|section| steady_state(section, &mut scale)).collect();
-        SosState(states)
+        self.sections.iter().map(move |section| steady_state(section, &mut scale))
     }
 
     /// Filters a piece of a signal in place, causally; `state` carries over to the next piece (scipy's `sosfilt` with `zi`).
@@ -161,9 +163,7 @@ impl Sos {
                 found: n,
             });
         }
-        let mut scale = 1.0;
-        let mut states = self.sections.iter().map(|section| steady_state(section, &mut scale));
-        if !states.all(|state| state.iter().all(|value| value.is_finite())) {
+        if !self.steady_states().flatten().all(f64::is_finite) {
             return Err(ConvertError::config(
                 "a filter's sections",
                 format_args!("{:?}", self.sections),

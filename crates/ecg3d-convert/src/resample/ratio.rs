@@ -35,17 +35,13 @@ fn of_fractions(from_hz: f64, to_hz: f64) -> Option<(usize, usize)> {
 /// The fraction of the smallest numbers that is near a positive one: among the convergents of its continued fraction and those between
 /// them, which come nearer one after another.
 fn nearest(value: f64) -> Option<(usize, usize)> {
-    let is_near = |(up, down): (u64, u64)| {
-        down > 0 && (up as f64 / down as f64 - value).abs() <= TOLERANCE * value
-    };
+    let is_near = |fraction| is_near(fraction, value);
     let (mut before, mut now) = ((0u64, 1u64), (1u64, 0u64));
-    let mut rest = value;
-    loop {
-        let whole = rest.floor();
+    for whole in quotients(value) {
         let after = |steps: u64| (before.0 + steps * now.0, before.1 + steps * now.1);
         let room = |most: u64, step: u64| most.checked_div(step).unwrap_or(u64::MAX);
         let steps = room(LIMIT - before.0, now.0).min(room(LIMIT - before.1, now.1));
-        let steps = steps.min(whole as u64);
+        let steps = steps.min(whole);
         if is_near(after(steps)) {
             let (mut low, mut high) = (0, steps);
             while low < high {
@@ -59,21 +55,29 @@ fn nearest(value: f64) -> Option<(usize, usize)> {
             let (up, down) = after(high);
             return Some((up as usize, down as usize));
         }
-        if steps < whole as u64 {
+        if steps < whole {
             return None;
         }
         (before, now) = (now, after(steps));
-        rest = 1.0 / (rest - whole);
     }
+    None
+}
+
+/// The partial quotients of a number's continued fraction, without end; those behind a fraction that is equal to it mean nothing.
+fn quotients(value: f64) -> impl Iterator<Item = u64> {
+    std::iter::successors(Some(value), |rest| Some(1.0 / (rest - rest.floor())))
+        .map(|rest| rest.floor() as u64)
+}
+
+/// Whether a fraction is taken for a number.
+fn is_near((above, below): (u64, u64), value: f64) -> bool {
+    below > 0 && (above as f64 / below as f64 - value).abs() <= TOLERANCE * value
 }
 
 /// A number from 1e-6 to 1e9 as the simplest fraction near it, by continued fractions.
 fn fraction(value: f64) -> Option<(u64, u64)> {
     let (mut before, mut now) = ((0u64, 1u64), (1u64, 0u64));
-    let mut rest = value;
-    loop {
-        let whole = rest.floor();
-        let step = whole as u64;
+    for step in quotients(value) {
         let next = (
             step.checked_mul(now.0)?.checked_add(before.0)?,
             step.checked_mul(now.1)?.checked_add(before.1)?,
@@ -81,12 +85,12 @@ fn fraction(value: f64) -> Option<(u64, u64)> {
         if next.1 > DENOMINATOR {
             return None;
         }
-        if (next.0 as f64 / next.1 as f64 - value).abs() <= TOLERANCE * value {
+        if is_near(next, value) {
             return Some(next);
         }
         (before, now) = (now, next);
-        rest = 1.0 / (rest - whole);
     }
+    None
 }
 
 fn gcd(a: u128, b: u128) -> u128 {

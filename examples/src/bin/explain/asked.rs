@@ -98,7 +98,6 @@ impl Asked {
                 .with_method(method)
                 .with_target(target)
                 .with_samples(args.samples as usize)
-                .with_seed(args.seed)
                 .with_evaluate(evaluate),
         })
     }

@@ -15,8 +15,8 @@ use crate::threads::ThreadsArgs;
 /// RUN/model.json, anew after each better one.
 ///
 /// At the end, RUN/validation.csv has the best weights' probabilities of the validation records and RUN/validation_labels.csv
-/// the truth, patient and fold, as evaluate reads them, RUN/test.csv and RUN/test_labels.csv the same, but for the fold, of the records that --split published keeps for
-/// testing, and the card has the figures of both with intervals by patient.
+/// the truth, patient and fold, as evaluate reads them, RUN/test.csv and RUN/test_labels.csv the same, but for the fold, of the
+/// records that --split published keeps for testing, and the card has the figures of both with intervals by patient.
 ///
 /// With --fold all, each fold has such a folder in RUN, and RUN the two validation tables of all folds.
 ///
@@ -183,7 +183,7 @@ impl Arguments {
             "--thresholds validation needs validation records, which --no-validation trains on"
         );
         ensure!(
-            !(self.fold == Some(Fold::All) && self.val_fold.is_some()),
+            !(self.all_folds() && self.val_fold.is_some()),
             "--fold all and --val-fold contradict each other"
         );
         if let Some(Fold::One(fold)) = self.fold {
@@ -191,6 +191,19 @@ impl Arguments {
             ensure!(fold < folds, "--fold {fold} is not one of the folds 0 to {}", folds - 1);
         }
         Ok(())
+    }
+
+    /// Whether all folds are trained, one after the other.
+    pub fn all_folds(&self) -> bool {
+        self.fold == Some(Fold::All)
+    }
+
+    /// The fold that validates, where one does.
+    pub fn one_fold(&self) -> usize {
+        match self.fold {
+            Some(Fold::One(fold)) => fold,
+            _ => 0,
+        }
     }
 
     /// Folds of a split that makes them.

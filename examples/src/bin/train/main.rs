@@ -27,7 +27,7 @@ use ecg3d_models::{
 use ndarray::{Array2, Array3, Axis, concatenate};
 use tch::Device;
 
-use crate::arguments::{Arguments, Fold};
+use crate::arguments::Arguments;
 use crate::device::device;
 use crate::judge::Judged;
 use crate::precision::warn_of_imitation;
@@ -67,25 +67,24 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         format!("trained on {}, labels from {}", arguments.data.display(), source.label_source)
     });
     let card = ModelCard::new(architecture, preset, labels, preprocessing).with_origin(origin);
-    let job = Job { arguments, architecture, preset, device, data: &data, card: &card };
+    let job = Job { arguments, device, data: &data, card: &card };
     say!("labels from {}", source.label_source);
-    let across = arguments.fold == Some(Fold::All);
-    let mut validation = Vec::with_capacity(splits.len());
-    for own in &splits {
-        if !across {
+    if !arguments.all_folds() {
+        for own in &splits {
             summarise(&source, &data, &own.split);
             job.train(own, &arguments.out)?;
-            continue;
         }
+        return Ok(source.exit_code());
+    }
+    let mut validation = Vec::with_capacity(splits.len());
+    for own in &splits {
         say!("\nFold {}:", own.fold);
         summarise(&source, &data, &own.split);
         let out = arguments.out.join(format!("{FOLD}{}", own.fold));
         let trained = job.train(own, &out);
         validation.push(trained.with_context(|| format!("fold {}", own.fold))?);
     }
-    if across {
-        job.judge_folds(&splits, &validation)?;
-    }
+    job.judge_folds(&splits, &validation)?;
     Ok(source.exit_code())
 }
 
@@ -96,7 +95,7 @@ const FOLD: &str = "fold-";
 fn check_folder(arguments: &Arguments) -> Result<()> {
     let (out, resume) = (&arguments.out, arguments.resume);
     let begun = fold_runs(out)?;
-    if arguments.fold != Some(Fold::All) {
+    if !arguments.all_folds() {
         if !check_run_dir(out, resume)? {
             check_tables(out)?;
             ensure!(
@@ -164,8 +163,6 @@ fn check_tables(out: &Path) -> Result<()> {
 /// What all trainings have in common.
 struct Job<'a> {
     arguments: &'a Arguments,
-    architecture: Architecture,
-    preset: Preset,
     device: Device,
     data: &'a TrainData,
     /// Without thresholds and figures.
@@ -175,11 +172,12 @@ struct Job<'a> {
 impl Job<'_> {
     /// Trains on one split, and judges the best weights; their probabilities of the validation records.
     fn train(&self, own: &OneFold, out: &Path) -> Result<Array2<f64>> {
-        let Self { arguments, architecture, preset, device, data, card } = *self;
+        let Self { arguments, device, data, card } = *self;
+        let (architecture, preset) = (card.architecture, card.mode);
         let split = &own.split;
         let mut config = arguments.recipe(architecture, preset, out);
         // A fold that was not begun has nothing to go on from.
-        if arguments.fold == Some(Fold::All) && !out.exists() {
+        if arguments.all_folds() && !out.exists() {
             config = config.with_resume(false);
         }
         let mut network = match &arguments.init {

@@ -9,7 +9,7 @@ use ecg3d_examples::source::Source;
 use ecg3d_models::TrainData;
 use ndarray::{Array2, Axis};
 
-use crate::arguments::{Arguments, Fold, SplitBy};
+use crate::arguments::{Arguments, SplitBy};
 
 /// One training's records, and the fold that validates (0 where none does).
 pub struct OneFold {
@@ -24,11 +24,6 @@ pub fn splits(
     by: SplitBy,
     arguments: &Arguments,
 ) -> Result<Vec<OneFold>> {
-    let one = match arguments.fold {
-        Some(Fold::All) => None,
-        Some(Fold::One(fold)) => Some(fold),
-        None => Some(0),
-    };
     if arguments.no_validation && by != SplitBy::Published {
         // Only the published split keeps records for testing.
         let mut all = Split::default();
@@ -39,7 +34,8 @@ pub fn splits(
         let labelled: Vec<usize> = (0..data.len())
             .filter(|&row| data.labels.row(row).iter().any(|&label| label != 0))
             .collect();
-        let folds = one.map_or(0..arguments.n_folds(), |fold| fold..fold + 1);
+        let fold = arguments.one_fold();
+        let folds = if arguments.all_folds() { 0..arguments.n_folds() } else { fold..fold + 1 };
         let split = |fold| {
             let mut split = split_published(&labelled, fold)?;
             if arguments.no_validation {
@@ -53,18 +49,19 @@ pub fn splits(
     let (fold_of, one) = match by {
         SplitBy::Labels => {
             let folds = table_folds(source)?;
-            let largest = folds.iter().copied().max();
-            let chosen = arguments.val_fold.map(|fold| fold as usize).or(largest);
-            (folds, one.map(|_| chosen.unwrap_or(0)))
+            let largest = folds.iter().copied().max().unwrap_or(0);
+            (folds, arguments.val_fold.map_or(largest, |fold| fold as usize))
         }
         _ => {
             let (labels, folds) = (data.labels.view(), arguments.n_folds());
-            (folds_by_patient(labels, &data.patients, folds, arguments.seed)?, one)
+            let folds = folds_by_patient(labels, &data.patients, folds, arguments.seed)?;
+            (folds, arguments.one_fold())
         }
     };
-    let folds = match one {
-        Some(fold) => BTreeSet::from([fold]),
-        None => fold_of.iter().copied().collect(),
+    let folds: BTreeSet<usize> = if arguments.all_folds() {
+        fold_of.iter().copied().collect()
+    } else {
+        BTreeSet::from([one])
     };
     let split = |fold| Ok(OneFold { fold, split: split_by_fold(&fold_of, fold)? });
     folds.into_iter().map(split).collect()
