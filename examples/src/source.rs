@@ -565,9 +565,10 @@ fn load_npz(path: &Path, config: &ConvertConfig, labelled: bool) -> Result<Sourc
     let (patients, folds) = sidecar.map_or((None, None), |own| (own.patients, own.folds));
     let patients = patients.filter(|own| own.len() == records).unwrap_or_else(|| names.clone());
     let folds = folds.filter(|own| own.len() == records).unwrap_or_else(|| vec![None; records]);
-    let window = config.window_samples();
     let short: Vec<bool> = match &rows {
-        Rows::Prepared { lengths, .. } => lengths.iter().map(|&length| length < window).collect(),
+        Rows::Prepared { lengths, .. } => {
+            lengths.iter().map(|&length| config.window_starts(length).is_empty()).collect()
+        }
         _ => vec![false; records],
     };
     let mut source = Source {
@@ -582,6 +583,7 @@ fn load_npz(path: &Path, config: &ConvertConfig, labelled: bool) -> Result<Sourc
         label_source: shown.to_string(),
     };
     let short = source.records_of(&short);
+    let window = config.window_samples();
     source.drop_records(&short, &format!("shorter than a window of {window} samples"));
     source.drop_not_finite();
     if source.names.is_empty() {
@@ -819,6 +821,7 @@ mod tests {
     use std::io::Write;
 
     use ecg_synth::SynthOptions;
+    use ecg3d_convert::ShortRecords;
     use ndarray::Array5;
     use ndarray_npy::NpzWriter;
     use tempfile::TempDir;
@@ -1002,6 +1005,18 @@ mod tests {
         let (_dir, path) = written(&[0, 1]);
         let error = open(&path, &ConvertConfig::published()).expect_err("none is left");
         assert!(error.to_string().ends_with("none of 3 records could be used"), "{error}");
+    }
+
+    #[test]
+    fn short_records_of_an_archive_stay_where_they_are_padded() {
+        let (_dir, path) = npz(|archive| {
+            archive.add_array("prepared", &Array3::<f32>::zeros((3, 12, 500))).expect("adds");
+            archive.add_array("length", &ndarray::array![100_i64, 60, 0]).expect("adds");
+        });
+        let config = ConvertConfig::corrected();
+        assert_eq!(open(&path, &config).expect("loads").names, ["0"]);
+        let padded = config.with_short_records(ShortRecords::Pad);
+        assert_eq!(open(&path, &padded).expect("loads").names, ["0", "1"]);
     }
 
     #[test]

@@ -563,10 +563,16 @@ pub enum IoError {
         source: ::csv::Error,
     },
     /// A folder without recordings.
-    #[error("no recordings in {}: expected WFDB headers (.hea) or CSV recordings (.csv) there or below", path.display())]
+    #[error(
+        "no recordings in {}: expected WFDB headers (.hea) or CSV recordings (.csv) there or below{}",
+        path.display(),
+        behind(warnings)
+    )]
     EmptyDataset {
         /// The folder.
         path: PathBuf,
+        /// What was passed over there, and why.
+        warnings: Vec<Warning>,
     },
     /// A name that cannot stand for a WFDB record.
     #[error(
@@ -685,8 +691,8 @@ impl IoError {
         |source| Self::Write { path: path.to_owned(), source }
     }
 
-    /// The error with what caused it.
-    pub(crate) fn with_causes(&self) -> String {
+    /// The message with those of what caused it, for where only text is kept.
+    pub fn with_causes(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
@@ -696,6 +702,17 @@ impl IoError {
         }
         text
     }
+}
+
+/// The first warnings, behind a message.
+fn behind(warnings: &[Warning]) -> String {
+    const SHOWN: usize = 3;
+    let mut text: String =
+        warnings.iter().take(SHOWN).map(|warning| format!("; {warning}")).collect();
+    if warnings.len() > SHOWN {
+        text.push_str(&format!("; and {} more", warnings.len() - SHOWN));
+    }
+    text
 }
 
 fn before(at: Option<&Place>) -> String {

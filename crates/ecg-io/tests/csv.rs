@@ -58,7 +58,7 @@ fn a_row_of_units_and_comments() {
 
 #[test]
 fn twelve_columns_need_no_names() {
-    let line = "0,1,2,3,4,5,6,7,8,9,10,11\n";
+    let line = "5,1,2,3,4,5,6,7,8,9,10,11\n";
     let options = ReadOptions::default()
         .with_csv(CsvOptions::default().with_sampling_rate(SamplingRate::new(100.0).ok()));
     let loaded = read_with(line.repeat(3).as_bytes(), &options).expect("reads");
@@ -426,10 +426,12 @@ fn frames_that_lie_on_their_side() {
             format!("lead,{}", names.join(",")),
         ];
         for first in lines {
-            let rows = numbers.join(",");
-            let read = read(&format!("# fs: 500\n{first}\nI,{rows}\nII,{rows}\n"));
-            assert_eq!(read.signal.dim(), (2, n), "{n}");
-            assert_eq!(read.signal[[1, n - 1]], (n - 1) as f64);
+            for end in ["", ".5"] {
+                let rows: String = numbers.iter().map(|k| format!(",{k}{end}")).collect();
+                let read = read(&format!("# fs: 500\n{first}\nI{rows}\nII{rows}\n"));
+                assert_eq!(read.signal.dim(), (2, n), "{n}");
+                assert_eq!(read.signal[[1, n - 1]].floor(), (n - 1) as f64);
+            }
         }
     }
 }
@@ -480,4 +482,87 @@ fn a_lead_without_a_value_above_others_is_an_error() {
     let options = ReadOptions::default().with_csv(options);
     let error = parse_csv(b"I\nII,0.3,2,3\n", Path::new("r.csv"), &options).expect_err("uneven");
     assert_eq!(error.to_string(), "r.csv:2: 4 columns, expected 1");
+}
+
+#[test]
+fn a_comment_names_the_columns() {
+    // As `np.savetxt` writes its header, in the order of MIMIC-IV-ECG.
+    let names = "I,II,III,aVR,aVF,aVL,V1,V2,V3,V4,V5,V6";
+    let numbers = "1,2,3,4,5,6,7,8,9,10,11,12.5\n";
+    let by_commas = read(&format!("# fs: 500\n# {names}\n{numbers}{numbers}"));
+    assert_eq!(by_commas.row_of(Lead::AVF), Some(4));
+    assert_eq!(row(&by_commas, 4), [5.0, 5.0]);
+    let by_blanks = read(&format!("#fs=500\n# {names}\n{}", numbers.replace(',', " ")));
+    assert_eq!(by_blanks.row_of(Lead::AVL), Some(5));
+    let timed = read("# time (ms), v1, II\n0,1,0.5\n2,2,0.5\n");
+    assert_eq!((timed.sampling_rate.hz(), timed.row_of(Lead::V1)), (500.0, Some(0)));
+    // No names: other words, another number of them, names below.
+    for comment in ["I and more", "I,II", "one,two,three,I,II,III,V1,V2,V3,V4,V5,V6"] {
+        let read = read(&format!("# fs: 500\n# {comment}\n{numbers}"));
+        assert_eq!(read.row_of(Lead::AVF), Some(5), "{comment}");
+    }
+    assert_eq!(read("# fs: 500\n# V1,V2\nI,II\n1,2\n").row_of(Lead::II), Some(1));
+}
+
+#[test]
+fn a_row_of_tabs_is_a_row_of_missing_samples() {
+    for text in ["# fs: 500\nI\tII\n1\t2\n\t\n3\t4\n", "# fs: 500\nI\tII\n\t\n1\t2\n3\t4\n"] {
+        let read = read(text);
+        assert_eq!(read.signal.ncols(), 3, "{text:?}");
+        assert_eq!(read.signal.iter().filter(|value| value.is_nan()).count(), 2);
+    }
+    assert_eq!(read("# fs: 500\nI,II\n1,2\n \t \n3,4\n").signal.ncols(), 2);
+}
+
+#[test]
+fn the_key_of_the_rate_may_be_written_in_many_ways() {
+    for key in ["sample_rate", "Sampling-Frequency", "fs (Hz)", "fs_hz", "sampling rate [Hz]"] {
+        assert_eq!(read(&format!("# {key}: 250\nI\n1\n")).sampling_rate.hz(), 250.0, "{key}");
+    }
+    assert_eq!(read("# fs (kHz): 0.5\nI\n1\n").sampling_rate.hz(), 500.0);
+    assert!(matches!(refused("# mains frequency: 50\nI\n1\n"), IoError::NoSamplingRate { .. }));
+}
+
+#[test]
+fn of_two_columns_of_times_the_first_counts() {
+    let read = read("timestamp,time_ms,I\n0,0,1\n0.004,4,2\n0.008,8,0.5\n");
+    assert_eq!((read.sampling_rate.hz(), read.signal.nrows()), (250.0, 1));
+    assert_eq!(row(&read, 0), [1.0, 2.0, 0.5]);
+}
+
+#[test]
+fn a_delimiter_may_end_rows_of_leads() {
+    for text in [
+        "# fs: 500\nI,1,2,\nII,3,4,\n",
+        "time,0,0.002,\nI,1,2,\nII,3,4,\n",
+        "# fs: 500\nlead,s0,s1,\nI,1,2,\nII,3,4,\n",
+    ] {
+        let Loaded { recording, warnings, .. } =
+            read_with(text.as_bytes(), &ReadOptions::default()).expect(text);
+        assert_eq!((row(&recording, 0), row(&recording, 1)), (vec![1.0, 2.0], vec![3.0, 4.0]));
+        assert!(warnings.iter().any(|own| own.to_string().contains("ends the row")), "{text}");
+    }
+    // A last sample that is missing.
+    for text in ["# fs: 500\nI,1,2,\nII,3,4,5\n", "time,0,0.002,0.004\nI,1,2,\nII,3,4,\n"] {
+        let read = read(text);
+        assert!(read.signal.ncols() == 3 && read.signal[[0, 2]].is_nan(), "{text}");
+    }
+}
+
+#[test]
+fn what_rdsamp_writes() {
+    let seconds = "'Elapsed time','i','avr'\n'seconds','mV','uV'\n0.000,-0.145,65\n0.004,-0.1,7\n";
+    let clock = "'Elapsed time','i','avr'\n'hh:mm:ss.mmm','mV','uV'\n'0:00.000',-0.145,65\n'0:00.004',-0.1,7\n";
+    let numbered = "# fs: 250\n'sample #','i','avr'\n0,-0.145,0.065\n1,-0.1,0.007\n";
+    for text in [seconds, clock, numbered] {
+        let read = read(text);
+        assert_eq!((read.sampling_rate.hz(), read.row_of(Lead::AVR)), (250.0, Some(1)), "{text}");
+        assert_eq!((row(&read, 0), row(&read, 1)), (vec![-0.145, -0.1], vec![0.065, 0.007]));
+    }
+    let long = "time,I\n1:59:59.9,1\n2:00:00.0,1\n2:00:00.1,1\n";
+    assert_eq!(read(long).sampling_rate.hz(), 10.0);
+    for bad in ["0:x", ":1", "1:2:3:4", "0:-1", "-0:01"] {
+        let error = refused(&format!("time,I\n0:00.0,1\n{bad},1\n"));
+        assert!(matches!(error, IoError::Cell { line: 3, column: 1, .. }), "{bad}: {error}");
+    }
 }

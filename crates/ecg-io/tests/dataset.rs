@@ -230,6 +230,20 @@ fn nothing_to_open() {
     assert!(matches!(Dataset::open(dir.path(), &options), Err(IoError::EmptyDataset { .. })));
     let missing = dir.path().join("none");
     assert!(matches!(Dataset::open(missing, &options), Err(IoError::Read { .. })));
+    fs::write(dir.path().join("notes.csv"), "a,b\nx,y\n").expect("writes");
+    let error = Dataset::open(dir.path(), &options).expect_err("no recording").to_string();
+    assert!(error.contains("notes.csv") && error.ends_with("skipped"), "{error}");
+}
+
+#[test]
+fn a_long_row_of_a_lead_is_a_recording() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let names: String = (0..20_000).map(|k| format!(",s{k}")).collect();
+    let values = ",0.5".repeat(20_000);
+    let text = format!("# fs: 500\nlead{names}\nI{values}\nII{values}\n");
+    fs::write(dir.path().join("long.csv"), text).expect("writes");
+    let dataset = open(dir.path());
+    assert_eq!(dataset.load(0).expect("reads").recording.signal.dim(), (2, 20_000));
 }
 
 #[cfg(unix)]
@@ -311,6 +325,13 @@ fn diagnoses_in_words() {
     };
     assert_eq!(with(NsrRule::Challenge).as_deref(), Some("NSR+AF"));
     assert_eq!(with(NsrRule::Rhythm).as_deref(), Some("AF"));
+    // To a map of codes, words alone say nothing.
+    let by_codes = |text: &str| {
+        fs::write(dir.join("r.csv"), format!("# fs: 500\n# Dx: {text}\nI\n1\n")).expect("writes");
+        labels(&open(dir), 0)
+    };
+    assert_eq!(by_codes("Atrial fibrillation"), None);
+    assert_eq!(by_codes("Atrial fibrillation, 426783006").as_deref(), Some("NSR"));
     // Written again, they are still there, and codes once.
     let read = || read_recording(dir.join("r"), &ReadOptions::default()).expect("reads").recording;
     let before = read();

@@ -102,6 +102,15 @@ pub enum ModelError {
         /// The record.
         record: String,
     },
+    /// A record to train on that gives no volumes.
+    #[error("cannot make volumes of record {record}")]
+    NoVolumes {
+        /// The record.
+        record: String,
+        /// Why.
+        #[source]
+        source: ecg3d_convert::ConvertError,
+    },
     /// The loss left the finite numbers.
     #[error(
         "the loss is {loss} in epoch {epoch}, batch {batch}{}; try a lower learning rate, or look for extreme values",

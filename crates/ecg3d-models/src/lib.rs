@@ -29,14 +29,24 @@
 //!
 //! The crate links libtorch 2.11, which has to be there when it is built and when programs run. In a checkout of the repository
 //! `cargo xtask setup` fetches one for the CPU; elsewhere `LIBTORCH` names its folder, and a `build.rs` of the crate that has the program
-//! says where it is at run time:
+//! says where it is at run time, and has the program load its CUDA half, where there is one:
 //!
 //! ```no_run
+//! use std::path::Path;
 //! // With `torch-sys` among the dependencies, which tells.
-//! if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
-//!     println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+//! let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else { return };
+//! println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
+//! // Nothing calls the CUDA half by name: the linker would leave it out, and the program would stay on the CPU.
+//! let cuda = Path::new(&lib).join("libtorch_cuda.so");
+//! if cuda.is_file() {
+//!     let cuda = cuda.display();
+//!     println!("cargo::rustc-link-arg=-Wl,--push-state,--no-as-needed,{cuda},--pop-state");
+//!     println!("cargo::rustc-link-arg=-Wl,--allow-shlib-undefined");
 //! }
 //! ```
+//!
+//! For a GPU it has to be a libtorch that was built for CUDA: `docs/CONTRIBUTING.md` of the repository. An empty
+//! `CUDA_VISIBLE_DEVICES` keeps a program on the CPU.
 //!
 //! `tch`, `ndarray` and `ecg_core` are exported, in the versions that stand in signatures here.
 //!
@@ -69,10 +79,14 @@
 //! compared with Keras layer by layer. In published mode they are the study's programs, faults included. In corrected mode
 //! 3DECG-Net pads before its pooling by 7, so that no plane is lost (7 x 7 x 7 positions remain instead of 6 x 6 x 6), and
 //! its attention's softmax runs over these 343 positions, times 343, instead of an axis of length 1 (the weights are 1 on
-//! average in both modes); Ribeiro's network gets the signal transposed instead of reshaped. `docs/fidelity.md` lists every difference.
+//! average in both modes); Zhang's network has a ReLU behind each convolution and residual additions, with 576,960 more parameters;
+//! Ribeiro's network gets the signal transposed instead of reshaped. `docs/fidelity.md` lists every difference.
 //!
 //! Fresh parameters depend on the seed alone, not on the machine. [`tch::set_num_threads`] sets the threads of a pass;
 //! networks and models can be sent to another thread, but not shared.
+//!
+//! A [`ModelError`] says what failed; what it was due to is its [`source`](std::error::Error::source). Print the whole chain, as
+//! anyhow's `{error:#}` does.
 //!
 //! # Sibling crates
 //!
@@ -86,6 +100,7 @@ mod error;
 mod files;
 mod front_end;
 mod init;
+mod inputs;
 mod keras;
 mod kernels;
 mod layers;
@@ -108,6 +123,7 @@ pub use card::ModelCard;
 pub use ecg3d_convert::Preset;
 pub use error::ModelError;
 pub use front_end::FrontEnd;
+pub use inputs::check_samples;
 pub use keras::import_keras;
 pub use memory::keep_freed_memory;
 pub use model::Model;

@@ -2,15 +2,15 @@ use std::fmt;
 use std::path::Path;
 
 use ecg_core::{LabelSet, Predict, PredictError, Recording};
-use ecg3d_convert::{ConvertPlan, ImagePlan, Resample, Scratch};
-use ndarray::{Array2, Array4, ArrayView2, ArrayView3, ArrayView4, Axis, Ix3, s};
-use rayon::prelude::*;
+use ecg3d_convert::{ConvertPlan, Resample, Scratch};
+use ndarray::{Array2, Array4, ArrayView2, ArrayView3, ArrayView4, Axis, Ix3};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Doing;
 use crate::files::read;
+use crate::inputs::{Inputs, Window, tensor};
 use crate::weights::{check_pair, parse, save};
-use crate::{FrontEnd, InputKind, ModelCard, ModelError, Network, Precision};
+use crate::{InputKind, ModelCard, ModelError, Network, Precision};
 
 /// A network with its card, ready to predict.
 ///
@@ -21,9 +21,7 @@ use crate::{FrontEnd, InputKind, ModelCard, ModelError, Network, Precision};
 pub struct Model {
     network: Network,
     card: ModelCard,
-    plan: ImagePlan,
-    /// Makes the volumes where the network is not on the CPU.
-    front_end: Option<FrontEnd>,
+    inputs: Inputs,
     batch: usize,
 }
 
@@ -32,9 +30,6 @@ const SHIPPED: &[u8] = include_bytes!("../weights/3decgnet.safetensors");
 
 /// See `weights/README.md`.
 const SYNTHETIC: &[u8] = include_bytes!("../weights/3decgnet_synthetic.safetensors");
-
-/// Where a window is: its record's row and its first sample.
-type Window = (usize, usize);
 
 /// Logits of the windows of each record, added up.
 struct Sums {
@@ -61,25 +56,6 @@ impl Sums {
     }
 }
 
-/// Windows of some records, `[window, lead, sample]`.
-fn tensor_of_windows(
-    signals: ArrayView3<'_, f32>,
-    windows: &[Window],
-    [leads, samples]: [usize; 2],
-) -> Result<Tensor, ModelError> {
-    let values: Vec<f32> = windows
-        .iter()
-        .flat_map(|(row, start)| signals.slice_move(s![*row, .., *start..start + samples]))
-        .copied()
-        .collect();
-    tensor(&values, &[windows.len(), leads, samples])
-}
-
-fn tensor(values: &[f32], shape: &[usize]) -> Result<Tensor, ModelError> {
-    let sizes: Vec<i64> = shape.iter().map(|n| *n as i64).collect();
-    Tensor::f_from_slice(values).and_then(|x| x.f_reshape(&sizes)).doing("make an input")
-}
-
 impl Model {
     /// A model of a network at hand, say just trained.
     ///
@@ -87,13 +63,10 @@ impl Model {
     /// A card that is not the network's or contradicts itself.
     pub fn new(network: Network, card: ModelCard) -> Result<Self, ModelError> {
         check_pair(&network, &card)?;
-        let plan = ImagePlan::new(&card.preprocessing)?;
+        let input = network.architecture().input();
+        let inputs = Inputs::new(input, &card.preprocessing, network.device())?;
         let batch = network.windows_at_a_time();
-        let front_end = match (network.architecture().input(), network.device()) {
-            (InputKind::Signal, _) | (_, Device::Cpu) => None,
-            (InputKind::Volume, device) => Some(FrontEnd::new(&card.preprocessing, device)?),
-        };
-        Ok(Self { network, card, plan, front_end, batch })
+        Ok(Self { network, card, inputs, batch })
     }
 
     /// Loads a weights file.
@@ -208,7 +181,7 @@ impl Model {
     }
 
     /// Probabilities `[label]` of a recording as it was read, at any sampling rate: prepared as the card says, and judged by the mean of
-    /// its windows' logits.
+    /// its windows' logits. NaN where the network reads volumes and samples are too large to make them of.
     ///
     /// For many recordings a [`ConvertPlan`] of each sampling rate, made once, and [`Model::predict_prepared`] with many at a time are
     /// quicker.
@@ -250,7 +223,8 @@ impl Model {
     ///
     /// `lengths` says how many samples of each record are real; `None`: all. With preprocessing to a rate (corrected), the
     /// rows may have any number of samples from one window on, and windows are cut from the real ones; otherwise a row is
-    /// one window.
+    /// one window. Where the network reads volumes, a record with samples too large to make them of has probabilities that are
+    /// NaN, and disturbs no other.
     ///
     /// # Errors
     /// Signals of another shape; a record of which no window is real; a failure of libtorch.
@@ -259,9 +233,8 @@ impl Model {
         signals: ArrayView3<'_, f32>,
         lengths: Option<&[usize]>,
     ) -> Result<Array2<f64>, ModelError> {
-        self.each_window(signals, lengths, |windows| match self.network.architecture().input() {
-            InputKind::Signal => self.signal_logits(signals, windows),
-            InputKind::Volume => self.volume_logits_of(signals, windows),
+        self.each_window(signals, lengths, |windows| {
+            self.run(&self.inputs.of(self.inputs.cut(signals, windows).view())?)
         })
     }
 
@@ -314,7 +287,7 @@ impl Model {
     /// A network that reads signals; volumes of another shape; a failure of libtorch.
     pub fn predict_volumes(&self, volumes: ArrayView4<'_, f32>) -> Result<Array2<f64>, ModelError> {
         self.check_volume_input("volumes")?;
-        self.check_shape(volumes.shape(), &self.plan.volume_shape())?;
+        self.check_shape(volumes.shape(), &self.inputs.plan.volume_shape())?;
         self.each_chunk(volumes, |chunk| self.logits(chunk))
     }
 
@@ -324,13 +297,13 @@ impl Model {
     /// A network that reads signals; images of another shape; a failure of libtorch.
     pub fn predict_images(&self, images: ArrayView4<'_, f32>) -> Result<Array2<f64>, ModelError> {
         self.check_volume_input("lead images")?;
-        self.check_shape(images.shape(), &self.plan.images_shape())?;
-        let [depth, height, width] = self.plan.volume_shape();
+        self.check_shape(images.shape(), &self.inputs.plan.images_shape())?;
+        let [depth, height, width] = self.inputs.plan.volume_shape();
         self.each_chunk(images, |chunk| {
             let mut volumes = Array4::zeros((chunk.len_of(Axis(0)), depth, height, width));
             let mut scratch = Scratch::new();
             for (images, volume) in chunk.outer_iter().zip(volumes.outer_iter_mut()) {
-                self.plan.volume_into(images, volume, &mut scratch)?;
+                self.inputs.plan.volume_into(images, volume, &mut scratch)?;
             }
             self.logits(volumes.view())
         })
@@ -351,49 +324,13 @@ impl Model {
         Ok(sums.probabilities())
     }
 
-    fn signal_logits(
-        &self,
-        signals: ArrayView3<'_, f32>,
-        windows: &[Window],
-    ) -> Result<Array2<f64>, ModelError> {
-        self.run(tensor_of_windows(signals, windows, self.plan.window_shape())?)
-    }
-
-    fn volume_logits_of(
-        &self,
-        signals: ArrayView3<'_, f32>,
-        windows: &[Window],
-    ) -> Result<Array2<f64>, ModelError> {
-        if let Some(front_end) = &self.front_end {
-            let windows = tensor_of_windows(signals, windows, self.plan.window_shape())?;
-            return self.run(front_end.volumes(&windows)?);
-        }
-        // Threads may share the plan, not the network.
-        let plan = &self.plan;
-        let [_, samples] = plan.window_shape();
-        let [depth, height, width] = plan.volume_shape();
-        let mut volumes = Array4::<f32>::zeros((windows.len(), depth, height, width));
-        volumes.axis_iter_mut(Axis(0)).into_par_iter().zip(windows).try_for_each_init(
-            Scratch::new,
-            |scratch, (volume, (row, start))| {
-                let window = signals.slice(s![*row, .., *start..start + samples]);
-                plan.volume_of_window_into(window, volume, scratch)
-            },
-        )?;
-        self.logits(volumes.view())
-    }
-
     /// Logits `[n, label]` of as many volumes as fit a batch.
     fn logits(&self, volumes: ArrayView4<'_, f32>) -> Result<Array2<f64>, ModelError> {
-        let volumes = volumes.as_standard_layout();
-        self.run(match volumes.as_slice() {
-            Some(values) => tensor(values, volumes.shape())?,
-            None => tensor(&volumes.iter().copied().collect::<Vec<_>>(), volumes.shape())?,
-        })
+        self.run(&tensor(volumes)?)
     }
 
-    fn run(&self, x: Tensor) -> Result<Array2<f64>, ModelError> {
-        let logits = no_grad(|| self.network.forward_logits(&x, false))?;
+    fn run(&self, x: &Tensor) -> Result<Array2<f64>, ModelError> {
+        let logits = no_grad(|| self.network.forward_logits(x, false))?;
         let mut out = Array2::zeros((x.size()[0] as usize, self.labels().len()));
         let cpu = logits.f_to_device(Device::Cpu).and_then(|y| y.f_to_kind(Kind::Double));
         let cpu = cpu.and_then(|y| y.f_contiguous()).doing("read logits")?;
@@ -408,14 +345,14 @@ impl Model {
     fn starts(&self, row: usize, length: usize) -> Result<Vec<usize>, ModelError> {
         let starts = self.card.preprocessing.window_starts(length);
         if starts.is_empty() {
-            let [_, expected] = self.plan.window_shape();
+            let [_, expected] = self.inputs.plan.window_shape();
             return Err(ModelError::TooShort { row, expected, found: length });
         }
         Ok(starts)
     }
 
     fn check_prepared(&self, found: &[usize]) -> Result<(), ModelError> {
-        let expected = self.plan.window_shape();
+        let expected = self.inputs.plan.window_shape();
         let longer = matches!(self.card.preprocessing.resample, Resample::Polyphase { .. });
         let fits = found[1] == expected[0]
             && (found[2] == expected[1] || longer && found[2] > expected[1]);

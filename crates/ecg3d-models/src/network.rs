@@ -220,7 +220,7 @@ impl Network {
     /// # Errors
     /// A batch of another shape, or empty; a failure of libtorch, such as too little memory.
     pub fn forward_logits(&self, x: &Tensor, train: bool) -> Result<Tensor, ModelError> {
-        self.run(x, self.pass(train, None))
+        self.run(self.input(x)?, self.pass(train, None))
     }
 
     /// As [`Network::forward_logits`] with `train`, for gradients: 3DECG-Net on the CPU goes forth and back in loops of its own,
@@ -247,7 +247,8 @@ impl Network {
     /// As [`Network::forward_logits`].
     pub fn forward_train(&self, x: &Tensor) -> Result<Forward, ModelError> {
         let tape = Tape::default();
-        let logits = self.run(x, Pass { tape: Some(&tape), ..self.pass(true, None) })?;
+        let pass = Pass { tape: Some(&tape), ..self.pass(true, None) };
+        let logits = self.run(self.input(x)?, pass)?;
         Ok(Forward { logits, tape })
     }
 
@@ -344,7 +345,7 @@ impl Network {
     /// # Errors
     /// As [`Network::forward_logits`].
     pub fn activations(&self, x: &Tensor) -> Result<Vec<(String, Tensor)>, ModelError> {
-        let layers = self.trace(x)?.into_iter().filter(|layer| !layer.path.is_empty());
+        let layers = self.trace(self.input(x)?)?.into_iter().filter(|layer| !layer.path.is_empty());
         Ok(layers.map(|layer| (layer.path, layer.output)).collect())
     }
 
@@ -353,14 +354,20 @@ impl Network {
     /// # Errors
     /// A failure of libtorch, such as too little memory.
     pub fn summary(&self) -> Result<Summary, ModelError> {
+        Ok(Summary::new(self, self.trace_of_zeros()?))
+    }
+
+    /// All layers that a record of zeros goes through, in the parameters' number type: what is seen is the same in any, and libtorch may
+    /// have to imitate `bf16`.
+    fn trace_of_zeros(&self) -> Result<Vec<Seen>, ModelError> {
         let shape = self.architecture.input_shape().iter().map(|&n| n as i64);
         let shape: Vec<i64> = [1].into_iter().chain(shape).collect();
         let x = Tensor::f_zeros(&shape, (self.kind, self.device)).doing("make an input")?;
-        Ok(Summary::new(self, self.trace(&x)?))
+        self.trace(x)
     }
 
-    /// All layers that a batch goes through, without training.
-    fn trace(&self, x: &Tensor) -> Result<Vec<Seen>, ModelError> {
+    /// All layers that a batch, as [`Network::input`] has it, goes through, without training.
+    fn trace(&self, x: Tensor) -> Result<Vec<Seen>, ModelError> {
         let taps = RefCell::default();
         let _logits = no_grad(|| self.run(x, self.pass(false, Some(&taps))))?;
         Ok(taps.into_inner().into_layers())
@@ -389,8 +396,7 @@ impl Network {
         x.f_to_device(self.device).and_then(|x| x.f_to_kind(kind)).doing("move a batch")
     }
 
-    fn run(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
-        let x = self.input(x)?;
+    fn run(&self, x: Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
         let forward = || {
             if let Some(taps) = pass.taps {
                 taps.borrow_mut().push("", Op::Input, Channels::Last, &[], &x);
@@ -662,6 +668,17 @@ mod tests {
                 let _ = tch::no_grad(|| buffer.shallow_clone().fill_(1.0));
             }
         }
+    }
+
+    #[test]
+    fn what_a_network_is_made_of_is_seen_without_imitation() {
+        let mut net = network(Architecture::Ribeiro, Preset::Corrected);
+        net.set_precision(Precision::Bf16);
+        let seen = net.trace_of_zeros().expect("runs");
+        assert!(seen.iter().all(|layer| layer.output.kind() == Kind::Float));
+        let x = Tensor::zeros([1, 12, 100], (Kind::Float, Device::Cpu));
+        let (_, first) = net.activations(&x).expect("runs").remove(0);
+        assert_eq!(first.kind(), Kind::BFloat16, "who looks into a network sees it as it is");
     }
 
     #[test]

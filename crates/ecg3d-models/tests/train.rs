@@ -205,6 +205,36 @@ fn a_run_that_the_observer_ends_has_the_epochs_done_and_goes_on() {
 }
 
 #[test]
+fn a_run_that_a_warning_ends_has_the_epochs_done_before() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = config(3).with_run_dir(dir.path()).with_resume(true);
+    let mut data = data(20);
+    data.patients[0] = data.patients[14].clone();
+    let rows: [Vec<usize>; 2] = [(0..14).collect(), (14..20).collect()];
+    let ended_at = |last: fn(&Event) -> bool| {
+        let mut after = 0;
+        let mut ended = false;
+        let mut observer = |event: &Event| {
+            after += usize::from(ended);
+            ended |= last(event);
+            if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let [learnt, judged] = &rows;
+        let outcome = train(&mut network(), &card(), &data, learnt, judged, &config, &mut observer);
+        assert_eq!(after, 0, "events behind the end");
+        outcome
+    };
+    let warned = |event: &Event| matches!(event, Event::Warning(_));
+    assert!(matches!(ended_at(warned), Err(ModelError::Stopped)), "nothing was done");
+    let done = ended_at(|event| matches!(event, Event::Epoch { log, .. } if log.epoch == 2));
+    let done = done.expect("two epochs");
+    let outcome = ended_at(warned).expect("the epochs of before");
+    assert_eq!((outcome.history, outcome.validation), (done.history, done.validation));
+    assert!(outcome.stopped_early);
+}
+
+#[test]
 fn a_folder_is_of_one_training_at_a_time() {
     let _turn = turn();
     let dir = tempfile::tempdir().expect("a folder");
@@ -495,6 +525,15 @@ fn unfit_data_is_refused() {
     let mut bad = data(4);
     bad.prepared[[2, 3, 4]] = f32::NAN;
     assert!(fit(&bad, &[0, 2], &once).contains("record r2 holds values that are not finite"));
+    let volumes = Architecture::ThreeDEcgNet;
+    let mut bad = data_of(volumes, 4);
+    bad.prepared[[2, 3, 4]] = -1e19;
+    let mut reader = network_of(volumes, 1);
+    let error = train(&mut reader, &card_of(volumes), &bad, &[0], &[2], &once, &mut go_on)
+        .expect_err("huge");
+    assert_eq!(error.to_string(), "cannot make volumes of record r2");
+    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    assert_eq!(cause, "lead 3 (from 0) has samples too large to compute with");
     let mut bad = data(4);
     bad.lengths[3] = 999;
     assert!(fit(&bad, &[3], &once).contains("record r3 has 999 samples, expected 1000 to 1600"));

@@ -19,8 +19,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use ecg3d_examples::reading::ReadingArgs;
-use ecg3d_examples::source::{LabelArgs, load};
-use ecg3d_examples::{check_place, say_err, write_predictions};
+use ecg3d_examples::source::{LabelArgs, is_npz, load};
+use ecg3d_examples::{check_inputs, check_place, say_err, write_predictions};
 
 use crate::classify::classify;
 use crate::keeping::kept;
@@ -58,6 +58,8 @@ fn main() -> ExitCode {
 fn predict(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { model, data, out, restart, reading } = arguments;
     check_place(&out)?;
+    let sidecar = is_npz(&data).then(|| data.with_extension("json"));
+    check_inputs(&out, [&data].into_iter().chain(&model.weights).chain(&sidecar))?;
     let model = model.model()?;
     let labels = LabelArgs::ignored(reading);
     let mut source = load(&data, &model.card().preprocessing, &labels)?;
@@ -70,4 +72,51 @@ fn predict(arguments: Arguments) -> Result<ExitCode> {
     // The table itself may go to standard output.
     say_err!("{}: {} records, {model}", out.display(), records.len());
     Ok(source.exit_code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ecg_core::LabelSet;
+    use ecg3d_examples::source::{Rows, Source};
+    use ecg3d_models::Model;
+    use ndarray::Array3;
+    use tch::Device;
+
+    #[test]
+    fn a_record_too_large_to_compute_with_fails_alone() {
+        let model = Model::shipped(Device::Cpu).expect("loads");
+        let mut signals =
+            Array3::from_shape_fn((2, 12, 100), |(_, lead, t)| (lead * t % 17) as f32);
+        signals[[0, 3, 50]] = 1e20;
+        let mut source = Source {
+            rows: Rows::Prepared { signals, lengths: vec![100; 2] },
+            row_record: None,
+            names: vec!["a".to_owned(), "b".to_owned()],
+            label_set: LabelSet::seven(),
+            labels: vec![None; 2],
+            patients: vec!["p".to_owned(); 2],
+            folds: vec![None; 2],
+            failed: Vec::new(),
+            label_source: "nowhere".to_owned(),
+        };
+        let (records, probabilities) = classify(&model, &mut source, None).expect("classifies");
+        assert_eq!((records, probabilities.dim()), (vec![1], (1, 7)));
+        assert_eq!((source.failed.len(), source.failed[0].record.as_str()), (1, "a"));
+    }
+
+    #[test]
+    fn what_is_read_is_not_written_over() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        for name in ["best.safetensors", "data.npz", "data.json"] {
+            std::fs::write(at(name), "not looked at").expect("writes");
+            let (weights, data) = (at("best.safetensors"), at("data.npz"));
+            let line = ["predict", "--weights", &weights, "--data", &data, "--out", &at(name)];
+            let error = predict(Arguments::parse_from(line)).expect_err("refused").to_string();
+            let expected = format!("{name} would be written over, though it is read");
+            assert!(error.contains(&expected), "{error}");
+            assert_eq!(std::fs::read(at(name)).expect("is there"), b"not looked at");
+        }
+    }
 }

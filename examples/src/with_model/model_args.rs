@@ -13,7 +13,7 @@ use crate::weights::model;
 pub struct ModelArgs {
     /// Weights (.safetensors) that `train` or `import-keras` wrote [default: the 3DECG-Net that ships]
     #[arg(long, value_name = "FILE")]
-    weights: Option<PathBuf>,
+    pub weights: Option<PathBuf>,
     /// Windows that go through the network at once [default: 64 signals or 4 volumes, 32 on a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,

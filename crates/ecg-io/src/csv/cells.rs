@@ -55,7 +55,8 @@ impl Layout {
             }
         });
         if options.has_names.is_none() {
-            layout.numbered = second_row.is_some_and(|row| layout.numbers_columns(first_row, row));
+            layout.numbered = !names_samples
+                && second_row.is_some_and(|row| layout.numbers_columns(first_row, row));
             layout.has_names |= layout.numbered;
         }
         layout
@@ -80,10 +81,30 @@ impl Layout {
         self.has_names && !self.numbered
     }
 
+    /// The names of the columns in a comment, as a row of the table, where each number of the first row has one: a standard lead,
+    /// a time or what is passed over.
+    pub fn names_in(&self, comment: &str, first_row: &str) -> Option<String> {
+        if self.has_names || self.orientation == CsvOrientation::LeadsInRows {
+            return None;
+        }
+        let names = split(comment, delimiter_of(comment), MAX_COLUMNS + 1);
+        let columns: Vec<Column> = names.iter().map(|name| Column::of(name)).collect();
+        let is_name = |(column, name): (&Column, &Cow<'_, str>)| {
+            column.is_standard_lead() || !column.is_lead() && !name.is_empty()
+        };
+        let delimiter = char::from(self.delimiter);
+        let named = columns.iter().zip(&names).all(is_name)
+            && columns.iter().any(Column::is_lead)
+            && names.len() == self.split(first_row).len()
+            && !names.iter().any(|name| name.contains(['"', delimiter]));
+        named.then(|| names.join(delimiter.encode_utf8(&mut [0; 4])))
+    }
+
     /// Whether the first row counts the columns, from 0 or 1, behind an empty cell or not: so many of them as no sample does by chance,
-    /// with decimals below, or nothing at all.
+    /// with decimals below, or nothing at all; whatever is below twelve of them.
     fn numbers_columns(&self, first_row: &str, second_row: &str) -> bool {
         const LEAST: usize = 8;
+        const SURE: usize = 12;
         let mut numbers = self.each(first_row).peekable();
         let index = numbers.next_if(|cell| cell.is_empty()).is_some();
         let start = usize::from(numbers.peek().is_some_and(|cell| cell == "1"));
@@ -101,7 +122,8 @@ impl Layout {
         let mut below = self.each(second_row).skip(usize::from(index)).peekable();
         count >= LEAST
             && below.peek().is_some()
-            && (self.each(second_row).any(|cell| is_decimal(&cell))
+            && (count >= SURE
+                || self.each(second_row).any(|cell| is_decimal(&cell))
                 || below.all(|cell| cell.is_empty()))
     }
 
@@ -147,8 +169,14 @@ fn each(row: &str, delimiter: u8) -> Box<dyn Iterator<Item = Cow<'_, str>> + '_>
     if row.contains('"') {
         Box::new(Quoted { rest: Some(row), delimiter })
     } else {
-        Box::new(row.split(delimiter).map(|cell| Cow::Borrowed(cell.trim())))
+        Box::new(row.split(delimiter).map(|cell| Cow::Borrowed(in_single_quotes(cell.trim()))))
     }
+}
+
+/// What stands in single quotes, as `rdsamp` puts names and clock times; else the cell.
+fn in_single_quotes(cell: &str) -> &str {
+    let inner = cell.strip_prefix('\'').and_then(|cell| cell.strip_suffix('\''));
+    inner.map_or(cell, str::trim)
 }
 
 /// The cells of a row some of which stand in quotes.
@@ -209,6 +237,23 @@ pub(super) fn number(cell: &str, delimiter: u8) -> Option<f64> {
     None
 }
 
+/// The time of a cell: a number, or hours, minutes and seconds as in `0:01.500`, in seconds.
+pub(super) fn time(cell: &str, delimiter: u8) -> Option<f64> {
+    let (whole, seconds) = match cell.rsplit_once(':') {
+        Some(parts) => parts,
+        None => return number(cell, delimiter).filter(|value| !value.is_nan()),
+    };
+    let part = |text: &str| match text.starts_with(|c: char| c.is_ascii_digit()) {
+        true => number(text, delimiter).filter(|value| value.is_finite()),
+        false => None,
+    };
+    let minutes = match whole.split_once(':') {
+        Some((hours, minutes)) => 60.0 * part(hours)? + part(minutes)?,
+        None => part(whole)?,
+    };
+    Some(60.0 * minutes + part(seconds)?)
+}
+
 /// Number, from 0, of the column that is asked for among those of these names.
 pub(super) fn find<S: AsRef<str>>(column: &CsvColumn, names: &[S]) -> Option<usize> {
     match column {
@@ -255,7 +300,9 @@ impl Column {
             return seconds.map_or(Self::Ignored, |seconds| Self::Time { seconds });
         }
         match lower.as_str() {
-            "" | "sample" | "samples" | "index" | "n" | "row" => return Self::Ignored,
+            "" | "sample" | "samples" | "sample #" | "sample number" | "index" | "n" | "row" => {
+                return Self::Ignored;
+            }
             _ => {}
         }
         match unit.map(unit_of) {
@@ -298,7 +345,7 @@ impl Column {
 
 /// The seconds of the unit in the lower-case name of a column of times, such as `t`, `time_us` or `seconds`.
 fn time_of(name: &str) -> Option<f64> {
-    let is_time = |name| matches!(name, "time" | "t" | "timestamp");
+    let is_time = |name| matches!(name, "time" | "t" | "timestamp" | "elapsed time");
     match name.rsplit_once(['_', ' ']) {
         Some((base, unit)) if is_time(base) => seconds_of(unit),
         _ if is_time(name) => Some(1.0),
@@ -310,7 +357,7 @@ fn time_of(name: &str) -> Option<f64> {
 
 fn seconds_of(unit: &str) -> Option<f64> {
     Some(match unit.to_lowercase().as_str() {
-        "s" | "sec" | "second" | "seconds" => 1.0,
+        "s" | "sec" | "second" | "seconds" | "hh:mm:ss.mmm" => 1.0,
         "ms" | "msec" | "millisecond" | "milliseconds" => 1e-3,
         "us" | "\u{b5}s" | "\u{3bc}s" | "usec" | "microsecond" | "microseconds" => 1e-6,
         "ns" | "nsec" | "nanosecond" | "nanoseconds" => 1e-9,
@@ -390,6 +437,8 @@ mod tests {
         // Samples of whole numbers, one number out of order, decimals, too few.
         assert!(!numbered("0,1,2,3,4,5,6,7", "8,-9,10,11,12,13,14,15"));
         assert!(!numbered("0,1,2,3,4,5,6,7", "nan,NA,,+5,12,13,14,15"));
+        let twelve = "0,1,2,3,4,5,6,7,8,9,10,11";
+        assert!(numbered(twelve, "8,-9,10,11,12,13,14,15,16,17,18,19"));
         assert!(!numbered("0,1,2,3,4,5,6,8", floats));
         assert!(!numbered("0,1,2,3,4,5,6,7.0", floats));
         assert!(!numbered("0,1,2,3,4,5,6", "0.5,1,2,3,4,5,6"));

@@ -32,15 +32,21 @@ pub(crate) fn is_table(path: &Path) -> bool {
 pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
     let mut start = Vec::new();
     let Ok((file, ..)) = lines::open_table(path) else { return true };
-    if file.take(1 << 16).read_to_end(&mut start).is_err() {
+    const LOOKED_AT: u64 = 1 << 16;
+    if file.take(LOOKED_AT).read_to_end(&mut start).is_err() {
         return true;
     }
+    let is_whole = (start.len() as u64) < LOOKED_AT;
     let content = start.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(&start);
     let mut rows = crate::text::lines(content)
         .map(|(_, text)| text)
         .filter(|text| !text.trim().is_empty() && !is_comment(text));
-    let Some(first) = rows.next() else { return true };
-    let layout = Layout::detect(&first, rows.next().as_deref(), options);
+    let (Some(first), second) = (rows.next(), rows.next()) else { return true };
+    // Rows so long that there is no second one to judge by: of leads, as like as not.
+    if second.is_none() && !is_whole {
+        return true;
+    }
+    let layout = Layout::detect(&first, second.as_deref(), options);
     let cells = layout.split(&first);
     if layout.orientation == CsvOrientation::LeadsInRows {
         return true;

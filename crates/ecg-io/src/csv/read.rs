@@ -6,7 +6,7 @@ use std::path::Path;
 use ecg_core::{LeadName, Recording, SamplingRate};
 
 use super::CsvOptions;
-use super::cells::is_comment;
+use super::cells::{Layout, is_comment};
 use super::lines::{Blocks, count_lines, open_table};
 use super::table::{Size, Table};
 use crate::error::clip;
@@ -25,12 +25,16 @@ use crate::{IoError, Loaded, ReadOptions};
 ///   `time_ms`, `time_us`, `time_ns`; `sample` and unnamed columns are ignored. All others are leads, unless
 ///   [`CsvOptions::columns`] says which are. Without names there are twelve columns in the standard order,
 ///   or those of [`CsvOptions::leads`].
-///   A first row that counts eight columns or more, from 0 or 1, names none and is no sample, where decimals follow.
+///   A first row that counts eight columns or more, from 0 or 1, names none and is no sample, where decimals follow, or
+///   there are twelve columns or more.
+/// - A line that starts with `#` above a first row of numbers, with the standard name of a lead for each of them, names the
+///   columns.
 /// - A second row may hold units.
 /// - Rows are leads where the first one is a lead's name and numbers, or has more than 4096 numbers; a row `time` and
 ///   numbers may stand before them, or a row of names of samples where a standard lead's name and numbers follow. Rows without names are the twelve leads in the standard order.
 /// - Lines that start with `#` are comments: `# fs: 500`, `# units: uV`, `# Age: 61`, `# Sex: Female`, `# Dx: 426783006`,
 ///   `# Patient: 7`.
+/// - Cells may stand in double or single quotes, and times be those of a clock, `0:01.500`, as PhysioNet's `rdsamp` writes them.
 /// - The sampling rate comes from the comment, else from the times, else from [`CsvOptions::sampling_rate`].
 ///
 /// What is found can be said instead, in [`ReadOptions::csv`]. Decimals are rounded as `str::parse` does.
@@ -136,7 +140,7 @@ impl State {
             }
             let text = text.trim().trim_start_matches('#').trim().to_owned();
             self.comments.push(Comment { line, text });
-        } else if !text.trim().is_empty() {
+        } else if !text.trim().is_empty() || self.is_row_of_tabs(&text, options) {
             match &mut self.table {
                 None if self.first.is_none() => self.first = Some((line, text.into_owned())),
                 None => self.start(Some((line, &text)), size, path, options)?,
@@ -144,6 +148,16 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Whether a line of blanks is a row of empty cells.
+    fn is_row_of_tabs(&self, text: &str, options: &CsvOptions) -> bool {
+        let delimiter = match (&self.table, &self.first) {
+            (Some(table), _) => Some(table.delimiter()),
+            (None, Some((_, first))) => Some(Layout::detect(first, None, options).delimiter),
+            (None, None) => options.delimiter,
+        };
+        delimiter == Some(b'\t') && text.contains('\t')
     }
 
     /// Starts the table with the first row, which is known, and the second.
@@ -156,7 +170,18 @@ impl State {
     ) -> Result<(), IoError> {
         let Some((line, first)) = self.first.take() else { return Ok(()) };
         let below = second.map(|(_, text)| text);
-        let mut table = Table::start((line, &first), below, path, size, options)?;
+        let named = self.comments.iter().rev().find_map(|comment| {
+            let names = Layout::detect(&first, below, options).names_in(&comment.text, &first)?;
+            Some((comment.line, names))
+        });
+        let mut table = match named.filter(|_| options.has_names.is_none()) {
+            Some((at, names)) => {
+                let mut table = Table::start((at, &names), Some(&first), path, size, options)?;
+                table.push(line, &first, path)?;
+                table
+            }
+            None => Table::start((line, &first), below, path, size, options)?,
+        };
         if let Some((line, text)) = second {
             table.push(line, text, path)?;
         }
@@ -176,7 +201,7 @@ impl State {
         let clinical = Clinical::from_comments(&self.comments, &mut notes)?;
         let stated = stated(&self.comments, &mut notes)?;
         let times = std::mem::take(&mut table.times);
-        if let Some(line) = table.ends {
+        if let Some(line) = table.take_ends() {
             let message = "a delimiter ends the row, with no cell behind it; passed over";
             notes.quirk(Some(line), "columns", message.to_owned())?;
         }
@@ -249,15 +274,29 @@ fn note_names(table: &Table, options: &CsvOptions, notes: &mut Notes<'_>) {
     }
 }
 
-/// Keys of a comment that states the sampling rate.
-pub(super) const RATE: [&str; 5] =
-    ["fs", "sampling rate", "sampling frequency", "sample rate", "sampling_rate"];
+/// The Hz of the unit in the key of a comment that states the sampling rate, such as `fs`, `sampling_rate` or `fs (kHz)`;
+/// `None` of another key.
+pub(super) fn rate_key(key: &str) -> Option<f64> {
+    const KEYS: [&str; 6] = [
+        "fs",
+        "samplingrate",
+        "samplingfrequency",
+        "samplerate",
+        "samplefrequency",
+        "samplingfreq",
+    ];
+    let is_letter = |c: &char| !matches!(c, ' ' | '_' | '-' | '(' | ')' | '[' | ']');
+    let key: String = key.to_ascii_lowercase().chars().filter(is_letter).collect();
+    let units = [("khz", 1000.0), ("hz", 1.0), ("", 1.0)];
+    let known = |(unit, hz)| key.strip_suffix(unit).filter(|key| KEYS.contains(key)).map(|_| hz);
+    units.into_iter().find_map(known)
+}
 
 fn stated(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Stated, IoError> {
     let mut stated = Stated::default();
     for Comment { line, text } in comments {
         let Some((key, value)) = text.split_once([':', '=']) else { continue };
-        let (key, value) = (key.trim().to_ascii_lowercase(), value.trim());
+        let value = value.trim();
         let bad = |field, expected| IoError::Field {
             path: notes.path.to_owned(),
             line: *line,
@@ -265,10 +304,11 @@ fn stated(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Stated, IoError
             found: clip(value),
             expected,
         };
-        if RATE.contains(&key.as_str()) {
+        if let Some(of_key) = rate_key(key) {
             let digits = value.trim_end_matches(|c: char| c.is_alphabetic());
             let factor = match value[digits.len()..].to_ascii_lowercase().as_str() {
-                "" | "hz" | "sps" => 1.0,
+                "" => of_key,
+                "hz" | "sps" => 1.0,
                 "khz" => 1000.0,
                 _ => return Err(bad("sampling rate", "a positive number of Hz or kHz")),
             };
@@ -284,7 +324,7 @@ fn stated(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Stated, IoError
                 }
                 _ => return Err(bad("sampling rate", "a positive number of Hz")),
             }
-        } else if key == "units" || key == "unit" {
+        } else if is_units_key(key) {
             let mv = mv_of(value).ok_or_else(|| bad("units", "mV, uV or V"))?;
             if stated.mv.replace(mv).is_some_and(|other| other != mv) {
                 let message = format!("{value}, but other units above; the last count");
@@ -293,6 +333,11 @@ fn stated(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Stated, IoError
         }
     }
     Ok(stated)
+}
+
+/// Whether a comment of this key states the units.
+pub(super) fn is_units_key(key: &str) -> bool {
+    ["unit", "units"].iter().any(|own| key.trim().eq_ignore_ascii_case(own))
 }
 
 fn mv_of(units: &str) -> Option<f64> {

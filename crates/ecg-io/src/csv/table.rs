@@ -6,7 +6,7 @@ use std::path::Path;
 use ecg_core::{Lead, LeadName};
 use ndarray::{Array2, Axis};
 
-use super::cells::{Column, Layout, MAX_COLUMNS, find, number};
+use super::cells::{Column, Layout, MAX_COLUMNS, find, number, time};
 use super::float::{Shape, simple};
 use super::{CsvColumn, CsvOptions, CsvOrientation};
 use crate::header::{Unit, unit_of};
@@ -32,7 +32,7 @@ pub(super) struct Table {
     /// Lines and seconds of the times.
     pub times: Vec<(u64, f64)>,
     /// The first line that ends with a delimiter.
-    pub ends: Option<u64>,
+    ends: Option<u64>,
     values: Values,
 }
 
@@ -49,8 +49,8 @@ pub(super) struct Size {
 enum Values {
     /// `[lead, sample]`, with room for `room` samples of each lead.
     Samples { values: Vec<f64>, room: usize, leads: usize, rows: usize },
-    /// A row of values for each lead.
-    Leads { values: Vec<f64>, samples: usize },
+    /// A row of values for each lead; whether all rows end with an empty cell, and no row above says how many there are.
+    Leads { values: Vec<f64>, samples: usize, open: bool },
 }
 
 impl Table {
@@ -67,7 +67,7 @@ impl Table {
         let wanted = options.columns.clone();
         if layout.orientation == CsvOrientation::LeadsInRows {
             let (columns, names) = (Vec::new(), Vec::new());
-            let values = Values::Leads { values: Vec::new(), samples: 0 };
+            let values = Values::Leads { values: Vec::new(), samples: 0, open: true };
             let shapes = Vec::new();
             let ends = None;
             let mut table =
@@ -108,6 +108,10 @@ impl Table {
                 _ => column,
             })
             .collect();
+        let mut columns = columns;
+        // Of several columns of times the first counts.
+        let timed = columns.iter_mut().filter(|column| matches!(column, Column::Time { .. }));
+        timed.skip(1).for_each(|column| *column = Column::Ignored);
         let leads = columns.iter().filter(|column| matches!(column, Column::Lead { .. })).count();
         // A byte for each cell at least. Where the lines are not counted, more room is made when rows come.
         let most = size.bytes / columns.len().max(1) + 1;
@@ -204,8 +208,8 @@ impl Table {
             if matches!(column, Column::Ignored) {
                 continue;
             }
-            let is_time = matches!(column, Column::Time { .. });
-            let value = number(cell, self.layout.delimiter).filter(|v| !(is_time && v.is_nan()));
+            let read = if matches!(column, Column::Time { .. }) { time } else { number };
+            let value = read(cell, self.layout.delimiter);
             let value =
                 value.ok_or_else(|| bad_cell(path, line, index, &self.names[index], cell))?;
             match column {
@@ -237,7 +241,7 @@ impl Table {
     /// A row of values, after the lead's name where there is one.
     fn push_lead(&mut self, line: u64, text: &str, path: &Path) -> Result<(), IoError> {
         let delimiter = self.layout.delimiter;
-        let Values::Leads { values, samples } = &mut self.values else { return Ok(()) };
+        let Values::Leads { values, samples, open } = &mut self.values else { return Ok(()) };
         check_count(self.columns.len() + 1, line, path)?;
         let mut cells = self.layout.each(text).enumerate().peekable();
         let named = cells.next_if(|(_, cell)| number(cell, delimiter).is_none());
@@ -262,10 +266,18 @@ impl Table {
             return Ok(());
         }
         let before = values.len();
+        let mut ends = false;
         for (index, cell) in cells {
             let value = number(&cell, delimiter);
             values.push(value.ok_or_else(|| bad_cell(path, line, index, name, &cell))?);
+            ends = cell.is_empty();
         }
+        if ends && values.len() - before == *samples + 1 && *samples > 0 {
+            values.pop();
+            self.ends.get_or_insert(line);
+            ends = false;
+        }
+        *open &= ends;
         let found = values.len() - before;
         if *samples == 0 && !self.columns.iter().any(Column::is_lead) {
             *samples = found;
@@ -280,16 +292,30 @@ impl Table {
 
     /// The times above rows of leads; numbers of samples, or names that nothing is known of, only give their count.
     fn take_time_row(&mut self, line: u64, text: &str, path: &Path) -> Result<(), IoError> {
-        let Values::Leads { samples, .. } = &mut self.values else { return Ok(()) };
-        let mut cells = self.layout.each(text).enumerate();
+        let Values::Leads { samples, open, .. } = &mut self.values else { return Ok(()) };
+        *open = false;
+        let mut cells = self.layout.each(text).enumerate().peekable();
         let Some((_, name)) = cells.next() else { return Ok(()) };
         let Column::Time { seconds } = Column::of(&name) else {
             // The first of numbers counts a sample as the others do.
-            *samples = cells.count() + usize::from(self.layout.numbered);
+            *samples = usize::from(self.layout.numbered);
+            let mut ends = false;
+            for (_, name) in cells {
+                *samples += 1;
+                ends = name.is_empty();
+            }
+            if ends {
+                *samples -= 1;
+                self.ends = Some(line);
+            }
             return Ok(());
         };
-        for (index, cell) in cells {
-            let value = number(&cell, self.layout.delimiter).filter(|value| !value.is_nan());
+        while let Some((index, cell)) = cells.next() {
+            if cell.is_empty() && cells.peek().is_none() {
+                self.ends = Some(line);
+                break;
+            }
+            let value = time(&cell, self.layout.delimiter);
             let value = value.ok_or_else(|| bad_cell(path, line, index, &name, &cell))?;
             self.times.push((line, value * seconds));
         }
@@ -320,6 +346,24 @@ impl Table {
     /// Whether the first row but counts the columns.
     pub fn is_numbered(&self) -> bool {
         self.layout.numbered
+    }
+
+    /// What parts the cells.
+    pub fn delimiter(&self) -> u8 {
+        self.layout.delimiter
+    }
+
+    /// The first line that ends with a delimiter. Where all rows of leads do, what looks like a last sample is none.
+    pub fn take_ends(&mut self) -> Option<u64> {
+        if let Values::Leads { values, samples, open: true } = &mut self.values
+            && *samples > 1
+        {
+            let kept: Vec<f64> =
+                values.chunks(*samples).flat_map(|row| &row[..*samples - 1]).copied().collect();
+            (*values, *samples) = (kept, *samples - 1);
+            self.ends.get_or_insert(self.first_line);
+        }
+        self.ends.take()
     }
 
     /// Names of the leads that are read, in the order of the file.

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use ecg_core::Recording;
 
-use super::read::RATE;
+use super::read::{is_units_key, rate_key};
 use crate::IoError;
 use crate::atomic::write_file;
 use crate::text::one_line;
@@ -47,10 +47,9 @@ pub fn write_csv(path: impl AsRef<Path>, recording: &Recording) -> Result<(), Io
 
 /// Whether a comment of the source would contradict the table that is written.
 fn states_layout(comment: &str) -> bool {
-    comment.split_once([':', '=']).is_some_and(|(key, _)| {
-        let key = key.trim().to_ascii_lowercase();
-        ["unit", "units"].contains(&key.as_str()) || RATE.contains(&key.as_str())
-    })
+    comment
+        .split_once([':', '='])
+        .is_some_and(|(key, _)| is_units_key(key) || rate_key(key).is_some())
 }
 
 fn quoted(name: &str) -> String {

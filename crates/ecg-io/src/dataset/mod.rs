@@ -134,7 +134,7 @@ impl Dataset {
         let dir = dir.as_ref();
         let found = walk::walk(dir, options)?;
         if found.entries.is_empty() {
-            return Err(IoError::EmptyDataset { path: dir.to_owned() });
+            return Err(IoError::EmptyDataset { path: dir.to_owned(), warnings: found.warnings });
         }
         let labelled = Labelled::new(dir, &found, options)?;
         let mut warnings = found.warnings;

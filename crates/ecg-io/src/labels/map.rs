@@ -163,25 +163,24 @@ impl LabelMap {
         row
     }
 
-    /// The labels of a recording by its diagnoses, codes and free text; `None` where it states none.
+    /// The labels of a recording by its diagnoses, codes and free text; `None` where it states none, or none but words and
+    /// the map knows codes alone.
     pub fn labels_of(&self, recording: &Recording, rule: NsrRule) -> Option<Vec<bool>> {
         let mut texts = recording
             .comments
             .iter()
-            .filter(|comment| Clinical::states_diagnoses(comment))
+            .filter(|comment| self.has_texts() && Clinical::states_diagnoses(comment))
             .peekable();
         if recording.diagnoses.is_empty() && texts.peek().is_none() {
             return None;
         }
         let mut row = self.apply(&recording.diagnoses, rule);
-        if self.has_texts() {
-            for text in texts {
-                for (own, on) in row.iter_mut().zip(self.apply_text(text, rule)) {
-                    *own |= on;
-                }
+        for text in texts {
+            for (own, on) in row.iter_mut().zip(self.apply_text(text, rule)) {
+                *own |= on;
             }
-            self.settle(&mut row, rule);
         }
+        self.settle(&mut row, rule);
         Some(row)
     }
 

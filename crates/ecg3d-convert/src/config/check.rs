@@ -1,6 +1,6 @@
 use super::{ConvertConfig, Denoise, InvalidSamples, LeadSelection, Resample};
-use crate::ConvertError;
 use crate::plot::MOST_STATES;
+use crate::{Band, ConvertError, butterworth};
 
 impl ConvertConfig {
     /// Checks the values against one another.
@@ -40,14 +40,20 @@ impl ConvertConfig {
         if let Some(samples) = self.first_samples {
             whole("first_samples", samples)?;
         }
+        let filter = |order, cutoff_hz, design_rate_hz: Option<f64>| {
+            positive("cutoff_hz", cutoff_hz)?;
+            // Where that is the recording's, one that any cutoff is below half of.
+            let rate_hz = design_rate_hz.unwrap_or(4.0 * cutoff_hz);
+            positive("design_rate_hz", rate_hz)?;
+            butterworth(order, Band::High(cutoff_hz), rate_hz).map(drop)
+        };
         match self.denoise {
             Denoise::None => {}
-            Denoise::Causal { cutoff_hz, design_rate_hz, .. } => {
-                positive("cutoff_hz", cutoff_hz)?;
-                positive("design_rate_hz", design_rate_hz.unwrap_or(1.0))?;
+            Denoise::Causal { order, cutoff_hz, design_rate_hz } => {
+                filter(order, cutoff_hz, design_rate_hz)?;
             }
-            Denoise::BothWays { cutoff_hz, padding_s, .. } => {
-                positive("cutoff_hz", cutoff_hz)?;
+            Denoise::BothWays { order, cutoff_hz, padding_s } => {
+                filter(order, cutoff_hz, None)?;
                 if padding_s != 0.0 {
                     positive("padding_s", padding_s)?;
                 }

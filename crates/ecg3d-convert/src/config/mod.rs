@@ -261,6 +261,16 @@ mod tests {
             published().with_leads(LeadSelection::Named { leads: vec![Lead::I, Lead::I] }),
             published().with_threshold(Threshold::Rate { rate: 0.0 }),
             published().with_invalid_samples(InvalidSamples::Interpolate { max_gap_s: -1.0 }),
+            published().with_denoise(Denoise::Causal {
+                order: 1,
+                cutoff_hz: 25.0,
+                design_rate_hz: Some(50.0),
+            }),
+            published().with_denoise(Denoise::BothWays {
+                order: 33,
+                cutoff_hz: 0.5,
+                padding_s: 0.0,
+            }),
             ConvertConfig::corrected().with_max_seconds(1.0),
             ConvertConfig::corrected().with_hop_s(1e-9),
         ] {

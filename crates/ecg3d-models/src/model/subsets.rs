@@ -3,7 +3,6 @@
 use ecg_core::{LeadMask, PredictError, PredictSubsets};
 use ecg3d_convert::Scratch;
 use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, Axis, s};
-use rayon::prelude::*;
 
 use super::{Model, Sums, predict_error, tensor};
 use crate::{InputKind, ModelError};
@@ -15,7 +14,8 @@ impl Model {
     /// `lengths` is as for [`Model::predict_prepared`].
     ///
     /// # Errors
-    /// A network that reads signals; no signal; signals of another shape; a record of which no window is real.
+    /// A network that reads signals; no signal; signals of another shape; a record of which no window is real; samples too large to
+    /// make images of.
     pub fn mean_images(
         &self,
         signals: ArrayView3<'_, f32>,
@@ -26,12 +26,13 @@ impl Model {
         if windows.is_empty() {
             return Err(ModelError::RowCount { what: "records at least", expected: 1, found: 0 });
         }
-        let [_, samples] = self.plan.window_shape();
-        let mut sum = Array3::<f64>::zeros(self.plan.images_shape());
-        let (mut images, mut scratch) = (Array3::zeros(self.plan.images_shape()), Scratch::new());
+        let plan = &self.inputs.plan;
+        let [_, samples] = plan.window_shape();
+        let mut sum = Array3::<f64>::zeros(plan.images_shape());
+        let (mut images, mut scratch) = (Array3::zeros(plan.images_shape()), Scratch::new());
         for (row, start) in &windows {
             let window = signals.slice(s![*row, .., *start..start + samples]);
-            self.plan.images_into(window, images.view_mut(), &mut scratch)?;
+            plan.images_into(window, images.view_mut(), &mut scratch)?;
             sum.zip_mut_with(&images, |sum, value| *sum += f64::from(*value));
         }
         Ok(sum.mapv(|sum| (sum / windows.len() as f64) as f32))
@@ -48,30 +49,26 @@ impl Model {
         if kept.len() != n {
             return Err(ModelError::RowCount { what: "masks", expected: n, found: kept.len() });
         }
-        let expected = self.plan.images_shape();
+        let plan = &self.inputs.plan;
+        let expected = plan.images_shape();
         if stand_ins.shape() != expected {
             let model = self.network.architecture().name();
             let (expected, found) = (expected.to_vec(), stand_ins.shape().to_vec());
             return Err(ModelError::Input { model, expected, found });
         }
-        let plan = &self.plan;
-        let [_, samples] = plan.window_shape();
-        let [depth, height, width] = plan.volume_shape();
         self.each_window(signals, None, |windows| {
-            let mut volumes = Array4::<f32>::zeros((windows.len(), depth, height, width));
-            volumes.axis_iter_mut(Axis(0)).into_par_iter().zip(windows).try_for_each_init(
-                || (Scratch::new(), Array3::zeros(plan.images_shape())),
-                |(scratch, images), (volume, (row, start))| {
-                    let window = signals.slice(s![*row, .., *start..start + samples]);
-                    plan.images_into(window, images.view_mut(), scratch)?;
-                    for (lead, mut image) in images.outer_iter_mut().enumerate() {
-                        if !kept[*row].keeps(lead) {
-                            image.assign(&stand_ins.index_axis(Axis(0), lead));
-                        }
+            let cut = self.inputs.cut(signals, windows);
+            let volumes = self.inputs.volumes(cut.view(), |k, window, volume, scratch| {
+                let mut images = Array3::zeros(plan.images_shape());
+                plan.images_into(window, images.view_mut(), scratch)?;
+                let (row, _) = windows[k];
+                for (lead, mut image) in images.outer_iter_mut().enumerate() {
+                    if !kept[row].keeps(lead) {
+                        image.assign(&stand_ins.index_axis(Axis(0), lead));
                     }
-                    plan.volume_into(images.view(), volume, scratch)
-                },
-            )?;
+                }
+                plan.volume_into(images.view(), volume, scratch)
+            })?;
             self.logits(volumes.view())
         })
     }
@@ -85,7 +82,7 @@ impl Model {
         self.check_prepared(&[1, prepared.nrows(), prepared.ncols()])?;
         let mut sums = Sums::new(masks.len(), self.labels().len());
         for start in self.starts(0, prepared.ncols())? {
-            let window = prepared.slice(s![.., start..start + self.plan.window_shape()[1]]);
+            let window = prepared.slice(s![.., start..start + self.inputs.plan.window_shape()[1]]);
             match self.network.architecture().input() {
                 InputKind::Signal => self.signal_subsets(window, masks, &mut sums)?,
                 InputKind::Volume => self.volume_subsets(window, masks, &mut sums)?,
@@ -101,13 +98,11 @@ impl Model {
         sums: &mut Sums,
     ) -> Result<(), ModelError> {
         for (c, chunk) in masks.chunks(self.batch).enumerate() {
-            let values = chunk.iter().flat_map(|mask| {
-                window
-                    .indexed_iter()
-                    .map(|((lead, _), value)| if mask.keeps(lead) { *value } else { 0.0 })
+            let shape = (chunk.len(), window.nrows(), window.ncols());
+            let masked = Array3::from_shape_fn(shape, |(k, lead, t)| {
+                if chunk[k].keeps(lead) { window[[lead, t]] } else { 0.0 }
             });
-            let shape = [chunk.len(), window.nrows(), window.ncols()];
-            let logits = self.run(tensor(&values.collect::<Vec<_>>(), &shape)?)?;
+            let logits = self.run(&tensor(masked.view())?)?;
             for k in 0..chunk.len() {
                 sums.add(c * self.batch + k, logits.view(), k);
             }
@@ -122,11 +117,12 @@ impl Model {
         masks: &[LeadMask],
         sums: &mut Sums,
     ) -> Result<(), ModelError> {
-        let [depth, height, width] = self.plan.volume_shape();
-        let images = self.plan.images(window)?;
+        let plan = &self.inputs.plan;
+        let [depth, height, width] = plan.volume_shape();
+        let images = plan.images(window)?;
         let mut buffer = Array4::zeros((self.batch.min(masks.len().max(1)), depth, height, width));
         let mut scratch = Scratch::new();
-        self.plan.volumes_of_subsets(
+        plan.volumes_of_subsets(
             images.view(),
             masks,
             buffer.view_mut(),
@@ -142,7 +138,8 @@ impl Model {
     }
 }
 
-/// Every sample counts as real: leave a record's padding out of `prepared`. A subset holds in all windows.
+/// Every sample counts as real: leave a record's padding out of `prepared`. A subset holds in all windows. Subsets of a signal with samples
+/// too large to make images of are refused; with images that stand in, it has probabilities that are NaN.
 impl PredictSubsets for Model {
     fn predict_subsets(
         &self,

@@ -1,12 +1,16 @@
+use std::cell::Cell;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ecg_core::{Lead, LeadMask, Predict, PredictError, PredictSubsets, SamplingRate};
-use ecg3d_convert::ConvertConfig;
+use ecg3d_convert::{ConvertConfig, ImagePlan};
 use ndarray::{Array3, Array4, s};
 use tch::Device;
 
 use super::*;
-use crate::{Architecture, Preset, save};
+use crate::{Architecture, FrontEnd, Preset, save};
 
 fn model(architecture: Architecture, mode: Preset) -> Model {
     let network = Network::new(architecture, mode, 7, Device::Cpu, 1).expect("builds");
@@ -128,8 +132,8 @@ fn volumes_images_and_signals_agree() {
     assert_close(&from_signal, &from_volume);
     // As it goes where the network is on a GPU.
     let mut model = model;
-    model.front_end = FrontEnd::new(&ConvertConfig::published(), Device::Cpu).ok();
-    assert!(model.front_end.is_some());
+    model.inputs.front_end = FrontEnd::new(&ConvertConfig::published(), Device::Cpu).ok();
+    assert!(model.inputs.front_end.is_some());
     assert_close(&from_signal, &model.predict_proba(x.view()).expect("predicts"));
     assert!(model.predict_volumes(Array4::zeros((1, 45, 45, 44)).view()).is_err());
     let ribeiro = self::model(Architecture::Ribeiro, Preset::Published);
@@ -152,6 +156,75 @@ fn empty_batches_and_wrong_shapes() {
     }
     let none = model.predict_subsets(signals(1, 100).slice(s![0, .., ..]), &[]);
     assert_eq!(none.expect("nothing to do").dim(), (0, 7));
+}
+
+#[test]
+fn samples_too_large_cost_their_own_record_alone() {
+    for architecture in Architecture::ALL {
+        if architecture.input() == InputKind::Signal {
+            continue;
+        }
+        for mode in [Preset::Published, Preset::Corrected] {
+            let mut model = model(architecture, mode);
+            let mut x = signals(3, 100);
+            let without = model.predict_proba(x.view()).expect("predicts");
+            x[[1, 4, 60]] = 1e20;
+            let found = model.predict_proba(x.view()).expect("predicts");
+            assert!(found.row(1).iter().all(|p| p.is_nan()), "{architecture} {mode}: {found}");
+            for row in [0, 2] {
+                assert_eq!(found.row(row), without.row(row), "{architecture} {mode}");
+            }
+            let whole = [LeadMask::all(12); 3];
+            let images = Array3::zeros(model.inputs.plan.images_shape());
+            let found = model.predict_with_images(x.view(), &whole, images.view());
+            assert!(found.expect("predicts").row(1).iter().all(|p| p.is_nan()));
+            // As it goes where the network is on a GPU.
+            model.inputs.front_end = FrontEnd::new(&ConvertConfig::preset(mode), Device::Cpu).ok();
+            let found = model.predict_proba(x.view()).expect("predicts");
+            assert!(found.row(1).iter().all(|p| p.is_nan()), "{architecture} {mode}: {found}");
+        }
+    }
+    // One window of three is enough.
+    let model = model(Architecture::Sobahi, Preset::Corrected);
+    let mut x = signals(1, 200);
+    x[[0, 4, 199]] = -1e20;
+    assert!(model.predict_proba(x.view()).expect("predicts").iter().all(|p| p.is_nan()));
+    let subsets = model.predict_subsets(x.index_axis(Axis(0), 0), &[LeadMask::all(12)]);
+    assert!(matches!(subsets, Err(PredictError::Backend(_))));
+}
+
+#[test]
+fn a_thread_that_predicts_takes_up_no_other_work_of_its_pool() {
+    thread_local! {
+        static PREDICTS: Cell<bool> = const { Cell::new(false) };
+    }
+    let model = model(Architecture::Sobahi, Preset::Corrected).with_batch(16);
+    // Four windows each.
+    let x = signals(16, 250);
+    let expected = model.predict_proba(x.view()).expect("predicts");
+    let locked = Mutex::new(model);
+    let (done, taken_up) = (AtomicBool::new(false), AtomicBool::new(false));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a pool");
+    let found = pool.scope(|scope| {
+        scope.spawn(|scope| {
+            // One thread has work to give, another looks for some: it may find windows, whose volumes the first then waits for.
+            for _ in 0..100_000 {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                // If this needed the model as well, it would wait for the lock for good.
+                scope.spawn(|_| _ = taken_up.fetch_or(PREDICTS.get(), Ordering::Relaxed));
+                std::thread::sleep(Duration::from_micros(10));
+            }
+        });
+        PREDICTS.set(true);
+        let found = locked.lock().expect("a model").predict_proba(x.view());
+        PREDICTS.set(false);
+        done.store(true, Ordering::Relaxed);
+        found.expect("predicts")
+    });
+    assert_close(&found, &expected);
+    assert!(!taken_up.into_inner(), "the thread did other work while it waited");
 }
 
 fn refused(path: &Path, what: &str) {

@@ -57,11 +57,8 @@ fn every_parameter_belongs_to_a_layer_and_every_layer_is_joined_to_the_next() {
             }
             assert_eq!(summary.layers[0].output_shape, architecture.input_shape());
             assert_eq!(summary.layers.last().expect("layers").output_shape, [7]);
-            // One for all: where libtorch imitates `bf16`, volumes would take minutes.
-            if architecture == Architecture::Ribeiro {
-                network.set_precision(Precision::Bf16);
-                assert_eq!(network.summary().expect("runs"), summary, "{architecture} {mode}");
-            }
+            network.set_precision(Precision::Bf16);
+            assert_eq!(network.summary().expect("runs"), summary, "{architecture} {mode}");
         }
     }
 }

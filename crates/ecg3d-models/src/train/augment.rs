@@ -8,6 +8,14 @@ use super::random::Stream;
 ///
 /// All leads are scaled together: scaling each by itself would destroy the amplitudes between them. Noise and wander are
 /// measured against the root mean square of the whole signal, so they fit any unit.
+///
+/// ```
+/// use ecg3d_models::{Augment, TrainConfig};
+///
+/// let augment = Augment::NONE.with_scale(0.2).with_lead_dropout(0.1);
+/// let config = TrainConfig::corrected().with_augment(augment);
+/// assert_eq!((config.augment.scale, config.augment.noise), (0.2, 0.0));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
@@ -25,6 +33,26 @@ pub struct Augment {
 impl Augment {
     /// Nothing is changed.
     pub const NONE: Self = Self { scale: 0.0, noise: 0.0, wander: 0.0, lead_dropout: 0.0 };
+
+    /// Sets [`Augment::scale`].
+    pub fn with_scale(self, scale: f64) -> Self {
+        Self { scale, ..self }
+    }
+
+    /// Sets [`Augment::noise`].
+    pub fn with_noise(self, noise: f64) -> Self {
+        Self { noise, ..self }
+    }
+
+    /// Sets [`Augment::wander`].
+    pub fn with_wander(self, wander: f64) -> Self {
+        Self { wander, ..self }
+    }
+
+    /// Sets [`Augment::lead_dropout`].
+    pub fn with_lead_dropout(self, lead_dropout: f64) -> Self {
+        Self { lead_dropout, ..self }
+    }
 
     /// Changes a signal `[lead, sample]` of `rate_hz` samples a second in place.
     pub(crate) fn apply(

@@ -1,9 +1,9 @@
-use ecg3d_convert::{ConvertConfig, Resample};
+use ecg3d_convert::{ImagePlan, Resample};
 use ndarray::{Array2, Array3, Axis};
 use sha2::{Digest, Sha256};
 
-use crate::ModelError;
 use crate::files::hex;
+use crate::{InputKind, ModelCard, ModelError, check_samples};
 
 /// Records to train on, in memory as prepared signals.
 #[derive(Debug, Clone)]
@@ -31,13 +31,17 @@ impl TrainData {
         self.len() == 0
     }
 
-    /// Checks that the parts fit together, that `rows` are there and hold numbers.
+    /// Checks that the parts fit together and a card's network, that `rows` are there and hold numbers that it can use.
     pub(crate) fn check(
         &self,
-        n_labels: usize,
-        preprocessing: &ConvertConfig,
+        card: &ModelCard,
         rows: impl Iterator<Item = usize>,
     ) -> Result<(), ModelError> {
+        let ModelCard { preprocessing, labels, .. } = card;
+        let plan = match card.architecture.input() {
+            InputKind::Signal => None,
+            InputKind::Volume => Some(ImagePlan::new(preprocessing)?),
+        };
         let (records, leads, samples) = self.prepared.dim();
         let window = preprocessing.window_samples();
         // Else a row is one window, as for a model.
@@ -62,10 +66,10 @@ impl TrainData {
                 return Err(ModelError::RowCount { what, expected: records, found });
             }
         }
-        if self.labels.ncols() != n_labels {
+        if self.labels.ncols() != labels.len() {
             return Err(ModelError::RowCount {
                 what: "columns of labels",
-                expected: n_labels,
+                expected: labels.len(),
                 found: self.labels.ncols(),
             });
         }
@@ -82,8 +86,15 @@ impl TrainData {
                 let (what, expected) = ("a label", "0 or 1");
                 return Err(ModelError::Setting { what, expected, found: f64::from(label) });
             }
-            if !self.prepared.index_axis(Axis(0), row).iter().all(|value| value.is_finite()) {
+            let signal = self.prepared.index_axis(Axis(0), row);
+            if !signal.iter().all(|value| value.is_finite()) {
                 return Err(ModelError::NotANumber { record: self.names[row].clone() });
+            }
+            if let Some(plan) = &plan {
+                check_samples(signal, plan).map_err(|source| {
+                    let record = self.names[row].clone();
+                    ModelError::NoVolumes { record, source }
+                })?;
             }
         }
         Ok(())

@@ -3,13 +3,14 @@ use std::time::{Duration, Instant};
 use ndarray::{Array2, Axis};
 use tch::{Device, Kind, Tensor};
 
-use super::feed::{Feed, Window};
+use super::feed::Feed;
 use super::loss::{f1, positive_weights, roc_auc};
 use super::random::{Purpose, Stream};
 use super::{
     EpochLog, Event, KerasAdam, Observer, Thresholds, TrainConfig, TrainData, validation_thresholds,
 };
 use crate::error::Doing;
+use crate::inputs::Window;
 use crate::{ModelError, Network};
 
 /// Runs epochs.

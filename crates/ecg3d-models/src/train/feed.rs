@@ -1,36 +1,24 @@
-use ecg3d_convert::{ConvertConfig, ImagePlan, Scratch, Windows};
-use ndarray::{Array, Array3, Array4, Axis, Dimension, s};
+use ecg3d_convert::{ConvertConfig, Windows};
+use ndarray::Axis;
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
 use super::random::{Purpose, Stream};
 use super::{Augment, TrainConfig, TrainData};
 use crate::error::Doing;
-use crate::{FrontEnd, InputKind, ModelError};
+use crate::inputs::{Inputs, Window};
+use crate::kernels::threads;
+use crate::{InputKind, ModelError};
 
-/// Makes a network's input of records: cuts windows, changes them at random for training, and turns them into volumes
-/// where the network reads those.
+/// Makes a network's input of records: chooses windows, and changes them at random for training.
 #[derive(Debug)]
 pub(crate) struct Feed<'a> {
     data: &'a TrainData,
-    /// For a network that reads volumes.
-    volumes: Option<Volumes>,
+    inputs: Inputs,
     preprocessing: &'a ConvertConfig,
     augment: Augment,
     seed: u64,
 }
-
-/// What makes volumes.
-#[derive(Debug)]
-enum Volumes {
-    /// On the CPU.
-    Plan(ImagePlan),
-    /// On the network's device, so that only windows travel there.
-    Device(FrontEnd),
-}
-
-/// A window: the record's row and the first sample.
-pub(crate) type Window = (usize, usize);
 
 impl<'a> Feed<'a> {
     pub(crate) fn new(
@@ -40,12 +28,8 @@ impl<'a> Feed<'a> {
         config: &TrainConfig,
         device: Device,
     ) -> Result<Self, ModelError> {
-        let volumes = match (input, device) {
-            (InputKind::Signal, _) => None,
-            (InputKind::Volume, Device::Cpu) => Some(Volumes::Plan(ImagePlan::new(preprocessing)?)),
-            (InputKind::Volume, _) => Some(Volumes::Device(FrontEnd::new(preprocessing, device)?)),
-        };
-        Ok(Self { data, volumes, preprocessing, augment: config.augment, seed: config.seed })
+        let inputs = Inputs::new(input, preprocessing, device)?;
+        Ok(Self { data, inputs, preprocessing, augment: config.augment, seed: config.seed })
     }
 
     /// The windows of a record, or `limit` of them, spread evenly.
@@ -66,7 +50,7 @@ impl<'a> Feed<'a> {
 
     /// The network's input for windows as they are.
     pub(crate) fn plain(&self, windows: &[Window]) -> Result<Tensor, ModelError> {
-        self.tensor(self.cut(windows))
+        self.inputs.of(self.inputs.cut(self.data.prepared.view(), windows).view())
     }
 
     /// The network's input for one epoch's look at some records: a window drawn at random of each, and changed.
@@ -75,16 +59,16 @@ impl<'a> Feed<'a> {
             rows.iter().map(|&row| Stream::new(self.seed, Purpose::Record, epoch, row)).collect();
         let windows: Vec<Window> =
             rows.iter().zip(&mut streams).map(|(&row, random)| self.draw(row, random)).collect();
-        let mut signals = self.cut(&windows);
+        let mut signals = self.inputs.cut(self.data.prepared.view(), &windows);
         // Threads may share the settings, not what is on the device.
         let augment = self.augment;
         let rate_hz = self.preprocessing.window_samples() as f64 / self.preprocessing.window_s;
-        signals
-            .axis_iter_mut(Axis(0))
-            .into_par_iter()
-            .zip(&mut streams)
-            .for_each(|(signal, random)| augment.apply(signal, rate_hz, random));
-        self.tensor(signals)
+        let each = signals.axis_iter_mut(Axis(0)).into_par_iter().zip(&mut streams);
+        threads::install(|| {
+            each.for_each(|(signal, random)| augment.apply(signal, rate_hz, random));
+        })
+        .doing("start threads")?;
+        self.inputs.of(signals.view())
     }
 
     /// Labels `[record, label]` as numbers.
@@ -96,50 +80,11 @@ impl<'a> Feed<'a> {
             .and_then(|tensor| tensor.f_reshape([n as i64, k as i64])?.f_to_kind(kind))
             .doing("make the labels' tensor")
     }
-
-    /// Copies windows out of the records, `[window, lead, sample]`.
-    fn cut(&self, windows: &[Window]) -> Array3<f32> {
-        let length = self.preprocessing.window_samples();
-        let mut out = Array3::zeros((windows.len(), 12, length));
-        for (mut signal, &(row, start)) in out.outer_iter_mut().zip(windows) {
-            signal.assign(&self.data.prepared.slice(s![row, .., start..start + length]));
-        }
-        out
-    }
-
-    /// Turns signals `[n, lead, sample]` into what the network reads.
-    fn tensor(&self, signals: Array3<f32>) -> Result<Tensor, ModelError> {
-        let plan = match &self.volumes {
-            None => return tensor_of(&signals),
-            Some(Volumes::Device(front_end)) => return front_end.volumes(&tensor_of(&signals)?),
-            Some(Volumes::Plan(plan)) => plan,
-        };
-        let [depth, height, width] = plan.volume_shape();
-        let mut volumes = Array4::zeros((signals.len_of(Axis(0)), depth, height, width));
-        volumes
-            .axis_iter_mut(Axis(0))
-            .into_par_iter()
-            .zip(signals.axis_iter(Axis(0)))
-            .try_for_each_init(Scratch::new, |scratch, (volume, signal)| {
-                plan.volume_of_window_into(signal, volume, scratch)
-            })?;
-        tensor_of(&volumes)
-    }
-}
-
-/// A tensor with an array's values.
-fn tensor_of<D: Dimension>(array: &Array<f32, D>) -> Result<Tensor, ModelError> {
-    let shape: Vec<i64> = array.shape().iter().map(|&n| n as i64).collect();
-    let values = array.as_standard_layout();
-    let values = values.as_slice().unwrap_or_default();
-    Tensor::f_from_slice(values)
-        .and_then(|tensor| tensor.f_reshape(&shape))
-        .doing("make the input's tensor")
 }
 
 #[cfg(test)]
 mod tests {
-    use ndarray::Array2;
+    use ndarray::{Array2, Array3};
 
     use super::*;
 

@@ -37,8 +37,9 @@ pub struct Outcome {
 /// every file whole or not at all: `best.safetensors` and `last.safetensors` with their cards, `log.csv`, `model.json`
 /// (the card of the best weights, to read) and `checkpoint.safetensors`, from which [`TrainConfig::resume`] goes on.
 ///
-/// The observer hears of each step, and ends the run with [`ControlFlow::Break`]: with the epochs that were done, as if there were to be
-/// no more, which [`TrainConfig::resume`] goes on from. An epoch that was not done to its end is lost.
+/// The observer hears of each step, and ends the run with [`ControlFlow::Break`], after which it hears no more: with the epochs that were
+/// done, by an earlier part of the run too, as if there were to be no more; [`TrainConfig::resume`] goes on from them. An epoch that was
+/// not done to its end is lost.
 ///
 /// A record with several windows is learned from through one that is drawn anew in each epoch, and validated by the mean
 /// of the logits over all of them. Everything random is drawn from the seed, the epoch and the record, so that a run gives
@@ -47,9 +48,11 @@ pub struct Outcome {
 /// process at the same time would disturb it.
 ///
 /// # Errors
-/// No training record; an observer that ends the run before an epoch is done ([`ModelError::Stopped`]); a network that is not `f32`; data whose parts do not fit together, the network or the card; values that are not finite; a
-/// loss, or a network, that is not ([`ModelError::NotFinite`], [`ModelError::NetworkNotFinite`]), with all earlier epochs kept; a run folder with another run, one that another
-/// training is at work in ([`ModelError::RunInUse`]), one that can't be written, or whose checkpoint is of another run; a failure of libtorch.
+/// No training record; an observer that ends the run before an epoch is done ([`ModelError::Stopped`]); a network that is not `f32`; data
+/// whose parts do not fit together, the network or the card; values that are not finite, or too large to make volumes of where the network
+/// reads those ([`ModelError::NoVolumes`]); a loss, or a network, that is not finite ([`ModelError::NotFinite`],
+/// [`ModelError::NetworkNotFinite`]), with all earlier epochs kept; a run folder with another run, one that another training is at work in
+/// ([`ModelError::RunInUse`]), one that can't be written, or whose checkpoint is of another run; a failure of libtorch.
 pub fn train(
     network: &mut Network,
     card: &ModelCard,
@@ -68,11 +71,19 @@ pub fn train(
         return Err(ModelError::NothingToTrainOn { records: data.len() });
     }
     let rows = train_rows.iter().chain(val_rows).copied();
-    data.check(card.labels.len(), &card.preprocessing, rows)?;
+    data.check(card, rows)?;
     let input = network.architecture().input();
     let feed = Feed::new(input, &card.preprocessing, data, config, network.device())?;
+    // Who has ended the run hears no more of it, and stays with that.
+    let mut told = ControlFlow::Continue(());
+    let observer: &mut Observer<'_> = &mut |event| {
+        if told.is_continue() {
+            told = observer(event);
+        }
+        told
+    };
     for warning in warnings(card, data, train_rows, val_rows) {
-        go_on(observer(&Event::Warning(warning)))?;
+        let _ = observer(&Event::Warning(warning));
     }
     network.set_statistics_rate(config.statistics_rate);
     network.set_precision(config.precision);
@@ -219,7 +230,7 @@ impl Run<'_> {
             return Ok(());
         }
         if engine.config.resume {
-            go_on(observer(&Event::Warning(Warning::NoCheckpoint { run_dir: path.to_owned() })))?;
+            let _ = observer(&Event::Warning(Warning::NoCheckpoint { run_dir: path.to_owned() }));
         }
         self.dir = Some(dir);
         Ok(())
@@ -312,11 +323,6 @@ impl Run<'_> {
             other => other,
         }
     }
-}
-
-/// Whether an observer lets a run begin.
-fn go_on(told: ControlFlow<()>) -> Result<(), ModelError> {
-    if told.is_break() { Err(ModelError::Stopped) } else { Ok(()) }
 }
 
 /// Patients who are in both lists of rows.

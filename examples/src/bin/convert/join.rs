@@ -34,7 +34,11 @@ struct Manifest {
     labels: LabelSet,
     label_source: String,
     label_map: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    label_map_sha256: String,
     nsr_rule: String,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    reading: Value,
     sha256: Map<String, Value>,
     records: Vec<String>,
     record_sha256: Vec<String>,
@@ -86,6 +90,11 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
     let first = shares.first().context("nothing to join")?;
     for share in &shares {
         share.check_against(first)?;
+        let [own, expected] = [share, first].map(|share| &share.manifest.label_source);
+        if own != expected {
+            let [path, other] = [share, first].map(|share| share.path.display());
+            say_err!("warning: {path} has its labels from {own}, {other} from {expected}");
+        }
     }
     let order = order(&shares)?;
     let (shard, missing) = shards(&shares)?;
@@ -250,6 +259,8 @@ impl Share {
                 ("arrays", arrays.join(", ")),
                 ("labels", own.labels.to_string()),
                 ("label map", own.label_map.clone()),
+                ("content of the label map (SHA-256)", own.label_map_sha256.clone()),
+                ("way of reading", own.reading.to_string()),
                 ("rule for NSR", own.nsr_rule.clone()),
             ]
         };

@@ -303,8 +303,6 @@ fn card(
         let facts = (&dataset.names()[index], labels, patient, dataset.fold(index));
         selection.update(serde_json::to_vec(&facts)?);
     }
-    // What the map says, as a file of the same name may say something else now.
-    let label_map = format!("{:?}", arguments.labels.dataset_options()?.label_map);
     let (share, of) = arguments.shard;
     let mut card = Map::from_iter([
         ("program".to_owned(), json!(PROGRAM)),
@@ -317,16 +315,26 @@ fn card(
         ("labels".to_owned(), json!(dataset.label_set())),
         ("label_source".to_owned(), json!(dataset.label_source().to_string())),
         ("label_map".to_owned(), json!(arguments.labels.label_map)),
-        ("label_map_sha256".to_owned(), json!(sha256(label_map.as_bytes()))),
+        ("label_map_sha256".to_owned(), json!(label_map_sha256(arguments)?)),
         ("nsr_rule".to_owned(), json!(arguments.labels.nsr_rule)),
         ("records".to_owned(), json!(chosen.len())),
         ("selection".to_owned(), json!(hex(&selection.finalize()))),
     ]);
-    let reading = &arguments.labels.reading;
-    if *reading != ReadingArgs::default() {
+    if let Some(reading) = reading(arguments) {
         card.insert("reading".to_owned(), json!(reading));
     }
     Ok(card)
+}
+
+/// The hash of what the label map says, as a file of the same name may say something else another time.
+fn label_map_sha256(arguments: &Arguments) -> Result<String> {
+    let map = format!("{:?}", arguments.labels.dataset_options()?.label_map);
+    Ok(sha256(map.as_bytes()))
+}
+
+/// How recordings are read, where that is not the usual way.
+fn reading(arguments: &Arguments) -> Option<&ReadingArgs> {
+    Some(&arguments.labels.reading).filter(|reading| **reading != ReadingArgs::default())
 }
 
 /// Converts the records that are not done yet, in order, and those that would be others now; gives how many warnings were
@@ -459,7 +467,9 @@ fn store(
         labels: dataset.label_set(),
         label_source: &label_source,
         label_map: &arguments.labels.label_map,
+        label_map_sha256: &label_map_sha256(arguments)?,
         nsr_rule: &arguments.labels.nsr_rule,
+        reading: reading(arguments),
         sha256,
         records: Manifest::records(parts),
         record_sha256: Manifest::record_sha256(parts),

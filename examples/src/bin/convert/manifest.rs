@@ -5,6 +5,7 @@ use std::io::Read;
 use anyhow::Result;
 use ecg_core::LabelSet;
 use ecg3d_convert::ConvertConfig;
+use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::Failed;
 use serde::ser::{Error as _, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -27,7 +28,12 @@ pub struct Manifest<'a> {
     pub labels: &'a LabelSet,
     pub label_source: &'a str,
     pub label_map: &'a str,
+    /// Of what the map says, whatever it is called.
+    pub label_map_sha256: &'a str,
     pub nsr_rule: &'a str,
+    /// Flags that say how recordings are read, where some are given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reading: Option<&'a ReadingArgs>,
     /// SHA-256 of the values of each array: little-endian, in C order, whatever the kind of file.
     pub sha256: Map<String, Value>,
     pub records: Column<'a, String>,

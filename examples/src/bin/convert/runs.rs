@@ -165,6 +165,10 @@ fn shares_are_joined_to_what_one_run_writes() {
         let error = joined(line).expect_err("does not fit").to_string();
         assert!(error.contains(expected), "{error}");
     }
+    run(&dir, "u1.npz", "--preset corrected --seconds 6 --shard 1/3 --no-checksums")
+        .expect("converts");
+    let error = joined("@/p0.npz @/u1.npz").expect_err("read in another way").to_string();
+    assert!(error.contains("u1.npz has another way of reading than "), "{error}");
     // What was damaged since is found.
     let share = dir.path().join("p1.npz");
     let mut bytes = fs::read(&share).expect("reads");

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use ecg_core::SamplingRate;
-use ecg_io::{Annotation, Annotations, Header, ReadOptions, Warning, sibling_annotations};
+use ecg_io::{Annotation, Annotations, Header, IoError, ReadOptions, Warning, sibling_annotations};
 use serde::{Serialize, Serializer};
 
 /// All annotation files beside a record.
@@ -98,7 +98,7 @@ impl AnnotationReport {
                 .map(|file| AnnotationFile::new(file, header))
                 .collect(),
             warnings,
-            failed: siblings.failed.iter().map(ToString::to_string).collect(),
+            failed: siblings.failed.iter().map(IoError::with_causes).collect(),
         }
     }
 }

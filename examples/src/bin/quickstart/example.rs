@@ -1,4 +1,4 @@
-//! Recordings that the network got right, and why it did.
+//! Recordings for which the network says a label, rightly where that is known, and why it does.
 
 use std::ops::ControlFlow;
 
@@ -13,7 +13,7 @@ use ndarray::{Array2, Axis, s, stack};
 
 use crate::einthoven::einthoven_tolerance;
 
-/// A recording that the network got right for one label, and why it did.
+/// A recording for which the network says a label, and why it does.
 pub struct Example {
     /// The label it is an example of.
     pub label: String,
@@ -23,31 +23,33 @@ pub struct Example {
     pub seconds: [f64; 2],
     /// The recording.
     pub recording: Recording,
-    /// The labels it truly has.
-    pub truth: Vec<bool>,
+    /// The labels it truly has, where known.
+    pub truth: Option<Vec<bool>>,
     /// Probability of each label.
     pub probabilities: Vec<f64>,
     /// What each lead did for the label in that window.
     pub explanation: Explanation,
 }
 
-/// For each label, the true positive with the highest probability, as a row of `truth` `[record, label]`.
+/// For each label, the recording with the highest probability above the threshold, as a row of `probabilities`
+/// `[record, label]`; where the truth `[record, label]` is known, of those that have the label.
 pub fn choose(
-    truth: &Array2<bool>,
+    truth: Option<&Array2<bool>>,
     probabilities: &Array2<f64>,
     thresholds: &[f64],
 ) -> Vec<Option<usize>> {
-    (0..truth.ncols())
+    (0..probabilities.ncols())
         .map(|label| {
-            (0..truth.nrows())
-                .filter(|&n| truth[[n, label]] && probabilities[[n, label]] > thresholds[label])
+            (0..probabilities.nrows())
+                .filter(|&n| probabilities[[n, label]] > thresholds[label])
+                .filter(|&n| truth.is_none_or(|truth| truth[[n, label]]))
                 .max_by(|&a, &b| probabilities[[a, label]].total_cmp(&probabilities[[b, label]]))
         })
         .collect()
 }
 
 /// Explains the chosen row of each label, by its window with the highest probability; `rows` holds the rows of the source that
-/// `chosen` counts in.
+/// `chosen`, `truth` and `probabilities` count in.
 ///
 /// Exact Shapley values of eight players take 256 passes for each window; a recording has nine, of which one is enough to see
 /// what the network goes by. Where the limb leads contradict each other there are twelve players, as in `explain`.
@@ -56,13 +58,13 @@ pub fn explain(
     source: &Source,
     dataset: &Dataset,
     rows: &[usize],
+    truth: Option<&Array2<bool>>,
     probabilities: &Array2<f64>,
     chosen: &[Option<usize>],
 ) -> Result<Vec<Example>> {
     let Rows::Prepared { signals, lengths } = &source.rows else {
         anyhow::bail!("recordings are needed, not volumes");
     };
-    let truth = source.require_labels(model.labels())?;
     let players = Players::independent(&Lead::STANDARD_12)?;
     let options = ExplainOptions::default().with_target(Target::Logit);
     let preprocessing = &model.card().preprocessing;
@@ -101,7 +103,7 @@ pub fn explain(
             place,
             seconds: [starts[best], starts[best] + samples].map(|sample| sample as f64 / rate),
             recording: recording(source, dataset, row)?,
-            truth: truth.row(row).to_vec(),
+            truth: truth.map(|truth| truth.row(place).to_vec()),
             probabilities: probabilities.row(place).to_vec(),
             explanation,
         });
@@ -116,4 +118,19 @@ pub fn recording(source: &Source, dataset: &Dataset, row: usize) -> Result<Recor
     let name = &source.names[row];
     let index = dataset.index_of(name).with_context(|| format!("record {name} is gone"))?;
     Ok(dataset.load(index)?.recording)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn the_surest_of_those_that_have_the_label_is_chosen() {
+        let probabilities = array![[0.9, 0.4], [0.8, 0.3], [0.7, 0.2]];
+        let truth = array![[false, true], [true, true], [true, true]];
+        assert_eq!(choose(Some(&truth), &probabilities, &[0.5, 0.5]), [Some(1), None]);
+        assert_eq!(choose(None, &probabilities, &[0.5, 0.5]), [Some(0), None]);
+    }
 }

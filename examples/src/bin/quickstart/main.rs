@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use ecg_core::Recording;
 use ecg_io::{Dataset, LabelSource, NsrRule};
@@ -25,7 +25,7 @@ use ecg3d_convert::{ConvertConfig, ImagePlan, RecurrencePlot, Scratch};
 use ecg3d_examples::source::{LabelArgs, Plans, Rows, Source, load};
 use ecg3d_examples::stages::Stages;
 use ecg3d_examples::synthetic::{Format, write_folder};
-use ecg3d_examples::{check_place, contradictory, say, say_err, write_atomic};
+use ecg3d_examples::{check_place, contradictory, say, say_err, write_atomic, write_predictions};
 use ecg3d_models::{Model, ModelCard, Precision};
 use ndarray::{Array2, Array3, ArrayView1, Axis, s, stack};
 use tch::Device;
@@ -42,11 +42,13 @@ const RECORDS: u64 = 64;
 /// Runs the main job, end to end, and writes OUT/report.html: one page that needs nothing else.
 ///
 /// Recordings are prepared with the corrected preset and classified by the 3DECG-Net that ships, a second or two each on
-/// two cores, and the predictions are judged by the labels. One recording for each label that was recognised is explained.
+/// two cores, and the predictions are judged by the labels, where there are some. One recording for each label that was
+/// recognised is explained.
 #[derive(Parser)]
 #[command(name = "quickstart", version)]
 struct Arguments {
-    /// Folder of WFDB and CSV recordings with labels [default: synthetic recordings, written to OUT/recordings-seed-N]
+    /// Folder of WFDB and CSV recordings, with labels or without [default: synthetic recordings, written to
+    /// OUT/recordings-seed-N]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Folder for the report and the pictures
@@ -111,7 +113,13 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     let start = Instant::now();
     let config = ConvertConfig::corrected();
     let mut source = load(&data, &config, &arguments.labels)?;
-    source.drop_unlabelled()?;
+    // Without any label there is nothing to judge by, but all the rest to show.
+    let judged = arguments.labels.labels.is_some() || source.labels.iter().any(Option::is_some);
+    if judged {
+        source.drop_unlabelled()?;
+    } else {
+        say_err!("no labels in {}: nothing is judged", source.label_source);
+    }
     steps.done(start, "read and prepared", format!("{} recordings", source.names.len()));
 
     let start = Instant::now();
@@ -127,27 +135,37 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     let model = model.with_precision(precision);
     let start = Instant::now();
     let (rows, probabilities) = classify(&model, &mut source, None)?;
-    let truth = source.require_labels(model.labels())?.select(Axis(0), &rows);
+    let names: Vec<&str> = rows.iter().map(|&row| source.names[row].as_str()).collect();
+    let thresholds = model.card().threshold_values();
     steps.done(start, "classified", format!("{} recordings", rows.len()));
 
     let start = Instant::now();
-    let thresholds = model.card().threshold_values();
-    let report = Report::new(
-        model.labels(),
-        truth.view(),
-        probabilities.view(),
-        &thresholds,
-        &report_options(model.card()),
-    )?;
-    steps.done(start, "evaluated", format!("{} labels", model.labels().len()));
+    let truth = match judged {
+        true => Some(source.require_labels(model.labels())?.select(Axis(0), &rows)),
+        false => None,
+    };
+    let report = match &truth {
+        Some(truth) => Some(Report::new(
+            model.labels(),
+            truth.view(),
+            probabilities.view(),
+            &thresholds,
+            &report_options(model.card()),
+        )?),
+        None => None,
+    };
+    if judged {
+        steps.done(start, "evaluated", format!("{} labels", model.labels().len()));
+    }
 
     let start = Instant::now();
     let dataset = Dataset::open(&data, &arguments.labels.dataset_options()?)?;
-    let mut chosen = choose(&truth, &probabilities, &thresholds);
+    let mut chosen = choose(truth.as_ref(), &probabilities, &thresholds);
     for choice in chosen.iter_mut().filter(|choice| choice.is_some()).skip(arguments.explain) {
         *choice = None;
     }
-    let examples = explain(&model, &source, &dataset, &rows, &probabilities, &chosen)?;
+    let examples =
+        explain(&model, &source, &dataset, &rows, truth.as_ref(), &probabilities, &chosen)?;
     steps.done(start, "explained", format!("{} decisions", examples.len()));
 
     // A recording to show the conversion on: the first that is explained, else the first of all.
@@ -175,32 +193,46 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
             model.network().parameter_count().1,
             model.card().origin.as_deref().unwrap_or("of unknown origin")
         ),
-        about_labels(
-            dataset.label_source(),
-            dataset.nsr_rule(),
-            [contradictory(model.labels(), truth.view()), rows.len()],
-        ),
+        match &truth {
+            Some(truth) => about_labels(
+                dataset.label_source(),
+                dataset.nsr_rule(),
+                [contradictory(model.labels(), truth.view()), rows.len()],
+            ),
+            None => format!("Labels: none in {}, so nothing is judged.", dataset.label_source()),
+        },
     ];
+    let counts = |truth: &Array2<bool>| truth.columns().into_iter().map(positives).collect();
     let page = Page {
         source: &about,
         steps: &steps.0,
-        counts: &truth.columns().into_iter().map(positives).collect::<Vec<_>>(),
-        recordings: rows.len(),
+        names: &names,
+        probabilities: probabilities.view(),
+        thresholds: &thresholds,
+        counts: truth.as_ref().map(counts),
         failed: &source.failed,
         labels: model.labels(),
         stages: &stages,
         cube: Cube { name: &recording.name, recurrence: &recurrence, volume: &volume },
         examples: &examples,
-        report: &report,
+        report: report.as_ref(),
         method: &method,
     }
     .html()?;
     write_atomic(&out.join("stages.svg"), |file| file.write_all(stages.as_bytes()))?;
-    write_atomic(&out.join("metrics.json"), |file| {
-        Ok(serde_json::to_writer_pretty(file, &report)?)
-    })?;
+    write_predictions(&out.join("predictions.csv"), model.labels(), &names, probabilities.view())?;
+    let metrics = out.join("metrics.json");
+    match &report {
+        Some(report) => {
+            write_atomic(&metrics, |file| Ok(serde_json::to_writer_pretty(file, report)?))?;
+            say!("{report}");
+        }
+        // Figures of an earlier run would be taken for those of this one.
+        None if metrics.exists() => std::fs::remove_file(&metrics)
+            .with_context(|| format!("cannot remove {}", metrics.display()))?,
+        None => {}
+    }
     write_atomic(&out.join("report.html"), |file| file.write_all(page.as_bytes()))?;
-    say!("{report}");
     say!("report: {}", out.join("report.html").display());
     Ok(source.exit_code())
 }

@@ -8,7 +8,7 @@ use ecg_metrics::{LabelReport, Report};
 use ecg3d_examples::chart::{bars_svg, escape};
 use ecg3d_examples::ecg_paper::ecg_svg;
 use ecg3d_examples::heat;
-use ndarray::{Array3, Axis};
+use ndarray::{Array3, ArrayView2, Axis};
 
 use crate::example::Example;
 
@@ -37,10 +37,14 @@ pub struct Page<'a> {
     pub source: &'a str,
     /// Rows of the table of steps: what, how much, seconds.
     pub steps: &'a [(String, String, f64)],
-    /// Number of recordings.
-    pub recordings: usize,
-    /// Recordings of each label.
-    pub counts: &'a [usize],
+    /// Names of the recordings.
+    pub names: &'a [&'a str],
+    /// What the network says of them, `[record, label]`.
+    pub probabilities: ArrayView2<'a, f64>,
+    /// Above which probability each label is predicted.
+    pub thresholds: &'a [f64],
+    /// Recordings that truly have each label, where that is known.
+    pub counts: Option<Vec<usize>>,
     /// Records that could not be used, with the reason.
     pub failed: &'a [ecg3d_examples::source::Failed],
     /// Labels in column order.
@@ -51,8 +55,8 @@ pub struct Page<'a> {
     pub cube: Cube<'a>,
     /// An explained example for each label that has one.
     pub examples: &'a [Example],
-    /// How good the network is on the recordings.
-    pub report: &'a Report,
+    /// How good the network is on the recordings, where that is known.
+    pub report: Option<&'a Report>,
     /// How the recordings were prepared and what the network is, in a sentence each.
     pub method: &'a [String],
 }
@@ -71,8 +75,11 @@ impl Page<'_> {
         );
         self.overview(&mut page)?;
         self.conversion(&mut page)?;
+        self.predictions(&mut page)?;
         self.decisions(&mut page)?;
-        self.metrics(&mut page)?;
+        if let Some(report) = self.report {
+            self.metrics(&mut page, report)?;
+        }
         page.push_str("</body></html>\n");
         Ok(page)
     }
@@ -93,20 +100,28 @@ impl Page<'_> {
         for sentence in self.method {
             write!(page, "<p>{}</p>", escape(sentence))?;
         }
-        page.push_str("<table class=\"words\"><tr><th>label</th><th></th><th>recordings</th></tr>");
-        for (label, count) in self.labels.iter().zip(self.counts) {
+        let of_truth = |cell: String| if self.counts.is_some() { cell } else { String::new() };
+        write!(
+            page,
+            "<table class=\"words\"><tr><th>label</th><th></th>{}<th>predicted</th></tr>",
+            of_truth("<th>recordings</th>".to_owned())
+        )?;
+        for (column, label) in self.labels.iter().enumerate() {
+            let predicted =
+                (0..self.names.len()).filter(|&row| self.is_predicted(row, column)).count();
+            let holds = self.counts.as_ref().map_or(0, |counts| counts[column]);
             write!(
                 page,
-                "<tr><td>{}</td><td>{}</td><td>{count}</td></tr>",
+                "<tr><td>{}</td><td>{}</td>{}<td>{predicted}</td></tr>",
                 escape(label),
-                escape(LabelSet::description(label).unwrap_or_default())
+                escape(LabelSet::description(label).unwrap_or_default()),
+                of_truth(format!("<td>{holds}</td>"))
             )?;
         }
         write!(
             page,
-            "<tr><td>all</td><td></td><td>{}</td></tr></table>\
-             <p class=\"note\">A recording may have several labels, or none.</p>",
-            self.recordings
+            "</table><p class=\"note\">{} recordings in all. One may have several labels, or none.</p>",
+            self.names.len()
         )?;
         if !self.failed.is_empty() {
             write!(
@@ -184,14 +199,63 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn decisions(&self, page: &mut String) -> anyhow::Result<()> {
+    /// Whether a label is said of a recording.
+    fn is_predicted(&self, row: usize, label: usize) -> bool {
+        self.probabilities[[row, label]] > self.thresholds[label]
+    }
+
+    fn predictions(&self, page: &mut String) -> anyhow::Result<()> {
         page.push_str(
-            "<h2>Decisions, and what each lead did</h2><p>For each label, one recording that has it and that the network \
-             recognised, explained by the two seconds that it was surest of. Paper: 25 mm/s, 10 mm/mV. Leads are tinted blue \
+            "<h2>What the network says</h2><p>The probability of each label, bold where it exceeds the label's threshold: \
+             there the label is predicted. This is no diagnosis.</p><table><tr><th>recording</th>",
+        );
+        for label in self.labels.iter() {
+            write!(page, "<th>{}</th>", escape(label))?;
+        }
+        page.push_str("</tr><tr><td>threshold</td>");
+        for threshold in self.thresholds {
+            write!(page, "<td>{threshold:.2}</td>")?;
+        }
+        page.push_str("</tr>");
+        const SHOWN: usize = 100;
+        let rows = self.names.iter().zip(self.probabilities.rows()).enumerate();
+        for (row, (name, own)) in rows.take(SHOWN) {
+            write!(page, "<tr><td>{}</td>", escape(name))?;
+            for (label, p) in own.iter().enumerate() {
+                match self.is_predicted(row, label) {
+                    true => write!(page, "<td><b>{p:.3}</b></td>")?,
+                    false => write!(page, "<td>{p:.3}</td>")?,
+                }
+            }
+            page.push_str("</tr>");
+        }
+        page.push_str("</table>");
+        if self.names.len() > SHOWN {
+            let more = self.names.len() - SHOWN;
+            write!(page, "<p class=\"note\">And {more} more, in predictions.csv.</p>")?;
+        }
+        Ok(())
+    }
+
+    fn decisions(&self, page: &mut String) -> anyhow::Result<()> {
+        let (which, none) = match self.report {
+            Some(_) => (
+                "one recording that has it and that the network recognised",
+                "No true positive, or not asked for: nothing is explained.",
+            ),
+            None => (
+                "the recording of which the network says it with the highest probability",
+                "Not predicted, or not asked for: nothing is explained.",
+            ),
+        };
+        write!(
+            page,
+            "<h2>Decisions, and what each lead did</h2><p>For each label, {which}, explained by the two seconds that it was \
+             surest of. Paper: 25 mm/s, 10 mm/mV. Leads are tinted blue \
              where they spoke for the label and orange where they spoke against it. The values are exact Shapley values of the \
              log-odds over the eight leads that an ECG measures: leads III, aVR, aVL and aVF follow from I and II, and \
              go with them.</p>",
-        );
+        )?;
         for label in self.labels.iter() {
             write!(
                 page,
@@ -201,8 +265,7 @@ impl Page<'_> {
             )?;
             match self.examples.iter().find(|example| example.label == label) {
                 Some(example) => self.decision(page, example)?,
-                None => page
-                    .push_str("<p>No true positive, or not asked for: nothing is explained.</p>"),
+                None => write!(page, "<p>{none}</p>")?,
             }
         }
         Ok(())
@@ -213,13 +276,11 @@ impl Page<'_> {
         let mut about = vec![recording.name.clone()];
         about.extend(recording.age_years.map(|age| format!("{age:.0} years")));
         about.extend(recording.sex.map(|sex| format!("{sex:?}").to_lowercase()));
-        let true_labels: Vec<&str> = self
-            .labels
-            .iter()
-            .zip(&example.truth)
-            .filter_map(|(label, &holds)| holds.then_some(label))
-            .collect();
-        about.push(format!("labels: {}", true_labels.join(", ")));
+        if let Some(truth) = &example.truth {
+            let own = self.labels.iter().zip(truth).filter(|own| *own.1);
+            let own: Vec<&str> = own.map(|own| own.0).collect();
+            about.push(format!("labels: {}", own.join(", ")));
+        }
         let [from, to] = example.seconds;
         about.push(format!("explained: {from:.1} to {to:.1} s"));
         let shares: [f64; 12] = std::array::from_fn(|k| {
@@ -245,17 +306,17 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn metrics(&self, page: &mut String) -> anyhow::Result<()> {
+    fn metrics(&self, page: &mut String, report: &Report) -> anyhow::Result<()> {
         write!(
             page,
             "<h2>How good it is</h2><p>On the {} recordings above. A label is predicted where \
              its probability exceeds the threshold.</p><table><tr><th>label</th><th>threshold</th><th>positives</th>\
              <th>TP</th><th>FP</th><th>FN</th><th>TN</th><th>sensitivity</th><th>specificity</th><th>precision</th>\
              <th>F1</th><th>ROC-AUC</th><th>average precision</th></tr>",
-            self.recordings
+            self.names.len()
         )?;
         for label in self.labels.iter() {
-            let LabelReport { threshold, confusion, scores: m, .. } = self.report.label(label)?;
+            let LabelReport { threshold, confusion, scores: m, .. } = report.label(label)?;
             write!(
                 page,
                 "<tr><td>{}</td><td>{:.2}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>",
@@ -277,8 +338,8 @@ impl Page<'_> {
         write!(
             page,
             "</table><p>Every label right: {} of the recordings (subset accuracy). Labels wrong: {} (Hamming loss).</p>",
-            figure(self.report.subset_accuracy),
-            figure(self.report.hamming_loss)
+            figure(report.subset_accuracy),
+            figure(report.hamming_loss)
         )?;
         Ok(())
     }

@@ -17,18 +17,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use ecg3d_convert::Resample;
+use ecg3d_convert::{ConvertConfig, ConvertError, ImagePlan, Resample};
 use ecg3d_examples::say;
-use ecg3d_examples::source::{Rows, Source, load};
+use ecg3d_examples::source::{Failed, Rows, Source, load};
 use ecg3d_models::{
-    Architecture, Model, ModelCard, ModelError, Network, Preset, TrainData, check_run_dir,
-    replace_best, train,
+    Architecture, InputKind, Model, ModelCard, ModelError, Network, Preset, TrainData,
+    check_run_dir, check_samples, replace_best, train,
 };
 use ndarray::{Array2, Array3, Axis, concatenate};
 use tch::Device;
 
 use crate::arguments::Arguments;
 use crate::device::device;
+use crate::init::Init;
 use crate::judge::Judged;
 use crate::precision::warn_of_imitation;
 use crate::shown::Shown;
@@ -50,8 +51,15 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     check_folder(arguments)?;
 
     let mut preprocessing = architecture.preprocessing(preset);
+    let init = arguments.init.as_deref();
+    let init = init
+        .map(|from| Init::read(from, architecture, preset, &preprocessing, device))
+        .transpose()?;
     let mut source = load(&arguments.data, &preprocessing, &arguments.labels)?;
     source.drop_unlabelled()?;
+    if architecture.input() == InputKind::Volume {
+        drop_without_volumes(&mut source, &preprocessing)?;
+    }
     source.report_failures();
     let data = train_data(&mut source, &arguments.data)?;
     if let Resample::Polyphase { rate_hz, .. } = preprocessing.resample {
@@ -63,11 +71,12 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let splits = splits(&source, &data, split_by, arguments)?;
     let labels = source.label_set.clone();
+    init.as_ref().map_or(Ok(()), |init| init.check_labels(&labels))?;
     let origin = arguments.origin.clone().unwrap_or_else(|| {
         format!("trained on {}, labels from {}", arguments.data.display(), source.label_source)
     });
     let card = ModelCard::new(architecture, preset, labels, preprocessing).with_origin(origin);
-    let job = Job { arguments, device, data: &data, card: &card };
+    let job = Job { arguments, device, init: init.as_ref(), data: &data, card: &card };
     say!("labels from {}", source.label_source);
     if !arguments.all_folds() {
         for own in &splits {
@@ -164,6 +173,7 @@ fn check_tables(out: &Path) -> Result<()> {
 struct Job<'a> {
     arguments: &'a Arguments,
     device: Device,
+    init: Option<&'a Init>,
     data: &'a TrainData,
     /// Without thresholds and figures.
     card: &'a ModelCard,
@@ -172,7 +182,7 @@ struct Job<'a> {
 impl Job<'_> {
     /// Trains on one split, and judges the best weights; their probabilities of the validation records.
     fn train(&self, own: &OneFold, out: &Path) -> Result<Array2<f64>> {
-        let Self { arguments, device, data, card } = *self;
+        let Self { arguments, device, init, data, card } = *self;
         let (architecture, preset) = (card.architecture, card.mode);
         let split = &own.split;
         let mut config = arguments.recipe(architecture, preset, out);
@@ -180,11 +190,10 @@ impl Job<'_> {
         if arguments.all_folds() && !out.exists() {
             config = config.with_resume(false);
         }
-        let mut network = match &arguments.init {
-            Some(from) => {
-                let (network, start) = init::network(from, card, device)?;
-                config = config.with_start(start);
-                network
+        let mut network = match init {
+            Some(init) => {
+                config = config.with_start(&init.start);
+                init.network()?
             }
             None => Network::new(architecture, preset, card.labels.len(), device, arguments.seed)?,
         };
@@ -280,6 +289,36 @@ impl Job<'_> {
     }
 }
 
+/// Moves records with samples too large to make volumes of to those that failed.
+///
+/// # Errors
+/// No record is left.
+fn drop_without_volumes(source: &mut Source, preprocessing: &ConvertConfig) -> Result<()> {
+    // [`train_data`] refuses whatever else there may be.
+    let (Rows::Prepared { signals, .. }, None) = (&source.rows, &source.row_record) else {
+        return Ok(());
+    };
+    let plan = ImagePlan::new(preprocessing)?;
+    let mut kept = Vec::with_capacity(source.names.len());
+    for (signal, name) in signals.outer_iter().zip(&source.names) {
+        // Another shape is all the archive's, and [`train`] refuses it.
+        let reason = match check_samples(signal, &plan) {
+            Err(error @ ConvertError::Overflow { .. }) => Some(error.to_string()),
+            _ => None,
+        };
+        kept.push(reason.is_none());
+        source.failed.extend(reason.map(|reason| Failed { record: name.clone(), reason }));
+    }
+    if kept.contains(&false) {
+        source.keep_records(&kept);
+    }
+    if source.names.is_empty() {
+        source.report_failures();
+        bail!("no record has samples that volumes can be made of");
+    }
+    Ok(())
+}
+
 /// Takes the signals out of a source.
 fn train_data(source: &mut Source, path: &Path) -> Result<TrainData> {
     let labels = source.require_labels(&source.label_set)?.mapv(u8::from);
@@ -303,4 +342,88 @@ fn train_data(source: &mut Source, path: &Path) -> Result<TrainData> {
         patients: source.patients.clone(),
         names: source.names.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use ecg_core::LabelSet;
+
+    #[test]
+    fn weights_that_do_not_fit_are_refused_before_data_is_read() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let (data, out) = (at("absent"), at("run"));
+        let said = |init: &str, model: &str, preset: &str| {
+            let line = ["train", "--data", &data, "--out", &out, "--init", init];
+            let line = line.into_iter().chain(["--model", model, "--preset", preset]);
+            let error = run(&Arguments::parse_from(line)).expect_err("refused");
+            format!("{error:#}")
+        };
+        let text = said("shipped", "zhang", "corrected");
+        assert!(
+            text.starts_with("--init shipped: the network of these weights is 3decgnet, "),
+            "{text}"
+        );
+        let text = said("shipped", "3decgnet", "published");
+        assert!(
+            text.starts_with("--init shipped: the mode of these weights is corrected, "),
+            "{text}"
+        );
+        let weights = at("none.safetensors");
+        let text = said(&weights, "zhang", "corrected");
+        assert!(text.starts_with(&format!("cannot read the weights {weights}: ")), "{text}");
+        std::fs::write(&weights, "no weights").expect("writes");
+        assert!(said(&weights, "zhang", "corrected").contains(&weights));
+        let text = said("shipped", "3decgnet", "corrected");
+        assert!(text.contains(&data), "now the data is missed: {text}");
+    }
+
+    #[test]
+    fn each_training_starts_from_its_own_network() {
+        let (architecture, preset) = (Architecture::ThreeDEcgNet, Preset::Corrected);
+        let preprocessing = architecture.preprocessing(preset);
+        let from = Path::new("synthetic");
+        let init = Init::read(from, architecture, preset, &preprocessing, Device::Cpu);
+        let init = init.expect("fits");
+        init.check_labels(&LabelSet::seven()).expect("the same");
+        let error = init.check_labels(&LabelSet::new(["AF"]).expect("one")).expect_err("others");
+        assert!(
+            error.to_string().ends_with("that of this run is AF; change --labels, or start afresh")
+        );
+        let first = init.network().expect("copies");
+        for (_, parameter) in first.tensors() {
+            let _ = tch::no_grad(|| parameter.shallow_clone().fill_(0.0));
+        }
+        let model = Model::synthetic(Device::Cpu).expect("loads");
+        let second = init.network().expect("copies");
+        assert!(second.tensors().zip(model.network().tensors()).all(|((_, a), (_, b))| a.equal(b)));
+    }
+
+    #[test]
+    fn records_without_volumes_fail() {
+        let mut signals = Array3::zeros((3, 12, 500));
+        signals[[1, 2, 450]] = 1e20;
+        let mut source = Source {
+            rows: Rows::Prepared { signals, lengths: vec![500, 400, 300] },
+            row_record: None,
+            names: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            label_set: LabelSet::seven(),
+            labels: vec![None; 3],
+            patients: ["p", "q", "r"].map(str::to_owned).to_vec(),
+            folds: vec![None; 3],
+            failed: Vec::new(),
+            label_source: "nowhere".to_owned(),
+        };
+        let preprocessing = ConvertConfig::corrected();
+        drop_without_volumes(&mut source, &preprocessing).expect("two are left");
+        assert_eq!((source.names.join(" "), source.rows.len()), ("a c".to_owned(), 2));
+        let expected = "lead 2 (from 0) has samples too large to compute with";
+        let failed = source.failed.iter().map(|own| (own.record.as_str(), own.reason.as_str()));
+        assert_eq!(failed.collect::<Vec<_>>(), [("b", expected)]);
+        let Rows::Prepared { signals, .. } = &mut source.rows else { panic!("prepared signals") };
+        signals.fill(1e20);
+        assert!(drop_without_volumes(&mut source, &preprocessing).is_err());
+    }
 }

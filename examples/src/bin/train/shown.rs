@@ -35,7 +35,7 @@ impl Shown {
                 if *done > 0 {
                     self.line(&format!("going on behind epoch {done}"));
                 }
-                let steps = epochs.saturating_sub(*done) * batches;
+                let steps = epochs.saturating_sub(*done).saturating_mul(*batches);
                 self.progress = Some(Progress::new(steps as u64, "steps"));
             }
             Event::Batch { epoch, loss, lr, records_per_s, .. } => {
@@ -67,5 +67,17 @@ impl Shown {
             Event::Warning(warning) => self.line(&format!("warning: {warning}")),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_epochs_is_shown() {
+        let mut shown = Shown::new(usize::MAX);
+        shown.event(&Event::Start { epochs: usize::MAX, done: 0, batches: 2, train: 2, val: 0 });
+        shown.finish();
     }
 }
