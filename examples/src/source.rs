@@ -325,11 +325,16 @@ impl Source {
 
     /// Says on standard error which records failed, and how many.
     pub fn report_failures(&self) {
+        self.report_failures_beside(self.names.len());
+    }
+
+    /// The same where some of the records that are left are among those that failed, and so many are used.
+    pub fn report_failures_beside(&self, used: usize) {
         for failed in &self.failed {
             say_err!("failed: {}: {}", failed.record, failed.reason);
         }
         if !self.failed.is_empty() {
-            say_err!("{} records used, {} failed", self.names.len(), self.failed.len());
+            say_err!("{used} records used, {} failed", self.failed.len());
         }
     }
 

@@ -32,7 +32,7 @@ pub fn classify(
         record: source.names[record].clone(),
         reason: "its probabilities are not finite: look for NaN or extreme values".to_owned(),
     }));
-    source.report_failures();
+    source.report_failures_beside(finite.len());
     if finite.is_empty() {
         // There is nothing to go on with, and other weights or records would be refused.
         if let Some(kept) = kept {
