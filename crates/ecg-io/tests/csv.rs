@@ -511,7 +511,9 @@ fn a_row_of_tabs_is_a_row_of_missing_samples() {
         assert_eq!(read.signal.ncols(), 3, "{text:?}");
         assert_eq!(read.signal.iter().filter(|value| value.is_nan()).count(), 2);
     }
-    assert_eq!(read("# fs: 500\nI,II\n1,2\n \t \n3,4\n").signal.ncols(), 2);
+    for text in ["# fs: 500\nI,II\n1,2\n \t \n3,4\n", "# fs: 500\nI\tII\n1\t2\n\t\t\n \n3\t4\n"] {
+        assert_eq!(read(text).signal.ncols(), 2, "{text:?}");
+    }
 }
 
 #[test]

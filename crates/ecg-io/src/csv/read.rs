@@ -140,7 +140,7 @@ impl State {
             }
             let text = text.trim().trim_start_matches('#').trim().to_owned();
             self.comments.push(Comment { line, text });
-        } else if !text.trim().is_empty() || self.is_row_of_tabs(&text, options) {
+        } else if !text.trim().is_empty() || self.is_row_of_tabs(&text) {
             match &mut self.table {
                 None if self.first.is_none() => self.first = Some((line, text.into_owned())),
                 None => self.start(Some((line, &text)), size, path, options)?,
@@ -150,14 +150,14 @@ impl State {
         Ok(())
     }
 
-    /// Whether a line of blanks is a row of empty cells.
-    fn is_row_of_tabs(&self, text: &str, options: &CsvOptions) -> bool {
-        let delimiter = match (&self.table, &self.first) {
-            (Some(table), _) => Some(table.delimiter()),
-            (None, Some((_, first))) => Some(Layout::detect(first, None, options).delimiter),
-            (None, None) => options.delimiter,
+    /// Whether a line of blanks is a row of empty cells: as many tabs as other rows have.
+    fn is_row_of_tabs(&self, text: &str) -> bool {
+        let tabs = |text: &str| text.matches('\t').count();
+        let expected = match (&self.table, &self.first) {
+            (Some(table), _) => table.tabs(),
+            (None, first) => first.as_ref().map_or(0, |(_, first)| tabs(first)),
         };
-        delimiter == Some(b'\t') && text.contains('\t')
+        expected > 0 && tabs(text) == expected
     }
 
     /// Starts the table with the first row, which is known, and the second.
@@ -170,10 +170,12 @@ impl State {
     ) -> Result<(), IoError> {
         let Some((line, first)) = self.first.take() else { return Ok(()) };
         let below = second.map(|(_, text)| text);
-        let named = self.comments.iter().rev().find_map(|comment| {
-            let names = Layout::detect(&first, below, options).names_in(&comment.text, &first)?;
-            Some((comment.line, names))
-        });
+        let layout = Layout::detect(&first, below, options);
+        let named = self
+            .comments
+            .iter()
+            .rev()
+            .find_map(|comment| Some((comment.line, layout.names_in(&comment.text, &first)?)));
         let mut table = match named.filter(|_| options.has_names.is_none()) {
             Some((at, names)) => {
                 let mut table = Table::start((at, &names), Some(&first), path, size, options)?;

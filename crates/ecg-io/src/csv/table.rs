@@ -348,9 +348,12 @@ impl Table {
         self.layout.numbered
     }
 
-    /// What parts the cells.
-    pub fn delimiter(&self) -> u8 {
-        self.layout.delimiter
+    /// The tabs between the cells of a row of samples.
+    pub fn tabs(&self) -> usize {
+        match (self.layout.delimiter, self.layout.orientation) {
+            (b'\t', CsvOrientation::SamplesInRows) => self.columns.len() - 1,
+            _ => 0,
+        }
     }
 
     /// The first line that ends with a delimiter. Where all rows of leads do, what looks like a last sample is none.
