@@ -203,18 +203,42 @@ impl ImagePlan {
         Ok(())
     }
 
-    /// Refuses a window of another shape, or with samples too large to compute with. NaN passes.
-    fn check_window<T: Real>(&self, window: ArrayView2<'_, T>) -> Result<(), ConvertError> {
-        ConvertError::check_shape("the window", window.shape(), &self.window_shape())?;
+    /// Refuses a prepared signal `[lead, sample]` of any length with samples too large to make images of. NaN passes.
+    ///
+    /// ```
+    /// use ecg3d_convert::{ConvertConfig, ImagePlan, ndarray::Array2};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let plan = ImagePlan::new(&ConvertConfig::corrected())?;
+    /// let mut signal = Array2::from_elem((12, 500), 0.5_f32); // [lead, sample], mV
+    /// plan.check_samples(signal.view())?;
+    /// signal[[3, 499]] = -1e20;
+    /// let error = plan.check_samples(signal.view()).expect_err("too large");
+    /// assert_eq!(error.to_string(), "lead 3 (from 0) has samples too large to compute with");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConvertError::Overflow`] with the first such lead; a signal of other leads than planned.
+    pub fn check_samples<T: Real>(&self, signal: ArrayView2<'_, T>) -> Result<(), ConvertError> {
+        let expected = [self.window_shape()[0], signal.ncols()];
+        ConvertError::check_shape("the signal", signal.shape(), &expected)?;
         let largest = self.layout.largest_sample::<T>();
         // Looks at every sample, a few side by side, and so is quicker than stopping at the first that is too large.
         let overflows = |row: ArrayView1<'_, T>| {
             row.iter().fold(false, |large, value| large | (value.abs() > largest))
         };
-        match window.rows().into_iter().position(overflows) {
+        match signal.rows().into_iter().position(overflows) {
             Some(lead) => Err(ConvertError::Overflow { lead }),
             None => Ok(()),
         }
+    }
+
+    /// Refuses a window of another shape, or with samples too large to compute with. NaN passes.
+    fn check_window<T: Real>(&self, window: ArrayView2<'_, T>) -> Result<(), ConvertError> {
+        ConvertError::check_shape("the window", window.shape(), &self.window_shape())?;
+        self.check_samples(window)
     }
 
     fn masked_volume_into<T: Real>(

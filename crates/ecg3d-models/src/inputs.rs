@@ -2,7 +2,7 @@
 
 use ecg3d_convert::{ConvertConfig, ConvertError, ImagePlan, Scratch};
 use ndarray::{
-    Array2, Array3, Array4, ArrayView, ArrayView2, ArrayView3, ArrayViewMut3, Axis, Dimension, s,
+    Array3, Array4, ArrayView, ArrayView2, ArrayView3, ArrayViewMut3, Axis, Dimension, s,
 };
 use rayon::prelude::*;
 use tch::{Device, Tensor};
@@ -55,25 +55,28 @@ impl Inputs {
             (InputKind::Volume, Some(front_end)) => front_end.volumes(&tensor(windows)?),
             (InputKind::Volume, None) => {
                 let plan = &self.plan;
-                let volumes = self.volumes(windows, |_, window, volume, scratch| {
-                    plan.volume_of_window_into(window, volume, scratch)
-                })?;
+                let volumes =
+                    self.volumes(windows, Scratch::new, |scratch, _, window, volume| {
+                        plan.volume_of_window_into(window, volume, scratch)
+                    })?;
                 tensor(volumes.view())
             }
         }
     }
 
-    /// Volumes `[window, depth, height, width]`, made on the CPU by `make`, which is given each window's place, itself and where its
-    /// volume goes. One of samples too large to compute with is NaN.
-    pub(crate) fn volumes(
+    /// Volumes `[window, depth, height, width]`, made on the CPU by `make`, which is given what it works in, each window's place,
+    /// itself and where its volume goes. One of samples too large to compute with is NaN.
+    pub(crate) fn volumes<W>(
         &self,
         windows: ArrayView3<'_, f32>,
+        work_in: impl Fn() -> W + Send + Sync,
         make: impl Fn(
+            &mut W,
             usize,
             ArrayView2<'_, f32>,
             ArrayViewMut3<'_, f32>,
-            &mut Scratch,
         ) -> Result<(), ConvertError>
+        + Send
         + Sync,
     ) -> Result<Array4<f32>, ModelError> {
         let [depth, height, width] = self.plan.volume_shape();
@@ -81,16 +84,13 @@ impl Inputs {
         let parts = volumes.axis_iter_mut(Axis(0)).into_par_iter().zip(windows.axis_iter(Axis(0)));
         // Apart from the caller's threads, one of which may hold a lock on the model.
         threads::install(|| {
-            parts.enumerate().try_for_each_init(
-                Scratch::new,
-                |scratch, (k, (mut volume, window))| {
-                    match make(k, window, volume.view_mut(), scratch) {
-                        Err(ConvertError::Overflow { .. }) => volume.fill(f32::NAN),
-                        made => made?,
-                    }
-                    Ok(())
-                },
-            )
+            parts.enumerate().try_for_each_init(work_in, |work, (k, (mut volume, window))| {
+                match make(work, k, window, volume.view_mut()) {
+                    Err(ConvertError::Overflow { .. }) => volume.fill(f32::NAN),
+                    made => made?,
+                }
+                Ok(())
+            })
         })
         .doing("start threads")?
         .map_err(ModelError::Convert)?;
@@ -104,33 +104,4 @@ pub(crate) fn tensor<D: Dimension>(array: ArrayView<'_, f32, D>) -> Result<Tenso
     let array = array.as_standard_layout();
     let values = array.as_slice().unwrap_or_default();
     Tensor::f_from_slice(values).and_then(|x| x.f_reshape(&shape)).doing("make an input")
-}
-
-/// Refuses a prepared signal `[lead, sample]` with samples too large to make volumes of, as [`train`](crate::train()) does for a network
-/// that reads volumes. Every sample is looked at, whatever the windows.
-///
-/// ```
-/// use ecg3d_models::{check_samples, ndarray::Array2};
-/// use ecg3d_convert::{ConvertConfig, ImagePlan};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let plan = ImagePlan::new(&ConvertConfig::corrected())?;
-/// let mut signal = Array2::from_elem((12, 500), 0.5); // [lead, sample], mV
-/// check_samples(signal.view(), &plan)?;
-/// signal[[3, 499]] = -1e20;
-/// let error = check_samples(signal.view(), &plan).expect_err("too large");
-/// assert_eq!(error.to_string(), "lead 3 (from 0) has samples too large to compute with");
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Errors
-/// [`ConvertError::Overflow`] with the first such lead; a signal of other leads than `plan` has.
-pub fn check_samples(signal: ArrayView2<'_, f32>, plan: &ImagePlan) -> Result<(), ConvertError> {
-    let peaks =
-        signal.map_axis(Axis(1), |lead| lead.iter().fold(0.0_f32, |peak, v| peak.max(v.abs())));
-    // The plan refuses one sample as it does a window of it.
-    let [_, samples] = plan.window_shape();
-    let flat = Array2::from_shape_fn((peaks.len(), samples), |(lead, _)| peaks[lead]);
-    plan.images(flat.view()).map(drop)
 }

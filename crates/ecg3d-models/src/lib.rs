@@ -123,7 +123,6 @@ pub use card::ModelCard;
 pub use ecg3d_convert::Preset;
 pub use error::ModelError;
 pub use front_end::FrontEnd;
-pub use inputs::check_samples;
 pub use keras::import_keras;
 pub use memory::keep_freed_memory;
 pub use model::Model;

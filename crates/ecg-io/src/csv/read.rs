@@ -175,14 +175,16 @@ impl State {
             .comments
             .iter()
             .rev()
+            .filter(|_| options.has_names.is_none())
             .find_map(|comment| Some((comment.line, layout.names_in(&comment.text, &first)?)));
-        let mut table = match named.filter(|_| options.has_names.is_none()) {
+        let mut table = match named {
             Some((at, names)) => {
-                let mut table = Table::start((at, &names), Some(&first), path, size, options)?;
+                let layout = Layout { has_names: true, ..layout };
+                let mut table = Table::start(layout, (at, &names), path, size, options)?;
                 table.push(line, &first, path)?;
                 table
             }
-            None => Table::start((line, &first), below, path, size, options)?,
+            None => Table::start(layout, (line, &first), path, size, options)?,
         };
         if let Some((line, text)) = second {
             table.push(line, text, path)?;

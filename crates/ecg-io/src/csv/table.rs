@@ -54,15 +54,14 @@ enum Values {
 }
 
 impl Table {
-    /// Starts with the first row of a file of that size. The second, where there is one, is only looked at.
+    /// Starts with the first row of a file of that size.
     pub fn start(
+        layout: Layout,
         (line, text): (u64, &str),
-        second: Option<&str>,
         path: &Path,
         size: Size,
         options: &CsvOptions,
     ) -> Result<Self, IoError> {
-        let layout = Layout::detect(text, second, options);
         let (first_line, times) = (line, Vec::new());
         let wanted = options.columns.clone();
         if layout.orientation == CsvOrientation::LeadsInRows {
@@ -99,7 +98,7 @@ impl Table {
                 })
                 .collect(),
         };
-        let columns: Vec<Column> = columns
+        let mut columns: Vec<Column> = columns
             .into_iter()
             .enumerate()
             .map(|(k, column)| match &order {
@@ -108,7 +107,6 @@ impl Table {
                 _ => column,
             })
             .collect();
-        let mut columns = columns;
         // Of several columns of times the first counts.
         let timed = columns.iter_mut().filter(|column| matches!(column, Column::Time { .. }));
         timed.skip(1).for_each(|column| *column = Column::Ignored);

@@ -181,6 +181,11 @@ impl Dataset {
         &self.source
     }
 
+    /// Which diagnoses count for which label, where no table states labels.
+    pub fn label_map(&self) -> &LabelMap {
+        &self.options.label_map
+    }
+
     /// When a recording counts as normal sinus rhythm.
     pub fn nsr_rule(&self) -> NsrRule {
         self.options.nsr_rule

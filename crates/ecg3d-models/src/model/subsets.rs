@@ -58,8 +58,9 @@ impl Model {
         }
         self.each_window(signals, None, |windows| {
             let cut = self.inputs.cut(signals, windows);
-            let volumes = self.inputs.volumes(cut.view(), |k, window, volume, scratch| {
-                let mut images = Array3::zeros(plan.images_shape());
+            let work_in = || (Scratch::new(), Array3::zeros(plan.images_shape()));
+            let volumes = self.inputs.volumes(cut.view(), work_in, |work, k, window, volume| {
+                let (scratch, images) = work;
                 plan.images_into(window, images.view_mut(), scratch)?;
                 let (row, _) = windows[k];
                 for (lead, mut image) in images.outer_iter_mut().enumerate() {

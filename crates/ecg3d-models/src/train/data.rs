@@ -3,7 +3,7 @@ use ndarray::{Array2, Array3, Axis};
 use sha2::{Digest, Sha256};
 
 use crate::files::hex;
-use crate::{InputKind, ModelCard, ModelError, check_samples};
+use crate::{InputKind, ModelCard, ModelError};
 
 /// Records to train on, in memory as prepared signals.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl TrainData {
                 return Err(ModelError::NotANumber { record: self.names[row].clone() });
             }
             if let Some(plan) = &plan {
-                check_samples(signal, plan).map_err(|source| {
+                plan.check_samples(signal).map_err(|source| {
                     let record = self.names[row].clone();
                     ModelError::NoVolumes { record, source }
                 })?;

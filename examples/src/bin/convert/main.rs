@@ -315,7 +315,7 @@ fn card(
         ("labels".to_owned(), json!(dataset.label_set())),
         ("label_source".to_owned(), json!(dataset.label_source().to_string())),
         ("label_map".to_owned(), json!(arguments.labels.label_map)),
-        ("label_map_sha256".to_owned(), json!(label_map_sha256(arguments)?)),
+        ("label_map_sha256".to_owned(), json!(label_map_sha256(dataset))),
         ("nsr_rule".to_owned(), json!(arguments.labels.nsr_rule)),
         ("records".to_owned(), json!(chosen.len())),
         ("selection".to_owned(), json!(hex(&selection.finalize()))),
@@ -327,9 +327,8 @@ fn card(
 }
 
 /// The hash of what the label map says, as a file of the same name may say something else another time.
-fn label_map_sha256(arguments: &Arguments) -> Result<String> {
-    let map = format!("{:?}", arguments.labels.dataset_options()?.label_map);
-    Ok(sha256(map.as_bytes()))
+fn label_map_sha256(dataset: &Dataset) -> String {
+    sha256(format!("{:?}", dataset.label_map()).as_bytes())
 }
 
 /// How recordings are read, where that is not the usual way.
@@ -467,7 +466,7 @@ fn store(
         labels: dataset.label_set(),
         label_source: &label_source,
         label_map: &arguments.labels.label_map,
-        label_map_sha256: &label_map_sha256(arguments)?,
+        label_map_sha256: &label_map_sha256(dataset),
         nsr_rule: &arguments.labels.nsr_rule,
         reading: reading(arguments),
         sha256,

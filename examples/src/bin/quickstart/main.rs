@@ -27,7 +27,7 @@ use ecg3d_examples::stages::Stages;
 use ecg3d_examples::synthetic::{Format, write_folder};
 use ecg3d_examples::{check_place, contradictory, say, say_err, write_atomic, write_predictions};
 use ecg3d_models::{Model, ModelCard, Precision};
-use ndarray::{Array2, Array3, ArrayView1, Axis, s, stack};
+use ndarray::{Array2, Array3, Axis, s, stack};
 use tch::Device;
 
 use crate::classify::classify;
@@ -140,20 +140,13 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     steps.done(start, "classified", format!("{} recordings", rows.len()));
 
     let start = Instant::now();
-    let truth = match judged {
-        true => Some(source.require_labels(model.labels())?.select(Axis(0), &rows)),
-        false => None,
+    let truth = judged.then(|| source.require_labels(model.labels())).transpose()?;
+    let truth = truth.map(|truth| truth.select(Axis(0), &rows));
+    let judge = |truth: &Array2<bool>| {
+        let options = report_options(model.card());
+        Report::new(model.labels(), truth.view(), probabilities.view(), &thresholds, &options)
     };
-    let report = match &truth {
-        Some(truth) => Some(Report::new(
-            model.labels(),
-            truth.view(),
-            probabilities.view(),
-            &thresholds,
-            &report_options(model.card()),
-        )?),
-        None => None,
-    };
+    let report = truth.as_ref().map(judge).transpose()?;
     if judged {
         steps.done(start, "evaluated", format!("{} labels", model.labels().len()));
     }
@@ -202,14 +195,12 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
             None => format!("Labels: none in {}, so nothing is judged.", dataset.label_source()),
         },
     ];
-    let counts = |truth: &Array2<bool>| truth.columns().into_iter().map(positives).collect();
     let page = Page {
         source: &about,
         steps: &steps.0,
         names: &names,
         probabilities: probabilities.view(),
         thresholds: &thresholds,
-        counts: truth.as_ref().map(counts),
         failed: &source.failed,
         labels: model.labels(),
         stages: &stages,
@@ -292,11 +283,6 @@ fn volumes(source: &Source, config: &ConvertConfig) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// How many have a label.
-fn positives(column: ArrayView1<'_, bool>) -> usize {
-    column.iter().filter(|&&positive| positive).count()
 }
 
 /// The recording behind a row, and the first window of its prepared signal.

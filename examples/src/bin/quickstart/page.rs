@@ -43,8 +43,6 @@ pub struct Page<'a> {
     pub probabilities: ArrayView2<'a, f64>,
     /// Above which probability each label is predicted.
     pub thresholds: &'a [f64],
-    /// Recordings that truly have each label, where that is known.
-    pub counts: Option<Vec<usize>>,
     /// Records that could not be used, with the reason.
     pub failed: &'a [ecg3d_examples::source::Failed],
     /// Labels in column order.
@@ -100,23 +98,24 @@ impl Page<'_> {
         for sentence in self.method {
             write!(page, "<p>{}</p>", escape(sentence))?;
         }
-        let of_truth = |cell: String| if self.counts.is_some() { cell } else { String::new() };
+        let recordings = self.report.map_or("", |_| "<th>recordings</th>");
         write!(
             page,
-            "<table class=\"words\"><tr><th>label</th><th></th>{}<th>predicted</th></tr>",
-            of_truth("<th>recordings</th>".to_owned())
+            "<table class=\"words\"><tr><th>label</th><th></th>{recordings}<th>predicted</th></tr>"
         )?;
         for (column, label) in self.labels.iter().enumerate() {
             let predicted =
                 (0..self.names.len()).filter(|&row| self.is_predicted(row, column)).count();
-            let holds = self.counts.as_ref().map_or(0, |counts| counts[column]);
             write!(
                 page,
-                "<tr><td>{}</td><td>{}</td>{}<td>{predicted}</td></tr>",
+                "<tr><td>{}</td><td>{}</td>",
                 escape(label),
-                escape(LabelSet::description(label).unwrap_or_default()),
-                of_truth(format!("<td>{holds}</td>"))
+                escape(LabelSet::description(label).unwrap_or_default())
             )?;
+            if let Some(report) = self.report {
+                write!(page, "<td>{}</td>", report.label(label)?.confusion.support())?;
+            }
+            write!(page, "<td>{predicted}</td></tr>")?;
         }
         write!(
             page,

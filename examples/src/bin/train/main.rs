@@ -22,7 +22,7 @@ use ecg3d_examples::say;
 use ecg3d_examples::source::{Failed, Rows, Source, load};
 use ecg3d_models::{
     Architecture, InputKind, Model, ModelCard, ModelError, Network, Preset, TrainData,
-    check_run_dir, check_samples, replace_best, train,
+    check_run_dir, replace_best, train,
 };
 use ndarray::{Array2, Array3, Axis, concatenate};
 use tch::Device;
@@ -302,7 +302,7 @@ fn drop_without_volumes(source: &mut Source, preprocessing: &ConvertConfig) -> R
     let mut kept = Vec::with_capacity(source.names.len());
     for (signal, name) in signals.outer_iter().zip(&source.names) {
         // Another shape is all the archive's, and [`train`] refuses it.
-        let reason = match check_samples(signal, &plan) {
+        let reason = match plan.check_samples(signal) {
             Err(error @ ConvertError::Overflow { .. }) => Some(error.to_string()),
             _ => None,
         };
