@@ -26,10 +26,11 @@ fn bessel_i0(x: f64) -> f64 {
 /// of scipy's `firwin(2 * half + 1, cutoff, window=("kaiser", beta))`. Source: Kaiser, in Kuo and Kaiser (editors),
 /// System Analysis by Digital Computer, 1966.
 pub fn kaiser_low_pass(half: usize, cutoff: f64, beta: f64) -> Vec<f64> {
+    let middle = bessel_i0(beta);
     let tap = |k: usize| {
         let m = k as f64 - half as f64;
         let share = if half == 0 { 0.0 } else { m / half as f64 };
-        let window = bessel_i0(beta * (1.0 - share * share).max(0.0).sqrt()) / bessel_i0(beta);
+        let window = bessel_i0(beta * (1.0 - share * share).max(0.0).sqrt()) / middle;
         let angle = PI * cutoff * m;
         let sinc = if m == 0.0 { 1.0 } else { angle.sin() / angle };
         cutoff * sinc * window

@@ -1,4 +1,4 @@
-use ecg_core::LeadMask;
+use ecg_core::{LeadMask, PredictError};
 use ndarray::{
     Array3, ArrayView1, ArrayView2, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4, Axis, s,
 };
@@ -183,12 +183,8 @@ impl ImagePlan {
         if leads > MOST {
             return Err(ConvertError::MaskLeads { leads, most: MOST }.into());
         }
-        for (mask, keep) in masks.iter().enumerate() {
-            let beyond = keep.0 & !LeadMask::all(leads).0;
-            if beyond != 0 {
-                let lead = beyond.trailing_zeros() as usize;
-                return Err(ConvertError::Mask { mask, lead, leads }.into());
-            }
+        if let Err(PredictError::Mask { mask, lead, leads }) = LeadMask::check(masks, leads) {
+            return Err(ConvertError::Mask { mask, lead, leads }.into());
         }
         let [depth, height, width] = self.volume_shape();
         let room = buffer.len_of(Axis(0));

@@ -38,7 +38,7 @@
 //! | leads | the file's order | I, II, III, aVR, aVL, aVF, V1 to V6 by name |
 //! | cut | the first 1000 samples, whatever their rate | none: windows of 2 s, one every second, at the end |
 //! | high-pass | Butterworth, order 1, 0.5 Hz designed for 50 Hz (so 5 Hz on 500 Hz data), causal | the same designed for the record's rate, forward and backward |
-//! | resample | FFT, 1000 to 100 samples | polyphase FIR, any rate to 50 Hz (within 2e-7) |
+//! | resample | FFT, 1000 to 100 samples | polyphase FIR, any rate to 50 Hz (within 2e-7, at worst 1e-5) |
 //! | recurrence plot | distances of states (x\[t\], x\[t + 1\]), no threshold | the same |
 //! | zoom | cubic B-spline along time, time and leads | the same |
 //!

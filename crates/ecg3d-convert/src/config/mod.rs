@@ -3,7 +3,7 @@ mod choices;
 #[cfg(feature = "serde")]
 mod partial;
 
-use ecg_core::Lead;
+use ecg_core::{Lead, SamplingRate};
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
@@ -192,6 +192,27 @@ impl ConvertConfig {
         }
     }
 
+    /// Seconds that a window lasts in a recording of a sampling rate.
+    ///
+    /// For [`Resample::Fft`] the window is the samples that are cut ([`ConvertConfig::first_samples`]) and lasts longer the lower their
+    /// rate; for [`Resample::Polyphase`] it is [`ConvertConfig::window_s`] at any.
+    ///
+    /// ```
+    /// use ecg3d_convert::{ConvertConfig, ecg_core::SamplingRate};
+    ///
+    /// let rate = SamplingRate::new(250.0)?;
+    /// assert_eq!(ConvertConfig::published().window_seconds(rate), 4.0); // 1000 samples
+    /// assert_eq!(ConvertConfig::corrected().window_seconds(rate), 2.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn window_seconds(&self, rate: SamplingRate) -> f64 {
+        match self.resample {
+            // Without a cut, which no plan takes, as many as come out.
+            Resample::Fft { samples } => self.first_samples.unwrap_or(samples) as f64 / rate.hz(),
+            Resample::Polyphase { .. } => self.window_s,
+        }
+    }
+
     /// Samples from the start of a window to that of the next.
     fn hop_samples(&self) -> usize {
         match self.resample {
@@ -245,6 +266,20 @@ mod tests {
         assert_eq!((padded.window_starts(99), padded.window_starts(0)), (vec![0], vec![]));
         assert_eq!(config.with_windows(Windows::First).window_starts(500), [0]);
         assert_eq!(ConvertConfig::published().window_starts(100), [0]);
+    }
+
+    #[test]
+    fn a_window_lasts_as_long_as_its_samples_do() {
+        let (published, corrected) = (ConvertConfig::published, ConvertConfig::corrected);
+        for (hz, seconds) in [(500.0, 2.0), (1000.0, 1.0), (400.0, 2.5)] {
+            let rate = SamplingRate::new(hz).expect("a rate");
+            assert_eq!(published().window_seconds(rate), seconds);
+            let cut = published().with_first_samples(Some(2000)).with_window_s(7.0);
+            assert_eq!(cut.window_seconds(rate), 2.0 * seconds);
+            assert_eq!(corrected().window_seconds(rate), 2.0);
+            let cut = corrected().with_first_samples(Some(2000)).with_window_s(2.5);
+            assert_eq!(cut.window_seconds(rate), 2.5);
+        }
     }
 
     #[test]

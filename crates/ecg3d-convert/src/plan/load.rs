@@ -1,8 +1,8 @@
 use ecg_core::{LeadName, Recording};
 use ndarray::{ArrayView1, s};
 
-use super::warning::STUDY_RATE_HZ;
-use super::{ConvertPlan, ConvertWarning};
+use super::warning::STUDY_SECONDS;
+use super::{ConvertPlan, ConvertWarning, is_flat};
 use crate::simd::{Task, run};
 use crate::{ConvertError, InvalidSamples, LeadSelection, Resample, ShortRecords, Units};
 
@@ -59,8 +59,11 @@ impl ConvertPlan {
             Resample::Fft { .. } => wanted,
             Resample::Polyphase { .. } => real,
         };
-        if self.config.first_samples.is_some() && self.rate.hz() != STUDY_RATE_HZ {
-            warnings.push(ConvertWarning::Rate { rate_hz: self.rate.hz(), samples: real });
+        if let (Some(samples), Resample::Fft { .. }) =
+            (self.config.first_samples, self.config.resample)
+            && samples as f64 != (STUDY_SECONDS * self.rate.hz()).round()
+        {
+            warnings.push(ConvertWarning::Rate { rate_hz: self.rate.hz(), samples });
         }
         if self.config.units == Units::Adc && recording.adc.is_none() {
             warnings.push(ConvertWarning::NoAdc);
@@ -127,7 +130,7 @@ impl ConvertPlan {
             let max_gap = (max_gap_s * self.rate.hz() * (1.0 + 1e-9)) as usize;
             warnings.push(fill_gaps(row, used, max_gap, name)?);
         }
-        if row.iter().all(|value| *value == row[0]) {
+        if is_flat(row) {
             warnings.push(ConvertWarning::FlatLead { lead: name() });
         }
         Ok(())

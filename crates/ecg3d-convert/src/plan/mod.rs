@@ -140,7 +140,7 @@ impl ConvertPlan {
     fn window_input(&self) -> usize {
         match (self.config.first_samples, self.config.resample) {
             (Some(samples), Resample::Fft { .. }) => samples,
-            // Less a rounding, lest 2 s at 333.3333 Hz be 667 samples.
+            // Less a rounding, lest 2 s at 500.0004 Hz be 1001 samples.
             _ => (self.config.window_s * self.rate.hz() * (1.0 - 1e-6)).ceil().max(1.0) as usize,
         }
     }
@@ -181,6 +181,10 @@ impl ConvertPlan {
         if let Some(filter) = &self.filter {
             match self.config.denoise {
                 Denoise::BothWays { padding_s, .. } => {
+                    // Nothing passes of a constant, and of a zero not even a rounding.
+                    for row in scratch.rows.chunks_exact_mut(n).filter(|row| is_flat(row)) {
+                        row.fill(0.0);
+                    }
                     let padding = (padding_s * self.rate.hz()).round() as usize;
                     let padding = padding.min(n - 1);
                     filter.rows_both_ways(
@@ -196,7 +200,7 @@ impl ConvertPlan {
         }
         let width = match &self.resampler {
             Resampler::Fft(plan) => plan.lengths().1,
-            // Each value stands by itself, so that what is cut off need not be made.
+            // Each value stands by itself, so that what is cut off counts for nothing.
             Resampler::Polyphase(plan) if self.config.scale == Scale::None => {
                 plan.output_len(n).min(kept)
             }
@@ -225,7 +229,8 @@ impl ConvertPlan {
         // What was made of padding is none of the signal.
         let real = if real < n { (real * width).div_ceil(n) } else { width };
         let rows = || scratch.resampled.chunks_exact(width).map(|row| &row[..real]);
-        let (offset, factor) = scaling(self.config.scale, rows().flatten(), rounding);
+        let (offset, factor) = scaling(self.config.scale, rows().flatten(), rounding)
+            .ok_or_else(|| ConvertError::Overflow { lead: largest(rows()) })?;
         let length = real.min(kept);
         out.fill(T::zero());
         for (lead, (mut out, row)) in out.rows_mut().into_iter().zip(rows()).enumerate() {
@@ -285,23 +290,35 @@ const MOST_VALUES: usize = 1 << 26;
 /// Share of a recording's largest magnitude below which what the filter leaves is rounding: of a constant, say.
 const ROUNDING: f64 = 1e-12;
 
-/// What is taken from each value, and what it is then multiplied by; nothing is left of values no larger than `rounding`.
+/// What is taken from each value, and what it is then multiplied by; nothing is left of values no larger than `rounding`. `None` where
+/// the size of the values overflows.
 fn scaling<'a>(
     scale: Scale,
     values: impl Iterator<Item = &'a f64> + Clone,
     rounding: f64,
-) -> (f64, f64) {
-    let inverse = |size: f64| if size > rounding { 1.0 / size } else { 0.0 };
-    match scale {
-        Scale::None => (0.0, 1.0),
-        Scale::UnitPeak => (0.0, inverse(peak(values))),
+) -> Option<(f64, f64)> {
+    let (offset, size) = match scale {
+        Scale::None => return Some((0.0, 1.0)),
+        Scale::UnitPeak => (0.0, peak(values)),
         Scale::ZScore => {
             let n = values.clone().count() as f64;
             let mean = values.clone().sum::<f64>() / n;
             let variance = values.map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
-            (mean, inverse(variance.sqrt()))
+            (mean, variance.sqrt())
         }
-    }
+    };
+    size.is_finite().then(|| (offset, if size > rounding { 1.0 / size } else { 0.0 }))
+}
+
+/// The row of the largest magnitude; what is no number is larger than any.
+fn largest<'a>(rows: impl Iterator<Item = &'a [f64]>) -> usize {
+    let larger = |a: f64, b: &f64| if b.abs().total_cmp(&a).is_gt() { b.abs() } else { a };
+    let peaks = rows.map(|row| row.iter().fold(0.0, larger)).enumerate();
+    peaks.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(row, _)| row)
+}
+
+fn is_flat(row: &[f64]) -> bool {
+    row.iter().all(|value| *value == row[0])
 }
 
 fn peak<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {

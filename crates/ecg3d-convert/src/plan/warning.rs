@@ -1,7 +1,7 @@
 use std::fmt;
 
-/// The sampling rate in Hz of the study's recordings.
-pub(super) const STUDY_RATE_HZ: f64 = 500.0;
+/// How much of a recording in seconds the study used: 1000 samples at 500 Hz.
+pub(super) const STUDY_SECONDS: f64 = 2.0;
 
 /// Something about a recording that its user should know; the conversion goes on.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,11 +46,12 @@ pub enum ConvertWarning {
         /// Samples of each lead that are there.
         found: usize,
     },
-    /// A number of samples is used that lasts another time at this rate than it did in the study.
+    /// The window, all of the samples that [`crate::Resample::Fft`] takes, lasts another time at this rate than the study's 2 s, by more
+    /// than half a sample.
     Rate {
         /// Sampling rate of the recording in Hz.
         rate_hz: f64,
-        /// Samples used.
+        /// Samples of the window: [`crate::ConvertConfig::first_samples`].
         samples: usize,
     },
 }
@@ -76,9 +77,8 @@ impl fmt::Display for ConvertWarning {
             }
             Self::Rate { rate_hz, samples } => write!(
                 f,
-                "{samples} samples at {rate_hz} Hz are {} s, not the {} s of the study",
-                *samples as f64 / rate_hz,
-                *samples as f64 / STUDY_RATE_HZ
+                "{samples} samples at {rate_hz} Hz are {} s, not the {STUDY_SECONDS} s of the study",
+                *samples as f64 / rate_hz
             ),
         }
     }

@@ -2,6 +2,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
+use super::ratio::lowest_terms;
 use crate::ConvertError;
 use crate::fir::{convolve_rows, kaiser_low_pass};
 use crate::simd::{Task, run};
@@ -77,7 +78,7 @@ impl PolyResampler {
             let expected = "two positive whole numbers";
             return Err(ConvertError::config("up/down", format_args!("{up}/{down}"), expected));
         }
-        let (up, down) = super::rate_ratio(down as f64, up as f64)?;
+        let (up, down) = lowest_terms(up, down)?;
         let longest = up.max(down);
         let half = LOBES * longest;
         let mut taps = kaiser_low_pass(half, 1.0 / longest as f64, KAISER_BETA);
@@ -273,5 +274,17 @@ mod tests {
         assert_eq!(plan.resample(&[1.0, 5.0, 2.0]), Ok(vec![1.0, 5.0, 2.0]));
         assert!(plan.resample(&[]).is_err());
         assert!(PolyResampler::new(0, 1).is_err());
+    }
+
+    #[test]
+    fn factors_are_taken_as_they_are() {
+        let ratio = |up, down| PolyResampler::new(up, down).map(|plan| plan.ratio());
+        assert_eq!(ratio(20, 200), Ok((1, 10)));
+        // 769/7688 is within 2e-7, 2/39,999 within 1e-5.
+        assert_eq!(ratio(5000, 49_987), Ok((5000, 49_987)));
+        let limit = 100_000;
+        let expected = ConvertError::RateRatio { from_hz: 999_983.0, to_hz: 50.0, limit };
+        assert_eq!(ratio(50, 999_983), Err(expected));
+        assert!(ratio(usize::MAX, 1).is_err());
     }
 }

@@ -4,13 +4,19 @@ use crate::ConvertError;
 const LIMIT: u64 = 100_000;
 /// Relative error of a rate that is taken for a fraction: a five-hundredth of a sample in ten seconds of 1 kHz.
 const TOLERANCE: f64 = 2e-7;
+/// The same where no factors are that near: 0.1 ms in ten seconds. Beside a simple ratio lies a gap of 1e-5 without any.
+const COARSE: f64 = 1e-5;
+/// Factors of simple fractions up to here are taken as they are, smaller ones within the tolerance or not.
+const SMALL: usize = 5000;
 /// Largest denominator of a rate: 1000/3 Hz is written as 333.3333.
 const DENOMINATOR: u64 = 1000;
 
 /// The factors `(up, down)`, in lowest terms, that turn a sampling rate into another.
 ///
 /// A rate that is no whole number is taken for a simple fraction within a relative error of 2e-7 (a denominator of at most 1000).
-/// Where there is none, or it leads to a factor above 100,000, the factors are the smallest whose ratio is within that error.
+/// Where there is none, or it leads to a factor above 5,000, the factors are the smallest up to 100,000 whose ratio is within that
+/// error; where there are none either, as for rates 0.2 to 10 millionths beside 500 Hz, within 1e-5 (0.1 ms in ten seconds). Rates of
+/// up to a thousand times each other always have such factors.
 ///
 /// # Errors
 /// Rates that are not from 1e-6 to 1e9; no such factors up to 100,000.
@@ -19,23 +25,45 @@ pub fn rate_ratio(from_hz: f64, to_hz: f64) -> Result<(usize, usize), ConvertErr
     if ![from_hz, to_hz].iter().all(|hz| (1e-6..1e9).contains(hz)) {
         return Err(wrong());
     }
-    of_fractions(from_hz, to_hz).or_else(|| nearest(to_hz / from_hz)).ok_or_else(wrong)
+    let simple = of_fractions(from_hz, to_hz);
+    if let Some((up, down)) = simple
+        && up.max(down) <= SMALL
+    {
+        return Ok((up, down));
+    }
+    let ratio = to_hz / from_hz;
+    let near = simple.into_iter().chain(nearest(ratio, TOLERANCE));
+    near.min_by_key(|&(up, down)| up.max(down)).or_else(|| nearest(ratio, COARSE)).ok_or_else(wrong)
 }
 
-/// The factors of two rates that are simple fractions.
-fn of_fractions(from_hz: f64, to_hz: f64) -> Option<(usize, usize)> {
-    let ((from, from_parts), (to, to_parts)) = (fraction(from_hz)?, fraction(to_hz)?);
-    let (up, down) =
-        (u128::from(to) * u128::from(from_parts), u128::from(from) * u128::from(to_parts));
+/// A ratio in lowest terms, if both are at most 100,000.
+///
+/// # Errors
+/// Factors above that.
+pub(super) fn lowest_terms(up: usize, down: usize) -> Result<(usize, usize), ConvertError> {
+    within_limit(up as u128, down as u128).ok_or(ConvertError::RateRatio {
+        from_hz: down as f64,
+        to_hz: up as f64,
+        limit: LIMIT,
+    })
+}
+
+fn within_limit(up: u128, down: u128) -> Option<(usize, usize)> {
     let common = gcd(up, down);
     let (up, down) = (up / common, down / common);
     (up.max(down) <= u128::from(LIMIT)).then_some((up as usize, down as usize))
 }
 
-/// The fraction of the smallest numbers that is near a positive one: among the convergents of its continued fraction and those between
-/// them, which come nearer one after another.
-fn nearest(value: f64) -> Option<(usize, usize)> {
-    let is_near = |fraction| is_near(fraction, value);
+/// The factors of two rates that are simple fractions.
+fn of_fractions(from_hz: f64, to_hz: f64) -> Option<(usize, usize)> {
+    let ((from, from_parts), (to, to_parts)) = (fraction(from_hz)?, fraction(to_hz)?);
+    within_limit(u128::from(to) * u128::from(from_parts), u128::from(from) * u128::from(to_parts))
+}
+
+/// The fraction of the smallest numbers that is within a relative error of a positive one: among the convergents of its continued
+/// fraction and those between them, which come nearer one after another.
+fn nearest(value: f64, tolerance: f64) -> Option<(usize, usize)> {
+    let is_near = |fraction| is_near(fraction, value, tolerance);
     let (mut before, mut now) = ((0u64, 1u64), (1u64, 0u64));
     for whole in quotients(value) {
         let after = |steps: u64| (before.0 + steps * now.0, before.1 + steps * now.1);
@@ -70,8 +98,8 @@ fn quotients(value: f64) -> impl Iterator<Item = u64> {
 }
 
 /// Whether a fraction is taken for a number.
-fn is_near((above, below): (u64, u64), value: f64) -> bool {
-    below > 0 && (above as f64 / below as f64 - value).abs() <= TOLERANCE * value
+fn is_near((above, below): (u64, u64), value: f64, tolerance: f64) -> bool {
+    below > 0 && (above as f64 / below as f64 - value).abs() <= tolerance * value
 }
 
 /// A number from 1e-6 to 1e9 as the simplest fraction near it, by continued fractions.
@@ -85,7 +113,7 @@ fn fraction(value: f64) -> Option<(u64, u64)> {
         if next.1 > DENOMINATOR {
             return None;
         }
-        if is_near(next, value) {
+        if is_near(next, value, TOLERANCE) {
             return Some(next);
         }
         (before, now) = (now, next);
@@ -121,29 +149,65 @@ mod tests {
         for (from, expected) in [(1000.01, (4902, 98041)), (479.0016, (631, 6045))] {
             assert_eq!(rate_ratio(from, 50.0), Ok(expected), "{from}");
         }
-        let mut refused = 0;
         for k in 0..2000 {
             let from = 90.0 + f64::from(k) * 0.505_137_9;
-            let Ok((up, down)) = rate_ratio(from, 50.0) else {
-                // Truly none.
-                refused += 1;
-                let is_near = |down: u64| {
-                    let up = (down as f64 * 50.0 / from).round();
-                    (up / down as f64 * from / 50.0 - 1.0).abs() <= TOLERANCE
-                };
-                assert!(!(1..=LIMIT).any(is_near), "{from}");
-                continue;
-            };
-            let near = up as f64 / down as f64 * from / 50.0;
-            assert!((near - 1.0).abs() <= 4.01e-7, "{from}: {up}/{down}");
+            let (up, down) = rate_ratio(from, 50.0).expect("a ratio");
+            assert!(error(from, (up, down)) <= COARSE, "{from}: {up}/{down}");
             assert_eq!(gcd(up as u128, down as u128), 1, "{from}");
         }
-        assert!(refused < 100, "{refused}");
+    }
+
+    /// How far a ratio is from that of a rate to 50 Hz, relative to it.
+    fn error(from: f64, (up, down): (usize, usize)) -> f64 {
+        (up as f64 / down as f64 * from / 50.0 - 1.0).abs()
+    }
+
+    #[test]
+    fn rates_beside_a_usual_one() {
+        for (from, expected) in [
+            (499.998, (1, 10)),
+            (249.999, (1, 5)),
+            (999.996, (1, 20)),
+            (500.0004, (1, 10)),
+            // Beyond the gap there are some within 2e-7.
+            (500.006, (8197, 81_971)),
+        ] {
+            assert_eq!(rate_ratio(from, 50.0), Ok(expected), "{from}");
+        }
+        for usual in [100.0, 128.0, 250.0, 256.0, 257.0, 1000.0 / 3.0, 360.0, 500.0, 977.0, 1000.0]
+        {
+            for tenth in -250..=250 {
+                let from = usual * (1.0 + f64::from(tenth) * 1e-7);
+                let (up, down) = rate_ratio(from, 50.0).expect("a ratio");
+                // Farther than 2e-7, but for a rounding, only where none are as near.
+                let limit = match nearest(50.0 / from, TOLERANCE) {
+                    Some(_) => TOLERANCE * 1.001,
+                    None => COARSE,
+                };
+                assert!(error(from, (up, down)) <= limit, "{from}: {up}/{down}");
+                assert!(up.max(down) as u64 <= LIMIT, "{from}: {up}/{down}");
+            }
+        }
+    }
+
+    #[test]
+    fn large_factors_of_simple_fractions_give_way_to_smaller_ones() {
+        for (from, expected, exact) in
+            [(499.87, (769, 7688), (5000, 49_987)), (257.13, (554, 2849), (5000, 25_713))]
+        {
+            assert_eq!(of_fractions(from, 50.0), Some(exact), "{from}");
+            let found = rate_ratio(from, 50.0).expect("a ratio");
+            assert_eq!(found, expected, "{from}");
+            assert!(error(from, found) <= TOLERANCE, "{from}");
+        }
+        // Whole numbers up to 5,000 are exact, though smaller ones are near enough.
+        assert!(nearest(4998.0 / 4999.0, TOLERANCE) < Some((4998, 4999)));
+        assert_eq!(rate_ratio(4999.0, 4998.0), Ok((4998, 4999)));
     }
 
     #[test]
     fn absurd_rates() {
-        for from in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e12, 1e-9, 999_983.0] {
+        for from in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e12, 1e-9, 6e6] {
             assert!(rate_ratio(from, 50.0).is_err(), "{from}");
         }
     }

@@ -1,8 +1,9 @@
 use ecg_core::{Lead, SamplingRate};
 use ecg3d_convert::{
-    ConvertConfig, ConvertError, ConvertPlan, FirMethod, Resample, Scale, Scratch,
+    ConvertConfig, ConvertError, ConvertPlan, ConvertWarning, FirMethod, Resample, Scale, Scratch,
+    Threshold,
 };
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, Axis, s};
 
 use crate::support::{assert_close, fixture, recording, synthetic_adc};
 
@@ -81,7 +82,9 @@ fn leads_go_by_name() {
 #[test]
 fn two_seconds_are_the_least() {
     let config = ConvertConfig::corrected;
-    for (rate, least) in [(500.0, 1000), (257.0, 514), (333.3333, 667), (100.0, 200)] {
+    for (rate, least) in
+        [(500.0, 1000), (257.0, 514), (333.3333, 667), (500.0004, 1000), (100.0, 200)]
+    {
         let rate = SamplingRate::new(rate).expect("a rate");
         let plan = ConvertPlan::new(config(), rate).expect("a plan");
         let enough = plan.prepare(&recording(synthetic_adc(least), rate.hz())).expect("prepares");
@@ -100,6 +103,7 @@ fn two_seconds_are_the_least() {
 fn all_flat_gives_zeros() {
     for (scale, level) in [
         (Scale::None, 0),
+        (Scale::None, 1234),
         (Scale::UnitPeak, 0),
         (Scale::ZScore, 0),
         // The filter leaves roundings of a constant, which no scale may make a signal of.
@@ -110,8 +114,34 @@ fn all_flat_gives_zeros() {
         let config = ConvertConfig::corrected().with_scale(scale);
         let plan = ConvertPlan::new(config, flat.sampling_rate).expect("a plan");
         let prepared = plan.prepare(&flat).expect("prepares");
-        let largest = prepared.signal.iter().fold(0.0, |max: f32, value| max.max(value.abs()));
-        assert!(largest <= 1e-12, "{scale:?} of {level}: {largest}");
+        let zero = prepared.signal.iter().all(|value| *value == 0.0);
+        assert!(zero, "{scale:?} of {level}");
         assert_eq!(prepared.warnings.len(), 12);
+    }
+}
+
+#[test]
+fn the_plot_of_a_flat_lead_is_that_of_zeros() {
+    for (threshold, value) in [
+        (Threshold::None, 0.0),
+        (Threshold::Distance { distance: 0.0 }, 1.0),
+        (Threshold::Rate { rate: 0.1 }, 1.0),
+    ] {
+        let config = ConvertConfig::corrected().with_threshold(threshold);
+        for rate_hz in [257.0, 500.0, 1000.0] {
+            let mut adc = synthetic_adc(3000);
+            adc.row_mut(7).fill(5000);
+            let one = recording(adc, rate_hz);
+            let plan = ConvertPlan::new(config.clone(), one.sampling_rate).expect("a plan");
+            let prepared = plan.prepare(&one).expect("prepares");
+            assert_eq!(prepared.warnings, [ConvertWarning::FlatLead { lead: "V2".into() }]);
+            let window = prepared.signal.slice(s![.., ..100]);
+            let images = plan.image_plan().images(window).expect("images");
+            let image = images.index_axis(Axis(0), 7);
+            // Rounding of the zoom.
+            let worst = image.iter().fold(0.0, |worst: f32, own| worst.max((own - value).abs()));
+            assert!(worst < 1e-6, "{threshold:?} at {rate_hz} Hz: {worst}");
+            assert!(images.index_axis(Axis(0), 6).iter().any(|own| (own - value).abs() > 0.1));
+        }
     }
 }

@@ -134,6 +134,28 @@ fn what_overflows_is_refused() {
 }
 
 #[test]
+fn a_scale_that_overflows_is_refused() {
+    // Its square overflows: by an infinite deviation all would be zero.
+    let mut large = recording(synthetic_adc(10_000), 500.0);
+    large.signal[[4, 500]] = 1e160;
+    for config in presets() {
+        let config = config.with_units(Units::Millivolts).with_scale(Scale::ZScore);
+        assert_eq!(prepare(config, &large), Err(ConvertError::Overflow { lead: 4 }));
+    }
+    let config = ConvertConfig::corrected().with_max_seconds(5.0);
+    let peak = prepare(config.clone().with_scale(Scale::UnitPeak), &large).expect("prepares");
+    assert_eq!(peak.signal.iter().fold(0.0, |peak: f32, value| peak.max(value.abs())), 1.0);
+    // Nor where what overflows is cut off.
+    large.signal[[4, 500]] = 0.0;
+    large.signal[[7, 9000]] = f64::MAX;
+    large.signal[[7, 9001]] = f64::MIN;
+    for scale in [Scale::UnitPeak, Scale::ZScore] {
+        let config = config.clone().with_scale(scale);
+        assert_eq!(prepare(config, &large), Err(ConvertError::Overflow { lead: 7 }), "{scale:?}");
+    }
+}
+
+#[test]
 fn a_low_rate_takes_no_memory_without_bound() {
     // 46 days, 2.4e9 values at 50 Hz.
     let slow = recording(synthetic_adc(40_000), 0.01);

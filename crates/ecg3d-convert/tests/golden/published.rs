@@ -1,7 +1,7 @@
 use ecg_core::{Lead, Recording, SamplingRate};
 use ecg3d_convert::{
     Band, ConvertConfig, ConvertError, ConvertPlan, ConvertWarning, InvalidSamples, RecurrencePlot,
-    Scratch, butterworth,
+    Scratch, ShortRecords, butterworth,
 };
 use ndarray::{Array2, Array3, ArrayViewD, Axis, Ix2, Ix3, s};
 
@@ -149,9 +149,37 @@ fn other_rates_gains_and_sources_are_warnings() {
             ConvertWarning::Gain { lead: "aVR".into(), gain_per_mv: 200.0 }
         ]
     );
+    assert_eq!(
+        warnings[0].to_string(),
+        "1000 samples at 1000 Hz are 1 s, not the 2 s of the study"
+    );
     other.adc = None;
     let warnings = plan(1000.0).prepare(&other).expect("prepares").warnings;
     assert!(warnings.contains(&ConvertWarning::NoAdc));
+}
+
+#[test]
+fn a_window_is_held_against_the_two_seconds_of_the_study() {
+    let warnings = |config: ConvertConfig, rate_hz, samples| {
+        let one = recording(synthetic_adc(samples), rate_hz);
+        let plan = ConvertPlan::new(config, one.sampling_rate).expect("a plan");
+        plan.prepare(&one).expect("prepares").warnings
+    };
+    let cut = |samples| ConvertConfig::published().with_first_samples(Some(samples));
+    // As near to 2 s as samples come.
+    for (rate_hz, samples) in [(500.0, 1000), (499.998, 1000), (250.0, 500), (333.3333, 667)] {
+        assert_eq!(warnings(cut(samples), rate_hz, samples), [], "{rate_hz} Hz");
+    }
+    for (rate_hz, samples) in [(500.0, 2000), (500.0, 999), (250.0, 1000), (400.0, 1000)] {
+        let expected = ConvertWarning::Rate { rate_hz, samples };
+        assert_eq!(warnings(cut(samples), rate_hz, samples), [expected]);
+    }
+    // What is asked for counts, not what is there.
+    let padded = warnings(cut(1000).with_short_records(ShortRecords::Pad), 1000.0, 600);
+    assert!(padded.contains(&ConvertWarning::Rate { rate_hz: 1000.0, samples: 1000 }));
+    // Windows at a rate last as long as they should, however much is cut.
+    let corrected = ConvertConfig::corrected().with_first_samples(Some(2000));
+    assert_eq!(warnings(corrected, 250.0, 2000), []);
 }
 
 #[test]
