@@ -43,7 +43,8 @@ pub fn cross_table_svg(title: &str, table: &CrossTable) -> String {
         let share = table.share(row, column);
         let depth = if share.is_nan() { 0.0 } else { share };
         let [r, g, b] = BLUE.map(|full| 255.0 - (255.0 - f64::from(full)) * depth);
-        let ink = if depth > 0.55 { "#fff" } else { "#000" };
+        // White has the better contrast on nearly the full blue only.
+        let ink = if depth > 0.95 { "#fff" } else { "#000" };
         let percent =
             if share.is_nan() { "-".to_owned() } else { format!("{:.0} %", share * 100.0) };
         let _ = write!(

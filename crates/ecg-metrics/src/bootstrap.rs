@@ -6,12 +6,9 @@ use serde::{Serialize, Serializer};
 use crate::interval::{normal_quantile, normal_tail};
 use crate::patients::Random;
 use crate::render::Map;
-use crate::report::{check_confidence, checked_decisions};
+use crate::report::{check_confidence, checked_decisions, too_few};
 use crate::weighted::{OVERALL, Plan, SAMPLES, sections};
-use crate::{
-    ChallengeWeights, FEW_POSITIVES, MetricsError, Patients, Scores, Thresholds, Truth,
-    ZeroDivision,
-};
+use crate::{ChallengeWeights, MetricsError, Patients, Scores, Thresholds, Truth, ZeroDivision};
 
 /// The most resamples that a bootstrap takes; their results are held in memory.
 pub const MAX_RESAMPLES: usize = 100_000;
@@ -116,20 +113,26 @@ pub struct BootstrapInterval {
     /// Between two quantiles of the resamples. NaN where fewer than half of the resamples define the number.
     pub percentile: [f64; 2],
     /// Bias-corrected and accelerated (Efron, J. Am. Stat. Assoc. 82 (1987) 171). NaN as `percentile`, and where all resamples lie
-    /// on one side of the value, or the number is undefined without one of the patients.
+    /// on one side of the value, or the number is undefined without one of the patients. Of a difference it leaves out zero far too
+    /// often: take `percentile`.
     pub bca: [f64; 2],
     /// Resamples in which the number is defined; the intervals are of these.
     pub defined: usize,
     /// Of a difference: the two-sided p-value that it is zero, twice the smaller share of resamples on either side of zero
-    /// (each counted with the data themselves as one more resample), at most 1; NaN of fewer than six patients.
+    /// (each counted with the data themselves as one more resample), at most 1; NaN of fewer than six patients. It asks of the
+    /// resamples what `percentile` does.
     pub p_value: Option<f64>,
     /// Whether every resample defines the number.
     always: bool,
 }
 
 impl BootstrapInterval {
-    /// The interval to report: BCa where it exists and every resample defines the number, else percentile. NaN where the value lies
-    /// outside that, as of a calibration error, which resamples only make larger.
+    /// The interval to report: BCa where it exists and every resample defines the number, else percentile; of a difference always
+    /// percentile, as its p-value. NaN where the value lies outside that, as of a calibration error, which resamples only make
+    /// larger.
+    ///
+    /// In simulations of two equally good classifiers on 200 records, 95 % BCa intervals of the difference of their AUCs left out zero
+    /// in 10 to 12 % of the cases with about 24 positives and in 16 % with about ten; percentile intervals in 7 % and in 7 to 9 %.
     pub fn interval(&self) -> [f64; 2] {
         if self.is_bca() {
             return self.bca;
@@ -142,7 +145,7 @@ impl BootstrapInterval {
     }
 
     fn is_bca(&self) -> bool {
-        self.always && !self.bca[0].is_nan()
+        self.p_value.is_none() && self.always && !self.bca[0].is_nan()
     }
 }
 
@@ -210,6 +213,8 @@ pub struct Bootstrap {
     pub labels: Vec<(String, Intervals)>,
     /// Patients who have a record with the label, for each.
     pub positive_patients: Vec<usize>,
+    /// Patients who have a record without the label, for each.
+    pub negative_patients: Vec<usize>,
     /// Over all decisions about any label taken together.
     pub micro: Intervals,
     /// Averages over the labels.
@@ -299,12 +304,17 @@ impl Bootstrap {
             .collect();
         let parts = sections(labels, &intervals);
         let scores = |values| Intervals::new(Scores::NAMES, values);
-        let with_label = |column: &Vec<(f64, bool)>| {
-            let all = 0..patients.len();
-            all.filter(|&own| patients.rows(own).iter().any(|&row| column[row].1)).count()
+        let with_truth = |truth: bool| {
+            let count = |column: &Vec<(f64, bool)>| {
+                let all = 0..patients.len();
+                all.filter(|&own| patients.rows(own).iter().any(|&row| column[row].1 == truth))
+                    .count()
+            };
+            columns.iter().map(count).collect()
         };
         Self {
-            positive_patients: columns.iter().map(with_label).collect(),
+            positive_patients: with_truth(true),
+            negative_patients: with_truth(false),
             resamples: options.resamples,
             seed: options.seed,
             confidence: options.confidence,
@@ -360,10 +370,10 @@ impl Bootstrap {
         format!("bootstrap, {} resamples of {units}, seed {}{few}", self.resamples, self.seed)
     }
 
-    /// Whether fewer than [`FEW_POSITIVES`] patients have a label.
-    pub(crate) fn too_few(&self, label: &str) -> bool {
-        let place = self.labels.iter().position(|own| own.0 == label);
-        place.is_some_and(|k| (self.positive_patients[k] as u64) < FEW_POSITIVES)
+    /// What a label has too few of in patients; nothing for what is no label.
+    pub(crate) fn too_few(&self, label: &str) -> Option<&'static str> {
+        let k = self.labels.iter().position(|own| own.0 == label)?;
+        too_few(self.positive_patients[k] as u64, self.negative_patients[k] as u64)
     }
 }
 
@@ -379,8 +389,13 @@ impl Serialize for Bootstrap {
         map.serialize_entry("records", &self.records)?;
         let labels = Map(self.labels.iter().map(|(label, own)| (label, own)));
         map.serialize_entry("labels", &labels)?;
-        let positive = self.labels.iter().zip(&self.positive_patients);
-        map.serialize_entry("positive_patients", &Map(positive.map(|(own, n)| (&own.0, n))))?;
+        for (name, counts) in [
+            ("positive_patients", &self.positive_patients),
+            ("negative_patients", &self.negative_patients),
+        ] {
+            let counts = self.labels.iter().zip(counts).map(|(own, n)| (&own.0, n));
+            map.serialize_entry(name, &Map(counts))?;
+        }
         for (name, own) in self.sections().skip(self.labels.len()) {
             map.serialize_entry(name, own)?;
         }

@@ -258,7 +258,7 @@ impl ChallengeWeights {
     }
 
     /// Thresholds, one for each label, under which the score is large: chosen on validation data, never on the records that are
-    /// then judged.
+    /// then judged. `None` for a label that no record has: it counts as never answered while the others are chosen.
     ///
     /// Starts from the best threshold that is the same for all labels, then gives each label in turn its best one, the others as
     /// they are, until none can be bettered. That is a maximum in each threshold, not always the largest of all. As in
@@ -271,7 +271,7 @@ impl ChallengeWeights {
         labels: &LabelSet,
         truth: ArrayView2<'_, T>,
         proba: ArrayView2<'_, f64>,
-    ) -> Result<Vec<f64>, MetricsError> {
+    ) -> Result<Vec<Option<f64>>, MetricsError> {
         let columns = checked_columns(labels, &truth, &proba)?;
         Ok(crate::challenge_thresholds::choose(&self.of(labels)?, &columns))
     }

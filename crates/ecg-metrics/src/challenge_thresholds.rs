@@ -40,13 +40,27 @@ impl Record {
     }
 }
 
-/// The thresholds for checked columns.
-pub(crate) fn choose(credits: &Credits, columns: &[Vec<(f64, bool)>]) -> Vec<f64> {
-    let (n, classes) = (columns[0].len(), credits.weights.nrows());
+/// The thresholds for checked columns; none for a label that no record has, which counts as never answered.
+pub(crate) fn choose(credits: &Credits, columns: &[Vec<(f64, bool)>]) -> Vec<Option<f64>> {
+    let occurs = |k: &usize| columns[*k].iter().any(|own| own.1);
+    let places: Vec<usize> = (0..columns.len()).filter(occurs).collect();
+    let own: Vec<&[(f64, bool)]> = places.iter().map(|&k| columns[k].as_slice()).collect();
+    let own_classes: Vec<usize> = places.iter().map(|&k| credits.classes[k]).collect();
+    let mut out = vec![None; columns.len()];
+    for (place, threshold) in places.into_iter().zip(of_those(credits, &own, &own_classes)) {
+        out[place] = Some(threshold);
+    }
+    out
+}
+
+/// The thresholds for the columns of labels that occur, whose classes are `own_classes`.
+fn of_those(credits: &Credits, columns: &[&[(f64, bool)]], own_classes: &[usize]) -> Vec<f64> {
+    let n = columns.first().map_or(0, |own| own.len());
+    let classes = credits.weights.nrows();
     let mut records: Vec<Record> = (0..n)
         .map(|row| {
             let mut truth = vec![false; classes];
-            for (column, &class) in columns.iter().zip(&credits.classes) {
+            for (column, &class) in columns.iter().zip(own_classes) {
                 truth[class] |= column[row].1;
             }
             let credit = |k: usize| {
@@ -66,21 +80,21 @@ pub(crate) fn choose(credits: &Credits, columns: &[Vec<(f64, bool)>]) -> Vec<f64
         })
         .collect();
 
-    let common = best_common(&mut records, columns, &credits.classes);
+    let common = best_common(&mut records, columns, own_classes);
     let mut thresholds = vec![common; columns.len()];
     for (row, record) in records.iter_mut().enumerate() {
         record.answered.fill(0);
-        for (column, &class) in columns.iter().zip(&credits.classes) {
+        for (column, &class) in columns.iter().zip(own_classes) {
             record.answered[class] += usize::from(column[row].0 > common);
         }
     }
     for _ in 0..MAX_ROUNDS {
         let mut better = false;
-        let labels = columns.iter().zip(&orders).zip(&credits.classes).zip(&mut thresholds);
+        let labels = columns.iter().zip(&orders).zip(own_classes).zip(&mut thresholds);
         for (((column, order), &class), threshold) in labels {
             // Without the label's own answers, then with them again.
             let mut now = 0.0;
-            for (record, own) in records.iter_mut().zip(column) {
+            for (record, own) in records.iter_mut().zip(*column) {
                 let answered = usize::from(own.0 > *threshold);
                 record.answered[class] -= answered;
                 now += record.both_ways(class)[answered];
@@ -90,7 +104,7 @@ pub(crate) fn choose(credits: &Credits, columns: &[Vec<(f64, bool)>]) -> Vec<f64
                 better = true;
                 *threshold = best;
             }
-            for (record, own) in records.iter_mut().zip(column) {
+            for (record, own) in records.iter_mut().zip(*column) {
                 record.answered[class] += usize::from(own.0 > *threshold);
             }
         }
@@ -126,7 +140,7 @@ fn best_of_label(
 }
 
 /// The best threshold that is the same for all labels.
-fn best_common(records: &mut [Record], columns: &[Vec<(f64, bool)>], classes: &[usize]) -> f64 {
+fn best_common(records: &mut [Record], columns: &[&[(f64, bool)]], classes: &[usize]) -> f64 {
     let mut cells: Vec<(f64, usize, usize)> = columns
         .iter()
         .zip(classes)

@@ -77,7 +77,8 @@ pub struct LabelTests {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// First less second, of every figure of a report, by resampling patients: both are judged on each resample.
+    /// First less second, of every figure of a report, by resampling patients: both are judged on each resample. The intervals are
+    /// percentile intervals, which go with the p-values.
     pub differences: Bootstrap,
     /// One entry for each label, in the order of the label set.
     pub tests: Vec<LabelTests>,

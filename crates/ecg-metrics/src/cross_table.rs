@@ -18,12 +18,18 @@ pub struct CrossTable {
     pub records: Vec<u64>,
     /// `[row, column]`, one more of each than there are labels.
     pub counts: Array2<u64>,
+    /// Name of the last row and column.
+    rest: String,
 }
 
 impl CrossTable {
     pub(crate) fn new(labels: Vec<String>) -> Self {
         let n = labels.len() + 1;
-        Self { labels, records: vec![0; n], counts: Array2::zeros((n, n)) }
+        let mut rest = "none".to_owned();
+        while labels.contains(&rest) {
+            rest.push('_');
+        }
+        Self { labels, records: vec![0; n], counts: Array2::zeros((n, n)), rest }
     }
 
     /// Counts one record: for each label whether it holds and whether it is predicted.
@@ -48,13 +54,13 @@ impl CrossTable {
         self.counts[[row, column]] as f64 / self.records[row] as f64
     }
 
-    /// Names of the rows: the labels, then `none`.
+    /// Names of the rows and of the columns: the labels, then `none`, or `none_` where a label is called `none` (and so on).
     pub fn rows(&self) -> impl Iterator<Item = &str> + Clone {
-        self.labels.iter().map(String::as_str).chain(["none"])
+        self.labels.iter().map(String::as_str).chain([self.rest.as_str()])
     }
 }
 
-/// By row: its records `n`, and under `predicted` the counts by column, `none` last.
+/// By row: its records `n`, and under `predicted` the counts by column, both named as [`CrossTable::rows`].
 impl Serialize for CrossTable {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -89,5 +95,22 @@ mod tests {
         assert_eq!(json["b"]["predicted"]["none"], 1);
         assert_eq!(json["none"]["n"], 1);
         assert!(CrossTable::new(vec!["a".to_owned()]).share(0, 0).is_nan());
+    }
+
+    #[test]
+    fn a_label_called_none() {
+        let rows = |labels: &[&str]| -> Vec<String> {
+            let table = CrossTable::new(labels.iter().map(|own| (*own).to_owned()).collect());
+            table.rows().map(str::to_owned).collect()
+        };
+        assert_eq!(rows(&["a", "None"]), ["a", "None", "none"]);
+        assert_eq!(rows(&["none_", "none"]), ["none_", "none", "none__"]);
+        let mut table = CrossTable::new(vec!["none".to_owned()]);
+        table.count(&[(true, false)]);
+        let json = serde_json::to_string(&table).expect("serialises");
+        assert_eq!(
+            json,
+            r#"{"none":{"n":1,"predicted":{"none":0,"none_":1}},"none_":{"n":0,"predicted":{"none":0,"none_":0}}}"#
+        );
     }
 }

@@ -103,9 +103,18 @@ impl CalibrationError {
         Self { sums: vec![(0.0, 0, 0); bins] }
     }
 
-    /// The bin of a probability, from 0.
+    /// The bin of a probability, from 0; bin k begins at k / bins.
     pub fn bin(probability: f64, bins: usize) -> usize {
-        ((probability * bins as f64) as usize).min(bins - 1)
+        let limit = |k: usize| k as f64 / bins as f64;
+        let bin = ((probability * bins as f64) as usize).min(bins - 1);
+        // The product is rounded: 0.29 of 100 bins is 28.999999999999996.
+        if probability < limit(bin) {
+            bin.saturating_sub(1)
+        } else if bin + 1 < bins && probability >= limit(bin + 1) {
+            bin + 1
+        } else {
+            bin
+        }
     }
 
     pub fn count(&mut self, probability: f64, holds: bool) {
@@ -123,5 +132,29 @@ impl CalibrationError {
     pub fn value(&self) -> f64 {
         let n: u64 = self.sums.iter().map(|s| s.2).sum();
         self.sums.iter().map(|s| (s.0 - s.1 as f64).abs()).sum::<f64>() / n as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bin_begins_at_its_limit() {
+        for bins in (1..=300).chain([1000, 10_000]) {
+            for k in 1..bins {
+                let limit = k as f64 / bins as f64;
+                assert_eq!(CalibrationError::bin(limit, bins), k, "{limit} of {bins}");
+                assert_eq!(
+                    CalibrationError::bin(limit.next_down(), bins),
+                    k - 1,
+                    "{limit} of {bins}"
+                );
+            }
+            assert_eq!(CalibrationError::bin(1.0, bins), bins - 1);
+        }
+        for odd in [-0.5, f64::NEG_INFINITY, f64::NAN] {
+            assert_eq!(CalibrationError::bin(odd, 10), 0);
+        }
     }
 }

@@ -1,4 +1,8 @@
-/// Wilson's score interval of a proportion of `hits` among `n`, at a confidence such as 0.95; NaN where `n` is 0.
+use crate::report::check_confidence;
+
+/// Wilson's score interval of a proportion of `hits` among `n`, at a confidence such as 0.95.
+///
+/// Both limits are NaN where `n` is 0 or less than `hits`, and for a confidence that is not between 0 and 1, such as 95.
 ///
 /// Wilson, J. Am. Stat. Assoc. 22 (1927) 209.
 ///
@@ -7,7 +11,7 @@
 /// assert!((low - 0.6045).abs() < 1e-4 && (high - 0.8413).abs() < 1e-4);
 /// ```
 pub fn wilson(hits: u64, n: u64, confidence: f64) -> [f64; 2] {
-    if n == 0 {
+    if n == 0 || hits > n || check_confidence(confidence).is_err() {
         return [f64::NAN; 2];
     }
     // From the lower tail: close to 1, 0.5 + confidence / 2 is rounded to 1.
@@ -102,7 +106,22 @@ mod tests {
         let [low, high] = wilson(0, 10, 0.95);
         assert!(low == 0.0 && high > 0.25 && high < 0.31);
         assert_eq!(wilson(10, 10, 0.95)[1], 1.0);
-        assert!(wilson(0, 0, 0.95)[0].is_nan());
+        // Of the last three the formula gives a limit or two.
+        for (hits, n, confidence) in [
+            (0, 0, 0.95),
+            (3, 2, 0.95),
+            (37, 50, 95.0),
+            (37, 50, f64::NAN),
+            (0, 10, 95.0),
+            (5, 5, -1.0),
+            (4, 3, 0.9999),
+        ] {
+            let own = wilson(hits, n, confidence);
+            assert!(
+                own.iter().all(|limit| limit.is_nan()),
+                "{hits} of {n} at {confidence}: {own:?}"
+            );
+        }
     }
 
     #[test]

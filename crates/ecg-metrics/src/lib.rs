@@ -52,8 +52,9 @@
 //! Arrays are `[record, label]`, columns in the order of the [`LabelSet`](ecg_core::LabelSet). A label is predicted where its
 //! probability is above its threshold, strictly. Counts, averages and curves follow scikit-learn 1.9. Where it returns a number
 //! for a division by zero, so do we, and [`Report::undefined`] names it; where it returns NaN (the ROC-AUC of a label that
-//! every record has), so do we, but an average is taken over the labels that have a value, and [`Report::defined`] says how
-//! many those are. NaN is null in JSON.
+//! every record has), so do we, but an average is taken over the labels that have a value. A number in the place of an undefined
+//! score is a value: with a [`ZeroDivision`] of 0 the F1 of a label that neither occurs nor is predicted counts as 0 in averages.
+//! [`Report::defined`] says for how many labels a score is truly defined. NaN is null in JSON.
 //!
 //! The 3DECG-Net study prints two figures under names that mean something else. Its "AUC" is the macro average of the balanced
 //! accuracy ([`Scores::balanced_accuracy`]), its accuracy is [`Report::argmax_agreement`]. Both stand here beside the real
@@ -64,8 +65,9 @@
 //! Wilson's intervals treat records as independent. Several recordings of one patient are not, and those intervals are then too
 //! narrow: add [`Bootstrap`] intervals by patient ([`Report::with_bootstrap`]). Thresholds that were chosen on the records that
 //! are judged make every thresholded figure too good, and so does a [`Calibrator`] that was fitted on them. With fewer than
-//! [`FEW_POSITIVES`] positives the report says "too few" beside a label, and beside its bootstrap intervals with so few patients who
-//! have it: read its interval, not its number.
+//! [`FEW_POSITIVES`] positives or negatives the report says "too few" beside a label, and beside its bootstrap intervals with so few
+//! patients who have or lack it: read its interval, not its number. More are not safe by that alone: simulated 95 % BCa intervals of
+//! an AUC of .96 held it in 85 % of the cases with about ten positives, 90 to 93 % with about 24, and 94 to 95 % with about 80.
 //!
 //! # Sibling crates
 //!

@@ -2,6 +2,7 @@ use std::fmt::{self, Write as _};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use crate::report::too_few;
 use crate::{LabelReport, Report, Scores, render_calibration};
 
 /// Serialises as a map, keys in order.
@@ -37,6 +38,7 @@ impl Serialize for LabelReport {
         scores_into(&mut map, &self.scores)?;
         map.serialize_entry("intervals", &Map(self.intervals.iter().copied()))?;
         map.serialize_entry("too_few", &self.too_few())?;
+        map.serialize_entry("too_few_negatives", &self.too_few_negatives())?;
         map.end()
     }
 }
@@ -173,8 +175,13 @@ impl Report {
         let all = self.labels.len();
         let partial = Scores::NAMES.iter().zip(self.defined).filter(|(_, n)| *n < all);
         let partial: Vec<String> = partial.map(|(name, n)| format!("{name} for {n}")).collect();
-        (!partial.is_empty())
-            .then(|| format!("Defined for fewer than all {all} labels: {}", partial.join(", ")))
+        (!partial.is_empty()).then(|| {
+            format!(
+                "Defined for fewer than all {all} labels: {}; in averages the others count with what stands in the place of their \
+                 score, if anything does",
+                partial.join(", ")
+            )
+        })
     }
 
     /// The report as Markdown: main table, intervals, overall figures, what was undefined.
@@ -207,7 +214,8 @@ impl Report {
                     _ => "-".to_owned(),
                 });
             }
-            row.push(if own.too_few() { "too few".to_owned() } else { String::new() });
+            let c = &own.confusion;
+            row.push(too_few(c.support(), c.n() - c.support()).unwrap_or_default().to_owned());
             rows.push(row);
         }
         markdown_table(&mut text, &rows, 1);

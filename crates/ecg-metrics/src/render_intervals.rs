@@ -38,8 +38,33 @@ fn p_value(p: f64) -> String {
     }
 }
 
+/// A small share in two significant digits, "0.00020".
+fn significant(share: f64) -> String {
+    let digits = 1.0 - share.log10().floor();
+    format!("{share:.*}", digits.clamp(1.0, 17.0) as usize)
+}
+
+/// How small p-values of so many resamples can be, by themselves and after a correction for `tests` of them (0: none).
+fn smallest_p(resamples: usize, tests: usize) -> String {
+    let all = resamples as f64 + 1.0;
+    let least = 2.0 / all;
+    let mut text =
+        format!("The smallest p that {resamples} resamples can give is {}", significant(least));
+    let corrected = (2.0 * tests as f64 / all).min(1.0);
+    if corrected >= 0.05 {
+        let _ = write!(
+            text,
+            ", which Holm's correction for {tests} tests makes no less than {}: none can be below 0.05. Take at least {} \
+             resamples",
+            significant(corrected),
+            40 * tests
+        );
+    }
+    text + "."
+}
+
 impl Bootstrap {
-    /// The intervals as rows of text: each label, then the averages. Labels that too few patients have are marked.
+    /// The intervals as rows of text: each label, then the averages. Labels that too few patients have, or lack, are marked.
     pub(crate) fn table(&self) -> Vec<Vec<String>> {
         let head = std::iter::once("Label").chain(SCORES.map(|score| score.1));
         let mut rows = vec![head.map(String::from).collect::<Vec<_>>()];
@@ -62,10 +87,12 @@ impl Bootstrap {
         )
     }
 
-    /// A label's name, with a mark where too few patients have it.
+    /// A label's name, with a mark where too few patients have it, or lack it.
     fn marked(&self, label: &str) -> String {
-        let mark = if self.too_few(label) { " (too few)" } else { "" };
-        format!("{label}{mark}")
+        match self.too_few(label) {
+            Some(what) => format!("{label} ({what})"),
+            None => label.to_owned(),
+        }
     }
 
     /// The intervals as Markdown.
@@ -89,7 +116,8 @@ impl Comparison {
     pub fn to_markdown(&self) -> String {
         let all = &self.differences;
         let mut text = format!(
-            "Differences are first less second, on the same records ({}, {}).\n\n",
+            "Differences are first less second, on the same records ({}, {}). Their intervals are percentile intervals, which go with \
+             the bootstrap's p.\n\n",
             percent(all.confidence),
             all.method()
         );
@@ -154,12 +182,7 @@ impl Comparison {
                  {delong} of DeLong, {mcnemar} of McNemar. The p-values of averages are not corrected.\n"
             );
         }
-        let _ = write!(
-            text,
-            "\nThe smallest p that {} resamples can give is {}.\n",
-            all.resamples,
-            number(2.0 / (all.resamples as f64 + 1.0))
-        );
+        let _ = write!(text, "\n{}\n", smallest_p(all.resamples, self.corrected_over.bootstrap));
         if self.dependent_records {
             text.push_str(
                 "\nSome patients have several records. DeLong's and McNemar's tests take records as independent, so their \
@@ -167,5 +190,34 @@ impl Comparison {
             );
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::smallest_p;
+
+    #[test]
+    fn how_small_p_can_be() {
+        for (resamples, tests, expected) in [
+            (10_000, 0, "The smallest p that 10000 resamples can give is 0.00020."),
+            (1000, 25, "The smallest p that 1000 resamples can give is 0.0020."),
+            (
+                1000,
+                28,
+                "The smallest p that 1000 resamples can give is 0.0020, which Holm's correction for 28 tests makes no less than \
+                 0.056: none can be below 0.05. Take at least 1120 resamples.",
+            ),
+            (1120, 28, "The smallest p that 1120 resamples can give is 0.0018."),
+            (
+                40,
+                30,
+                "The smallest p that 40 resamples can give is 0.049, which Holm's correction for 30 tests makes no less than \
+                 1.0: none can be below 0.05. Take at least 1200 resamples.",
+            ),
+        ] {
+            assert_eq!(smallest_p(resamples, tests), expected);
+        }
+        assert!(smallest_p(1119, 28).contains("Take at least 1120"));
     }
 }

@@ -12,8 +12,22 @@ use crate::{
     wilson,
 };
 
-/// Fewer positives than this, and a report says "too few" beside a label's intervals.
+/// With fewer positives than this a report says "too few" beside a label's intervals, with fewer negatives "too few negatives", and
+/// with fewer of both "too few of either".
+///
+/// More are not safe by that alone: simulated 95 % BCa intervals of an AUC of .96 held it in 85 % of the cases with about ten
+/// positives, 90 to 93 % with about 24, and 94 to 95 % with about 80.
 pub const FEW_POSITIVES: u64 = 10;
+
+/// What a label has too few of, in the words of a report.
+pub(crate) fn too_few(positives: u64, negatives: u64) -> Option<&'static str> {
+    match (positives < FEW_POSITIVES, negatives < FEW_POSITIVES) {
+        (true, true) => Some("too few of either"),
+        (true, false) => Some("too few"),
+        (false, true) => Some("too few negatives"),
+        (false, false) => None,
+    }
+}
 
 /// Everything about one label.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,13 +50,18 @@ impl LabelReport {
     pub fn too_few(&self) -> bool {
         self.confusion.support() < FEW_POSITIVES
     }
+
+    /// Whether fewer than [`FEW_POSITIVES`] records are without the label.
+    pub fn too_few_negatives(&self) -> bool {
+        self.confusion.n() - self.confusion.support() < FEW_POSITIVES
+    }
 }
 
 /// A score that was a division by zero.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Undefined {
-    /// A label, `micro`, `samples` or `overall`.
+    /// A label, `micro`, `macro`, `weighted`, `samples` or `overall`.
     pub scope: String,
     /// Name of the score.
     pub score: String,
@@ -68,11 +87,12 @@ pub struct Report {
     pub labels: Vec<LabelReport>,
     /// Scores over all decisions about any label taken together.
     pub micro: Scores,
-    /// Averages over the labels for which a score has a value.
+    /// Averages over the labels for which a score has a value. One that stands in the place of an undefined score is a value too.
     pub macro_: Scores,
     /// The same, weighted by the number of records that have the label.
     pub weighted: Scores,
-    /// Labels for which each score is truly defined, in the order of [`Scores::NAMES`].
+    /// Labels for which each score is truly defined, in the order of [`Scores::NAMES`]. Averages are over these and over the labels
+    /// for which [`Report::undefined`] reports a number: over these alone for the ROC-AUC and other scores that are NaN there.
     pub defined: [usize; Scores::NAMES.len()],
     /// Averages over the records.
     pub samples: SampleScores,
@@ -368,6 +388,15 @@ impl Report {
             }
         }
         note("micro", pooled, &self.micro);
+        for (scope, scores) in [("macro", &self.macro_), ("weighted", &self.weighted)] {
+            let without = Scores::NAMES.iter().zip(scores.values()).filter(|own| own.1.is_nan());
+            list.extend(without.map(|(score, reported)| Undefined {
+                scope: scope.to_owned(),
+                score: (*score).to_owned(),
+                reason: "no label has a value".to_owned(),
+                reported,
+            }));
+        }
 
         let samples = &self.samples;
         let rows = self.n as u64;

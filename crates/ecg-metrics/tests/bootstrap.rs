@@ -188,6 +188,19 @@ fn few_patients_are_remarked_on() {
     let text = all.to_markdown();
     assert!(text.contains("a (too few)") && !text.contains("b (too few)"), "{text}");
     assert!(!all.method().contains("too few patients"));
+    assert_eq!(all.negative_patients, [48, 25]);
+    // Nearly every patient has "a", and no more than nine have it or lack it.
+    let turned = |truth: Array2<bool>, patients: &Patients| {
+        let options = BootstrapOptions::default().with_resamples(40);
+        Bootstrap::new(&labels, truth.view(), proba.view(), &[0.5; 2], patients, &options).unwrap()
+    };
+    let most = turned(truth.mapv(|holds| !holds), &Patients::from_ids(&ids));
+    assert_eq!((most.positive_patients[0], most.negative_patients[0]), (48, 1));
+    let text = most.to_markdown();
+    assert!(text.contains("a (too few negatives)") && !text.contains("b (too few"), "{text}");
+    assert_eq!(serde_json::to_value(&most).unwrap()["negative_patients"]["a"], 1);
+    let nine = turned(truth.clone(), &Patients::from_ids(ids.iter().map(|id| id % 9)));
+    assert!(nine.to_markdown().contains("b (too few of either)"), "{}", nine.to_markdown());
     let five = Patients::from_ids(ids.iter().map(|id| id % 5));
     assert!(new(&five).method().contains("too few patients"));
     let p = |patients: &Patients| {

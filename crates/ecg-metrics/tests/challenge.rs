@@ -78,16 +78,23 @@ fn thresholds_that_no_single_change_betters() {
     let (labels, weights) = (LabelSet::seven(), ChallengeWeights::seven());
     for (truth, p, _) in cases() {
         let chosen = weights.choose_thresholds(&labels, truth.view(), p.view()).unwrap();
+        let occurs = |k: usize| truth.column(k).iter().any(|holds| *holds == 1);
+        assert!((0..7).all(|k| chosen[k].is_some() == occurs(k)), "{chosen:?}");
+        // A label that does not occur is never answered.
+        let filled = |threshold: &dyn Fn(f64) -> f64| -> Vec<f64> {
+            chosen.iter().map(|own| own.map_or(1.0, threshold)).collect()
+        };
         let score = |thresholds: &[f64]| {
             weights.score(&labels, truth.view(), p.view(), thresholds).unwrap().observed
         };
-        let best = score(&chosen);
-        assert!(best >= score(&[0.5; 7]) - 1e-9);
+        let own = filled(&|own| own);
+        let best = score(&own);
+        assert!(best >= score(&filled(&|_| 0.5)) - 1e-9);
         let all = p.iter().copied().chain([0.0, 1.0]);
         for threshold in all {
-            assert!(best >= score(&[threshold; 7]) - 1e-7, "{threshold} {chosen:?}");
-            for k in 0..7 {
-                let mut other = chosen.clone();
+            assert!(best >= score(&filled(&|_| threshold)) - 1e-7, "{threshold} {chosen:?}");
+            for k in (0..7).filter(|&k| occurs(k)) {
+                let mut other = own.clone();
                 other[k] = threshold;
                 assert!(best >= score(&other) - 1e-7, "{k} {threshold} {chosen:?}");
             }
@@ -178,12 +185,31 @@ fn thresholds_of_joined_labels() {
         [0.7, 0.3, 0.9]
     ];
     let chosen = weights.choose_thresholds(&labels, truth.view(), p.view()).unwrap();
+    let chosen: Vec<f64> = chosen.into_iter().map(Option::unwrap).collect();
     let score = |thresholds: &[f64]| {
         weights.score(&labels, truth.view(), p.view(), thresholds).unwrap().observed
     };
     // None errs: the greatest score of all.
     assert_eq!(score(&chosen), 6.0, "{chosen:?}");
     assert!(score(&[0.5; 3]) < 6.0);
+}
+
+#[test]
+fn a_label_that_no_record_has_gets_no_threshold() {
+    let (labels, weights) =
+        (LabelSet::new(["NSR", "AF", "SB"]).unwrap(), ChallengeWeights::seven());
+    let mut truth = array![[1u8, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]];
+    let p = array![[0.9, 0.1, 0.3], [0.2, 0.4, 0.9], [0.6, 0.2, 0.1], [0.3, 0.3, 0.2]];
+    let choose = |truth: &Array2<u8>| weights.choose_thresholds(&labels, truth.view(), p.view());
+    let chosen = choose(&truth).unwrap();
+    assert_eq!(chosen[2], None);
+    // The others are as if it was not there.
+    let two = LabelSet::new(["NSR", "AF"]).unwrap();
+    let columns = ndarray::s![.., ..2];
+    let own = weights.choose_thresholds(&two, truth.slice(columns), p.slice(columns)).unwrap();
+    assert!(own[..] == chosen[..2] && own.iter().all(Option::is_some), "{own:?} {chosen:?}");
+    truth.fill(0);
+    assert_eq!(choose(&truth).unwrap(), [None; 3]);
 }
 
 #[test]

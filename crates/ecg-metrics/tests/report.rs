@@ -74,8 +74,43 @@ fn the_layout_of_the_json() {
         assert!(json[key]["f1"].is_number(), "{key}");
     }
     assert_eq!(json["labels"]["a"]["too_few"], true);
+    assert_eq!(json["labels"]["a"]["too_few_negatives"], true);
     assert_eq!(json["labels"]["a"]["intervals"]["sensitivity"][1], 1.0);
     assert!(json["labels"]["never"]["f1"].is_null());
+}
+
+#[test]
+fn few_negatives_are_marked() {
+    let labels = LabelSet::new(["most", "half", "rare"]).unwrap();
+    let truth = Array2::from_shape_fn((30, 3), |(row, k)| [row > 8, row % 2 == 0, row < 9][k]);
+    let p = Array2::from_elem((30, 3), 0.4);
+    let options = ReportOptions::default();
+    let report = Report::new(&labels, truth.view(), p.view(), &[0.5; 3], &options).unwrap();
+    let marks: Vec<[bool; 2]> =
+        report.labels.iter().map(|own| [own.too_few(), own.too_few_negatives()]).collect();
+    assert_eq!(marks, [[false, true], [false, false], [true, false]]);
+    let markdown = report.to_markdown();
+    let last = |label: &str| {
+        let row = markdown.lines().find(|line| line.starts_with(&format!("| {label} | 0.5 |")));
+        row.unwrap().trim_end_matches(" |").rsplit(" | ").next().unwrap().to_owned()
+    };
+    assert_eq!([last("most"), last("half"), last("rare")], ["too few negatives", "", "too few"]);
+}
+
+#[test]
+fn averages_without_a_value_are_named() {
+    let labels = LabelSet::new(["always", "never"]).unwrap();
+    let truth = array![[true, false], [true, false]];
+    let p = array![[0.9, 0.1], [0.2, 0.3]];
+    let options = ReportOptions::default();
+    let report = Report::new(&labels, truth.view(), p.view(), &[0.5; 2], &options).unwrap();
+    let of = |scope: &str| -> Vec<&str> {
+        let own = report.undefined.iter().filter(|own| own.scope == scope);
+        own.inspect(|own| assert!(own.reported.is_nan())).map(|own| own.score.as_str()).collect()
+    };
+    assert_eq!((of("macro"), of("weighted")), (vec!["roc_auc"], vec!["roc_auc"]));
+    let markdown = report.to_markdown();
+    assert!(markdown.contains("| macro | roc_auc | no label has a value | - |"), "{markdown}");
 }
 
 #[test]
@@ -87,6 +122,7 @@ fn text_markdown_and_csv() {
     assert!(markdown.contains("| never | 0 | 0 | 0 | 0 | 3 |"), "{markdown}");
     assert!(markdown.contains("too few") && markdown.contains("no record has the label"));
     assert!(markdown.contains("roc_auc for 2"));
+    assert!(markdown.contains("the others count with what stands in the place"), "{markdown}");
     let csv = report.to_csv();
     assert_eq!(csv.lines().count(), 4);
     let fields: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();

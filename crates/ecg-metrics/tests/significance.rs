@@ -137,6 +137,9 @@ fn differences_of_scipy() {
         if let Some(bca) = golden.get("bca") {
             equal(&found.bca, &list(bca), 1e-9);
         }
+        // BCa would not go with the p-value.
+        assert_eq!(found.interval(), found.percentile, "{name}");
+        assert_eq!(serde_json::to_value(found).unwrap()["method"], "percentile", "{name}");
         let p = found.p_value.unwrap();
         assert!(p > 0.0 && p <= 1.0);
         // The p-value and the percentile interval agree on which side of zero the difference lies.
@@ -177,7 +180,13 @@ fn correction_is_over_all_comparisons() {
         &BootstrapOptions::default(),
     )
     .unwrap();
-    assert!(!one.to_markdown().contains("\"Holm\" corrects"));
+    let text = one.to_markdown();
+    assert!(text.contains("percentile intervals") && !text.contains("\"Holm\" corrects"), "{text}");
+    assert!(text.contains("1000 resamples can give is 0.0020.\n"), "{text}");
+    // 2 / 1001 for each of 26 AUCs.
+    let mut many = vec![one.clone(); 26];
+    Comparison::correct(&mut many);
+    assert!(many[0].to_markdown().contains("no less than 0.052"), "{}", many[0].to_markdown());
     let mut all = [one.clone(), one];
     Comparison::correct(&mut all);
     let own = &all[0].tests[0];

@@ -159,7 +159,7 @@ impl Choices {
     pub fn check(
         &self,
         records: &[String],
-        patients: &[String],
+        patients: &[Option<String>],
         folds: &[Option<u32>],
     ) -> Result<()> {
         if self.across_folds {
@@ -231,14 +231,13 @@ impl Choices {
         usual: Option<&[f64]>,
         what: &str,
     ) -> Result<Vec<f64>> {
-        let rule = match rule {
-            Rule::Label(rule) => rule,
+        let chosen = match rule {
+            Rule::Label(rule) => choose_thresholds(labels, truth, p, rule)?,
             Rule::Challenge => {
                 let weights = self.weights.as_ref().context("no weights for these labels")?;
-                return Ok(weights.choose_thresholds(labels, truth, p)?);
+                weights.choose_thresholds(labels, truth, p)?
             }
         };
-        let chosen = choose_thresholds(labels, truth, p, rule)?;
         let or_usual = |(k, (label, threshold)): (usize, (&str, Option<f64>))| {
             threshold.unwrap_or_else(|| {
                 let usual = usual.map_or(0.5, |own| own[k]);
@@ -259,8 +258,8 @@ fn given(
     labels: &LabelSet,
 ) -> (Vec<f64>, String) {
     let (usual, source) = match weights {
-        Some(own) => (own.to_vec(), "weights"),
-        None => (vec![0.5; labels.len()], "default 0.5"),
+        Some(own) if own.iter().any(|own| *own != 0.5) => (own.to_vec(), "weights"),
+        _ => (vec![0.5; labels.len()], "default 0.5"),
     };
     let Some(asked) = asked else { return (usual, source.to_owned()) };
     let all = asked.iter().zip(usual).map(|(own, usual)| own.unwrap_or(usual)).collect();
@@ -271,7 +270,11 @@ fn given(
 }
 
 /// Makes sure that each record has a fold, and that there are several, and warns of patients in several.
-fn check_folds(records: &[String], patients: &[String], folds: &[Option<u32>]) -> Result<()> {
+fn check_folds(
+    records: &[String],
+    patients: &[Option<String>],
+    folds: &[Option<u32>],
+) -> Result<()> {
     let mut known: HashMap<&str, u32> = HashMap::new();
     let mut torn = BTreeSet::new();
     for ((record, patient), fold) in records.iter().zip(patients).zip(folds) {
@@ -280,7 +283,9 @@ fn check_folds(records: &[String], patients: &[String], folds: &[Option<u32>]) -
                 "record {record} has no fold; --across-folds needs a label table with a column fold"
             )
         })?;
-        if *known.entry(patient).or_insert(fold) != fold {
+        if let Some(patient) = patient
+            && *known.entry(patient).or_insert(fold) != fold
+        {
             torn.insert(patient);
         }
     }
@@ -327,21 +332,27 @@ impl Validation {
         })
     }
 
-    fn check_apart(&self, records: &[String], patients: &[String]) -> Result<()> {
+    fn check_apart(&self, records: &[String], patients: &[Option<String>]) -> Result<()> {
         let shared = self.records.shared_with(records);
-        if let Some((line, record)) = shared.by_name {
+        let numbered = is_row_numbers(&self.records.records) || is_row_numbers(records);
+        if let Some((line, record)) = shared.by_name.filter(|_| numbered) {
+            say_err!(
+                "warning: {}:{line}: record {record} is also among those that are judged, but these names are row numbers of an \
+                 archive, which do not tell whether it is the same one",
+                self.what
+            );
+        } else if let Some((line, record)) = shared.by_name {
             bail!(
                 "{}:{line}: record {record} is also among those that are judged; choose on other records",
                 self.what
             );
-        }
-        if let Some((line, record)) = shared.by_base {
+        } else if let Some((line, record)) = shared.by_base {
             say_err!(
                 "warning: {}:{line}: record {record} may be the one of that base name that is judged",
                 self.what
             );
         }
-        let known: HashSet<&String> = patients.iter().collect();
+        let known: HashSet<&String> = patients.iter().flatten().collect();
         if let Some(patient) = self.patients.iter().flatten().find(|own| known.contains(own)) {
             say_err!(
                 "warning: patient {patient} has records both in {} and among those that are judged",
@@ -361,6 +372,13 @@ impl Validation {
         }
         Ok(fit)
     }
+}
+
+/// Whether these are numbers of rows, by which the records of an archive without a sidecar are named: from 0, of which some may
+/// be missing. Data sets whose records have numbers for names hardly begin at 0.
+fn is_row_numbers(records: &[String]) -> bool {
+    let number = |name: &String| name.parse().is_ok_and(|row: u64| row.to_string() == *name);
+    records.iter().any(|name| name == "0") && records.iter().all(number)
 }
 
 /// Reads a calibrator that an earlier run wrote.
@@ -435,6 +453,7 @@ fn parse_thresholds(text: &str, labels: &LabelSet) -> Result<Vec<Option<f64>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::array;
 
     #[test]
     fn rules_by_name() {
@@ -458,6 +477,60 @@ mod tests {
     }
 
     #[test]
+    fn a_label_that_no_record_has_keeps_its_threshold() {
+        let labels = LabelSet::new(["NSR", "AF"]).expect("labels");
+        let choices = Choices {
+            weights: Some(ChallengeWeights::seven()),
+            thresholds: None,
+            rule: None,
+            across_folds: false,
+            calibrator: None,
+            method: None,
+            validation: None,
+        };
+        let (truth, p) = (array![[true, false], [false, false]], array![[0.8, 0.4], [0.2, 0.6]]);
+        let by = |rule, usual: Option<&[f64]>| {
+            let own = choices.by_rule(rule, &labels, truth.view(), p.view(), usual, "v.csv");
+            own.expect("chooses")[1]
+        };
+        for rule in [Rule::Challenge, Rule::Label(ThresholdRule::MaxF1)] {
+            assert_eq!((by(rule, Some(&[0.3, 0.4])), by(rule, None)), (0.4, 0.5), "{rule}");
+        }
+    }
+
+    #[test]
+    fn validation_of_other_records() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let validation = |names: &[&str], patients: &[&str]| {
+            let [p, t] = ["p.csv", "t.csv"].map(|name| dir.path().join(name));
+            let rows: Vec<_> = names.iter().zip(patients).collect();
+            let rows_of = |row: &dyn Fn(&str, &str) -> String| -> String {
+                rows.iter().map(|(name, patient)| row(name, patient)).collect()
+            };
+            let table = rows_of(&|name, _| format!("{name},0.5\n"));
+            std::fs::write(&p, format!("record,AF\n{table}")).expect("writes");
+            let table = rows_of(&|name, patient| format!("{name},{patient},1\n"));
+            std::fs::write(&t, format!("record,patient,AF\n{table}")).expect("writes");
+            let labels = LabelSet::new(["AF"]).expect("labels");
+            Validation::read(&p, &t, &LabelArgs::default(), &labels).expect("reads")
+        };
+        let apart = |own: &[&str], judged: &[&str]| {
+            let judged: Vec<String> = judged.iter().map(|name| (*name).to_owned()).collect();
+            let unknown = vec![None; judged.len()];
+            validation(own, &vec![""; own.len()]).check_apart(&judged, &unknown).is_ok()
+        };
+        assert!(apart(&["a", "b"], &["c", "x/a"]));
+        assert!(!apart(&["a", "b"], &["b", "c"]));
+        // Rows of two archives; names of a data set are what they are.
+        assert!(apart(&["0", "1", "2"], &["0", "1", "3"]));
+        assert!(apart(&["0", "2"], &["1", "2"]));
+        for [own, judged] in [[["100", "101"], ["101", "102"]], [["0", "a"], ["0", "b"]]] {
+            assert!(!apart(&own, &judged), "{own:?}");
+        }
+        assert!(!apart(&["00", "01"], &["01", "02"]));
+    }
+
+    #[test]
     fn thresholds_in_three_ways() {
         let labels = LabelSet::new(["AF", "SB"]).expect("labels");
         let parse = |text: &str| parse_thresholds(text, &labels);
@@ -469,6 +542,9 @@ mod tests {
         assert_eq!((own, source.as_str()), (vec![0.3, 0.2], "--thresholds, else weights"));
         assert_eq!(given(Some(&named), None, &labels).0, [0.5, 0.2]);
         assert_eq!(given(None, Some(&[0.3, 0.4]), &labels), (vec![0.3, 0.4], "weights".to_owned()));
+        // A card has none where all are 0.5.
+        let half = (vec![0.5, 0.5], "default 0.5".to_owned());
+        assert_eq!(given(None, Some(&[0.5, 0.5]), &labels), half);
         for bad in
             ["", "x", "1.5", "0.1,0.2,0.3", "XX=0.1", "AF=", "AF=0.1,0.2", "nan", "AF=0.1,AF=0.2"]
         {

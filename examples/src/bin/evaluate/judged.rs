@@ -40,8 +40,8 @@ pub struct Judged {
     pub labels: LabelSet,
     /// Rows of the arrays.
     pub records: Vec<String>,
-    /// Whose record it is; the record's own name where unknown.
-    pub patients: Vec<String>,
+    /// Whose record it is, as far as is known. A folder or an archive says the record's own name where it is not.
+    pub patients: Vec<Option<String>>,
     /// Its fold, if that is known.
     pub folds: Vec<Option<u32>>,
     /// `[record, label]`.
@@ -56,7 +56,7 @@ pub struct Judged {
     pub bootstrap: Option<Bootstrap>,
     /// Comparisons with the other predictions, in their order.
     pub comparisons: Vec<Comparison>,
-    /// The weights' own thresholds.
+    /// The weights' own thresholds, on the scale of the probabilities.
     pub thresholds: Option<Vec<f64>>,
     /// What could not be judged.
     pub failed: Vec<Failed>,
@@ -89,7 +89,8 @@ impl Run<'_> {
         let choices = choices(model.labels())?;
         let mut source = source::load(data, &model.card().preprocessing, labels)?;
         let truth = source.require_labels(model.labels())?;
-        choices.check(&source.names, &source.patients, &source.folds)?;
+        let patients: Vec<Option<String>> = source.patients.iter().cloned().map(Some).collect();
+        choices.check(&source.names, &patients, &source.folds)?;
         let mut kept = kept(&model, &source, &out.join(PREDICTIONS), restart)?;
         let (finite, probabilities) = classify(&model, &mut source, Some(&mut kept))?;
         let judged = Judged {
@@ -101,8 +102,8 @@ impl Run<'_> {
             rules: rules(labels),
             labels: model.labels().clone(),
             probabilities,
-            thresholds: model.card().thresholds.is_some().then(|| model.card().threshold_values()),
-            patients: finite.iter().map(|&row| source.patients[row].clone()).collect(),
+            thresholds: Some(model.card().threshold_values()),
+            patients: finite.iter().map(|&row| patients[row].clone()).collect(),
             folds: finite.iter().map(|&row| source.folds[row]).collect(),
             against: Vec::new(),
             calibrator: None,
@@ -165,7 +166,7 @@ impl Judged {
 
     /// Intervals by patient, and comparisons with the other predictions.
     pub fn resample(&mut self, chosen: &Chosen, options: &BootstrapOptions) -> Result<()> {
-        let patients = Patients::from_ids(&self.patients);
+        let patients = by_patient(&self.patients);
         if patients.len() < 2 {
             ensure!(
                 self.against.is_empty(),
@@ -273,7 +274,10 @@ impl Judged {
             self.rules,
             report.to_markdown()
         );
-        let unknown = self.patients.iter().zip(&self.records).filter(|(a, b)| a == b).count();
+        let unknown = self.patients.iter().zip(&self.records);
+        let unknown = unknown
+            .filter(|(own, record)| own.as_deref().is_none_or(|own| own == record.as_str()))
+            .count();
         if unknown > 0 && self.bootstrap.is_some() {
             text.push_str(&format!(
                 "\nThe patients of {unknown} records are unknown, and each of these counts as one of a patient of its own.\n"
@@ -313,6 +317,11 @@ impl Judged {
         }
         text
     }
+}
+
+/// Which records are of the same patient. One whose patient is unknown is of nobody else, whatever others are called.
+fn by_patient(patients: &[Option<String>]) -> Patients {
+    Patients::from_ids(patients.iter().enumerate().map(|(row, own)| own.as_deref().ok_or(row)))
 }
 
 /// The thresholds of each fold.
@@ -397,13 +406,66 @@ fn write_bins(path: &Path, all: &[LabelCalibration]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+    use ecg_metrics::CalibrationMethod;
+    use ecg_synth::SynthOptions;
+    use ecg3d_examples::synthetic::{Format, write_folder};
+    use ecg3d_models::Model;
     use ndarray::array;
+    use tch::Device;
+
+    #[test]
+    fn an_unknown_patient_is_nobody_else() {
+        // The second is a patient whom the table calls as the first record, whose patient it does not know.
+        let own = [None, Some("a"), None, Some("a"), Some("b")].map(|own| own.map(String::from));
+        assert_eq!(by_patient(&own).len(), 4);
+    }
+
+    #[test]
+    fn weights_without_thresholds_decide_as_before_once_calibrated() {
+        let [data, out] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let options = SynthOptions::default().with_seconds(3.0).with_sampling_rate_hz(100.0);
+        write_folder(data.path(), 3, options, Format::Wfdb).expect("synthesises");
+        let (network, mut card) = Model::synthetic(Device::Cpu).expect("loads").into_parts();
+        card.thresholds = None;
+        let weights = out.path().join("half.safetensors");
+        Model::new(network, card).expect("fits").save(&weights).expect("writes");
+        let run = Run {
+            weights: Some(&weights),
+            precision: Precision::F32,
+            data: data.path(),
+            labels: &LabelArgs::default(),
+            out: out.path(),
+            restart: false,
+        };
+        let args = crate::Args::parse_from(["evaluate", "--data", "data", "--out", "out"]);
+        let (mut judged, _) = run.judged(|labels| Choices::read(&args, labels)).expect("judges");
+        let n = judged.labels.len();
+        assert_eq!(judged.thresholds, Some(vec![0.5; n]));
+
+        let decisions = |judged: &Judged| {
+            let thresholds = judged.thresholds.clone().expect("the weights'");
+            Array2::from_shape_fn(judged.probabilities.dim(), |(row, k)| {
+                judged.probabilities[[row, k]] > thresholds[k]
+            })
+        };
+        let before = decisions(&judged);
+        let truth = Array2::from_shape_fn((40, n), |(row, _)| row % 4 == 0);
+        let p = Array2::from_shape_fn((40, n), |(row, k)| {
+            0.1 + 0.2 * f64::from(u8::from(truth[[row, k]])) + 0.3 * (row * 7 % 40) as f64 / 40.0
+        });
+        let method = CalibrationMethod::Platt;
+        let fit = Calibrator::fit(&judged.labels, truth.view(), p.view(), method).expect("fits");
+        judged.calibrate(fit, "fitted".to_owned()).expect("calibrates");
+        assert_ne!(judged.thresholds, Some(vec![0.5; n]));
+        assert_eq!(decisions(&judged), before);
+    }
 
     #[test]
     fn all_files_are_written() {
         let dir = tempfile::tempdir().expect("a folder");
         let mut judged = Judged {
-            patients: ["p", "p", "q"].map(String::from).to_vec(),
+            patients: ["p", "p", "q"].map(|own| Some(own.to_owned())).to_vec(),
             folds: vec![None; 3],
             against: vec![(
                 "o.csv".into(),

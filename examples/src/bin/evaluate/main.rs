@@ -178,11 +178,9 @@ fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
         Ok((path.display().to_string(), other))
     });
     let against = against.collect::<Result<Vec<_>>>()?;
-    let own_name =
-        |(patient, record): (Option<String>, &String)| patient.unwrap_or_else(|| record.clone());
     Ok(Judged {
         what: predictions.display().to_string(),
-        patients: truth.patients.into_iter().zip(&table.records).map(own_name).collect(),
+        patients: truth.patients,
         folds: truth.folds,
         against,
         calibrator: None,
