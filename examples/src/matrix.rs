@@ -49,12 +49,10 @@ pub fn matrix_svg(
                 svg,
                 "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{CELL}\" height=\"{:.1}\" fill=\"{colour}\" \
                  fill-opacity=\"{:.3}\"/><text x=\"{:.1}\" y=\"{middle:.1}\" text-anchor=\"middle\" font-size=\"11\" \
-                 fill=\"{}\">{}</text>",
+                 fill=\"#000\">{}</text>",
                 CELL * 0.6,
                 0.9 * share,
                 left + CELL / 2.0,
-                // White on the darkest third, black on the rest.
-                if share > 0.67 { "#fff" } else { "#000" },
                 signed(value)
             );
         }

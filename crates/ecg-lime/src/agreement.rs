@@ -6,7 +6,8 @@ use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ExplainOptions, Explanation, LimeError, Outcome, Players, explain, kendall_tau_b, spearman,
+    ExplainOptions, Explanation, LimeError, Outcome, Partial, Players, explain, kendall_tau_b,
+    spearman,
 };
 
 /// How far two explanations of the same players agree: of two methods, baselines, seeds or models.
@@ -32,9 +33,6 @@ pub struct Agreement {
     pub same_sign: f64,
 }
 
-/// Parts of the largest that are rounding.
-const ROUNDING: f64 = 1e-10;
-
 impl Agreement {
     /// Compares two explanations; `k` players enter the overlap (at most all of them).
     ///
@@ -52,8 +50,7 @@ impl Agreement {
             return Err(LimeError::Setting { setting, expected, found: 0.0 });
         }
         let values = |own: &Explanation| -> Vec<f64> {
-            let largest = own.values.iter().map(|own| own.value.abs()).fold(0.0, f64::max);
-            let rounding = ROUNDING * largest;
+            let rounding = own.rounding();
             let value = |value: f64| if value.abs() < rounding { 0.0 } else { value };
             own.values.iter().map(|own| value(own.value)).collect()
         };
@@ -151,7 +148,8 @@ pub struct Randomisation {
 /// `Ok(None)` where the published LIME finds one class only, in either model.
 ///
 /// # Errors
-/// As [`explain`], for either model; limb leads that contradict each other affect both alike.
+/// As [`explain`], for either model; limb leads that contradict each other affect both alike. Work that is stopped at the first
+/// model, whatever [`EvaluateOptions::keep_partial`](crate::EvaluateOptions::keep_partial) says.
 pub fn randomisation_check<P: PredictSubsets + ?Sized, R: PredictSubsets + ?Sized>(
     model: &P,
     randomised: &R,
@@ -162,6 +160,9 @@ pub fn randomisation_check<P: PredictSubsets + ?Sized, R: PredictSubsets + ?Size
     observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Option<Randomisation>, LimeError> {
     let original = explain(model, prepared, label, players, options, observer)?;
+    if let Some(Partial { done, total }) = original.partial() {
+        return Err(LimeError::Stopped { done, total });
+    }
     let randomised = explain(randomised, prepared, label, players, options, observer)?;
     let (Outcome::Explained(original), Outcome::Explained(randomised)) = (original, randomised)
     else {

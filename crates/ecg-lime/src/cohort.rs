@@ -60,6 +60,8 @@ pub struct Spread {
     pub median: f64,
     /// Interval of the median; `None` where all records with the player are of one patient.
     pub median_interval: Option<[f64; 2]>,
+    /// Mean of the magnitudes: how much it did either way.
+    pub mean_magnitude: f64,
     /// First and third quartile.
     pub quartiles: [f64; 2],
     /// Records in which it has the largest value ([`Explanation::top`]).
@@ -93,7 +95,8 @@ impl Cohort {
     /// back to twelve players ([`Explanation::fallback`]) join those of eight: count them.
     ///
     /// # Errors
-    /// Another number of patients than of explanations; explanations of several labels, methods or targets; a level outside 0 to 1;
+    /// Another number of patients than of explanations; explanations of several labels, methods, targets or kinds of baseline, or
+    /// stopped ones among others; a level outside 0 to 1;
     /// no resample.
     pub fn of(
         explanations: &[Explanation],
@@ -104,13 +107,19 @@ impl Cohort {
             let (explanations, patients) = (explanations.len(), patients.len());
             return Err(LimeError::CohortLength { explanations, patients });
         }
-        let alike = |own: &Explanation| (own.label.clone(), own.method, own.settings.target());
+        // A background may be of fewer recordings in one record than in another, and is the same baseline.
+        let kind = |own: &Explanation| own.baseline.split(" of ").next().map(str::to_owned);
+        let alike = |own: &Explanation| {
+            (own.label.clone(), own.method, own.settings.target(), kind(own), own.partial.is_some())
+        };
         if let Some(first) = explanations.first().map(alike)
             && let Some(other) = explanations.iter().map(alike).find(|own| *own != first)
         {
-            let [left, right] = [first, other].map(|(label, method, target)| match target {
-                Some(target) => format!("{method} for the {target} of {label}"),
-                None => format!("{method} for {label}"),
+            let [left, right] = [first, other].map(|(label, method, target, baseline, stopped)| {
+                let target = target.map(|target| format!("the {target} of ")).unwrap_or_default();
+                let baseline = baseline.unwrap_or_default();
+                let stopped = if stopped { ", stopped" } else { "" };
+                format!("{method} for {target}{label}, baseline {baseline}{stopped}")
             });
             return Err(LimeError::Mixed { left, right });
         }
@@ -225,6 +234,7 @@ fn spread(
         lead: lead.to_owned(),
         n: own.len(),
         mean: mean(&own),
+        mean_magnitude: own.iter().map(|value| value.abs()).sum::<f64>() / own.len() as f64,
         mean_interval: interval(drawn.means),
         median: quantile(&own, 0.5),
         median_interval: interval(drawn.medians),

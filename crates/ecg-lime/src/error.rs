@@ -93,7 +93,7 @@ pub enum LimeError {
         players: usize,
     },
     /// No player at all, or more than subsets can be counted for.
-    #[error("{found} players, expected 1 to {max}")]
+    #[error("{found} players, expected 1 to {max}; permutation sampling takes any number")]
     PlayerCount {
         /// Players given.
         found: usize,
@@ -101,9 +101,7 @@ pub enum LimeError {
         max: usize,
     },
     /// A method was given other subsets than it needs.
-    #[error(
-        "{method} needs its {expected} subsets, each once and in order; found {found} that are not these"
-    )]
+    #[error("{method} needs its {expected} subsets; found {found} that are not these")]
     Incomplete {
         /// The method.
         method: &'static str,
@@ -240,7 +238,9 @@ pub enum LimeError {
     #[error("permutation sampling evaluates as it goes; make a `SampledShapley` instead")]
     EvaluatesAsItGoes,
     /// Explanations of unlike things, which cannot be put together.
-    #[error("one explanation is {left}, another {right}; expected one label, method and target")]
+    #[error(
+        "one explanation is {left}, another {right}; expected one label, method, target and baseline, all finished or all stopped"
+    )]
     Mixed {
         /// What the one is.
         left: String,

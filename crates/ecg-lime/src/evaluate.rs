@@ -9,7 +9,9 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluator::{Evaluator, Values};
-use crate::masks::{check_masks, removals, sampled_masks, stands_for};
+use crate::masks::{
+    check_masks, check_removals, check_samples, removals, sampled_masks, stands_for,
+};
 use crate::players::{MAX_LEADS, MAX_PLAYERS};
 use crate::shapley::shapley_kernel;
 use crate::{Baseline, LimeError, Players, Segments, Target, all_masks};
@@ -20,14 +22,14 @@ use crate::{Baseline, LimeError, Players, Segments, Target, all_masks};
 pub enum Subsets {
     /// All 2^n, in counting order. What Shapley values need.
     All,
-    /// All ways to remove 1 to this many players; 4 of twelve leads are the published 793.
+    /// All ways to remove 1 to this many players, at most 2^20; 4 of twelve leads are the published 793.
     Removed(usize),
     /// These. They must keep no player that does not exist.
     Given(Vec<LeadMask>),
     /// The full subset, then `samples` - 1 that keep each player with probability 1/2: what the `lime` package draws (with
     /// another generator). A subset drawn twice is evaluated once.
     Sampled {
-        /// Subsets, the full one included.
+        /// Subsets, the full one included: 1 to 2^20.
         samples: usize,
         /// Seed of the draw.
         seed: u64,
@@ -304,10 +306,7 @@ impl SubsetEvaluations {
 
     /// Column of a label.
     pub(crate) fn column(&self, label: &str) -> Result<usize, LimeError> {
-        self.labels.index_of(label).ok_or_else(|| LimeError::UnknownLabel {
-            found: label.to_owned(),
-            known: self.labels.to_string(),
-        })
+        column(&self.labels, label)
     }
 
     /// Whether the subsets are all 2^n in counting order, or as many of them as were done when the work was stopped.
@@ -319,6 +318,14 @@ impl SubsetEvaluations {
             Err(LimeError::Incomplete { method, expected, found: self.masks.len() })
         }
     }
+}
+
+/// Column of a label among a predictor's.
+pub(crate) fn column(labels: &LabelSet, label: &str) -> Result<usize, LimeError> {
+    labels.index_of(label).ok_or_else(|| LimeError::UnknownLabel {
+        found: label.to_owned(),
+        known: labels.to_string(),
+    })
 }
 
 /// Subsets of 1 to n - 1 players in a random order of fixed seed: those of one player, or of all but one, then the others, drawn one
@@ -362,9 +369,15 @@ fn masks_of(subsets: &Subsets, n: usize) -> Result<Vec<LeadMask>, LimeError> {
     }
     let masks = match subsets {
         Subsets::All => all_masks(n),
-        Subsets::Removed(most) => removals(n, *most),
+        Subsets::Removed(most) => {
+            check_removals(n, *most)?;
+            removals(n, *most)
+        }
         Subsets::Given(masks) => masks.clone(),
-        Subsets::Sampled { samples, seed } => sampled_masks(n, *samples, *seed),
+        Subsets::Sampled { samples, seed } => {
+            check_samples(*samples)?;
+            sampled_masks(n, *samples, *seed)
+        }
     };
     check_masks(&masks, n)?;
     Ok(masks)

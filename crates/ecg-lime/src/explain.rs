@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use ecg_core::{LeadMask, PredictSubsets};
 use ndarray::ArrayView2;
 
-use crate::fit::{check_c, check_penalty, ridge_standard_errors, weighted_r2};
+use crate::evaluate::column;
+use crate::fit::{check_c, check_penalty, determines, ridge_standard_errors, weighted_r2};
+use crate::masks::{MAX_SUBSETS, check_samples};
 use crate::shapley::{check_partition, shapley_kernel};
 use crate::{
     Contribution, Distance, EvaluateOptions, Explanation, LimeError, LogisticOutcome, Method,
@@ -142,8 +144,8 @@ impl ExplainOptions {
             |setting, expected, found| Err(LimeError::Setting { setting, expected, found });
         match self.method {
             Method::Shapley => Ok(()),
-            Method::LimeSampled if self.samples == 0 => {
-                refuse("the number of samples", "at least 1", 0.0)
+            Method::LimeSampled if !(1..=MAX_SUBSETS).contains(&self.samples) => {
+                check_samples(self.samples)
             }
             Method::Lime | Method::LimeSampled => match self.kernel_width {
                 // The square of a tiny width is zero.
@@ -155,6 +157,9 @@ impl ExplainOptions {
             Method::Owen => check_partition(&self.unions, players),
             Method::Published if !(0.0..=1.0).contains(&self.threshold) => {
                 refuse("the threshold", "from 0 to 1", self.threshold)
+            }
+            Method::Published if players < 2 => {
+                refuse("the number of players of the published method", "at least 2", 1.0)
             }
             Method::Published => check_c(self.c),
             Method::Permutation => Err(LimeError::EvaluatesAsItGoes),
@@ -177,10 +182,7 @@ pub fn explain<P: PredictSubsets + ?Sized>(
     options: &ExplainOptions,
     observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Outcome, LimeError> {
-    if predictor.labels().index_of(label).is_none() {
-        let known = predictor.labels().to_string();
-        return Err(LimeError::UnknownLabel { found: label.to_owned(), known });
-    }
+    column(predictor.labels(), label)?;
     options.check(match options.evaluate.fallback(players, prepared)? {
         Some(_) => players.lead_names().len(),
         None => players.len(),
@@ -200,7 +202,7 @@ impl SubsetEvaluations {
     /// Explains one label from what was evaluated.
     ///
     /// Of stopped work ([`SubsetEvaluations::partial`]), Shapley values are estimated by [`kernel_shapley`] and the regressions see
-    /// the subsets that were evaluated; the explanation carries the mark. [`Method::Permutation`] evaluates as it
+    /// the subsets that were evaluated, if these determine each player's part; the explanation carries the mark. [`Method::Permutation`] evaluates as it
     /// goes: [`SampledShapley`](crate::SampledShapley).
     ///
     /// # Errors
@@ -292,6 +294,7 @@ impl SubsetEvaluations {
         let weights: Vec<f64> = sizes()
             .map(|size| stands_for[size as usize] * lime_kernel(distance.of(size, n), width))
             .collect();
+        self.require_determined(&self.masks, &weights)?;
         let subsets: f64 = sizes().map(|size| stands_for[size as usize]).sum();
         let penalty = match options.method {
             Method::Lime if subsets < options.samples as f64 => {
@@ -316,7 +319,8 @@ impl SubsetEvaluations {
             settings,
         );
         explanation.weighted_r2 = fit.weighted_r2;
-        if self.seed.is_some() {
+        // A subset that was drawn twice is one that was evaluated before others: in stopped work the draws are not independent.
+        if self.seed.is_some() && self.partial.is_none() {
             let errors = ridge_standard_errors(&self.masks, n, &values, &weights, penalty, &fit);
             for (own, error) in explanation.values.iter_mut().zip(errors.unwrap_or_default()) {
                 own.standard_error = Some(error);
@@ -339,6 +343,7 @@ impl SubsetEvaluations {
         let hard: Vec<bool> = probabilities.iter().map(|p| *p > threshold).collect();
         let weights: Vec<f64> =
             masks.iter().map(|mask| f64::from(mask.kept()) / n as f64).collect();
+        self.require_determined(&masks, &weights)?;
         Ok(match logistic(&masks, n, &hard, &weights, options.c)? {
             LogisticOutcome::OneClass { positive } => Outcome::OneClass(OneClass {
                 label: label.to_owned(),
@@ -374,6 +379,17 @@ impl SubsetEvaluations {
                 Outcome::Explained(explanation)
             }
         })
+    }
+
+    /// Refuses stopped work whose subsets do not tell each player's part from the others': a penalty alone would.
+    fn require_determined(&self, masks: &[LeadMask], weights: &[f64]) -> Result<(), LimeError> {
+        let players = self.players.len();
+        match self.partial {
+            Some(Partial { done, total }) if !determines(masks, players, weights) => {
+                Err(LimeError::TooFew { done, total, players })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Rows of the published method's subsets, which must all be among those that were evaluated; of work on these alone that was

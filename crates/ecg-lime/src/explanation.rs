@@ -13,6 +13,9 @@ pub enum Target {
     #[default]
     Probability,
     /// ln(p / (1 - p)), with p kept 1e-12 away from 0 and 1.
+    ///
+    /// For probabilities that a predictor computed in double precision. Single precision has none between 1 - 6e-8 and 1, whose
+    /// logits are 16.6 and 27.6, so that one rounding step near 1 is a part of 11.
     Logit,
 }
 
@@ -275,14 +278,20 @@ pub struct Explanation {
 
 impl Explanation {
     /// The player with the largest part for the label (the largest value, not the largest magnitude), the first of equals; `None`
-    /// where all of several players have the same.
+    /// where all of several players have the same. Values that differ by less than 1e-10 of the largest magnitude are equal.
     pub fn top(&self) -> Option<&Contribution> {
-        let first = self.values.first()?;
-        if self.values.len() > 1 && self.values.iter().all(|own| own.value == first.value) {
+        let values = || self.values.iter().map(|own| own.value);
+        let largest = values().fold(f64::NEG_INFINITY, f64::max);
+        let is_top = |value: f64| value >= largest - self.rounding();
+        if self.values.len() > 1 && values().all(is_top) {
             return None;
         }
-        let larger = |top: &Contribution, own: &Contribution| own.value > top.value;
-        Some(self.values.iter().fold(first, |top, own| if larger(top, own) { own } else { top }))
+        self.values.iter().find(|own| is_top(own.value))
+    }
+
+    /// What a value may differ by from another without being another, nor another than zero: 1e-10 of the largest magnitude.
+    pub(crate) fn rounding(&self) -> f64 {
+        1e-10 * self.values.iter().map(|own| own.value.abs()).fold(0.0, f64::max)
     }
 
     /// The value of a lead or group by name.

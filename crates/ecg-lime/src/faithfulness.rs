@@ -5,6 +5,7 @@ use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 use crate::agreement::falling;
+use crate::evaluate::column;
 use crate::evaluator::Evaluator;
 use crate::{EvaluateOptions, Explanation, LimeError, Segments, SubsetEvaluations, Target};
 
@@ -122,11 +123,7 @@ pub fn faithfulness<P: PredictSubsets + ?Sized>(
     observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Faithfulness, LimeError> {
     require_players(explanation, segments.names().into_iter())?;
-    let labels = predictor.labels();
-    let column = labels.index_of(&explanation.label).ok_or_else(|| LimeError::UnknownLabel {
-        found: explanation.label.clone(),
-        known: labels.to_string(),
-    })?;
+    let column = column(predictor.labels(), &explanation.label)?;
     let (count, full) = (segments.count(), LeadMask::all(segments.leads().len()));
     let mut evaluator = Evaluator::new(predictor, prepared, segments, &options.baseline)?;
     let (mut done, total) = (0, 2 * (segments.len() + 1));

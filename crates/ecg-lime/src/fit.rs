@@ -1,7 +1,8 @@
 use ecg_core::LeadMask;
-use nalgebra::{DMatrix, DVector};
+use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
 use crate::LimeError;
+use crate::masks::check_masks;
 
 /// A linear surrogate: value = intercept + sum of the coefficients of the players kept.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,10 +32,20 @@ pub enum LogisticOutcome {
     },
 }
 
-fn check(masks: &[LeadMask], targets: usize, weights: &[f64]) -> Result<(), LimeError> {
+fn check(
+    masks: &[LeadMask],
+    players: usize,
+    targets: usize,
+    weights: &[f64],
+) -> Result<(), LimeError> {
     if targets != masks.len() || weights.len() != masks.len() {
         return Err(LimeError::FitLength { masks: masks.len(), targets, weights: weights.len() });
     }
+    if masks.is_empty() {
+        let (setting, expected) = ("the number of subsets", "at least 1");
+        return Err(LimeError::Setting { setting, expected, found: 0.0 });
+    }
+    check_masks(masks, players)?;
     let usable =
         weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().any(|w| *w > 0.0);
     if usable { Ok(()) } else { Err(LimeError::Weights) }
@@ -86,7 +97,7 @@ pub(crate) fn weighted_r2(
 /// Minimises sum of w (y - fit)^2 + `penalty` |coefficients|^2, in closed form.
 ///
 /// # Errors
-/// Lengths that differ; unusable weights; a penalty that is negative or not finite; no unique minimum (only with penalty 0).
+/// Lengths that differ; no mask, or one that keeps other players; unusable weights; a penalty that is negative or not finite; no unique minimum (only with penalty 0).
 pub fn ridge(
     masks: &[LeadMask],
     players: usize,
@@ -94,29 +105,22 @@ pub fn ridge(
     weights: &[f64],
     penalty: f64,
 ) -> Result<LinearFit, LimeError> {
-    check(masks, targets.len(), weights)?;
+    check(masks, players, targets.len(), weights)?;
     check_penalty(penalty)?;
     let size = players + 1;
-    let mut normal = DMatrix::<f64>::zeros(size, size);
+    // Reckoned from one of the targets, so that players who change nothing get exactly nothing.
+    let start = targets[0];
     let mut right = DVector::<f64>::zeros(size);
     for ((mask, y), w) in masks.iter().zip(targets).zip(weights) {
         let row = DVector::from_iterator(size, design(*mask, players));
-        normal.ger(*w, &row, &row, 1.0);
-        right.axpy(w * y, &row, 1.0);
+        right.axpy(w * (y - start), &row, 1.0);
     }
-    for k in 0..players {
-        normal[(k, k)] += penalty;
-    }
-    // A pivot of rounding size is one that the masks leave open.
-    let scale = normal.diagonal().max();
-    let solved = normal
-        .cholesky()
-        .filter(|factor| factor.l_dirty().diagonal().iter().all(|l| l * l > 1e-12 * scale))
-        .map(|factor| factor.solve(&right));
-    let Some(solution) = solved else {
+    let Some(factor) = factor(masks, players, weights, penalty) else {
         let expected = "positive where the masks leave a player undetermined";
         return Err(LimeError::Setting { setting: "the ridge penalty", expected, found: penalty });
     };
+    let mut solution = factor.solve(&right);
+    solution[players] += start;
     let fitted = masks.iter().map(|mask| dot(&solution, *mask, players));
     Ok(LinearFit {
         coefficients: solution.iter().take(players).copied().collect(),
@@ -124,6 +128,35 @@ pub fn ridge(
         weighted_r2: weighted_r2(targets.iter().copied(), fitted, weights),
         iterations: 0,
     })
+}
+
+/// The factor of the normal matrix, sum of w x x' + penalty; `None` where the masks leave a player undetermined: its pivot is but
+/// rounding.
+fn factor(
+    masks: &[LeadMask],
+    players: usize,
+    weights: &[f64],
+    penalty: f64,
+) -> Option<Cholesky<f64, Dyn>> {
+    let size = players + 1;
+    let mut normal = DMatrix::<f64>::zeros(size, size);
+    for (mask, w) in masks.iter().zip(weights) {
+        let row = DVector::from_iterator(size, design(*mask, players));
+        normal.ger(*w, &row, &row, 1.0);
+    }
+    for k in 0..players {
+        normal[(k, k)] += penalty;
+    }
+    let scale = normal.diagonal();
+    let pivots = |factor: &Cholesky<f64, Dyn>| {
+        factor.l_dirty().diagonal().iter().zip(&scale).all(|(l, scale)| l * l > 1e-12 * scale)
+    };
+    normal.cholesky().filter(pivots)
+}
+
+/// Whether the masks tell each player's part from the others', without the help of a penalty.
+pub(crate) fn determines(masks: &[LeadMask], players: usize, weights: &[f64]) -> bool {
+    factor(masks, players, weights, 0.0).is_some()
 }
 
 /// Standard errors of ridge coefficients whose masks were drawn at random: the sandwich A^-1 (sum of w^2 r^2 x x') A^-1 with
@@ -144,18 +177,13 @@ pub(crate) fn ridge_standard_errors(
     }
     let parameters =
         DVector::from_iterator(size, fit.coefficients.iter().copied().chain([fit.intercept]));
-    let mut bread = DMatrix::<f64>::zeros(size, size);
     let mut meat = DMatrix::<f64>::zeros(size, size);
     for ((mask, y), w) in masks.iter().zip(targets).zip(weights) {
         let row = DVector::from_iterator(size, design(*mask, players));
         let pull = w * (y - dot(&parameters, *mask, players));
-        bread.ger(*w, &row, &row, 1.0);
         meat.ger(pull * pull, &row, &row, 1.0);
     }
-    for k in 0..players {
-        bread[(k, k)] += penalty;
-    }
-    let factor = bread.cholesky()?;
+    let factor = factor(masks, players, weights, penalty)?;
     let half = factor.solve(&meat);
     let covariance = factor.solve(&half.transpose());
     // Residuals of a fit are smaller than the noise, by its share of the masks.
@@ -188,7 +216,7 @@ fn sigmoid(z: f64) -> f64 {
 /// step halving finds it.
 ///
 /// # Errors
-/// Lengths that differ; unusable weights; a `c` that is not positive and finite.
+/// Lengths that differ; no mask, or one that keeps other players; unusable weights; a `c` that is not positive and finite.
 pub fn logistic(
     masks: &[LeadMask],
     players: usize,
@@ -196,7 +224,7 @@ pub fn logistic(
     weights: &[f64],
     c: f64,
 ) -> Result<LogisticOutcome, LimeError> {
-    check(masks, labels.len(), weights)?;
+    check(masks, players, labels.len(), weights)?;
     check_c(c)?;
     // A record without weight has no say, not even about how many classes there are.
     let mut seen = labels.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(label, _)| *label);
@@ -355,11 +383,24 @@ mod tests {
             ridge(&partial, 2, &[1.0, 0.0], &[1.0; 2], 0.0),
             Err(LimeError::Setting { .. })
         ));
+        // Small weights by themselves leave nothing open.
+        let small = ridge(&masks, 2, &[0.0, 0.5, 0.0, 0.5], &[1e-14; 4], 1e-16).expect("valid");
+        assert!((small.coefficients[0] - 0.5).abs() < 0.01, "{small:?}");
         // Nor do weights whose rounding leaves it a pivot of 3e-17.
         assert!(matches!(
             ridge(&partial, 2, &[1.0, 0.0], &[0.3, 0.1], 0.0),
             Err(LimeError::Setting { .. })
         ));
+        let beyond = [LeadMask(0b100), LeadMask(0b001)];
+        assert!(matches!(
+            ridge(&beyond, 2, &[1.0, 0.0], &[1.0; 2], 1.0),
+            Err(LimeError::Mask { subset: 0, player: 2, players: 2 })
+        ));
+        assert!(matches!(
+            logistic(&beyond, 2, &[true, false], &[1.0; 2], 1.0),
+            Err(LimeError::Mask { .. })
+        ));
+        assert!(matches!(ridge(&[], 2, &[], &[], 1.0), Err(LimeError::Setting { .. })));
         assert!(matches!(
             logistic(&masks, 2, &[true, false, true, true], &[1.0; 4], 0.0),
             Err(LimeError::Setting { .. })
@@ -376,6 +417,7 @@ mod tests {
                 let targets = vec![constant; masks.len()];
                 let fit = ridge(&masks, players, &targets, &weights, 1.0).expect("valid");
                 assert!(fit.weighted_r2.is_nan(), "{players} {constant}: {}", fit.weighted_r2);
+                assert_eq!((fit.coefficients, fit.intercept), (vec![0.0; players], constant));
             }
             let targets: Vec<f64> =
                 masks.iter().map(|mask| if mask.keeps(1) { 0.7 + 1e-7 } else { 0.7 }).collect();

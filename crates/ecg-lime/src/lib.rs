@@ -100,6 +100,11 @@
 //! `ecg-core` has the predictor traits, `ecg3d-models` predictors, `ecg-metrics` the figures that say whether a model is worth
 //! explaining.
 
+/// Recordings, leads and the predictor traits, as this version takes them.
+pub use ecg_core;
+/// The arrays of its arguments and results.
+pub use ndarray;
+
 mod agreement;
 mod baseline;
 mod cohort;

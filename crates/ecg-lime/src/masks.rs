@@ -43,6 +43,32 @@ pub fn sampled_masks(players: usize, samples: usize, seed: u64) -> Vec<LeadMask>
     (0..samples).map(|k| if k == 0 { full } else { LeadMask(random.next_u32() & full.0) }).collect()
 }
 
+/// The most subsets that are held at a time.
+pub(crate) const MAX_SUBSETS: usize = 1 << 20;
+
+/// Refuses no draw, or more of them than [`MAX_SUBSETS`].
+pub(crate) fn check_samples(samples: usize) -> Result<(), LimeError> {
+    if (1..=MAX_SUBSETS).contains(&samples) {
+        return Ok(());
+    }
+    let (setting, expected) = ("the number of samples", "from 1 to 1048576");
+    Err(LimeError::Setting { setting, expected, found: samples as f64 })
+}
+
+/// Refuses more ways to remove 1 to `most` of at most 32 players than [`MAX_SUBSETS`].
+pub(crate) fn check_removals(players: usize, most: usize) -> Result<(), LimeError> {
+    let (mut ways, mut choose) = (0, 1);
+    for size in 1..=most.min(players) {
+        choose = choose * (players + 1 - size) / size;
+        ways += choose;
+    }
+    if ways <= MAX_SUBSETS {
+        return Ok(());
+    }
+    let (setting, expected) = ("the number of subsets with players removed", "at most 1048576");
+    Err(LimeError::Setting { setting, expected, found: ways as f64 })
+}
+
 /// How many of all subsets a mask stands for, by its size, so that those of each size count as all of that size do; 0 for sizes
 /// without one.
 pub(crate) fn stands_for(masks: &[LeadMask], players: usize) -> Vec<f64> {
@@ -105,5 +131,16 @@ mod tests {
             assert!(kept.abs_diff(2000) < 190, "{k}: {kept}");
         }
         assert!(sampled_masks(12, 0, 0).is_empty());
+    }
+
+    #[test]
+    fn more_subsets_than_fit_are_refused() {
+        assert!(check_samples(0).is_err() && check_samples(usize::MAX).is_err());
+        assert!(check_samples(1).is_ok() && check_samples(1 << 20).is_ok());
+        assert!(check_removals(12, usize::MAX).is_ok() && check_removals(32, 5).is_ok());
+        let error = check_removals(32, 16).expect_err("too many").to_string();
+        let ways: usize = removals(12, 4).len();
+        assert_eq!(ways, 793);
+        assert!(error.contains("at most 1048576"), "{error}");
     }
 }

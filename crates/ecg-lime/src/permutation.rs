@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use crate::evaluate::column;
 use crate::evaluator::{Evaluator, Values};
 use crate::fit::weighted_r2;
 use crate::shapley::check_partition;
@@ -244,10 +245,7 @@ impl SampledShapley {
     /// # Errors
     /// An unknown label.
     pub fn explain(&self, label: &str, target: Target) -> Result<Explanation, LimeError> {
-        let column = self.labels.index_of(label).ok_or_else(|| LimeError::UnknownLabel {
-            found: label.to_owned(),
-            known: self.labels.to_string(),
-        })?;
+        let column = column(&self.labels, label)?;
         let ends = self.ends.of(target);
         let (f_all, f_none) = (ends[[0, column]], ends[[1, column]]);
         let walks = self.walks.of(target);

@@ -154,9 +154,19 @@ impl Players {
         self.limb.is_some()
     }
 
-    /// The same leads, each a player for itself.
+    /// The same, with each lead of a player, and each derived one, a player for itself. Rows that always stay still do.
     pub fn each_lead(&self) -> Self {
-        Self::leads(&self.leads)
+        let derived = self.limb.into_iter().flat_map(|limb| limb.derived()).map(|(row, ..)| row);
+        let mut rows: Vec<usize> = self
+            .list
+            .iter()
+            .flat_map(|player| player.rows.iter().copied())
+            .chain(derived)
+            .collect();
+        rows.sort_unstable();
+        let mut all = Self::leads(&self.leads);
+        all.list.retain(|player| rows.binary_search(&player.rows[0]).is_ok());
+        all
     }
 
     /// The leads kept by a mask over players, where removal only zeroes rows.
@@ -352,6 +362,11 @@ mod tests {
         }
         assert!(batch.slice(s![0, ..12, ..]).iter().all(|v| *v == 0.0));
         assert_eq!(batch.index_axis(ndarray::Axis(0), 255), x);
+        // Nor is it a player where each of the twelve is.
+        let each = players.each_lead();
+        let names: Vec<&str> = each.iter().map(|player| player.name.as_str()).collect();
+        assert_eq!(names, Lead::STANDARD_12.map(Lead::name));
+        assert_eq!(masked(&each, &x, &[LeadMask(0)]).slice(s![0, 12, ..]), x.row(12));
     }
 
     #[test]

@@ -76,19 +76,21 @@ pub fn owen_values(
 ) -> Result<Vec<f64>, LimeError> {
     assert_eq!(values.len(), 1 << players, "one value for each subset");
     check_partition(unions, players)?;
+    // One without a player changes nothing but the work.
+    let unions: Vec<&Vec<usize>> = unions.iter().filter(|union| !union.is_empty()).collect();
     let bits = |members: &[usize]| members.iter().fold(0usize, |bits, k| bits | 1 << k);
     let across = size_weights(unions.len());
     let mut phi = vec![0.0; players];
     for (own, union) in unions.iter().enumerate() {
         let others: Vec<usize> =
-            (0..unions.len()).filter(|u| *u != own).map(|u| bits(&unions[u])).collect();
+            (0..unions.len()).filter(|u| *u != own).map(|u| bits(unions[u])).collect();
         let within = size_weights(union.len());
         for chosen in 0..1usize << others.len() {
             let outside = (0..others.len())
                 .filter(|u| chosen >> u & 1 == 1)
                 .fold(0, |bits, u| bits | others[u]);
             let outer = across[chosen.count_ones() as usize];
-            for &i in union {
+            for &i in *union {
                 let companions: Vec<usize> = union.iter().copied().filter(|k| *k != i).collect();
                 for inner in 0..1usize << companions.len() {
                     let with = (0..companions.len())
@@ -228,7 +230,8 @@ mod tests {
         let values = game(5);
         let phi = shapley_values(&values, 5);
         let single: Vec<Vec<usize>> = (0..5).map(|k| vec![k]).collect();
-        for unions in [single, vec![vec![3, 0, 1, 4, 2]]] {
+        let with_empty = [single.clone(), vec![Vec::new(); 70]].concat();
+        for unions in [single, vec![vec![3, 0, 1, 4, 2]], with_empty] {
             let owen = owen_values(&values, 5, &unions).expect("a partition");
             for (a, b) in owen.iter().zip(&phi) {
                 assert!((a - b).abs() < 1e-12, "{owen:?} {phi:?}");

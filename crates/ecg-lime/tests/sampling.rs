@@ -363,6 +363,36 @@ fn stopped_subsets_give_an_estimate_that_says_so() {
     ));
 }
 
+#[test]
+fn stopped_subsets_that_leave_a_player_open_give_no_estimate() {
+    let model = Known::new([12, 1], |x| f64::from(x[[5, 0]]));
+    let players = Players::leads(&Lead::STANDARD_12);
+    let run = |method: Method, stop: usize| {
+        let evaluate = EvaluateOptions::default().with_batch(1).with_keep_partial(true);
+        let options = ExplainOptions::default().with_method(method).with_evaluate(evaluate);
+        let mut observer = |done: usize, _: usize| match done >= stop {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        explain(&model, ones(12, 1).view(), "x", &players, &options, &mut observer)
+    };
+    for method in [Method::Lime, Method::LimeSampled, Method::Published, Method::Shapley] {
+        // With two there are but the ends, neither of which is one of the published subsets.
+        for stop in [2, 4, 12] {
+            let error = run(method, stop).unwrap_err();
+            let expected =
+                matches!(error, LimeError::TooFew { done, players: 12, .. } if done <= stop);
+            assert!(
+                expected || method == Method::Published && stop == 2,
+                "{method} {stop}: {error}"
+            );
+        }
+        let own = run(method, 200).unwrap().explanation().unwrap().clone();
+        assert!(own.partial.is_some() && own.values.iter().all(|own| own.standard_error.is_none()));
+        assert_eq!(own.top().unwrap().lead, "aVF", "{method}");
+    }
+}
+
 /// Half of the subsets of a saturating game, of which a few leads decide: drawn evenly, those of one lead and of all but one would
 /// decide by chance (errors of .05 to .3 of the largest value).
 #[test]

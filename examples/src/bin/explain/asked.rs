@@ -85,6 +85,14 @@ impl Asked {
         if let Some(tolerance) = einthoven_tolerance(&model.card().preprocessing) {
             evaluate = evaluate.with_einthoven_tolerance(tolerance);
         }
+        let mut options = ExplainOptions::default()
+            .with_method(method)
+            .with_target(target)
+            .with_evaluate(evaluate);
+        // Beside draws at random they decide how much the penalty of all subsets counts.
+        if method == Method::LimeSampled {
+            options = options.with_samples(args.samples as usize);
+        }
         Ok(Self {
             labels: labels(&args.label, model)?,
             eight,
@@ -94,11 +102,7 @@ impl Asked {
             baselines: baselines(args, model)?,
             background: args.background as usize,
             seed: args.seed,
-            options: ExplainOptions::default()
-                .with_method(method)
-                .with_target(target)
-                .with_samples(args.samples as usize)
-                .with_evaluate(evaluate),
+            options,
         })
     }
 

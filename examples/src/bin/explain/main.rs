@@ -75,13 +75,13 @@ struct Args {
     /// Who acts together for owen with --segments; without, the limb leads do, and the others [default: leads]
     #[arg(long, value_name = "WHO")]
     unions: Option<Unions>,
-    /// Random walks of permutation, and of owen with --segments
+    /// Random walks of permutation, and of owen with --segments; the others have none
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     permutations: u32,
-    /// Random subsets of lime-sampled
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Random subsets of lime-sampled; the others have none
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     samples: u32,
-    /// What is shared out
+    /// What is shared out; published goes by hard labels
     #[arg(long, value_name = "WHAT", default_value = "probability", value_parser = ["probability", "logit"])]
     target: String,
     /// What stands in for a removed lead, several with commas; the first is what pictures show [default: zero for published, else
