@@ -66,7 +66,8 @@ fn predict(c: &mut Criterion) {
     }
 }
 
-/// A step as the training engine makes it.
+/// Forward, backward and Adam on inputs that are ready. The training engine also makes the inputs, reads the loss and clips
+/// gradients where it is told to.
 fn training_step(c: &mut Criterion) {
     for precision in [Precision::F32, Precision::Bf16] {
         let mut group = c.benchmark_group(format!("training step, {precision}"));

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use ecg_core::{LabelSet, Lead};
 use ecg_lime::{EvaluateOptions, Players, SubsetEvaluations, Subsets, published_masks};
@@ -25,7 +25,7 @@ struct Arguments {
     /// f32 or bf16
     #[arg(long, default_value_t = Precision::F32)]
     precision: Precision,
-    /// Inputs a round: all and none of the leads, and some of the published 793 subsets; made whole batches
+    /// Inputs a round, 3 to 795: all and none of the leads, and some of the published 793 subsets; made whole batches
     #[arg(long, default_value_t = 32)]
     inputs: usize,
     /// Rounds of each
@@ -59,7 +59,14 @@ fn cost(arguments: Arguments) -> Result<ExitCode> {
     let players = Players::leads(&Lead::STANDARD_12);
     let mut masks = published_masks();
     let batches = (arguments.inputs / model.batch()).max(1);
-    masks.truncate((batches * model.batch()).saturating_sub(2).max(1));
+    let count = batches.saturating_mul(model.batch());
+    // With others, the two sides would do unequal work.
+    ensure!(
+        (3..=masks.len() + 2).contains(&count),
+        "found {count} inputs in whole batches, expected 3 to {}",
+        masks.len() + 2
+    );
+    masks.truncate(count - 2);
     let options = EvaluateOptions::default().with_batch(model.batch());
 
     let inputs = inputs(&model, &config, &signal)?;

@@ -19,13 +19,18 @@ struct Step {
 }
 
 /// All of it builds in the dev profile with one set of flags, so that each crate is compiled once.
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step { name: "setup", what: "libtorch and the compilers are there", run: setup::run },
     Step { name: "fmt", what: "the sources are formatted", run: fmt },
     Step { name: "free", what: "the libtorch-free crates depend on no libtorch", run: free },
     Step { name: "clippy", what: "no lint speaks up", run: clippy },
-    Step { name: "build", what: "everything builds", run: build },
+    Step { name: BUILD, what: "everything builds", run: build },
     Step { name: "test", what: "every test passes", run: test },
+    Step {
+        name: "features",
+        what: "what only a feature turns on builds and passes its test",
+        run: features,
+    },
     Step { name: "bench", what: "the benchmarks build", run: bench },
     Step { name: "doc", what: "the documentation builds without a warning", run: doc },
     Step {
@@ -46,6 +51,10 @@ const STEPS: [Step; 13] = [
     Step { name: "linkage", what: "programs that need no libtorch do not load it", run: linkage },
     Step { name: "programs", what: "every program runs once on small data", run: smoke::run },
 ];
+
+/// The step that builds the programs, and those that run what it has built.
+const BUILD: &str = "build";
+const ON_PROGRAMS: [&str; 2] = ["linkage", "programs"];
 
 /// Programs that start in milliseconds because they load nothing of libtorch.
 const LIGHT_PROGRAMS: [&str; 4] = ["inspect", "synthesize", "convert", "losses"];
@@ -84,20 +93,29 @@ pub fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The steps that `--from STEP` or `--only STEP` leaves; all without either.
-fn select(args: &[&str]) -> Result<&'static [Step]> {
+/// The steps that `--from STEP` or `--only STEP` leaves; all without either. What runs programs has them built before, so
+/// that they are those of the sources.
+fn select(args: &[&str]) -> Result<Vec<&'static Step>> {
     let position = |name: &str| {
         STEPS.iter().position(|step| step.name == name).with_context(|| {
             let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
             format!("no step {name:?}; the steps are {}", names.join(", "))
         })
     };
-    match args {
-        [] => Ok(&STEPS),
-        ["--from", name] => Ok(&STEPS[position(name)?..]),
-        ["--only", name] => position(name).map(|at| &STEPS[at..=at]),
+    let asked = match args {
+        [] => &STEPS[..],
+        ["--from", name] => &STEPS[position(name)?..],
+        ["--only", name] => position(name).map(|at| &STEPS[at..=at])?,
         _ => bail!("`cargo xtask ci` takes --from STEP, --only STEP or --list"),
+    };
+    let mut steps: Vec<&Step> = asked.iter().collect();
+    let first = steps.iter().position(|step| ON_PROGRAMS.contains(&step.name));
+    if let Some(first) = first
+        && steps.iter().all(|step| step.name != BUILD)
+    {
+        steps.insert(first, &STEPS[position(BUILD)?]);
     }
+    Ok(steps)
 }
 
 /// A cargo command of the gate: nothing is asked, nothing changes the lock file.
@@ -124,6 +142,19 @@ fn build(workspace: &Workspace) -> Result<()> {
 
 fn test(workspace: &Workspace) -> Result<()> {
     workspace::run(&mut cargo(workspace, &["test", "--locked", "--workspace"]))
+}
+
+/// What no other step compiles: the only unsafe code of `ecg-io`, and `ecg3d-models` as docs.rs documents it, which needs no
+/// libtorch. Of the whole workspace, so that nothing else is compiled with other features; the targets named are those that
+/// take the feature, and one that needs the crate.
+fn features(workspace: &Workspace) -> Result<()> {
+    let mapped = ["--features", "ecg-io/mmap", "--test", "all_formats", "--example", "read_speed"];
+    let documented = ["--features", "ecg3d-models/doc-only", "--example", "network_speed"];
+    for (command, targets) in [("test", &mapped[..]), ("check", &documented[..])] {
+        let mut command = cargo(workspace, &[command, "--locked", "--workspace"]);
+        workspace::run(command.args(targets))?;
+    }
+    Ok(())
 }
 
 fn bench(workspace: &Workspace) -> Result<()> {
@@ -223,7 +254,17 @@ mod tests {
     fn the_gate_can_start_later_or_run_one_step() {
         assert_eq!(names(&[]).len(), STEPS.len());
         assert_eq!(names(&["--only", "fmt"]), ["fmt"]);
-        assert_eq!(names(&["--from", "linkage"]), ["linkage", "programs"]);
+        assert_eq!(names(&["--from", "doc"])[..2], ["doc", "msrv"]);
+    }
+
+    #[test]
+    fn what_runs_programs_has_them_built_before() {
+        assert_eq!(names(&["--from", "linkage"]), ["build", "linkage", "programs"]);
+        assert_eq!(names(&["--only", "linkage"]), ["build", "linkage"]);
+        assert_eq!(names(&["--only", "programs"]), ["build", "programs"]);
+        assert_eq!(names(&["--from", "package"])[..3], ["package", "build", "linkage"]);
+        let built = |args: &[&str]| names(args).iter().filter(|name| **name == "build").count();
+        assert_eq!([built(&[]), built(&["--from", "build"])], [1, 1]);
     }
 
     #[test]

@@ -33,8 +33,9 @@ cargo xtask <command>
   help              this text
 
 Environment: LIBTORCH or LIBTORCH_USE_PYTORCH (a libtorch of your own: nothing is fetched),
-LIBTORCH_CACHE (where fetched copies are kept), LIBTORCH_WHEELS (a folder that may already hold
-the wheels), PYTHON (a python3 with pip), CC and CXX.";
+LIBTORCH_CACHE (where fetched copies are kept), LIBTORCH_WHEELS (a folder that already holds the
+wheels, for machines without network: docs/CONTRIBUTING.md says which), PYTHON (a python3 with
+pip), CC and CXX.";
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);

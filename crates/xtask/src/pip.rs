@@ -9,11 +9,33 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::libtorch::VERSION;
-use crate::recipe::Wheel;
+use crate::recipe::{WHEELS, Wheel};
 use crate::tools::{Python, last_line};
 
 /// The first pip that takes several `--platform` options.
 const OLDEST_PIP: u32 = 21;
+
+/// Makes pip choose the files that are wanted, whatever machine it runs on; `docs/CONTRIBUTING.md` has them too.
+const CHOICE: [&str; 18] = [
+    "--no-deps",
+    "--only-binary=:all:",
+    "--implementation",
+    "cp",
+    "--python-version",
+    "311",
+    "--abi",
+    "cp311",
+    "--abi",
+    "none",
+    "--platform",
+    "manylinux_2_28_x86_64",
+    "--platform",
+    "manylinux_2_25_x86_64",
+    "--platform",
+    "manylinux_2_17_x86_64",
+    "--platform",
+    "manylinux2014_x86_64",
+];
 
 /// How often a download tells how far it is.
 const REPORT_EVERY: Duration = Duration::from_secs(20);
@@ -63,12 +85,8 @@ pub fn download(python: &Python, wheels: &[&Wheel], folder: &Path, temp: &Path) 
 
     let mut command = python.command();
     command.args(["-m", "pip", "download", "--quiet", "--progress-bar", "off"]);
-    command.args(["--disable-pip-version-check", "--no-input", "--no-cache-dir", "--no-deps"]);
-    command.args(["--require-hashes", "--only-binary=:all:", "--implementation", "cp"]);
-    command.args(["--python-version", "311", "--abi", "cp311", "--abi", "none"]);
-    for glibc in ["_2_28", "_2_25", "_2_17", "2014"] {
-        command.args(["--platform", &format!("manylinux{glibc}_x86_64")]);
-    }
+    command.args(["--disable-pip-version-check", "--no-input", "--no-cache-dir"]);
+    command.arg("--require-hashes").args(CHOICE);
     command.arg("-r").arg(&requirements).arg("-d").arg(folder);
     // pip unpacks beside its target, so that one file system needs the room and one clean-up is enough.
     command.env("TMPDIR", temp);
@@ -124,6 +142,11 @@ const NETWORK_ERRORS: [&str; 12] = [
 fn diagnose(output: &str) -> String {
     let has = |word: &&str| output.contains(*word);
     let own = "or set LIBTORCH to a libtorch of your own";
+    let files = WHEELS.map(|wheel| wheel.file).join(", ");
+    let offline = format!(
+        "put the wheels into a folder and set LIBTORCH_WHEELS to it ({files}; docs/CONTRIBUTING.md has the command \
+         that fetches them elsewhere)"
+    );
     if output.contains("DO NOT MATCH THE HASHES") {
         format!(
             "bad hash: what the package index sent is not the file that was checked; try again, try another index \
@@ -135,12 +158,11 @@ fn diagnose(output: &str) -> String {
     } else if let Some(cause) = NETWORK_ERRORS.into_iter().find(|word| has(word)) {
         format!(
             "no network: pip cannot reach the package index ({cause}); connect and try again (PIP_INDEX_URL names \
-             a mirror), put the wheels into a folder and set LIBTORCH_WHEELS to it, {own}"
+             a mirror), {offline}, {own}"
         )
     } else {
         format!(
-            "pip could not fetch libtorch ({}); try again, put the wheels into a folder and set LIBTORCH_WHEELS to \
-             it, {own}",
+            "pip could not fetch libtorch ({}); try again, {offline}, {own}",
             last_line(output.as_bytes())
         )
     }
@@ -183,10 +205,25 @@ mod tests {
                        ERROR: No matching distribution found for torch==2.11.0\n";
         let told = diagnose(network);
         assert!(told.contains("index (NewConnectionError)") && told.contains("LIBTORCH_WHEELS"));
+        assert!(WHEELS.iter().all(|wheel| told.contains(wheel.file)), "{told}");
         let other = diagnose("ERROR: something new\n");
         assert!(other.contains("ERROR: something new") && other.contains("LIBTORCH"));
         for line in [diagnose(hash), diagnose(disk), told, other] {
             assert_eq!(line.lines().count(), 1);
         }
+    }
+
+    #[test]
+    fn the_way_without_network_is_written_down() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/CONTRIBUTING.md");
+        let text = fs::read_to_string(path).expect("the document");
+        let words: Vec<&str> = text.split_whitespace().filter(|word| *word != "\\").collect();
+        let text = words.join(" ");
+        for wheel in &WHEELS {
+            assert!(text.contains(wheel.file), "{}", wheel.file);
+        }
+        let wanted = WHEELS.map(|wheel| wheel.requirement).join(" ");
+        let command = format!("pip download {} -d wheels {wanted}", CHOICE.join(" "));
+        assert!(text.contains(&command), "{command}");
     }
 }

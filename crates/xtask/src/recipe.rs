@@ -6,10 +6,12 @@
 //! half alone.
 //!
 //! One run at a time works on a copy (a lock file beside it), in a temporary folder that becomes the copy by a
-//! rename; an interrupted run leaves nothing but that folder, and the next one removes it.
+//! rename. An interrupted run leaves that folder, which the next one removes, and the wheels that it fetched, which
+//! the next one takes.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
+use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -22,6 +24,9 @@ use crate::tools::{self, Python, Temporary, beside, last_line};
 
 /// Most room that a set-up takes: the wheels twice while pip hands them over, or once beside what is unpacked.
 const ROOM_MB: u64 = 1200;
+
+/// What Linux says of a file system whose locks are not to be had: NFS without its lock service, say.
+const ENOLCK: i32 = 37;
 
 /// A file of the package index.
 #[derive(Debug)]
@@ -37,7 +42,7 @@ pub struct Wheel {
 }
 
 /// torch, CUPTI and the CUDA runtime, in the order that `unpack.py` wants.
-const WHEELS: [Wheel; 3] = [
+pub const WHEELS: [Wheel; 3] = [
     Wheel {
         file: "torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl",
         sha256: "7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a",
@@ -66,16 +71,24 @@ pub fn build(home: &Path) -> Result<()> {
     fs::create_dir_all(parent).with_context(|| {
         format!("cannot make {}; set LIBTORCH_CACHE to a folder you can write to", parent.display())
     })?;
-    let _lock = lock(&beside(home, ".lock"))?;
+    let lock = lock(&beside(home, ".lock"))?;
     if is_complete(home) {
         return Ok(());
     }
-    remove_leftovers(home);
-    check_room(parent)?;
+    let temp = beside(home, &format!(".tmp.{}", std::process::id()));
+    let store = if lock.is_some() {
+        remove_leftovers(home);
+        beside(home, ".wheels")
+    } else {
+        // Without a lock another run may be at work, so nothing is shared with it.
+        temp.join("wheels")
+    };
+    check_room(parent, &store)?;
 
     let started = Instant::now();
-    let temp = Temporary::new(beside(home, &format!(".tmp.{}", std::process::id())))?;
-    let wheels = fetch(&python, temp.path())?;
+    let temp = Temporary::new(temp)?;
+    let given = std::env::var_os("LIBTORCH_WHEELS").filter(|value| !value.is_empty());
+    let wheels = fetch(&python, given.map(PathBuf::from).as_deref(), &store, temp.path())?;
     let tree = temp.path().join("libtorch");
     unpack(&python, &wheels, &tree)?;
     link_umbrella(&mut linker, &tree)?;
@@ -86,18 +99,25 @@ pub fn build(home: &Path) -> Result<()> {
     try_loading(&python, &tree)?;
     write(STAMP_FILE, format!("{}\n", stamp()))?;
 
+    if lock.is_none() && is_complete(home) {
+        // Another run was first.
+        return Ok(());
+    }
     if home.is_symlink() {
         fs::remove_file(home).with_context(|| format!("cannot remove {}", home.display()))?;
     } else if home.exists() {
         fs::remove_dir_all(home).with_context(|| format!("cannot remove {}", home.display()))?;
     }
     fs::rename(&tree, home).with_context(|| format!("cannot make {}", home.display()))?;
+    // Left over at worst.
+    let _ = fs::remove_dir_all(&store);
     println!("libtorch {VERSION} laid out in {:.0} s", started.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// Takes the lock; it is freed when the file is dropped, or the process ends in whatever way.
-fn lock(path: &Path) -> Result<File> {
+/// Takes the lock; it is freed when the file is dropped, or the process ends in whatever way. None where the file
+/// system has no locks: better to set up without one than not at all.
+fn lock(path: &Path) -> Result<Option<File>> {
     let file =
         File::options().create(true).truncate(false).write(true).open(path).with_context(|| {
             format!(
@@ -105,13 +125,27 @@ fn lock(path: &Path) -> Result<File> {
                 path.display()
             )
         })?;
-    match file.try_lock() {
-        Ok(()) => return Ok(file),
-        Err(TryLockError::WouldBlock) => println!("another set-up is at work; waiting for it"),
-        Err(TryLockError::Error(_)) => {}
+    let locked = match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            println!("another set-up is at work; waiting for it");
+            file.lock()
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    };
+    match locked {
+        Ok(()) => Ok(Some(file)),
+        Err(error) if has_no_locks(&error) => {
+            println!("{} cannot be locked: let no other set-up run meanwhile", path.display());
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
-    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
-    Ok(file)
+}
+
+/// Whether an error says that a file system has no locks, or none to be had.
+fn has_no_locks(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unsupported || error.raw_os_error() == Some(ENOLCK)
 }
 
 /// Removes the temporary folders of runs that were interrupted. Only with the lock: then none is in use.
@@ -127,15 +161,22 @@ fn remove_leftovers(home: &Path) {
     }
 }
 
-fn check_room(folder: &Path) -> Result<()> {
+fn check_room(folder: &Path, store: &Path) -> Result<()> {
+    let needed = room_mb(store);
     match tools::free_mb(folder) {
-        Some(free) if free < ROOM_MB => bail!(
-            "disk full: {} has {free} MB free, and setting libtorch up takes {ROOM_MB} MB; make room, or set \
+        Some(free) if free < needed => bail!(
+            "disk full: {} has {free} MB free, and setting libtorch up takes {needed} MB; make room, or set \
              LIBTORCH_CACHE to a folder elsewhere",
             folder.display()
         ),
         _ => Ok(()),
     }
+}
+
+/// The room that a set-up takes beside the wheels that are kept already.
+fn room_mb(store: &Path) -> u64 {
+    let kept = WHEELS.iter().filter(|wheel| store.join(wheel.file).is_file());
+    ROOM_MB - kept.map(|wheel| wheel.mb).sum::<u64>()
 }
 
 fn disk_line(path: &Path) -> String {
@@ -145,39 +186,66 @@ fn disk_line(path: &Path) -> String {
     )
 }
 
-/// The wheels, each with its hash checked: from `LIBTORCH_WHEELS` where they are right, else from the index.
-fn fetch(python: &Python, temp: &Path) -> Result<Vec<PathBuf>> {
-    let given = std::env::var_os("LIBTORCH_WHEELS").map(PathBuf::from);
-    let folder = temp.join("wheels");
-    fs::create_dir_all(&folder).with_context(|| disk_line(&folder))?;
+/// The wheels, each with its hash checked: those at hand, and the others from the index, by way of `temp` into `store`.
+fn fetch(python: &Python, given: Option<&Path>, store: &Path, temp: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     let mut wanted = Vec::new();
     for wheel in &WHEELS {
-        let local =
-            given.as_ref().map(|given| given.join(wheel.file)).filter(|path| path.is_file());
-        match local {
-            Some(path) if verify(&path, wheel.sha256)? => paths.push(path),
-            other => {
-                if let Some(path) = other {
-                    println!("{} has a wrong hash and is not used", path.display());
-                }
-                wanted.push(wheel);
-                paths.push(folder.join(wheel.file));
-            }
+        let path = at_hand(wheel, given, store)?;
+        if path.is_none() {
+            wanted.push(wheel);
         }
+        paths.push(path.unwrap_or_else(|| store.join(wheel.file)));
     }
     if wanted.is_empty() {
         return Ok(paths);
     }
     pip::check(python)?;
+    let folder = temp.join("fetched");
+    fs::create_dir_all(&folder).with_context(|| disk_line(&folder))?;
     pip::download(python, &wanted, &folder, temp)?;
-    for wheel in wanted {
-        let path = folder.join(wheel.file);
-        if !path.is_file() || !verify(&path, wheel.sha256)? {
+    keep(&wanted, &folder, store)?;
+    Ok(paths)
+}
+
+/// A wheel with the right hash that an earlier run kept in `store`, or that lies in `given`, the folder of
+/// `LIBTORCH_WHEELS`. Says what that folder lacks.
+fn at_hand(wheel: &Wheel, given: Option<&Path>, store: &Path) -> Result<Option<PathBuf>> {
+    let kept = store.join(wheel.file);
+    if kept.is_file() && verify(&kept, wheel.sha256)? {
+        return Ok(Some(kept));
+    }
+    let Some(given) = given else { return Ok(None) };
+    let path = given.join(wheel.file);
+    let fault = fault(&path, wheel)?;
+    if let Some(fault) = &fault {
+        println!("LIBTORCH_WHEELS: {fault}; it will be fetched");
+    }
+    Ok(fault.is_none().then_some(path))
+}
+
+/// Why a file is not the wheel that it should be, if it is not.
+fn fault(path: &Path, wheel: &Wheel) -> Result<Option<String>> {
+    if !path.is_file() {
+        return Ok(Some(format!("{} is not there", path.display())));
+    }
+    let right = verify(path, wheel.sha256)?;
+    Ok((!right).then(|| format!("{} has a wrong hash and is not used", path.display())))
+}
+
+/// Moves the wheels that pip fetched into `store`, each with its hash checked.
+fn keep(wheels: &[&Wheel], fetched: &Path, store: &Path) -> Result<()> {
+    fs::create_dir_all(store).with_context(|| disk_line(store))?;
+    for wheel in wheels {
+        let path = fetched.join(wheel.file);
+        if fault(&path, wheel)?.is_some() {
             bail!("bad hash: {} is not the file that was checked; try again", wheel.file);
         }
+        let kept = store.join(wheel.file);
+        fs::rename(&path, &kept).with_context(|| disk_line(&kept))?;
     }
-    Ok(paths)
+    println!("{} keeps the wheels until libtorch is laid out", store.display());
+    Ok(())
 }
 
 /// Whether a file has the SHA-256 it should have.
@@ -251,16 +319,80 @@ mod tests {
     use super::*;
     use crate::tools::scratch::{put, scratch};
 
+    /// Made of "abc".
+    #[cfg(target_os = "linux")]
+    const SMALL: Wheel = Wheel {
+        file: "small.whl",
+        sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        requirement: "small==1",
+        mb: 1,
+    };
+
+    // Only there is `sha256sum` sure to be, and only there set-up needs it.
+    #[cfg(target_os = "linux")]
     #[test]
     fn a_tampered_file_is_told_by_its_hash() {
         let temp = scratch("hash");
         put(temp.path(), "wheel", "abc");
         let path = temp.path().join("wheel");
-        let right = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert!(verify(&path, right).expect("sha256sum runs"));
+        assert!(verify(&path, SMALL.sha256).expect("sha256sum runs"));
         put(temp.path(), "wheel", "abd");
-        assert!(!verify(&path, right).expect("sha256sum runs"));
-        assert!(verify(&temp.path().join("absent"), right).is_err());
+        assert!(!verify(&path, SMALL.sha256).expect("sha256sum runs"));
+        assert!(verify(&temp.path().join("absent"), SMALL.sha256).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_folder_of_wheels_lacks_is_told_by_name() {
+        let temp = scratch("given");
+        let path = temp.path().join(SMALL.file);
+        let told = || fault(&path, &SMALL).expect("sha256sum runs");
+        assert!(told().is_some_and(|told| told.ends_with("small.whl is not there")));
+        put(temp.path(), SMALL.file, "abd");
+        assert!(
+            told().is_some_and(|told| told.ends_with("small.whl has a wrong hash and is not used"))
+        );
+        put(temp.path(), SMALL.file, "abc");
+        assert_eq!(told(), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn fetched_wheels_are_kept_for_the_next_run_if_they_are_right() {
+        let temp = scratch("kept");
+        let (fetched, store) = (temp.path().join("fetched"), temp.path().join("store"));
+        let given = temp.path().join("given");
+        let found = |given| at_hand(&SMALL, given, &store).expect("sha256sum runs");
+        assert_eq!(found(Some(&*given)), None);
+        put(&given, SMALL.file, "abc");
+        assert_eq!(found(Some(&*given)), Some(given.join(SMALL.file)));
+
+        put(&fetched, SMALL.file, "abd");
+        let error = keep(&[&SMALL], &fetched, &store).expect_err("another file");
+        assert!(error.to_string().contains("bad hash: small.whl"), "{error}");
+        put(&fetched, SMALL.file, "abc");
+        keep(&[&SMALL], &fetched, &store).expect("the right file");
+        assert_eq!(found(None), Some(store.join(SMALL.file)));
+        put(&store, SMALL.file, "ab");
+        assert_eq!(found(None), None, "cut short meanwhile");
+        put(&fetched, SMALL.file, "abc");
+        keep(&[&SMALL], &fetched, &store).expect("replaces it");
+        assert_eq!(found(Some(&*given)), Some(store.join(SMALL.file)));
+    }
+
+    #[test]
+    fn wheels_that_are_kept_take_no_more_room() {
+        let temp = scratch("room");
+        assert_eq!(room_mb(temp.path()), ROOM_MB);
+        put(temp.path(), WHEELS[0].file, "");
+        assert_eq!(room_mb(temp.path()), ROOM_MB - WHEELS[0].mb);
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_told_from_other_failures() {
+        assert!(has_no_locks(&Error::from_raw_os_error(ENOLCK)));
+        assert!(has_no_locks(&ErrorKind::Unsupported.into()));
+        assert!(!has_no_locks(&ErrorKind::PermissionDenied.into()));
     }
 
     #[test]
@@ -268,6 +400,7 @@ mod tests {
         let temp = scratch("lock");
         let path = temp.path().join("copy.lock");
         let first = lock(&path).expect("nobody holds it");
+        assert!(first.is_some());
         let second = File::options().write(true).open(&path).expect("the lock file stays");
         assert!(matches!(second.try_lock(), Err(TryLockError::WouldBlock)));
         drop(first);

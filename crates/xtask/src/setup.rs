@@ -46,18 +46,38 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     }
 }
 
-/// There is a recipe for x86_64 Linux with glibc; elsewhere a torch of the user's own works.
+/// There is a recipe for x86_64 Linux with glibc; elsewhere a libtorch of the user's own works, which is Python's torch
+/// where the package index has it for the platform.
 fn check_platform(os: &str, arch: &str, musl: bool) -> Result<()> {
     if os == "linux" && arch == "x86_64" && !musl {
         return Ok(());
     }
     let libc = if musl { " with musl" } else { "" };
+    let advice = match (os, arch) {
+        ("linux" | "macos", "aarch64") if !musl => format!(
+            "these lines install Python's torch and name it, then try again:\n    \
+             {NEW_ENVIRONMENT}\n    {}\n    export LIBTORCH_USE_PYTORCH=1",
+            install()
+        ),
+        _ => format!(
+            "set LIBTORCH to the absolute path of a libtorch {VERSION} for it (with lib and include), and try again"
+        ),
+    };
     bail!(
-        "set-up fetches libtorch for x86_64 Linux with glibc only, and this is {arch} {os}{libc}; \
-         these two lines work here, then try again:\n    \
-         python3 -m pip install torch=={VERSION} setuptools\n    \
-         export LIBTORCH_USE_PYTORCH=1"
+        "set-up fetches libtorch for x86_64 Linux with glibc only, and this is {arch} {os}{libc}; {advice}"
     )
+}
+
+/// Many systems let pip install into an environment only.
+const NEW_ENVIRONMENT: &str = "python3 -m venv .venv && . .venv/bin/activate";
+
+fn install() -> String {
+    format!("python -m pip install torch=={VERSION} setuptools")
+}
+
+/// How the Python that torch-sys asks gets the right torch.
+fn torch_remedy(in_environment: bool) -> String {
+    if in_environment { install() } else { format!("{NEW_ENVIRONMENT} && {}", install()) }
 }
 
 fn check_own(folder: &Path) -> Result<()> {
@@ -77,13 +97,14 @@ fn check_own(folder: &Path) -> Result<()> {
 
 /// Asks the Python that torch-sys will ask.
 fn check_python_torch() -> Result<()> {
-    let python = if std::env::var_os("VIRTUAL_ENV").is_some() { "python" } else { "python3" };
+    let in_environment = std::env::var_os("VIRTUAL_ENV").is_some();
+    let python = if in_environment { "python" } else { "python3" };
     let program = "import torch; from torch.utils import cpp_extension; print(torch.__version__)";
     let output = Command::new(python)
         .args(["-c", program])
         .output()
         .with_context(|| format!("LIBTORCH_USE_PYTORCH is set, but `{python}` cannot be run"))?;
-    let remedy = format!("{python} -m pip install torch=={VERSION} setuptools");
+    let remedy = torch_remedy(in_environment);
     if !output.status.success() {
         bail!(
             "LIBTORCH_USE_PYTORCH is set, but torch cannot be imported ({}): {remedy}",
@@ -112,15 +133,36 @@ mod tests {
     }
 
     #[test]
-    fn other_platforms_are_told_the_two_lines_that_work() {
+    fn other_platforms_are_told_the_way_that_works() {
         assert!(check_platform("linux", "x86_64", false).is_ok());
-        for (os, arch, musl) in
-            [("macos", "aarch64", false), ("linux", "aarch64", false), ("linux", "x86_64", true)]
-        {
-            let text = check_platform(os, arch, musl).expect_err("no recipe").to_string();
+        let told =
+            |os, arch, musl| check_platform(os, arch, musl).expect_err("no recipe").to_string();
+        for (os, arch) in [("macos", "aarch64"), ("linux", "aarch64")] {
+            let text = told(os, arch, false);
+            assert!(text.contains("-m venv"), "{text}");
             assert!(text.contains("pip install torch==2.11.0"), "{text}");
             assert!(text.contains("export LIBTORCH_USE_PYTORCH=1"), "{text}");
         }
+        // No wheels, or no such shell.
+        for (os, arch, musl) in [
+            ("linux", "x86_64", true),
+            ("linux", "aarch64", true),
+            ("macos", "x86_64", false),
+            ("windows", "x86_64", false),
+        ] {
+            let text = told(os, arch, musl);
+            assert!(text.contains("set LIBTORCH to the absolute path"), "{text}");
+            assert!(!text.contains("pip") && !text.contains("export"), "{text}");
+        }
+    }
+
+    #[test]
+    fn torch_is_installed_into_an_environment() {
+        assert_eq!(torch_remedy(true), "python -m pip install torch==2.11.0 setuptools");
+        assert_eq!(
+            torch_remedy(false),
+            "python3 -m venv .venv && . .venv/bin/activate && python -m pip install torch==2.11.0 setuptools"
+        );
     }
 
     #[test]

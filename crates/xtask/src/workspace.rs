@@ -52,9 +52,10 @@ impl Workspace {
         self.profile_dir.parent().unwrap_or(&self.profile_dir)
     }
 
-    /// Folder beside the build output for files that a run of the gate makes.
+    /// Folder beside the build output for files that a run of the gate makes. Its name is no other project's: several may
+    /// build into one folder, where `ci` alone is the output of a profile of that name.
     pub fn scratch(&self, name: &str) -> PathBuf {
-        self.profile_dir.with_file_name(name)
+        self.profile_dir.with_file_name(format!("ecg3d-{name}"))
     }
 
     /// A cargo command in the root of the checkout.
@@ -176,6 +177,12 @@ mod tests {
         assert_eq!(absolute_target(Some(built.into())), None);
         assert_eq!(absolute_target(Some(OsString::new())), None);
         assert_eq!(absolute_target(None), None);
+    }
+
+    #[test]
+    fn what_the_gate_writes_is_named_as_ours() {
+        let workspace = Workspace { root: "/w".into(), profile_dir: "/shared/debug".into() };
+        assert_eq!(workspace.scratch("ci"), Path::new("/shared/ecg3d-ci"));
     }
 
     #[test]
