@@ -13,7 +13,7 @@ use ecg_core::{LabelSet, SamplingRate};
 use ecg_io::{
     Dataset, DatasetOptions, IoError, LabelMap, Loaded, NsrRule, RecordTable, read_labels,
 };
-use ecg3d_convert::{ConvertConfig, ConvertPlan, Preset};
+use ecg3d_convert::{ConvertConfig, ConvertError, ConvertPlan, ImagePlan, Preset};
 use ndarray::{
     Array, Array2, Array3, Array4, ArrayD, Axis, Dimension, Ix3, Ix4, RemoveAxis, ShapeBuilder,
 };
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::reading::ReadingArgs;
-use crate::{Progress, RowsByName, base_name, say_err};
+use crate::{Progress, RowsByName, base_name, check_inputs, say_err};
 
 /// How labels are found, and they and recordings read; flags that several programs share.
 #[derive(Debug, Clone, Default, Args)]
@@ -260,6 +260,34 @@ impl Source {
         Ok(())
     }
 
+    /// Moves records whose signals have samples too large to make volumes of to `failed`. Signals of another shape than the plan's are
+    /// left to whoever uses them.
+    ///
+    /// # Errors
+    /// No record is left.
+    pub fn drop_without_volumes(&mut self, plan: &ImagePlan) -> Result<()> {
+        let (Rows::Prepared { signals, .. }, None) = (&self.rows, &self.row_record) else {
+            return Ok(());
+        };
+        let mut kept = Vec::with_capacity(self.names.len());
+        for (signal, name) in signals.outer_iter().zip(&self.names) {
+            let reason = match plan.check_samples(signal) {
+                Err(error @ ConvertError::Overflow { .. }) => Some(error.to_string()),
+                _ => None,
+            };
+            kept.push(reason.is_none());
+            self.failed.extend(reason.map(|reason| Failed { record: name.clone(), reason }));
+        }
+        if kept.contains(&false) {
+            self.keep_records(&kept);
+        }
+        if self.names.is_empty() {
+            self.report_failures();
+            bail!("no record has samples that volumes can be made of");
+        }
+        Ok(())
+    }
+
     /// Moves the marked records, and their rows, to `failed`.
     fn drop_records(&mut self, dropped: &[bool], reason: &str) {
         if !dropped.contains(&true) {
@@ -375,30 +403,72 @@ pub fn load(data: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<S
     Ok(source)
 }
 
-/// Plans for the sampling rates met so far: most folders have one or two.
+/// Makes sure that a table is not written over a file that `data` is read from: an archive or its sidecar, a recording's file
+/// or a label table of a folder.
+///
+/// # Errors
+/// `out` is such a file; a folder that cannot be opened.
+pub fn check_not_read(out: &Path, data: &PathBuf, labels: &LabelArgs) -> Result<()> {
+    if is_npz(data) {
+        return check_inputs(out, [data, &data.with_extension("json")]);
+    }
+    let is_below = |folder: PathBuf| out.canonicalize().is_ok_and(|own| own.starts_with(folder));
+    if data.canonicalize().is_ok_and(is_below) {
+        check_not_of(out, &Dataset::open(data, &labels.dataset_options()?)?)?;
+    }
+    Ok(())
+}
+
+/// The same for a folder that is open.
+///
+/// # Errors
+/// `out` is a file that the data set is read from.
+pub fn check_not_of(out: &Path, dataset: &Dataset) -> Result<()> {
+    ensure!(
+        !dataset.reads(out),
+        "{} would be written over, though it is read; give another --out",
+        out.display()
+    );
+    Ok(())
+}
+
+/// Plans for the sampling rates met last: most folders have one or two.
 #[derive(Debug)]
 pub struct Plans {
     config: ConvertConfig,
-    by_rate: Mutex<BTreeMap<u64, std::sync::Arc<ConvertPlan>>>,
+    /// The newest last.
+    made: Mutex<std::collections::VecDeque<std::sync::Arc<ConvertPlan>>>,
 }
 
 impl Plans {
+    /// Plans that are kept; one of an odd rate may take 30 MB.
+    const MOST: usize = 8;
+
     /// Plans of one configuration.
     pub fn new(config: &ConvertConfig) -> Self {
-        Self { config: config.clone(), by_rate: Mutex::default() }
+        Self { config: config.clone(), made: Mutex::default() }
     }
 
-    /// The plan for a rate, made the first time it is asked for.
+    /// The plan for a rate, made where it is not among the last eight that were.
     ///
     /// # Errors
     /// A configuration or rate that the converter refuses.
     pub fn at(&self, rate: SamplingRate) -> Result<std::sync::Arc<ConvertPlan>> {
-        let mut plans = self.by_rate.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(plan) = plans.get(&rate.hz().to_bits()) {
+        let made = || self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let of_rate = |plan: &&std::sync::Arc<ConvertPlan>| plan.sampling_rate() == rate;
+        if let Some(plan) = made().iter().find(of_rate) {
             return Ok(plan.clone());
         }
+        // Others go on meanwhile, and may make the same one.
         let plan = std::sync::Arc::new(ConvertPlan::new(self.config.clone(), rate)?);
-        plans.insert(rate.hz().to_bits(), plan.clone());
+        let mut made = made();
+        if let Some(plan) = made.iter().find(of_rate) {
+            return Ok(plan.clone());
+        }
+        if made.len() == Self::MOST {
+            made.pop_front();
+        }
+        made.push_back(plan.clone());
         Ok(plan)
     }
 }
@@ -1186,5 +1256,45 @@ mod tests {
         assert!(source.failed[0].reason.contains("synth00002"), "{}", source.failed[0].reason);
         let Rows::Prepared { signals, lengths } = &source.rows else { panic!("a folder") };
         assert_eq!((signals.dim(), lengths.as_slice()), ((4, 12, 500), &[150; 4][..]));
+    }
+
+    #[test]
+    fn records_without_volumes_fail() {
+        let mut signals = Array3::zeros((3, 12, 500));
+        signals[[1, 2, 450]] = 1e20;
+        let mut source = Source {
+            rows: Rows::Prepared { signals, lengths: vec![500, 400, 300] },
+            row_record: None,
+            names: ["a", "b", "c"].map(str::to_owned).to_vec(),
+            label_set: LabelSet::seven(),
+            labels: vec![None; 3],
+            patients: ["p", "q", "r"].map(str::to_owned).to_vec(),
+            folds: vec![None; 3],
+            failed: Vec::new(),
+            label_source: "nowhere".to_owned(),
+        };
+        let plan = ImagePlan::new(&ConvertConfig::corrected()).expect("a plan");
+        source.drop_without_volumes(&plan).expect("two are left");
+        assert_eq!((source.names.join(" "), source.rows.len()), ("a c".to_owned(), 2));
+        let expected = "lead 2 (from 0) has samples too large to compute with";
+        let failed = source.failed.iter().map(|own| (own.record.as_str(), own.reason.as_str()));
+        assert_eq!(failed.collect::<Vec<_>>(), [("b", expected)]);
+        let Rows::Prepared { signals, .. } = &mut source.rows else { panic!("prepared signals") };
+        signals.fill(1e20);
+        assert!(source.drop_without_volumes(&plan).is_err());
+    }
+
+    #[test]
+    fn plans_are_kept_for_the_last_rates_only() {
+        let plans = Plans::new(&ConvertConfig::corrected());
+        let at = |hz: f64| plans.at(SamplingRate::new(hz).expect("a rate")).expect("a plan");
+        let first = at(500.0);
+        assert!(std::sync::Arc::ptr_eq(&first, &at(500.0)));
+        for k in 1..=20 {
+            assert_eq!(at(500.0 + f64::from(k)).sampling_rate().hz(), 500.0 + f64::from(k));
+        }
+        assert_eq!(plans.made.lock().expect("no panic").len(), Plans::MOST);
+        assert!(!std::sync::Arc::ptr_eq(&first, &at(500.0)));
+        assert!(plans.at(SamplingRate::new(0.7).expect("a rate")).is_err());
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use ecg_core::{Lead, Recording, SamplingRate, Sex, SnomedCode};
 use ecg_io::{
-    Dataset, DatasetOptions, IoError, LabelMap, LabelSource, NsrRule, PtbXlRecords, ReadOptions,
-    WriteOptions, read_recording, write_csv, write_wfdb,
+    CsvColumn, Dataset, DatasetOptions, IoError, LabelMap, LabelSource, NsrRule, PtbXlRecords,
+    ReadOptions, WriteOptions, read_recording, write_csv, write_wfdb,
 };
 use ndarray::Array2;
 
@@ -247,6 +247,27 @@ fn a_long_row_of_a_lead_is_a_recording() {
 }
 
 #[cfg(unix)]
+#[test]
+fn a_table_whose_leads_a_comment_names_is_a_recording() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    fs::write(dir.join("a.csv"), "# fs: 500\n# II,V2\n1,2.5\n2,3\n").expect("writes");
+    fs::write(dir.join("b.csv"), "# fs: 500\n# one,two\n1,2.5\n2,3\n").expect("writes");
+    let dataset = open(dir);
+    assert_eq!(dataset.names(), ["a"]);
+    assert_eq!(messages(&dataset), ["columns: no recording (no lead among them), skipped"]);
+    let loaded = dataset.load(0).expect("loads");
+    assert_eq!(loaded.recording.row_of(Lead::V2), Some(1));
+    // By a column's name too.
+    let by = |name: &str| {
+        let mut options = DatasetOptions::default();
+        options.read.csv = options.read.csv.with_columns([CsvColumn::Name(name.into())]);
+        Dataset::open(dir, &options).map(|dataset| dataset.names().to_vec())
+    };
+    assert_eq!(by("V2").expect("opens"), ["a"]);
+    assert!(by("V3").is_err());
+}
+
 #[test]
 fn links_out_of_the_folder_are_not_followed() {
     use std::os::unix::fs::symlink;

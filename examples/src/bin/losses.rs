@@ -13,7 +13,7 @@ use ecg3d_convert::{
 };
 use ecg3d_examples::chart::quantile;
 use ecg3d_examples::reading::ReadingArgs;
-use ecg3d_examples::source::{Failed, Plans, exit_code};
+use ecg3d_examples::source::{Failed, Plans, check_not_of, exit_code};
 use ecg3d_examples::{Progress, check_place, pool, print_result, say_err, write_atomic};
 use half::f16;
 use ndarray::{Array2, ArrayView1, s};
@@ -74,6 +74,9 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
         check_place(path)?;
     }
     let dataset = Dataset::open(&arguments.data, &arguments.reading.dataset_options())?;
+    if let Some(path) = &arguments.out {
+        check_not_of(path, &dataset)?;
+    }
     let pool = pool(arguments.threads, dataset.len())?;
     let (mut failed, mut any) = (Vec::new(), false);
     let mut table = format!("{} recordings\n", dataset.len());

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use ecg3d_examples::reading::ReadingArgs;
-use ecg3d_examples::source::{LabelArgs, is_npz, load};
+use ecg3d_examples::source::{LabelArgs, check_not_read, load};
 use ecg3d_examples::{check_inputs, check_place, say_err, write_predictions};
 
 use crate::classify::classify;
@@ -58,10 +58,10 @@ fn main() -> ExitCode {
 fn predict(arguments: Arguments) -> Result<ExitCode> {
     let Arguments { model, data, out, restart, reading } = arguments;
     check_place(&out)?;
-    let sidecar = is_npz(&data).then(|| data.with_extension("json"));
-    check_inputs(&out, [&data].into_iter().chain(&model.weights).chain(&sidecar))?;
-    let model = model.model()?;
     let labels = LabelArgs::ignored(reading);
+    check_inputs(&out, &model.weights)?;
+    check_not_read(&out, &data, &labels)?;
+    let model = model.model()?;
     let mut source = load(&data, &model.card().preprocessing, &labels)?;
     let mut kept = kept(&model, &source, &out, restart)?;
     let (records, probabilities) = classify(&model, &mut source, Some(&mut kept))?;
@@ -109,14 +109,21 @@ mod tests {
     fn what_is_read_is_not_written_over() {
         let dir = tempfile::tempdir().expect("a folder");
         let at = |name: &str| dir.path().join(name).display().to_string();
-        for name in ["best.safetensors", "data.npz", "data.json"] {
-            std::fs::write(at(name), "not looked at").expect("writes");
-            let (weights, data) = (at("best.safetensors"), at("data.npz"));
-            let line = ["predict", "--weights", &weights, "--data", &data, "--out", &at(name)];
+        std::fs::create_dir(at("folder")).expect("a folder");
+        let (weights, archive, folder) = (at("best.safetensors"), at("data.npz"), at("folder"));
+        for (data, name) in [
+            (&archive, "best.safetensors"),
+            (&archive, "data.npz"),
+            (&archive, "data.json"),
+            (&folder, "folder/a.csv"),
+            (&folder, "folder/labels.csv"),
+        ] {
+            std::fs::write(at(name), "I,II\n1,2\n").expect("writes");
+            let line = ["predict", "--weights", &weights, "--data", data, "--out", &at(name)];
             let error = predict(Arguments::parse_from(line)).expect_err("refused").to_string();
             let expected = format!("{name} would be written over, though it is read");
             assert!(error.contains(&expected), "{error}");
-            assert_eq!(std::fs::read(at(name)).expect("is there"), b"not looked at");
+            assert_eq!(std::fs::read(at(name)).expect("is there"), b"I,II\n1,2\n");
         }
     }
 }

@@ -151,8 +151,9 @@ fn delimiter_of(row: &str) -> u8 {
     }
 }
 
-pub(super) fn is_comment(line: &str) -> bool {
-    line.trim_start().starts_with('#')
+/// What a line says behind its comment sign, where it has one.
+pub(super) fn comment(line: &str) -> Option<&str> {
+    line.trim().strip_prefix('#').map(|text| text.trim_start_matches('#').trim_start())
 }
 
 /// At most so many cells of a row.

@@ -16,7 +16,7 @@ pub use write::write_csv;
 use std::io::Read;
 use std::path::Path;
 
-use cells::{Layout, is_comment};
+use cells::{Layout, comment};
 
 /// Extensions of tables, after which `.gz` may follow.
 const EXTENSIONS: [&str; 2] = ["csv", "tsv"];
@@ -38,20 +38,36 @@ pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
     }
     let is_whole = (start.len() as u64) < LOOKED_AT;
     let content = start.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(&start);
-    let mut rows = crate::text::lines(content)
-        .map(|(_, text)| text)
-        .filter(|text| !text.trim().is_empty() && !is_comment(text));
-    let (Some(first), second) = (rows.next(), rows.next()) else { return true };
+    let (mut rows, mut comments) = (Vec::with_capacity(2), Vec::new());
+    for (_, text) in crate::text::lines(content).filter(|(_, text)| !text.trim().is_empty()) {
+        match comment(&text) {
+            Some(own) => comments.push(own.to_owned()),
+            None => rows.push(text),
+        }
+        if rows.len() == 2 {
+            break;
+        }
+    }
+    let Some(first) = rows.first() else { return true };
+    let second = rows.get(1);
     // Rows so long that there is no second one to judge by: of leads, as like as not.
     if second.is_none() && !is_whole {
         return true;
     }
-    let layout = Layout::detect(&first, second.as_deref(), options);
-    let cells = layout.split(&first);
+    let layout = Layout::detect(first, second.map(|row| &**row), options);
+    let cells = layout.split(first);
     if layout.orientation == CsvOrientation::LeadsInRows {
         return true;
     }
-    let names = table::names(&layout, &cells, options);
+    let named = comments
+        .iter()
+        .rev()
+        .filter(|_| options.has_names.is_none())
+        .find_map(|comment| layout.names_in(comment, first));
+    let names = match &named {
+        Some(names) => layout.split(names).iter().map(|name| name.to_string()).collect(),
+        None => table::names(&layout, &cells, options),
+    };
     if let Some(columns) = &options.columns {
         return columns.iter().all(|column| cells::find(column, &names).is_some());
     }

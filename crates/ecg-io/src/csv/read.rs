@@ -6,7 +6,7 @@ use std::path::Path;
 use ecg_core::{LeadName, Recording, SamplingRate};
 
 use super::CsvOptions;
-use super::cells::{Layout, is_comment};
+use super::cells::{Layout, comment};
 use super::lines::{Blocks, count_lines, open_table};
 use super::table::{Size, Table};
 use crate::error::clip;
@@ -133,13 +133,12 @@ impl State {
         })?;
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let text: Cow<'_, str> = decode_text(bytes.strip_suffix(b"\r").unwrap_or(bytes));
-        if is_comment(&text) {
+        if let Some(comment) = comment(&text) {
             if self.comments.len() == MAX_COMMENTS {
                 let (path, limit) = (path.to_owned(), MAX_COMMENTS);
                 return Err(IoError::TooManyLines { path, line, what: "comment", limit });
             }
-            let text = text.trim().trim_start_matches('#').trim().to_owned();
-            self.comments.push(Comment { line, text });
+            self.comments.push(Comment { line, text: comment.to_owned() });
         } else if !text.trim().is_empty() || self.is_row_of_tabs(&text) {
             match &mut self.table {
                 None if self.first.is_none() => self.first = Some((line, text.into_owned())),

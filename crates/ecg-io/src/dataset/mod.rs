@@ -1,5 +1,6 @@
 //! A folder of recordings with their labels.
 
+mod files;
 mod labels;
 mod parallel;
 mod walk;
@@ -105,6 +106,7 @@ pub struct Entry {
 /// others from it.
 #[derive(Debug, Clone)]
 pub struct Dataset {
+    root: PathBuf,
     entries: Vec<Entry>,
     names: Vec<String>,
     facts: Vec<Facts>,
@@ -140,6 +142,7 @@ impl Dataset {
         let mut warnings = found.warnings;
         warnings.extend(labelled.warnings);
         Ok(Self {
+            root: dir.to_owned(),
             names: found.entries.iter().map(|entry| entry.name.clone()).collect(),
             entries: found.entries,
             facts: labelled.facts,

@@ -18,7 +18,7 @@ pub(super) const PTBXL_TABLE: &str = "ptbxl_database.csv";
 pub(super) const LABELS_TABLE: &str = "labels.csv";
 
 /// Tables that accompany data sets and are no recordings.
-const KNOWN_TABLES: [&str; 3] = [LABELS_TABLE, PTBXL_TABLE, "scp_statements.csv"];
+pub(super) const KNOWN_TABLES: [&str; 3] = [LABELS_TABLE, PTBXL_TABLE, "scp_statements.csv"];
 
 /// What a folder holds.
 pub(super) struct Found {

@@ -179,6 +179,14 @@ impl Header {
         check_text(bytes, notes.path)?;
         parse::parse(bytes, notes)
     }
+
+    /// The headers of the segments that are read; names that lead elsewhere are left out.
+    pub(crate) fn segment_headers(&self) -> impl Iterator<Item = PathBuf> {
+        let named = self.segments.iter().filter(|segment| segment.name != "~");
+        named.filter_map(|segment| {
+            beside(&self.path, &format!("{}.hea", segment.name), segment.line).ok()
+        })
+    }
 }
 
 impl SignalSpec {
@@ -216,12 +224,10 @@ pub(crate) fn names_segments(path: &Path) -> Vec<PathBuf> {
     if file.take(LOOK_BYTES).read_to_end(&mut start).is_err() || parse::is_plain(&start) {
         return Vec::new();
     }
-    let options = ReadOptions::default();
-    let Ok((header, _)) = read_header(path, &options) else { return Vec::new() };
-    let named = header.segments.iter().filter(|segment| segment.name != "~");
-    named
-        .filter_map(|segment| beside(path, &format!("{}.hea", segment.name), segment.line).ok())
-        .collect()
+    match read_header(path, &ReadOptions::default()) {
+        Ok((header, _)) => header.segment_headers().collect(),
+        Err(_) => Vec::new(),
+    }
 }
 
 /// `path` with `.hea`; a record's own name may contain dots.

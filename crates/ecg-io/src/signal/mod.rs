@@ -16,7 +16,7 @@ pub(crate) use checksum::checksum;
 pub(crate) use fill::{Io, Target};
 pub use sample::Sample;
 pub(crate) use sample::{Calibration, Value};
-pub(crate) use source::{beside, find_below};
+pub(crate) use source::{beside, find_below, renamed_file};
 
 use group::Group;
 

@@ -208,7 +208,7 @@ fn check_inside(record: &Path, path: &Path, header: &Path, line: u64) -> Result<
 }
 
 /// The file of the header's own name with the extension of the one that is missing, where there is one.
-fn renamed_file(header: &Path, missing: &Path) -> Option<PathBuf> {
+pub(crate) fn renamed_file(header: &Path, missing: &Path) -> Option<PathBuf> {
     let path = header.with_extension(missing.extension()?);
     (path != header && path != missing && path.is_file()).then_some(path)
 }

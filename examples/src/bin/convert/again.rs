@@ -1,12 +1,11 @@
 //! What a run that goes on does again: records whose files are others now, and records that failed.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::Result;
-use ecg_io::{ReadOptions, read_header};
 use rayon::ThreadPool;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -43,46 +42,10 @@ impl Stamp {
     }
 }
 
-/// The files of a record, by its WFDB header or CSV file.
-pub fn stamps(data: &Path, path: &Path) -> Vec<Stamp> {
-    let mut files = vec![path.to_owned()];
-    let mut known = HashSet::from([path.to_owned()]);
-    let mut read = 0;
-    // The headers of segments come behind that of the record.
-    while read < files.len() {
-        let path = files[read].clone();
-        read += 1;
-        if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("hea")) {
-            continue;
-        }
-        // One that cannot be read is all that there is to know.
-        let Ok((header, _)) = read_header(&path, &ReadOptions::default()) else { continue };
-        let signals = header.signals.iter().map(|signal| signal.file.clone());
-        let segments = header.segments.iter().map(|segment| match segment.name.as_str() {
-            "~" => "~".to_owned(),
-            name => format!("{name}.hea"),
-        });
-        for name in signals.chain(segments).filter(|name| is_below(name)) {
-            let file = path.with_file_name(&name);
-            // A renamed record names its signal file as it was before; that of its own name is read then.
-            let renamed = Path::new(&name).extension().map(|end| path.with_extension(end));
-            let renamed = renamed.filter(|own| *own != path && !file.exists());
-            files.extend(
-                [Some(file), renamed]
-                    .into_iter()
-                    .flatten()
-                    .filter(|file| known.insert(file.clone())),
-            );
-        }
-    }
+/// The files of a record, as they are now; `data` is the folder of the data set.
+pub fn stamps(data: &Path, files: Vec<PathBuf>) -> Vec<Stamp> {
     let relative = |file: PathBuf| file.strip_prefix(data).map(Path::to_owned).unwrap_or(file);
     files.into_iter().map(|file| Stamp::of(data, relative(file))).collect()
-}
-
-/// Whether a name in a header is that of a file beside it or below, as no other is read.
-fn is_below(name: &str) -> bool {
-    let normal = |part| matches!(part, Component::Normal(_));
-    name != "~" && !name.is_empty() && Path::new(name).components().all(normal)
 }
 
 /// Whether the files are still those.
@@ -136,29 +99,21 @@ pub fn renew(
 mod tests {
     use super::*;
 
-    fn files(data: &Path, header: &str) -> Vec<String> {
-        let stamps = stamps(data, &data.join(header));
-        stamps.iter().map(|stamp| stamp.file.display().to_string()).collect()
-    }
-
     #[test]
-    fn the_files_of_a_record_are_those_that_are_read() {
+    fn a_file_that_came_or_became_longer_is_another() {
         let dir = tempfile::tempdir().expect("a folder");
         let data = dir.path();
         let write = |name: &str, text: &str| fs::write(data.join(name), text).expect("writes");
-        // A record that was renamed, with its signal file.
-        write("S7.hea", "JS7 1 500 2\nJS7.dat 16\n");
-        write("S7.dat", "four");
-        assert_eq!(files(data, "S7.hea"), ["S7.hea", "JS7.dat", "S7.dat"]);
-        let before = stamps(data, &data.join("S7.hea"));
+        write("S7.hea", "S7 1 500 2\nS7.dat 16\n");
+        let now = || stamps(data, vec![data.join("S7.hea"), data.join("S7.dat")]);
+        let before = now();
+        assert_eq!(before[1].file, Path::new("S7.dat"));
         assert!(unchanged(data, &before));
+        write("S7.dat", "four");
+        assert!(!unchanged(data, &before));
+        let before = now();
         write("S7.dat", "longer");
         assert!(!unchanged(data, &before));
-        // Segments, one twice, and names that are refused.
-        write("m.hea", "m/5 1 500 10\na 2\na 2\n~ 2\n../x 2\n/y 2\n");
-        write("a.hea", "a 1 500 2\na.dat 16\n");
-        write("a.dat", "four");
-        assert_eq!(files(data, "m.hea"), ["m.hea", "a.hea", "a.dat"]);
     }
 
     #[cfg(unix)]
@@ -168,7 +123,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let name = std::ffi::OsStr::from_bytes(b"Bj\xf6rn.csv");
         fs::write(dir.path().join(name), "I\n1\n").expect("writes");
-        let own = stamps(dir.path(), &dir.path().join(name));
+        let own = stamps(dir.path(), vec![dir.path().join(name)]);
         assert!(own[0].bytes == Some(4) && unchanged(dir.path(), &own));
         let kept = serde_json::to_string(&own).expect("text");
         let read: Vec<Stamp> = serde_json::from_str(&kept).expect("reads back");

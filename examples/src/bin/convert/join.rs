@@ -10,11 +10,12 @@ use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
 use ecg3d_convert::ConvertConfig;
 use ecg3d_examples::source::Failed;
-use ecg3d_examples::{SOME_FAILED, check_place, say, say_err, sha256, write_atomic};
+use ecg3d_examples::{SOME_FAILED, check_inputs, check_place, say, say_err, sha256, write_atomic};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zip::{CompressionMethod, ZipArchive};
 
+use crate::manifest::check_manifest;
 use crate::store::{Array, Dtype, Format, Kind, npy_header};
 use crate::{Stage, about, has_labels, parse_shard};
 
@@ -74,18 +75,13 @@ struct Place {
 /// Writes one file of many; the status tells whether records or shares are missing.
 pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
     let format = Format::of(out)?;
-    for path in paths {
-        let own = path.with_extension("json");
-        ensure!(path != out, "--out is {}, which is to be joined", out.display());
-        ensure!(
-            own != format.manifest(out),
-            "the manifest of --out would be {}, which belongs to {}",
-            own.display(),
-            path.display()
-        );
+    let manifests: Vec<PathBuf> = paths.iter().map(|path| path.with_extension("json")).collect();
+    let manifest = format.manifest(out);
+    for place in [out, &manifest] {
+        check_place(place)?;
+        check_inputs(place, paths.iter().chain(&manifests))?;
     }
-    check_place(out)?;
-    check_place(&format.manifest(out))?;
+    check_manifest(&manifest)?;
     let shares: Vec<Share> = paths.iter().map(|path| Share::open(path)).collect::<Result<_>>()?;
     let first = shares.first().context("nothing to join")?;
     for share in &shares {

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use ecg_core::LabelSet;
 use ecg_io::Dataset;
-use ecg3d_convert::{ConvertConfig, Preset, Resample, Windows};
+use ecg3d_convert::{ConvertConfig, Preset, Resample, ShortRecords, Windows};
 use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::{LabelArgs, is_npz};
 use ecg3d_examples::{
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use manifest::{Bytes, Manifest, Totals, Warnings};
+use manifest::{Bytes, Manifest, Totals, Warnings, check_manifest};
 use parts::{Item, Parts};
 use store::{Array, Dtype, Format, Kind};
 use work::Converter;
@@ -40,7 +40,7 @@ const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 /// and x.safetensors.json for the others.
 ///
 /// Arrays: prepared [n, 12, samples], images [n, 12, 45, 45] or volume [n, 45, 45, 45]; labels [n, 7] (u8, where any record
-/// has some; rows of records without are 0); length (real samples of each prepared signal, corrected preset); row_record
+/// has some; rows of records without are 0); length (real samples of each prepared signal, where not all are as long); row_record
 /// (with --windows all: which of the manifest's records a row belongs to, from 0). The manifest holds the records in row
 /// order, shape, configuration with its hash, checksums, which records have no labels, what failed and what was warned of.
 ///
@@ -220,6 +220,7 @@ fn check_places(arguments: &Arguments, format: Format) -> Result<()> {
     let manifest = format.manifest(&arguments.out);
     check_place(&manifest)?;
     check_inputs(&manifest, &arguments.config)?;
+    check_manifest(&manifest)?;
     match &arguments.plot {
         // A picture of whatever name.
         Some(dir) => check_place(&dir.join("NAME.svg")),
@@ -438,8 +439,10 @@ fn store(
         arrays.push(Array { name, kind: Kind::I64, shape: vec![rows], data: Box::new(data) });
         Ok(())
     };
-    if *stage == Stage::Prepared && matches!(converter.config.resample, Resample::Polyphase { .. })
-    {
+    // Where recordings differ in length, or were filled up.
+    let lengths = matches!(converter.config.resample, Resample::Polyphase { .. })
+        || converter.config.short_records == ShortRecords::Pad;
+    if *stage == Stage::Prepared && lengths {
         integers("length", |_, item, bytes| bytes.extend((item.length as i64).to_le_bytes()))?;
     }
     if *stage != Stage::Prepared && converter.config.windows == Windows::All {

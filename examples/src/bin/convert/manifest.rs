@@ -1,8 +1,10 @@
 //! What stands beside the arrays, read from the journal as it is written.
 
+use std::fs;
 use std::io::Read;
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use ecg_core::LabelSet;
 use ecg3d_convert::ConvertConfig;
 use ecg3d_examples::reading::ReadingArgs;
@@ -46,6 +48,23 @@ pub struct Manifest<'a> {
     pub unlabelled: Option<Column<'a, String>>,
     pub failed: Column<'a, Failed>,
     pub warnings: Warnings<'a>,
+}
+
+/// Makes sure that nothing but an earlier manifest is written over.
+///
+/// # Errors
+/// Another file of that name.
+pub fn check_manifest(path: &Path) -> Result<()> {
+    let is_manifest = |text: String| {
+        serde_json::from_str::<Map<String, Value>>(&text)
+            .is_ok_and(|own| own.contains_key("config_hash") && own.contains_key("records"))
+    };
+    ensure!(
+        !path.is_file() || fs::read_to_string(path).is_ok_and(is_manifest),
+        "{} would be written over, though it is no manifest of convert; give another --out",
+        path.display()
+    );
+    Ok(())
 }
 
 impl<'a> Manifest<'a> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use ecg_core::Recording;
 use ecg_io::Dataset;
-use ecg3d_convert::{ConvertConfig, ConvertPlan, Preset, Units};
+use ecg3d_convert::{ConvertConfig, ConvertPlan, Preset, Scale, Threshold, Units};
 use ecg3d_examples::chart::escape;
 use ecg3d_examples::source::Plans;
 use ecg3d_examples::{heat, say_err, write_atomic};
@@ -72,10 +72,7 @@ impl<'a> Picture<'a> {
         let window = prepared.signal.slice(s![.., ..config.window_samples()]).to_owned();
         let images = plan.image_plan().images(window.view())?;
         let volume = plan.image_plan().volume(images.view())?;
-        let window_s = match config.first_samples {
-            Some(samples) => samples as f64 / recording.sampling_rate.hz(),
-            None => config.window_s,
-        };
+        let window_s = config.window_seconds(recording.sampling_rate);
         let leads = match &config.leads {
             ecg3d_convert::LeadSelection::Named { leads } => {
                 leads.iter().map(ToString::to_string).collect()
@@ -85,7 +82,11 @@ impl<'a> Picture<'a> {
         Ok(Self { recording, config, leads, window_s, window, images, volume })
     }
 
+    /// The unit of the prepared signal; none where it is scaled.
     fn unit(&self) -> &'static str {
+        if self.config.scale != Scale::None {
+            return "no unit";
+        }
         match (self.config.units, &self.recording.adc) {
             (Units::Millivolts, _) => "mV",
             (_, Some(_)) => "ADC units",
@@ -329,7 +330,10 @@ impl<'a> Picture<'a> {
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" font-size=\"10\">{}</text>",
             x + width,
             y - 8.0,
-            self.unit()
+            match self.config.threshold {
+                Threshold::None => self.unit(),
+                _ => "",
+            }
         );
         Ok(())
     }

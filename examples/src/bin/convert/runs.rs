@@ -119,10 +119,12 @@ fn bad_places_are_found_before_the_work() {
     fs::write(dir.path().join("file"), "no folder").expect("writes");
     fs::create_dir(dir.path().join("dir.npz")).expect("makes");
     fs::create_dir(dir.path().join("y.json")).expect("makes");
+    fs::write(dir.path().join("z.json"), "{\"records\": 3}").expect("writes");
     for (out, more, expected) in [
         ("x.npz", "--plot @/file", "cannot make"),
         ("dir.npz", "", "dir.npz: found a folder"),
         ("y.npz", "", "y.json: found a folder"),
+        ("z.npz", "", "z.json would be written over, though it is no manifest of convert"),
         ("file/x.npz", "", "cannot make"),
     ] {
         let error = run(&dir, out, more).expect_err("a bad place").to_string();
@@ -156,7 +158,12 @@ fn shares_are_joined_to_what_one_run_writes() {
     assert!(some_failed(joined("@/p2.npz @/p0.npz")));
     let all = manifest(&dir, "all.json");
     assert_eq!((&all["shard"], all.get("unlabelled")), (&Value::from("0/3,2/3"), None));
-    joined("@/all.npz @/p1.npz").expect_err("it is the file to write");
+    let whole = fs::read(dir.path().join("all.npz")).expect("reads");
+    for own in ["@/all.npz", "@/./all.npz"] {
+        let error = joined(&format!("{own} @/p1.npz")).expect_err("written over").to_string();
+        assert!(error.contains("all.npz would be written over, though it is read"), "{error}");
+    }
+    assert_eq!(fs::read(dir.path().join("all.npz")).expect("reads"), whole);
     for (line, expected) in [
         ("@/p0.npz @/p1.npz @/p0.npz", "is in "),
         ("@/p0.npz @/i1.npz", "i1.npz has another stage than "),

@@ -101,7 +101,7 @@ impl<'a> Converter<'a> {
             length: 0,
             sha256: String::new(),
             // Before they are read: what changes meanwhile is found to have changed.
-            files: stamps(self.data, &self.dataset.entries()[index].path),
+            files: stamps(self.data, self.dataset.files(index)),
             labels: None,
             patient: None,
             fold: self.dataset.fold(index),

@@ -32,17 +32,19 @@ pub struct Example {
 }
 
 /// For each label, the recording with the highest probability above the threshold, as a row of `probabilities`
-/// `[record, label]`; where the truth `[record, label]` is known, of those that have the label.
+/// `[record, label]`; where the truth of any is known, of those that are known to have the label.
 pub fn choose(
-    truth: Option<&Array2<bool>>,
+    truth: &[Option<Vec<bool>>],
     probabilities: &Array2<f64>,
     thresholds: &[f64],
 ) -> Vec<Option<usize>> {
+    let known = truth.iter().any(Option::is_some);
+    let has = |n: usize, label: usize| truth[n].as_ref().is_some_and(|own| own[label]);
     (0..probabilities.ncols())
         .map(|label| {
             (0..probabilities.nrows())
                 .filter(|&n| probabilities[[n, label]] > thresholds[label])
-                .filter(|&n| truth.is_none_or(|truth| truth[[n, label]]))
+                .filter(|&n| !known || has(n, label))
                 .max_by(|&a, &b| probabilities[[a, label]].total_cmp(&probabilities[[b, label]]))
         })
         .collect()
@@ -58,7 +60,7 @@ pub fn explain(
     source: &Source,
     dataset: &Dataset,
     rows: &[usize],
-    truth: Option<&Array2<bool>>,
+    truth: &[Option<Vec<bool>>],
     probabilities: &Array2<f64>,
     chosen: &[Option<usize>],
 ) -> Result<Vec<Example>> {
@@ -103,7 +105,7 @@ pub fn explain(
             place,
             seconds: [starts[best], starts[best] + samples].map(|sample| sample as f64 / rate),
             recording: recording(source, dataset, row)?,
-            truth: truth.map(|truth| truth.row(place).to_vec()),
+            truth: truth[place].clone(),
             probabilities: probabilities.row(place).to_vec(),
             explanation,
         });
@@ -129,8 +131,10 @@ mod tests {
     #[test]
     fn the_surest_of_those_that_have_the_label_is_chosen() {
         let probabilities = array![[0.9, 0.4], [0.8, 0.3], [0.7, 0.2]];
-        let truth = array![[false, true], [true, true], [true, true]];
-        assert_eq!(choose(Some(&truth), &probabilities, &[0.5, 0.5]), [Some(1), None]);
-        assert_eq!(choose(None, &probabilities, &[0.5, 0.5]), [Some(0), None]);
+        let truth = [[false, true], [true, true], [true, true]].map(|own| Some(own.to_vec()));
+        assert_eq!(choose(&truth, &probabilities, &[0.5, 0.5]), [Some(1), None]);
+        let third = [None, None, truth[2].clone()];
+        assert_eq!(choose(&third, &probabilities, &[0.5, 0.5]), [Some(2), None]);
+        assert_eq!(choose(&[None, None, None], &probabilities, &[0.5, 0.5]), [Some(0), None]);
     }
 }

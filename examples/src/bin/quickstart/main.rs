@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use ecg_core::Recording;
+use ecg_core::{LabelSet, Recording};
 use ecg_io::{Dataset, LabelSource, NsrRule};
 use ecg_metrics::{Report, ReportOptions};
 use ecg_synth::SynthOptions;
@@ -48,7 +48,7 @@ const RECORDS: u64 = 64;
 #[command(name = "quickstart", version)]
 struct Arguments {
     /// Folder of WFDB and CSV recordings, with labels or without [default: synthetic recordings, written to
-    /// OUT/recordings-seed-N]
+    /// OUT/recordings-VERSION-seed-N]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Folder for the report and the pictures
@@ -113,13 +113,7 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     let start = Instant::now();
     let config = ConvertConfig::corrected();
     let mut source = load(&data, &config, &arguments.labels)?;
-    // Without any label there is nothing to judge by, but all the rest to show.
-    let judged = arguments.labels.labels.is_some() || source.labels.iter().any(Option::is_some);
-    if judged {
-        source.drop_unlabelled()?;
-    } else {
-        say_err!("no labels in {}: nothing is judged", source.label_source);
-    }
+    source.drop_without_volumes(&ImagePlan::new(&config)?)?;
     steps.done(start, "read and prepared", format!("{} recordings", source.names.len()));
 
     let start = Instant::now();
@@ -128,6 +122,7 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
 
     let device = Device::cuda_if_available();
     let model = Model::shipped(device)?;
+    let truth = truths(&source, model.labels(), arguments.labels.labels.is_some())?;
     let architecture = model.network().architecture();
     let quickest = || Precision::quickest(architecture, device);
     let precision = arguments.precision.unwrap_or_else(quickest);
@@ -137,28 +132,35 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     let (rows, probabilities) = classify(&model, &mut source, None)?;
     let names: Vec<&str> = rows.iter().map(|&row| source.names[row].as_str()).collect();
     let thresholds = model.card().threshold_values();
+    write_predictions(&out.join("predictions.csv"), model.labels(), &names, probabilities.view())?;
     steps.done(start, "classified", format!("{} recordings", rows.len()));
 
     let start = Instant::now();
-    let truth = judged.then(|| source.require_labels(model.labels())).transpose()?;
-    let truth = truth.map(|truth| truth.select(Axis(0), &rows));
-    let judge = |truth: &Array2<bool>| {
-        let options = report_options(model.card());
-        Report::new(model.labels(), truth.view(), probabilities.view(), &thresholds, &options)
-    };
-    let report = truth.as_ref().map(judge).transpose()?;
-    if judged {
-        steps.done(start, "evaluated", format!("{} labels", model.labels().len()));
+    let truth: Vec<Option<Vec<bool>>> = rows.iter().map(|&row| truth[row].clone()).collect();
+    let judged: Vec<usize> = (0..rows.len()).filter(|&place| truth[place].is_some()).collect();
+    let known = Array2::from_shape_vec(
+        (judged.len(), model.labels().len()),
+        truth.iter().flatten().flatten().copied().collect(),
+    )?;
+    let report = (!judged.is_empty())
+        .then(|| {
+            let (options, own) =
+                (report_options(model.card()), probabilities.select(Axis(0), &judged));
+            Report::new(model.labels(), known.view(), own.view(), &thresholds, &options)
+        })
+        .transpose()?;
+    if report.is_some() {
+        let (labels, of) = (model.labels().len(), judged.len());
+        steps.done(start, "evaluated", format!("{labels} labels of {of} recordings"));
     }
 
     let start = Instant::now();
     let dataset = Dataset::open(&data, &arguments.labels.dataset_options()?)?;
-    let mut chosen = choose(truth.as_ref(), &probabilities, &thresholds);
+    let mut chosen = choose(&truth, &probabilities, &thresholds);
     for choice in chosen.iter_mut().filter(|choice| choice.is_some()).skip(arguments.explain) {
         *choice = None;
     }
-    let examples =
-        explain(&model, &source, &dataset, &rows, truth.as_ref(), &probabilities, &chosen)?;
+    let examples = explain(&model, &source, &dataset, &rows, &truth, &probabilities, &chosen)?;
     steps.done(start, "explained", format!("{} decisions", examples.len()));
 
     // A recording to show the conversion on: the first that is explained, else the first of all.
@@ -186,13 +188,13 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
             model.network().parameter_count().1,
             model.card().origin.as_deref().unwrap_or("of unknown origin")
         ),
-        match &truth {
-            Some(truth) => about_labels(
+        match judged.len() {
+            0 => format!("Labels: not those of the network in {}, so nothing is judged.", dataset.label_source()),
+            own => about_labels(
                 dataset.label_source(),
                 dataset.nsr_rule(),
-                [contradictory(model.labels(), truth.view()), rows.len()],
+                [contradictory(model.labels(), known.view()), own, rows.len()],
             ),
-            None => format!("Labels: none in {}, so nothing is judged.", dataset.label_source()),
         },
     ];
     let page = Page {
@@ -211,7 +213,6 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     }
     .html()?;
     write_atomic(&out.join("stages.svg"), |file| file.write_all(stages.as_bytes()))?;
-    write_predictions(&out.join("predictions.csv"), model.labels(), &names, probabilities.view())?;
     let metrics = out.join("metrics.json");
     match &report {
         Some(report) => {
@@ -235,16 +236,43 @@ fn synthetic_about(seed: u64) -> String {
     )
 }
 
+/// The labels of each record, in the order of the network's; none where the source lacks one of those. Without any there is
+/// nothing to judge by, but all the rest to show, unless a table of labels was `named`.
+fn truths(source: &Source, labels: &LabelSet, named: bool) -> Result<Vec<Option<Vec<bool>>>> {
+    let lacking: Vec<&str> =
+        labels.iter().filter(|label| source.label_set.index_of(label).is_none()).collect();
+    let columns: Vec<usize> =
+        labels.iter().filter_map(|label| source.label_set.index_of(label)).collect();
+    let of = |own: &Option<Vec<bool>>| {
+        let own = own.as_ref().filter(|_| lacking.is_empty())?;
+        Some(columns.iter().map(|&column| own[column]).collect())
+    };
+    let truths: Vec<Option<Vec<bool>>> = source.labels.iter().map(of).collect();
+    if truths.iter().all(Option::is_none) {
+        let why = match lacking.is_empty() {
+            true => format!("no labels in {}", source.label_source),
+            false => format!("no column {} in {}", lacking.join(", "), source.label_source),
+        };
+        ensure!(!named, "{why}; expected each of {labels}");
+        say_err!("{why}: nothing is judged");
+    }
+    Ok(truths)
+}
+
 /// What the truth goes by, and how many of all recordings have labels that contradict one another.
-fn about_labels(source: &LabelSource, rule: NsrRule, [contradictory, all]: [usize; 2]) -> String {
+fn about_labels(
+    source: &LabelSource,
+    rule: NsrRule,
+    [contradictory, judged, all]: [usize; 3],
+) -> String {
     let means = match (source, rule) {
         (LabelSource::File(_), _) => "it leaves a table of labels as it stands",
         (_, NsrRule::Challenge) => "NSR counts whatever other rhythm is stated",
         (_, NsrRule::Rhythm) => "NSR counts only where it is the rhythm",
     };
     format!(
-        "Labels: {source}; NSR rule: {rule} ({means}). Labelled NSR together with AF, SB or STach: {contradictory} of {all} \
-         recordings."
+        "Labels: {source}; NSR rule: {rule} ({means}). Judged: {judged} of {all} recordings, those with labels. Labelled NSR \
+         together with AF, SB or STach: {contradictory} of {judged}."
     )
 }
 
@@ -257,7 +285,8 @@ fn report_options(card: &ModelCard) -> ReportOptions {
 /// Writes the synthetic recordings and returns their folder.
 fn synthesise(out: &Path, seed: u64, steps: &mut Steps) -> Result<PathBuf> {
     let start = Instant::now();
-    let dir = out.join(format!("recordings-seed-{seed}"));
+    // Another version may make others.
+    let dir = out.join(format!("recordings-{}-seed-{seed}", env!("CARGO_PKG_VERSION")));
     write_folder(&dir, RECORDS, SynthOptions::default().with_seed(seed), Format::Wfdb)?;
     steps.done(start, "synthesised", format!("{RECORDS} recordings of 12 leads and 10 s"));
     Ok(dir)
@@ -321,11 +350,12 @@ mod tests {
 
     #[test]
     fn the_rule_of_the_labels_is_named() {
-        let comments = about_labels(&LabelSource::Comments, NsrRule::Rhythm, [2, 30]);
+        let comments = about_labels(&LabelSource::Comments, NsrRule::Rhythm, [2, 30, 31]);
         assert!(comments.starts_with("Labels: the #Dx: comments of the records; NSR rule: rhythm"));
-        assert!(comments.ends_with("together with AF, SB or STach: 2 of 30 recordings."));
+        assert!(comments.contains("Judged: 30 of 31 recordings"));
+        assert!(comments.ends_with("together with AF, SB or STach: 2 of 30."));
         let table = LabelSource::File("labels.csv".into());
-        let table = about_labels(&table, NsrRule::Challenge, [0, 1]);
+        let table = about_labels(&table, NsrRule::Challenge, [0, 1, 1]);
         assert!(table.contains("NSR rule: challenge (it leaves a table"), "{table}");
     }
 

@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use ecg3d_convert::{ConvertConfig, ConvertError, ImagePlan, Resample};
+use ecg3d_convert::{ImagePlan, Resample};
 use ecg3d_examples::say;
-use ecg3d_examples::source::{Failed, Rows, Source, load};
+use ecg3d_examples::source::{Rows, Source, load};
 use ecg3d_models::{
     Architecture, InputKind, Model, ModelCard, ModelError, Network, Preset, TrainData,
     check_run_dir, replace_best, train,
@@ -58,7 +58,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut source = load(&arguments.data, &preprocessing, &arguments.labels)?;
     source.drop_unlabelled()?;
     if architecture.input() == InputKind::Volume {
-        drop_without_volumes(&mut source, &preprocessing)?;
+        source.drop_without_volumes(&ImagePlan::new(&preprocessing)?)?;
     }
     source.report_failures();
     let data = train_data(&mut source, &arguments.data)?;
@@ -289,36 +289,6 @@ impl Job<'_> {
     }
 }
 
-/// Moves records with samples too large to make volumes of to those that failed.
-///
-/// # Errors
-/// No record is left.
-fn drop_without_volumes(source: &mut Source, preprocessing: &ConvertConfig) -> Result<()> {
-    // [`train_data`] refuses whatever else there may be.
-    let (Rows::Prepared { signals, .. }, None) = (&source.rows, &source.row_record) else {
-        return Ok(());
-    };
-    let plan = ImagePlan::new(preprocessing)?;
-    let mut kept = Vec::with_capacity(source.names.len());
-    for (signal, name) in signals.outer_iter().zip(&source.names) {
-        // Another shape is all the archive's, and [`train`] refuses it.
-        let reason = match plan.check_samples(signal) {
-            Err(error @ ConvertError::Overflow { .. }) => Some(error.to_string()),
-            _ => None,
-        };
-        kept.push(reason.is_none());
-        source.failed.extend(reason.map(|reason| Failed { record: name.clone(), reason }));
-    }
-    if kept.contains(&false) {
-        source.keep_records(&kept);
-    }
-    if source.names.is_empty() {
-        source.report_failures();
-        bail!("no record has samples that volumes can be made of");
-    }
-    Ok(())
-}
-
 /// Takes the signals out of a source.
 fn train_data(source: &mut Source, path: &Path) -> Result<TrainData> {
     let labels = source.require_labels(&source.label_set)?.mapv(u8::from);
@@ -399,31 +369,5 @@ mod tests {
         let model = Model::synthetic(Device::Cpu).expect("loads");
         let second = init.network().expect("copies");
         assert!(second.tensors().zip(model.network().tensors()).all(|((_, a), (_, b))| a.equal(b)));
-    }
-
-    #[test]
-    fn records_without_volumes_fail() {
-        let mut signals = Array3::zeros((3, 12, 500));
-        signals[[1, 2, 450]] = 1e20;
-        let mut source = Source {
-            rows: Rows::Prepared { signals, lengths: vec![500, 400, 300] },
-            row_record: None,
-            names: ["a", "b", "c"].map(str::to_owned).to_vec(),
-            label_set: LabelSet::seven(),
-            labels: vec![None; 3],
-            patients: ["p", "q", "r"].map(str::to_owned).to_vec(),
-            folds: vec![None; 3],
-            failed: Vec::new(),
-            label_source: "nowhere".to_owned(),
-        };
-        let preprocessing = ConvertConfig::corrected();
-        drop_without_volumes(&mut source, &preprocessing).expect("two are left");
-        assert_eq!((source.names.join(" "), source.rows.len()), ("a c".to_owned(), 2));
-        let expected = "lead 2 (from 0) has samples too large to compute with";
-        let failed = source.failed.iter().map(|own| (own.record.as_str(), own.reason.as_str()));
-        assert_eq!(failed.collect::<Vec<_>>(), [("b", expected)]);
-        let Rows::Prepared { signals, .. } = &mut source.rows else { panic!("prepared signals") };
-        signals.fill(1e20);
-        assert!(drop_without_volumes(&mut source, &preprocessing).is_err());
     }
 }

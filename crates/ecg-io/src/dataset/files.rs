@@ -1,0 +1,104 @@
+//! The files that a data set is read from.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::walk::KNOWN_TABLES;
+use super::{Dataset, Entry};
+use crate::read::has_extension;
+use crate::signal::{beside, renamed_file};
+use crate::{ReadOptions, read_header};
+
+impl Dataset {
+    /// The files that recording `i` is read from, each once: its header or table first, then signal files and the headers
+    /// of its segments with theirs.
+    ///
+    /// A signal file that is missing is among them, and the one that is read in its place. What a header names that cannot
+    /// be read is not known, and what it names elsewhere is never read.
+    ///
+    /// # Panics
+    /// `i` is not below [`Self::len`].
+    pub fn files(&self, i: usize) -> Vec<PathBuf> {
+        files_of(&self.entries[i].path)
+    }
+
+    /// Whether `path` is a file that the data set is read from: one of a recording, or a table of labels, patients and folds.
+    /// Programs that write into a data folder ask before they do.
+    pub fn reads(&self, path: &Path) -> bool {
+        let Ok(wanted) = fs::canonicalize(path) else { return false };
+        let is_wanted = |file: &PathBuf| fs::canonicalize(file).is_ok_and(|file| file == wanted);
+        let is_table =
+            wanted.file_name().is_some_and(|name| KNOWN_TABLES.iter().any(|own| name == *own))
+                && fs::canonicalize(&self.root).is_ok_and(|root| wanted.starts_with(root));
+        is_table
+            || self.options.labels_file.iter().any(is_wanted)
+            || self.entries.iter().any(|Entry { path, .. }| files_of(path).iter().any(is_wanted))
+    }
+}
+
+fn files_of(path: &Path) -> Vec<PathBuf> {
+    let mut files = vec![path.to_owned()];
+    let mut known = HashSet::from([path.to_owned()]);
+    let mut read = 0;
+    // The headers of segments come behind that of the record.
+    while read < files.len() {
+        let path = files[read].clone();
+        read += 1;
+        if !has_extension(&path, "hea") {
+            continue;
+        }
+        let Ok((header, _)) = read_header(&path, &ReadOptions::default()) else { continue };
+        let signals = header.signals.iter().filter_map(|signal| {
+            let file = beside(&path, &signal.file, signal.line).ok()?;
+            let renamed = (!file.exists()).then(|| renamed_file(&path, &file)).flatten();
+            Some([Some(file), renamed])
+        });
+        let segments = header.segment_headers().map(|header| [Some(header), None]);
+        let named: Vec<PathBuf> = signals.chain(segments).flatten().flatten().collect();
+        files.extend(named.into_iter().filter(|file| known.insert(file.clone())));
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DatasetOptions;
+
+    #[test]
+    fn the_files_of_a_recording_are_those_that_are_read() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let data = dir.path();
+        let write = |name: &str, text: &str| fs::write(data.join(name), text).expect("writes");
+        // A record that was renamed, with its signal file.
+        write("S7.hea", "JS7 1 500 2\nJS7.dat 16\n");
+        write("S7.dat", "four");
+        // Segments, one twice, and names that are refused.
+        write("m.hea", "m/5 1 500 10\na 2\na 2\n~ 2\n../x 2\n/y 2\n");
+        write("a.hea", "a 1 500 2\na.dat 16\n");
+        write("a.dat", "four");
+        write("table.csv", "I,II\n1,2\n");
+        write("labels.csv", "record,AF\nS7,1\n");
+        write("other.txt", "");
+        let dataset = Dataset::open(data, &DatasetOptions::default()).expect("opens");
+        let files = |name: &str| -> Vec<PathBuf> {
+            let files = dataset.files(dataset.index_of(name).expect("is there"));
+            files.iter().map(|file| file.strip_prefix(data).expect("below").to_owned()).collect()
+        };
+        let expected = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert_eq!(files("S7"), expected(&["S7.hea", "JS7.dat", "S7.dat"]));
+        assert_eq!(files("m"), expected(&["m.hea", "a.hea", "a.dat"]));
+        assert_eq!(files("table"), expected(&["table.csv"]));
+        for (name, reads) in [
+            ("S7.dat", true),
+            ("a.dat", true),
+            ("labels.csv", true),
+            ("table.csv", true),
+            ("other.txt", false),
+            ("new.csv", false),
+        ] {
+            assert_eq!(dataset.reads(&data.join(name)), reads, "{name}");
+        }
+    }
+}
