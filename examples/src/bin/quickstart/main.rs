@@ -349,6 +349,27 @@ mod tests {
     }
 
     #[test]
+    fn labels_that_lack_one_of_the_networks_judge_nothing() {
+        let source = Source {
+            rows: Rows::Prepared { signals: Array3::zeros((2, 12, 100)), lengths: vec![100; 2] },
+            row_record: None,
+            names: ["a", "b"].map(str::to_owned).to_vec(),
+            label_set: LabelSet::new(["AF", "NSR"]).expect("two"),
+            labels: vec![Some(vec![true, false]), None],
+            patients: ["p", "q"].map(str::to_owned).to_vec(),
+            folds: vec![None; 2],
+            failed: Vec::new(),
+            label_source: "nowhere".to_owned(),
+        };
+        let of =
+            |labels: [&str; 2], named| truths(&source, &LabelSet::new(labels).expect("two"), named);
+        assert_eq!(of(["NSR", "AF"], true).expect("known"), [Some(vec![false, true]), None]);
+        assert_eq!(of(["NSR", "SB"], false).expect("nothing to judge"), [None, None]);
+        let error = of(["NSR", "SB"], true).expect_err("asked for").to_string();
+        assert_eq!(error, "no column SB in nowhere; expected each of NSR,SB");
+    }
+
+    #[test]
     fn the_rule_of_the_labels_is_named() {
         let comments = about_labels(&LabelSource::Comments, NsrRule::Rhythm, [2, 30, 31]);
         assert!(comments.starts_with("Labels: the #Dx: comments of the records; NSR rule: rhythm"));
