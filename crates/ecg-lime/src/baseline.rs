@@ -31,6 +31,12 @@ pub enum Baseline {
 }
 
 impl Baseline {
+    /// Which kind of baseline the name is of that an explanation carries. A background may be of fewer recordings in one record than
+    /// in another, and is the same kind.
+    pub fn kind_of(name: &str) -> &str {
+        name.split(" of ").next().unwrap_or(name)
+    }
+
     /// The mean of signals (or flattened images) `[lead, sample]`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{Explanation, LimeError};
+use crate::{Baseline, Explanation, LimeError};
 
 /// How the explanations of many records are put together.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,17 +107,20 @@ impl Cohort {
             let (explanations, patients) = (explanations.len(), patients.len());
             return Err(LimeError::CohortLength { explanations, patients });
         }
-        // A background may be of fewer recordings in one record than in another, and is the same baseline.
-        let kind = |own: &Explanation| own.baseline.split(" of ").next().map(str::to_owned);
         let alike = |own: &Explanation| {
-            (own.label.clone(), own.method, own.settings.target(), kind(own), own.partial.is_some())
+            (
+                own.label.clone(),
+                own.method,
+                own.settings.target(),
+                Baseline::kind_of(&own.baseline).to_owned(),
+                own.partial.is_some(),
+            )
         };
         if let Some(first) = explanations.first().map(alike)
             && let Some(other) = explanations.iter().map(alike).find(|own| *own != first)
         {
             let [left, right] = [first, other].map(|(label, method, target, baseline, stopped)| {
                 let target = target.map(|target| format!("the {target} of ")).unwrap_or_default();
-                let baseline = baseline.unwrap_or_default();
                 let stopped = if stopped { ", stopped" } else { "" };
                 format!("{method} for {target}{label}, baseline {baseline}{stopped}")
             });

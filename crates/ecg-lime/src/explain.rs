@@ -6,7 +6,7 @@ use ndarray::ArrayView2;
 
 use crate::evaluate::column;
 use crate::fit::{check_c, check_penalty, determines, ridge_standard_errors, weighted_r2};
-use crate::masks::{MAX_SUBSETS, check_samples};
+use crate::masks::check_samples;
 use crate::shapley::{check_partition, shapley_kernel};
 use crate::{
     Contribution, Distance, EvaluateOptions, Explanation, LimeError, LogisticOutcome, Method,
@@ -144,16 +144,18 @@ impl ExplainOptions {
             |setting, expected, found| Err(LimeError::Setting { setting, expected, found });
         match self.method {
             Method::Shapley => Ok(()),
-            Method::LimeSampled if !(1..=MAX_SUBSETS).contains(&self.samples) => {
-                check_samples(self.samples)
-            }
-            Method::Lime | Method::LimeSampled => match self.kernel_width {
-                // The square of a tiny width is zero.
-                Some(width) if !(width.is_finite() && width > 0.0 && width * width > 0.0) => {
-                    refuse("the kernel width", "positive and finite", width)
+            Method::Lime | Method::LimeSampled => {
+                if self.method == Method::LimeSampled {
+                    check_samples(self.samples)?;
                 }
-                _ => check_penalty(self.penalty),
-            },
+                match self.kernel_width {
+                    // The square of a tiny width is zero.
+                    Some(width) if !(width.is_finite() && width > 0.0 && width * width > 0.0) => {
+                        refuse("the kernel width", "positive and finite", width)
+                    }
+                    _ => check_penalty(self.penalty),
+                }
+            }
             Method::Owen => check_partition(&self.unions, players),
             Method::Published if !(0.0..=1.0).contains(&self.threshold) => {
                 refuse("the threshold", "from 0 to 1", self.threshold)

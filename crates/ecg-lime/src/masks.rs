@@ -44,7 +44,7 @@ pub fn sampled_masks(players: usize, samples: usize, seed: u64) -> Vec<LeadMask>
 }
 
 /// The most subsets that are held at a time.
-pub(crate) const MAX_SUBSETS: usize = 1 << 20;
+const MAX_SUBSETS: usize = 1 << 20;
 
 /// Refuses no draw, or more of them than [`MAX_SUBSETS`].
 pub(crate) fn check_samples(samples: usize) -> Result<(), LimeError> {

@@ -81,9 +81,22 @@ impl Layout {
         self.has_names && !self.numbered
     }
 
+    /// The last of the comments that names the columns, by its place, and the names as a row of the table.
+    pub fn names_above<'a>(
+        &self,
+        comments: impl ExactSizeIterator<Item = &'a str> + DoubleEndedIterator,
+        first_row: &str,
+        options: &CsvOptions,
+    ) -> Option<(usize, String)> {
+        if options.has_names.is_some() {
+            return None;
+        }
+        comments.enumerate().rev().find_map(|(k, text)| Some((k, self.names_in(text, first_row)?)))
+    }
+
     /// The names of the columns in a comment, as a row of the table, where each number of the first row has one: a standard lead,
     /// a time or what is passed over.
-    pub fn names_in(&self, comment: &str, first_row: &str) -> Option<String> {
+    fn names_in(&self, comment: &str, first_row: &str) -> Option<String> {
         if self.has_names || self.orientation == CsvOrientation::LeadsInRows {
             return None;
         }

@@ -59,13 +59,9 @@ pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
     if layout.orientation == CsvOrientation::LeadsInRows {
         return true;
     }
-    let named = comments
-        .iter()
-        .rev()
-        .filter(|_| options.has_names.is_none())
-        .find_map(|comment| layout.names_in(comment, first));
-    let names = match &named {
-        Some(names) => layout.split(names).iter().map(|name| name.to_string()).collect(),
+    let comments = comments.iter().map(String::as_str);
+    let names = match layout.names_above(comments, first, options) {
+        Some((_, names)) => layout.split(&names).iter().map(|name| name.to_string()).collect(),
         None => table::names(&layout, &cells, options),
     };
     if let Some(columns) = &options.columns {

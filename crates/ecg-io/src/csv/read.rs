@@ -170,14 +170,10 @@ impl State {
         let Some((line, first)) = self.first.take() else { return Ok(()) };
         let below = second.map(|(_, text)| text);
         let layout = Layout::detect(&first, below, options);
-        let named = self
-            .comments
-            .iter()
-            .rev()
-            .filter(|_| options.has_names.is_none())
-            .find_map(|comment| Some((comment.line, layout.names_in(&comment.text, &first)?)));
-        let mut table = match named {
-            Some((at, names)) => {
+        let comments = self.comments.iter().map(|comment| comment.text.as_str());
+        let mut table = match layout.names_above(comments, &first, options) {
+            Some((k, names)) => {
+                let at = self.comments[k].line;
                 let layout = Layout { has_names: true, ..layout };
                 let mut table = Table::start(layout, (at, &names), path, size, options)?;
                 table.push(line, &first, path)?;

@@ -10,7 +10,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::{LabelSet, Lead, LeadName};
 use ecg_io::Dataset;
-use ecg_lime::{Agreement, Cohort, CohortOptions, Explanation, LimeError, MeanAgreement, Outcome};
+use ecg_lime::{
+    Agreement, Baseline, Cohort, CohortOptions, Explanation, LimeError, MeanAgreement, Outcome,
+};
 use ecg3d_convert::{ConvertConfig, LeadSelection};
 use ecg3d_examples::source::{self, Failed, Rows, Source};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
@@ -365,11 +367,12 @@ fn cohort(
 }
 
 fn mean_pairs<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Vec<MeanPair> {
-    // A background may be of fewer recordings in one record than in another, and is the same baseline.
-    let kind = |name: &'a String| name.split(" of ").next().unwrap_or(name);
     let mut by_kind: BTreeMap<[&str; 2], Vec<&Pair>> = BTreeMap::new();
     for own in pairs {
-        by_kind.entry(own.between.each_ref().map(kind)).or_default().push(own);
+        by_kind
+            .entry(own.between.each_ref().map(|name| Baseline::kind_of(name)))
+            .or_default()
+            .push(own);
     }
     by_kind
         .into_values()

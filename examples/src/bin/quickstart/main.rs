@@ -113,11 +113,12 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     let start = Instant::now();
     let config = ConvertConfig::corrected();
     let mut source = load(&data, &config, &arguments.labels)?;
-    source.drop_without_volumes(&ImagePlan::new(&config)?)?;
+    let plan = ImagePlan::new(&config)?;
+    source.drop_without_volumes(&plan)?;
     steps.done(start, "read and prepared", format!("{} recordings", source.names.len()));
 
     let start = Instant::now();
-    volumes(&source, &config)?;
+    volumes(&source, &plan, config.window_samples())?;
     steps.done(start, "converted", format!("{} volumes of 45x45x45", source.names.len()));
 
     let device = Device::cuda_if_available();
@@ -166,7 +167,6 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     // A recording to show the conversion on: the first that is explained, else the first of all.
     let shown = examples.first().map_or(0, |example| example.place);
     let (recording, window) = first_window(&source, &dataset, &config, rows[shown])?;
-    let plan = ImagePlan::new(&config)?;
     let recurrence = recurrence_plots(&window, &config)?;
     let volume = plan.volume_of_window(window.view())?;
     let stages = Stages {
@@ -292,14 +292,12 @@ fn synthesise(out: &Path, seed: u64, steps: &mut Steps) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// Converts the first window of every record, one volume at a time.
-fn volumes(source: &Source, config: &ConvertConfig) -> Result<()> {
+/// Converts the first window of every record, of `window` samples, one volume at a time.
+fn volumes(source: &Source, plan: &ImagePlan, window: usize) -> Result<()> {
     let Rows::Prepared { signals, .. } = &source.rows else { return Ok(()) };
-    let plan = ImagePlan::new(config)?;
     let [depth, height, width] = plan.volume_shape();
     let mut volume = Array3::<f32>::zeros((depth, height, width));
     let mut scratch = Scratch::new();
-    let window = config.window_samples();
     for signal in signals.outer_iter() {
         plan.volume_of_window_into(
             signal.slice(s![.., ..window]),
