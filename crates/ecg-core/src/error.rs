@@ -1,6 +1,6 @@
 use crate::Lead;
 
-/// What can be wrong with the values that make up a recording or a label set.
+/// An invalid value given for part of a recording, a lead or a label set.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CoreError {
@@ -10,38 +10,38 @@ pub enum CoreError {
         /// The value given, in Hz.
         found: f64,
     },
-    /// The number of lead names differs from the number of rows of the signal.
+    /// The number of lead names differs from the number of signal rows.
     #[error("{rows} rows of signal but {names} lead names")]
     LeadCount {
-        /// Rows of the signal.
+        /// Number of rows of the signal.
         rows: usize,
-        /// Lead names given.
+        /// Number of lead names given.
         names: usize,
     },
-    /// The raw values have another shape than the signal.
+    /// The shape of the stored integers differs from the shape of the signal.
     #[error("the stored integers are {found:?} ([lead, sample]), the signal is {expected:?}")]
     AdcShape {
         /// Shape of the signal, `[lead, sample]`.
         expected: [usize; 2],
-        /// Shape of the raw values, `[lead, sample]`.
+        /// Shape of the stored integers, `[lead, sample]`.
         found: [usize; 2],
     },
-    /// Not one gain or baseline for each lead.
+    /// The number of gains or baselines differs from the number of leads.
     #[error("{found} {what} of stored integers, expected one for each of {expected} leads")]
     AdcCount {
-        /// `gains` or `baselines`.
+        /// Which of the two it is: `gains` or `baselines`.
         what: &'static str,
-        /// Leads of the signal.
+        /// Number of leads of the signal.
         expected: usize,
-        /// How many were given.
+        /// Number of values given.
         found: usize,
     },
-    /// A standard lead is not in the recording.
+    /// A standard lead is missing from the recording.
     #[error("lead {lead} is missing; found {found}")]
     MissingLead {
-        /// The lead looked for.
+        /// The missing lead.
         lead: Lead,
-        /// The names that are there, joined by commas.
+        /// The lead names present, joined by commas.
         found: String,
     },
     /// A name that is not one of the twelve standard leads.
@@ -50,7 +50,7 @@ pub enum CoreError {
         /// The name given.
         found: String,
     },
-    /// A label that appears twice in a label set.
+    /// A label that appears more than once in a label set.
     #[error("label {label:?} appears twice")]
     DuplicateLabel {
         /// The label.

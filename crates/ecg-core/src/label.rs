@@ -9,7 +9,7 @@ use crate::CoreError;
 
 /// A SNOMED CT concept identifier, such as 426783006 (sinus rhythm).
 ///
-/// Some exceed 32 bits (67741000119109).
+/// Some identifiers exceed 32 bits (for example 67741000119109).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SnomedCode(pub u64);
@@ -36,24 +36,24 @@ impl FromStr for SnomedCode {
     }
 }
 
-/// An ordered set of labels that may hold together.
+/// An ordered set of labels, several of which may apply to the same recording.
 ///
-/// Column `k` of every label or probability array is label `k` of the set that travels with it. Cloning is cheap.
-/// Serialises as a list of names.
+/// Column `k` of every label or probability array belongs to label `k` of the set that accompanies the array. Cloning
+/// is cheap. Serialises as a list of names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
 pub struct LabelSet(Arc<[String]>);
 
 impl LabelSet {
-    /// The seven labels of the 3DECG-Net study: NSR, AF, IAVB, LBBB, RBBB, SB, STach.
+    /// Returns the seven labels of the 3DECG-Net study: NSR, AF, IAVB, LBBB, RBBB, SB, STach.
     pub fn seven() -> Self {
         Self(["NSR", "AF", "IAVB", "LBBB", "RBBB", "SB", "STach"].map(String::from).into())
     }
 
-    /// A label set of one's own.
+    /// Creates a custom label set.
     ///
     /// # Errors
-    /// No label at all, an empty label, or one that appears twice.
+    /// Fails if there are no labels, if a label is empty, or if a label appears twice.
     pub fn new<S: Into<String>>(labels: impl IntoIterator<Item = S>) -> Result<Self, CoreError> {
         let labels: Vec<String> = labels.into_iter().map(Into::into).collect();
         if labels.is_empty() || labels.iter().any(|label| label.trim().is_empty()) {
@@ -66,28 +66,28 @@ impl LabelSet {
         Ok(Self(labels.into()))
     }
 
-    /// Number of labels; never 0.
+    /// Returns the number of labels; never 0.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Column of a label, by its exact name.
+    /// Returns the column of a label, found by its exact name.
     pub fn index_of(&self, label: &str) -> Option<usize> {
         self.0.iter().position(|own| own == label)
     }
 
-    /// The labels in order.
+    /// Iterates over the labels in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
         self.0.iter().map(String::as_str)
     }
 
-    /// The labels in order.
+    /// Returns the labels in order.
     pub fn as_slice(&self) -> &[String] {
         &self.0
     }
 
-    /// What a label of the seven stands for, in words; `None` for others.
+    /// Returns the full name of one of the seven labels, or `None` for any other label.
     pub fn description(label: &str) -> Option<&'static str> {
         Some(match label {
             "NSR" => "normal sinus rhythm",
@@ -152,7 +152,7 @@ mod tests {
             LabelSet::new(["a", "b", "a"]),
             Err(CoreError::DuplicateLabel { label: "a".into() })
         );
-        // So many that each cannot be compared with all others.
+        // So many labels that comparing each with every other would take too long.
         let many: Vec<String> = (0..400_000).map(|k| k.to_string()).collect();
         assert_eq!(LabelSet::new(many.clone()).map(|set| set.len()), Ok(400_000));
         assert_eq!(

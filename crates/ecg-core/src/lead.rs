@@ -43,7 +43,7 @@ impl Lead {
         Lead::V6,
     ];
 
-    /// The name as it is printed on paper: `aVR`, `V1`.
+    /// Returns the name as printed on paper: `aVR`, `V1`.
     pub const fn name(self) -> &'static str {
         match self {
             Lead::I => "I",
@@ -61,7 +61,7 @@ impl Lead {
         }
     }
 
-    /// Position in [`Lead::STANDARD_12`].
+    /// Returns the lead's position in [`Lead::STANDARD_12`].
     pub const fn index(self) -> usize {
         self as usize
     }
@@ -73,7 +73,7 @@ impl fmt::Display for Lead {
     }
 }
 
-/// Reads a name whatever its case and the blanks around it.
+/// Parses a lead name, ignoring case and surrounding whitespace.
 impl FromStr for Lead {
     type Err = CoreError;
 
@@ -86,7 +86,7 @@ impl FromStr for Lead {
     }
 }
 
-/// A lead's name as its source has it, and the standard lead it stands for, if any.
+/// A lead name as its source spells it, with the standard lead it stands for, if any.
 ///
 /// Serialises as the name alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -97,17 +97,17 @@ pub struct LeadName {
 }
 
 impl LeadName {
-    /// The name as the source has it.
+    /// Returns the name as the source spells it.
     pub fn as_str(&self) -> &str {
         &self.name
     }
 
-    /// The standard lead of this name, whatever the case.
+    /// Returns the standard lead with this name, ignoring case, or `None` if there is none.
     pub fn lead(&self) -> Option<Lead> {
         self.lead
     }
 
-    /// The standard lead's name, however the source spells it; the source's own, where it is none.
+    /// Returns the standard spelling of a standard lead's name; for any other lead, the name as the source spells it.
     pub fn standard_name(&self) -> &str {
         self.lead.map_or(self.as_str(), |lead| lead.name())
     }

@@ -1,11 +1,11 @@
-//! The shared types of the 3DECG toolkit: leads, recordings, diagnosis codes, label sets and the predictor traits.
+//! Shared types of the 3DECG toolkit: leads, recordings, diagnosis codes, label sets and the predictor traits.
 //!
 //! ```
 //! use ecg_core::{LabelSet, Lead, Recording, SamplingRate};
 //! use ndarray::Array2;
 //!
 //! # fn main() -> Result<(), ecg_core::CoreError> {
-//! // Ten seconds of silence on the twelve standard leads, [lead, sample] in mV.
+//! // A ten-second flat line on the twelve standard leads, [lead, sample] in mV.
 //! let signal = Array2::<f64>::zeros((12, 5000));
 //! let recording = Recording::new("demo", SamplingRate::new(500.0)?, Lead::STANDARD_12, signal)?;
 //! assert_eq!(recording.duration_s(), 10.0);
@@ -17,25 +17,29 @@
 //!
 //! # Which type for which job
 //!
-//! | type | what |
+//! | type | purpose |
 //! |---|---|
-//! | [`Recording`] | a signal `[lead, sample]` in mV, its leads by name, its sampling rate and what is known of the patient |
+//! | [`Recording`] | a signal `[lead, sample]` in mV with its lead names, sampling rate and any known patient data |
 //! | [`Adc`] | the integers as the recorder stored them, with gain and baseline |
-//! | [`Lead`], [`LeadName`] | one of the twelve standard leads; any lead name as a file has it |
+//! | [`Lead`], [`LeadName`] | one of the twelve standard leads; any lead name as spelt in a file |
 //! | [`SnomedCode`] | a diagnosis code |
-//! | [`LabelSet`] | the label order that every probability array travels with |
-//! | [`Predict`] | what turns a batch of inputs into probabilities `[n, label]` |
-//! | [`PredictSubsets`] | the same for one input with subsets of its leads kept, for explanations |
+//! | [`LabelSet`] | the label order that accompanies every probability array |
+//! | [`Predict`] | a classifier that turns a batch of inputs into probabilities `[n, label]` |
+//! | [`PredictSubsets`] | the same for one input with only subsets of its leads kept, for explanations |
 //!
 //! # Conventions
 //!
 //! Axes are named in brackets, in C order: `[lead, sample]`, `[record, lead, sample]`. Signals are `f64` in mV unless a
-//! name says otherwise; rates are in Hz. The standard order of leads is I, II, III, aVR, aVL, aVF, V1 to V6.
+//! name says otherwise; rates are in Hz. The standard lead order is I, II, III, aVR, aVL, aVF, V1 to V6.
 //!
 //! # Sibling crates
 //!
-//! `ecg-io` reads recordings, `ecg3d-convert` makes volumes of them, `ecg3d-models` classifies, `ecg-lime` explains,
-//! `ecg-metrics` judges and `ecg-synth` synthesises.
+//! - `ecg-io` reads recordings.
+//! - `ecg3d-convert` converts them to volumes.
+//! - `ecg3d-models` classifies them.
+//! - `ecg-lime` explains predictions.
+//! - `ecg-metrics` evaluates them.
+//! - `ecg-synth` synthesises recordings.
 
 mod error;
 mod label;

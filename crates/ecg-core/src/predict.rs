@@ -2,16 +2,16 @@ use ndarray::{Array2, Array3, ArrayView, ArrayView2, ArrayView3, Dimension, Ix3}
 
 use crate::LabelSet;
 
-/// Why a prediction could not be made.
+/// The reason why a prediction failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PredictError {
-    /// The input has another shape than the predictor takes (the batch axis left out).
+    /// The shape of the input is not the one the predictor expects (without the batch axis).
     #[error("the predictor takes inputs of shape {expected:?}, found {found:?}")]
     Shape {
-        /// What the predictor takes.
+        /// The shape the predictor expects.
         expected: Vec<usize>,
-        /// What it was given.
+        /// The shape it was given.
         found: Vec<usize>,
     },
     /// A mask keeps a lead that the input does not have.
@@ -19,12 +19,12 @@ pub enum PredictError {
     Mask {
         /// Index of the mask.
         mask: usize,
-        /// The lead, from 0.
+        /// The lead, counted from 0.
         lead: usize,
-        /// Leads of the input.
+        /// Number of leads of the input.
         leads: usize,
     },
-    /// Images of leads were offered to a predictor that reads the signals themselves.
+    /// Lead images were passed to a predictor that reads the signals themselves.
     #[error("the predictor reads signals, it cannot use images of leads")]
     NoImages,
     /// The predictor itself failed.
@@ -32,49 +32,51 @@ pub enum PredictError {
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// A classifier of inputs with labels that may hold together.
+/// A multi-label classifier: several labels may apply to the same input.
 ///
 /// `D` is the dimension of a batch: `Ix3` for prepared signals `[record, lead, sample]`, `Ix4` for volumes
-/// `[record, depth, height, width]`. No `Send` or `Sync` is asked for.
+/// `[record, depth, height, width]`. Neither `Send` nor `Sync` is required.
 pub trait Predict<D: Dimension> {
-    /// Shape of one input, the batch axis left out; `[12, 100]` for prepared signals of the published preset. A predictor may take
-    /// shorter or longer signals as well, and says so.
+    /// Returns the shape of one input, without the batch axis; `[12, 100]` for prepared signals of the published
+    /// preset.
+    ///
+    /// A predictor may also accept shorter or longer signals, and then says so.
     fn input_shape(&self) -> Vec<usize>;
 
-    /// The labels, in the order of the columns of what [`Predict::predict_proba`] returns.
+    /// Returns the labels, in the order of the columns that [`Predict::predict_proba`] returns.
     fn labels(&self) -> &LabelSet;
 
-    /// Probabilities `[record, label]` of a batch.
+    /// Returns the probabilities `[record, label]` for a batch.
     ///
     /// # Errors
-    /// A batch of a shape that the predictor does not take, or a failure of the predictor.
+    /// Fails if the predictor does not accept the shape of the batch, or if the predictor itself fails.
     fn predict_proba(&self, batch: ArrayView<'_, f32, D>) -> Result<Array2<f64>, PredictError>;
 }
 
-/// A subset of an input's leads: bit `k` is set where lead `k` is kept.
+/// A subset of an input's leads: bit `k` is set if lead `k` is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeadMask(pub u32);
 
 impl LeadMask {
-    /// All of `leads` leads (at most 32).
+    /// Returns the mask that keeps all of `leads` leads (at most 32).
     pub const fn all(leads: usize) -> Self {
         Self(if leads >= 32 { u32::MAX } else { (1 << leads) - 1 })
     }
 
-    /// Whether lead `k` is kept.
+    /// Returns whether lead `lead` is kept.
     pub const fn keeps(self, lead: usize) -> bool {
         lead < 32 && self.0 >> lead & 1 == 1
     }
 
-    /// Number of leads kept.
+    /// Returns the number of leads kept.
     pub const fn kept(self) -> u32 {
         self.0.count_ones()
     }
 
-    /// Checks that masks keep no lead beyond the `leads` of an input.
+    /// Checks that no mask keeps a lead beyond the `leads` of an input.
     ///
     /// # Errors
-    /// The first mask that does.
+    /// Returns [`PredictError::Mask`] for the first mask that does.
     pub fn check(masks: &[LeadMask], leads: usize) -> Result<(), PredictError> {
         for (mask, keep) in masks.iter().enumerate() {
             let beyond = keep.0 & !LeadMask::all(leads).0;
@@ -87,16 +89,19 @@ impl LeadMask {
     }
 }
 
-/// A predictor of prepared signals that can be asked about subsets of an input's leads.
+/// A predictor of prepared signals that can be evaluated on subsets of an input's leads.
 ///
-/// A lead that is not kept is set to zero in the prepared signal. The provided method does just that; a predictor with
-/// a cheaper way to the same result (a sum of per-lead images) overrides it.
+/// A lead that is not kept is set to zero in the prepared signal. The provided method does exactly that; a predictor
+/// that can obtain the same result more cheaply (as a sum of per-lead images) overrides it.
 pub trait PredictSubsets: Predict<Ix3> {
-    /// Probabilities `[mask, label]` of one prepared signal `[lead, sample]` under each mask.
+    /// Returns the probabilities `[mask, label]` of one prepared signal `[lead, sample]` under each mask.
     ///
     /// # Errors
-    /// As [`Predict::predict_proba`]; a mask that keeps a lead which the input does not have, more leads than a mask has bits, or
-    /// probabilities of another shape than asked for.
+    /// Fails like [`Predict::predict_proba`], and also if
+    ///
+    /// - a mask keeps a lead that the input does not have,
+    /// - the input has more leads than a mask has bits, or
+    /// - the probabilities do not have the requested shape.
     fn predict_subsets(
         &self,
         prepared: ArrayView2<'_, f32>,
@@ -107,7 +112,7 @@ pub trait PredictSubsets: Predict<Ix3> {
             let leads = prepared.nrows();
             return Err(PredictError::Backend(format!("{leads} leads, masks have 32 bits").into()));
         }
-        /// Masked signals in memory at a time.
+        /// Number of masked signals held in memory at a time.
         const BATCH: usize = 64;
         let mut out = Array2::zeros((masks.len(), self.labels().len()));
         for (chunk, mut rows) in
@@ -128,15 +133,22 @@ pub trait PredictSubsets: Predict<Ix3> {
         Ok(out)
     }
 
-    /// Probabilities `[input, label]` of prepared signals `[input, lead, sample]`, where each lead that the input's mask leaves
-    /// out enters as its image in `stand_ins` `[lead, height, width]` instead of its own: the mean image of many recordings,
-    /// say, which no signal has.
+    /// Returns the probabilities `[input, label]` of prepared signals `[input, lead, sample]`, with images in place of
+    /// some leads.
     ///
-    /// For predictors that turn each lead into an image; the provided method refuses.
+    /// Each lead that an input's mask leaves out is replaced by its image in `stand_ins` `[lead, height, width]`. That
+    /// image may be one that no signal produces, such as the mean image of many recordings.
+    ///
+    /// This is for predictors that turn each lead into an image. The provided method returns
+    /// [`PredictError::NoImages`].
     ///
     /// # Errors
-    /// A predictor without images; as [`Predict::predict_proba`]; images of another shape than the predictor makes; another
-    /// number of masks than of inputs, or a mask that keeps a lead which the inputs do not have.
+    /// Fails like [`Predict::predict_proba`], and also if
+    ///
+    /// - the predictor does not use images,
+    /// - the images do not have the shape that the predictor produces,
+    /// - the number of masks differs from the number of inputs, or
+    /// - a mask keeps a lead that the inputs do not have.
     fn predict_with_images(
         &self,
         _batch: ArrayView3<'_, f32>,

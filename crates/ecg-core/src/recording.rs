@@ -11,10 +11,10 @@ use crate::{CoreError, Lead, LeadName, SnomedCode};
 pub struct SamplingRate(f64);
 
 impl SamplingRate {
-    /// A rate in Hz.
+    /// Creates a sampling rate from a value in Hz.
     ///
     /// # Errors
-    /// Zero, negative, infinite or NaN.
+    /// Fails if the value is zero, negative, infinite or NaN.
     pub fn new(hz: f64) -> Result<Self, CoreError> {
         if hz.is_finite() && hz > 0.0 {
             Ok(Self(hz))
@@ -23,7 +23,7 @@ impl SamplingRate {
         }
     }
 
-    /// The rate in Hz.
+    /// Returns the rate in Hz.
     pub fn hz(self) -> f64 {
         self.0
     }
@@ -49,7 +49,7 @@ impl From<SamplingRate> for f64 {
     }
 }
 
-/// A patient's sex as the recording states it.
+/// The patient's sex as stated in the recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Sex {
@@ -60,11 +60,11 @@ pub enum Sex {
 /// The integers as the recorder stored them; physical value = (value - baseline) / gain.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adc {
-    /// Values as stored, `[lead, sample]`; the format's code for "invalid" is kept.
+    /// Stored values, `[lead, sample]`; the format's code for "invalid" is kept.
     pub values: Array2<i32>,
-    /// ADC units per mV, one for each lead.
+    /// ADC units per mV, one value per lead.
     pub gain_per_mv: Vec<f64>,
-    /// The value that stands for 0 mV, one for each lead.
+    /// The stored value that corresponds to 0 mV, one per lead.
     pub baseline: Vec<i32>,
 }
 
@@ -76,29 +76,29 @@ pub struct Recording {
     pub name: String,
     /// Lead names in the order of the rows of `signal`.
     pub leads: Vec<LeadName>,
-    /// Samples a second.
+    /// Samples per second.
     pub sampling_rate: SamplingRate,
-    /// Physical values in mV, `[lead, sample]`; NaN where the recorder had none.
+    /// Physical values in mV, `[lead, sample]`; NaN where the recorder stored no valid value.
     pub signal: Array2<f64>,
-    /// The integers behind `signal`, when the source had them.
+    /// The integers behind `signal`, if the source had them.
     pub adc: Option<Adc>,
-    /// Diagnosis codes that the recording itself carries.
+    /// Diagnosis codes stored in the recording itself.
     pub diagnoses: Vec<SnomedCode>,
-    /// Who was recorded: equal for recordings of one person.
+    /// Patient identifier; recordings of the same person share it.
     pub patient: Option<String>,
     /// Age in years.
     pub age_years: Option<f64>,
     /// Sex.
     pub sex: Option<Sex>,
-    /// Comment lines, without the comment sign.
+    /// Comment lines, without the comment character.
     pub comments: Vec<String>,
 }
 
 impl Recording {
-    /// A recording of physical values `[lead, sample]` in mV, with nothing else known.
+    /// Creates a recording from physical values `[lead, sample]` in mV, with all other fields left empty.
     ///
     /// # Errors
-    /// As many leads as rows are needed.
+    /// Fails if the number of leads differs from the number of rows.
     pub fn new<L: Into<LeadName>>(
         name: impl Into<String>,
         sampling_rate: SamplingRate,
@@ -126,7 +126,8 @@ impl Recording {
     /// Adds the stored integers.
     ///
     /// # Errors
-    /// Values of another shape than the signal, or not one gain and baseline for each lead.
+    /// Fails if the shape of the values differs from that of the signal, or if there is not exactly one gain and one
+    /// baseline per lead.
     pub fn with_adc(mut self, adc: Adc) -> Result<Self, CoreError> {
         if adc.values.dim() != self.signal.dim() {
             let shape = |dim: (usize, usize)| [dim.0, dim.1];
@@ -145,30 +146,30 @@ impl Recording {
         Ok(self)
     }
 
-    /// Number of leads.
+    /// Returns the number of leads.
     pub fn n_leads(&self) -> usize {
         self.signal.nrows()
     }
 
-    /// Samples of each lead.
+    /// Returns the number of samples per lead.
     pub fn n_samples(&self) -> usize {
         self.signal.ncols()
     }
 
-    /// Length in seconds.
+    /// Returns the duration in seconds.
     pub fn duration_s(&self) -> f64 {
         self.n_samples() as f64 / self.sampling_rate.hz()
     }
 
-    /// Row of a standard lead, found by name whatever its case; the first if there are several.
+    /// Returns the row of a standard lead, found by name, ignoring case; the first if there are several.
     pub fn row_of(&self, lead: Lead) -> Option<usize> {
         self.leads.iter().position(|name| name.lead() == Some(lead))
     }
 
-    /// Rows of the twelve standard leads in the standard order.
+    /// Returns the rows of the twelve standard leads, in the standard order.
     ///
     /// # Errors
-    /// The first lead that is missing.
+    /// Returns [`CoreError::MissingLead`] for the first lead that is missing.
     pub fn standard_rows(&self) -> Result<[usize; 12], CoreError> {
         let mut rows = [0; 12];
         for (row, lead) in rows.iter_mut().zip(Lead::STANDARD_12) {
