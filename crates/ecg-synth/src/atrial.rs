@@ -4,13 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::rng::Rng;
 
-/// Slow modulation of fibrillatory waves, Hz.
+/// Frequency of the slow modulation of fibrillatory waves, Hz.
 const MODULATION_HZ: f64 = 0.2;
 
-/// Continuous atrial activity: the sawtooth of three harmonics after Stridh and Sörnmo (IEEE TBME 48:105, 2001).
+/// Continuous atrial activity: a sawtooth of three harmonics after Stridh and Sörnmo (IEEE TBME 48:105, 2001).
 ///
+/// On each axis of the dipole,
 /// `y = -sum over i = 1..3 of 2/(i pi) (a + da sin 2 pi 0.2 t) sin i theta`, with
-/// `theta = 2 pi f0 t + (df / 0.2) sin 2 pi 0.2 t + phase`, on each axis of the dipole.
+/// `theta = 2 pi f0 t + (df / 0.2) sin 2 pi 0.2 t + phase`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct AtrialWave {
@@ -18,19 +19,19 @@ pub struct AtrialWave {
     pub hz: f64,
     /// Amplitude a, mV of the dipole.
     pub amplitude_mv: f64,
-    /// Depth da of the amplitude's modulation, mV.
+    /// Depth da of the amplitude modulation, mV.
     pub amplitude_depth_mv: f64,
-    /// Depth df of the frequency's modulation, Hz.
+    /// Depth df of the frequency modulation, Hz.
     pub hz_depth: f64,
     /// Direction of the dipole: X (left), Y (foot), Z (back).
     pub direction: [f64; 3],
-    /// Phase of each axis, radians.
+    /// Phase on each axis, radians.
     pub phases: [f64; 3],
 }
 
 impl AtrialWave {
-    /// f waves of atrial fibrillation: 4.5 to 8 Hz, largest in the right precordial leads (in V2 and V3 by the leads' matrix; in patients
-    /// V1 leads).
+    /// f waves of atrial fibrillation: 4.5 to 8 Hz, largest in the right precordial leads. The lead matrix makes them
+    /// largest in V2 and V3; in patients they are largest in V1.
     pub(crate) fn fibrillation(rng: &mut Rng) -> Self {
         let amplitude = rng.within(0.05, 0.10);
         let start = rng.within(0.0, TAU);
@@ -56,7 +57,7 @@ impl AtrialWave {
         }
     }
 
-    /// The dipole at time `t` in s, mV.
+    /// The dipole in mV at time `t` in s.
     pub(crate) fn at(&self, t: f64) -> [f64; 3] {
         let slow = libm::sin(TAU * MODULATION_HZ * t);
         let amplitude = self.amplitude_mv + self.amplitude_depth_mv * slow;

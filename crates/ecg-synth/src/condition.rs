@@ -3,25 +3,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::SynthError;
 
-/// What drives the ventricles.
+/// The rhythm that drives the ventricles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Rhythm {
-    /// Sinus rhythm at 60 to 100 a minute: label NSR.
+    /// Sinus rhythm at 60 to 100 per minute: label NSR.
     NormalSinus,
-    /// Sinus rhythm at 40 to 59 a minute: label SB.
+    /// Sinus rhythm at 40 to 59 per minute: label SB.
     SinusBradycardia,
-    /// Sinus rhythm at 101 to 150 a minute: label STach.
+    /// Sinus rhythm at 101 to 150 per minute: label STach.
     SinusTachycardia,
-    /// Irregular beats at a mean of 50 to 150 a minute over fibrillatory waves, no P: label AF.
+    /// Irregular beats at a mean of 50 to 150 per minute over fibrillatory waves, no P wave: label AF.
     AtrialFibrillation,
-    /// Sinus rhythm that follows respiration by +-12 to 25 %: none of the seven labels.
+    /// Sinus rhythm that varies with respiration by +-12 to 25 %: none of the seven labels.
     SinusArrhythmia,
-    /// Sawtooth at 250 to 320 a minute, conducted 2:1, 3:1, 4:1 or variably: none of the seven labels.
+    /// Sawtooth at 250 to 320 per minute, conducted 2:1, 3:1, 4:1 or variably: none of the seven labels.
     AtrialFlutter,
-    /// Regular beats without P at 151 to 210 a minute: none of the seven labels.
+    /// Regular beats without a P wave at 151 to 210 per minute: none of the seven labels.
     SupraventricularTachycardia,
-    /// Beats paced from the right ventricle at 55 to 90 a minute, half of them after a P: none of the seven labels.
+    /// Beats paced from the right ventricle at 55 to 90 per minute; in half of the recordings each beat follows a P
+    /// wave: none of the seven labels.
     Paced,
 }
 
@@ -38,7 +39,7 @@ impl Rhythm {
         Rhythm::Paced,
     ];
 
-    /// Whether a sinus P wave precedes each beat of the rhythm and is conducted.
+    /// Returns whether a conducted sinus P wave precedes each beat of the rhythm.
     pub fn is_sinus(self) -> bool {
         matches!(
             self,
@@ -50,7 +51,7 @@ impl Rhythm {
     }
 }
 
-/// How the ventricles are reached.
+/// The path of conduction to the ventricles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Conduction {
@@ -64,48 +65,49 @@ pub enum Conduction {
     IncompleteRightBundleBranchBlock,
 }
 
-/// Single early beats from elsewhere.
+/// Single premature beats from an ectopic focus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Ectopy {
-    /// None.
+    /// No ectopic beats.
     None,
-    /// Premature atrial beats: early, another P, an incomplete pause.
+    /// Premature atrial beats: early, with a different P wave and an incomplete pause.
     Atrial,
-    /// Premature ventricular beats: early, wide, no P, a full pause.
+    /// Premature ventricular beats: early and wide, without a P wave, with a full pause.
     Ventricular,
 }
 
-/// How well the electrodes were attached.
+/// Quality of the electrode contacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Quality {
-    /// The usual disturbances.
+    /// The usual disturbances only.
     Good,
-    /// One electrode with several times the muscle noise and wander.
+    /// One electrode with several times the usual muscle noise and wander.
     PoorElectrode,
-    /// One of I, II, V1 to V6 without signal. (Where I is flat, III equals II.)
+    /// One of I, II, V1 to V6 without signal. (If I is flat, III equals II.)
     FlatLead,
 }
 
-/// What a synthetic recording shows. Any parts go together but for what [`Condition::check`] refuses.
+/// What a synthetic recording shows. All combinations are possible except those that [`Condition::check`] rejects.
 ///
-/// What is read may leave fields out; they have their defaults.
+/// Fields missing from the input when deserialising take their defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Condition {
-    /// Default: [`Rhythm::NormalSinus`].
+    /// Rhythm. Default: [`Rhythm::NormalSinus`].
     pub rhythm: Rhythm,
-    /// PR of 210 to 320 ms. Default: no.
+    /// First-degree AV block: a PR interval of 210 to 320 ms. Default: no.
     pub first_degree_av_block: bool,
-    /// Default: [`Conduction::Normal`].
+    /// Conduction to the ventricles. Default: [`Conduction::Normal`].
     pub conduction: Conduction,
-    /// Default: [`Ectopy::None`].
+    /// Ectopic beats. Default: [`Ectopy::None`].
     pub ectopy: Ectopy,
-    /// High voltage to the left and back, often with an inverted lateral T. Default: no.
+    /// Left ventricular hypertrophy: high voltage to the left and back, often with an inverted lateral T wave. Default:
+    /// no.
     pub left_ventricular_hypertrophy: bool,
-    /// Default: [`Quality::Good`].
+    /// Recording quality. Default: [`Quality::Good`].
     pub quality: Quality,
 }
 
@@ -116,7 +118,7 @@ impl Default for Condition {
 }
 
 impl Condition {
-    /// The rhythm and nothing else.
+    /// Creates a condition with this rhythm and nothing else.
     pub const fn new(rhythm: Rhythm) -> Self {
         Self {
             rhythm,
@@ -128,42 +130,45 @@ impl Condition {
         }
     }
 
-    /// With first-degree AV block.
+    /// Adds first-degree AV block.
     pub const fn with_first_degree_av_block(mut self) -> Self {
         self.first_degree_av_block = true;
         self
     }
 
-    /// With another conduction.
+    /// Sets the conduction.
     pub const fn with_conduction(mut self, conduction: Conduction) -> Self {
         self.conduction = conduction;
         self
     }
 
-    /// With ectopic beats.
+    /// Sets the ectopic beats.
     pub const fn with_ectopy(mut self, ectopy: Ectopy) -> Self {
         self.ectopy = ectopy;
         self
     }
 
-    /// With left ventricular hypertrophy.
+    /// Adds left ventricular hypertrophy.
     pub const fn with_left_ventricular_hypertrophy(mut self) -> Self {
         self.left_ventricular_hypertrophy = true;
         self
     }
 
-    /// With another quality.
+    /// Sets the quality.
     pub const fn with_quality(mut self, quality: Quality) -> Self {
         self.quality = quality;
         self
     }
 
-    /// Checks that the parts go together.
+    /// Checks that the parts are compatible.
     ///
     /// # Errors
-    /// First-degree AV block or premature atrial beats without sinus rhythm; premature ventricular beats in flutter,
-    /// supraventricular tachycardia or paced rhythm; a bundle branch block or hypertrophy in paced rhythm; hypertrophy with left
-    /// bundle branch block.
+    /// Fails for
+    ///
+    /// - first-degree AV block or premature atrial beats without sinus rhythm,
+    /// - premature ventricular beats in flutter, supraventricular tachycardia or paced rhythm,
+    /// - a bundle branch block or hypertrophy in paced rhythm, and
+    /// - hypertrophy with left bundle branch block.
     pub fn check(&self) -> Result<(), SynthError> {
         let rhythm = self.rhythm;
         if self.first_degree_av_block && !rhythm.is_sinus() {
@@ -196,7 +201,8 @@ impl Condition {
         Ok(())
     }
 
-    /// One value for each label of [`LabelSet::seven`], in its order. A sinus rhythm keeps its label beside blocks.
+    /// Returns one value for each label of [`LabelSet::seven`], in that order. A sinus rhythm keeps its label alongside
+    /// blocks.
     pub fn labels(&self) -> Vec<bool> {
         LabelSet::seven()
             .iter()
@@ -212,8 +218,9 @@ impl Condition {
             .collect()
     }
 
-    /// SNOMED CT codes of everything shown, the distractors too. A recording that ends before its first ectopic beat does not
-    /// state the ectopy's.
+    /// Returns the SNOMED CT codes of everything shown, including findings outside the seven labels.
+    ///
+    /// A recording that ends before its first ectopic beat does not list the code of the ectopy.
     pub fn diagnoses(&self) -> Vec<SnomedCode> {
         let mut codes = vec![match self.rhythm {
             Rhythm::NormalSinus => 426_783_006,

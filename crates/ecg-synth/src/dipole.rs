@@ -3,27 +3,26 @@ use core::f64::consts::TAU;
 use crate::rhythm::{BeatKind, Planned, RESPIRATION_HZ, Timeline};
 use crate::rng::Rng;
 use crate::shape::{Beatform, Kernel, Shape};
+use crate::waves;
 
-/// Gaussians are cut where they have fallen to exp(-15), 3e-7 of their height.
+/// Gaussians are cut off where they have fallen to exp(-15), 3e-7 of their height.
 const REACH_SIGMAS: f64 = 5.5;
-/// RR at which the T waves are as the tables have them, in s.
-const TABLE_RR_S: f64 = 1.111;
 
-/// How the heart lies in the chest.
+/// The position of the heart in the chest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Position {
     /// Rotation of the frontal plane, radians; positive turns the axis to the right.
     pub(crate) frontal: f64,
     /// Rotation of the horizontal plane, radians; positive turns the axis to the front.
     pub(crate) horizontal: f64,
-    /// How far respiration turns the frontal plane, radians.
+    /// Amplitude of the respiratory rotation of the frontal plane, radians.
     pub(crate) respiratory: f64,
     /// Phase of the respiration, radians.
     pub(crate) phase: f64,
 }
 
 impl Position {
-    /// Axis as the patient has it: frontal N(0, 10 degrees), horizontal N(0, 5 degrees), turned by 5 to 10 degrees
+    /// Draws the axis of a patient: frontal N(0, 10 degrees), horizontal N(0, 5 degrees), turned by 5 to 10 degrees
     /// with each breath.
     pub(crate) fn draw(rng: &mut Rng) -> Self {
         let degrees = |angle: f64| angle * TAU / 360.0;
@@ -35,7 +34,7 @@ impl Position {
         }
     }
 
-    /// The rotation matrix at time `t`: column k is where axis k points.
+    /// The rotation matrix at time `t`: column k is the direction of axis k.
     fn matrix(&self, t: f64) -> [[f64; 3]; 3] {
         let breath = libm::sin(TAU * RESPIRATION_HZ * t + self.phase);
         let (sf, cf) = libm::sincos(self.frontal + self.respiratory * breath);
@@ -47,7 +46,7 @@ impl Position {
 /// The dipole of a recording: X, Y, Z in mV.
 pub(crate) type Dipole = [Vec<f64>; 3];
 
-/// Adds the waves of all beats and of the atria, `samples` at `hz`.
+/// Renders the waves of all beats and of the atria: `samples` samples at `hz`.
 pub(crate) fn render(
     timeline: &Timeline,
     shape: &Shape,
@@ -97,14 +96,14 @@ impl Canvas {
             self.wave(kernels, onset, 1.0, turn);
         }
         self.wave(&form.qrs, beat.r_s, 1.0, turn);
-        let stretch = libm::cbrt(beat.qt_rr_s / TABLE_RR_S);
+        let stretch = waves::t_stretch(beat.qt_rr_s);
         self.wave(&form.t, beat.r_s + form.off_ms / 1000.0, stretch, turn);
         if beat.kind == BeatKind::Paced {
             self.spike(beat.r_s + form.on_ms / 1000.0, shape.spike);
         }
     }
 
-    /// Kernels with their times stretched from `from_s` on.
+    /// Adds Gaussians whose times, counted from `from_s`, are stretched by `stretch`.
     fn wave(&mut self, kernels: &[Kernel], from_s: f64, stretch: f64, turn: &[[f64; 3]; 3]) {
         for kernel in kernels {
             let weights = turn.map(|row| row[kernel.axis] * kernel.amp_mv);
@@ -113,7 +112,8 @@ impl Canvas {
         }
     }
 
-    /// A pacemaker's spike through the recorder's low pass: at a low rate it is wider and lower.
+    /// Adds a pacemaker spike as it passes the recorder's low-pass filter: at a low sampling rate it is wider and
+    /// lower.
     fn spike(&mut self, at_s: f64, peak: [f64; 3]) {
         const WIDTH_S: f64 = 0.0012;
         let sigma = (WIDTH_S * WIDTH_S + 0.09 / (self.hz * self.hz)).sqrt();
@@ -122,8 +122,8 @@ impl Canvas {
 
     /// Adds `weights * exp(-(t - centre)^2 / (2 sigma^2))`.
     ///
-    /// From the sample next to the centre outwards each value follows from the last by two products: with
-    /// `d = (t - centre) / sigma` and step `s`, `g(d + s) = g(d) r(d)` and `r(d + s) = r(d) exp(-s^2)`.
+    /// Starting at the sample next to the centre and moving outwards, each value follows from the previous one by two
+    /// products: with `d = (t - centre) / sigma` and step `s`, `g(d + s) = g(d) r(d)` and `r(d + s) = r(d) exp(-s^2)`.
     fn gaussian(&mut self, centre_s: f64, sigma_s: f64, weights: [f64; 3]) {
         let samples = self.dipole[0].len();
         let (centre, sigma) = (centre_s * self.hz, sigma_s * self.hz);
@@ -173,7 +173,7 @@ mod tests {
             for n in 0..500 {
                 let d = (n as f64 / 500.0 - centre) / sigma;
                 let expected = (-0.5 * d * d).exp();
-                // What is cut off is below 3e-7; the recurrence itself is good to 1e-12.
+                // The part cut off is below 3e-7; the recurrence itself is accurate to 1e-12.
                 assert!((canvas.dipole[0][n] - expected).abs() < 3e-7, "{centre} {sigma} {n}");
                 assert_eq!(canvas.dipole[1][n], -2.0 * canvas.dipole[0][n]);
                 assert_eq!(canvas.dipole[2][n], 0.0);

@@ -1,49 +1,49 @@
 use crate::Rhythm;
 
-/// Why recordings could not be synthesised.
+/// The reason why recordings could not be synthesised.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SynthError {
-    /// A sampling rate beyond what the waves allow.
+    /// A sampling rate outside the range that the waves allow.
     #[error("the sampling rate must lie within {lowest} to {highest} Hz, found {found}")]
     SamplingRate {
-        /// The rate asked for, in Hz.
+        /// The requested rate, in Hz.
         found: f64,
         /// Lowest rate, in Hz.
         lowest: f64,
         /// Highest rate, in Hz.
         highest: f64,
     },
-    /// A duration that is too short for a beat, too long for memory, or no number.
+    /// A duration that is too short for a beat, too long for memory, or not a number.
     #[error("the duration must lie within {shortest} to {longest} s, found {found}")]
     Duration {
-        /// The duration asked for, in seconds.
+        /// The requested duration, in seconds.
         found: f64,
         /// Shortest duration, in seconds.
         shortest: f64,
         /// Longest duration, in seconds.
         longest: f64,
     },
-    /// A condition whose parts exclude each other.
+    /// A condition with parts that exclude each other.
     #[error("{part} does not go with {with}")]
     Incompatible {
-        /// What was asked for.
+        /// The requested part.
         part: &'static str,
-        /// What it excludes.
+        /// The part it excludes.
         with: &'static str,
     },
     /// First-degree AV block in a rhythm that conducts no sinus P wave.
     #[error("first-degree AV block needs a sinus rhythm, found {found:?}")]
     AvBlock {
-        /// The rhythm asked for.
+        /// The requested rhythm.
         found: Rhythm,
     },
-    /// A rhythm in which the ectopic beats asked for are not made.
+    /// A rhythm in which the requested ectopic beats are not available.
     #[error("{ectopy} are not made in {found:?}")]
     Ectopy {
-        /// The ectopic beats asked for.
+        /// The requested ectopic beats.
         ectopy: &'static str,
-        /// The rhythm asked for.
+        /// The requested rhythm.
         found: Rhythm,
     },
 }

@@ -2,11 +2,11 @@ use ndarray::{Array2, ArrayView1};
 
 use crate::dipole::Dipole;
 
-/// The leads that are computed; the other four follow from I and II.
+/// Number of leads computed from the dipole; the other four follow from I and II.
 pub(crate) const MEASURED: usize = 8;
 
-/// Coefficients of X, Y, Z for I, II, V1 to V6 (Dower et al. 1980, J. Electrocardiol. 13:39; printed there for a dipole in
-/// mV of the Frank leads).
+/// Coefficients of X, Y and Z for I, II, V1 to V6 (Dower et al. 1980, J. Electrocardiol. 13:39; printed there for a
+/// dipole in mV of the Frank leads).
 const DOWER: [[f64; 3]; MEASURED] = [
     [0.632, -0.235, 0.059],
     [0.235, 1.066, -0.132],
@@ -20,10 +20,10 @@ const DOWER: [[f64; 3]; MEASURED] = [
 
 /// ADC units per mV: steps of 1 uV.
 pub(crate) const GAIN_PER_MV: f64 = 1000.0;
-/// Where the recorder saturates, in ADC units: 10 mV. The limb leads derived from saturated ones still fit 16 bits.
+/// Saturation level of the recorder in ADC units: 10 mV. Limb leads derived from saturated ones still fit into 16 bits.
 const SATURATION: f64 = 10_000.0;
 
-/// I, II, V1 to V6 of the dipole, in mV.
+/// Computes I, II, V1 to V6 in mV from the dipole.
 pub(crate) fn measured(dipole: &Dipole) -> [Vec<f64>; MEASURED] {
     let [x, y, z] = dipole;
     DOWER.map(|[cx, cy, cz]| {
@@ -31,8 +31,8 @@ pub(crate) fn measured(dipole: &Dipole) -> [Vec<f64>; MEASURED] {
     })
 }
 
-/// All twelve leads `[lead, sample]` in mV, of I, II, V1 to V6: III = II - I, aVR = -(I + II)/2, aVL = I - II/2,
-/// aVF = II - I/2.
+/// Derives all twelve leads `[lead, sample]` in mV from I, II, V1 to V6: III = II - I, aVR = -(I + II)/2, aVL = I -
+/// II/2, aVF = II - I/2.
 pub(crate) fn twelve(measured: &[Vec<f64>; MEASURED]) -> Array2<f64> {
     let samples = measured[0].len();
     let mut out = Array2::zeros((12, samples));
@@ -49,10 +49,11 @@ pub(crate) fn twelve(measured: &[Vec<f64>; MEASURED]) -> Array2<f64> {
     out
 }
 
-/// The twelve leads `[lead, sample]` as integers of 1 uV.
+/// Digitises the twelve leads `[lead, sample]` to integers of 1 uV.
 ///
-/// I, II and V1 to V6 are rounded. III = II - I holds exactly. Of aVR, aVL and aVF none or two end in a half; aVL is rounded
-/// down, aVF up, and aVR = -(aVL + aVF), so that each is within half a unit of its definition and their sum is 0.
+/// I, II and V1 to V6 are rounded, and III = II - I holds exactly. Of aVR, aVL and aVF, either none or two end in a
+/// half. aVL is rounded down, aVF is rounded up, and aVR = -(aVL + aVF), so each is within half a unit of its
+/// definition and their sum is 0.
 pub(crate) fn digitise(measured: &[Vec<f64>; MEASURED]) -> Array2<i32> {
     let unit = |mv: f64| (mv * GAIN_PER_MV).round().clamp(-SATURATION, SATURATION) as i32;
     let samples = measured[0].len();

@@ -23,30 +23,35 @@
 //! ```
 //!
 //! # Which type for which job
-//! - [`Synthesizer`]: plans once from [`SynthOptions`], makes record after record.
-//! - [`Condition`]: what a record shows: [`Rhythm`], first-degree AV block, [`Conduction`], [`Ectopy`], hypertrophy, [`Quality`]. All
-//!   seven labels, their combinations, and what is easily mistaken for them.
-//! - [`SynthRecord`]: the recording, its labels, the signal before noise, and the [`Truth`]: every [`Beat`] with its times.
+//! - [`Synthesizer`]: created once from [`SynthOptions`], then generates any number of records.
+//! - [`Condition`]: what a record shows: [`Rhythm`], first-degree AV block, [`Conduction`], [`Ectopy`], hypertrophy and
+//!   [`Quality`]. It covers all seven labels, their combinations, and findings that are easily mistaken for them.
+//! - [`SynthRecord`]: the recording, its labels, the signal before noise, and the [`Truth`]: every [`Beat`] with its
+//!   times.
 //!
 //! # How a recording is made
-//! The heart is a dipole that is a sum of Gaussians in time around each R (McSharry et al. 2003, IEEE TBME 50:289; Sameni et al. 2007,
-//! doi 10.1155/2007/43407; abnormal rhythms after Clifford et al. 2010), turned by the patient's axis and by respiration, seen by
-//! the leads through Dower's matrix. Only the T wave stretches with the rate, by the cube root of RR. The waves of the P, of the
-//! bundle branch blocks, and of paced and ectopic beats are fits made for this project, not published tables. Atrial fibrillation has the
-//! RR intervals of Corino's AV-node model and the f waves of Stridh and Sörnmo. Noise is added electrode by electrode.
+//! The heart is modelled as a dipole: a sum of Gaussians in time around each R wave (McSharry et al. 2003, IEEE TBME
+//! 50:289; Sameni et al. 2007, doi 10.1155/2007/43407; abnormal rhythms after Clifford et al. 2010). The dipole is
+//! rotated by the patient's axis and by respiration, and projected onto the leads with Dower's matrix. Only the T wave
+//! stretches with the rate, by the cube root of RR. The P wave, the waves of the bundle branch blocks, and those of
+//! paced and ectopic beats are fits made for this project, not published tables. Atrial fibrillation uses the RR
+//! intervals of Corino's AV-node model and the f waves of Stridh and Sörnmo. Noise is added electrode by electrode.
 //!
 //! # Conventions
-//! - Signals are `[lead, sample]` in mV, leads in the order I, II, III, aVR, aVL, aVF, V1 to V6.
-//! - Integers are 1 uV. III = II - I and aVR + aVL + aVF = 0 hold exactly in them, the Goldberger leads within half a unit.
-//! - Record `i` of a seed is the same integers on every machine, whatever was made before it. Another sampling rate or duration
-//!   keeps its patient, beats and waves.
-//! - Labels follow the rhythm: NSR is sinus rhythm at 60 to 100 a minute, and stays beside blocks; never beside SB, STach or AF.
+//! - Signals are `[lead, sample]` in mV, with leads in the order I, II, III, aVR, aVL, aVF, V1 to V6.
+//! - Integers are in units of 1 uV. They satisfy III = II - I and aVR + aVL + aVF = 0 exactly, and the Goldberger leads
+//!   to within half a unit.
+//! - For a given seed, record `i` consists of the same integers on every machine, regardless of which records were
+//!   generated before it. A different sampling rate or duration keeps its patient, beats and waves.
+//! - Labels follow the rhythm. NSR is sinus rhythm at 60 to 100 per minute; it can accompany blocks, but never SB,
+//!   STach or AF.
 //!
-//! # What it is not
-//! A stand-in for patients: good for demonstrations, tests and explanation checks where the truth must be known; a score on it says
-//! nothing about a clinic.
+//! # Limitations
+//! Synthetic recordings are no substitute for recordings of patients. They are good for demonstrations, tests and
+//! explanation checks where the truth must be known; a score on them says nothing about clinical performance.
 //!
-//! Sibling crates: `ecg-io` writes the recordings as WFDB or CSV, `ecg3d-convert` turns them into volumes.
+//! # Sibling crates
+//! `ecg-io` writes the recordings as WFDB or CSV; `ecg3d-convert` turns them into volumes.
 
 mod atrial;
 mod condition;
@@ -60,6 +65,9 @@ mod rhythm;
 mod rng;
 mod shape;
 mod waves;
+
+// The crates whose types appear in public signatures here.
+pub use {ecg_core, ndarray};
 
 pub use atrial::AtrialWave;
 pub use condition::{Condition, Conduction, Ectopy, Quality, Rhythm};

@@ -7,7 +7,7 @@ use crate::leads::MEASURED;
 use crate::rng::Rng;
 use crate::{Condition, Quality};
 
-/// An electrode of the 12-lead recording; the neutral one left out.
+/// An electrode of the 12-lead recording, excluding the neutral one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Electrode {
@@ -29,11 +29,11 @@ impl Electrode {
     };
 }
 
-/// Leads that may be flat: those that are measured, so that the derived ones stay consistent.
+/// Leads that may be flat. Only measured leads are among them, so that the derived ones stay consistent.
 const MAY_BE_FLAT: [Lead; MEASURED] =
     [Lead::I, Lead::II, Lead::V1, Lead::V2, Lead::V3, Lead::V4, Lead::V5, Lead::V6];
 
-/// A sine and cosine of one frequency, with a weight for each electrode, in mV.
+/// A sine and a cosine of one frequency, with weights in mV for each electrode.
 #[derive(Debug)]
 struct Hum {
     hz: f64,
@@ -41,7 +41,7 @@ struct Hum {
 }
 
 impl Hum {
-    /// With an amplitude of about `amplitude_mv` in a lead, which is the difference of two electrodes.
+    /// Draws weights for an amplitude of about `amplitude_mv` in a lead, which is the difference of two electrodes.
     fn draw(hz: f64, amplitude_mv: f64, rng: &mut Rng) -> Self {
         let weights = [(); 9]
             .map(|()| [rng.normal(0.0, 0.5), rng.normal(0.0, 0.5)].map(|w| w * amplitude_mv));
@@ -49,7 +49,7 @@ impl Hum {
     }
 }
 
-/// What disturbs a recording, electrode by electrode, so that the leads stay consistent with one another.
+/// The disturbances of a recording, electrode by electrode, so that the leads stay consistent with one another.
 #[derive(Debug)]
 pub(crate) struct Noise {
     wander: [Hum; 2],
@@ -60,8 +60,8 @@ pub(crate) struct Noise {
 }
 
 impl Noise {
-    /// Wander of 0.05 to 0.15 mV at 0.15 to 0.4 Hz (and a weaker, slower one), mains of 5 to 20 uV at 50 or 60 Hz, muscle noise
-    /// of 10 to 25 uV rms.
+    /// Draws wander of 0.05 to 0.15 mV at 0.15 to 0.4 Hz (and a weaker, slower one), mains hum of 5 to 20 uV at 50 or
+    /// 60 Hz, and muscle noise of 10 to 25 uV rms.
     pub(crate) fn draw(condition: &Condition, rng: &mut Rng) -> Self {
         let wander_mv = rng.within(0.05, 0.15);
         let wander_hz = rng.within(0.15, 0.40);
@@ -72,7 +72,7 @@ impl Noise {
         let mains_hz = if rng.chance(0.5) { 50.0 } else { 60.0 };
         let mains_mv = rng.within(0.005, 0.020);
         let mains = Hum::draw(mains_hz, mains_mv, rng);
-        // In a lead the noise of two electrodes adds up.
+        // The noise of two electrodes adds up in a lead.
         let rms = rng.within(0.010, 0.025) / core::f64::consts::SQRT_2;
         let mut emg_mv = [(); 9].map(|()| rms * rng.within(0.8, 1.2));
 
@@ -97,7 +97,7 @@ impl Noise {
 
     /// Adds the disturbances to I, II, V1 to V6 in mV, sampled at `hz`.
     ///
-    /// Mains that the rate cannot carry are left out, as a recorder's low pass would.
+    /// Mains hum that the sampling rate cannot represent is left out, as a recorder's low-pass filter would remove it.
     pub(crate) fn disturb(&self, leads: &mut [Vec<f64>; MEASURED], hz: f64, rng: &mut Rng) {
         let hums: Vec<&Hum> =
             self.wander.iter().chain([&self.mains]).filter(|hum| hum.hz < 0.45 * hz).collect();

@@ -1,7 +1,7 @@
 use crate::rng::{Rng, Stream};
 use crate::{Condition, Conduction, Ectopy, Quality, Rhythm};
 
-/// Rhythms of each block of 20 records, shuffled within the block: however few records there are, all rhythms are among them.
+/// Rhythms of each block of 20 records, shuffled within the block, so that every block contains every rhythm.
 const BLOCK: [Rhythm; 20] = {
     use Rhythm::*;
     [
@@ -28,7 +28,7 @@ const BLOCK: [Rhythm; 20] = {
     ]
 };
 
-/// What record `index` shows. The mix is documented on [`crate::Synthesizer::record`].
+/// Draws what record `index` shows. The mix is documented on [`crate::Synthesizer::record`].
 pub(crate) fn draw(seed: u64, index: u64) -> Condition {
     let mut order = BLOCK;
     let length = BLOCK.len() as u64;

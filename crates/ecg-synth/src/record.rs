@@ -11,7 +11,7 @@ use crate::rng::{Rng, Stream};
 use crate::shape::Shape;
 use crate::{Condition, Ectopy, SynthError, plan};
 
-/// Lowest sampling rate in Hz: below, the QRS is no longer carried.
+/// Lowest sampling rate in Hz; a lower rate can no longer represent the QRS.
 const LOWEST_HZ: f64 = 100.0;
 /// Highest sampling rate in Hz.
 const HIGHEST_HZ: f64 = 5000.0;
@@ -19,19 +19,19 @@ const HIGHEST_HZ: f64 = 5000.0;
 const SHORTEST_S: f64 = 1.0;
 /// Longest recording in s.
 const LONGEST_S: f64 = 3600.0;
-/// Seconds of rhythm drawn beyond the end, so that the P wave of a beat outside is not missing.
+/// Seconds of rhythm drawn beyond the end, so that a beat after the end still contributes its P wave.
 const RUN_OUT_S: f64 = 2.0;
 
-/// What to synthesise. What is read may leave fields out; they have their defaults.
+/// What to synthesise. Fields missing from the input when deserialising take their defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct SynthOptions {
-    /// Equal seeds give equal records. Default: 0.
+    /// Random seed; equal seeds give equal records. Default: 0.
     pub seed: u64,
-    /// Samples a second, 100 to 5000. Default: 500.
+    /// Samples per second, 100 to 5000. Default: 500.
     pub sampling_rate_hz: f64,
-    /// Length in seconds, 1 to 3600. Default: 10.
+    /// Duration in seconds, 1 to 3600. Default: 10.
     pub seconds: f64,
 }
 
@@ -42,36 +42,36 @@ impl Default for SynthOptions {
 }
 
 impl SynthOptions {
-    /// With another seed.
+    /// Sets the seed.
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// With another sampling rate in Hz.
+    /// Sets the sampling rate in Hz.
     pub fn with_sampling_rate_hz(mut self, hz: f64) -> Self {
         self.sampling_rate_hz = hz;
         self
     }
 
-    /// With another length in seconds.
+    /// Sets the duration in seconds.
     pub fn with_seconds(mut self, seconds: f64) -> Self {
         self.seconds = seconds;
         self
     }
 }
 
-/// A beat as it was put into the recording. Times in seconds from the first sample.
+/// A beat as placed in the recording. Times are in seconds from the first sample.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Beat {
-    /// Where it comes from.
+    /// Origin of the beat.
     pub kind: BeatKind,
-    /// The reference point of the QRS, close to the peak of R.
+    /// Reference point of the QRS, close to the peak of the R wave.
     pub r_s: f64,
-    /// Start of its P wave, if it has one.
+    /// Start of the P wave, if the beat has one.
     pub p_onset_s: Option<f64>,
-    /// From the start of P to the start of the QRS, in ms.
+    /// PR interval: from the start of the P wave to the start of the QRS, in ms.
     pub pr_ms: Option<f64>,
     /// Start of the QRS.
     pub qrs_onset_s: f64,
@@ -79,45 +79,48 @@ pub struct Beat {
     pub qrs_offset_s: f64,
 }
 
-/// What a recording was made from.
+/// The ground truth from which a recording was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Truth {
-    /// Mean ventricular rate that was aimed at, without ectopic beats, per minute.
+    /// Target mean ventricular rate without ectopic beats, per minute.
     pub rate_bpm: f64,
     /// The beats whose reference point lies within the recording, in order.
     pub beats: Vec<Beat>,
-    /// f or F waves of fibrillation or flutter.
+    /// f waves of fibrillation or F waves of flutter.
     pub atrial: Option<AtrialWave>,
-    /// How far the frontal axis was turned from the tables', in degrees; positive is to the right.
+    /// Rotation of the frontal axis relative to the wave tables, in degrees; positive is to the right.
     pub frontal_rotation_deg: f64,
-    /// The electrode that is badly attached.
+    /// The badly attached electrode, if any.
     pub poor_electrode: Option<Electrode>,
-    /// The lead without signal.
+    /// The lead without signal, if any.
     pub flat_lead: Option<Lead>,
 }
 
-/// A synthetic recording with all that is known of it.
+/// A synthetic recording with its full ground truth.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SynthRecord {
-    /// The recording: `signal` is exactly the integers of `adc` divided by 1000 per mV; diagnoses, patient, age and sex are
-    /// filled.
+    /// The recording. `signal` is exactly the integers of `adc` divided by 1000 per mV; diagnoses, patient, age and sex
+    /// are filled in.
     pub recording: Recording,
     /// One value for each label of [`LabelSet::seven`].
     pub labels: Vec<bool>,
-    /// What it shows, or would if it were longer: a short recording may end before its first ectopic beat.
+    /// The condition it shows. A short recording may end before its first ectopic beat and then does not show the
+    /// ectopy.
     pub condition: Condition,
-    /// Beat by beat.
+    /// The ground truth, beat by beat.
     pub truth: Truth,
-    /// The twelve leads before noise, lead failure and digitisation, mV, `[lead, sample]` in the order of
+    /// The twelve leads in mV before noise, lead failure and digitisation, `[lead, sample]` in the order of
     /// [`Lead::STANDARD_12`].
     pub clean: Array2<f64>,
-    /// The dipole behind `clean`: X (left), Y (foot), Z (back), mV, `[axis, sample]`.
+    /// The dipole behind `clean` in mV, `[axis, sample]`: X (left), Y (foot), Z (back).
     pub dipole: Array2<f64>,
 }
 
-/// Makes recordings; record `i` depends on the options and `i` alone. `Send + Sync`; share it between threads.
+/// Generates recordings. Record `i` depends only on the options and on `i`.
+///
+/// The type is `Send + Sync` and can be shared between threads.
 #[derive(Debug, Clone)]
 pub struct Synthesizer {
     options: SynthOptions,
@@ -126,8 +129,10 @@ pub struct Synthesizer {
 }
 
 impl Synthesizer {
+    /// Creates a synthesizer for recordings of the given duration and sampling rate. No recording is generated yet.
+    ///
     /// # Errors
-    /// A sampling rate or a duration out of bounds.
+    /// Fails if the sampling rate or the duration is out of bounds.
     pub fn new(options: SynthOptions) -> Result<Self, SynthError> {
         let hz = options.sampling_rate_hz;
         let wrong_rate =
@@ -147,49 +152,61 @@ impl Synthesizer {
         Ok(Self { options, rate, samples })
     }
 
-    /// The options it was made with.
+    /// Returns the options it was created with.
     pub fn options(&self) -> &SynthOptions {
         &self.options
     }
 
-    /// Samples of each lead.
+    /// Returns the number of samples per lead.
     pub fn samples(&self) -> usize {
         self.samples
     }
 
-    /// The labels of [`SynthRecord::labels`].
+    /// Returns the labels of [`SynthRecord::labels`].
     pub fn label_set(&self) -> LabelSet {
         LabelSet::seven()
     }
 
-    /// What record `index` shows; see [`Synthesizer::record`].
+    /// Returns what record `index` shows; see [`Synthesizer::record`].
     pub fn condition(&self, index: u64) -> Condition {
         plan::draw(self.options.seed, index)
     }
 
-    /// Number of the patient of record `index`, from 0. Of four records the last two are of one patient, who keeps age,
-    /// sex, voltage and axis; what the records show is drawn anew.
+    /// Returns the patient number of record `index`, counted from 0.
+    ///
+    /// The last two of every four records belong to the same patient, who keeps age, sex, voltage and axis; what the
+    /// two records show is drawn independently.
     pub fn patient(index: u64) -> u64 {
         index / 4 * 3 + (index % 4).min(2)
     }
 
-    /// Record `index` of the mix.
+    /// Generates record `index` of the mix.
     ///
-    /// Each block of 20 records holds 6 normal sinus rhythms, 3 sinus bradycardias, 3 sinus tachycardias, 4 atrial fibrillations and one
-    /// each of sinus arrhythmia, flutter, supraventricular tachycardia and paced rhythm, shuffled. Beside them, independently:
-    /// first-degree AV block in 30 % of the sinus rhythms; left block in 17 %, right block in 17 % and incomplete right block
-    /// in 7 % of all but paced rhythms; premature ventricular beats in 8 % of sinus rhythms and fibrillations, premature atrial beats
-    /// in 8 % of sinus rhythms; hypertrophy in 8 % where it may be; a poor electrode in 6 %, a flat lead in 3 %. A
-    /// quarter of the sinus rhythms has a rate close to a border between labels (55 to 65, 95 to 105).
+    /// Each block of 20 records holds, in shuffled order, 6 normal sinus rhythms, 3 sinus bradycardias, 3 sinus
+    /// tachycardias, 4 atrial fibrillations and one each of sinus arrhythmia, flutter, supraventricular tachycardia and
+    /// paced rhythm. The following are added independently:
+    ///
+    /// - first-degree AV block in 30 % of sinus rhythms;
+    /// - left bundle branch block in 17 %, right bundle branch block in 17 % and incomplete right bundle branch block
+    ///   in 7 % of all except paced rhythms;
+    /// - premature ventricular beats in 8 % of sinus rhythms and fibrillations, premature atrial beats in 8 % of sinus
+    ///   rhythms;
+    /// - hypertrophy in 8 % of the records where [`Condition::check`] allows it;
+    /// - a poor electrode in 6 % and a flat lead in 3 % of all records.
+    ///
+    /// A quarter of the normal sinus rhythms, sinus bradycardias and sinus tachycardias are drawn with a rate close to
+    /// a border between labels (55 to 65, 95 to 105).
     pub fn record(&self, index: u64) -> SynthRecord {
         self.render(index, self.condition(index))
     }
 
-    /// Record `index`, but showing `condition`: patient, noise and all else that the condition does not touch are those of
+    /// Generates record `index` with the given `condition`.
+    ///
+    /// The patient, the noise and everything else that does not depend on the condition are those of
     /// [`Synthesizer::record`].
     ///
     /// # Errors
-    /// A condition that [`Condition::check`] refuses.
+    /// Fails if [`Condition::check`] rejects the condition.
     pub fn record_with(
         &self,
         index: u64,
@@ -230,7 +247,7 @@ impl Synthesizer {
                 }
             })
             .collect();
-        // A short recording may end before the first ectopic beat, and then must not state one.
+        // A short recording may end before the first ectopic beat; it must then not state any ectopy.
         let ectopic = [BeatKind::PrematureAtrial, BeatKind::PrematureVentricular];
         let shown = if beats.iter().any(|beat| ectopic.contains(&beat.kind)) {
             condition
@@ -279,11 +296,11 @@ impl Synthesizer {
     }
 }
 
-/// What the recordings of one person share.
+/// The properties that recordings of the same person share.
 struct Patient {
     age_years: f64,
     sex: Sex,
-    /// Factor on every wave.
+    /// Factor applied to every wave.
     voltage: f64,
     position: Position,
 }

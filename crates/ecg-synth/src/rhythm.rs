@@ -4,46 +4,47 @@ use serde::{Deserialize, Serialize};
 
 use crate::atrial::AtrialWave;
 use crate::rng::Rng;
-use crate::{Condition, Ectopy, Rhythm};
+use crate::waves::Complex;
+use crate::{Condition, Conduction, Ectopy, Rhythm};
 
-/// Seconds before the start of the recording at which the rhythm starts, so that the first waves are whole.
+/// Seconds by which the rhythm starts before the recording, so that the first waves are complete.
 const RUN_UP_S: f64 = 4.0;
-/// Respiration, Hz: it modulates the sinus node and turns the heart's axis.
+/// Respiratory frequency, Hz. Respiration modulates the sinus node and turns the heart's axis.
 pub(crate) const RESPIRATION_HZ: f64 = 0.25;
 
-/// Where a beat comes from.
+/// The origin of a beat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum BeatKind {
     /// The sinus node.
     Sinus,
-    /// A premature beat of the atria.
+    /// A premature beat from the atria.
     PrematureAtrial,
-    /// A premature beat of the ventricles.
+    /// A premature beat from the ventricles.
     PrematureVentricular,
-    /// Conducted from fibrillating atria.
+    /// A beat conducted from fibrillating atria.
     Fibrillation,
-    /// Conducted from fluttering atria.
+    /// A beat conducted from fluttering atria.
     Flutter,
-    /// A supraventricular re-entry without visible P.
+    /// A supraventricular re-entry beat without a visible P wave.
     Reentry,
-    /// A pacemaker, with or without a P before it.
+    /// A pacemaker, with or without a preceding P wave.
     Paced,
 }
 
-/// A beat before its waves are drawn.
+/// A beat whose waves have not been drawn yet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Planned {
     pub(crate) kind: BeatKind,
     /// Time of R from the start of the recording.
     pub(crate) r_s: f64,
-    /// PR interval, if a P wave belongs to the beat.
+    /// PR interval in ms, if the beat has a P wave.
     pub(crate) pr_ms: Option<f64>,
-    /// The interval that the T wave is adapted to: a running mean of RR, since repolarisation follows the rate slowly.
+    /// The RR interval that the T wave is adapted to: a running mean, because repolarisation follows the rate slowly.
     pub(crate) qt_rr_s: f64,
 }
 
-/// The beats of a recording and what the atria do between them.
+/// The beats of a recording and the atrial activity between them.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Timeline {
     pub(crate) rate_bpm: f64,
@@ -52,7 +53,7 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// Beats until `end_s`. Drawn in the order of time, so a longer recording starts with the beats of a shorter one.
+    /// Draws beats until `end_s`, in order of time, so that a longer recording starts with the beats of a shorter one.
     pub(crate) fn draw(condition: &Condition, end_s: f64, rng: &mut Rng) -> Self {
         match condition.rhythm {
             Rhythm::NormalSinus
@@ -62,7 +63,13 @@ impl Timeline {
             Rhythm::AtrialFibrillation => fibrillation(condition, end_s, rng),
             Rhythm::AtrialFlutter => flutter(end_s, rng),
             Rhythm::SupraventricularTachycardia => {
-                regular(BeatKind::Reentry, rng.within(151.0, 210.0), 0.004, None, end_s, rng)
+                // Above 190 per minute a wide QRS would start before the peak of the preceding T wave.
+                let wide = matches!(
+                    condition.conduction,
+                    Conduction::LeftBundleBranchBlock | Conduction::RightBundleBranchBlock
+                );
+                let highest = if wide { 190.0 } else { 210.0 };
+                regular(BeatKind::Reentry, rng.within(151.0, highest), 0.004, None, end_s, rng)
             }
             Rhythm::Paced => {
                 let rate = rng.within(55.0, 90.0);
@@ -76,16 +83,23 @@ impl Timeline {
         Self { rate_bpm, beats: Vec::new(), atrial }
     }
 
-    fn push(&mut self, kind: BeatKind, r_s: f64, pr_ms: Option<f64>) {
+    /// Adds a beat and returns the interval that its T wave is adapted to.
+    fn push(&mut self, kind: BeatKind, r_s: f64, pr_ms: Option<f64>) -> f64 {
         let qt_rr_s = match self.beats.last() {
             Some(last) => 0.7 * last.qt_rr_s + 0.3 * (r_s - last.r_s),
             None => 60.0 / self.rate_bpm,
         };
         self.beats.push(Planned { kind, r_s, pr_ms, qt_rr_s });
+        qt_rr_s
     }
 }
 
-/// Mean rate of a sinus rhythm; a quarter of them close to a border between labels.
+/// Shortest interval in sinus arrhythmia, as a fraction of the mean interval.
+const SHORTEST_OF_ARRHYTHMIA: f64 = 0.72;
+
+/// Draws the mean rate of a sinus rhythm.
+///
+/// A quarter of normal sinus rhythms, bradycardias and tachycardias lie close to a border between labels.
 fn sinus_rate(condition: &Condition, rng: &mut Rng) -> f64 {
     let border = rng.chance(0.25);
     let side = rng.chance(0.5);
@@ -93,9 +107,11 @@ fn sinus_rate(condition: &Condition, rng: &mut Rng) -> f64 {
         (Rhythm::SinusBradycardia, true, _) => (55.0, 59.0),
         (Rhythm::SinusBradycardia, false, _) => (40.0, 59.0),
         (Rhythm::SinusTachycardia, true, _) => (101.0, 105.0),
-        // Beyond 120 a minute a long PR would put P into the QRS before.
+        // Above 120 per minute a long PR interval would put the P wave into the preceding QRS.
         (Rhythm::SinusTachycardia, false, _) if condition.first_degree_av_block => (101.0, 120.0),
         (Rhythm::SinusTachycardia, false, _) => (101.0, 150.0),
+        // In sinus arrhythmia the same holds above 85, because of its shortest intervals.
+        (Rhythm::SinusArrhythmia, ..) if condition.first_degree_av_block => (60.0, 85.0),
         (Rhythm::SinusArrhythmia, ..) => (60.0, 95.0),
         (_, true, true) => (60.0, 65.0),
         (_, true, false) => (95.0, 100.0),
@@ -104,10 +120,14 @@ fn sinus_rate(condition: &Condition, rng: &mut Rng) -> f64 {
     rng.within(low, high)
 }
 
-/// PR interval in ms at a sinus rate.
-fn pr_interval(rate_bpm: f64, first_degree_av_block: bool, rng: &mut Rng) -> f64 {
-    if first_degree_av_block {
-        let longest = (60_000.0 / rate_bpm - 250.0).min(320.0);
+/// Draws the PR interval in ms for a sinus rate.
+fn pr_interval(rate_bpm: f64, condition: &Condition, rng: &mut Rng) -> f64 {
+    if condition.first_degree_av_block {
+        let shortest = match condition.rhythm {
+            Rhythm::SinusArrhythmia => SHORTEST_OF_ARRHYTHMIA,
+            _ => 1.0,
+        };
+        let longest = (shortest * 60_000.0 / rate_bpm - 250.0).min(320.0);
         rng.within(210.0, longest)
     } else {
         (rng.normal(160.0, 14.0) - 0.35 * (rate_bpm - 70.0)).clamp(115.0, 195.0)
@@ -117,11 +137,11 @@ fn pr_interval(rate_bpm: f64, first_degree_av_block: bool, rng: &mut Rng) -> f64
 fn sinus(condition: &Condition, end_s: f64, rng: &mut Rng) -> Timeline {
     let rate = sinus_rate(condition, rng);
     let mean_s = 60.0 / rate;
-    let pr = pr_interval(rate, condition.first_degree_av_block, rng);
+    let pr = pr_interval(rate, condition, rng);
     let [respiration, pressure] = [rng.within(0.0, TAU), rng.within(0.0, TAU)];
     let arrhythmia = rng.within(0.12, 0.25);
     let depth = if condition.rhythm == Rhythm::SinusArrhythmia { arrhythmia } else { 0.02 };
-    // Beats from one ectopic beat to the next; the first comes within three beats of the start.
+    // Number of beats from one ectopic beat to the next; the first comes within three beats of the start.
     let every = 3 + rng.below(4);
     let mut until = rng.below(3);
 
@@ -142,14 +162,14 @@ fn sinus(condition: &Condition, end_s: f64, rng: &mut Rng) -> Timeline {
         if !due {
             t += rr;
         } else if condition.ectopy == Ectopy::Ventricular {
-            // Not within 0.34 s, the refractory period, unless RR is so short that 0.85 of it, which keeps the beat premature,
-            // is less; then a full compensatory pause.
+            // The coupling interval is at least 0.34 s, the refractory period, but at most 0.85 RR, so that the beat
+            // stays premature. A full compensatory pause follows.
             let coupling = (rr * rng.within(0.55, 0.70)).max(0.34).min(0.85 * rr);
             timeline.push(BeatKind::PrematureVentricular, t + coupling, None);
             t += 2.0 * rr;
         } else {
-            // The ectopic P comes at about the T wave's peak or later, unless RR is so short that 0.9 of it, which keeps the
-            // beat premature, is earlier. The sinus node is reset, so the pause is short.
+            // The ectopic P wave comes at about the peak of the T wave or later, but the coupling interval is at most
+            // 0.9 RR, so that the beat stays premature. The sinus node is reset, so the pause is short.
             let earliest = 0.30 + pr / 1000.0;
             let coupling = (rr * rng.within(0.60, 0.75)).max(earliest).min(0.9 * rr);
             timeline.push(BeatKind::PrematureAtrial, t + coupling, Some(pr));
@@ -159,9 +179,10 @@ fn sinus(condition: &Condition, end_s: f64, rng: &mut Rng) -> Timeline {
     timeline
 }
 
-/// RR interval in s of atrial fibrillation with a mean of 0.66 s: the AV-node model after Corino et al. 2011 (IEEE TBME
-/// 58:3386). Two refractory periods; impulses arrive at rate `lam` and pass with a probability that rises linearly for `tp` after
-/// the refractory period.
+/// Draws an RR interval in s of atrial fibrillation with a mean of 0.66 s.
+///
+/// This is the AV-node model after Corino et al. 2011 (IEEE TBME 58:3386) with two refractory periods. Impulses arrive
+/// at rate `lam` and pass with a probability that rises linearly for `tp` after the refractory period.
 fn corino(rng: &mut Rng) -> f64 {
     let (lam, tp) = (7.0, 0.25);
     let l = -libm::log(1.0 - rng.unit());
@@ -170,26 +191,25 @@ fn corino(rng: &mut Rng) -> f64 {
     x + if rng.chance(0.6) { 0.35 } else { 0.50 }
 }
 
-/// Mean of [`corino`] in s: the integral of its survival, 0.41 + 0.1928 + exp(-lam tp / 2) / lam.
+/// Mean of [`corino`] in s: the integral of its survival function, 0.41 + 0.1928 + exp(-lam tp / 2) / lam.
 const CORINO_MEAN_S: f64 = 0.6624;
 
 fn fibrillation(condition: &Condition, end_s: f64, rng: &mut Rng) -> Timeline {
-    /// Shortest interval that a ventricle follows, in s.
-    const REFRACTORY_S: f64 = 0.28;
-    /// Shortest interval after a premature ventricular beat, which leaves the AV node refractory, in s.
+    /// Shortest interval in s after a premature ventricular beat, which leaves the AV node refractory.
     const AFTER_PREMATURE_S: f64 = 0.55;
     let rate = rng.normal(92.0, 24.0).clamp(50.0, 150.0);
     let scale = 60.0 / rate / CORINO_MEAN_S;
+    let complex = Complex::of(condition);
     let mut timeline = Timeline::new(rate, Some(AtrialWave::fibrillation(rng)));
     let every = 4 + rng.below(4);
     let mut until = 1 + rng.below(3);
     let mut t = -RUN_UP_S - rng.unit();
     while t < end_s {
-        timeline.push(BeatKind::Fibrillation, t, None);
+        let qt_rr_s = timeline.push(BeatKind::Fibrillation, t, None);
         if t >= 0.0 {
             until = if until == 0 { every } else { until - 1 };
         }
-        let mut shortest = REFRACTORY_S;
+        let mut shortest = complex.refractory_s(qt_rr_s);
         if condition.ectopy == Ectopy::Ventricular && t >= 0.0 && until == 0 {
             t += rng.within(0.36, 0.44);
             timeline.push(BeatKind::PrematureVentricular, t, None);
@@ -210,7 +230,7 @@ fn flutter(end_s: f64, rng: &mut Rng) -> Timeline {
     };
     let mean = fixed.map_or(3.0, f64::from);
     let mut timeline = Timeline::new(60.0 * hz / mean, Some(AtrialWave::flutter(hz, rng)));
-    // Whole cycles from beat to beat, so that QRS keeps its place in the sawtooth.
+    // Whole cycles from beat to beat, so that the QRS keeps its place in the sawtooth.
     let mut cycle = (-RUN_UP_S * hz).floor();
     let place = rng.unit();
     while (cycle + place) / hz < end_s {
@@ -249,7 +269,7 @@ mod tests {
         let rr: Vec<f64> = (0..20_000).map(|_| corino(&mut rng)).collect();
         let mean = rr.iter().sum::<f64>() / 2e4;
         let sd = (rr.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2e4).sqrt();
-        // Standard error of the mean: 0.17 / sqrt(20000) = 0.0012; four of them.
+        // Four standard errors of the mean, each 0.17 / sqrt(20000) = 0.0012.
         assert!((mean - CORINO_MEAN_S).abs() < 0.005, "{mean}");
         assert!((sd / mean - 0.26).abs() < 0.02, "{}", sd / mean);
     }
@@ -269,14 +289,48 @@ mod tests {
 
     #[test]
     fn a_long_pr_leaves_room_for_the_t_wave() {
-        let condition = Condition::new(Rhythm::SinusTachycardia).with_first_degree_av_block();
-        for index in 0..200 {
-            let mut rng = Rng::new(1, index, Stream::Rhythm);
-            let timeline = Timeline::draw(&condition, 10.0, &mut rng);
-            assert!((101.0..=120.0).contains(&timeline.rate_bpm));
-            let pr = timeline.beats[0].pr_ms.expect("sinus beats have a P");
-            assert!((205.0..=325.0).contains(&pr), "{pr}");
-            assert!(pr <= 60_000.0 / timeline.rate_bpm - 250.0 + 4.0);
+        for (rhythm, fastest) in [
+            (Rhythm::SinusTachycardia, 120.0),
+            (Rhythm::SinusArrhythmia, 85.0),
+            (Rhythm::NormalSinus, 100.0),
+        ] {
+            let condition = Condition::new(rhythm).with_first_degree_av_block();
+            for index in 0..200 {
+                let mut rng = Rng::new(1, index, Stream::Rhythm);
+                let timeline = Timeline::draw(&condition, 10.0, &mut rng);
+                assert!(timeline.rate_bpm <= fastest);
+                for pair in timeline.beats.windows(2) {
+                    let pr = pair[1].pr_ms.expect("sinus beats have a P");
+                    assert!((205.0..=325.0).contains(&pr), "{pr}");
+                    // 250 ms from QRS to P, less what random variation takes from the interval and adds to the PR.
+                    let before_p = pair[1].r_s - pair[0].r_s - pr / 1000.0;
+                    assert!(before_p > 0.22, "{rhythm:?} {index}: {before_p}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_premature_ventricular_beats_start_before_the_peak_of_t() {
+        use Conduction::*;
+        for rhythm in Rhythm::ALL.into_iter().filter(|rhythm| *rhythm != Rhythm::Paced) {
+            for conduction in [
+                Normal,
+                LeftBundleBranchBlock,
+                RightBundleBranchBlock,
+                IncompleteRightBundleBranchBlock,
+            ] {
+                let condition = Condition::new(rhythm).with_conduction(conduction);
+                let complex = Complex::of(&condition);
+                for index in 0..200 {
+                    let mut rng = Rng::new(1, index, Stream::Rhythm);
+                    for pair in Timeline::draw(&condition, 10.0, &mut rng).beats.windows(2) {
+                        let rr = pair[1].r_s - pair[0].r_s;
+                        let shortest = complex.refractory_s(pair[0].qt_rr_s);
+                        assert!(rr > shortest - 1e-12, "{condition:?} {index}: {rr} {shortest}");
+                    }
+                }
+            }
         }
     }
 }

@@ -3,28 +3,32 @@ use core::f64::consts::TAU;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-/// What a stream of random numbers is for. Each part of a record has its own, so that a change of sampling rate,
-/// duration or condition in one part leaves the draws of the others as they were.
+/// The purpose of a stream of random numbers.
+///
+/// Each part of a record has its own stream, so changing the sampling rate, the duration or the condition in one part
+/// leaves the draws of the others unchanged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Stream {
     /// The order of rhythms within a block of records; indexed by block.
     Block = 1,
-    /// What else a record shows.
+    /// Everything else that a record shows.
     Plan = 2,
     /// Age, sex, axis, voltage; indexed by patient.
     Patient = 3,
     /// Rate and times of the beats.
     Rhythm = 4,
-    /// Form of the waves.
+    /// Shape of the waves.
     Shape = 5,
-    /// Disturbances whose number does not depend on the sampling rate.
+    /// Disturbance parameters, whose number does not depend on the sampling rate.
     Noise = 6,
     /// Disturbances drawn sample by sample.
     Emg = 7,
 }
 
-/// Random numbers that depend on (seed, index, stream) alone, on every machine: ChaCha8, integers turned into floats
-/// here, and the logarithms and cosines of the `libm` crate instead of the platform's.
+/// Random numbers that depend only on (seed, index, stream), on every machine.
+///
+/// ChaCha8 produces integers, which are turned into floats here; logarithms and cosines come from the `libm` crate
+/// instead of the platform.
 #[derive(Debug)]
 pub(crate) struct Rng(ChaCha8Rng);
 
@@ -48,7 +52,7 @@ impl Rng {
         low + (high - low) * self.unit()
     }
 
-    /// Uniform in 0..n, for an n far below 2^53.
+    /// Uniform in 0..n, for `n` far below 2^53.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.unit() * n as f64) as usize
     }
@@ -58,19 +62,20 @@ impl Rng {
         self.unit() < p
     }
 
-    /// Normal deviate (Box and Muller 1958, the cosine of the pair).
+    /// Normal deviate (Box and Muller 1958, using only the cosine of the pair).
     pub(crate) fn normal(&mut self, mean: f64, sd: f64) -> f64 {
         let radius = (-2.0 * libm::log(1.0 - self.unit())).sqrt();
         mean + sd * radius * libm::cos(TAU * self.unit())
     }
 
-    /// exp of a normal deviate with mean 0.
+    /// Exponential of a normal deviate with mean 0.
     pub(crate) fn lognormal(&mut self, sd: f64) -> f64 {
         libm::exp(self.normal(0.0, sd))
     }
 
-    /// Nearly normal deviate with mean 0 and variance 1, within +-3.5: the sum of four 16-bit uniforms. One integer a
-    /// sample makes it much cheaper than [`Rng::normal`].
+    /// Approximately normal deviate with mean 0 and variance 1, within +-3.5: the sum of four 16-bit uniforms.
+    ///
+    /// It needs only one integer per sample, which makes it much cheaper than [`Rng::normal`].
     pub(crate) fn quick_normal(&mut self) -> f64 {
         /// Standard deviation of the sum: 65536 sqrt(4 / 12).
         const SD: f64 = 37_837.227;

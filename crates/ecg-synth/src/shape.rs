@@ -1,54 +1,55 @@
 use crate::rng::Rng;
 use crate::waves::{self, Axes, Complex};
-use crate::{Condition, Conduction, Rhythm};
+use crate::{Condition, Conduction};
 
-/// One Gaussian of one axis of the dipole.
+/// One Gaussian on one axis of the dipole.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kernel {
-    /// 0 = X, 1 = Y, 2 = Z.
+    /// The axis: 0 = X, 1 = Y, 2 = Z.
     pub(crate) axis: usize,
     pub(crate) mu_ms: f64,
     pub(crate) amp_mv: f64,
     pub(crate) sigma_ms: f64,
 }
 
-/// QRS and T of one kind of beat as this recording shows them.
+/// The QRS and T wave of one kind of beat, as drawn for this recording.
 #[derive(Debug)]
 pub(crate) struct Beatform {
-    /// Centres in ms from R.
+    /// Gaussians of the QRS; centres in ms from R.
     pub(crate) qrs: Vec<Kernel>,
-    /// Centres in ms from the end of the QRS.
+    /// Gaussians of the T wave; centres in ms from the end of the QRS.
     pub(crate) t: Vec<Kernel>,
-    /// ms from R.
+    /// Start of the QRS in ms from R.
     pub(crate) on_ms: f64,
-    /// ms from R.
+    /// End of the QRS in ms from R.
     pub(crate) off_ms: f64,
 }
 
 /// The waves of one recording.
 #[derive(Debug)]
 pub(crate) struct Shape {
-    /// Centres in ms from the onset of P.
+    /// Gaussians of the P wave; centres in ms from its onset.
     pub(crate) p: Vec<Kernel>,
-    /// The same of premature atrial beats.
+    /// The same for premature atrial beats.
     pub(crate) premature_p: Vec<Kernel>,
     pub(crate) main: Beatform,
     pub(crate) premature: Beatform,
-    /// Dipole of the pacemaker's spike, mV.
+    /// Dipole of the pacemaker spike, mV.
     pub(crate) spike: [f64; 3],
 }
 
-/// How a table is adapted to a recording.
+/// How a wave table is adapted to a recording.
 struct Fit {
-    /// Factor on the voltage of QRS and T along each axis.
+    /// Factor on the voltage of the QRS and T wave along each axis.
     gain: [f64; 3],
-    /// Further factor on T along each axis.
+    /// Additional factor on the T wave along each axis.
     t_gain: [f64; 3],
     /// Factor on the times of the QRS.
     time: f64,
 }
 
-/// Each Gaussian varies by itself: its height by a lognormal of 0.08, its width by +-8 %.
+/// Varies each Gaussian independently: its height by a lognormal factor (standard deviation 0.08 of the logarithm), its
+/// width by +-8 %.
 fn vary(axes: &Axes, gain: [f64; 3], time: f64, from_ms: f64, rng: &mut Rng) -> Vec<Kernel> {
     let mut kernels = Vec::new();
     for (axis, row) in axes.iter().enumerate() {
@@ -75,11 +76,12 @@ fn fit(table: &Complex, fit: &Fit, rng: &mut Rng) -> Beatform {
 }
 
 impl Shape {
-    /// `voltage` is the patient's factor on everything.
+    /// Draws the waves; `voltage` is the patient's factor, applied to all of them.
     pub(crate) fn draw(condition: &Condition, voltage: f64, rng: &mut Rng) -> Self {
-        // All is drawn whatever the condition, so that two conditions of one record share their patient.
+        // Everything is drawn regardless of the condition, so that two conditions of the same record share their
+        // patient.
         let t_gain = rng.within(0.5, 1.0);
-        let block_time = rng.within(0.80, 1.05);
+        let block_time = rng.within(0.80, waves::WIDEST);
         let narrow_time = rng.within(0.82, 1.02);
         let incomplete_time = rng.within(0.92, 1.0);
         let left_block_gain = rng.within(1.0, 2.0);
@@ -93,20 +95,14 @@ impl Shape {
         let mut main = Fit { gain: [voltage; 3], t_gain: [t_gain; 3], time: 1.0 };
         if condition.left_ventricular_hypertrophy {
             main.gain = [voltage * to_left, voltage, voltage * to_back];
-            // Repolarisation does not grow with the QRS, and turns away from it under strain.
+            // Repolarisation does not grow with the QRS, and under strain it points away from it.
             let lateral = if strain { -0.5 } else { 1.0 };
             main.t_gain = [t_gain * lateral / to_left, t_gain, t_gain / to_back];
         }
-        let table = match (condition.rhythm, condition.conduction) {
-            (Rhythm::Paced, _) => &waves::PACED,
-            (_, Conduction::Normal) => &waves::NORMAL,
-            (_, Conduction::LeftBundleBranchBlock) => {
-                main.gain = [voltage * left_block_gain; 3];
-                &waves::LBBB
-            }
-            (_, Conduction::RightBundleBranchBlock) => &waves::RBBB,
-            (_, Conduction::IncompleteRightBundleBranchBlock) => &waves::INCOMPLETE_RBBB,
-        };
+        if condition.conduction == Conduction::LeftBundleBranchBlock {
+            main.gain = [voltage * left_block_gain; 3];
+        }
+        let table = Complex::of(condition);
         main.time = match table.off_ms - table.on_ms {
             wide if wide > 120.0 => block_time,
             narrow if narrow < 105.0 => narrow_time,

@@ -1,8 +1,10 @@
 //! The waves as sums of Gaussians of the heart's dipole.
 //!
-//! The normal QRS and T rows follow Sameni et al. 2007 (doi 10.1155/2007/43407), turned from the cycle's phase to time.
-//! The rows of the P wave, of the blocks, of incomplete block, pacing and ectopic beats are fits made for this project, judged by
-//! the criteria of AHA/ACCF/HRS 2009; they are not published tables.
+//! The normal QRS and T rows follow Sameni et al. 2007 (doi 10.1155/2007/43407), converted from phase in the cycle to
+//! time. The rows for the P wave, the blocks, incomplete block, pacing and ectopic beats are fits made for this
+//! project, checked against the criteria of AHA/ACCF/HRS 2009; they are not published tables.
+
+use crate::{Condition, Conduction, Rhythm};
 
 /// `(mu, a, sigma)`: centre in ms, amplitude in mV, width in ms.
 pub(crate) type Gaussian = (f64, f64, f64);
@@ -10,7 +12,7 @@ pub(crate) type Gaussian = (f64, f64, f64);
 /// The Gaussians of X (left), Y (foot) and Z (back).
 pub(crate) type Axes = [&'static [Gaussian]; 3];
 
-/// QRS and T of one kind of beat, centres in ms from R.
+/// The QRS and T wave of one kind of beat, centres in ms from R.
 #[derive(Debug)]
 pub(crate) struct Complex {
     pub(crate) qrs: Axes,
@@ -21,14 +23,45 @@ pub(crate) struct Complex {
     pub(crate) off_ms: f64,
 }
 
-/// From the start of the P wave to the centre that [`P`] counts from, in ms.
+impl Complex {
+    /// Returns the table of all beats except premature ones.
+    pub(crate) fn of(condition: &Condition) -> &'static Self {
+        match (condition.rhythm, condition.conduction) {
+            (Rhythm::Paced, _) => &PACED,
+            (_, Conduction::Normal) => &NORMAL,
+            (_, Conduction::LeftBundleBranchBlock) => &LBBB,
+            (_, Conduction::RightBundleBranchBlock) => &RBBB,
+            (_, Conduction::IncompleteRightBundleBranchBlock) => &INCOMPLETE_RBBB,
+        }
+    }
+
+    /// Returns the shortest interval from R to the next R in s.
+    ///
+    /// At this interval a QRS of the widest form starts at the peak of the preceding T wave, which is adapted to an RR
+    /// interval of `rr_s`. The last Gaussian of the T wave on the X axis (left) is its highest.
+    pub(crate) fn refractory_s(&self, rr_s: f64) -> f64 {
+        let (t_peak_ms, ..) = self.t[0][self.t[0].len() - 1];
+        let qrs_ms = WIDEST * (self.off_ms - self.on_ms);
+        (qrs_ms + (t_peak_ms - self.off_ms) * t_stretch(rr_s)) / 1000.0
+    }
+}
+
+/// Largest factor on the times of the QRS.
+pub(crate) const WIDEST: f64 = 1.05;
+
+/// Factor on the times of the T wave, counted from the end of the QRS, for an RR interval of `rr_s`: 1 at 1.111 s.
+pub(crate) fn t_stretch(rr_s: f64) -> f64 {
+    libm::cbrt(rr_s / 1.111)
+}
+
+/// Time from the start of the P wave to the point from which the centres in [`P`] are counted, in ms.
 pub(crate) const P_LEAD_MS: f64 = 48.0;
 
 /// P wave, centres in ms from `QRS onset - PR + P_LEAD_MS`.
 pub(crate) const P: Axes =
     [&[(2.0, 0.055, 22.0)], &[(0.0, 0.10, 21.0)], &[(-12.0, -0.05, 15.0), (15.0, 0.04, 15.0)]];
 
-/// P wave of a focus low in the right atrium, from where premature beats come: flat or negative in II, III, aVF.
+/// P wave of a focus low in the right atrium, the origin of premature beats: flat or negative in II, III, aVF.
 pub(crate) const P_ECTOPIC: Axes =
     [&[(0.0, 0.05, 17.0)], &[(0.0, -0.07, 16.0)], &[(0.0, -0.06, 15.0)]];
 
@@ -109,7 +142,7 @@ pub(crate) const INCOMPLETE_RBBB: Complex = Complex {
     off_ms: 64.0,
 };
 
-/// Paced from the apex of the right ventricle: wide, directed upwards and back, T opposite.
+/// Beat paced from the apex of the right ventricle: wide, directed upwards and back, with an opposite T wave.
 pub(crate) const PACED: Complex = Complex {
     qrs: [
         &[(-10.0, 0.35, 20.0), (50.0, 0.40, 24.0)],
@@ -125,7 +158,8 @@ pub(crate) const PACED: Complex = Complex {
     off_ms: 112.0,
 };
 
-/// Premature beat from the outflow tract of the right ventricle: left block, directed downwards, broad in all leads.
+/// Premature beat from the outflow tract of the right ventricle: left block pattern, directed downwards, broad in all
+/// leads.
 pub(crate) const VENTRICULAR: Complex = Complex {
     qrs: [LBBB.qrs[0], &[(-10.0, 0.35, 20.0), (30.0, 0.60, 24.0), (62.0, 0.20, 18.0)], LBBB.qrs[2]],
     t: [LBBB.t[0], &[(285.0, -0.06, 70.0), (320.0, -0.20, 45.0)], LBBB.t[2]],
@@ -133,6 +167,6 @@ pub(crate) const VENTRICULAR: Complex = Complex {
     off_ms: 108.0,
 };
 
-/// Factors on X, Y and Z of [`VENTRICULAR`]: as it is, a little more to the back, and turned round, for a beat of the left
-/// ventricle (right block, directed upwards).
+/// Factors on X, Y and Z of [`VENTRICULAR`]. The first set keeps its direction, a little more to the back; the second
+/// reverses it, for a beat from the left ventricle (right block pattern, directed upwards).
 pub(crate) const VENTRICULAR_FROM: [[f64; 3]; 2] = [[0.7, 1.2, 1.3], [-0.6, -1.1, -1.1]];

@@ -1,5 +1,6 @@
-//! What a cardiologist would measure, measured on the noise-free signal and on the truth. Criteria of the blocks: AHA/ACCF/HRS
-//! 2009 (doi 10.1161/CIRCULATIONAHA.108.191095).
+//! What a cardiologist would measure, measured on the noise-free signal and on the truth.
+//!
+//! Criteria for the blocks: AHA/ACCF/HRS 2009 (doi 10.1161/CIRCULATIONAHA.108.191095).
 
 use ecg_core::Lead;
 use ecg_synth::{
@@ -30,7 +31,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Standard deviation over mean.
+/// Standard deviation divided by the mean.
 fn variation(values: &[f64]) -> f64 {
     let mean = mean(values);
     let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
@@ -51,8 +52,8 @@ fn spatial_speed(record: &SynthRecord) -> Vec<f64> {
         .collect()
 }
 
-/// First and last sample of the QRS around sample `r`: outwards, as far as the spatial speed exceeds 0.003 mV/ms, bridging
-/// up to 10 ms, within -120 to +160 ms.
+/// First and last sample of the QRS around sample `r`: outwards while the spatial speed exceeds 0.003 mV/ms, bridging
+/// gaps of up to 10 ms, within -120 to +160 ms.
 fn qrs_bounds(speed: &[f64], r: usize) -> (usize, usize) {
     let outwards = |samples: &mut dyn Iterator<Item = usize>| {
         let mut bound = r;
@@ -68,13 +69,13 @@ fn qrs_bounds(speed: &[f64], r: usize) -> (usize, usize) {
     (outwards(&mut (r - 60..=r).rev()), outwards(&mut (r..=r + 80)))
 }
 
-/// Samples of R of the beats far enough from both ends.
+/// R samples of the beats that are far enough from both ends.
 fn whole_beats(record: &SynthRecord) -> Vec<usize> {
     let inside = record.truth.beats.iter().map(|beat| beat.r_s).filter(|r| (0.6..9.3).contains(r));
     inside.map(|r| (r * HZ).round() as usize).collect()
 }
 
-/// A lead of the noise-free signal from the start to the end of the first whole QRS, relative to its start, mV.
+/// A lead of the noise-free signal from the start to the end of the first complete QRS, relative to its start, mV.
 fn first_qrs(record: &SynthRecord, lead: Lead) -> Vec<f64> {
     let (on, off) = qrs_bounds(&spatial_speed(record), whole_beats(record)[0]);
     let row = record.clean.row(lead.index());
@@ -100,7 +101,7 @@ fn sinus_rates_keep_to_their_label() {
             let rr = rr_s(&record);
             let rate = 60.0 / mean(&rr);
             assert!((low..=high).contains(&record.truth.rate_bpm));
-            // Respiration and chance move the mean of some ten intervals by up to 2 %.
+            // Respiration and chance move the mean of about ten intervals by up to 2 %.
             assert!((rate / record.truth.rate_bpm - 1.0).abs() < 0.02, "{rhythm:?} {rate}");
             assert!(variation(&rr) < 0.04);
         }
@@ -135,7 +136,7 @@ fn fibrillation_is_irregular_and_has_no_p() {
     assert!((0.18..0.30).contains(&spread), "{spread}");
 }
 
-/// Swing of lead II from 230 to 70 ms before R, averaged over all beats at least 1 s after the last.
+/// Swing of lead II from 230 to 70 ms before R, averaged over all beats at least 1 s after the previous one.
 fn average_before_qrs(rhythm: Rhythm) -> f64 {
     let (mut sum, mut count) = ([0.0; 81], 0.0);
     for record in records(Condition::new(rhythm)) {
@@ -176,7 +177,7 @@ fn pr_is_long_in_first_degree_block_alone() {
 
 #[test]
 fn pr_measured_on_the_signal_is_that_of_the_truth() {
-    // At these rates the T wave before has ended.
+    // At these rates the preceding T wave has ended.
     for condition in [
         Condition::new(Rhythm::SinusBradycardia),
         Condition::new(Rhythm::SinusBradycardia).with_first_degree_av_block(),
@@ -190,7 +191,7 @@ fn pr_measured_on_the_signal_is_that_of_the_truth() {
             let peak = (start..on - 15)
                 .max_by(|a, b| height(*a).total_cmp(&height(*b)))
                 .expect("not empty");
-            // P starts where it has reached a tenth of its height.
+            // The P wave starts where it has reached a tenth of its height.
             let onset = (start..peak).rev().find(|k| height(*k) < 0.1 * height(peak));
             let onset = onset.expect("the window starts before P");
             let measured = (on - onset) as f64 * 1000.0 / HZ;
@@ -262,7 +263,7 @@ fn left_block_has_a_broad_notched_r_to_the_left_and_qs_or_rs_in_v1() {
         for lead in [Lead::I, Lead::V5, Lead::V6] {
             let qrs = first_qrs(&record, lead);
             let top = highest(&qrs);
-            // No q, and positive for most of its length.
+            // No q wave, and positive for most of its length.
             let first_half = &qrs[..qrs.len() / 3];
             assert!(lowest(first_half) > -0.1 * top, "{lead} has a q");
             let broad_ms = qrs.iter().filter(|v| **v > 0.1 * top).count() as f64 * 1000.0 / HZ;
@@ -271,7 +272,7 @@ fn left_block_has_a_broad_notched_r_to_the_left_and_qs_or_rs_in_v1() {
                 qrs.windows(3).filter(|w| w[1] < w[0] && w[1] <= w[2] && w[1] > 0.1 * top).count();
         }
         assert!(notches >= 1, "no notch in I, V5, V6");
-        // T points away from the QRS.
+        // The T wave points away from the QRS.
         let last = record.truth.beats.iter().find(|beat| beat.r_s > 0.6).expect("a beat");
         let t = ((last.r_s + 0.30) * HZ) as usize;
         assert!(

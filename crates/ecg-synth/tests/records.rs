@@ -1,4 +1,4 @@
-//! What records promise whatever they show: consistent leads, independence, reproducibility.
+//! What every record guarantees, whatever it shows: consistent leads, independence, reproducibility.
 
 use ecg_core::{Lead, Recording, SnomedCode};
 use ecg_synth::{
@@ -41,7 +41,7 @@ fn a_record_does_not_depend_on_those_before() {
         assert_eq!(shard.record(index), before[index as usize]);
     }
     assert_ne!(before[0].recording.signal, before[1].recording.signal);
-    // A record of the mix is the record of its condition.
+    // A record of the mix equals the record generated from its condition.
     let same = shard.record_with(7, &shard.condition(7)).expect("possible");
     assert_eq!(same, before[7]);
 }
@@ -80,7 +80,7 @@ fn the_signal_is_the_integers() {
         (&[1000.0; 12][..], &[0; 12][..])
     );
     assert_eq!(recording.signal, adc.values.mapv(|value| f64::from(value) / 1000.0));
-    // Apart from the disturbances, they are the noise-free signal.
+    // Apart from the disturbances, the integers are the noise-free signal.
     let rms = (&recording.signal - &record.clean).mapv(|d| d * d).mean().expect("samples").sqrt();
     assert!((0.01..0.3).contains(&rms), "{rms}");
     assert_eq!(record.condition.diagnoses(), recording.diagnoses);
@@ -118,11 +118,11 @@ fn rate_and_duration_keep_the_beats() {
         assert_eq!(usual.truth, coarse.truth);
         assert_eq!(usual.truth.beats, odd.truth.beats[..usual.truth.beats.len()]);
         assert_eq!(odd.recording.n_samples(), 8333);
-        // The recorder's low pass makes the pacemaker's spike depend on the rate.
+        // The recorder's low-pass filter makes the pacemaker spike depend on the sampling rate.
         if usual.condition.rhythm != Rhythm::Paced {
             for (k, column) in coarse.clean.columns().into_iter().enumerate() {
                 let difference = (&column - &usual.clean.column(2 * k)).mapv(f64::abs);
-                // Where the Gaussians are cut differs by a sample.
+                // The points where the Gaussians are cut off differ by a sample.
                 assert!(difference.iter().all(|d| *d < 1e-5), "{index} {difference}");
             }
         }
