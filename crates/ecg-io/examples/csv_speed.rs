@@ -1,6 +1,7 @@
-//! How long a table takes to read: `cargo run --release -p ecg-io --example csv_speed -- FILE [TIMES]`. Without FILE, one
-//! of 12 leads and a million samples is written to the temporary folder first (78 MB). CPU time is of user and system
-//! together, where the system tells it (Linux).
+//! Measures how long a table takes to read: `cargo run --release -p ecg-io --example csv_speed -- FILE [TIMES]`.
+//!
+//! Without FILE, a table of 12 leads and a million samples is first written to the temporary folder (78 MB). CPU time
+//! is user and system time together, if the system reports it (Linux).
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -31,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// What this thread has had of a processor.
+/// Returns the processor time of this thread so far.
 fn cpu_seconds() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     Some(text.split_whitespace().next()?.parse::<f64>().ok()? * 1e-9)

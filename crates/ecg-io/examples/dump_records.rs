@@ -1,6 +1,6 @@
-//! Reads every WFDB record of a folder and writes what was read as .npz, for other programs to compare.
+//! Reads every WFDB record in a folder and writes the result as .npz, for other programs to compare.
 //!
-//! `cargo run --release -p ecg-io --example dump_records -- FOLDER OUT`; `scripts/compare_with_wfdb_python.py` does that.
+//! `cargo run --release -p ecg-io --example dump_records -- FOLDER OUT`; `scripts/compare_with_wfdb_python.py` runs it.
 
 use std::error::Error;
 use std::fs::{self, File};

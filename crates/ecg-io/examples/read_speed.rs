@@ -1,7 +1,7 @@
-//! How fast WFDB records are read, in seconds of one processor; one line of JSON for each kind of work.
+//! Measures how fast WFDB records are read, in seconds of one processor; prints one line of JSON per kind of work.
 //!
-//! `cargo run --release -p ecg-io --example read_speed -- DIR` makes the records in DIR where they are missing (150 MB);
-//! `scripts/compare_read_speed.py` does it and measures wfdb-python, and `rdsamp`, on the same files.
+//! `cargo run --release -p ecg-io --example read_speed -- DIR` creates the records in DIR if they are missing (150 MB);
+//! `scripts/compare_read_speed.py` runs it and measures wfdb-python and `rdsamp` on the same files.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -17,9 +17,9 @@ use ecg_io::{
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// 12-lead records of ten seconds.
+/// Number of 12-lead records of ten seconds.
 const RECORDS: usize = 200;
-/// Those read in parallel: the same folder again and again.
+/// Number of records read in parallel: the same folder again and again.
 const PARALLEL_RECORDS: usize = 10_000;
 const LONG_FRAMES: u64 = 24 * 3600 * 360;
 
@@ -69,8 +69,8 @@ fn main() -> Result<()> {
     parallel(&dir.join("short"))
 }
 
-/// The times one thread of two, for reading and for work in registers alone, which tells what the machine has to give. All
-/// four take turns, so that what else runs disturbs them alike.
+/// Measures the speed of two threads as a multiple of that of one, for reading and for work in registers alone, which
+/// shows what the machine can give. All four take turns, so that other load disturbs them equally.
 fn parallel(dir: &Path) -> Result<()> {
     let dataset = Dataset::open(dir, &DatasetOptions::default())?;
     let (mut reading, mut control) = ([0.0; 2], [0.0; 2]);
@@ -104,7 +104,7 @@ fn parallel(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// About as much work as a record.
+/// About as much work as one record.
 fn spin() {
     let step = |sum: u64, k: u64| (sum ^ k).wrapping_mul(6_364_136_223_846_793_005).rotate_left(7);
     black_box((0..100_000).fold(1, step));
@@ -134,7 +134,7 @@ fn short<T: Sample>(work: &str, paths: &[PathBuf], options: &ReadOptions) -> Res
     })
 }
 
-/// Repeats work for about a second, after a first time, and prints how much of it a second of the processor does; the
+/// Repeats work for about a second, after a first run, and prints how much of it one second of the processor does; the
 /// best of five.
 fn measure(
     work: &str,
@@ -163,7 +163,8 @@ fn measure(
     Ok(())
 }
 
-/// Seconds that this thread had a processor, user and system; elapsed ones where the system does not say.
+/// Returns the seconds that this thread has had a processor, user and system; elapsed seconds if the system does not
+/// report them.
 fn processor_seconds() -> f64 {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     fs::read_to_string("/proc/thread-self/schedstat")
@@ -172,7 +173,7 @@ fn processor_seconds() -> f64 {
         .map_or_else(|| START.elapsed().as_secs_f64(), |nanoseconds| nanoseconds * 1e-9)
 }
 
-/// A made-up sample of a signal: a slow wave and some noise.
+/// Returns an invented sample of a signal: a slow wave and some noise.
 fn sample(signal: usize, t: usize) -> i16 {
     let noise = (t.wrapping_mul(2_654_435_761).wrapping_add(signal * 977) >> 7) % 31;
     ((t as f64 / (40.0 + signal as f64)).sin() * 700.0) as i16 + noise as i16
@@ -182,7 +183,7 @@ fn sum(samples: impl Iterator<Item = i16>) -> i16 {
     samples.fold(0, i16::wrapping_add)
 }
 
-/// Records as the CinC challenges have them: a MATLAB container, checksums, comments.
+/// Creates records like those of the CinC challenges: a MATLAB container, checksums, comments.
 fn make_short(dir: &Path) -> Result<()> {
     const LEADS: [&str; 12] =
         ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
@@ -212,7 +213,7 @@ fn make_short(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A day of two signals in format 212.
+/// Creates a day of two signals in format 212.
 fn make_long(dir: &Path) -> Result<()> {
     if dir.join("day.hea").is_file() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! Reads annotation files and writes them anew, with a table of what they say beside: what
-//! `scripts/check_annotations_with_wfdb_python.py` compares.
+//! Reads annotation files and writes them again, next to a table of their contents, for
+//! `scripts/check_annotations_with_wfdb_python.py` to compare.
 
 use std::fmt::Write;
 use std::path::PathBuf;

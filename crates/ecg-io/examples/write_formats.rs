@@ -1,6 +1,6 @@
-//! Writes one recording in every format that is written, and beside each the values that a reader must find.
+//! Writes one recording in every writable format, and next to each the values that a reader must find.
 //!
-//! `cargo run -p ecg-io --example write_formats -- DIR`; `scripts/check_with_wfdb_python.py` compares.
+//! `cargo run -p ecg-io --example write_formats -- DIR`; `scripts/check_with_wfdb_python.py` compares them.
 
 use std::error::Error;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Files that are written completely or not at all.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::IoError;
 
-/// Writes a file under a temporary name beside it, and renames it when it is complete.
+/// Writes a file under a temporary name next to it and renames it once it is complete.
 pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<(), IoError> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     if let Some(folder) = path.parent() {
@@ -18,7 +18,7 @@ pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<(), IoError> {
     let temporary = path.with_file_name(format!(".{name}.{}-{count}.tmp", std::process::id()));
     let written = File::create(&temporary).and_then(|mut file| {
         file.write_all(content)?;
-        // Else a power cut could leave the new name with an empty file.
+        // Otherwise a power cut could leave an empty file under the new name.
         file.sync_all()?;
         fs::rename(&temporary, path)
     });

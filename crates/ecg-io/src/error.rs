@@ -6,7 +6,7 @@ use ecg_core::CoreError;
 
 use crate::Warning;
 
-/// The field of a WFDB header that an error goes back to.
+/// The field of a WFDB header that caused an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Place {
@@ -30,7 +30,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Why a recording, a label table or a data set could not be read or written.
+/// The reason why a recording, a label table or a data set could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IoError {
@@ -39,9 +39,9 @@ pub enum IoError {
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// Where a header names it, of a signal file.
+        /// The header field that names it, for a signal file.
         at: Option<Place>,
-        /// What the system says.
+        /// The error reported by the system.
         source: io::Error,
     },
     /// A file cannot be written.
@@ -49,23 +49,23 @@ pub enum IoError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error reported by the system.
         source: io::Error,
     },
-    /// A folder, a pipe or a device stands where a file was expected.
+    /// A folder, a pipe or a device in place of a file.
     #[error("{}{} is not a file", before(at.as_ref()), path.display())]
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// Where a header names it, of a signal file.
+        /// The header field that names it, for a signal file.
         at: Option<Place>,
     },
-    /// Neither a WFDB header nor a CSV file stands at the path.
+    /// There is neither a WFDB header nor a CSV file at the path.
     #[error("no recording at {}: expected a WFDB header ({}) or a table (.csv or .tsv, with or without .gz)", path.display(), header.display())]
     NoSuchRecord {
-        /// The path asked for.
+        /// The requested path.
         path: PathBuf,
-        /// The header looked for.
+        /// The header that was looked for.
         header: PathBuf,
     },
     /// A text file larger than any real one.
@@ -73,12 +73,12 @@ pub enum IoError {
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size.
+        /// Size of the file.
         bytes: u64,
-        /// The most that is read.
+        /// The largest size that is read.
         limit: u64,
     },
-    /// A file that should be text holds something else.
+    /// A file that should be text but contains something else.
     #[error("{}:{line}: not plain text with lines that end in LF or CRLF: found {found}", path.display())]
     NotText {
         /// The file.
@@ -103,23 +103,23 @@ pub enum IoError {
         line: u64,
         /// Name of the field.
         field: &'static str,
-        /// The text there.
+        /// The text found there.
         found: String,
-        /// What the grammar asks for.
+        /// What the grammar requires.
         expected: &'static str,
     },
-    /// More or fewer signal or segment lines than the record line announces.
+    /// The number of signal or segment lines differs from the one in the record line.
     #[error("{}:{line}: the record line announces {expected} {what} lines, found {found}", path.display())]
     LineCount {
         /// The header.
         path: PathBuf,
-        /// The record line, from 1.
+        /// Line of the record line, from 1.
         line: u64,
         /// `signal` or `segment`.
         what: &'static str,
-        /// Lines announced.
+        /// Number of lines announced.
         expected: u64,
-        /// Lines there.
+        /// Number of lines found.
         found: u64,
     },
     /// More signals, segments or comments than any real header or table has.
@@ -127,29 +127,30 @@ pub enum IoError {
     TooManyLines {
         /// The file.
         path: PathBuf,
-        /// The first line too many, from 1.
+        /// The first line beyond the limit, from 1.
         line: u64,
         /// `signal`, `segment` or `comment`.
         what: &'static str,
-        /// The most that are read.
+        /// The largest number that is read.
         limit: usize,
     },
-    /// Segment lengths that do not add up to the record's length.
+    /// Segment lengths that do not add up to the length of the record.
     #[error("{}:{line}: number of samples: the record line says {expected}, the segments have {found} together", path.display())]
     SegmentLengths {
         /// The header.
         path: PathBuf,
         /// Line of the record line, from 1.
         line: u64,
-        /// Samples announced.
+        /// Number of samples announced.
         expected: u64,
-        /// Sum of the segments.
+        /// Sum of the segment lengths.
         found: u64,
     },
     /// A departure from the format, in strict mode.
     #[error("{0} (refused in strict mode)")]
     Strict(Warning),
-    /// A signal file or segment that lies outside the record's folder, by its name or by a link, or is no file name.
+    /// A signal file or segment that lies outside the record's folder, by its name or by a link, or whose name is not a
+    /// file name.
     #[error("{}:{line}: file {name:?} is refused: expected a file in the header's folder, without .. and not absolute", path.display())]
     UnsafeName {
         /// The header.
@@ -159,7 +160,7 @@ pub enum IoError {
         /// The name.
         name: String,
     },
-    /// Signals of one file that disagree about it.
+    /// Signals of the same file that disagree about its format, byte offset or block size.
     #[error("{}:{line}: {field} of {file:?} is {found} here, {expected} for the signal before", path.display())]
     GroupDiffers {
         /// The header.
@@ -170,7 +171,7 @@ pub enum IoError {
         field: &'static str,
         /// The signal file.
         file: String,
-        /// Value of the signal before.
+        /// Value of the previous signal.
         expected: u64,
         /// Value of this signal.
         found: u64,
@@ -185,58 +186,58 @@ pub enum IoError {
         /// The signal file.
         file: String,
     },
-    /// A signal file shorter than its header says.
+    /// A signal file that is shorter than its header says.
     #[error("{at}: {} has {found} bytes, expected {expected}", path.display())]
     Truncated {
         /// The signal file.
         path: PathBuf,
-        /// What in the header asks for more.
+        /// The header field that requires more bytes.
         at: Place,
-        /// Bytes needed.
+        /// Number of bytes required.
         expected: u64,
-        /// Bytes there.
+        /// Number of bytes present.
         found: u64,
     },
-    /// A record without a sample.
+    /// A record without samples.
     #[error("{}{} has no samples: found {found}, expected {expected}", before(at.as_ref()), path.display())]
     NoSamples {
         /// The header, signal file or table.
         path: PathBuf,
-        /// Where a WFDB header says so.
+        /// The field of the WFDB header that says so.
         at: Option<Place>,
         /// What is there instead.
         found: String,
-        /// What would do.
+        /// What is required.
         expected: &'static str,
     },
-    /// More samples without bytes of their own in a file than are plausible: of null signals, of gaps, and of segments whose
-    /// files other segments hold already.
+    /// More samples without bytes of their own in a file than is plausible: samples of null signals, of gaps, and of
+    /// segments whose files already belong to other segments.
     #[error("{}:{line}: {field}: {samples} samples in all that no file holds, expected at most {limit}: read the record in blocks, or allow more", path.display())]
     TooManyNullSamples {
         /// The header.
         path: PathBuf,
         /// Line, from 1, of the signal or segment with the most of them.
         line: u64,
-        /// `samples per frame` or `number of samples` of null signals, `segment length` of segments.
+        /// `samples per frame` or `number of samples` for null signals, `segment length` for segments.
         field: &'static str,
-        /// Samples asked for.
+        /// Number of samples requested.
         samples: u64,
-        /// The most that are made.
+        /// The largest number allowed.
         limit: u64,
     },
-    /// A skew that leaves nothing of its signal.
+    /// A skew that leaves no samples of its signal.
     #[error("{}:{line}: the skew is {skew} samples, the signal has {samples}", path.display())]
     SkewPastEnd {
         /// The header.
         path: PathBuf,
         /// Line, from 1.
         line: u64,
-        /// The skew in samples.
+        /// The skew, in samples.
         skew: u64,
-        /// Samples of the signal.
+        /// Number of samples of the signal.
         samples: u64,
     },
-    /// A signal whose checksum is not what the header says.
+    /// A signal whose checksum differs from the one in the header.
     #[error("{}:{line}: the checksum of signal {signal} ({lead}) is {found}, the header says {expected}", path.display())]
     Checksum {
         /// The header.
@@ -245,11 +246,11 @@ pub enum IoError {
         line: u64,
         /// Number of the signal, from 0.
         signal: usize,
-        /// Its name.
+        /// Name of the signal.
         lead: String,
-        /// Value of the header, mod 2^16.
+        /// Checksum in the header, mod 2^16.
         expected: u16,
-        /// Value of the samples.
+        /// Checksum of the samples.
         found: u16,
     },
     /// A FLAC signal file with fewer samples than its header says.
@@ -257,23 +258,24 @@ pub enum IoError {
     TruncatedFlac {
         /// The signal file.
         path: PathBuf,
-        /// What in the header asks for more.
+        /// The header field that requires more samples.
         at: Place,
-        /// Samples needed.
+        /// Number of samples required.
         expected: u64,
-        /// Samples there.
+        /// Number of samples present.
         found: u64,
     },
-    /// A FLAC signal file that holds more samples than is plausible for its size.
+    /// A FLAC signal file with more samples than is plausible for its size.
     #[error("{at}: {} has {bytes} bytes for more than {limit} samples, the most that are unpacked", path.display())]
     FlacExpands {
         /// The signal file.
         path: PathBuf,
-        /// Where the header names it.
+        /// The header field that names it.
         at: Place,
-        /// Its size.
+        /// Size of the file in bytes.
         bytes: u64,
-        /// The most samples, of all channels together, that are unpacked; see [`crate::ReadOptions::max_packed_samples`].
+        /// The most samples that are decompressed, counting all channels; see
+        /// [`crate::ReadOptions::max_packed_samples`].
         limit: u64,
     },
     /// A FLAC signal file that cannot be decoded.
@@ -281,12 +283,12 @@ pub enum IoError {
     Flac {
         /// The signal file.
         path: PathBuf,
-        /// The first sample, from 0, of the block that is broken.
+        /// The first sample, from 0, of the broken block.
         sample: u64,
-        /// What is wrong.
+        /// The error reported by the decoder.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A FLAC signal file of another kind than its header says.
+    /// A FLAC signal file whose properties differ from those in its header.
     #[error("{}:{line}: {} has {found} {field}, expected {expected}", path.display(), file.display())]
     FlacDiffers {
         /// The header.
@@ -295,21 +297,22 @@ pub enum IoError {
         line: u64,
         /// The signal file.
         file: PathBuf,
-        /// `channels`, `bits` (expected: at most), or `samples per frame`, which must be equal in a file.
+        /// `channels`, `bits` (the expected value is a maximum), or `samples per frame`, which must be equal within a
+        /// file.
         field: &'static str,
-        /// Value expected.
+        /// Expected value.
         expected: u64,
         /// Value found.
         found: u64,
     },
-    /// A segment that has segments itself, or is the record itself.
+    /// A segment that itself has segments, or that is the record itself.
     #[error("{}:{line}: segment {name:?} is a record of segments; expected a plain record", path.display())]
     NestedSegment {
         /// The header of the record.
         path: PathBuf,
         /// Line, from 1.
         line: u64,
-        /// The segment.
+        /// Name of the segment.
         name: String,
     },
     /// A segment that cannot be read.
@@ -319,21 +322,21 @@ pub enum IoError {
         path: PathBuf,
         /// Line, from 1.
         line: u64,
-        /// The segment.
+        /// Name of the segment.
         name: String,
-        /// Why.
+        /// The error of the segment.
         source: Box<IoError>,
     },
-    /// Segments with longer headers than real ones have.
+    /// Segment headers that are larger in total than those of real records.
     #[error("{}:{line}: the headers of the segments up to here have {bytes} bytes, expected at most {limit}", path.display())]
     SegmentHeaders {
         /// The header of the record.
         path: PathBuf,
         /// Line of the segment, from 1.
         line: u64,
-        /// Size of the headers, each counted once.
+        /// Total size of the headers, each counted once.
         bytes: u64,
-        /// The most that is read.
+        /// The largest total size that is read.
         limit: u64,
     },
     /// A segment that does not fit its record.
@@ -343,7 +346,7 @@ pub enum IoError {
         path: PathBuf,
         /// Line, from 1.
         line: u64,
-        /// The segment.
+        /// Name of the segment.
         name: String,
         /// `number of signals`, `number of samples`, `samples per frame` or `sampling frequency`.
         field: &'static str,
@@ -352,12 +355,12 @@ pub enum IoError {
         /// Value of the segment.
         found: f64,
     },
-    /// More samples than there is memory for.
+    /// More samples than fit in memory.
     #[error("{}: no memory for {samples} samples: read the record in blocks", path.display())]
     OutOfMemory {
         /// The header.
         path: PathBuf,
-        /// Samples asked for.
+        /// Number of samples requested.
         samples: u64,
     },
     /// Frames beyond the end of a record.
@@ -365,34 +368,34 @@ pub enum IoError {
     NoSuchFrames {
         /// The header.
         path: PathBuf,
-        /// The frames asked for.
+        /// The requested frames.
         frames: std::ops::Range<u64>,
         /// Length of the record in frames.
         n_frames: u64,
     },
-    /// A signal that a record does not have.
+    /// A signal that the record does not have.
     #[error("{}: no signal {found:?} among {n_signals}", path.display())]
     NoSuchSignal {
         /// The header.
         path: PathBuf,
-        /// The name or number asked for.
+        /// The requested name or number.
         found: String,
-        /// Signals of the record.
+        /// Number of signals of the record.
         n_signals: usize,
     },
-    /// Signals of several sampling rates that were asked for as one matrix.
+    /// Signals with different sampling rates, requested as one matrix.
     #[error("{}:{line}: {found} samples in a frame, {expected} for the signals before: average them, or read each apart", path.display())]
     DifferentRates {
         /// The header.
         path: PathBuf,
         /// Line of the signal, from 1.
         line: u64,
-        /// Samples in a frame of the first signal.
+        /// Samples per frame of the first signal.
         expected: usize,
-        /// Samples in a frame of this one.
+        /// Samples per frame of this signal.
         found: usize,
     },
-    /// Stored values that there are not: of several segments together, or averages.
+    /// Stored values requested where none exist: for several segments together, or for averages.
     #[error("{}: stored values of several segments, or averages of them, have no meaning; expected a physical type", path.display())]
     PhysicalOnly {
         /// The header.
@@ -423,25 +426,25 @@ pub enum IoError {
     Annotation {
         /// The annotation file.
         path: PathBuf,
-        /// Position of the word concerned, from 0.
+        /// Byte position of the word concerned, from 0.
         byte: u64,
-        /// What it is, such as `AUX`.
+        /// The kind of field, such as `AUX`.
         field: &'static str,
         /// What was found.
         found: String,
-        /// What the format asks for.
+        /// What the format requires.
         expected: &'static str,
     },
-    /// An annotation that the format cannot hold.
+    /// An annotation that the format cannot represent.
     #[error("{what} of annotation {index}: found {found}, expected {expected}")]
     WriteAnnotation {
         /// `sample`, `code`, `text` or `definition`.
         what: &'static str,
-        /// Number of the annotation, or of the definition, from 0.
+        /// Number of the annotation or the definition, from 0.
         index: usize,
         /// What was found.
         found: String,
-        /// What the format holds.
+        /// What the format can represent.
         expected: &'static str,
     },
     /// A cell of a CSV file or label table that cannot be read.
@@ -455,7 +458,7 @@ pub enum IoError {
         column: usize,
         /// Name of the column.
         name: String,
-        /// The text there.
+        /// The text found there.
         found: String,
         /// What was expected.
         expected: &'static str,
@@ -467,9 +470,9 @@ pub enum IoError {
         path: PathBuf,
         /// Line, from 1.
         line: u64,
-        /// Columns expected.
+        /// Number of columns expected.
         expected: usize,
-        /// Columns there.
+        /// Number of columns found.
         found: usize,
     },
     /// A row with more cells than a recording can have.
@@ -479,32 +482,32 @@ pub enum IoError {
         path: PathBuf,
         /// Line, from 1.
         line: u64,
-        /// The most columns that are read.
+        /// The largest number of columns that is read.
         limit: usize,
     },
-    /// More or fewer leads in a table than names are given for them.
+    /// The number of leads in a table differs from the number of names given for them.
     #[error("{} has {found} leads, names were given for {expected}", path.display())]
     LeadNames {
         /// The file.
         path: PathBuf,
-        /// Names given.
+        /// Number of names given.
         expected: usize,
-        /// Leads there.
+        /// Number of leads found.
         found: usize,
     },
-    /// A column that was asked for and is not there.
+    /// A requested column that does not exist.
     #[error("{}:{line}: no column {column:?} as asked for; found {found}", path.display())]
     NoSuchColumn {
         /// The file.
         path: PathBuf,
         /// Line of the first row, from 1.
         line: u64,
-        /// The name or number asked for.
+        /// The requested name or number.
         column: String,
-        /// The columns (or rows of leads) there, joined by commas.
+        /// The existing columns (or rows of leads), joined by commas.
         found: String,
     },
-    /// Units given for a table that are no voltage.
+    /// Units given for a table that are not units of voltage.
     #[error("{}: units {found:?} were given, expected mV, uV or V", path.display())]
     CsvUnits {
         /// The file.
@@ -525,12 +528,12 @@ pub enum IoError {
         path: PathBuf,
         /// Line, from 1.
         line: u64,
-        /// The time there.
+        /// The time found there.
         found: f64,
-        /// The time expected.
+        /// The expected time.
         expected: f64,
     },
-    /// A table without a column that it must have.
+    /// A table without a required column.
     #[error("{}:{line}: no column {column:?}; found {found}", path.display())]
     MissingColumn {
         /// The file.
@@ -539,10 +542,10 @@ pub enum IoError {
         line: u64,
         /// Name of the column.
         column: &'static str,
-        /// The columns there, joined by commas.
+        /// The existing columns, joined by commas.
         found: String,
     },
-    /// Two rows for one record.
+    /// Two rows for the same record.
     #[error("{}:{line}: record {record:?} has a row already, on line {first}", path.display())]
     DuplicateRow {
         /// The file.
@@ -554,12 +557,12 @@ pub enum IoError {
         /// Line of the first row.
         first: u64,
     },
-    /// A comma-separated file that is broken as such.
+    /// A malformed comma-separated file.
     #[error("{} is not a readable table", path.display())]
     Table {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with its position.
+        /// The error with its position.
         source: ::csv::Error,
     },
     /// A folder without recordings.
@@ -571,10 +574,10 @@ pub enum IoError {
     EmptyDataset {
         /// The folder.
         path: PathBuf,
-        /// What was passed over there, and why.
+        /// What was skipped there, and why.
         warnings: Vec<Warning>,
     },
-    /// A name that cannot stand for a WFDB record.
+    /// A name that cannot be used for a WFDB record.
     #[error(
         "{name:?} cannot be the name of a WFDB record: expected letters, digits, _ and -, with / between folders"
     )]
@@ -582,19 +585,19 @@ pub enum IoError {
         /// The name.
         name: String,
     },
-    /// A format that is only read.
+    /// A format that can only be read.
     #[error("signals are not written in format {format}; expected 16, 24, 32, 61, 80, 160 or 212")]
     WriteFormat {
         /// Code of the format.
         format: u32,
     },
-    /// A gain that is no positive number.
+    /// A gain that is not a positive number.
     #[error("the gain must be a positive number of units per mV, found {found}")]
     WriteGain {
         /// The gain.
         found: f64,
     },
-    /// A sample that the format cannot hold.
+    /// A sample that the format cannot represent.
     #[error(
         "sample {sample} of lead {lead} of {record} is {value} mV: format {format} at {gain} units per mV holds {low} to {high} mV"
     )]
@@ -609,67 +612,67 @@ pub enum IoError {
         value: f64,
         /// Code of the format.
         format: u32,
-        /// Units per mV.
+        /// ADC units per mV.
         gain: f64,
         /// Lowest value in mV.
         low: f64,
         /// Highest value in mV.
         high: f64,
     },
-    /// Values that do not make a recording or a label set.
+    /// Values that do not make a valid recording or label set.
     #[error("{}{}", path.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
     Recording {
         /// The file.
         path: PathBuf,
-        /// Line, from 1, where one line is wrong.
+        /// Line, from 1, if the error concerns a single line.
         line: Option<u64>,
-        /// What is wrong.
+        /// The error of the values.
         source: CoreError,
     },
-    /// Not one patient for each record.
+    /// The number of patients differs from the number of records.
     #[error("{patients} patients are given for {records} records, expected one for each")]
     PatientCount {
-        /// Records.
+        /// Number of records.
         records: usize,
-        /// Patients given.
+        /// Number of patients given.
         patients: usize,
     },
-    /// Folds that cannot be made of so few patients.
+    /// Folds that cannot be formed from so few patients.
     #[error(
         "{folds} folds of {patients} patients: expected at least 2 folds, and a patient for each"
     )]
     TooFewPatients {
-        /// Patients.
+        /// Number of patients.
         patients: usize,
-        /// Folds asked for.
+        /// Number of folds requested.
         folds: usize,
     },
-    /// A fold that there is not, or that holds every record.
+    /// A fold that does not exist, or that holds every record.
     #[error("fold {found} holds no record, or all of them; the folds are {known:?}")]
     NoSuchFold {
-        /// The fold asked for.
+        /// The requested fold.
         found: usize,
-        /// The folds there are.
+        /// The existing folds.
         known: Vec<usize>,
     },
-    /// A column of a table that was asked for twice.
+    /// A column of a table that was requested twice.
     #[error("{}:{line}: column {column:?} is asked for twice, expected each column once", path.display())]
     ColumnTwice {
         /// The table.
         path: PathBuf,
-        /// The line that names or has the columns, from 1.
+        /// The line, from 1, that names or contains the columns.
         line: u64,
-        /// The column, as it was asked for the second time.
+        /// The column as it was requested the second time.
         column: String,
     },
-    /// The name of a label map or rule that does not exist, or a delimiter that parts no cells.
+    /// An unknown name of a label map or rule, or a delimiter that cannot separate cells.
     #[error("unknown {what} {found:?}; expected {expected}")]
     UnknownName {
         /// `label map`, `NSR rule` or `delimiter`.
         what: &'static str,
         /// The name given.
         found: String,
-        /// The names there are.
+        /// The valid values.
         expected: &'static str,
     },
 }
@@ -679,7 +682,7 @@ impl IoError {
         |source| Self::Read { path: path.to_owned(), at: None, source }
     }
 
-    /// The error of a signal file, with the place where the header names it.
+    /// Adds to the error of a signal file the place where the header names it.
     pub(crate) fn named(mut self, place: impl FnOnce() -> Place) -> Self {
         if let Self::Read { at, .. } | Self::NotAFile { at, .. } = &mut self {
             *at = Some(place());
@@ -691,7 +694,7 @@ impl IoError {
         |source| Self::Write { path: path.to_owned(), source }
     }
 
-    /// The message with those of what caused it, for where only text is kept.
+    /// Returns the message followed by those of its causes, for places that keep only text.
     pub fn with_causes(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
@@ -704,7 +707,7 @@ impl IoError {
     }
 }
 
-/// The first warnings, behind a message.
+/// The first warnings, to append to a message.
 fn behind(warnings: &[Warning]) -> String {
     const SHOWN: usize = 3;
     let mut text: String =
@@ -719,7 +722,7 @@ fn before(at: Option<&Place>) -> String {
     at.map_or_else(String::new, |place| format!("{place}: "))
 }
 
-/// At most 60 characters of a text, for messages.
+/// Shortens a text to at most 60 characters, for messages.
 pub(crate) fn clip(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}...", &text[..end]),

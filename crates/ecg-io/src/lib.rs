@@ -18,7 +18,7 @@
 //! assert!(loaded.warnings.is_empty());
 //! assert!((loaded.recording.signal[[4, 77]] - recording.signal[[4, 77]]).abs() <= 0.0005);
 //!
-//! // The whole folder, several recordings at once, each with a result of its own.
+//! // The whole folder, several recordings at a time, each with its own result.
 //! let dataset = Dataset::open(dir, &DatasetOptions::default())?;
 //! for (i, loaded) in dataset.load_all(0).into_iter().enumerate() {
 //!     let labels = dataset.labels_of(i, &loaded?.recording).expect("the record states a diagnosis");
@@ -29,58 +29,64 @@
 //! # }
 //! ```
 //!
-//! # Which function or type for which job
+//! # Which type for which job
 //!
-//! | job | what |
+//! | task | use |
 //! |---|---|
-//! | one recording in mV | [`read_recording`]: WFDB or CSV; [`read_recording_with`] for many; [`read_csv`] |
-//! | any WFDB record, whole, in part or in blocks, as `i16`, `i32`, `f32` or `f64` | [`Record`], [`Selection`], [`Blocks`] |
-//! | a WFDB record as it is stored, a vector of integers for each signal | [`read_wfdb`] |
-//! | a header alone | [`read_header`], [`Header::parse`] |
-//! | a folder with labels, patients and folds | [`Dataset`] |
-//! | what a folder holds, and what is wrong with it | [`Dataset::report`], [`DatasetReport`] |
-//! | folds for training and testing | [`folds_by_patient`], [`split_published`], [`split_by_fold`] |
-//! | diagnosis codes to labels | [`LabelMap`], [`NsrRule`] |
-//! | a table of labels or of predictions, without recordings | [`read_labels`], [`read_probabilities`], [`RecordTable`] |
-//! | annotations | [`read_annotations`], [`sibling_annotations`], [`write_annotations`] |
-//! | write | [`write_wfdb`], [`write_csv`] |
-//! | what was read leniently | [`Warning`], in [`Loaded::warnings`] and [`Dataset::warnings`] |
+//! | read one recording in mV | [`read_recording`]: WFDB or CSV; [`read_recording_with`] for many; [`read_csv`] |
+//! | read WFDB whole, in part or in blocks, as `i16`, `i32`, `f32`, `f64` | [`Record`], [`Selection`], [`Blocks`] |
+//! | read a WFDB record as stored, one vector of integers per signal | [`read_wfdb`] |
+//! | read only a header | [`read_header`], [`Header::parse`] |
+//! | open a folder with labels, patients and folds | [`Dataset`] |
+//! | list the contents of a folder and its problems | [`Dataset::report`], [`DatasetReport`] |
+//! | make folds for training and testing | [`folds_by_patient`], [`split_published`], [`split_by_fold`] |
+//! | map diagnosis codes to labels | [`LabelMap`], [`NsrRule`] |
+//! | read a table of labels or predictions alone | [`read_labels`], [`read_probabilities`], [`RecordTable`] |
+//! | read and write annotations | [`read_annotations`], [`sibling_annotations`], [`write_annotations`] |
+//! | write recordings | [`write_wfdb`], [`write_csv`] |
+//! | see what was read leniently | [`Warning`], in [`Loaded::warnings`] and [`Dataset::warnings`] |
 //!
 //! # Conventions
 //!
-//! - Signals are `[lead, sample]`, `f64`, in mV, as (stored value - baseline) / gain; NaN where the format marks a sample
-//!   as invalid. Stored integers come along in [`ecg_core::Recording::adc`].
-//! - Leads keep the names and the order of their file; [`ecg_core::Recording::row_of`] finds them whatever the case.
-//! - Reading is lenient: known departures from the formats are read with a [`Warning`] that names path, line and field.
-//!   [`ReadOptions::strict`] refuses them. What cannot be understood is an [`IoError`] in either mode.
-//! - A WFDB checksum that does not fit is an error, unless [`ReadOptions::verify_checksums`] is off.
-//! - A record of a data set is named by its path below the folder, `/` between folders, without extension.
+//! - Signals are `[lead, sample]`, `f64`, in mV, computed as (stored value - baseline) / gain. Samples that the format
+//!   marks as invalid are NaN. The stored integers are returned in [`ecg_core::Recording::adc`].
+//! - Leads keep the names and the order of their file; [`ecg_core::Recording::row_of`] finds them regardless of case.
+//! - Reading is lenient: known departures from the formats are read with a [`Warning`] that names the path, line and
+//!   field. [`ReadOptions::strict`] rejects them. Anything that cannot be interpreted is an [`IoError`] in both modes.
+//! - A WFDB checksum mismatch is an error, unless [`ReadOptions::verify_checksums`] is off.
+//! - A record of a data set is named by its path below the folder, with `/` between folders and without its extension.
 //!
 //! # Formats
 //!
-//! WFDB headers in full, with signal formats 0, 8, 16, 24, 32, 61, 80, 160, 212, 310, 311, 508, 516 and 524 (so also the
-//! `16+24` of MATLAB containers), byte offsets, several files, several samples in a frame, and skew. Records of several
-//! segments in fixed and variable layout, gaps as NaN, each segment with its own gain. Formats 16, 24, 32, 61, 80, 160 and
-//! 212 are written. MIT annotation files are read and written.
+//! All WFDB header fields are supported, with signal formats 0, 8, 16, 24, 32, 61, 80, 160, 212, 310, 311, 508, 516 and
+//! 524 (which includes the `16+24` of MATLAB containers), byte offsets, several signal files, several samples per
+//! frame, and skew. Multi-segment records may have a fixed or variable layout; gaps are read as NaN, and each segment
+//! has its own gain. Formats 16, 24, 32, 61, 80, 160 and 212 can be written. MIT annotation files can be read and
+//! written.
 //!
-//! CSV and TSV, also packed (`.gz`): samples or leads in rows, with names or without, with any delimiter; see [`read_csv`].
-//! Label tables: a generic `labels.csv`, PTB-XL's, and [`LabelMap`] files that say which codes count for which label.
+//! CSV and TSV files may be gzip-compressed (`.gz`), have samples or leads in rows, with or without names, and use any
+//! delimiter; see [`read_csv`]. Label tables can be a generic `labels.csv` or the one of PTB-XL; [`LabelMap`] files
+//! state which codes count for which label.
 //!
 //! # Limits
 //!
-//! No file makes a reader panic, hang or allocate without bound: sizes come from the files, not from the header alone
-//! (but for [`ReadOptions::max_null_samples`] and [`ReadOptions::max_packed_samples`]), and files outside the record's
-//! folder are refused, also behind a link. A selection of frames is as large as its caller makes it.
-//! Parts of a record are read without the rest, but in format 8 and FLAC, which are decoded from the start of their file.
-//! Segments do not nest.
+//! - No file makes a reader panic, hang or allocate without bound. Sizes come from the files and not from the header
+//!   alone (except for [`ReadOptions::max_null_samples`] and [`ReadOptions::max_packed_samples`]). A selection of
+//!   frames is as large as its caller makes it.
+//! - Files outside the record's folder are rejected, including those behind a link (unless
+//!   [`ReadOptions::allow_outside_links`] is on).
+//! - Parts of a record are read without the rest, except in format 8 and FLAC, which are decoded from the start of
+//!   their file.
+//! - Segments cannot be nested.
 //!
 //! # Features
 //!
-//! `mmap` (off): `ReadOptions::memory_map` maps signal files into memory on request. Reading a file once is faster without.
+//! `mmap` (off by default): `ReadOptions::memory_map` maps signal files into memory on request. Reading a file once is
+//! faster without it.
 //!
 //! # Sibling crates
 //!
-//! `ecg-core` has the shared types, `ecg3d-convert` makes volumes of recordings, `ecg-synth` synthesises recordings.
+//! `ecg-core` has the shared types, `ecg3d-convert` converts recordings to volumes, `ecg-synth` synthesises recordings.
 
 mod annotation;
 mod atomic;
@@ -99,6 +105,9 @@ mod split;
 mod text;
 mod warning;
 mod write;
+
+// The crates whose types appear in public signatures here.
+pub use {ecg_core, ndarray};
 
 pub use annotation::{
     Annotation, AnnotationCode, Annotations, CodeDefinition, Siblings, read_annotations,

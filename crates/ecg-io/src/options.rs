@@ -1,28 +1,35 @@
 use crate::{CsvOptions, Format};
 
-/// How recordings are read.
+/// Options for reading recordings.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ReadOptions {
-    /// Refuse files that depart from their format, instead of reading them with a warning. Default: false.
+    /// Reject files that depart from their format instead of reading them with a warning. Default: false.
     pub strict: bool,
-    /// A WFDB checksum that does not fit its signal is an error; otherwise it is a warning. Default: true.
+    /// Treat a WFDB checksum mismatch as an error; otherwise it is a warning. Default: true.
     pub verify_checksums: bool,
-    /// Read signal files and segments of WFDB records that a symbolic link leads to outside the record's folder; names with
-    /// `..` and absolute names are refused all the same. Default: false.
+    /// Read signal files and segments of WFDB records even if a symbolic link leads to them outside the record's
+    /// folder. Names with `..` and absolute names are rejected regardless. Default: false.
     pub allow_outside_links: bool,
-    /// Samples without bytes of their own in a file, beyond which a WFDB record is not read as a whole unless its files
-    /// hold as many: of null signals, of gaps and signals that a segment lacks, and of segments that stand there again.
-    /// Also the most samples that a frame of a multi-segment record may have. Default: 2097152, 16 MB in `f64`.
+    /// The most samples without bytes of their own in a file with which a WFDB record is read as a whole.
+    ///
+    /// These are the samples of null signals, of gaps, of signals that a segment lacks, and of repeated segments. More
+    /// are allowed if the record's files hold as many samples. The same limit applies to the number of samples per
+    /// frame of a multi-segment record, and to that of null signals in any record unless its files have as many.
+    /// Default: 2097152, 16 MB in `f64`.
     pub max_null_samples: u64,
-    /// Samples that a FLAC signal file of a WFDB record may be unpacked to, all channels together, beside a hundred for each
-    /// of its bytes, if that is more. A file with more is refused. Default: 33554432, 268 MB in `f64`.
+    /// The most samples to which a FLAC signal file of a WFDB record may be decompressed, counting all channels.
+    ///
+    /// A hundred samples per byte of the file are allowed as well, if that is more. A file with more samples is
+    /// rejected. Default: 33554432, 268 MB in `f64`.
     pub max_packed_samples: u64,
-    /// Map WFDB signal files into memory instead of reading them (not FLAC files). Only for files that nobody changes
-    /// meanwhile: one that is cut short while it is mapped ends the process. Default: false.
+    /// Map WFDB signal files into memory instead of reading them (not FLAC files).
+    ///
+    /// Use this only for files that nobody changes meanwhile: a file that is truncated while it is mapped terminates
+    /// the process. Default: false.
     #[cfg(feature = "mmap")]
     pub memory_map: bool,
-    /// How CSV and TSV files are laid out, where they do not show it. Default: [`CsvOptions::default`].
+    /// Layout of CSV and TSV files, where the files do not show it. Default: [`CsvOptions::default`].
     pub csv: CsvOptions,
 }
 
@@ -86,13 +93,13 @@ impl ReadOptions {
     }
 }
 
-/// How WFDB records are written.
+/// Options for writing WFDB records.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct WriteOptions {
     /// Signal format: 16, 24, 32, 61, 80, 160 or 212. Default: 16.
     pub format: Format,
-    /// ADC units per mV where the recording has no stored integers that fit. Default: 1000.
+    /// ADC units per mV, used if the recording has no stored integers that fit. Default: 1000.
     pub gain_per_mv: f64,
 }
 

@@ -7,7 +7,7 @@ use crate::header::header_path;
 use crate::record::read_wfdb_recording;
 use crate::{IoError, ReadOptions, Scratch, Warning};
 
-/// A recording, and what was read otherwise than its files say.
+/// A recording with the warnings that arose while it was read.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Loaded {
@@ -19,21 +19,23 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
 }
 
-/// Reads a recording in mV: a WFDB record (`path` with or without `.hea`), or a table
-/// (`.csv` or `.tsv`, also with `.gz` after it).
+/// Reads a recording in mV from a WFDB record (`path` with or without `.hea`) or a table (`.csv` or `.tsv`, optionally
+/// followed by `.gz`).
 ///
-/// Units of voltage become mV; a signal in other units keeps its values, with a warning. Where WFDB signals have
-/// different numbers of samples in a frame, each is averaged over its frame, and [`Recording::adc`] is empty.
-/// The recording is named after its file.
+/// Voltage units are converted to mV; a signal in other units keeps its values, with a warning. If the signals of a
+/// WFDB record have different numbers of samples per frame, each is averaged over its frame, and [`Recording::adc`] is
+/// empty. The recording is named after its file.
 ///
 /// # Errors
-/// No recording there; for WFDB the errors of [`crate::read_wfdb`], for CSV those of [`crate::read_csv`].
+/// Fails if there is no recording at `path`. WFDB records also fail with the errors of [`crate::read_wfdb`], tables
+/// with those of [`crate::read_csv`].
 pub fn read_recording(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Loaded, IoError> {
     read_recording_with(path, options, &mut Scratch::default())
 }
 
-/// [`read_recording`] with buffers of the last recording, so that only what is returned is allocated for a WFDB record's
-/// samples.
+/// Reads a recording like [`read_recording`], reusing the buffers of the previous call.
+///
+/// For the samples of a WFDB record, only the memory that is returned is allocated.
 ///
 /// # Errors
 /// Those of [`read_recording`].
@@ -49,7 +51,7 @@ pub fn read_recording_with(
     }
 }
 
-/// Which file a recording's path means.
+/// The file that the path of a recording refers to.
 enum Source {
     Wfdb(PathBuf),
     Csv(PathBuf),
@@ -74,7 +76,7 @@ fn locate(path: &Path) -> Result<Source, IoError> {
             return Ok(Source::Csv(table));
         }
     }
-    // A signal file stands for its record.
+    // The path of a signal file refers to its record.
     let sibling = path.with_extension("hea");
     if ["dat", "mat"].iter().any(|e| has_extension(path, e)) && sibling.is_file() {
         return Ok(Source::Wfdb(sibling));
@@ -82,7 +84,7 @@ fn locate(path: &Path) -> Result<Source, IoError> {
     Err(IoError::NoSuchRecord { path: path.to_owned(), header })
 }
 
-/// The name of a recording by its file: without extension, and without `.gz` before that.
+/// Returns the name of a recording from its file: without extension, and without a preceding `.gz`.
 pub(crate) fn recording_stem(path: &Path) -> String {
     let path = if is_table(path) && has_extension(path, "gz") {
         path.with_extension("")

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::IoError;
 
-/// Opens a regular file and says how long it is; a pipe or device could block for ever.
+/// Opens a regular file and returns its size; a pipe or device could block for ever.
 pub(crate) fn open(path: &Path) -> Result<(File, u64), IoError> {
     let metadata = std::fs::metadata(path).map_err(IoError::read(path))?;
     if !metadata.is_file() {
@@ -28,7 +28,7 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, IoError> {
     Ok(content)
 }
 
-/// Refuses byte order marks, UTF-16, control characters and lone carriage returns.
+/// Rejects byte order marks, UTF-16, control characters and lone carriage returns.
 pub(crate) fn check_text(bytes: &[u8], path: &Path) -> Result<(), IoError> {
     let refuse = |position: usize, found: String| {
         let line = 1 + bytes[..position].iter().filter(|&&b| b == b'\n').count() as u64;
@@ -51,12 +51,12 @@ pub(crate) fn check_text(bytes: &[u8], path: &Path) -> Result<(), IoError> {
     Ok(())
 }
 
-/// A text for one line of a file that [`check_text`] passes: a space for each control character.
+/// Makes a text fit for one line of a file that passes [`check_text`]: each control character becomes a space.
 pub(crate) fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 
-/// Text in UTF-8, or else in Latin-1.
+/// Decodes text as UTF-8, or as Latin-1 if it is not valid UTF-8.
 pub(crate) fn decode_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
@@ -64,7 +64,7 @@ pub(crate) fn decode_text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The lines of a file with their numbers, from 1.
+/// Iterates over the lines of a file with their numbers, from 1.
 pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = (u64, Cow<'_, str>)> {
     (1..)
         .zip(bytes.split(|&b| b == b'\n'))

@@ -3,20 +3,20 @@ use std::path::{Path, PathBuf};
 
 use crate::IoError;
 
-/// The most different warnings that are kept of a file: one of noise could have millions.
+/// The most different warnings kept per file: a file of noise could cause millions.
 const MOST: usize = 128;
 
-/// Something that a file says otherwise than its format asks, or leaves to a guess, and how it was read.
+/// A departure of a file from its format, or an assumption made, and how it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Warning {
     /// The file.
     pub path: PathBuf,
-    /// Line of the first occurrence, from 1, where the file has lines.
+    /// Line of the first occurrence, from 1, if the file has lines.
     pub line: Option<u64>,
     /// The field concerned, such as `units`.
     pub field: &'static str,
-    /// What was found, and how it was read.
+    /// What was found and how it was read.
     pub message: String,
     /// How often it occurred in the file.
     pub count: u64,
@@ -36,7 +36,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Collects the warnings of one file; in strict mode a quirk ends the reading instead.
+/// Collects the warnings of one file; in strict mode, a quirk is an error instead.
 pub(crate) struct Notes<'a> {
     pub path: &'a Path,
     pub strict: bool,
@@ -48,7 +48,7 @@ impl<'a> Notes<'a> {
         Self { path, strict, warnings: Vec::new() }
     }
 
-    /// A departure from the format: a warning, or an error in strict mode.
+    /// Notes a departure from the format: a warning, or an error in strict mode.
     pub fn quirk(
         &mut self,
         line: Option<u64>,
@@ -62,10 +62,10 @@ impl<'a> Notes<'a> {
         Ok(())
     }
 
-    /// Something legal that a reader should know: never an error.
+    /// Notes something legal that a reader should know; never an error.
     pub fn remark(&mut self, line: Option<u64>, field: &'static str, message: impl Into<String>) {
         let message = message.into();
-        // Twelve signals with the same quirk are one warning.
+        // Twelve signals with the same quirk give one warning.
         if let Some(last) = self
             .warnings
             .iter_mut()
@@ -78,7 +78,7 @@ impl<'a> Notes<'a> {
             let warning = self.warning(line, field, message);
             self.warnings.push(warning);
         } else {
-            // One more, of the rest; warnings of others may stand around it.
+            // Count this one with the rest; warnings of other files may stand around it.
             const REST: (&str, &str) = ("warnings", "further ones, not listed");
             let mut listed = self.warnings.iter_mut().rev();
             match listed.find(|own| (own.field, own.message.as_str()) == REST) {
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(notes.warnings.len(), MOST + 1);
         let (rest, kept) = (&notes.warnings[MOST], MOST as u64 - 1);
         assert_eq!((rest.line, rest.field, rest.count), (Some(kept), "warnings", 10_000 - kept));
-        // Those of others, of segments say, are not counted for them.
+        // Warnings that came from elsewhere, such as from segments, are not counted with the rest.
         let mut notes = Notes::new(Path::new("a/r.hea"), false);
         notes.warnings = (0..200).map(|k| notes.warning(Some(k), "gain", k.to_string())).collect();
         notes.remark(Some(7), "units", "x");

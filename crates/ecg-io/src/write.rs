@@ -12,15 +12,22 @@ use crate::{IoError, WriteOptions};
 
 /// Writes a recording as a WFDB record: `NAME.hea` and `NAME.dat` in `dir`, with checksums.
 ///
-/// The stored integers of the recording are written with their gain and baseline where they belong to its signal and fit
-/// the format; otherwise the signal is digitised at [`WriteOptions::gain_per_mv`]. NaN becomes the format's code for an
-/// invalid sample. Age, sex, diagnoses and comments become comment lines, with a space for each control character. A name
-/// with `/` goes into folders below `dir`. Files are there whole or not at all, the header last; missing folders are
-/// made.
+/// The stored integers of the recording are written with their gain and baseline if they match its signal and fit the
+/// format; otherwise the signal is digitised at [`WriteOptions::gain_per_mv`]. NaN becomes the format's code for an
+/// invalid sample. Age, sex, diagnoses and comments become comment lines, with a space in place of each control
+/// character. A name with `/` is written to folders below `dir`; missing folders are created. Each file is written
+/// completely or not at all, the header last.
 ///
 /// # Errors
-/// A name that a WFDB record cannot have, a format that is only read, not one lead name for each row of the signal, a signal
-/// without samples, a sample beyond the format's range, and files that cannot be written.
+/// Fails if
+///
+/// - the name cannot be used for a WFDB record,
+/// - the format cannot be written,
+/// - the gain is not a positive number,
+/// - the number of lead names differs from the number of signal rows,
+/// - the signal has no samples,
+/// - a sample is beyond the format's range, or
+/// - a file cannot be written.
 pub fn write_wfdb(
     dir: impl AsRef<Path>,
     recording: &Recording,
@@ -80,7 +87,7 @@ pub fn write_wfdb(
     write_file(&header_path, text.as_bytes())
 }
 
-/// Refuses a recording whose public fields were taken apart.
+/// Rejects a recording whose public fields no longer agree.
 pub(crate) fn check_leads(recording: &Recording, path: &Path) -> Result<(), IoError> {
     let (rows, names) = (recording.signal.nrows(), recording.leads.len());
     if rows == names {
@@ -90,13 +97,13 @@ pub(crate) fn check_leads(recording: &Recording, path: &Path) -> Result<(), IoEr
     Err(IoError::Recording { path: path.to_owned(), line: None, source })
 }
 
-/// The last part of a recording's name, where all of it is fit for a path and that part for a record.
+/// Returns the last part of a recording's name, if the name is fit for a path and its last part for a record.
 fn checked_name(name: &str) -> Result<&str, IoError> {
     let plain = |part: &str| {
         !part.is_empty()
             && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
     };
-    // Folders may hold other characters, but none that lead elsewhere.
+    // Folders may contain other characters, but none that lead elsewhere.
     let folder = |part: &str| {
         !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', ':', '\0'])
     };
@@ -111,7 +118,7 @@ fn checked_name(name: &str) -> Result<&str, IoError> {
     }
 }
 
-/// Whether stored integers are those of the signal, to half a unit, and fit the format.
+/// Returns whether the stored integers match the signal to half a unit and fit the format.
 fn belongs(adc: &Adc, recording: &Recording, (low, high): (i32, i32)) -> bool {
     let leads = recording.signal.nrows();
     let sound = adc.gain_per_mv.iter().all(|gain| gain.is_normal());
@@ -170,14 +177,15 @@ fn digitise(
     Ok(Adc { values, gain_per_mv: vec![gain; leads], baseline: vec![0; leads] })
 }
 
-/// The comment lines of a recording, without their sign: what its fields say, and its other comments.
+/// Returns the comment lines of a recording, without the comment character: those for its fields, then its other
+/// comments.
 pub(crate) fn comment_lines(recording: &Recording) -> impl Iterator<Item = String> + '_ {
     let age = recording.age_years.map(|age| format!("Age: {age}"));
     let sex = recording.sex.map(|sex| match sex {
         Sex::Female => "Sex: Female".to_owned(),
         Sex::Male => "Sex: Male".to_owned(),
     });
-    // Words are only in the comment, with which the codes beside them go.
+    // Diagnoses in words exist only in the comment, which is kept together with the codes it states.
     let told = |code: &&SnomedCode| {
         let stated = recording.comments.iter().filter(|own| Clinical::has_other_diagnoses(own));
         stated.flat_map(|own| Clinical::diagnoses(own)).any(|item| item.parse() == Ok(**code))

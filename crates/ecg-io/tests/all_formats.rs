@@ -1,6 +1,7 @@
-//! Random records over all formats, signal counts, lengths, frames, skews and offsets, encoded here and read in every way.
+//! Random records covering all formats, signal counts, lengths, frames, skews and offsets, encoded here and read in
+//! every way.
 //!
-//! `PROPTEST_CASES=18000 cargo test -p ecg-io --test all_formats` runs as many cases as the goal asks for.
+//! `PROPTEST_CASES=18000 cargo test -p ecg-io --test all_formats` runs as many cases as the goal requires.
 
 mod common;
 
@@ -10,7 +11,7 @@ use common::encode::{Encoded, encode};
 use ecg_io::{IoError, ReadOptions, Record, Scratch, Selection, read_wfdb};
 use proptest::prelude::*;
 
-/// A signal: samples in a frame, skew, gain, baseline, and raw values that are cut to the format.
+/// A signal: samples per frame, skew, gain, baseline, and raw values that are cut to the format.
 #[derive(Debug, Clone)]
 struct Signal {
     per_frame: usize,
@@ -20,7 +21,7 @@ struct Signal {
     values: Vec<i32>,
 }
 
-/// The signals of one file, with what stands before the samples (bytes, or samples in FLAC).
+/// The signals of one file, and what precedes the samples (bytes, or samples in FLAC).
 #[derive(Debug, Clone)]
 struct File {
     format: u32,
@@ -61,7 +62,7 @@ fn record() -> impl Strategy<Value = (usize, Vec<File>)> {
     frames.prop_flat_map(|n| (Just(n), prop::collection::vec(file(n), 1..4)))
 }
 
-/// Writes a record and returns the values of each signal as they are stored.
+/// Writes a record and returns the stored values of each signal.
 fn write(dir: &Path, frames: usize, files: &[File]) -> Vec<Vec<i32>> {
     let n_signals: usize = files.iter().map(|file| file.signals.len()).sum();
     let mut header = format!("r {n_signals} 250 {frames}\n");
@@ -105,7 +106,7 @@ fn invalid(format: u32) -> Option<i32> {
     })
 }
 
-/// What a reader must give: `t` counts samples of the signal.
+/// What a reader must return; `t` counts samples of the signal.
 fn physical(format: u32, signal: &Signal, stored: &[i32]) -> Vec<f64> {
     (0..stored.len())
         .map(|t| match stored.get(t + signal.skew) {
@@ -143,7 +144,8 @@ proptest! {
         let dir = tempfile::tempdir().expect("a folder");
         let stored = write(dir.path(), frames, &files);
         let options = ReadOptions::default().with_strict(true);
-        // Skewed signals would need later frames of the file, which are not there: no departure from the format.
+        // Skewed signals would need later frames of the file, which are missing; this is not a departure from the
+        // format.
         let record = Record::open(dir.path().join("r"), &options).expect("opens");
         let all = Selection::default();
         prop_assert_eq!(&record.read::<i32>(&all).expect("stored"), &stored);

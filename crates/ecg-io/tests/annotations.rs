@@ -1,4 +1,4 @@
-//! Annotation files: every pseudo-annotation, broken files, and what we write read back.
+//! Annotation files: every pseudo-annotation, broken files, and reading back what is written.
 
 mod common;
 
@@ -42,7 +42,7 @@ fn pseudo_annotations() {
             word(60, 0xff),
             word(62, 0xff),
             word(61, 0xfe),
-            // Sticky: number and channel hold on, the subtype does not.
+            // Number and channel are sticky, the subtype is not.
             word(5, 1023),
             // A skip of 2^17 and 2, then one back by 3.
             word(59, 0),
@@ -56,7 +56,7 @@ fn pseudo_annotations() {
             u16::from_le_bytes(*b"(A"),
             u16::from_le_bytes(*b"FI"),
             u16::from_le_bytes(*b"B\0"),
-            // No mark, but time.
+            // A step in time without a mark.
             word(0, 7),
             word(45, 1),
             word(60, 0),
@@ -86,7 +86,7 @@ fn the_head_states_resolution_and_definitions() {
     words.extend(note("15 c c calibration pulse\n"));
     words.extend(note("1 n"));
     words.extend(note("## end of definitions"));
-    // What the C library writes to end the head, and a comment at the start of the record.
+    // What the C library writes to end the head, then a comment at the start of the record.
     words.extend([word(59, 0), 0xffff, 0xffff, word(0, 1)]);
     words.extend(note("a comment"));
     words.extend([word(15, 720), 0]);
@@ -116,7 +116,7 @@ fn the_head_states_resolution_and_definitions() {
 
 #[test]
 fn broken_files_are_read_as_documented_or_refused() {
-    // What is there, how many annotations of it are read, and where the fault lies.
+    // The bytes present, how many annotations are read from them, and where the fault is.
     let cases: [(&[u8], usize, u64, &str); 8] = [
         (b"", 0, 0, "end"),
         (&[10, 4], 1, 2, "end"),
@@ -147,7 +147,7 @@ fn broken_files_are_read_as_documented_or_refused() {
 #[test]
 fn broken_files_of_the_collection() {
     let Some(folder) = common::goldens("wfdb-bad") else { return };
-    // Annotations read, and whether anything is to be warned of.
+    // Number of annotations read, and whether there are warnings.
     let cases = [
         ("C2_ann_odd", 1, true),
         ("C3_ann_empty", 0, true),

@@ -1,4 +1,4 @@
-//! Hostile records: each ends in the error or reading that is documented, within 64 MB.
+//! Hostile records: each ends in the documented error or reading, within 64 MB.
 #![allow(unsafe_code)] // An allocator that counts cannot be written without.
 
 mod common;
@@ -14,7 +14,7 @@ use ecg_io::{
     Dataset, DatasetOptions, IoError, Loaded, ReadOptions, Record, Selection, read_recording,
 };
 
-/// The most that any case may allocate at a time.
+/// The most that any case may have allocated at a time.
 const LIMIT_BYTES: isize = 64 << 20;
 
 thread_local! {
@@ -23,7 +23,7 @@ thread_local! {
 }
 
 fn count(bytes: isize) {
-    // Gone while the thread ends; nothing is counted then.
+    // Not available while the thread ends; nothing is counted then.
     let _ = NOW.try_with(|now| {
         now.set(now.get() + bytes);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(now.get())));
@@ -32,29 +32,29 @@ fn count(bytes: isize) {
 
 struct Counting;
 
-// SAFETY: every call goes to the system's allocator unchanged; counting touches no memory that is allocated.
+// SAFETY: every call goes to the system's allocator unchanged; counting touches no allocated memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller keeps the contract.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
-        // SAFETY: the caller keeps the contract.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(-(layout.size() as isize));
-        // SAFETY: the caller keeps the contract.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size as isize - layout.size() as isize);
-        // SAFETY: the caller keeps the contract.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -62,7 +62,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Reads a record, and checks the memory it needed.
+/// Reads a record and checks the memory it needed.
 fn bounded(name: &str, path: &Path) -> Result<Loaded, IoError> {
     bounded_with(name, path, &ReadOptions::default())
 }
@@ -270,7 +270,7 @@ fn headers_that_ask_for_too_much_or_make_no_sense() {
     fs::write(path("r.dat"), samples()).expect("writes");
     fs::write(path("s.hea"), plain).expect("writes");
     fs::write(path("also.hea"), plain.replace("s 2", "also 2")).expect("writes");
-    // Each may have so many by itself.
+    // Each of them may have so many by itself.
     for name in ["n", "n2"] {
         let header = format!("{name} 3 500 1000000\n{name}.dat 80\n~ 0\n~ 0\n");
         fs::write(path(&format!("{name}.hea")), header).expect("writes");
@@ -300,7 +300,7 @@ fn a_record_of_any_length_is_streamed() {
     let header = format!("r/3 2 500 {}\ns 100\n~ {gap}\ns 100\n", gap + 200);
     fs::write(path("r.hea"), header).expect("writes");
     let record = Record::open(path("r"), &ReadOptions::default()).expect("opens");
-    // The end, which a gap of half a million years precedes.
+    // The end, preceded by a gap of half a million years.
     let n = record.n_frames();
     let end = Selection::default().with_frames(n - 150..n);
     let (before, mut buffer) = (NOW.get(), Vec::new());
@@ -319,6 +319,47 @@ fn a_record_of_any_length_is_streamed() {
         record.read::<f32>(&Selection::default()),
         Err(IoError::TooManyNullSamples { .. })
     ));
+}
+
+#[test]
+fn signals_without_a_file_are_streamed() {
+    const FRAMES: u64 = 3_000_000;
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("s.dat"), vec![128; FRAMES as usize]).expect("writes");
+    fs::write(path("s.hea"), format!("s 3 250 {FRAMES}\ns.dat 80\n~ 0\n~ 0\n")).expect("writes");
+    fs::write(path("r.hea"), format!("r/1 3 250 {FRAMES}\ns {FRAMES}\n")).expect("writes");
+    for name in ["s", "r"] {
+        let record = Record::open(path(name), &ReadOptions::default()).expect(name);
+        let (before, mut buffer) = (NOW.get(), Vec::new());
+        PEAK.set(before);
+        let mut blocks = record.blocks::<f32>(&Selection::default(), 1000).expect("blocks");
+        assert_eq!(blocks.next_into(&mut buffer).expect("a block"), Some(0..1000));
+        assert_eq!(buffer.iter().filter(|v| v.is_nan()).count(), 2000);
+        let end = Selection::default().with_frames(FRAMES - 10..FRAMES);
+        assert_eq!(record.read_matrix::<f32>(&end).expect("a range").dim(), (10, 3));
+        assert!(PEAK.get() - before < 2 << 20);
+        for refused in [
+            record.read::<f32>(&Selection::default()).err(),
+            read_recording(path(name), &ReadOptions::default()).err(),
+        ] {
+            let fits = matches!(
+                refused,
+                Some(IoError::TooManyNullSamples { samples: 6_000_000, limit: FRAMES, .. })
+            );
+            assert!(fits, "{name}: {refused:?}");
+        }
+        let held = record.read::<f32>(&Selection::default().with_signals([0])).expect("one signal");
+        assert_eq!(held[0].len() as u64, FRAMES);
+    }
+    // A frame is bounded all the same, because every block has at least one.
+    fs::write(path("s.hea"), "s 2 250 1\ns.dat 80\n~ 0x3000000\n").expect("writes");
+    let refused = Record::open(path("s"), &ReadOptions::default()).err();
+    let fits = matches!(
+        refused,
+        Some(IoError::TooManyNullSamples { line: 3, samples: FRAMES, limit: 2_097_152, .. })
+    );
+    assert!(fits, "{refused:?}");
 }
 
 #[test]
@@ -364,7 +405,7 @@ fn flac_that_is_cut_short_or_damaged() {
         let mut bytes = good.clone();
         bytes[position] ^= 1 << (position % 8);
         fs::write(path("r.dat"), &bytes).expect("writes");
-        // A flipped bit is found by the stream's own sums, or concerns what no sample depends on.
+        // A flipped bit is detected by the stream's own checksums, or affects something that no sample depends on.
         match bounded("flipped", &path("r")) {
             Ok(loaded) => assert!(
                 loaded
@@ -383,7 +424,7 @@ fn flac_that_is_cut_short_or_damaged() {
             ),
         }
     }
-    // A stream that states more samples than it has: nothing is set aside on its word.
+    // A stream that states more samples than it has: nothing is allocated on its word.
     let mut lying = encode(508, 0, &[1], &[&[3; 100]]).bytes;
     lying[8 + 13..8 + 18].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0xff]);
     fs::write(path("r.dat"), &lying).expect("writes");
@@ -405,7 +446,7 @@ fn flac_that_unpacks_to_more_than_is_plausible() {
     fs::write(path("r.dat"), &packed).expect("writes");
     let lines = "r.dat 508\n".repeat(4);
     let few = ReadOptions::default().with_max_packed_samples(2 << 20);
-    // Whether the header states the length or not.
+    // Whether or not the header states the length.
     for length in [0, n] {
         fs::write(path("r.hea"), format!("r 4 500 {length}\n{lines}")).expect("writes");
         let error = bounded_with("packed", &path("r"), &few).expect_err("too many samples");
@@ -453,7 +494,7 @@ fn links_out_of_the_folder_are_followed_only_on_request() {
             200
         );
     }
-    // The signal file of a segment in a folder below may lie in the record's folder, not beyond.
+    // The signal file of a segment in a subfolder may lie in the record's folder, but not beyond.
     fs::create_dir(inside.join("own")).expect("makes");
     fs::write(inside.join("own/s.hea"), "s 1 500 200\nr.dat 16\n").expect("writes");
     fs::write(inside.join("f.hea"), "f/1 1 500 200\nown/s 200\n").expect("writes");

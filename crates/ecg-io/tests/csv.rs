@@ -1,4 +1,4 @@
-//! Tables of many makes.
+//! Tables of many kinds.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ fn a_time_column_gives_the_rate() {
 
 #[test]
 fn delimiters_decimal_commas_units_and_indices() {
-    // With a byte order mark and a column of row numbers without a name.
+    // With a byte order mark and an unnamed column of row numbers.
     let read =
         read("\u{feff};time_ms;I;V1 (\u{b5}V)\r\n0;0;0,5;250\r\n1;2;1;-250\r\n2;4;1,5;0\r\n");
     assert_eq!(read.sampling_rate.hz(), 500.0);
@@ -71,7 +71,7 @@ fn twelve_columns_need_no_names() {
 
 #[test]
 fn a_row_of_column_numbers_is_no_sample() {
-    // As data frames without names are written, with their index and without.
+    // As data frames without names are written, with and without their index.
     let numbers: Vec<String> = (0..12).map(|k| k.to_string()).collect();
     let values: Vec<String> = (0..12).map(|k| format!("{k}.5")).collect();
     let (numbers, values) = (numbers.join(","), values.join(","));
@@ -94,7 +94,7 @@ fn a_row_of_column_numbers_is_no_sample() {
 
 #[test]
 fn a_row_of_sample_numbers_is_no_lead() {
-    // A frame of twelve rows, with more columns than a recording has leads.
+    // A data frame of twelve rows, with more columns than a recording has leads.
     let n = 5000;
     let numbers: Vec<String> = (0..n).map(|k| k.to_string()).collect();
     let values = vec!["0.5"; n].join(",");
@@ -141,7 +141,7 @@ fn rates_and_times_of_other_units() {
     assert_eq!(read("# fs: 500hz\nI\n1\n").sampling_rate.hz(), 500.0);
     let error = refused("# fs: 2 ms\nI\n1\n").to_string();
     assert!(error.contains("expected a positive number of Hz or kHz"), "{error}");
-    // Numbers of samples are no seconds.
+    // Sample numbers are not seconds.
     let read = read("# fs: 500\nTime (samples),I\n0,1\n1,2\n");
     assert_eq!((read.sampling_rate.hz(), row(&read, 0)), (500.0, vec![1.0, 2.0]));
     assert!(matches!(refused("Time (samples),I\n0,1\n1,2\n"), IoError::NoSamplingRate { .. }));
@@ -204,7 +204,7 @@ fn leads_in_rows() {
     let timed = self::read("time_ms\t0\t4\t8\nV1 (uV)\t1\t2\t3\n");
     assert_eq!((timed.sampling_rate.hz(), timed.n_samples()), (250.0, 3));
     assert_eq!(row(&timed, 0), [0.001, 0.002, 0.003]);
-    // Without names, where told so or where there are more numbers than columns can be.
+    // Without names, either as requested or because there are more numbers than columns are allowed.
     let told = CsvOptions::default().with_orientation(Some(CsvOrientation::LeadsInRows));
     let two = with("1 2 3\n4 5 6\n", told.clone()).expect("two leads");
     assert_eq!((two.leads[1].as_str(), row(&two, 1)), ("II", vec![4.0, 5.0, 6.0]));
@@ -246,7 +246,7 @@ fn what_is_given_takes_the_place_of_what_is_found() {
     assert_eq!((read.sampling_rate.hz(), read.name.as_str()), (500.0, "r"));
     let named = with("time,a,b\n0,1,2\n1,3,4\n", csv().with_leads(["I", "II"])).expect("renamed");
     assert_eq!((named.row_of(Lead::II), named.sampling_rate.hz()), (Some(1), 1.0));
-    // The first row is data, or names, as told.
+    // The first row is data or names, as requested.
     assert_eq!(
         with("1\n2\n", csv().with_leads(["I"]).with_has_names(Some(false)))
             .expect("two")
@@ -265,7 +265,7 @@ fn what_is_given_takes_the_place_of_what_is_found() {
 
 #[test]
 fn plain_and_odd_rows_read_alike() {
-    // The same numbers as a row that is read quickly and as one that is not.
+    // The same numbers in a row that is read by the fast path and in one that is not.
     let rows = [
         ("1.5,-2,0.001", "1.5 , -2.0e0,\"0.001\""),
         ("-0.0,123456789.123,7.", "-0,123456789.1230,+7"),
@@ -290,7 +290,7 @@ fn plain_and_odd_rows_read_alike() {
             assert_eq!(read.signal.dim(), (3, 3));
         }
     }
-    // A delimiter that ends each row, and rows that are longer than the first made room for.
+    // A delimiter at the end of each row, and more rows than the first made room for.
     let read = with(&format!("I;II\n{}", "1;2;\n-100,25;4\n".repeat(50)), CsvOptions::default())
         .expect("reads");
     assert_eq!((read.signal[[0, 99]], read.signal[[1, 98]]), (-100.25, 2.0));
@@ -393,7 +393,7 @@ fn leads_are_chosen_by_name_or_position() {
     }
     let twice = chosen(&["I", "5"]).expect_err("one column");
     assert!(matches!(twice, IoError::ColumnTwice { line: 1, .. }), "{twice}");
-    // Without names: of twelve columns the standard leads, else numbers.
+    // Without names: twelve columns are the standard leads, otherwise numbers.
     let bare = |text: &str, columns: &[&str]| {
         let csv = CsvOptions::default().with_columns(columns.iter().copied());
         with(text, csv).expect(text)
@@ -433,6 +433,55 @@ fn frames_that_lie_on_their_side() {
                 assert_eq!(read.signal[[1, n - 1]].floor(), (n - 1) as f64);
             }
         }
+    }
+    // Rows that start with a row number, and rows with names that are not standard leads.
+    for n in [12, 1000, 5000] {
+        let numbers: Vec<String> = (0..n).map(|k| k.to_string()).collect();
+        for (names, leads) in [(["0", "1"], ["I", "II"]), (["MLII", "abd"], ["MLII", "abd"])] {
+            let rows = names.map(|name| format!("{name}{}\n", ",0.5".repeat(n))).concat();
+            let text = format!(",{}\n{rows}", numbers.join(","));
+            let rows = (n < 4096).then_some(CsvOrientation::LeadsInRows);
+            let read = with(&text, CsvOptions::default().with_orientation(rows)).expect(names[0]);
+            assert_eq!(read.signal.dim(), (2, n));
+            assert!(read.signal.iter().all(|value| *value == 0.5), "{n} {names:?}");
+            assert!(read.leads.iter().map(|lead| lead.as_str()).eq(leads), "{:?}", read.leads);
+        }
+    }
+}
+
+#[test]
+fn twelve_that_are_chosen_keep_the_names_that_they_have() {
+    let standard = Lead::STANDARD_12.map(|lead| lead.name());
+    let named = |places: [usize; 12]| places.map(|k| standard[k]);
+    let names = |places| named(places).map(str::to_owned);
+    let numbers = |places: [usize; 12]| places.map(|k| (k + 1).to_string());
+    let straight: [usize; 12] = std::array::from_fn(|k| k);
+    let (reversed, later) = (straight.map(|k| 11 - k), straight.map(|k| k + 1));
+    let chest_first = straight.map(|k| (k + 6) % 12);
+    let mut swapped = straight;
+    swapped.swap(3, 4);
+    // The values of each column or row show which one it is.
+    let columns = |n: usize| (0..n).map(|k| format!("{k}.5")).collect::<Vec<_>>().join(",") + "\n";
+    let rows = |n: usize| (0..n).map(|k| format!("{k}.5,0\n")).collect::<String>();
+    let named_rows = chest_first.iter().enumerate();
+    let named_rows: String =
+        named_rows.map(|(k, &lead)| format!("{},{k}.5,0\n", standard[lead])).collect();
+    let sideways = Some(CsvOrientation::LeadsInRows);
+    for (text, orientation, chosen, leads, values) in [
+        (named_rows, None, names(chest_first), named(chest_first), straight),
+        (columns(12), None, names(swapped), named(swapped), swapped),
+        (columns(12), None, numbers(reversed), named(reversed), reversed),
+        (rows(12), sideways, numbers(reversed), named(reversed), reversed),
+        (rows(13), sideways, names(swapped), named(swapped), swapped),
+        // With more columns or rows than leads, numbers do not determine names.
+        (columns(13), None, numbers(later), standard, later),
+        (rows(13), sideways, numbers(later), standard, later),
+    ] {
+        let csv = CsvOptions::default().with_orientation(orientation);
+        let read = with(&text, csv.with_columns(chosen.iter().map(|own| &**own))).expect(&text);
+        assert!(read.leads.iter().map(|lead| lead.as_str()).eq(leads), "{text}: {:?}", read.leads);
+        let values = values.map(|k| k as f64 + 0.5);
+        assert_eq!(read.signal.column(0).to_vec(), values, "{text}");
     }
 }
 
@@ -496,7 +545,7 @@ fn a_comment_names_the_columns() {
     assert_eq!(by_blanks.row_of(Lead::AVL), Some(5));
     let timed = read("# time (ms), v1, II\n0,1,0.5\n2,2,0.5\n");
     assert_eq!((timed.sampling_rate.hz(), timed.row_of(Lead::V1)), (500.0, Some(0)));
-    // No names: other words, another number of them, names below.
+    // These do not name the columns: other words, another number of words, names below.
     for comment in ["I and more", "I,II", "one,two,three,I,II,III,V1,V2,V3,V4,V5,V6"] {
         let read = read(&format!("# fs: 500\n# {comment}\n{numbers}"));
         assert_eq!(read.row_of(Lead::AVF), Some(5), "{comment}");
@@ -544,7 +593,7 @@ fn a_delimiter_may_end_rows_of_leads() {
         assert_eq!((row(&recording, 0), row(&recording, 1)), (vec![1.0, 2.0], vec![3.0, 4.0]));
         assert!(warnings.iter().any(|own| own.to_string().contains("ends the row")), "{text}");
     }
-    // A last sample that is missing.
+    // A missing last sample.
     for text in ["# fs: 500\nI,1,2,\nII,3,4,5\n", "time,0,0.002,0.004\nI,1,2,\nII,3,4,\n"] {
         let read = read(text);
         assert!(read.signal.ncols() == 3 && read.signal[[0, 2]].is_nan(), "{text}");

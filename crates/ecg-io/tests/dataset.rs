@@ -135,7 +135,7 @@ fn a_label_file_goes_by_path_or_unique_base_name() {
         Dataset::open(dir, &options),
         Err(IoError::DuplicateRow { line: 3, first: 2, .. })
     ));
-    // The name comes before a base name, and of two base names neither counts.
+    // The name takes precedence over a base name, and of two base names neither counts.
     fs::write(&elsewhere, "record,AF\ny,1\nb/y,0\n").expect("writes");
     let dataset = Dataset::open(dir, &options).expect("opens");
     assert_eq!(dataset.labels(2), Some(&[false][..]));
@@ -145,12 +145,12 @@ fn a_label_file_goes_by_path_or_unique_base_name() {
     assert_eq!((dataset.labels(2), dataset.labels(3)), (None, Some(&[true][..])));
     let told = "2 rows match a record by a base name that others have too: c/y, y";
     assert!(self::messages(&dataset)[0].ends_with(told), "{:?}", self::messages(&dataset));
-    // Of another record, which is not there, and with an extension.
+    // A row for another record, which does not exist, and one with an extension.
     fs::write(&elsewhere, "record,AF\nc/y,1\nb/y.tsv.gz,0\n").expect("writes");
     let dataset = Dataset::open(dir, &options).expect("opens");
     assert_eq!(dataset.labels(2), Some(&[false][..]));
     assert!(self::messages(&dataset)[0].ends_with("name no record of the folder: c/y"));
-    // By base name from another folder: the labels count, and are told of.
+    // Matched by base name from another folder: the labels count, with a warning.
     fs::write(&elsewhere, "record,AF\nc/y,1\nother/b/z,0\n").expect("writes");
     let dataset = Dataset::open(dir, &options).expect("opens");
     assert_eq!((dataset.labels(2), dataset.labels(3)), (Some(&[true][..]), Some(&[false][..])));
@@ -158,6 +158,41 @@ fn a_label_file_goes_by_path_or_unique_base_name() {
     assert!(self::messages(&dataset)[0].ends_with(told), "{:?}", self::messages(&dataset));
     let missing = DatasetOptions::default().with_labels_file(Some(dir.join("none.csv")));
     assert!(matches!(Dataset::open(dir, &missing), Err(IoError::Read { .. })));
+}
+
+#[test]
+fn a_name_of_a_record_may_end_as_that_of_a_file() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    fs::create_dir(dir.join("b")).expect("makes");
+    for name in ["E1.mat", "b/y.mat", "x", "x.mat"] {
+        fs::write(dir.join(format!("{name}.csv")), "# fs: 500\nI,II\n1,2\n").expect("writes");
+    }
+    let with = |rows: &str| {
+        fs::write(dir.join("labels.csv"), format!("record,AF\n{rows}")).expect("writes");
+        Dataset::open(dir, &DatasetOptions::default())
+    };
+    for (rows, expected) in [
+        ("E1.mat,1\n", [Some(true), None, None, None]),
+        ("x,1\n.\\x.mat,0\n", [None, None, Some(true), Some(false)]),
+        ("x.mat,0\nx.hea,1\n", [None, None, Some(true), Some(false)]),
+        ("E1.mat.csv,0\nx.mat.csv,1\n", [Some(false), None, None, Some(true)]),
+        ("y.mat,1\n", [None, Some(true), None, None]),
+        ("data/b/y.mat,1\n", [None, Some(true), None, None]),
+    ] {
+        let dataset = with(rows).expect(rows);
+        assert_eq!(dataset.names(), ["E1.mat", "b/y.mat", "x", "x.mat"]);
+        let found: Vec<_> = (0..4).map(|i| dataset.labels(i).map(|row| row[0])).collect();
+        assert_eq!(found, expected, "{rows}");
+        let [message] = &messages(&dataset)[..] else { panic!("{:?}", messages(&dataset)) };
+        assert!(message.contains("records of the folder have no row"), "{message}");
+    }
+    let absent = messages(&with("z.mat,1\n").expect("opens"));
+    assert!(absent[0].ends_with("name no record of the folder: z.mat"), "{absent:?}");
+    for rows in ["x,1\nx.hea,0\n", "x.mat,1\n./x.mat,1\n"] {
+        let error = with(rows).expect_err(rows);
+        assert!(matches!(error, IoError::DuplicateRow { line: 3, first: 2, .. }), "{error}");
+    }
 }
 
 #[test]
@@ -214,7 +249,7 @@ fn ptb_xl_has_its_own_table() {
     let dataset = Dataset::open(dir, &options).expect("opens");
     assert_eq!(labels(&dataset, 0).as_deref(), Some("STach"));
     assert_eq!(labels(&dataset, 1).as_deref(), Some("SB"));
-    // The table counts wherever it lies when it is named.
+    // The table counts wherever it is located if it is given explicitly.
     let moved = tempfile::tempdir().expect("a folder");
     let named = moved.path().join("tables.csv");
     fs::rename(path, &named).expect("moves");
@@ -258,7 +293,7 @@ fn a_table_whose_leads_a_comment_names_is_a_recording() {
     assert_eq!(messages(&dataset), ["columns: no recording (no lead among them), skipped"]);
     let loaded = dataset.load(0).expect("loads");
     assert_eq!(loaded.recording.row_of(Lead::V2), Some(1));
-    // By a column's name too.
+    // By a column's name, too.
     let by = |name: &str| {
         let mut options = DatasetOptions::default();
         options.read.csv = options.read.csv.with_columns([CsvColumn::Name(name.into())]);
@@ -346,14 +381,14 @@ fn diagnoses_in_words() {
     };
     assert_eq!(with(NsrRule::Challenge).as_deref(), Some("NSR+AF"));
     assert_eq!(with(NsrRule::Rhythm).as_deref(), Some("AF"));
-    // To a map of codes, words alone say nothing.
+    // A map of codes gets nothing from words alone.
     let by_codes = |text: &str| {
         fs::write(dir.join("r.csv"), format!("# fs: 500\n# Dx: {text}\nI\n1\n")).expect("writes");
         labels(&open(dir), 0)
     };
     assert_eq!(by_codes("Atrial fibrillation"), None);
     assert_eq!(by_codes("Atrial fibrillation, 426783006").as_deref(), Some("NSR"));
-    // Written again, they are still there, and codes once.
+    // After writing, they are still there, and the codes only once.
     let read = || read_recording(dir.join("r"), &ReadOptions::default()).expect("reads").recording;
     let before = read();
     write_csv(dir.join("r.csv"), &before).expect("writes");

@@ -1,4 +1,4 @@
-//! Replays what the fuzz targets start from, and all that once broke a reader.
+//! Replays the initial inputs of the fuzz targets and every input that once broke a reader.
 
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
@@ -16,7 +16,7 @@ fn replay(target: &str, run: fn(&[u8])) {
             println!("{}", path.display());
             let data = fs::read(&path).expect("an input");
             run(&data);
-            // Cut short, too.
+            // Truncated inputs, too.
             for part in [data.len() / 3, data.len() * 2 / 3, data.len().saturating_sub(1)] {
                 run(&data[..part]);
             }

@@ -1,4 +1,4 @@
-//! Synthetic WFDB records over all formats, against the values that an independent encoder put in.
+//! Synthetic WFDB records in all formats, compared with the values that an independent encoder put in.
 
 mod common;
 
@@ -78,14 +78,14 @@ fn records_without_a_truth() {
         read_wfdb(folder.join("vl_layout"), &options),
         Err(IoError::NoSamples { .. })
     ));
-    // Bits that carry nothing do not change the values.
+    // Unused bits do not change the values.
     for name in ["f310_lowbits", "f311_topbits"] {
         let record = read_wfdb(folder.join(name), &options).expect(name);
         assert!(record.digital[0].iter().all(|v| (-512..512).contains(v)));
     }
 }
 
-/// Physical values of a truth, as its header calibrates them.
+/// Physical values of the truth, calibrated by its header.
 fn physical_truth(folder: &Path, name: &str, signal: usize) -> Vec<f64> {
     let (header, _) = read_header(folder.join(name), &ReadOptions::default()).expect(name);
     let spec = &header.signals[signal];
@@ -104,7 +104,7 @@ fn same(a: &[f64], b: &[f64]) -> bool {
 #[test]
 fn segments_are_joined_each_with_its_own_gain() {
     let Some(folder) = common::goldens("wfdb") else { return };
-    // For each signal its segments: the record and signal they come from, or a gap, and their length.
+    // The segments of each signal: the record and signal they come from, or a gap, and their length.
     type Part = (Option<(&'static str, usize)>, usize);
     let cases: [(&str, Vec<Vec<Part>>); 3] = [
         (

@@ -1,11 +1,11 @@
-//! No input makes a reader panic, hang or take unbounded memory.
+//! No input makes a reader panic, hang or use unbounded memory.
 
 use std::fs;
 
 use ecg_io::{Dataset, DatasetOptions, Header, ReadOptions, read_recording};
 use proptest::prelude::*;
 
-/// Words that headers may hold, sound ones and others.
+/// Words that may occur in headers, valid ones and others.
 fn word() -> impl Strategy<Value = String> {
     let known = [
         "r",
@@ -75,7 +75,7 @@ proptest! {
             for strict in [false, true] {
                 let options = ReadOptions::default().with_strict(strict).with_verify_checksums(false);
                 if let Ok(loaded) = read_recording(dir.path().join("r"), &options) {
-                    // Format 8 makes a sample of each byte, frames of a byte several null samples.
+                    // Format 8 produces one sample per byte; frames of one byte may hold several null samples.
                     prop_assert!(loaded.recording.n_samples() <= 3 * data.len());
                 }
             }

@@ -50,7 +50,7 @@ fn signal_files_that_do_not_fit() {
     assert_eq!((longer.recording.n_samples(), longer.warnings.len()), (2, 1));
     assert!(matches!(read(two, true), Err(IoError::Strict(_))), "too long");
     assert!(matches!(read(none, true), Ok(loaded) if loaded.recording.n_samples() == 3));
-    // Uncalibrated: 200 units for a mV.
+    // Uncalibrated: 200 units per mV.
     let gain = read("r 1 500 3\nr.dat 16 0/mV 16 0 0 0 0 I\n", false).expect("lenient");
     assert_eq!(gain.warnings.len(), 1);
     std::fs::write(path("s.dat"), [0; 6]).expect("writes");
@@ -137,7 +137,7 @@ fn readings_of_odd_but_sound_records() {
     }
     assert_eq!(read("67_fs_exp").sampling_rate.hz(), 500.0);
     assert_eq!(read("31_gain_negative").signal, -&good.signal);
-    // Micro signs are not lost: 200 units for a uV.
+    // Micro signs are not lost: 200 units per uV.
     let micro = read("28_utf8_units");
     assert!((micro.signal[[0, 1]] * 1000.0 - good.signal[[0, 1]]).abs() < 1e-15);
     assert_eq!(read("26_latin1_comment").comments, ["M\u{e9}decin: \u{b5}V"]);

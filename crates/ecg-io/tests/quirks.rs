@@ -1,4 +1,4 @@
-//! The quirks of real databases that need more than a header: made small here.
+//! The quirks of real databases that involve more than a header, reproduced on a small scale.
 
 use std::fs;
 use std::path::Path;
@@ -128,7 +128,7 @@ fn headers_as_the_databases_have_them() {
         self::read(dir.path(), strict)
     };
     let plain = "r 2 500 1 09:49:17 05/05/2020";
-    // What is sound, if unusual: ids beyond 32 bits, either way to write a comment, a flat lead, a record of one sample.
+    // Unusual but valid: ids beyond 32 bits, either way to write a comment, a flat lead, a record of one sample.
     let comments = "#Age: 61\n# Sex: Female\n# Dx: 67741000119109,426783006\n";
     let loaded = read(plain, comments, true).expect("nothing to complain of");
     let recording = &loaded.recording;
@@ -137,7 +137,7 @@ fn headers_as_the_databases_have_them() {
     assert_eq!(recording.diagnoses[0].0, 67_741_000_119_109);
     assert_eq!(recording.row_of(ecg_core::Lead::AVR), Some(0));
     assert_eq!(recording.signal.column(0).to_vec(), [0.007, 0.0]);
-    // What is read with a warning that names file, line and field, and refused on request.
+    // Read with a warning that names file, line and field, and rejected on request.
     for (record, comments, line, field) in [
         ("r 2 500 1 05-May-2020 09:49:17", "", 1, "base time"),
         ("r.mat 2 500 1", "", 1, "record name"),
@@ -165,7 +165,7 @@ fn names_that_lead_elsewhere_are_refused() {
         write(dir.path(), &format!("r 1 500 1\n{name} 16\n"), &[]);
         let error = read(dir.path(), false).expect_err(name);
         let fits = match name {
-            // Plain names, if odd ones.
+            // Plain names, although odd ones.
             "./x" | "~" => matches!(error, IoError::Read { .. } | IoError::UnsafeName { .. }),
             _ => matches!(error, IoError::UnsafeName { line: 2, .. }),
         };

@@ -1,4 +1,4 @@
-//! Real recordings: every one loads with its checksums right, and its own diagnoses give the labels of the table.
+//! Real recordings: each one loads with correct checksums, and its own diagnoses give the labels of the table.
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ecg_io::{Dataset, DatasetOptions, IoError, LabelSource, ReadOptions, Record, Selection};
 
-/// Compares a data set of `records` recordings, of which `labelled` say themselves what was diagnosed.
+/// Compares a data set of `records` recordings, of which `labelled` state their own diagnoses.
 fn check(folder: &Path, records: usize, labelled: usize) {
     let options = DatasetOptions::default();
     let with_table = Dataset::open(folder, &options).expect("the data set");
@@ -14,7 +14,7 @@ fn check(folder: &Path, records: usize, labelled: usize) {
     assert_eq!(with_table.len(), records);
     assert_eq!(with_table.warnings(), []);
 
-    // Without the table, the labels are those of scp statements and comments.
+    // Without the table, the labels come from SCP statements and comments.
     let own = without_table(folder);
     let own_labels = Dataset::open(own.path(), &options).expect("the same without labels.csv");
     let mut failed = Vec::new();
@@ -54,7 +54,7 @@ fn check(folder: &Path, records: usize, labelled: usize) {
     assert!(failed.is_empty(), "{}: {failed:#?}", failed.len());
 }
 
-/// The headers and PTB-XL's table once more, without `labels.csv`; the signals are not needed.
+/// Copies the headers and PTB-XL's table, without `labels.csv`; the signals are not needed.
 fn without_table(folder: &Path) -> tempfile::TempDir {
     let copy = tempfile::tempdir().expect("a folder");
     for site in std::fs::read_dir(folder).expect("the sites") {
@@ -77,7 +77,7 @@ fn without_table(folder: &Path) -> tempfile::TempDir {
 #[test]
 fn real_small() {
     let Some(folder) = common::real_data("real-small") else { return };
-    // It comes without PTB-XL's table, so its 54 recordings of PTB-XL have labels in labels.csv alone.
+    // It comes without PTB-XL's table, so its 54 PTB-XL recordings have labels only in labels.csv.
     check(&folder, 108, 54);
 }
 
@@ -103,9 +103,9 @@ fn sample_records_of_many_formats() {
             let samples = Record::open(&path, &options)
                 .and_then(|record| record.read::<f32>(&Selection::default()));
             match samples {
-                // Their checksums were right.
+                // Their checksums were correct.
                 Ok(samples) => read += usize::from(!samples.is_empty()),
-                // Many come as headers alone, as do layouts and a segment of a long record.
+                // Many exist only as headers, as do layouts and a segment of a long record.
                 Err(IoError::Read { .. } | IoError::NoSamples { .. } | IoError::Segment { .. }) => {
                     without_files += 1;
                 }

@@ -1,4 +1,4 @@
-//! What is written is read back.
+//! Everything that is written is read back.
 
 use std::path::Path;
 
@@ -69,7 +69,7 @@ proptest! {
         let second = reread(dir.path());
         same_facts(&first, &second);
         prop_assert!(close(&first.signal, &second.signal, 0.0005 + 1e-12));
-        // The stored integers of what was read are written again as they are.
+        // The stored integers that were read are written again unchanged.
         let mut third = second.clone();
         third.name = first.name.clone();
         write_wfdb(dir.path(), &third, &options.with_gain_per_mv(77.0)).expect("writes");
@@ -106,7 +106,7 @@ fn stored_integers_are_written_only_where_they_are_the_signals() {
     write_wfdb(dir.path(), &changed, &WriteOptions::default()).expect("writes");
     assert_eq!(reread(dir.path()).signal, changed.signal);
 
-    // They do not fit format 212, and nor does the signal.
+    // They do not fit format 212, and neither does the signal.
     let narrow = WriteOptions::default().with_format(Format::Packed212);
     assert!(matches!(
         write_wfdb(dir.path(), &stored, &narrow),

@@ -1,4 +1,4 @@
-//! Records of several segments, and signals that are late in their file.
+//! Multi-segment records, and signals that are delayed in their file.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn bytes(values: impl Iterator<Item = i16>) -> Vec<u8> {
     values.flat_map(i16::to_le_bytes).collect()
 }
 
-/// The signals of a record in their own units, and what was warned of.
+/// Returns the signals of a record in their own units, and the warnings.
 fn read(dir: &Path, name: &str, options: &ReadOptions) -> (Vec<Vec<f64>>, Vec<Warning>) {
     let record = Record::open(dir.join(name), options).expect("opens");
     let signals = record.read::<f64>(&Selection::default()).expect("reads");
@@ -43,7 +43,7 @@ fn equal_descriptions_go_by_their_order() {
     let (signals, warnings) = read(dir, "r", &ReadOptions::default());
     assert_eq!((&signals[0][..], &signals[2][..]), (&[0.0, 3.0, 6.0][..], &[1.0, 4.0, 7.0][..]));
     assert!(signals[1].iter().all(|v| v.is_nan()));
-    // The third has no place.
+    // The third signal has no place in the record.
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].message.contains("is no signal of the record"));
 }
@@ -68,7 +68,7 @@ fn a_segment_is_looked_at_once() {
     }
     fs::remove_file(dir.join("s.hea")).expect("removes");
     assert_eq!(record.read::<f64>(&Selection::default()).expect("reads again"), first);
-    // The length is that of each segment line.
+    // The length must match each of the segment lines.
     write(dir, "s.hea", "s 1 500 100\ns.dat 16 100\n");
     write(dir, "r.hea", "r/2 1 500 150\ns 100\ns 50\n");
     let refused = read_recording(dir.join("r"), &ReadOptions::default());
@@ -114,7 +114,7 @@ fn segments_may_share_the_bytes_of_a_file_or_stand_there_again() {
     let few = ReadOptions::default().with_max_null_samples(1);
     let (signals, _) = read(dir, "r", &few);
     assert_eq!(signals[0], (0..100).map(|v| f64::from(v) / 100.0).collect::<Vec<_>>());
-    // As many again as the files hold, and no more.
+    // As many repeated samples as the files hold, and no more.
     write(dir, "r.hea", "r/4 1 500 200\na 50\nb 50\na 50\nb 50\n");
     assert_eq!(read(dir, "r", &few).0[0].len(), 200);
     write(dir, "r.hea", "r/5 1 500 250\na 50\nb 50\na 50\nb 50\nb 50\n");
@@ -123,7 +123,7 @@ fn segments_may_share_the_bytes_of_a_file_or_stand_there_again() {
     let Err(IoError::TooManyNullSamples { samples: 150, limit: 100, .. }) = refused else {
         panic!("{refused:?}");
     };
-    // Blocks of it have any length.
+    // Read in blocks, it may have any length.
     let mut blocks = record.blocks::<f64>(&Selection::default(), 100).expect("blocks");
     let (mut buffer, mut all) = (Vec::new(), Vec::new());
     while blocks.next_into(&mut buffer).expect("a block").is_some() {
@@ -150,6 +150,26 @@ fn more_than_there_is_memory_for_is_an_error() {
 }
 
 #[test]
+fn an_empty_range_has_the_signals_that_are_asked_for() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    write(dir, "s.dat", bytes(0..200));
+    write(dir, "s.hea", "s 2 500 100\ns.dat 16 100\ns.dat 16:1 100\n");
+    write(dir, "n.hea", "n 2 500 200\ns.dat 16 100\n~ 0 100\n");
+    write(dir, "r.hea", "r/1 2 500 100\ns 100\n");
+    for name in ["s", "n", "r"] {
+        let record = Record::open(dir.join(name), &ReadOptions::default()).expect(name);
+        for average in [false, true] {
+            let none = Selection::default().with_frames(5..5).with_average_frames(average);
+            assert_eq!(record.read::<f64>(&none).expect(name), [[], []]);
+            assert_eq!(record.read_matrix::<f64>(&none).expect(name).dim(), (0, 2));
+            let second = none.with_signals([1]);
+            assert_eq!(record.read_matrix::<f64>(&second).expect(name).dim(), (0, 1));
+        }
+    }
+}
+
+#[test]
 fn segments_are_no_recordings_of_a_data_set() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();
@@ -159,11 +179,11 @@ fn segments_are_no_recordings_of_a_data_set() {
     write(dir, "s.hea", "s 1 500 100\ns.dat 16 100 16 0 0 4950 0 I\n");
     write(dir, "below/t.hea", "t 1 500 100\nt.dat 16 100 16 0 0 4950 0 I\n");
     write(dir, "lay.hea", "lay 1 500 0\n~ 0 100 16 0 0 0 0 I\n");
-    // The record line may stand far from the start.
+    // The record line may be far from the start.
     let comment = format!("# {}\n", "x".repeat(2000));
     write(dir, "r.hea", format!("{comment}r/4 1 500 300\nlay 0\ns 100\n~ 100\nbelow/t 100\n"));
     write(dir, "plain.hea", "plain 1 500 100\ns.dat 16 100 16 0 0 4950 0 I\n");
-    // Neither hides the other.
+    // Of two records that name each other as segments, neither hides the other.
     write(dir, "x.hea", "x/1 1 500 100\ny 100\n");
     write(dir, "y.hea", "y/1 1 500 100\nx 100\n");
     let set = Dataset::open(dir, &DatasetOptions::default()).expect("opens");
@@ -179,7 +199,7 @@ fn segments_are_no_recordings_of_a_data_set() {
 fn averages_of_late_signals() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();
-    // Longer than what is averaged at a time, and later than that too, in formats of both kinds.
+    // Longer than what is averaged at a time, with skews beyond that too, in formats of both kinds.
     let (n, skews) = (100_000_usize, [0, 70_001, 99_999]);
     for format in [16, 8] {
         let step = |t: usize| (t * t % 7) as i16 - 2;

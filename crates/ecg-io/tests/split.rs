@@ -1,4 +1,4 @@
-//! Folds: the study's, and those that keep patients whole and labels even.
+//! Folds: those of the study, and those that keep patients whole and labels balanced.
 
 mod common;
 
@@ -31,7 +31,8 @@ fn the_published_split_is_the_studys() {
     }
 }
 
-/// The labels whose count in a fold is further from its ideal than one record and a tenth of it, with ideal and count.
+/// Returns the labels whose count in a fold is further from its ideal than one record and a tenth of it, with ideal and
+/// count.
 fn uneven(
     labels: ArrayView2<'_, u8>,
     fold_of: &[usize],
@@ -108,7 +109,7 @@ proptest! {
         per_patient in 1_usize..3,
         folds in 2_usize..8,
     ) {
-        // A uniform number for each record and label, from the record's draw.
+        // A uniform number for each record and label, derived from the record's draw.
         let labels = Array2::from_shape_fn((draws.len(), rates.len()), |(row, k)| {
             let mixed = (draws[row] ^ (k as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             u8::from(((mixed >> 40) as f64) < rates[k] * (1_u64 << 24) as f64)
@@ -116,7 +117,7 @@ proptest! {
         let patients: Vec<String> = (0..draws.len()).map(|row| (row / per_patient).to_string()).collect();
         let fold_of = folds_by_patient(labels.view(), &patients, folds, seed).expect("folds");
         assert_whole(&patients, &fold_of, folds);
-        // A patient who has a rare label twice is not divided.
+        // A patient with two records of a rare label is not divided.
         prop_assert_eq!(uneven(labels.view(), &fold_of, folds, per_patient - 1), vec![]);
         prop_assert_eq!(&fold_of, &folds_by_patient(labels.view(), &patients, folds, seed).expect("folds"));
     }

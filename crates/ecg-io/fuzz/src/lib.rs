@@ -1,8 +1,8 @@
 //! What the fuzz targets do with their input. `tests/fuzz_corpus.rs` replays the corpus and all former crashes with the
 //! same functions.
 //!
-//! Every reader gets every input in lenient and in strict mode. None may panic, and none may make more of an input than
-//! its size allows for.
+//! Every reader gets every input in lenient and in strict mode. No reader may panic, or produce more from an input than
+//! its size justifies.
 
 use std::fs;
 use std::path::Path;
@@ -13,13 +13,13 @@ use ecg_io::{
     ReadOptions, parse_csv, read_recording, read_wfdb, write_annotations,
 };
 
-/// Samples that signals without a file may have beside those of the files.
+/// The most samples that signals without a file may have in addition to those of the files.
 const NULL_SAMPLES: usize = 1 << 18;
 
-/// Samples that FLAC files may be unpacked to, whatever their size.
+/// The most samples to which FLAC files may be decompressed, whatever their size.
 const PACKED_SAMPLES: usize = 1 << 18;
 
-/// Formats in the order of the first byte of [`signal`]'s input.
+/// Formats, selected by the first byte of [`signal`]'s input.
 const FORMATS: [u32; 14] = [16, 8, 24, 32, 61, 80, 160, 212, 310, 311, 508, 516, 524, 0];
 
 fn options(strict: bool) -> ReadOptions {
@@ -30,7 +30,7 @@ fn options(strict: bool) -> ReadOptions {
         .with_max_packed_samples(PACKED_SAMPLES as u64)
 }
 
-/// A header alone.
+/// Parses a header by itself.
 pub fn header(data: &[u8]) {
     let lenient = Header::parse(data, Path::new("r.hea"), &options(false));
     if Header::parse(data, Path::new("r.hea"), &options(true)).is_ok() {
@@ -38,7 +38,7 @@ pub fn header(data: &[u8]) {
     }
 }
 
-/// A record of one signal file: six bytes make the header, the others are the file.
+/// Reads a record with one signal file: six bytes determine the header, the others are the file.
 pub fn signal(data: &[u8]) {
     let Some((&[format, signals, frame, skew, offset, length], data)) = data.split_first_chunk()
     else {
@@ -46,7 +46,7 @@ pub fn signal(data: &[u8]) {
     };
     let format = FORMATS[usize::from(format) % FORMATS.len()];
     let signals = 1 + u32::from(signals % 5);
-    // Two bits for each signal; FLAC has frames of one sample in all channels.
+    // Two bits per signal; FLAC has frames of one sample in all channels.
     let per_frame = |k: u32| 1 + (u32::from(frame) >> (2 * (k % 4)) & 3);
     let frames = match length {
         0 => String::new(),
@@ -63,7 +63,7 @@ pub fn signal(data: &[u8]) {
     record(&[("r.hea", header.as_bytes()), ("r.dat", data)], data.len());
 }
 
-/// A multi-segment record: texts and signals parted by lines of `===`, in the order below.
+/// Reads a multi-segment record: its texts and signals are separated by lines of `===`, in the order below.
 pub fn segments(data: &[u8]) {
     const NAMES: [&str; 6] = ["r.hea", "a.hea", "b.hea", "r_layout.hea", "a.dat", "b.dat"];
     let mut parts = Vec::new();
@@ -79,12 +79,13 @@ pub fn segments(data: &[u8]) {
     record(&files, data.len());
 }
 
-/// Reads a record of the given files, `bytes` in all: as it is stored, unless it has segments, and in mV.
+/// Reads a record of the given files, `bytes` in total: as stored, unless it has segments, and in mV.
 fn record(files: &[(&str, &[u8])], bytes: usize) {
-    // Format 8 makes a sample of each byte. Each of a few files may be packed FLAC of a hundred samples a byte.
+    // Format 8 produces one sample per byte. Each of a few files may be compressed FLAC with a hundred samples per
+    // byte.
     let packed = files.iter().any(|(_, content)| content.starts_with(b"fLaC"));
     let in_files = if packed { 100 * bytes + files.len() * PACKED_SAMPLES } else { bytes };
-    // Null signals, gaps and segments that stand there again may have as many samples as the files.
+    // Null signals, gaps and repeated segments may have as many samples as the files.
     let most = in_files + in_files.max(NULL_SAMPLES);
     with_files(files, |folder| {
         for strict in [false, true] {
@@ -104,7 +105,7 @@ fn record(files: &[(&str, &[u8])], bytes: usize) {
     });
 }
 
-/// An annotation file; what can be read is written and read again.
+/// Parses an annotation file; whatever can be read is written and read again.
 pub fn annotations(data: &[u8]) {
     let path = Path::new("r.atr");
     let lenient =
@@ -125,8 +126,8 @@ pub fn annotations(data: &[u8]) {
     });
 }
 
-/// A table as a recording: as it is and in the other orientation, or, behind a byte of 1, with options that the byte
-/// after it chooses.
+/// Reads a table as a recording: as it is and in the other orientation or, after a byte of 1, with options chosen by
+/// the following byte.
 pub fn csv(data: &[u8]) {
     let sideways = CsvOptions::default().with_orientation(Some(CsvOrientation::LeadsInRows));
     let (choices, data) = match data {
@@ -152,7 +153,7 @@ pub fn csv(data: &[u8]) {
             );
         }
     }
-    // Packed files go through the disk.
+    // Compressed files are written to disk.
     if data.starts_with(&[0x1f, 0x8b]) {
         with_files(&[("r.csv.gz", data)], |folder| {
             let _ = read_recording(folder.join("r.csv.gz"), &options(false));
@@ -160,7 +161,7 @@ pub fn csv(data: &[u8]) {
     }
 }
 
-/// The options that a byte stands for.
+/// Returns the options that a byte selects.
 fn csv_options(choice: u8) -> CsvOptions {
     const DELIMITERS: &[u8; 8] = b"\0\t;,| :/";
     let orientations =
@@ -175,7 +176,7 @@ fn csv_options(choice: u8) -> CsvOptions {
     if names / 3 % 2 == 1 { options.with_leads(["I", "t"]).with_units("uV") } else { options }
 }
 
-/// Label maps, and label tables: a generic one, PTB-XL's.
+/// Reads label maps and label tables: a generic one and PTB-XL's.
 pub fn labels(data: &[u8]) {
     if let Ok(map) = LabelMap::parse(data, Path::new("own.csv")) {
         let again = LabelMap::parse(map.to_csv().as_bytes(), Path::new("own.csv"));
@@ -189,7 +190,7 @@ pub fn labels(data: &[u8]) {
     }
 }
 
-/// Calls `read` with a folder that holds these files and no others.
+/// Calls `read` with a folder that holds exactly these files.
 fn with_files(files: &[(&str, &[u8])], read: impl FnOnce(&Path)) {
     thread_local! {
         static FOLDER: tempfile::TempDir = tempfile::tempdir().expect("a folder");

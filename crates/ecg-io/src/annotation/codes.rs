@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-/// What an annotation marks: a code from 0 to 63 of the MIT annotation format, of which 1 to 49 stand in files.
+/// The kind of mark: a code from 0 to 63 of the MIT annotation format, of which 1 to 49 occur as annotations in files.
 ///
-/// Codes up to 41 have a standard meaning (but 15 and 17); a file may define others, or redefine these, in
+/// Codes up to 41 have a standard meaning (except 15 and 17). A file may define others, or redefine these, in
 /// [`crate::Annotations::definitions`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AnnotationCode(pub u8);
@@ -12,7 +12,7 @@ pub struct AnnotationCode(pub u8);
 /// Code, symbol, mnemonic, description, and whether it marks a beat (a QRS complex).
 type Row = (u8, &'static str, &'static str, &'static str, bool);
 
-/// The table of the WFDB applications guide.
+/// The table of the WFDB Applications Guide.
 const TABLE: [Row; 39] = [
     (1, "N", "NORMAL", "normal beat", true),
     (2, "L", "LBBB", "left bundle branch block beat", true),
@@ -62,42 +62,42 @@ impl AnnotationCode {
     pub const PVC: Self = Self(5);
     /// A comment, in [`crate::Annotation::aux`].
     pub const NOTE: Self = Self(22);
-    /// A change of rhythm; [`crate::Annotation::aux`] names it, such as `(AFIB`.
+    /// A change of rhythm; [`crate::Annotation::aux`] names the rhythm, such as `(AFIB`.
     pub const RHYTHM: Self = Self(28);
-    /// Largest code of an annotation.
+    /// The largest code that an annotation can have.
     pub const MAX: Self = Self(49);
 
-    /// All codes with a standard meaning, in order.
+    /// Iterates over all codes with a standard meaning, in order.
     pub fn standard() -> impl Iterator<Item = Self> {
         TABLE.iter().map(|row| Self(row.0))
     }
 
-    /// The standard code of a symbol such as `N` or `+`.
+    /// Returns the standard code of a symbol such as `N` or `+`.
     pub fn from_symbol(symbol: &str) -> Option<Self> {
         TABLE.iter().find(|row| row.1 == symbol).map(|row| Self(row.0))
     }
 
-    /// The standard code of a mnemonic such as `NORMAL` or `RHYTHM`.
+    /// Returns the standard code of a mnemonic such as `NORMAL` or `RHYTHM`.
     pub fn from_mnemonic(mnemonic: &str) -> Option<Self> {
         TABLE.iter().find(|row| row.2 == mnemonic).map(|row| Self(row.0))
     }
 
-    /// Its standard symbol.
+    /// Returns the standard symbol of the code.
     pub fn symbol(self) -> Option<&'static str> {
         self.row().map(|row| row.1)
     }
 
-    /// Its standard mnemonic.
+    /// Returns the standard mnemonic of the code.
     pub fn mnemonic(self) -> Option<&'static str> {
         self.row().map(|row| row.2)
     }
 
-    /// What it stands for.
+    /// Returns the standard meaning of the code.
     pub fn description(self) -> Option<&'static str> {
         self.row().map(|row| row.3)
     }
 
-    /// Whether it marks a beat.
+    /// Returns whether the code marks a beat.
     pub fn is_beat(self) -> bool {
         self.row().is_some_and(|row| row.4)
     }
@@ -107,7 +107,7 @@ impl AnnotationCode {
     }
 }
 
-/// The symbol, or the number in brackets where there is none.
+/// Formats the code as its symbol, or as its number in brackets if it has none.
 impl fmt::Display for AnnotationCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.symbol() {
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(AnnotationCode(45).to_string(), "[45]");
         assert_eq!(format!("{:3}|", AnnotationCode::RHYTHM), "+  |");
         assert!(AnnotationCode::PVC.is_beat() && !AnnotationCode::NOTE.is_beat());
-        // As many as the QRS map of the WFDB library has.
+        // As many as in the QRS map of the WFDB library.
         assert_eq!(AnnotationCode::standard().filter(|code| code.is_beat()).count(), 20);
     }
 }

@@ -17,29 +17,29 @@ pub use write::write_annotations;
 use crate::text::read_file;
 use crate::{IoError, ReadOptions, Warning};
 
-/// Largest annotation file that is read; a day of beats has a quarter of a megabyte.
+/// Largest annotation file that is read; a day of beats takes a quarter of a megabyte.
 const MAX_ANNOTATION_BYTES: u64 = 64 << 20;
 
 /// A mark on the time axis of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Annotation {
-    /// Time in ticks of [`Annotations::time_resolution`], which are the record's frames where the file states none.
+    /// Time in ticks of [`Annotations::time_resolution`]. If the file states none, the ticks are the record's frames.
     pub sample: i64,
-    /// What it marks.
+    /// The kind of mark.
     pub code: AnnotationCode,
-    /// A subtype, of a meaning that depends on the code. Default: 0.
+    /// Subtype, whose meaning depends on the code. Default: 0.
     pub subtype: i8,
-    /// The signal that it belongs to, from 0. Default: 0.
+    /// The signal it belongs to, from 0. Default: 0.
     pub channel: u8,
-    /// A number of the annotator's own use. Default: 0.
+    /// A number for the annotator's own use. Default: 0.
     pub number: i8,
-    /// A text, such as the rhythm that starts. Without the NULs that some programs write at its end. Default: empty.
+    /// Text, such as the rhythm that starts, without the NULs that some programs append. Default: empty.
     pub aux: String,
 }
 
 impl Annotation {
-    /// A mark with nothing else to say.
+    /// Creates a mark with all other fields at their defaults.
     pub fn new(sample: i64, code: AnnotationCode) -> Self {
         Self { sample, code, subtype: 0, channel: 0, number: 0, aux: String::new() }
     }
@@ -69,35 +69,35 @@ impl Annotation {
     }
 }
 
-/// A code to which an annotation file gives a meaning of its own.
+/// A code to which an annotation file gives its own meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeDefinition {
     /// The code.
     pub code: AnnotationCode,
-    /// Its symbol, without blanks.
+    /// Its symbol, without whitespace.
     pub symbol: String,
-    /// What it stands for. May be empty.
+    /// Its meaning. May be empty.
     pub description: String,
 }
 
-/// What an annotation file says.
+/// The contents of an annotation file.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Annotations {
     /// The file it was read from.
     pub path: PathBuf,
-    /// Ticks a second of the annotations' times. `None`: the record's frame rate.
+    /// Ticks per second of the annotation times. `None`: the record's frame rate.
     pub time_resolution: Option<SamplingRate>,
     /// Codes that the file defines.
     pub definitions: Vec<CodeDefinition>,
-    /// The annotations in the order of the file, which is that of time but for odd files.
+    /// The annotations in the order of the file, which is in order of time except in unusual files.
     pub annotations: Vec<Annotation>,
-    /// What was read otherwise than it stands there.
+    /// Departures from the format that were read leniently.
     pub warnings: Vec<Warning>,
 }
 
 impl Annotations {
-    /// Annotations to be written.
+    /// Creates a set of annotations to write.
     pub fn new(annotations: Vec<Annotation>) -> Self {
         Self { annotations, ..Self::default() }
     }
@@ -114,20 +114,21 @@ impl Annotations {
         self
     }
 
-    /// Reads the bytes of an annotation file; `path` stands in messages. See [`read_annotations`].
+    /// Parses the bytes of an annotation file; `path` only appears in messages. See [`read_annotations`].
     ///
     /// # Errors
-    /// Those of [`read_annotations`], but for an unreadable file.
+    /// Those of [`read_annotations`], except for an unreadable file.
     pub fn parse(bytes: &[u8], path: &Path, options: &ReadOptions) -> Result<Self, IoError> {
         parse::parse(bytes, path, options.strict)
     }
 
-    /// The name of the annotator: the file's extension.
+    /// Returns the name of the annotator: the extension of the file.
     pub fn annotator(&self) -> String {
         self.path.extension().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// Symbol of a code in this file: its own definition, else the standard one, else the number in brackets.
+    /// Returns the symbol of a code in this file: its definition in the file, else the standard symbol, else the number
+    /// in brackets.
     pub fn symbol(&self, code: AnnotationCode) -> String {
         match self.definition(code) {
             Some(definition) => definition.symbol.clone(),
@@ -135,7 +136,7 @@ impl Annotations {
         }
     }
 
-    /// What a code stands for in this file; empty where nothing says so.
+    /// Returns the meaning of a code in this file; empty if neither the file nor the standard gives one.
     pub fn description(&self, code: AnnotationCode) -> &str {
         match self.definition(code) {
             Some(definition) => &definition.description,
@@ -143,12 +144,13 @@ impl Annotations {
         }
     }
 
-    /// Time of an annotation in seconds from the start of its record, which has `frame_rate` frames a second.
+    /// Returns the time of an annotation in seconds from the start of its record, which has `frame_rate` frames per
+    /// second.
     pub fn time_s(&self, annotation: &Annotation, frame_rate: SamplingRate) -> f64 {
         annotation.sample as f64 / self.time_resolution.unwrap_or(frame_rate).hz()
     }
 
-    /// How often each code occurs.
+    /// Counts how often each code occurs.
     pub fn counts(&self) -> BTreeMap<AnnotationCode, usize> {
         let mut counts = BTreeMap::new();
         for annotation in &self.annotations {
@@ -165,10 +167,12 @@ impl Annotations {
 /// Reads an annotation file in the MIT format, such as `100.atr`.
 ///
 /// Times are sums of signed 32-bit steps in `i64`, so no file overflows them. Notes at the start that state the time
-/// resolution or define codes are read as such, and are no annotations. Texts are UTF-8, else Latin-1.
+/// resolution or define codes are read as such and do not count as annotations. Texts are read as UTF-8, or else as
+/// Latin-1.
 ///
-/// Reading is lenient: a file without an end mark or that ends within an annotation gives what is there, bytes after
-/// the end mark are left out, as are definitions that cannot be read; each is a warning, and an error in strict mode.
+/// Reading is lenient. If the end mark is missing or the file ends within an annotation, everything before that is
+/// returned. Bytes after the end mark are left out, and so are definitions that cannot be read. Each of these is a
+/// warning, or an error in strict mode.
 ///
 /// ```no_run
 /// use ecg_io::{ReadOptions, read_annotations};
@@ -183,7 +187,8 @@ impl Annotations {
 /// ```
 ///
 /// # Errors
-/// An unreadable file or one of more than 64 MiB; in strict mode each departure from the format, with its position.
+/// Fails if the file cannot be read or has more than 64 MiB. In strict mode, every departure from the format is an
+/// error that states its position.
 pub fn read_annotations(
     path: impl AsRef<Path>,
     options: &ReadOptions,

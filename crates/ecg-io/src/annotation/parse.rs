@@ -1,4 +1,4 @@
-//! From the words of an annotation file to annotations.
+//! Parses the words of an annotation file into annotations.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::error::clip;
 use crate::text::decode_text;
 use crate::warning::Notes;
 
-/// Codes that belong to the annotation before them, or to the time of the one after.
+/// Codes that modify the preceding annotation, or the time of the following one.
 pub(super) const SKIP: u16 = 59;
 pub(super) const NUM: u16 = 60;
 pub(super) const SUB: u16 = 61;
@@ -21,7 +21,7 @@ pub(super) const TIME_RESOLUTION: &str = "## time resolution:";
 pub(super) const DEFINITIONS: &str = "## annotation type definitions";
 pub(super) const END_OF_DEFINITIONS: &str = "## end of definitions";
 
-/// The bytes that are left, with the position of the next.
+/// The remaining bytes, with the position of the next.
 struct Words<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -33,7 +33,7 @@ impl<'a> Words<'a> {
         Some(u16::from_le_bytes([low, high]))
     }
 
-    /// So many bytes, or none of them where fewer are left.
+    /// Takes `n` bytes, or none if fewer are left.
     fn take(&mut self, n: usize) -> Option<&'a [u8]> {
         let taken = self.bytes.get(self.at..self.at.checked_add(n)?)?;
         self.at += n;
@@ -56,7 +56,7 @@ pub(super) fn parse(bytes: &[u8], path: &Path, strict: bool) -> Result<Annotatio
     Ok(out)
 }
 
-/// All annotations, and the bytes of those of the head: the notes at time 0 that stand before all others.
+/// Returns all annotations, and the byte positions of the head: the notes at time 0 that precede all other annotations.
 fn read_words(
     bytes: &[u8],
     faults: &mut Faults<'_>,
@@ -76,7 +76,7 @@ fn read_words(
         let (code, value) = (word >> 10, word & 0x3ff);
         let byte = value as u8;
         if word == 0 {
-            // Padding to a block is no departure.
+            // Padding to a whole block is legal.
             if words.rest().iter().any(|&b| b != 0) {
                 let found = format!("{} bytes", words.rest().len());
                 faults.fault(words.at, "end", found, "nothing after the end mark, left out")?;
@@ -88,7 +88,7 @@ fn read_words(
         }
         let last = all.last_mut();
         match code {
-            // Steps of time without a mark.
+            // A step in time without a mark.
             0 => time += i64::from(value),
             SKIP => match words.take(4) {
                 Some(&[b0, b1, b2, b3]) => {
@@ -138,7 +138,7 @@ fn read_words(
     Ok((all, notes))
 }
 
-/// What the notes at the start say of the file, and how many there are.
+/// Returns what the notes at the start say about the file, and the number of these notes.
 fn take_head(
     all: &[Annotation],
     notes: &[usize],
@@ -170,7 +170,7 @@ fn take_head(
                 }
             }
         } else {
-            // A comment at the start of the record.
+            // An ordinary comment at the start of the record.
             break;
         }
         head = index + 1;
@@ -218,7 +218,7 @@ impl Faults<'_> {
             let path = self.notes.path.to_owned();
             return Err(IoError::Annotation { path, byte: at as u64, field, found, expected });
         }
-        // A file of noise is a fault at every word: the first few say enough.
+        // In a file of noise every word is a fault; the first few are enough.
         const MOST: usize = 8;
         if self.notes.warnings.len() < MOST {
             let message = format!("byte {at}: found {found}, expected {expected}");

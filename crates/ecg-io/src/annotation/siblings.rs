@@ -1,4 +1,4 @@
-//! The annotation files beside a record.
+//! The annotation files next to a record.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,30 +7,30 @@ use std::path::{Path, PathBuf};
 use super::{Annotations, read_annotations};
 use crate::{Header, IoError, ReadOptions};
 
-/// Extensions that other files of a record have.
+/// Extensions of a record's other files.
 const OTHERS: [&str; 18] = [
     "hea", "dat", "mat", "csv", "tsv", "txt", "gz", "npz", "npy", "json", "xws", "png", "jpg",
     "pdf", "svg", "xml", "edf", "tmp",
 ];
 
-/// Names of annotators that are in common use: such a file is an annotation file, whatever it holds.
+/// Names of common annotators. A file with such an extension is an annotation file, whatever it contains.
 const ANNOTATORS: [&str; 12] =
     ["atr", "ari", "ann", "ecg", "qrs", "gqrs", "gqrsh", "gqrsl", "sqrs", "wqrs", "wabp", "pwave"];
 
-/// The annotation files beside a record, sorted by name.
+/// The annotation files next to a record, sorted by name.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Siblings {
-    /// Those that could be read.
+    /// The files that could be read.
     pub read: Vec<Annotations>,
-    /// Why those with the name of an annotator could not be read.
+    /// The errors of the files that have a common annotator's name but could not be read.
     pub failed: Vec<IoError>,
 }
 
-/// Reads every annotation file beside a record: `RECORD.atr` and the like.
+/// Reads every annotation file next to a record: `RECORD.atr` and the like.
 ///
-/// A file counts when it has the record's name, is none of its signal files, and is in the MIT format without a fault;
-/// with the name of an annotator in common use (`atr`, `qrs`, `wabp` ...) also with faults, which are warnings.
+/// A file counts if it has the record's name, is not one of its signal files, and is a valid MIT annotation file. A
+/// file named after a common annotator (`atr`, `qrs`, `wabp` ...) also counts with faults, which become warnings.
 pub fn sibling_annotations(header: &Header, options: &ReadOptions) -> Siblings {
     let mut out = Siblings::default();
     for path in candidates(header) {
@@ -68,7 +68,7 @@ fn candidates(header: &Header) -> Vec<PathBuf> {
                 && path.extension().is_some()
                 && !is(&path, &OTHERS)
                 && !is_signal(&path)
-                // Links might lead out of the folder.
+                // Links could lead out of the folder.
                 && entry.file_type().is_ok_and(|kind| kind.is_file());
             candidate.then_some(path)
         })

@@ -1,4 +1,4 @@
-//! From annotations to an annotation file.
+//! Encodes annotations as an annotation file.
 
 use std::path::Path;
 
@@ -8,20 +8,25 @@ use crate::IoError;
 use crate::atomic::write_file;
 use crate::error::clip;
 
-/// Latest time, either way; a step between annotations takes 6 bytes for each 2^31.
+/// Largest absolute time; a step between annotations takes 6 bytes for each 2^31.
 const MAX_SAMPLE: i64 = 1 << 40;
 
 /// Longest text of an annotation, in bytes.
 const MAX_AUX: usize = 255;
 
-/// Writes an annotation file in the MIT format; [`crate::read_annotations`] reads the same back.
+/// Writes an annotation file in the MIT format; [`crate::read_annotations`] reads the same annotations back.
 ///
-/// The annotations are written in their order; other programs expect that of time. Texts are UTF-8. The file is there
-/// whole or not at all; missing folders are made.
+/// The annotations are written in the given order; other programs expect the order of time. Texts are UTF-8. The file
+/// is written completely or not at all; missing folders are created.
 ///
 /// # Errors
-/// A time beyond 2^40 ticks, a code that is not 1 to 49, a text of more than 255 bytes or that ends in NUL, a definition that a reader would
-/// take for something else, and a file that cannot be written.
+/// Fails if
+///
+/// - a time is beyond 2^40 ticks,
+/// - a code is not 1 to 49,
+/// - a text has more than 255 bytes or ends in NUL,
+/// - a definition, or a note at the start, would be read back as something else, or
+/// - the file cannot be written.
 pub fn write_annotations(path: impl AsRef<Path>, annotations: &Annotations) -> Result<(), IoError> {
     write_file(path.as_ref(), &encode(annotations)?)
 }
@@ -130,7 +135,7 @@ fn word(out: &mut Vec<u8>, code: u16, value: u16) {
     out.extend((code << 10 | value).to_le_bytes());
 }
 
-/// A text of at most [`MAX_AUX`] bytes.
+/// Writes a text of at most [`MAX_AUX`] bytes.
 fn aux(out: &mut Vec<u8>, text: &str) {
     word(out, AUX, text.len() as u16);
     out.extend(text.as_bytes());

@@ -1,4 +1,4 @@
-//! The cells of a row and the meaning of columns.
+//! Splits rows into cells and determines the meaning of columns.
 
 use std::borrow::Cow;
 
@@ -10,19 +10,19 @@ use crate::header::{Unit, unit_of};
 /// Most columns that a table may have.
 pub(super) const MAX_COLUMNS: usize = 4096;
 
-/// What the first row says about the file.
+/// The layout of the file, as shown by its first rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Layout {
     pub delimiter: u8,
-    /// Whether the first row names the columns, or holds the times of the samples in rows of leads.
+    /// Whether the first row names the columns or, if rows are leads, holds the times of the samples.
     pub has_names: bool,
-    /// Whether the names are but the numbers of the columns.
+    /// Whether the names are only the numbers of the columns.
     pub numbered: bool,
     pub orientation: CsvOrientation,
 }
 
 impl Layout {
-    /// What the first row says, and the second where it is known.
+    /// Detects the layout from the first row, and from the second if it is known.
     pub fn detect(first_row: &str, second_row: Option<&str>, options: &CsvOptions) -> Self {
         let delimiter = options.delimiter.unwrap_or_else(|| delimiter_of(first_row));
         let orientation = CsvOrientation::SamplesInRows;
@@ -30,7 +30,7 @@ impl Layout {
         let cells = layout.split(first_row);
         let is_text = |cell: &Cow<'_, str>| number(cell, delimiter).is_none();
         let texts = cells.iter().filter(|cell| is_text(cell)).count();
-        // A name before numbers, or more numbers than a recording has leads.
+        // A name followed by numbers, or more numbers than a recording has leads.
         let lead_first = texts == 1
             && cells.len() > 2
             && is_text(&cells[0])
@@ -62,8 +62,8 @@ impl Layout {
         layout
     }
 
-    /// Whether the first row names samples, which the leads of the rows below have: no lead among the names, no number
-    /// before them, and below a lead's name and numbers.
+    /// Returns whether the first row names the samples of the leads in the rows below: no lead is among its names, it
+    /// does not begin with a number, and the row below is a lead's name followed by numbers.
     fn names_samples(&self, first_row: &str, second_row: &str) -> bool {
         let (mut names, mut cells) = (self.each(first_row), self.each(second_row));
         let value = |cell: &str| number(cell, self.delimiter);
@@ -76,12 +76,12 @@ impl Layout {
             && names.next().is_none()
     }
 
-    /// Whether the first row says what the columns are called, and does not only count them.
+    /// Returns whether the first row names the columns and does not only count them.
     pub fn names_columns(&self) -> bool {
         self.has_names && !self.numbered
     }
 
-    /// The last of the comments that names the columns, by its place, and the names as a row of the table.
+    /// Returns the last comment that names the columns: its position, and the names as a row of the table.
     pub fn names_above<'a>(
         &self,
         comments: impl ExactSizeIterator<Item = &'a str> + DoubleEndedIterator,
@@ -94,8 +94,8 @@ impl Layout {
         comments.enumerate().rev().find_map(|(k, text)| Some((k, self.names_in(text, first_row)?)))
     }
 
-    /// The names of the columns in a comment, as a row of the table, where each number of the first row has one: a standard lead,
-    /// a time or what is passed over.
+    /// Returns the column names in a comment as a row of the table, if there is one for each number of the first row: a
+    /// standard lead, a time or an ignored column.
     fn names_in(&self, comment: &str, first_row: &str) -> Option<String> {
         if self.has_names || self.orientation == CsvOrientation::LeadsInRows {
             return None;
@@ -113,8 +113,10 @@ impl Layout {
         named.then(|| names.join(delimiter.encode_utf8(&mut [0; 4])))
     }
 
-    /// Whether the first row counts the columns, from 0 or 1, behind an empty cell or not: so many of them as no sample does by chance,
-    /// with decimals below, or nothing at all; whatever is below twelve of them.
+    /// Returns whether the first row only counts the columns, from 0 or 1, with or without an empty cell before them.
+    ///
+    /// There must be more of them than a sample would have by chance. With fewer than twelve, the row below must have
+    /// decimals or be empty; with twelve or more it may hold anything.
     fn numbers_columns(&self, first_row: &str, second_row: &str) -> bool {
         const LEAST: usize = 8;
         const SURE: usize = 12;
@@ -140,20 +142,21 @@ impl Layout {
                 || below.all(|cell| cell.is_empty()))
     }
 
-    /// The cells of a row without the blanks and quotes around them; at most one more than a row of columns may have.
+    /// Returns the cells of a row without surrounding whitespace and quotes; at most one more than the limit of
+    /// columns.
     pub fn split<'a>(&self, row: &'a str) -> Vec<Cow<'a, str>> {
         split(row, self.delimiter, MAX_COLUMNS + 1)
     }
 
-    /// All cells of a row, one by one, for they may be millions.
+    /// Iterates over all cells of a row, of which there may be millions.
     pub fn each<'a>(&self, row: &'a str) -> Box<dyn Iterator<Item = Cow<'a, str>> + 'a> {
         each(row, self.delimiter)
     }
 }
 
-/// The sign that parts the cells of a row: a tab, else a semicolon, a comma or a bar, else blanks.
+/// Returns the delimiter of a row: a tab, else a semicolon, a comma or a bar, else blanks.
 fn delimiter_of(row: &str) -> u8 {
-    // Every other part stands outside quotes.
+    // Every other part is outside quotes.
     let has = |sign: char| row.split('"').step_by(2).any(|part| part.contains(sign));
     let known = ['\t', ';', ',', '|'].into_iter().find(|sign| has(*sign));
     match known {
@@ -164,17 +167,17 @@ fn delimiter_of(row: &str) -> u8 {
     }
 }
 
-/// What a line says behind its comment sign, where it has one.
+/// Returns the text of a line after its comment character, if it has one.
 pub(super) fn comment(line: &str) -> Option<&str> {
     line.trim().strip_prefix('#').map(|text| text.trim_start_matches('#').trim_start())
 }
 
-/// At most so many cells of a row.
+/// Returns at most `most` cells of a row.
 pub(super) fn split(row: &str, delimiter: u8, most: usize) -> Vec<Cow<'_, str>> {
     each(row, delimiter).take(most).collect()
 }
 
-/// The cells of a row. Blanks part cells in any number.
+/// Iterates over the cells of a row. Any number of blanks separates two cells.
 fn each(row: &str, delimiter: u8) -> Box<dyn Iterator<Item = Cow<'_, str>> + '_> {
     if delimiter == b' ' {
         return Box::new(row.split_ascii_whitespace().map(Cow::Borrowed));
@@ -187,13 +190,13 @@ fn each(row: &str, delimiter: u8) -> Box<dyn Iterator<Item = Cow<'_, str>> + '_>
     }
 }
 
-/// What stands in single quotes, as `rdsamp` puts names and clock times; else the cell.
+/// Returns the content of single quotes, in which `rdsamp` puts names and clock times, or else the cell itself.
 fn in_single_quotes(cell: &str) -> &str {
     let inner = cell.strip_prefix('\'').and_then(|cell| cell.strip_suffix('\''));
     inner.map_or(cell, str::trim)
 }
 
-/// The cells of a row some of which stand in quotes.
+/// The cells of a row that has quoted cells.
 struct Quoted<'a> {
     rest: Option<&'a str>,
     delimiter: char,
@@ -204,7 +207,7 @@ impl<'a> Iterator for Quoted<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let row = self.rest?;
-        // A doubled quote leaves what is quoted as it is.
+        // A doubled quote does not end the quoted text.
         let mut quoted = false;
         let end = row.find(|c| {
             quoted ^= c == '"';
@@ -216,7 +219,7 @@ impl<'a> Iterator for Quoted<'a> {
     }
 }
 
-/// A cell without the blanks and quotes around it.
+/// Returns a cell without surrounding whitespace and quotes.
 fn unquoted(cell: &str) -> Cow<'_, str> {
     if !cell.contains('"') {
         return Cow::Borrowed(cell.trim());
@@ -236,8 +239,9 @@ fn unquoted(cell: &str) -> Cow<'_, str> {
     Cow::Owned(text.trim().to_owned())
 }
 
-/// A cell's number: NaN where it is empty or says so, `None` where it is no number. A comma is a decimal sign where it
-/// does not part columns.
+/// Returns the number in a cell: NaN if the cell is empty or says so, `None` if it is not a number.
+///
+/// A comma is a decimal separator unless it is the delimiter.
 pub(super) fn number(cell: &str, delimiter: u8) -> Option<f64> {
     if let Ok(value) = cell.parse::<f64>() {
         return (!value.is_infinite()).then_some(value);
@@ -251,7 +255,7 @@ pub(super) fn number(cell: &str, delimiter: u8) -> Option<f64> {
     None
 }
 
-/// The time of a cell: a number, or hours, minutes and seconds as in `0:01.500`, in seconds.
+/// Returns the time in a cell, in seconds: a number, or hours, minutes and seconds as in `0:01.500`.
 pub(super) fn time(cell: &str, delimiter: u8) -> Option<f64> {
     let (whole, seconds) = match cell.rsplit_once(':') {
         Some(parts) => parts,
@@ -268,7 +272,7 @@ pub(super) fn time(cell: &str, delimiter: u8) -> Option<f64> {
     Some(60.0 * minutes + part(seconds)?)
 }
 
-/// Number, from 0, of the column that is asked for among those of these names.
+/// Returns the number, from 0, of the requested column among those with these names.
 pub(super) fn find<S: AsRef<str>>(column: &CsvColumn, names: &[S]) -> Option<usize> {
     match column {
         CsvColumn::Position(n) => n.checked_sub(1).filter(|n| *n < names.len()),
@@ -276,13 +280,13 @@ pub(super) fn find<S: AsRef<str>>(column: &CsvColumn, names: &[S]) -> Option<usi
     }
 }
 
-/// Whether a column's name is this one, with or without its unit.
+/// Returns whether a column has this name, with or without its unit.
 fn is_called(name: &str, wanted: &str) -> bool {
     let name = name.trim();
     name.eq_ignore_ascii_case(wanted) || name_and_unit(name).0.eq_ignore_ascii_case(wanted)
 }
 
-/// A name such as `V1 (uV)` in its parts.
+/// Splits a name such as `V1 (uV)` into name and unit.
 fn name_and_unit(name: &str) -> (&str, Option<&str>) {
     match name.rsplit_once(['(', '[']) {
         Some((base, unit)) if name.ends_with([')', ']']) => {
@@ -292,24 +296,24 @@ fn name_and_unit(name: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// What a column holds.
+/// The content of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Column {
-    /// Time, and the seconds of its unit.
+    /// Time, with the size of its unit in seconds.
     Time { seconds: f64 },
     /// A row number, or nothing.
     Ignored,
-    /// A lead, and the mV of its unit where the name states one.
+    /// A lead, with the size of its unit in mV if the name states one.
     Lead { name: LeadName, mv: Option<f64> },
 }
 
 impl Column {
-    /// The column of a name such as `V1`, `V1 (uV)`, `time_ms` or `sample`.
+    /// Returns the kind of column for a name such as `V1`, `V1 (uV)`, `time_ms` or `sample`.
     pub fn of(name: &str) -> Self {
         let (base, unit) = name_and_unit(name);
         let lower = base.to_ascii_lowercase();
         if let Some(seconds) = time_of(&lower) {
-            // Numbers of samples, and times of a unit that is not known, tell no time.
+            // Sample numbers and times in an unknown unit are not usable as times.
             let seconds = unit.map_or(Some(seconds), seconds_of);
             return seconds.map_or(Self::Ignored, |seconds| Self::Time { seconds });
         }
@@ -325,7 +329,7 @@ impl Column {
         }
     }
 
-    /// The lead of a name that is said to be one, whatever it is.
+    /// Returns a lead column for a name that is known to be a lead, whatever it is.
     pub fn lead_of(name: &str) -> Self {
         match Self::of(name) {
             lead @ Self::Lead { .. } => lead,
@@ -341,7 +345,7 @@ impl Column {
         matches!(self, Self::Lead { name, .. } if name.lead().is_some())
     }
 
-    /// Takes the unit of a row of units; `false` where the cell is none.
+    /// Takes the unit from a row of units; `false` if the cell is not a unit.
     pub fn set_unit(&mut self, cell: &str) -> bool {
         let unit = cell.trim_matches(['(', ')', '[', ']']).trim();
         if unit.is_empty() || unit == "-" {
@@ -357,13 +361,14 @@ impl Column {
     }
 }
 
-/// The seconds of the unit in the lower-case name of a column of times, such as `t`, `time_us` or `seconds`.
+/// Returns the size in seconds of the unit in the lower-case name of a time column, such as `t`, `time_us` or
+/// `seconds`.
 fn time_of(name: &str) -> Option<f64> {
     let is_time = |name| matches!(name, "time" | "t" | "timestamp" | "elapsed time");
     match name.rsplit_once(['_', ' ']) {
         Some((base, unit)) if is_time(base) => seconds_of(unit),
         _ if is_time(name) => Some(1.0),
-        // A letter alone may be a lead.
+        // A single letter may be a lead.
         _ if name.len() > 1 && !matches!(name, "min" | "minute" | "second") => seconds_of(name),
         _ => None,
     }
@@ -448,7 +453,7 @@ mod tests {
         assert!(numbered("0,1,2,3,4,5,6,7", ",,,,,,,"));
         assert!(numbered(",0,1,2,3,4,5,6,7", "0,,,,,,,,"));
         assert!(numbered("0;1;2;3;4;5;6;7", "0,5;1;2;3;4;5;6;7"));
-        // Samples of whole numbers, one number out of order, decimals, too few.
+        // Whole-number samples, one number out of order, decimals, too few.
         assert!(!numbered("0,1,2,3,4,5,6,7", "8,-9,10,11,12,13,14,15"));
         assert!(!numbered("0,1,2,3,4,5,6,7", "nan,NA,,+5,12,13,14,15"));
         let twelve = "0,1,2,3,4,5,6,7,8,9,10,11";

@@ -1,15 +1,15 @@
-//! Decimal numbers, read exactly as `str::parse` reads them, but faster where they are short.
+//! Decimal numbers, parsed exactly as `str::parse` does, but faster if they are short.
 
-/// The powers of ten that an `f64` holds exactly.
+/// The powers of ten that `f64` represents exactly.
 const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// Reads sign, digits and decimal point at the start of `bytes`: the value, and how many bytes it takes.
+/// Reads sign, digits and decimal point at the start of `bytes`. Returns the value and the number of bytes it takes.
 ///
-/// `None` where there is no number, or one of so many digits that one division would not round it correctly. Mantissa
-/// and power of ten are exact as `f64`, so their quotient is the number nearest to the decimal (Clinger 1990).
+/// `None` if there is no number, or if it has so many digits that a single division would not round it correctly.
+/// Mantissa and power of ten are exact as `f64`, so their quotient is the number nearest to the decimal (Clinger 1990).
 #[inline]
 pub(super) fn simple(bytes: &[u8]) -> Option<(f64, usize)> {
     let negative = *bytes.first()? == b'-';
@@ -32,33 +32,36 @@ pub(super) fn simple(bytes: &[u8]) -> Option<(f64, usize)> {
     Some((if negative { -value } else { value }, at))
 }
 
-/// How a number of at most seven bytes, beside its sign, is written: where its digits and its point are.
+/// How a number of at most seven bytes, not counting its sign, is written: the positions of its digits and its point.
 ///
-/// Most cells are written as the cell above them. To read one like another takes no step that waits for its length.
+/// Most cells are written like the cell above them. Reading one with the shape of another takes no step that has to
+/// wait for its length.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     negative: bool,
     length: usize,
-    /// The bytes up to the one behind the number, and of these the ones that are no digits, by their highest bits.
+    /// The bytes up to and including the one after the number, and those of them that are not digits, marked by their
+    /// highest bits.
     within: u64,
     others: u64,
-    /// The byte of the point, and what stands there.
+    /// The byte of the point, and its content.
     point_at: u64,
     point: u64,
-    /// The byte behind the number, and a point there: that would be another shape.
+    /// The byte after the number, and a point in it: that would be another shape.
     behind_at: u64,
     point_behind: u64,
-    /// The digits that stay where they are, and those that move down over the point.
+    /// The digits that keep their positions, and those that move down over the point.
     before: u64,
     after: u64,
-    /// By how much the last digit moves to the last byte.
+    /// The shift that moves the last digit to the last byte.
     shift: u32,
     divisor: f64,
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// Eight bytes, the first one lowest, of which digits become 0 to 9, and the highest bit of each that is no digit.
+/// Converts eight bytes, lowest first, so that digits become 0 to 9, and marks the highest bit of each byte that is not
+/// a digit.
 #[inline]
 fn digits_and_others(bytes: &[u8; 8]) -> (u64, u64) {
     let digits = u64::from_le_bytes(*bytes) ^ (u64::from(b'0') * ONES);
@@ -66,7 +69,7 @@ fn digits_and_others(bytes: &[u8; 8]) -> (u64, u64) {
 }
 
 impl Shape {
-    /// That of no number.
+    /// The shape that fits no number.
     pub const NONE: Self = Self {
         negative: false,
         length: 0,
@@ -82,7 +85,8 @@ impl Shape {
         divisor: 1.0,
     };
 
-    /// That of the number at the start of `bytes`; `None` where there is none, a longer one, or too few bytes.
+    /// Returns the shape of the number at the start of `bytes`; `None` if there is none, if it is longer, or if there
+    /// are too few bytes.
     pub fn of(bytes: &[u8]) -> Option<Self> {
         let negative = *bytes.first()? == b'-';
         let eight = bytes.get(usize::from(negative)..)?.first_chunk()?;
@@ -116,7 +120,7 @@ impl Shape {
         })
     }
 
-    /// The number at the start of `bytes`, and its length, where it has this shape and no point behind it.
+    /// Returns the number at the start of `bytes` and its length, if it has this shape and is not followed by a point.
     #[inline]
     pub fn read(&self, bytes: &[u8]) -> Option<(f64, usize)> {
         const PAIRS: u64 = 0x0000_00ff_0000_00ff;
@@ -128,7 +132,7 @@ impl Shape {
         {
             return None;
         }
-        // Zeros before the first digit; then two, four and eight digits become one number.
+        // Zeros before the first digit; then two, four and eight digits are combined into one number.
         let digits = ((digits & self.before) | ((digits >> 8) & self.after)) << self.shift;
         let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
         let high = (pairs & PAIRS).wrapping_mul(100 + (1_000_000 << 32));
@@ -139,7 +143,7 @@ impl Shape {
     }
 }
 
-/// Adds the digits from `at` on to a number; returns where they end.
+/// Appends the digits from `at` on to a number and returns where they end.
 #[inline]
 fn digits(bytes: &[u8], mut at: usize, number: &mut u64) -> usize {
     while let Some(digit) = bytes.get(at).map(|byte| byte.wrapping_sub(b'0'))
@@ -157,7 +161,7 @@ mod tests {
 
     use super::*;
 
-    /// What is read at once is what is read byte by byte; what is longer is left.
+    /// Reading all bytes at once gives the same result as reading byte by byte; longer numbers are left alone.
     fn check_shapes(bytes: &[u8]) -> Result<(), TestCaseError> {
         let sign = usize::from(bytes.first() == Some(&b'-'));
         let expected = simple(bytes)
@@ -165,7 +169,7 @@ mod tests {
         let bits = |found: Option<(f64, usize)>| found.map(|(value, n)| (value.to_bits(), n));
         let found = Shape::of(bytes).and_then(|shape| shape.read(bytes));
         prop_assert_eq!(bits(found), bits(expected), "{:?}", bytes);
-        // Another number's shape fits it rightly or not at all.
+        // The shape of another number either reads it correctly or not at all.
         for other in ["-0.123,..", "12.3456,", "-7,......", "123456,..", ".5,......", "-1.,......"]
         {
             let shape = Shape::of(other.as_bytes()).expect("a short number");

@@ -1,4 +1,4 @@
-//! Files read in blocks of whole lines, unpacked on the way.
+//! Reads files in blocks of whole lines, decompressing them on the way.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -9,21 +9,21 @@ use flate2::read::MultiGzDecoder;
 use crate::IoError;
 use crate::text::open;
 
-/// Largest table that is read as a recording, unpacked.
+/// Largest table that is read as a recording, after decompression.
 pub(super) const MAX_CSV_BYTES: u64 = 1 << 30;
 
-/// What a packed file may hold: this, and so many bytes for each of its own. Signals shrink to a tenth, flat ones to a
-/// hundredth; files made to fill a memory do to a thousandth.
+/// The most bytes a compressed file may hold: a base, plus a factor for each of its own bytes. Signals shrink to a
+/// tenth, flat ones to a hundredth; files made to exhaust memory shrink to a thousandth.
 const MAX_UNPACKED: (u64, u64) = (8 << 20, 100);
 
-/// Bytes that are read at a time: they stay in the processor's cache until they are parsed.
+/// Number of bytes read at a time: they stay in the processor's cache until they are parsed.
 const BLOCK: usize = 256 << 10;
 
 pub(super) fn is_packed(path: &Path) -> bool {
     path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"))
 }
 
-/// A file, packed or not.
+/// A file, compressed or not.
 pub(super) enum Source {
     Plain(File),
     Packed(Box<MultiGzDecoder<File>>),
@@ -38,7 +38,8 @@ impl Read for Source {
     }
 }
 
-/// Opens a file, packed or not: its content, its bytes as stored, and the most bytes that may come of it.
+/// Opens a file, compressed or not. Returns its content, its stored size in bytes, and the most bytes that it may
+/// yield.
 pub(super) fn open_table(path: &Path) -> Result<(Source, u64, u64), IoError> {
     let (file, bytes) = open(path)?;
     if !is_packed(path) {
@@ -50,7 +51,7 @@ pub(super) fn open_table(path: &Path) -> Result<(Source, u64, u64), IoError> {
 }
 
 impl Source {
-    /// Counts the lines of a file that is not packed: reading it twice costs less than making room for its rows twice.
+    /// Counts the lines of an uncompressed file: reading it twice costs less than allocating memory for its rows twice.
     pub fn count_lines(&mut self, path: &Path) -> Result<Option<u64>, IoError> {
         let Self::Plain(file) = self else { return Ok(None) };
         let mut buffer = vec![0; BLOCK];
@@ -64,7 +65,7 @@ impl Source {
             };
             lines += line_ends(&buffer[..n]);
             last = buffer[n - 1];
-            // A file that grows; [`Blocks`] refuses it.
+            // The file is growing; [`Blocks`] rejects it.
             left = left.saturating_sub(n as u64);
             if left == 0 {
                 break;
@@ -75,13 +76,13 @@ impl Source {
     }
 }
 
-/// How many LF there are, summed in bytes for as long as one holds the sum, which the compiler makes vectors of.
+/// Counts the LF bytes. They are summed in a byte as long as it can hold the sum, which the compiler vectorises.
 fn line_ends(bytes: &[u8]) -> u64 {
     let of = |chunk: &[u8]| chunk.iter().map(|&byte| u8::from(byte == b'\n')).sum::<u8>();
     bytes.chunks(255).map(|chunk| u64::from(of(chunk))).sum()
 }
 
-/// The lines of a text.
+/// Counts the lines of a text.
 pub(super) fn count_lines(bytes: &[u8]) -> u64 {
     line_ends(bytes) + u64::from(bytes.last().is_some_and(|&last| last != b'\n'))
 }
@@ -94,7 +95,7 @@ pub(super) struct Blocks<'a, R> {
     limit: u64,
     read: u64,
     buffer: Vec<u8>,
-    /// Where the whole lines end in the buffer, and where its content ends.
+    /// End of the whole lines in the buffer, and end of its content.
     whole: usize,
     filled: usize,
     at_end: bool,
@@ -106,14 +107,14 @@ impl<'a, R: Read> Blocks<'a, R> {
         Self { reader, path, limit, read: 0, buffer, whole: 0, filled: 0, at_end: false }
     }
 
-    /// The next lines, each with its LF, which is added to a last line without one. Empty at the end.
+    /// Returns the next lines, each with its LF, which is added to a last line without one. Empty at the end.
     pub fn next(&mut self) -> Result<&[u8], IoError> {
         self.buffer.copy_within(self.whole..self.filled, 0);
         self.filled -= self.whole;
         self.whole = 0;
         while self.whole == 0 && !self.at_end {
             if self.filled == self.buffer.len() {
-                // A line longer than the block; what is read bounds its length.
+                // A line longer than the block; its length is bounded by the limit.
                 self.buffer.resize(2 * self.buffer.len(), 0);
             }
             let new = match self.reader.read(&mut self.buffer[self.filled..]) {
@@ -147,7 +148,7 @@ impl<'a, R: Read> Blocks<'a, R> {
 mod tests {
     use super::*;
 
-    /// Gives a few bytes at a time.
+    /// Returns a few bytes at a time.
     struct Slow<'a>(&'a [u8], usize);
 
     impl Read for Slow<'_> {

@@ -18,17 +18,17 @@ use std::path::Path;
 
 use cells::{Layout, comment};
 
-/// Extensions of tables, after which `.gz` may follow.
+/// Extensions of tables, which may be followed by `.gz`.
 const EXTENSIONS: [&str; 2] = ["csv", "tsv"];
 
-/// Whether a file's name is that of a table, packed or not.
+/// Returns whether a file name is that of a table, compressed or not.
 pub(crate) fn is_table(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     name.rsplit_once('.').is_some_and(|(_, extension)| EXTENSIONS.contains(&extension))
 }
 
-/// Whether a table is a recording, judged by its first lines; one that cannot be judged is taken for one.
+/// Returns whether a table is a recording, judging by its first lines; a table that cannot be judged counts as one.
 pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
     let mut start = Vec::new();
     let Ok((file, ..)) = lines::open_table(path) else { return true };
@@ -50,7 +50,7 @@ pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
     }
     let Some(first) = rows.first() else { return true };
     let second = rows.get(1);
-    // Rows so long that there is no second one to judge by: of leads, as like as not.
+    // The rows are so long that there is no second one to judge by; most likely they are leads.
     if second.is_none() && !is_whole {
         return true;
     }

@@ -1,54 +1,59 @@
 use ecg_core::{LeadName, SamplingRate};
 
-/// How tables are read. What is not given is found in the file.
+/// Options for reading tables. Anything not set is detected from the file.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct CsvOptions {
-    /// Sampling rate of files that state none. Default: none, such files are refused.
+    /// Sampling rate of files that do not state one. Default: none; such files are rejected.
     pub sampling_rate: Option<SamplingRate>,
-    /// The byte between cells; a blank stands for any number of blanks. Default: found in the first row.
+    /// The byte between cells; a blank stands for any number of blanks. Default: detected from the first row.
     pub delimiter: Option<u8>,
-    /// Whether the first row names the columns (or, with [`CsvOrientation::LeadsInRows`], holds the times). Default: it
-    /// does where it has a cell that is no number, or counts eight columns or more, from 0 or 1, above decimals (then it is
-    /// passed over).
+    /// Whether the first row names the columns (or, with [`CsvOrientation::LeadsInRows`], holds the times).
+    ///
+    /// Default: yes if it has a cell that is not a number, or if it counts eight columns or more, from 0 or 1, above
+    /// decimals (the row is then skipped).
     pub has_names: Option<bool>,
-    /// What a row is. Default: found in the first row.
+    /// The meaning of a row. Default: detected from the first row.
     pub orientation: Option<CsvOrientation>,
-    /// The columns (or the rows, with [`CsvOrientation::LeadsInRows`]) that are leads, in the order in which they are
-    /// wanted. All others are passed over, except for times. Default: every one that is no time and no row number.
+    /// The columns (or the rows, with [`CsvOrientation::LeadsInRows`]) that are leads, in the requested order. All
+    /// others are skipped, except for times.
+    ///
+    /// If twelve are chosen from more than twelve unnamed columns, or by number from more than twelve unnamed rows,
+    /// they are the standard leads in their order. Default: every column or row that is neither a time nor a row
+    /// number.
     pub columns: Option<Vec<CsvColumn>>,
-    /// Names of the leads that are read, in their order, in place of those that the file has. Default: the file's, or the
-    /// twelve standard leads in their order.
+    /// Names of the leads that are read, in order, in place of the names in the file. Default: the names in the file,
+    /// or the twelve standard leads in their order.
     pub leads: Option<Vec<LeadName>>,
     /// Units of leads that state none, such as `uV`. Default: mV.
     pub units: Option<String>,
 }
 
-/// A column of a table, or a row where rows are leads.
+/// A column of a table, or a row if rows are leads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CsvColumn {
-    /// The first of this name, whatever its case; the unit of a name such as `V1 (uV)` may be left out.
+    /// The first column with this name, ignoring case; the unit of a name such as `V1 (uV)` may be left out.
     Name(String),
-    /// The column of this number, from 1, times and row numbers among them; of rows of leads, the row behind those that
-    /// name the samples or hold their times.
+    /// The column with this number, counted from 1, including times and row numbers. If rows are leads, the row with
+    /// this number, counted after the row that names the samples or holds their times.
     Position(usize),
 }
 
 impl From<&str> for CsvColumn {
-    /// A position where the text is a number, else a name.
+    /// Converts a text to a position if it is a number, and to a name otherwise.
     fn from(text: &str) -> Self {
         text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Position)
     }
 }
 
-/// What the rows of a table are.
+/// The meaning of the rows of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CsvOrientation {
-    /// A row for each sample, a column for each lead.
+    /// One row per sample, one column per lead.
     SamplesInRows,
-    /// A row for each lead, a column for each sample.
+    /// One row per lead, one column per sample.
     LeadsInRows,
 }
 

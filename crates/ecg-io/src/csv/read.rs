@@ -16,33 +16,44 @@ use crate::text::{check_text, decode_text};
 use crate::warning::Notes;
 use crate::{IoError, Loaded, ReadOptions};
 
-/// Reads a table as a recording: a column for each lead and a row for each sample, or the other way round, in mV unless
-/// it says otherwise.
+/// Reads a table as a recording: one column per lead and one row per sample, or the other way round, in mV unless it
+/// says otherwise.
 ///
-/// - The delimiter is a tab, a semicolon, a bar, a comma or blanks, found in the first row. A decimal comma is read where
-///   commas do not part columns. Empty cells and `nan` are NaN. Files that end in `.gz` are unpacked.
+/// - The delimiter is a tab, a semicolon, a bar, a comma or blanks, detected from the first row. A decimal comma is
+///   accepted if commas do not separate columns. Empty cells and `nan` are NaN. Files that end in `.gz` are
+///   decompressed.
 /// - The first row may name the columns: leads in any case, with units as in `V1 (uV)`; `time`, in seconds, or
-///   `time_ms`, `time_us`, `time_ns`; `sample` and unnamed columns are ignored. All others are leads, unless
-///   [`CsvOptions::columns`] says which are. Without names there are twelve columns in the standard order,
-///   or those of [`CsvOptions::leads`].
-///   A first row that counts eight columns or more, from 0 or 1, names none and is no sample, where decimals follow, or
-///   there are twelve columns or more.
-/// - A line that starts with `#` above a first row of numbers, with the standard name of a lead for each of them, names the
-///   columns.
+///   `time_ms`, `time_us`, `time_ns`. `sample` and unnamed columns are ignored. All others are leads, unless
+///   [`CsvOptions::columns`] says which are. Without names there are twelve columns in the standard order, or those of
+///   [`CsvOptions::leads`].
+/// - A first row that counts eight columns or more, from 0 or 1, names no columns and is not a sample, if decimals
+///   follow or if there are twelve columns or more.
+/// - A line that starts with `#` above a first row of numbers names the columns if it has a standard lead name, or the
+///   name of a time or ignored column, for each of them.
 /// - A second row may hold units.
-/// - Rows are leads where the first one is a lead's name and numbers, or has more than 4096 numbers; a row `time` and
-///   numbers may stand before them, or a row of names of samples where a standard lead's name and numbers follow. Rows without names are the twelve leads in the standard order.
-/// - Lines that start with `#` are comments: `# fs: 500`, `# units: uV`, `# Age: 61`, `# Sex: Female`, `# Dx: 426783006`,
-///   `# Patient: 7`.
-/// - Cells may stand in double or single quotes, and times be those of a clock, `0:01.500`, as PhysioNet's `rdsamp` writes them.
+/// - Rows are leads if the first one is a lead's name followed by numbers, or has more than 4096 numbers. It may be
+///   preceded by a row of `time` and numbers, or by a row of sample names if a standard lead's name and numbers follow.
+///   Rows without names are the twelve leads in the standard order. If the row above counts the samples after an empty
+///   cell, each row starts with its number or its lead's name.
+/// - Lines that start with `#` are comments: `# fs: 500`, `# units: uV`, `# Age: 61`, `# Sex: Female`,
+///   `# Dx: 426783006`, `# Patient: 7`.
+/// - Cells may be in double or single quotes, and times may be clock times, `0:01.500`, as PhysioNet's `rdsamp` writes
+///   them.
 /// - The sampling rate comes from the comment, else from the times, else from [`CsvOptions::sampling_rate`].
 ///
-/// What is found can be said instead, in [`ReadOptions::csv`]. Decimals are rounded as `str::parse` does.
+/// Everything that is detected can be set explicitly in [`ReadOptions::csv`]. Decimals are rounded as `str::parse`
+/// does.
 ///
 /// # Errors
-/// An unreadable file, a cell that is no number and a row of another length (with line and column), times that are not
-/// evenly spaced, a delimiter that could be part of a cell, more than 4096 columns, more than a GiB of text (of a packed file, more than 8 MiB and a hundred times
-/// its size), and a file that states no sampling rate where the options give none.
+/// Fails if
+///
+/// - the file cannot be read,
+/// - a cell is not a number or a row has another length (the error states line and column),
+/// - times are not evenly spaced,
+/// - the delimiter could be part of a cell,
+/// - there are more than 4096 columns,
+/// - there is more than a GiB of text (for a compressed file, more than 8 MiB plus a hundred times its size), or
+/// - the file states no sampling rate and the options give none.
 pub fn read_csv(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Loaded, IoError> {
     let path = path.as_ref();
     let (mut file, bytes, limit) = open_table(path)?;
@@ -50,21 +61,22 @@ pub fn read_csv(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Loaded,
     read_table(Blocks::new(file, path, limit), size, path, options)
 }
 
-/// Reads the bytes of a table, not packed; `path` stands in messages and gives the name. See [`read_csv`].
+/// Parses the bytes of an uncompressed table; `path` appears in messages and gives the recording its name. See
+/// [`read_csv`].
 ///
 /// # Errors
-/// Those of [`read_csv`], but for an unreadable file.
+/// Those of [`read_csv`], except for an unreadable file.
 pub fn parse_csv(bytes: &[u8], path: &Path, options: &ReadOptions) -> Result<Loaded, IoError> {
     let size = Size { bytes: bytes.len(), lines: Some(count_lines(bytes)) };
     read_table(Blocks::new(bytes, path, u64::MAX), size, path, options)
 }
 
-/// What has been read of a file.
+/// State of reading a file.
 #[derive(Default)]
 struct State {
     line: u64,
     comments: Vec<Comment>,
-    /// The first row, until the second one shows what it is.
+    /// The first row, kept until the second one shows what it is.
     first: Option<(u64, String)>,
     table: Option<Table>,
 }
@@ -103,7 +115,7 @@ fn read_table<R: Read>(
     state.finish(path, options)
 }
 
-/// Refuses delimiters that stand in numbers, names or quotes, or start comments.
+/// Rejects delimiters that occur in numbers, names or quotes, or that start comments.
 fn check_delimiter(options: &CsvOptions) -> Result<(), IoError> {
     let Some(byte) = options.delimiter else { return Ok(()) };
     let parts = byte == b'\t' || byte == b' ' || byte.is_ascii_punctuation();
@@ -118,7 +130,7 @@ fn check_delimiter(options: &CsvOptions) -> Result<(), IoError> {
 }
 
 impl State {
-    /// Takes a line with its LF.
+    /// Takes a line, including its LF.
     fn take_line(
         &mut self,
         bytes: &[u8],
@@ -149,7 +161,7 @@ impl State {
         Ok(())
     }
 
-    /// Whether a line of blanks is a row of empty cells: as many tabs as other rows have.
+    /// Returns whether a blank line is a row of empty cells: it has as many tabs as other rows.
     fn is_row_of_tabs(&self, text: &str) -> bool {
         let tabs = |text: &str| text.matches('\t').count();
         let expected = match (&self.table, &self.first) {
@@ -159,7 +171,7 @@ impl State {
         expected > 0 && tabs(text) == expected
     }
 
-    /// Starts the table with the first row, which is known, and the second.
+    /// Starts the table with the stored first row, and the second.
     fn start(
         &mut self,
         second: Option<(u64, &str)>,
@@ -241,16 +253,16 @@ impl State {
     }
 }
 
-/// What comments say of the table.
+/// Statements about the table in comments.
 #[derive(Default)]
 struct Stated {
     /// Line and rate in Hz.
     rate: Option<(u64, f64)>,
-    /// mV of columns that state no unit.
+    /// Size in mV of the unit of columns that state none.
     mv: Option<f64>,
 }
 
-/// Leads of one name, and columns that may be none.
+/// Notes repeated leads, and columns that may not be leads.
 fn note_names(table: &Table, options: &CsvOptions, notes: &mut Notes<'_>) {
     let line = Some(table.first_line);
     if table.is_numbered() {
@@ -273,8 +285,8 @@ fn note_names(table: &Table, options: &CsvOptions, notes: &mut Notes<'_>) {
     }
 }
 
-/// The Hz of the unit in the key of a comment that states the sampling rate, such as `fs`, `sampling_rate` or `fs (kHz)`;
-/// `None` of another key.
+/// Returns the size in Hz of the unit in the key of a comment that states the sampling rate, such as `fs`,
+/// `sampling_rate` or `fs (kHz)`; `None` for any other key.
 pub(super) fn rate_key(key: &str) -> Option<f64> {
     const KEYS: [&str; 6] = [
         "fs",
@@ -334,7 +346,7 @@ fn stated(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Stated, IoError
     Ok(stated)
 }
 
-/// Whether a comment of this key states the units.
+/// Returns whether a comment with this key states the units.
 pub(super) fn is_units_key(key: &str) -> bool {
     ["unit", "units"].iter().any(|own| key.trim().eq_ignore_ascii_case(own))
 }

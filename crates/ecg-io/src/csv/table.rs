@@ -1,4 +1,4 @@
-//! The rows of a table as they come, with samples or leads in rows.
+//! Collects the rows of a table as they arrive, with samples or leads in rows.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(super) type Leads = (Vec<LeadName>, Array2<f64>);
 /// The cells of a row.
 type Cells<'a> = [Cow<'a, str>];
 
-/// The table so far.
+/// The table read so far.
 pub(super) struct Table {
     layout: Layout,
     columns: Vec<Column>,
@@ -27,34 +27,43 @@ pub(super) struct Table {
     names: Vec<String>,
     /// The line of the first row.
     pub first_line: u64,
-    /// The columns that are asked for.
+    /// The requested columns.
     wanted: Option<Vec<CsvColumn>>,
-    /// Lines and seconds of the times.
+    /// Line numbers of the times, and the times in seconds.
     pub times: Vec<(u64, f64)>,
     /// The first line that ends with a delimiter.
     ends: Option<u64>,
     values: Values,
 }
 
-/// How much there is to read.
+/// The amount of data to read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Size {
-    /// Bytes of the file, as it is stored.
+    /// Size of the file in bytes, as stored.
     pub bytes: usize,
-    /// Its lines, where they could be counted.
+    /// Number of its lines, if they could be counted.
     pub lines: Option<u64>,
 }
 
-/// Values of the leads. Room for all rows is made when the first comes, by the size of the file.
+/// Values of the leads. Memory for all rows is allocated with the first row, based on the size of the file.
 enum Values {
     /// `[lead, sample]`, with room for `room` samples of each lead.
     Samples { values: Vec<f64>, room: usize, leads: usize, rows: usize },
-    /// A row of values for each lead; whether all rows end with an empty cell, and no row above says how many there are.
-    Leads { values: Vec<f64>, samples: usize, open: bool },
+    /// One row of values per lead.
+    Leads {
+        values: Vec<f64>,
+        samples: usize,
+        /// Whether all rows end with an empty cell and no row above states the number of samples.
+        open: bool,
+        /// Whether every row starts with its number or name.
+        indexed: bool,
+        /// Whether any row has a name.
+        named: bool,
+    },
 }
 
 impl Table {
-    /// Starts with the first row of a file of that size.
+    /// Starts a table with the first row of a file of the given size.
     pub fn start(
         layout: Layout,
         (line, text): (u64, &str),
@@ -66,7 +75,13 @@ impl Table {
         let wanted = options.columns.clone();
         if layout.orientation == CsvOrientation::LeadsInRows {
             let (columns, names) = (Vec::new(), Vec::new());
-            let values = Values::Leads { values: Vec::new(), samples: 0, open: true };
+            let values = Values::Leads {
+                values: Vec::new(),
+                samples: 0,
+                open: true,
+                indexed: false,
+                named: false,
+            };
             let shapes = Vec::new();
             let ends = None;
             let mut table =
@@ -89,7 +104,7 @@ impl Table {
             wanted.as_deref().map(|wanted| order(wanted, &names, line, path)).transpose()?;
         let columns: Vec<Column> = match layout.names_columns() {
             true => names.iter().map(|name| Column::of(name)).collect(),
-            // A lead named `t` by the caller is a lead.
+            // A lead that the caller names `t` is a lead.
             false => names
                 .iter()
                 .map(|name| match name.is_empty() {
@@ -107,11 +122,11 @@ impl Table {
                 _ => column,
             })
             .collect();
-        // Of several columns of times the first counts.
+        // If there are several time columns, the first one counts.
         let timed = columns.iter_mut().filter(|column| matches!(column, Column::Time { .. }));
         timed.skip(1).for_each(|column| *column = Column::Ignored);
         let leads = columns.iter().filter(|column| matches!(column, Column::Lead { .. })).count();
-        // A byte for each cell at least. Where the lines are not counted, more room is made when rows come.
+        // There is at least one byte per cell. If the lines are not counted, more memory is allocated as rows arrive.
         let most = size.bytes / columns.len().max(1) + 1;
         let rows = match size.lines {
             Some(lines) => lines.saturating_sub(line - u64::from(!layout.has_names)) as usize,
@@ -120,7 +135,7 @@ impl Table {
         let rows = rows.clamp(1, most);
         let values =
             Values::Samples { values: vec![0.0; rows * leads], room: rows, leads, rows: 0 };
-        // Names that end with a delimiter: a last column without a name.
+        // Names that end with a delimiter: the last column has no name.
         let ends = names.last().filter(|name| name.is_empty()).map(|_| line);
         let shapes = vec![Shape::NONE; columns.len()];
         let mut table =
@@ -131,14 +146,15 @@ impl Table {
         Ok(table)
     }
 
-    /// Takes a row up to its LF where all its cells are plain; the number of its bytes, or `None` with nothing done.
+    /// Takes a row up to its LF if all its cells are plain. Returns the number of bytes, or `None` without having
+    /// changed anything.
     #[inline]
     pub fn push_plain(&mut self, line: u64, bytes: &[u8]) -> Option<usize> {
         let delimiter = self.layout.delimiter;
         let Values::Samples { values, room, leads: _, rows } = &mut self.values else {
             return None;
         };
-        // The first row may hold units; comments and blank lines start otherwise.
+        // The first row may hold units; comments and blank lines start differently.
         let starts = |b: u8| b.is_ascii_digit() || b == b'-' || b == b'.';
         if *rows == *room || *rows == 0 || !starts(*bytes.first()?) {
             return None;
@@ -222,7 +238,7 @@ impl Table {
         Ok(())
     }
 
-    /// Doubles the room for samples where it is full.
+    /// Doubles the memory for samples when it is full.
     fn make_room(&mut self) {
         let Values::Samples { values, room, leads, rows } = &mut self.values else { return };
         if rows < room {
@@ -236,15 +252,20 @@ impl Table {
         (*values, *room) = (all, wider);
     }
 
-    /// A row of values, after the lead's name where there is one.
+    /// Takes a row of values, after the lead's name if there is one.
     fn push_lead(&mut self, line: u64, text: &str, path: &Path) -> Result<(), IoError> {
         let delimiter = self.layout.delimiter;
-        let Values::Leads { values, samples, open } = &mut self.values else { return Ok(()) };
+        let Values::Leads { values, samples, open, indexed, named } = &mut self.values else {
+            return Ok(());
+        };
         check_count(self.columns.len() + 1, line, path)?;
         let mut cells = self.layout.each(text).enumerate().peekable();
-        let named = cells.next_if(|(_, cell)| number(cell, delimiter).is_none());
-        let offset = usize::from(named.is_some());
-        let name = named.map_or_else(
+        let is_name = |cell: &str| number(cell, delimiter).is_none();
+        let first = cells.next_if(|(_, cell)| *indexed || is_name(cell));
+        let offset = usize::from(first.is_some());
+        let name = first.filter(|(_, cell)| is_name(cell));
+        *named |= name.is_some();
+        let name = name.map_or_else(
             || {
                 let known = Lead::STANDARD_12.get(self.columns.len());
                 known.map_or_else(|| self.columns.len().to_string(), |lead| lead.name().to_owned())
@@ -288,15 +309,19 @@ impl Table {
         Ok(())
     }
 
-    /// The times above rows of leads; numbers of samples, or names that nothing is known of, only give their count.
+    /// Takes the times above rows of leads. Sample numbers and unknown names only give the number of samples.
     fn take_time_row(&mut self, line: u64, text: &str, path: &Path) -> Result<(), IoError> {
-        let Values::Leads { samples, open, .. } = &mut self.values else { return Ok(()) };
+        let Values::Leads { samples, open, indexed, .. } = &mut self.values else {
+            return Ok(());
+        };
         *open = false;
         let mut cells = self.layout.each(text).enumerate().peekable();
         let Some((_, name)) = cells.next() else { return Ok(()) };
         let Column::Time { seconds } = Column::of(&name) else {
-            // The first of numbers counts a sample as the others do.
-            *samples = usize::from(self.layout.numbered);
+            // In a row of numbers, the first one counts a sample like the others; an empty cell stands above row
+            // numbers.
+            *indexed = self.layout.numbered && name.is_empty();
+            *samples = usize::from(self.layout.numbered && !*indexed);
             let mut ends = false;
             for (_, name) in cells {
                 *samples += 1;
@@ -321,7 +346,7 @@ impl Table {
         Ok(())
     }
 
-    /// Reads a row of units; `false`, with nothing changed, where it is none.
+    /// Reads a row of units; `false`, without having changed anything, if it is not one.
     fn take_units(&mut self, cells: &Cells<'_>) -> bool {
         let mut columns = self.columns.clone();
         let voltage = cells.iter().any(|cell| {
@@ -330,7 +355,7 @@ impl Table {
         let units = voltage && columns.iter_mut().zip(cells).all(|(c, cell)| c.set_unit(cell));
         if units {
             self.columns = columns;
-            // One row less is to come.
+            // One row fewer is to come.
             if let Values::Samples { values, room, leads, .. } = &mut self.values
                 && *room > 1
             {
@@ -341,12 +366,12 @@ impl Table {
         units
     }
 
-    /// Whether the first row but counts the columns.
+    /// Returns whether the first row only counts the columns.
     pub fn is_numbered(&self) -> bool {
         self.layout.numbered
     }
 
-    /// The tabs between the cells of a row of samples.
+    /// Returns the number of tabs between the cells of a row of samples.
     pub fn tabs(&self) -> usize {
         match (self.layout.delimiter, self.layout.orientation) {
             (b'\t', CsvOrientation::SamplesInRows) => self.columns.len() - 1,
@@ -354,9 +379,9 @@ impl Table {
         }
     }
 
-    /// The first line that ends with a delimiter. Where all rows of leads do, what looks like a last sample is none.
+    /// Returns the first line that ends with a delimiter. If all rows of leads do, the apparent last sample is removed.
     pub fn take_ends(&mut self) -> Option<u64> {
-        if let Values::Leads { values, samples, open: true } = &mut self.values
+        if let Values::Leads { values, samples, open: true, .. } = &mut self.values
             && *samples > 1
         {
             let kept: Vec<f64> =
@@ -367,7 +392,7 @@ impl Table {
         self.ends.take()
     }
 
-    /// Names of the leads that are read, in the order of the file.
+    /// Returns the names of the leads that are read, in the order of the file.
     pub fn lead_names(&self) -> impl Iterator<Item = LeadName> {
         self.columns.iter().filter_map(|column| match column {
             Column::Lead { name, .. } => Some(name.clone()),
@@ -382,8 +407,22 @@ impl Table {
         }
     }
 
-    /// Names of the leads, and the signal in mV, `[lead, sample]`; `None` where there is no sample. Leads without a unit
-    /// are in units of `default_mv`.
+    /// Returns whether the chosen columns, or more unnamed rows than the standard leads, are identified by numbers
+    /// alone.
+    fn only_numbered(&self, wanted: &[CsvColumn], order: &[usize]) -> bool {
+        let by_number = match &self.values {
+            Values::Samples { .. } => order.iter().all(|&k| self.names[k] == (k + 1).to_string()),
+            Values::Leads { named, .. } => {
+                !named
+                    && self.names.len() > Lead::STANDARD_12.len()
+                    && wanted.iter().all(|column| matches!(column, CsvColumn::Position(_)))
+            }
+        };
+        by_number && !self.layout.names_columns()
+    }
+
+    /// Returns the names of the leads and the signal in mV, `[lead, sample]`; `None` if there are no samples. Leads
+    /// without a unit are in units of `default_mv`.
     pub fn finish(
         self,
         default_mv: f64,
@@ -391,14 +430,15 @@ impl Table {
         path: &Path,
     ) -> Result<Option<Leads>, IoError> {
         let samples = self.rows();
-        // The wanted columns, by their place among those that were read.
-        let order = match &self.wanted {
+        // The requested columns, by their position among those that were read.
+        let (order, only_numbered) = match &self.wanted {
             Some(wanted) => {
                 let read = |&k: &usize| self.columns[..k].iter().filter(|c| c.is_lead()).count();
                 let order = order(wanted, &self.names, self.first_line, path)?;
-                Some(order.iter().map(read).collect::<Vec<_>>())
+                let only_numbered = self.only_numbered(wanted, &order);
+                (Some(order.iter().map(read).collect::<Vec<_>>()), only_numbered)
             }
-            None => None,
+            None => (None, false),
         };
         let leads = self.columns.into_iter().filter_map(|column| match column {
             Column::Lead { name, mv } => Some((name, mv.unwrap_or(default_mv))),
@@ -430,7 +470,7 @@ impl Table {
         if let Some(order) = order {
             names = order.iter().map(|&k| names[k].clone()).collect();
             signal = signal.select(Axis(0), &order);
-            if !self.layout.names_columns() && names.len() == 12 {
+            if only_numbered && names.len() == Lead::STANDARD_12.len() {
                 names = Lead::STANDARD_12.map(LeadName::from).into();
             }
         }
@@ -445,8 +485,8 @@ impl Table {
     }
 }
 
-/// Names of the columns, by the cells of the first row; row numbers, which may stand before columns that are but numbered, have an
-/// empty one.
+/// Returns the names of the columns from the cells of the first row. If the columns are only numbered, row numbers may
+/// precede them; these get an empty name.
 pub(super) fn names(layout: &Layout, cells: &Cells<'_>, options: &CsvOptions) -> Vec<String> {
     if layout.names_columns() {
         return cells.iter().map(Cow::to_string).collect();
@@ -461,7 +501,7 @@ pub(super) fn names(layout: &Layout, cells: &Cells<'_>, options: &CsvOptions) ->
     std::iter::repeat_n(String::new(), index).chain(columns).collect()
 }
 
-/// Numbers, from 0, of the columns that are asked for.
+/// Returns the numbers, from 0, of the requested columns.
 fn order(
     wanted: &[CsvColumn],
     names: &[String],
@@ -507,7 +547,8 @@ fn bad_cell(path: &Path, line: u64, index: usize, name: &str, cell: &str) -> IoE
     }
 }
 
-/// A number at the start of `bytes`, which is written as the one before in its column or sets the shape for the next.
+/// Reads a number at the start of `bytes` that is written like the previous one in its column, or sets the shape for
+/// the next one.
 #[inline]
 fn plain(bytes: &[u8], shape: &mut Shape) -> Option<(f64, usize)> {
     if let Some(found) = shape.read(bytes) {
@@ -525,12 +566,12 @@ fn ends_cell(byte: Option<&u8>, delimiter: u8) -> bool {
     byte.is_some_and(|&byte| byte == delimiter || byte == b'\n' || byte == b'\r')
 }
 
-/// A cell with blanks, an exponent, many digits or no number, and its length. `None` leaves the whole row to
-/// [`Table::push`].
+/// Reads a cell with blanks, an exponent, many digits or no number, and returns its length. `None` leaves the whole row
+/// to [`Table::push`].
 fn by_the_book(bytes: &[u8], delimiter: u8, column: &Column) -> Option<(f64, usize)> {
     let length = bytes.iter().position(|&b| b == delimiter || b == b'\n' || b == b'\r')?;
     let cell = bytes[..length].trim_ascii();
-    // Quotes may hide a delimiter; other control characters are refused.
+    // Quotes may hide a delimiter; other control characters are rejected.
     if delimiter == b' ' || cell.iter().any(|&b| b == b'"' || b < b' ') {
         return None;
     }

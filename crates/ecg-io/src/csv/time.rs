@@ -1,12 +1,13 @@
-//! The sampling rate behind a column of times.
+//! Derives the sampling rate from a column of times.
 
 use std::path::Path;
 
 use crate::IoError;
 
-/// The rate in Hz of evenly spaced times in seconds, with the line of each.
+/// Returns the rate in Hz of evenly spaced times in seconds, each given with its line.
 ///
-/// Printed times are rounded: a whole number of Hz is taken where it fits the times as well as their mean distance.
+/// Printed times are rounded, so a whole number of Hz is returned if it fits the times as well as their mean spacing
+/// does.
 pub(super) fn rate_of(times: &[(u64, f64)], path: &Path) -> Result<f64, IoError> {
     let no_rate = || IoError::NoSamplingRate { path: path.to_owned() };
     let ([(_, first), .., (_, last)], n) = (times, times.len()) else { return Err(no_rate()) };
@@ -44,7 +45,8 @@ pub(super) fn rate_of(times: &[(u64, f64)], path: &Path) -> Result<f64, IoError>
     let largest = deviation(step).fold(0.0, f64::max);
     let rate = 1.0 / step;
     let whole = rate.round();
-    let slack = 2.0 * largest + 1e-9 * last.abs().max(step);
+    // Allow for a few roundings of binary numbers in addition to those of the decimals: times may count from 1970.
+    let slack = 2.0 * largest + 4.0 * f64::EPSILON * last.abs().max(step);
     let fits = whole >= 1.0 && deviation(1.0 / whole).all(|distance| distance <= slack);
     Ok(if fits { whole } else { rate })
 }
@@ -60,13 +62,32 @@ mod tests {
     #[test]
     fn exact_and_rounded_times() {
         assert_eq!(rate((0..5000).map(|k| f64::from(k) / 500.0)).expect("even"), 500.0);
-        // Three decimals of 360 Hz.
+        // 360 Hz with three decimals.
         let rounded = (0..3600).map(|k| (f64::from(k) / 360.0 * 1e3).round() / 1e3);
         assert_eq!(rate(rounded).expect("even"), 360.0);
         let odd = rate((0..1000).map(|k| 5.0 + f64::from(k) / 62.4725)).expect("even");
         assert!((odd - 62.4725).abs() < 1e-9);
         let near = rate((0..5000).map(|k| f64::from(k) / 250.01)).expect("even");
         assert!((near - 250.01).abs() < 1e-9, "not rounded to 250: {near}");
+    }
+
+    #[test]
+    fn times_since_1970() {
+        let start = 1_700_000_000.0;
+        for hz in [25.4, 62.4725, 128.0, 130.4, 250.01, 250.4, 360.0, 500.0] {
+            // Ten seconds of times as numbers are stored, starting at a whole second and not, and with few decimals.
+            let n = (10.0 * hz) as u32;
+            for (offset, decimals) in [(0.0, 1e9), (0.123_456_7, 1e9), (0.0, 1e3), (0.123, 1e3)] {
+                let times = (0..n).map(|k| offset + f64::from(k) / hz);
+                let times = times.map(|time| start + (time * decimals).round() / decimals);
+                let found = rate(times).expect("even");
+                if hz.fract() == 0.0 {
+                    assert_eq!(found, hz, "{offset}, {decimals}");
+                } else if decimals > 1e3 {
+                    assert!((found - hz).abs() < 1e-4, "{found}, not {hz}, {offset}");
+                }
+            }
+        }
     }
 
     #[test]

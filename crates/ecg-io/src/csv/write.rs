@@ -9,17 +9,17 @@ use crate::atomic::write_file;
 use crate::text::one_line;
 use crate::write::{check_leads, comment_lines};
 
-/// Writes a recording as a table in mV, one column for each lead.
+/// Writes a recording as a table in mV, with one column per lead.
 ///
-/// [`crate::read_csv`] reads the same values back where they are finite or NaN and the leads have ordinary names. It
-/// refuses infinite values, and takes names such as `t`, `n`, `sample`, `time`, plain numbers, or `V1 (uV)` for something
-/// else than the name of a lead in mV. A control character in a name or comment becomes a space.
+/// [`crate::read_csv`] reads the same values back if they are finite or NaN and the leads have ordinary names. It
+/// rejects infinite values. Names such as `t`, `n`, `sample`, `time`, plain numbers, or `V1 (uV)` are not read back as
+/// the name of a lead in mV. Control characters in a name or comment become spaces.
 ///
-/// Sampling rate, age, sex, diagnoses and comments stand before it as lines that start with `#`. Stored integers are not
-/// kept. The file is there whole or not at all; missing folders are made.
+/// Sampling rate, age, sex, diagnoses and comments precede the table as lines that start with `#`. Stored integers are
+/// not kept. The file is written completely or not at all; missing folders are created.
 ///
 /// # Errors
-/// Not one lead name for each row of the signal, and a file that cannot be written.
+/// Fails if the number of lead names differs from the number of signal rows, or if a file cannot be written.
 pub fn write_csv(path: impl AsRef<Path>, recording: &Recording) -> Result<(), IoError> {
     let path = path.as_ref();
     check_leads(recording, path)?;
@@ -45,7 +45,7 @@ pub fn write_csv(path: impl AsRef<Path>, recording: &Recording) -> Result<(), Io
     write_file(path, text.as_bytes())
 }
 
-/// Whether a comment of the source would contradict the table that is written.
+/// Returns whether a comment of the source would contradict the table that is written.
 fn states_layout(comment: &str) -> bool {
     comment
         .split_once([':', '='])

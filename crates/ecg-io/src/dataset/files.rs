@@ -11,28 +11,33 @@ use crate::signal::{beside, renamed_file};
 use crate::{ReadOptions, read_header};
 
 impl Dataset {
-    /// The files that recording `i` is read from, each once: its header or table first, then signal files and the headers
-    /// of its segments with theirs.
+    /// Returns the files that recording `i` is read from, each once.
     ///
-    /// A signal file that is missing is among them, and the one that is read in its place. What a header names that cannot
-    /// be read is not known, and what it names elsewhere is never read.
+    /// Its header or table comes first, followed by its signal files and by the headers of its segments with their
+    /// signal files. A missing signal file is included, and so is the file read in its place. Files named by a header
+    /// that cannot be read are unknown. Names that lead out of the header's folder are left out; links are returned as
+    /// they are in the folder.
     ///
     /// # Panics
-    /// `i` is not below [`Self::len`].
+    /// Panics if `i` is not below [`Self::len`].
     pub fn files(&self, i: usize) -> Vec<PathBuf> {
         files_of(&self.entries[i].path)
     }
 
-    /// Whether `path` is a file that the data set is read from: one of a recording, or a table of labels, patients and folds.
-    /// Programs that write into a data folder ask before they do.
+    /// Returns whether the data set is read from the file `path`: a file of a recording, or a table of labels, patients
+    /// and folds.
+    ///
+    /// Programs that write into a data folder call this first.
     pub fn reads(&self, path: &Path) -> bool {
         let Ok(wanted) = fs::canonicalize(path) else { return false };
         let is_wanted = |file: &PathBuf| fs::canonicalize(file).is_ok_and(|file| file == wanted);
+        // A table at the root may be a link to a file of any name.
         let is_table =
             wanted.file_name().is_some_and(|name| KNOWN_TABLES.iter().any(|own| name == *own))
                 && fs::canonicalize(&self.root).is_ok_and(|root| wanted.starts_with(root));
+        let tables = KNOWN_TABLES.iter().map(|name| self.root.join(name));
         is_table
-            || self.options.labels_file.iter().any(is_wanted)
+            || tables.chain(self.options.labels_file.clone()).any(|table| is_wanted(&table))
             || self.entries.iter().any(|Entry { path, .. }| files_of(path).iter().any(is_wanted))
     }
 }
@@ -41,7 +46,7 @@ fn files_of(path: &Path) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
     let mut known = HashSet::from([path.to_owned()]);
     let mut read = 0;
-    // The headers of segments come behind that of the record.
+    // The headers of segments follow that of the record.
     while read < files.len() {
         let path = files[read].clone();
         read += 1;
@@ -71,10 +76,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let data = dir.path();
         let write = |name: &str, text: &str| fs::write(data.join(name), text).expect("writes");
-        // A record that was renamed, with its signal file.
+        // A renamed record, with its signal file.
         write("S7.hea", "JS7 1 500 2\nJS7.dat 16\n");
         write("S7.dat", "four");
-        // Segments, one twice, and names that are refused.
+        // Segments, one of them twice, and names that are rejected.
         write("m.hea", "m/5 1 500 10\na 2\na 2\n~ 2\n../x 2\n/y 2\n");
         write("a.hea", "a 1 500 2\na.dat 16\n");
         write("a.dat", "four");
@@ -100,5 +105,19 @@ mod tests {
         ] {
             assert_eq!(dataset.reads(&data.join(name)), reads, "{name}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_linked_table_is_read_where_it_is() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (data, table) = (dir.path().join("data"), dir.path().join("truth.csv"));
+        fs::create_dir(&data).expect("makes");
+        fs::write(data.join("a.csv"), "I,II\n1,2\n").expect("writes");
+        fs::write(&table, "record,AF\na,1\n").expect("writes");
+        std::os::unix::fs::symlink(&table, data.join("labels.csv")).expect("links");
+        let dataset = Dataset::open(&data, &DatasetOptions::default()).expect("opens");
+        assert_eq!(dataset.labels(0), Some(&[true][..]));
+        assert!(dataset.reads(&table) && dataset.reads(&data.join("labels.csv")));
     }
 }

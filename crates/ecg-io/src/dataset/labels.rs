@@ -1,4 +1,4 @@
-//! Which labels, patient and fold belong to which record.
+//! Assigns labels, patients and folds to records.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -13,13 +13,13 @@ use crate::labels::{PtbXlTable, RecordRow, RecordTable, Table};
 use crate::warning::Notes;
 use crate::{DatasetOptions, IoError, NsrRule, Warning};
 
-/// Where the labels of a data set come from.
+/// Source of the labels of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LabelSource {
-    /// A label file with 0/1 columns, taken as it stands.
+    /// A label file with 0/1 columns, used as it is.
     File(PathBuf),
-    /// PTB-XL's own table; records that it does not name have their `#Dx:` comments.
+    /// PTB-XL's own table; records missing from it are labelled by their `#Dx:` comments.
     PtbXl(Vec<PathBuf>),
     /// The `#Dx:` comment of each record.
     Comments,
@@ -41,10 +41,10 @@ impl fmt::Display for LabelSource {
     }
 }
 
-/// What tables say about one record.
+/// The data that tables state about one record.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Facts {
-    /// One row for all records with the same labels.
+    /// Records with the same labels share one row.
     pub labels: Option<Arc<[bool]>>,
     pub patient: Option<Box<str>>,
     pub fold: Option<u32>,
@@ -55,7 +55,7 @@ pub(super) struct Facts {
 pub(super) struct Labelled {
     pub source: LabelSource,
     pub labels: LabelSet,
-    /// One for each record, in order.
+    /// One entry per record, in order.
     pub facts: Vec<Facts>,
     pub warnings: Vec<Warning>,
 }
@@ -96,7 +96,7 @@ impl Labelled {
         } else {
             RecordTable::of_labels(&table)?
         };
-        Ok(Self::from_file(path, table, &found.entries, options))
+        Self::from_file(path, table, &found.entries, options)
     }
 
     fn from_file(
@@ -104,7 +104,7 @@ impl Labelled {
         table: RecordTable<bool>,
         entries: &[Entry],
         options: &DatasetOptions,
-    ) -> Self {
+    ) -> Result<Self, IoError> {
         let mut notes = Notes::new(&path, false);
         let matches = matches_of(&table.rows, entries);
         let mut by_base = vec![0_usize; entries.len()];
@@ -117,29 +117,39 @@ impl Labelled {
         let mut label_rows = HashSet::new();
         let (mut absent, mut elsewhere) = (Vec::new(), Vec::new());
         let (mut ambiguous, mut rivals) = (Vec::new(), Vec::new());
+        // The line of each record's row, from 1.
+        let mut lines = vec![0; entries.len()];
         for (row, found) in table.rows.into_iter().zip(matches) {
+            let named = || (row.line, row.full_name().into_owned());
             let index = match found {
                 Match::Path(index) => index,
                 Match::Base(index) if by_base[index] > 1 => {
-                    rivals.push((row.line, row.record));
+                    rivals.push(named());
                     continue;
                 }
                 Match::Base(index) => {
-                    // Neither a bare name nor one from another root.
-                    if !may_be_the_same(&row.record, &entries[index].name) {
-                        elsewhere.push((row.line, row.record));
+                    // Neither a bare name nor a path from another root.
+                    let same = |name: &str| may_be_the_same(name, &entries[index].name);
+                    if !same(&row.record) && !same(&row.full_name()) {
+                        elsewhere.push(named());
                     }
                     index
                 }
                 Match::Absent => {
-                    absent.push((row.line, row.record));
+                    absent.push(named());
                     continue;
                 }
                 Match::Several => {
-                    ambiguous.push((row.line, row.record));
+                    ambiguous.push(named());
                     continue;
                 }
             };
+            // The same record is named with and without an extension.
+            let first = std::mem::replace(&mut lines[index], row.line);
+            if first > 0 {
+                let (line, record) = named();
+                return Err(IoError::DuplicateRow { path: path.clone(), line, record, first });
+            }
             let labels = Some(shared(&mut label_rows, &row.values));
             let (patient, fold) = (row.patient.map(Into::into), row.fold);
             facts[index] = Facts { labels, patient, fold, ..Facts::default() };
@@ -160,7 +170,7 @@ impl Labelled {
             notes.remark(None, "NSR", message);
         }
         let warnings = notes.warnings;
-        Self { source: LabelSource::File(path), labels: table.labels, facts, warnings }
+        Ok(Self { source: LabelSource::File(path), labels: table.labels, facts, warnings })
     }
 
     fn from_ptbxl(
@@ -177,7 +187,7 @@ impl Labelled {
             let table = PtbXlTable::read(path)?;
             let mut hit = vec![false; table.rows.len()];
             for (entry, facts) in entries.iter().zip(&mut facts) {
-                // The nearest table above the record counts; deeper folders come later in the map.
+                // The nearest table above the record applies; deeper folders come later in the map.
                 if !(folder == root || entry.path.starts_with(folder)) {
                     continue;
                 }
@@ -211,42 +221,51 @@ impl Labelled {
     }
 }
 
-/// How a row of a label file names a record.
+/// How a row of a label file identifies a record.
 enum Match {
-    /// By its name.
+    /// By the record's name.
     Path(usize),
-    /// By a base name that no other record has, and no row has the record's name.
+    /// By a base name that no other record has, of a record that no row names in full.
     Base(usize),
     /// By a base name that several records have.
     Several,
     Absent,
 }
 
-/// What each row names.
+/// Returns the record that each row identifies.
 fn matches_of(rows: &[RecordRow<bool>], entries: &[Entry]) -> Vec<Match> {
     let mut by_base: Vec<usize> = (0..entries.len()).collect();
     by_base.sort_by_key(|&i| base_name(&entries[i].name));
-    let place = |record: &String| entries.binary_search_by(|entry| entry.name.cmp(record)).ok();
-    let by_path: HashSet<usize> = rows.iter().filter_map(|row| place(&row.record)).collect();
-    let of_row = |row: &RecordRow<bool>| {
-        if let Some(index) = place(&row.record) {
-            return Match::Path(index);
-        }
-        let wish = base_name(&row.record);
+    let place = |name: &str| entries.binary_search_by(|entry| entry.name.as_str().cmp(name)).ok();
+    // What looks like an extension may be the end of the record's own name.
+    let by_name = |row: &RecordRow<bool>| place(&row.full_name()).or_else(|| place(&row.record));
+    let by_path: HashSet<usize> = rows.iter().filter_map(by_name).collect();
+    // Returns one record with this base name, or two if there are several.
+    let of_base = |wish: &str| {
         let below = |i: &usize| base_name(&entries[*i].name) < wish;
         let base = &by_base[by_base.partition_point(below)..];
         let equal = base.iter().take(2).filter(|&&i| base_name(&entries[i].name) == wish);
-        match equal.count() {
-            0 => Match::Absent,
-            1 if by_path.contains(&base[0]) => Match::Absent,
-            1 => Match::Base(base[0]),
+        &base[..equal.count()]
+    };
+    let of_row = |row: &RecordRow<bool>| {
+        if let Some(index) = by_name(row) {
+            return Match::Path(index);
+        }
+        let base = match of_base(base_name(&row.full_name())) {
+            [] => of_base(base_name(&row.record)),
+            full => full,
+        };
+        match base {
+            [] => Match::Absent,
+            [index] if by_path.contains(index) => Match::Absent,
+            [index] => Match::Base(*index),
             _ => Match::Several,
         }
     };
     rows.iter().map(of_row).collect()
 }
 
-/// The row of these labels that all records share.
+/// Returns the shared row with these labels.
 fn shared(rows: &mut HashSet<Arc<[bool]>>, labels: &[bool]) -> Arc<[bool]> {
     if let Some(known) = rows.get(labels) {
         return known.clone();
@@ -256,7 +275,7 @@ fn shared(rows: &mut HashSet<Arc<[bool]>>, labels: &[bool]) -> Arc<[bool]> {
     new
 }
 
-/// One warning for many rows, with the first few names.
+/// Adds one warning for many rows, with the first few names.
 fn note_rows(notes: &mut Notes<'_>, rows: &[(u64, String)], what: &str) {
     let Some((line, _)) = rows.first() else { return };
     let mut names: Vec<&str> = rows.iter().take(3).map(|(_, name)| name.as_str()).collect();
@@ -267,7 +286,7 @@ fn note_rows(notes: &mut Notes<'_>, rows: &[(u64, String)], what: &str) {
     notes.remark((*line > 0).then_some(*line), "record", message);
 }
 
-/// Whether two paths with one base name can be of one record: the one ends as the other.
+/// Returns whether two paths with the same base name can refer to the same record: one must end with the other.
 fn may_be_the_same(a: &str, b: &str) -> bool {
     let (long, short) = if a.len() > b.len() { (a, b) } else { (b, a) };
     long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))

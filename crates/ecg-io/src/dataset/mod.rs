@@ -16,23 +16,23 @@ use crate::{
     IoError, LabelMap, Loaded, NsrRule, ReadOptions, Scratch, Warning, read_recording_with,
 };
 
-/// How a data set is opened.
+/// Options for opening a data set.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct DatasetOptions {
-    /// How its recordings are read. Default: [`ReadOptions::default`].
+    /// Options for reading its recordings. Default: [`ReadOptions::default`].
     pub read: ReadOptions,
-    /// Which diagnosis codes count for which label. Default: [`LabelMap::default`].
+    /// The labels for which diagnosis codes count. Default: [`LabelMap::default`].
     pub label_map: LabelMap,
-    /// When a recording counts as normal sinus rhythm. Default: [`NsrRule::Challenge`].
+    /// The rule for normal sinus rhythm. Default: [`NsrRule::Challenge`].
     pub nsr_rule: NsrRule,
-    /// Which recordings of PTB-XL are taken where it is there at both rates. Default: [`PtbXlRecords::Both`],
-    /// with a warning.
+    /// The recordings of PTB-XL to use if both sampling rates are present. Default: [`PtbXlRecords::Both`], with a
+    /// warning.
     pub ptbxl_records: PtbXlRecords,
-    /// A label file, or a `ptbxl_database.csv`, that takes the place of those in the folder. Default: none.
+    /// A label file, or a `ptbxl_database.csv`, to use instead of those in the folder. Default: none.
     pub labels_file: Option<PathBuf>,
-    /// Whether labels are left alone, for work that needs none: of tables only patients, folds, ages and sexes count, and a
-    /// broken table is a warning. Default: no.
+    /// Whether to ignore labels, for work that needs none. Only patients, folds, ages and sexes are then taken from
+    /// tables, and a broken table is a warning. Default: no.
     pub ignore_labels: bool,
 }
 
@@ -74,18 +74,18 @@ impl DatasetOptions {
     }
 }
 
-/// Which recordings of PTB-XL are taken: it has each at 500 Hz in `records500` and once more at 100 Hz in `records100`.
+/// The recordings of PTB-XL to use: each exists at 500 Hz in `records500` and again at 100 Hz in `records100`.
 ///
-/// Where only one of these folders is there, its recordings are taken in any case.
+/// If only one of these folders is present, its recordings are used in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum PtbXlRecords {
-    /// All, so that every recording is there twice.
+    /// All recordings, so that each one occurs twice.
     #[default]
     Both,
-    /// Those at 500 Hz.
+    /// The recordings at 500 Hz.
     Hz500,
-    /// Those at 100 Hz.
+    /// The recordings at 100 Hz.
     Hz100,
 }
 
@@ -93,17 +93,17 @@ pub enum PtbXlRecords {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
-    /// Path relative to the data set's folder, `/` between folders, without extension.
+    /// Path relative to the data set's folder, with `/` between folders and without extension.
     pub name: String,
-    /// The WFDB header or CSV file.
+    /// Path of the WFDB header or CSV file.
     pub path: PathBuf,
 }
 
-/// A folder of WFDB and CSV recordings, and what label tables say about them.
+/// A folder of WFDB and CSV recordings, with the data that label tables state about them.
 ///
-/// Opening a data set reads its tables, and of the headers whether they have segments. Recordings are read one at a time
-/// with [`Dataset::load`] or many at once with [`Dataset::for_each_parallel`]; one that cannot be read does not keep the
-/// others from it.
+/// Opening a data set reads its tables, and only as much of the headers as shows whether they have segments. Recordings
+/// are read one at a time with [`Dataset::load`] or many at once with [`Dataset::for_each_parallel`]; a recording that
+/// cannot be read does not affect the others.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     root: PathBuf,
@@ -117,21 +117,28 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Finds the recordings of a folder and below, sorted by name, and their labels.
+    /// Finds the recordings in a folder and its subfolders, sorted by name, and their labels.
     ///
-    /// Labels come from [`DatasetOptions::labels_file`], else from `labels.csv` in the folder (columns `record`, optional
-    /// `patient` and `fold`, then one 0/1 column for each label), else from the nearest `ptbxl_database.csv` above a
-    /// record, else from the record's `#Dx:` comment. A row's `record` is a record's name, else a base name that only one
-    /// record has: one that no row names, and that no other row matches by base name. Rows that are of no record, and
-    /// records without a row, are [`Dataset::warnings`].
+    /// Labels come from the first of these sources that exists:
     ///
-    /// Headers that a multi-segment header names are its segments and no recordings of their own.
+    /// 1. [`DatasetOptions::labels_file`];
+    /// 2. `labels.csv` in the folder (`record`, optionally `patient` and `fold`, then one 0/1 column per label);
+    /// 3. the nearest `ptbxl_database.csv` above a record;
+    /// 4. the record's `#Dx:` comment.
     ///
-    /// Links out of the folder and links to folders are not followed, names that start with a dot passed over.
+    /// The `record` of a row is the name of a record, or else a base name that only one record has; that record must
+    /// not be named by another row, nor match another row by base name. If no record has the name of a row, its file
+    /// extension is dropped. Rows that match no record, and records without a row, are reported in
+    /// [`Dataset::warnings`].
+    ///
+    /// Headers named by a multi-segment header are its segments and do not count as recordings.
+    ///
+    /// Links that lead out of the folder and links to folders are not followed. Names that start with a dot are
+    /// skipped.
     ///
     /// # Errors
-    /// A folder that cannot be read or has no recording, and a broken label table (with line and column), such as one that
-    /// names a record twice; not with [`DatasetOptions::ignore_labels`].
+    /// Fails if the folder cannot be read or has no recordings. Also fails for a broken label table (with line and
+    /// column), such as one that names a record twice, unless [`DatasetOptions::ignore_labels`] is on.
     pub fn open(dir: impl AsRef<Path>, options: &DatasetOptions) -> Result<Self, IoError> {
         let dir = dir.as_ref();
         let found = walk::walk(dir, options)?;
@@ -153,62 +160,64 @@ impl Dataset {
         })
     }
 
-    /// Number of recordings; never 0.
+    /// Returns the number of recordings; never 0.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// The recordings in order.
+    /// Returns the recordings in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The names of the recordings in order.
+    /// Returns the names of the recordings in order.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Number of the recording of this name.
+    /// Returns the number of the recording with this name.
     pub fn index_of(&self, name: &str) -> Option<usize> {
         self.names.binary_search_by(|own| own.as_str().cmp(name)).ok()
     }
 
-    /// The labels, in the order of label rows.
+    /// Returns the labels, in the order of label rows.
     pub fn label_set(&self) -> &LabelSet {
         &self.labels
     }
 
-    /// Where the labels come from.
+    /// Returns the source of the labels.
     pub fn label_source(&self) -> &LabelSource {
         &self.source
     }
 
-    /// Which diagnoses count for which label, where no table states labels.
+    /// Returns the map from diagnoses to labels, which is used if no table states labels.
     pub fn label_map(&self) -> &LabelMap {
         &self.options.label_map
     }
 
-    /// When a recording counts as normal sinus rhythm.
+    /// Returns the rule for normal sinus rhythm.
     pub fn nsr_rule(&self) -> NsrRule {
         self.options.nsr_rule
     }
 
-    /// What was found otherwise than expected when the data set was opened.
+    /// Returns the warnings that arose when the data set was opened.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
-    /// Labels of recording `i` that a table states; see [`Dataset::labels_of`] for those of comments.
+    /// Returns the labels of recording `i` as stated by a table; see [`Dataset::labels_of`] for those of comments.
     ///
     /// # Panics
-    /// `i` is not below [`Dataset::len`]; so for all methods that take a number.
+    /// Panics if `i` is not below [`Dataset::len`], like all methods that take the number of a recording.
     pub fn labels(&self, i: usize) -> Option<&[bool]> {
         self.facts[i].labels.as_deref()
     }
 
-    /// Labels of recording `i`, which was loaded; `None` where neither a table nor a `#Dx:` comment states any, and with
-    /// [`DatasetOptions::ignore_labels`].
+    /// Returns the labels of recording `i`, which has been loaded as `recording`.
+    ///
+    /// Returns `None` if neither a table nor a `#Dx:` comment states any, or if [`DatasetOptions::ignore_labels`] is
+    /// on.
     pub fn labels_of(&self, i: usize, recording: &Recording) -> Option<Vec<bool>> {
         if let Some(labels) = self.labels(i) {
             return Some(labels.to_vec());
@@ -219,12 +228,12 @@ impl Dataset {
         self.options.label_map.labels_of(recording, self.options.nsr_rule)
     }
 
-    /// Patient of recording `i` that a table states: equal for recordings of one person.
+    /// Returns the patient of recording `i` as stated by a table; recordings of the same person share it.
     pub fn patient(&self, i: usize) -> Option<&str> {
         self.facts[i].patient.as_deref()
     }
 
-    /// Fold of recording `i` that a table states.
+    /// Returns the fold of recording `i` as stated by a table.
     pub fn fold(&self, i: usize) -> Option<u32> {
         self.facts[i].fold
     }
@@ -237,7 +246,7 @@ impl Dataset {
         self.load_with(i, &mut Scratch::default())
     }
 
-    /// [`Dataset::load`] with buffers of the last recording.
+    /// Reads recording `i` like [`Dataset::load`], reusing the buffers of the previous call.
     ///
     /// # Errors
     /// Those of [`read_recording_with`].
@@ -255,9 +264,9 @@ impl Dataset {
         Ok(loaded)
     }
 
-    /// Reads every recording, several at once; each has its own result, in order.
+    /// Reads every recording, several at a time; each has its own result, in order.
     ///
-    /// `threads` of 0 means one for each processor. All recordings are in memory at the end; where that is too much, use
+    /// `threads` of 0 means one per processor. All recordings are in memory at the end; if that is too much, use
     /// [`Dataset::for_each_parallel`].
     pub fn load_all(&self, threads: usize) -> Vec<Result<Loaded, IoError>> {
         let mut all = Vec::with_capacity(self.len());
@@ -274,14 +283,14 @@ impl Dataset {
         }
     }
 
-    /// Reads every recording and works on it, several at once, and delivers what the work gives in order.
+    /// Reads every recording, processes several at a time, and delivers the results in order.
     ///
-    /// `work` runs on `threads` threads (0: one for each processor), the caller's among them, on which `deliver` runs too.
-    /// Only a few results for each thread exist at a time, however many recordings there are. The first error of `deliver`
-    /// ends the work.
+    /// `work` runs on `threads` threads (0: one per processor), including the caller's thread, on which `deliver` runs
+    /// too. Only a few results per thread exist at a time, however many recordings there are. The first error of
+    /// `deliver` ends the work.
     ///
     /// # Errors
-    /// That of `deliver`.
+    /// Returns the error of `deliver`.
     ///
     /// # Panics
     /// Passes on a panic of `work` or `deliver`.

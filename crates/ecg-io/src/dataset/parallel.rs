@@ -1,35 +1,35 @@
-//! Work on many items at once, with the results in order.
+//! Parallel work on many items, with the results in order.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Items from the next to be delivered on that may be taken up, for each thread: enough that one thread which the system
-/// holds up for a moment does not bring the others to a stop.
+/// Number of items per thread that may be started ahead of delivery: enough that one thread which the system holds up
+/// for a moment does not stop the others.
 const AHEAD_PER_THREAD: usize = 8;
 
-/// What the threads share.
+/// State shared by the threads.
 struct State<T> {
-    /// Items to work on.
+    /// Number of items to work on.
     n: usize,
-    /// Items that may be taken up beyond those delivered.
+    /// Number of items that may be started beyond those delivered.
     ahead: usize,
-    /// Next item to be taken up.
+    /// Next item to start.
     next: usize,
-    /// Items delivered so far.
+    /// Number of items delivered so far.
     delivered: usize,
-    /// Results that wait for their turn.
+    /// Results waiting for their turn.
     done: BTreeMap<usize, T>,
-    /// Threads that wait until results are delivered.
+    /// Number of threads waiting until results are delivered.
     idle: usize,
-    /// The caller waits for the result whose turn it is.
+    /// Whether the caller waits for the next result in order.
     caller_waits: bool,
-    /// No more items are to be taken up: the caller had enough, or a thread panicked.
+    /// No more items are to be started: the caller has had enough, or a thread panicked.
     stop: bool,
 }
 
 impl<T> State<T> {
-    /// Takes up an item, unless there is none or those before it are to be delivered first.
+    /// Takes the next item, unless there is none or earlier items must be delivered first.
     fn take(&mut self) -> Option<usize> {
         let item = self.next;
         let free = item < self.n && item < self.delivered + self.ahead;
@@ -37,7 +37,8 @@ impl<T> State<T> {
         free.then_some(item)
     }
 
-    /// Whether waking the idle threads is worth it, which costs as much as reading a header: they find a few items.
+    /// Returns whether waking the idle threads is worthwhile, because they would find a few items: waking costs as much
+    /// as reading a header.
     fn room(&self) -> bool {
         self.idle > 0 && self.next + self.ahead / 2 <= self.delivered + self.ahead
     }
@@ -45,7 +46,7 @@ impl<T> State<T> {
 
 struct Shared<T> {
     state: Mutex<State<T>>,
-    /// The result that the caller waits for has come.
+    /// The result that the caller waits for is available.
     ready: Condvar,
     /// There is room for more results.
     room: Condvar,
@@ -53,7 +54,7 @@ struct Shared<T> {
 
 impl<T> Shared<T> {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // No code of others runs under the lock, so the state is whole whatever happened.
+        // No foreign code runs under the lock, so the state is consistent whatever happened.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -63,7 +64,7 @@ impl<T> Shared<T> {
         self.room.notify_all();
     }
 
-    /// Works until nothing is left, on a thread of its own.
+    /// Works until nothing is left, on a separate thread.
     fn help(&self, mut work: impl FnMut(usize) -> T) {
         let mut panicked = Some(StopOnDrop(self));
         let mut state = self.lock();
@@ -82,11 +83,11 @@ impl<T> Shared<T> {
                 self.ready.notify_one();
             }
         }
-        // A regular end is none for the others.
+        // A regular end must not stop the others.
         std::mem::forget(panicked.take());
     }
 
-    /// Delivers what is there, and works while nothing is.
+    /// Delivers available results, and works while there are none.
     fn lead<E>(
         &self,
         mut work: impl FnMut(usize) -> T,
@@ -94,7 +95,7 @@ impl<T> Shared<T> {
     ) -> Result<(), E> {
         let _stop = StopOnDrop(self);
         let mut state = self.lock();
-        // A thread that panicked stops all; the scope passes that on.
+        // A panicking thread stops everything; the scope passes the panic on.
         while !state.stop && state.delivered < state.n {
             let turn = state.delivered;
             if let Some(result) = state.done.remove(&turn) {
@@ -125,7 +126,7 @@ fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T>
     changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Ends the work when it goes out of scope, so that a panic on one side does not leave the other waiting.
+/// Stops the work when dropped, so that a panic on one side does not leave the other waiting.
 struct StopOnDrop<'a, T>(&'a Shared<T>);
 
 impl<T> Drop for StopOnDrop<'_, T> {
@@ -134,7 +135,7 @@ impl<T> Drop for StopOnDrop<'_, T> {
     }
 }
 
-/// Threads for a wish of `threads`, where 0 means one for each processor.
+/// Returns the number of threads for a request of `threads`, where 0 means one per processor.
 pub(super) fn thread_count(threads: usize) -> usize {
     match threads {
         0 => thread::available_parallelism().map_or(1, usize::from),
@@ -142,12 +143,13 @@ pub(super) fn thread_count(threads: usize) -> usize {
     }
 }
 
-/// Calls `work` for 0 to `n`, on several threads, this one among them, and `deliver` with the results in order, on this
-/// one. Each thread works with something of its own, which `tools` makes.
+/// Calls `work` for 0 to `n` on several threads, including this one, and `deliver` with the results in order on this
+/// one.
 ///
-/// This thread works too, since one that only delivered would be woken for every few results, and put to sleep again.
+/// Each thread works with its own tools, which `tools` creates. This thread works too, because a thread that only
+/// delivered would be woken for every few results and put to sleep again.
 ///
-/// No more than a few results for each thread exist at a time. The first error of `deliver` ends the work.
+/// Only a few results per thread exist at a time. The first error of `deliver` ends the work.
 pub(super) fn in_order<S, T: Send, E>(
     n: usize,
     threads: usize,
@@ -180,7 +182,7 @@ pub(super) fn in_order<S, T: Send, E>(
                 let mut own = tools();
                 shared.help(|item| work(&mut own, item));
             };
-            // Where the system has no more threads, those at work are enough.
+            // If the system has no more threads, the running ones are enough.
             if thread::Builder::new().spawn_scoped(scope, help).is_err() {
                 break;
             }

@@ -1,4 +1,4 @@
-//! The recordings and tables of a folder.
+//! Finds the recordings and tables of a folder.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -11,26 +11,28 @@ use crate::read::{has_extension, recording_stem};
 use crate::warning::Notes;
 use crate::{DatasetOptions, IoError, Warning};
 
-/// Name of the table that PTB-XL comes with.
+/// Name of the table that comes with PTB-XL.
 pub(super) const PTBXL_TABLE: &str = "ptbxl_database.csv";
 
-/// Name of a folder's label table.
+/// Name of the label table of a folder.
 pub(super) const LABELS_TABLE: &str = "labels.csv";
 
-/// Tables that accompany data sets and are no recordings.
+/// Tables that accompany data sets and are not recordings.
 pub(super) const KNOWN_TABLES: [&str; 3] = [LABELS_TABLE, PTBXL_TABLE, "scp_statements.csv"];
 
-/// What a folder holds.
+/// The contents of a folder.
 pub(super) struct Found {
     /// Recordings, sorted by name.
     pub entries: Vec<Entry>,
-    /// PTB-XL tables by the folder they are in.
+    /// PTB-XL tables, by folder.
     pub ptbxl: BTreeMap<PathBuf, PathBuf>,
     pub warnings: Vec<Warning>,
 }
 
-/// Looks for recordings in a folder and below. Links that lead out of it are not followed, links to folders never (they
-/// could run in a circle). Names that start with a dot are passed over.
+/// Searches a folder and its subfolders for recordings.
+///
+/// Links that lead out of the folder are not followed, and links to folders never are (they could form a cycle). Names
+/// that start with a dot are skipped.
 pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoError> {
     let real_root = fs::canonicalize(root).map_err(IoError::read(root))?;
     let labels_file = options.labels_file.as_deref().and_then(|path| fs::canonicalize(path).ok());
@@ -98,7 +100,7 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
     }
     found.leave_out(segments);
     found.choose_ptbxl(options.ptbxl_records);
-    // A WFDB header comes before tables of the same name.
+    // A WFDB header takes precedence over tables with the same name.
     found.entries.sort_by_cached_key(|entry| {
         let place = if has_extension(&entry.path, "hea") { 0 } else { 1 };
         (entry.name.clone(), place, entry.path.clone())
@@ -128,7 +130,7 @@ impl Found {
         self.entries.push(Entry { name: parts.join("/"), path });
     }
 
-    /// Leaves out the segments of records. One that has segments itself stays, to be reported as the error that it is.
+    /// Removes the segments of records. A segment that itself has segments stays, so that the error is reported.
     fn leave_out(&mut self, segments: HashSet<PathBuf>) {
         if !segments.is_empty() {
             self.entries.retain(|entry| {
@@ -137,7 +139,7 @@ impl Found {
         }
     }
 
-    /// Leaves out the recordings of PTB-XL at the rate that is not wished for.
+    /// Removes the recordings of PTB-XL at the rate that was not requested.
     fn choose_ptbxl(&mut self, wish: PtbXlRecords) {
         let folder_of = |entry: &Entry, name: &str| {
             entry.path.ancestors().find(|folder| folder.ends_with(name)).map(Path::to_owned)

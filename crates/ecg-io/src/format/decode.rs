@@ -1,12 +1,12 @@
 use super::Format;
 
 impl Format {
-    /// Whether samples may have more than 16 bits. Those of format 8 may, but hardly ever have.
+    /// Returns whether samples may have more than 16 bits. Those of format 8 may in theory, but hardly ever do.
     pub(crate) fn is_wide(self) -> bool {
         matches!(self, Self::I24 | Self::I32 | Self::Flac24)
     }
 
-    /// Whether every sample fits 16 bits as it stands in the file.
+    /// Returns whether every sample fits into 16 bits as stored in the file.
     pub(crate) fn is_narrow(self) -> bool {
         matches!(
             self,
@@ -32,7 +32,7 @@ pub(crate) fn decode_i16(format: Format, bytes: &[u8], out: &mut [i16]) {
         Format::Offset8 => each(bytes, out, |b: &[u8; 1]| i16::from(b[0]) - 128),
         Format::Packed212 => unpack(bytes, out, |b: &[u8; 3]| {
             let middle = u16::from(b[1]);
-            // Shifted up and down again, so that the sign is kept.
+            // Shifted up and back down, so that the sign is kept.
             let low = (u16::from(b[0]) << 4 | middle << 12) as i16 >> 4;
             let high = (u16::from(b[2]) << 4 | (middle & 0xf0) << 8) as i16 >> 4;
             [low, high]
@@ -51,7 +51,7 @@ pub(crate) fn decode_i16(format: Format, bytes: &[u8], out: &mut [i16]) {
     }
 }
 
-/// Decodes the samples of a wide format in the order of the file; of format 8 the differences.
+/// Decodes the samples of a wide format in the order of the file; for format 8, the differences.
 pub(crate) fn decode_i32(format: Format, bytes: &[u8], out: &mut [i32]) {
     match format {
         Format::I24 => {
@@ -59,7 +59,7 @@ pub(crate) fn decode_i32(format: Format, bytes: &[u8], out: &mut [i32]) {
         }
         Format::I32 => each(bytes, out, |b| i32::from_le_bytes(*b)),
         Format::Diff8 => each(bytes, out, |b: &[u8; 1]| i32::from(b[0] as i8)),
-        // Narrow, or without samples that stand by themselves.
+        // Narrow formats, or formats whose samples cannot be decoded individually.
         _ => {}
     }
 }
@@ -86,7 +86,7 @@ fn unpack<const N: usize, const M: usize>(
     for (out, bytes) in whole.iter_mut().zip(blocks) {
         *out = block(bytes);
     }
-    // The last samples: the bytes that the file does not have cannot matter to them.
+    // The last samples: missing bytes at the end of the file cannot affect them.
     let done = blocks.len().min(whole.len());
     let tail = bytes.get(done * N..).unwrap_or_default();
     let mut last = [0; N];
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(one(Format::Packed212, &[0x00, 0xf8, 0xff, 0x05, 0x01], 3), [-2048, -1, 261]);
         assert_eq!(one(Format::Packed311, &[0xff, 0x03], 1), [-1]);
         assert_eq!(one(Format::Packed311, &[0, 0x04, 0xf0, 0x3f, 0, 0, 0, 0], 3), [0, 1, -1]);
-        // The lowest bits of both words carry nothing.
+        // The lowest bits of both words are unused.
         assert_eq!(one(Format::Packed310, &[0x03, 0x00, 0x05, 0xf8], 3), [1, 2, -32]);
     }
 

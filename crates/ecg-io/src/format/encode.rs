@@ -1,7 +1,7 @@
 use super::Format;
 
 impl Format {
-    /// Smallest and largest valid value that the format holds, for those that are written.
+    /// Returns the smallest and largest valid value of the format, if it can be written.
     pub(crate) fn writable_range(self) -> Option<(i32, i32)> {
         match self {
             Self::Offset8 => Some((-127, 127)),
@@ -14,7 +14,7 @@ impl Format {
     }
 }
 
-/// Appends samples in the order of the file; the values fit the format.
+/// Appends samples in the order of the file; the values must fit the format.
 pub(crate) fn encode(format: Format, samples: impl Iterator<Item = i32>, out: &mut Vec<u8>) {
     match format {
         Format::I16 => samples.for_each(|v| out.extend((v as i16).to_le_bytes())),
@@ -26,12 +26,12 @@ pub(crate) fn encode(format: Format, samples: impl Iterator<Item = i32>, out: &m
         Format::Packed212 => {
             let mut samples = samples;
             while let Some(low) = samples.next() {
-                // An odd last sample stands alone in a whole block.
+                // An odd last sample takes a whole block by itself.
                 let high = samples.next().unwrap_or(0);
                 out.extend([low as u8, (low >> 8 & 0x0f | high >> 4 & 0xf0) as u8, high as u8]);
             }
         }
-        // Not written: `writable_range` has nothing for them.
+        // Cannot be written: `writable_range` returns `None` for them.
         _ => {}
     }
 }

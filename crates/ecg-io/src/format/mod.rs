@@ -6,7 +6,7 @@ mod encode;
 pub(crate) use decode::{decode_i16, decode_i32};
 pub(crate) use encode::encode;
 
-/// How samples are stored in a signal file; the WFDB format code in words.
+/// Storage format of samples in a signal file: a name for each WFDB format code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
@@ -41,7 +41,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format of a WFDB format code.
+    /// Returns the format with the given WFDB format code.
     pub fn from_code(code: u32) -> Option<Self> {
         Some(match code {
             0 => Self::Null,
@@ -62,7 +62,7 @@ impl Format {
         })
     }
 
-    /// The WFDB format code.
+    /// Returns the WFDB format code.
     pub fn code(self) -> u32 {
         match self {
             Self::Null => 0,
@@ -82,7 +82,7 @@ impl Format {
         }
     }
 
-    /// The stored value that means "no valid sample here"; `None` where the format has none.
+    /// Returns the stored value that means "no valid sample here", or `None` if the format has none.
     pub fn invalid_code(self) -> Option<i32> {
         match self {
             Self::Diff8 => None,
@@ -95,7 +95,7 @@ impl Format {
         }
     }
 
-    /// Bits of a sample: the default of the header's ADC resolution.
+    /// Returns the number of bits per sample: the default of the header's ADC resolution.
     pub fn resolution_bits(self) -> u32 {
         match self {
             Self::Offset8 | Self::Flac8 => 8,
@@ -107,12 +107,12 @@ impl Format {
         }
     }
 
-    /// Whether the samples are compressed as FLAC.
+    /// Returns whether the samples are FLAC-compressed.
     pub fn is_flac(self) -> bool {
         matches!(self, Self::Flac8 | Self::Flac16 | Self::Flac24)
     }
 
-    /// Bytes that may follow the last sample, to make up a whole block.
+    /// Number of bytes that may follow the last sample to complete a block.
     pub(crate) fn padding(self) -> u64 {
         match self.block() {
             [first, .., last] => last - first,
@@ -120,7 +120,8 @@ impl Format {
         }
     }
 
-    /// The bytes that the first 1, 2, ... samples of a block need; the last are those of the whole block.
+    /// The number of bytes needed for the first 1, 2, ... samples of a block; the last entry is the size of the whole
+    /// block.
     fn block(self) -> &'static [u64] {
         match self {
             Self::Diff8 | Self::Offset8 => &[1],
@@ -134,13 +135,13 @@ impl Format {
         }
     }
 
-    /// Samples and bytes of a whole block.
+    /// Number of samples and of bytes in a whole block.
     pub(crate) fn block_size(self) -> (u64, u64) {
         let block = self.block();
         (block.len().max(1) as u64, block.last().copied().unwrap_or(1))
     }
 
-    /// Bytes that hold `samples` samples, the last block cut short; `None` beyond 64 bits.
+    /// Number of bytes that hold `samples` samples, with the last block cut short; `None` beyond 64 bits.
     pub(crate) fn bytes_for(self, samples: u64) -> Option<u64> {
         let block = self.block();
         let Some(&whole) = block.last() else { return Some(0) };
@@ -152,7 +153,7 @@ impl Format {
         (samples / per_block).checked_mul(whole)?.checked_add(rest)
     }
 
-    /// Whole samples in `bytes` bytes.
+    /// Number of whole samples in `bytes` bytes.
     pub(crate) fn samples_in(self, bytes: u64) -> u64 {
         let block = self.block();
         let Some(&whole) = block.last() else { return 0 };
@@ -189,7 +190,7 @@ mod tests {
             for samples in 0..50 {
                 let bytes = format.bytes_for(samples).expect("few");
                 let held = format.samples_in(bytes);
-                // Two 10-bit samples of format 310 end in the byte where the third does.
+                // Two 10-bit samples of format 310 end in the same byte as the third.
                 assert!(held == samples || (format == Format::Packed310 && held == samples + 1));
             }
         }

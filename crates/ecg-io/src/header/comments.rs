@@ -1,4 +1,4 @@
-//! What comment lines say about the patient.
+//! Patient data in comment lines.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use crate::IoError;
 use crate::error::clip;
 use crate::warning::Notes;
 
-/// Age, sex and diagnoses, as the CinC headers state them: `#Age: 61`, `# Sex: Female`, `#Dx: 426783006,164889003`.
+/// Age, sex and diagnoses as stated in CinC headers: `#Age: 61`, `# Sex: Female`, `#Dx: 426783006,164889003`.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Clinical {
     pub age_years: Option<f64>,
@@ -75,26 +75,26 @@ impl Clinical {
         Ok(())
     }
 
-    /// Whether a comment states diagnoses, if only none that is known.
+    /// Returns whether a comment states diagnoses, even if none of them is known.
     pub fn states_diagnoses(comment: &str) -> bool {
         comment.split_once(':').is_some_and(|(key, value)| {
             key.trim().eq_ignore_ascii_case("Dx") && !is_unknown(value.trim())
         })
     }
 
-    /// The diagnoses that a comment states, codes or words.
+    /// Returns the diagnoses that a comment states, as codes or words.
     pub fn diagnoses(comment: &str) -> impl Iterator<Item = &str> {
         let list = comment.split_once(':').filter(|_| Self::states_diagnoses(comment));
         let list = list.map_or("", |(_, list)| list);
         list.split(',').map(str::trim).filter(|item| !item.is_empty())
     }
 
-    /// Whether a comment states diagnoses that are no codes, which no other field holds.
+    /// Returns whether a comment states diagnoses that are not codes; no other field holds these.
     pub fn has_other_diagnoses(comment: &str) -> bool {
         Self::diagnoses(comment).any(|item| item.parse::<SnomedCode>().is_err())
     }
 
-    /// Whether a comment is one of those read here.
+    /// Returns whether a comment is one of those read here.
     pub fn is_clinical(comment: &str) -> bool {
         comment.split_once(':').is_some_and(|(key, _)| {
             ["Age", "Sex", "Dx", "Patient"]

@@ -5,7 +5,7 @@ use crate::header::{Date, TimeOfDay};
 use crate::{Format, IoError};
 use std::path::Path;
 
-/// Where a field stands, for errors.
+/// The position of a field, for errors.
 #[derive(Clone, Copy)]
 pub(super) struct At<'a> {
     pub path: &'a Path,
@@ -18,7 +18,7 @@ impl At<'_> {
         IoError::Field { path, line: self.line, field, found: clip(found), expected }
     }
 
-    /// An integer within the bounds of `T`.
+    /// Parses an integer within the bounds of `T`.
     pub fn integer<T: TryFrom<i64>>(
         self,
         field: &'static str,
@@ -31,7 +31,7 @@ impl At<'_> {
             .ok_or_else(|| self.bad(field, text, expected))
     }
 
-    /// A decimal number that is neither infinite nor NaN.
+    /// Parses a decimal number that is neither infinite nor NaN.
     pub fn number(
         self,
         field: &'static str,
@@ -126,7 +126,7 @@ pub(super) fn gain_field<'a>(text: &'a str, at: At<'_>) -> Result<GainField<'a>,
     let end = text.find(['(', '/']).unwrap_or(text.len());
     let (number, mut rest) = text.split_at(end);
     let gain = at.number("gain", number, GAIN)?;
-    // So small that the largest sample would be infinite.
+    // So small that the largest sample would become infinite.
     if gain != 0.0 && !(f64::from(u32::MAX) / gain).is_finite() {
         return Err(at.bad("gain", number, GAIN));
     }
@@ -147,7 +147,7 @@ pub(super) fn gain_field<'a>(text: &'a str, at: At<'_>) -> Result<GainField<'a>,
     Ok(GainField { gain, baseline, units })
 }
 
-/// `H:M:S[.frac]`, `M:S` or `S`; `None` where it is none.
+/// Parses `H:M:S[.frac]`, `M:S` or `S`; `None` if it is not a time of day.
 pub(super) fn time_field(text: &str) -> Option<TimeOfDay> {
     let parts: Vec<&str> = text.split(':').collect();
     let whole = |part: &str| digits(part).1.is_empty().then(|| part.parse::<u32>().ok()).flatten();
@@ -170,7 +170,7 @@ pub(super) fn time_field(text: &str) -> Option<TimeOfDay> {
     if !fits {
         return None;
     }
-    // Seconds alone may be any number.
+    // Seconds without minutes may be any number.
     let minutes = u64::from(minutes).saturating_add((seconds / 60.0) as u64);
     let hours = u64::from(hours).saturating_add(minutes / 60);
     (hours < 24).then(|| TimeOfDay {
@@ -180,14 +180,14 @@ pub(super) fn time_field(text: &str) -> Option<TimeOfDay> {
     })
 }
 
-/// `D/M/YYYY`; `None` where it is none.
+/// Parses `D/M/YYYY`; `None` if it is not a date.
 pub(super) fn date_field(text: &str) -> Option<Date> {
     let parts: Vec<&str> = text.split('/').collect();
     let [day, month, year] = parts[..] else { return None };
     date(day.parse().ok()?, month.parse().ok()?, year.parse().ok()?)
 }
 
-/// `05-May-2020`, as the CinC headers write it; `None` where it is none.
+/// Parses `05-May-2020`, as the CinC headers write it; `None` if it is not a date.
 pub(super) fn dashed_date(text: &str) -> Option<Date> {
     const MONTHS: [&str; 12] =
         ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];

@@ -1,4 +1,4 @@
-//! The header of a WFDB record.
+//! WFDB record headers.
 
 mod comments;
 mod fields;
@@ -22,14 +22,14 @@ use crate::text::{check_text, open, read_file};
 use crate::warning::Notes;
 use crate::{Format, IoError, ReadOptions, Warning};
 
-/// Largest header that is read, and the most of all headers of a record's segments; real ones with thousands of segments
-/// stay below a megabyte.
+/// Largest header that is read, and the largest total size of the headers of a record's segments. Real headers with
+/// thousands of segments stay below a megabyte.
 pub(crate) const MAX_HEADER_BYTES: u64 = 16 << 20;
 
-/// Bytes of a header that are looked at to see whether it is that of a plain record.
+/// Number of bytes of a header that are inspected to see whether it belongs to a plain record.
 const LOOK_BYTES: u64 = 512;
 
-/// What a WFDB header (`.hea`) says.
+/// The contents of a WFDB header (`.hea`).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Header {
@@ -37,15 +37,15 @@ pub struct Header {
     pub path: PathBuf,
     /// Line of the record line, from 1.
     pub line: u64,
-    /// Record name as it stands there.
+    /// Record name as written there.
     pub name: String,
-    /// Frames a second; equals the sampling rate of signals with one sample in a frame.
+    /// Frames per second; equals the sampling rate of signals with one sample per frame.
     pub frame_rate: SamplingRate,
-    /// Counter ticks a second.
+    /// Counter ticks per second.
     pub counter_frequency: f64,
     /// Counter value at the first sample.
     pub base_counter: f64,
-    /// Length in frames; `None` where the header does not say.
+    /// Length in frames; `None` if the header does not state it.
     pub n_frames: Option<u64>,
     /// Time of day of the first sample.
     pub base_time: Option<TimeOfDay>,
@@ -55,11 +55,11 @@ pub struct Header {
     pub signals: Vec<SignalSpec>,
     /// The segments of a multi-segment record in order; empty otherwise.
     pub segments: Vec<SegmentSpec>,
-    /// Number of signals that the record line announces.
+    /// Number of signals announced in the record line.
     pub n_signals: usize,
-    /// Comment lines, without the comment sign and the blanks around.
+    /// Comment lines, without the comment character and surrounding whitespace.
     pub comments: Vec<Comment>,
-    /// Lowest version of the WFDB library that can read the record, where stated.
+    /// Lowest version of the WFDB library that can read the record, if stated.
     pub library_version: Option<String>,
 }
 
@@ -71,33 +71,33 @@ pub struct SignalSpec {
     pub line: u64,
     /// Name of the signal file; `~` for a signal without one.
     pub file: String,
-    /// How the samples are stored.
+    /// Storage format of the samples.
     pub format: Format,
-    /// Samples in a frame. Default: 1.
+    /// Samples per frame. Default: 1.
     pub samples_per_frame: u32,
-    /// Samples by which the signal is late in its file. Default: 0.
+    /// Number of samples by which the signal is delayed in its file. Default: 0.
     pub skew: u32,
-    /// Bytes before the first sample (a sample number in FLAC files). Default: 0.
+    /// Bytes before the first sample (in FLAC files, a sample number). Default: 0.
     pub offset: u64,
-    /// ADC units for one physical unit. Default: 200.
+    /// ADC units per physical unit. Default: 200.
     pub gain: f64,
-    /// Whether the header gave the gain.
+    /// Whether the header states the gain.
     pub calibrated: bool,
     /// The stored value of physical zero. Default: the ADC zero.
     pub baseline: i32,
-    /// Physical units as they stand there. Default: mV.
+    /// Physical units as written there. Default: mV.
     pub units: String,
-    /// Bits of the ADC. Default: those of the format.
+    /// Number of bits of the ADC. Default: that of the format.
     pub adc_resolution: u32,
     /// The stored value in the middle of the ADC's range. Default: 0.
     pub adc_zero: i32,
-    /// The first value; formats of differences start from it. Default: the ADC zero.
+    /// The first value; difference formats start from it. Default: the ADC zero.
     pub initial_value: i32,
     /// Sum of all stored values, mod 2^16.
     pub checksum: Option<u16>,
-    /// Bytes that the file must be read in; 0 for ordinary files. Default: 0.
+    /// Size in bytes of the blocks in which the file must be read; 0 for ordinary files. Default: 0.
     pub block_size: u64,
-    /// What the signal is, usually the lead. May be empty.
+    /// Description of the signal, usually the lead. May be empty.
     pub description: String,
 }
 
@@ -107,7 +107,7 @@ pub struct SignalSpec {
 pub struct SegmentSpec {
     /// Line of the header, from 1.
     pub line: u64,
-    /// Name of its record; `~` for a gap.
+    /// Name of the segment's record; `~` for a gap.
     pub name: String,
     /// Length in frames; 0 for a layout segment.
     pub n_frames: u64,
@@ -119,7 +119,7 @@ pub struct SegmentSpec {
 pub struct Comment {
     /// Line of the header, from 1.
     pub line: u64,
-    /// The text, without the comment sign and the blanks around.
+    /// The text, without the comment character and surrounding whitespace.
     pub text: String,
 }
 
@@ -131,7 +131,7 @@ pub struct TimeOfDay {
     pub hours: u8,
     /// 0 to 59.
     pub minutes: u8,
-    /// 0 to below 60, with fractions.
+    /// 0 to below 60, including fractions.
     pub seconds: f64,
 }
 
@@ -161,10 +161,10 @@ impl fmt::Display for Date {
 }
 
 impl Header {
-    /// Reads a header from bytes. `path` is named in errors and warnings, nothing is read from there.
+    /// Parses a header from bytes. `path` is only named in errors and warnings; nothing is read from it.
     ///
     /// # Errors
-    /// What departs from the grammar; in strict mode also what lenient reading warns of.
+    /// Fails if the header violates its grammar; in strict mode, also for everything that lenient reading warns about.
     pub fn parse(
         bytes: &[u8],
         path: &Path,
@@ -180,7 +180,7 @@ impl Header {
         parse::parse(bytes, notes)
     }
 
-    /// The headers of the segments that are read; names that lead elsewhere are left out.
+    /// Returns the paths of the segment headers that are read; names that lead elsewhere are left out.
     pub(crate) fn segment_headers(&self) -> impl Iterator<Item = PathBuf> {
         let named = self.segments.iter().filter(|segment| segment.name != "~");
         named.filter_map(|segment| {
@@ -190,7 +190,7 @@ impl Header {
 }
 
 impl SignalSpec {
-    /// The name of a signal: its description, else its number.
+    /// Returns the name of a signal: its description, or else its number.
     pub(crate) fn name(&self, number: usize) -> String {
         if self.description.is_empty() {
             format!("signal {number}")
@@ -203,7 +203,7 @@ impl SignalSpec {
 /// Reads the header of a WFDB record; `path` may lack the `.hea`.
 ///
 /// # Errors
-/// A missing or unreadable file, and those of [`Header::parse`].
+/// Fails if the file is missing or unreadable, and with the errors of [`Header::parse`].
 pub fn read_header(
     path: impl AsRef<Path>,
     options: &ReadOptions,
@@ -216,9 +216,9 @@ pub(crate) fn header_bytes(path: &Path) -> Result<Vec<u8>, IoError> {
     read_file(path, MAX_HEADER_BYTES)
 }
 
-/// The headers that a header names as its segments; none where it is that of a plain record, or cannot be read.
+/// Returns the headers that a header names as its segments; none if it belongs to a plain record or cannot be read.
 pub(crate) fn names_segments(path: &Path) -> Vec<PathBuf> {
-    // The record line stands near the start, and shows which headers are worth a full look.
+    // The record line is near the start and shows which headers are worth reading in full.
     let Ok((file, _)) = open(path) else { return Vec::new() };
     let mut start = Vec::new();
     if file.take(LOOK_BYTES).read_to_end(&mut start).is_err() || parse::is_plain(&start) {
@@ -230,7 +230,7 @@ pub(crate) fn names_segments(path: &Path) -> Vec<PathBuf> {
     }
 }
 
-/// `path` with `.hea`; a record's own name may contain dots.
+/// Returns `path` with `.hea` appended if needed; a record's own name may contain dots.
 pub(crate) fn header_path(path: &Path) -> PathBuf {
     if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("hea")) {
         return path.to_owned();

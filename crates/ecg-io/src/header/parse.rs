@@ -1,4 +1,4 @@
-//! From the lines of a header to its fields.
+//! Parses the lines of a header into its fields.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -12,13 +12,13 @@ use crate::error::clip;
 use crate::text::lines;
 use crate::warning::Notes;
 
-/// Most signals, segments and comments that are read: real headers have hundreds, and a header of the largest size could
-/// have millions, each of which takes many times the room of its line.
+/// The most signals, segments and comments that are read. Real headers have hundreds; a header of the largest size
+/// could have millions, each taking many times the memory of its line.
 const MAX_SIGNALS: usize = 4096;
 const MAX_SEGMENTS: usize = 1 << 16;
 pub(crate) const MAX_COMMENTS: usize = 1 << 16;
 
-/// What the record line says.
+/// The contents of the record line.
 struct RecordLine {
     name: String,
     n_segments: Option<u64>,
@@ -29,7 +29,8 @@ struct RecordLine {
     n_frames: Option<u64>,
     base_time: Option<TimeOfDay>,
     base_date: Option<Date>,
-    /// What follows the number of samples where a line end was lost and the first signal stands on this line.
+    /// The text after the number-of-samples position, if a line end was lost and the first signal follows on the record
+    /// line.
     swallowed: Option<String>,
 }
 
@@ -53,7 +54,7 @@ pub(super) fn parse(bytes: &[u8], notes: &mut Notes<'_>) -> Result<Header, IoErr
                 _ => comments.push(Comment { line, text: comment.trim().to_owned() }),
             }
         } else if !trimmed.is_empty() {
-            // The record line, and one line too many.
+            // The record line, and one line beyond the limit.
             if content.len() < MAX_SEGMENTS + 2 {
                 content.push((line, text));
             }
@@ -65,7 +66,7 @@ pub(super) fn parse(bytes: &[u8], notes: &mut Notes<'_>) -> Result<Header, IoErr
     let record = record_line(*line, text, rest, notes)?;
     let restored;
     if let (Some(swallowed), [next, ..]) = (&record.swallowed, rest) {
-        // File, format and gain are those of the signal that follows.
+        // File, format and gain are taken from the following signal.
         let mut words = Words(&next.1);
         let start: Vec<&str> = words.by_ref().take(3).collect();
         let first = (*line, Cow::Owned(format!("{} {swallowed}", start.join(" "))));
@@ -115,7 +116,7 @@ pub(super) fn parse(bytes: &[u8], notes: &mut Notes<'_>) -> Result<Header, IoErr
     })
 }
 
-/// Whether a header that starts so has no segments, as its record line shows where it is whole.
+/// Returns whether the start of a header shows that it has no segments; false if the record line is incomplete.
 pub(super) fn is_plain(start: &[u8]) -> bool {
     let whole = start.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let record = lines(&start[..whole])
@@ -178,7 +179,7 @@ fn record_line(
     Ok(record)
 }
 
-/// The record's name, and its number of segments where it has one.
+/// Returns the record's name, and its number of segments if it has any.
 fn record_name(
     text: &str,
     n_signals: u64,
@@ -190,7 +191,7 @@ fn record_name(
     let mut name = text;
     let mut n_segments = None;
     if let Some((before, after)) = text.rsplit_once('/') {
-        // A name with a path may end in a number: signal lines have more than a name and a length.
+        // A name with a path may end in a number; signal lines have more than a name and a length.
         let signal_lines = following.len() as u64 == n_signals
             && !following.is_empty()
             && following.iter().all(|(_, text)| Words(text).count() > 2);
@@ -250,7 +251,7 @@ fn rate_field(text: &str, at: At<'_>) -> Result<(SamplingRate, f64, f64), IoErro
     Ok((frame_rate, if frequency > 0.0 { frequency } else { fs }, base))
 }
 
-/// Time and date, in either order.
+/// Parses time and date, in either order.
 fn start_fields(
     record: &mut RecordLine,
     mut words: Words<'_>,
@@ -314,7 +315,7 @@ fn signal_line(line: u64, text: &str, notes: &mut Notes<'_>) -> Result<SignalSpe
         Some(value) => small("initial value", value)?,
         None => adc_zero,
     };
-    // Signed and unsigned spellings both occur; sums are compared mod 2^16.
+    // Signed and unsigned checksums both occur; sums are compared mod 2^16.
     if let Some(value) = checksum.filter(|value| !(-0x8000..=0xffff).contains(value)) {
         let message = format!("{value} has more than 16 bits, read as {}", value as u16);
         notes.quirk(Some(line), "checksum", message)?;
@@ -351,7 +352,7 @@ fn signal_line(line: u64, text: &str, notes: &mut Notes<'_>) -> Result<SignalSpe
     })
 }
 
-/// Signals of one file stand together and agree about it.
+/// Checks that the signals of each file are on consecutive lines and agree about the file.
 fn check_groups(signals: &[SignalSpec], notes: &Notes<'_>) -> Result<(), IoError> {
     let mut seen = HashSet::new();
     for (index, signal) in signals.iter().enumerate() {

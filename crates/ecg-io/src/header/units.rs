@@ -1,20 +1,21 @@
-//! Physical units, as far as signals in mV need them.
+//! Physical units, as far as they matter for signals in mV.
 
-/// What a unit means for a signal that should be in mV.
+/// The meaning of a unit for a signal that should be in mV.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Unit {
-    /// Voltage: this many mV.
+    /// A voltage unit.
     Voltage {
-        /// mV of one unit.
+        /// Size of one unit in mV.
         mv: f64,
-        /// Whether the unit is spelt as the format asks.
+        /// Whether the unit is spelt as the format requires.
         exact: bool,
     },
-    /// Something else, or an unknown unit.
+    /// Another or unknown unit.
     Other,
 }
 
-/// The meaning of a unit: V, mV, uV or nV, micro sign (U+00B5) and Greek mu (U+03BC) included, whatever the case.
+/// Returns the meaning of a unit: V, mV, uV or nV, ignoring case, with the micro sign (U+00B5) and Greek mu (U+03BC)
+/// accepted.
 pub(crate) fn unit_of(text: &str) -> Unit {
     let (mv, spelt): (f64, &[&str]) =
         match text.to_lowercase().replace('\u{b5}', "\u{3bc}").as_str() {

@@ -1,4 +1,4 @@
-//! Label maps as files.
+//! Label maps stored as files.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,17 +11,17 @@ use crate::IoError;
 use crate::error::clip;
 
 impl LabelMap {
-    /// Reads a label map: a table with the columns `label`, `system` and `code`, one row for each code.
+    /// Reads a label map: a table with the columns `label`, `system` and `code`, with one row per code.
     ///
     /// | system | code |
     /// |---|---|
     /// | `snomed` | a SNOMED CT number, as in `#Dx:` comments |
     /// | `scp` | an SCP-ECG statement, as in PTB-XL's table |
-    /// | `text` | words that a diagnosis in free text contains, whatever their case |
-    /// | `extends` | `default` or `published`: takes over that map; `label` is empty |
+    /// | `text` | words contained in a free-text diagnosis, ignoring case |
+    /// | `extends` | `default` or `published`: includes that map; `label` is empty |
     ///
-    /// The labels stand in the order of their first rows. Lines that start with `#` are comments. The map is named after
-    /// the file. [`LabelMap::to_csv`] gives a file to start from.
+    /// The labels are in the order of their first rows. Lines that start with `#` are comments. The map is named after
+    /// the file. [`LabelMap::to_csv`] produces a file to start from.
     ///
     /// ```
     /// # use ecg_io::{LabelMap, NsrRule};
@@ -34,16 +34,17 @@ impl LabelMap {
     /// ```
     ///
     /// # Errors
-    /// An unreadable file, a missing column, a label or code that cannot be read (with line and column), and no label.
+    /// Fails if the file cannot be read, a column is missing, a label or code cannot be read (the error states line and
+    /// column), or there are no labels.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, IoError> {
         let path = path.as_ref();
         Self::parse(&read_table(path)?, path)
     }
 
-    /// Reads the bytes of a label map; `path` stands in messages and gives the name. See [`LabelMap::read`].
+    /// Parses the bytes of a label map; `path` appears in messages and gives the map its name. See [`LabelMap::read`].
     ///
     /// # Errors
-    /// Those of [`LabelMap::read`], but for an unreadable file.
+    /// Those of [`LabelMap::read`], except for an unreadable file.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, IoError> {
         let table = Table::parse(bytes, path)?;
         let columns = ["label", "system", "code"].map(|name| table.required(name));
@@ -103,7 +104,7 @@ impl LabelMap {
         Ok(map.with_texts(texts.iter().map(|(text, label)| (text.as_str(), label.as_str()))))
     }
 
-    /// The map as a file that [`LabelMap::read`] reads.
+    /// Returns the map as the contents of a file that [`LabelMap::read`] can read.
     pub fn to_csv(&self) -> String {
         let quoted = |text: &str| match text.contains([',', '"', '#', '\n', '\r']) {
             true => format!("\"{}\"", text.replace('"', "\"\"")),
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_map_of_very_many_labels() {
-        // So many that each cannot be compared with all others.
+        // So many that comparing each with every other would take too long.
         let rows: String = (0..200_000).map(|k| format!("L{k},snomed,{}\n", k + 1)).collect();
         let texts: String = (0..200_000).map(|k| format!("L{k},text,t{k}\n")).collect();
         let text = format!("label,system,code\n,extends,default\n{rows}{texts}");

@@ -7,13 +7,15 @@ use ecg_core::{LabelSet, Recording, SnomedCode};
 use crate::IoError;
 use crate::header::Clinical;
 
-/// When a recording counts as normal sinus rhythm (NSR).
+/// The rule for when a recording counts as normal sinus rhythm (NSR).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum NsrRule {
-    /// As the headers of the CinC challenges have it: code 426783006, or NORM or SR in PTB-XL, whatever else is there.
+    /// As in the headers of the CinC challenges: code 426783006, or NORM or SR in PTB-XL, regardless of other
+    /// diagnoses.
     #[default]
     Challenge,
-    /// Only where the rhythm is: not beside AF, SB or STach; in PTB-XL SR, or NORM without a statement of another rhythm.
+    /// Only if it is the rhythm: not together with AF, SB or STach; in PTB-XL, SR, or NORM without a statement of
+    /// another rhythm.
     Rhythm,
 }
 
@@ -42,7 +44,7 @@ impl FromStr for NsrRule {
     }
 }
 
-/// The codes of the seven labels in the study (label, SNOMED CT).
+/// The codes of the study's seven labels (label, SNOMED CT).
 const PUBLISHED: [(&str, u64); 7] = [
     ("NSR", 426_783_006),
     ("AF", 164_889_003),
@@ -53,7 +55,7 @@ const PUBLISHED: [(&str, u64); 7] = [
     ("STach", 427_084_000),
 ];
 
-/// Codes that stand for the same: the complete bundle branch blocks.
+/// Equivalent codes: the complete bundle branch blocks.
 const EQUIVALENT: [(&str, u64); 2] = [("LBBB", 733_534_002), ("RBBB", 713_427_006)];
 
 /// The SCP-ECG statements of PTB-XL.
@@ -68,13 +70,14 @@ const SCP: [(&str, &str); 8] = [
     ("STach", "STACH"),
 ];
 
-/// Statements of another rhythm, beside which NORM does not make a sinus rhythm under [`NsrRule::Rhythm`].
+/// Statements of another rhythm. Together with one of these, NORM does not count as sinus rhythm under
+/// [`NsrRule::Rhythm`].
 const OTHER_RHYTHMS: [&str; 11] =
     ["AFIB", "AFLT", "SBRAD", "STACH", "SARRH", "SVARR", "SVTAC", "PSVT", "PACE", "BIGU", "TRIGU"];
 
-/// Which diagnosis codes count for which label.
+/// A map from diagnosis codes to labels.
 ///
-/// The default counts equivalent codes (complete LBBB and RBBB); [`LabelMap::published`] does not.
+/// The default map counts equivalent codes (complete LBBB and RBBB); [`LabelMap::published`] does not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LabelMap {
     name: String,
@@ -92,7 +95,7 @@ impl Default for LabelMap {
 }
 
 impl LabelMap {
-    /// The study's map: one SNOMED CT code for each label.
+    /// Returns the study's map, with one SNOMED CT code per label.
     pub fn published() -> Self {
         Self::of_pairs("published", PUBLISHED.iter())
     }
@@ -102,7 +105,7 @@ impl LabelMap {
         Self::new(name, LabelSet::seven(), snomed, SCP.map(|(label, code)| (code, label)))
     }
 
-    /// A map of one's own, from SNOMED CT codes and SCP statements to labels. Pairs whose label is not in the set are
+    /// Creates a custom map from SNOMED CT codes and SCP statements to labels. Pairs whose label is not in the set are
     /// left out.
     pub fn new<'a>(
         name: impl Into<String>,
@@ -122,7 +125,7 @@ impl LabelMap {
         Self { name: name.into(), labels, snomed, scp, texts: Vec::new() }
     }
 
-    /// Adds words that stand for a label in a diagnosis of free text. Pairs whose label is not in the set are left out.
+    /// Adds words that stand for a label in a free-text diagnosis. Pairs whose label is not in the set are left out.
     pub fn with_texts<'a>(mut self, texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let columns = columns(&self.labels);
         for (text, label) in texts {
@@ -132,17 +135,17 @@ impl LabelMap {
         self
     }
 
-    /// The map's name, for reports.
+    /// Returns the name of the map, for reports.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The labels, in the order of the rows that the map makes.
+    /// Returns the labels, in the order of the rows that the map produces.
     pub fn labels(&self) -> &LabelSet {
         &self.labels
     }
 
-    /// The labels of a recording with these diagnoses.
+    /// Returns the labels of a recording with these diagnoses.
     pub fn apply(&self, diagnoses: &[SnomedCode], rule: NsrRule) -> Vec<bool> {
         let mut row = vec![false; self.labels.len()];
         for (code, column) in &self.snomed {
@@ -152,7 +155,7 @@ impl LabelMap {
         row
     }
 
-    /// The labels of a diagnosis in free text: those of which it contains the words, whatever their case.
+    /// Returns the labels of a free-text diagnosis: those whose words it contains, ignoring case.
     pub fn apply_text(&self, text: &str, rule: NsrRule) -> Vec<bool> {
         let text = text.to_lowercase();
         let mut row = vec![false; self.labels.len()];
@@ -163,8 +166,9 @@ impl LabelMap {
         row
     }
 
-    /// The labels of a recording by its diagnoses, codes and free text; `None` where it states none, or none but words and
-    /// the map knows codes alone.
+    /// Returns the labels of a recording from its diagnoses, both codes and free text.
+    ///
+    /// Returns `None` if it states none, or if it states only words and the map knows only codes.
     pub fn labels_of(&self, recording: &Recording, rule: NsrRule) -> Option<Vec<bool>> {
         let mut texts = recording
             .comments
@@ -184,12 +188,12 @@ impl LabelMap {
         Some(row)
     }
 
-    /// Whether the map knows diagnoses in free text.
+    /// Returns whether the map knows free-text diagnoses.
     pub fn has_texts(&self) -> bool {
         !self.texts.is_empty()
     }
 
-    /// Takes NSR back where the rule asks for it.
+    /// Removes NSR if the rule requires it.
     pub(crate) fn settle(&self, row: &mut [bool], rule: NsrRule) {
         if rule == NsrRule::Rhythm
             && is_contradictory(&self.labels, row)
@@ -199,7 +203,7 @@ impl LabelMap {
         }
     }
 
-    /// Number of the label, system and code of every pair.
+    /// Iterates over all pairs: the number of the label, the system and the code.
     pub(super) fn rows(&self) -> impl Iterator<Item = (usize, &'static str, String)> {
         let snomed = self.snomed.iter().map(|(code, k)| (*k, "snomed", code.0.to_string()));
         let scp = self.scp.iter().map(|(code, k)| (*k, "scp", code.clone()));
@@ -207,7 +211,7 @@ impl LabelMap {
         snomed.chain(scp).chain(texts)
     }
 
-    /// The labels of a recording with these SCP statements, at any likelihood.
+    /// Returns the labels of a recording with these SCP statements, at any likelihood.
     pub fn apply_scp<S: AsRef<str>>(&self, statements: &[S], rule: NsrRule) -> Vec<bool> {
         let has = |code: &str| statements.iter().any(|statement| statement.as_ref() == code);
         let mut row = vec![false; self.labels.len()];
@@ -241,12 +245,12 @@ impl FromStr for LabelMap {
     }
 }
 
-/// The labels' numbers by their names.
+/// Returns the numbers of the labels by name.
 fn columns(labels: &LabelSet) -> HashMap<&str, usize> {
     labels.iter().enumerate().map(|(column, label)| (label, column)).collect()
 }
 
-/// Whether words stand in a text, not as part of others.
+/// Returns whether words occur in a text as whole words.
 fn contains_words(text: &str, words: &str) -> bool {
     text.match_indices(words).any(|(at, found)| {
         let before = text[..at].chars().next_back();
@@ -255,7 +259,7 @@ fn contains_words(text: &str, words: &str) -> bool {
     })
 }
 
-/// Whether labels contradict one another: NSR together with AF, SB or STach.
+/// Returns whether labels contradict one another: NSR together with AF, SB or STach.
 pub fn is_contradictory(labels: &LabelSet, row: &[bool]) -> bool {
     let has = |label| labels.index_of(label).is_some_and(|column| row.get(column) == Some(&true));
     has("NSR") && ["AF", "SB", "STach"].into_iter().any(has)

@@ -16,13 +16,13 @@ pub(crate) struct PtbXlRow {
     pub age_years: Option<f64>,
     pub sex: Option<Sex>,
     pub fold: Option<u32>,
-    /// Its files, the one at the higher rate first, where the table names them.
+    /// Its files, if the table names them, the one with the higher sampling rate first.
     pub files: Vec<String>,
-    /// SCP statements, whatever their likelihood.
+    /// SCP statements, at any likelihood.
     pub statements: Vec<String>,
 }
 
-/// The table, by the base names of its recordings at either rate.
+/// The table, searchable by the base names of its recordings at either rate.
 #[derive(Debug)]
 pub(crate) struct PtbXlTable {
     pub rows: Vec<PtbXlRow>,
@@ -49,10 +49,10 @@ impl PtbXlTable {
             let statements = statements(cells.get(codes)).ok_or_else(|| {
                 table.cell(line, codes, cells.get(codes), "a list such as {'NORM': 100.0}")
             })?;
-            // Written as a decimal number, 13243.0.
+            // Patient numbers are written as decimals, such as 13243.0.
             let patient = text("patient_id")
                 .map(|id| format!("ptbxl-{}", id.strip_suffix(".0").unwrap_or(id)));
-            // Ages beyond 89 are hidden as 300.
+            // Ages above 89 are masked as 300.
             let age = text("age").and_then(|age| age.parse().ok());
             let base = |&file: &usize| cells.get(file).rsplit('/').next().unwrap_or_default();
             let mut names = files.iter().map(base).filter(|name| !name.is_empty()).peekable();
@@ -91,13 +91,13 @@ impl PtbXlTable {
         Ok(out)
     }
 
-    /// Number of the row of a recording, by its base name.
+    /// Returns the row number of a recording, found by its base name.
     pub fn find(&self, base_name: &str) -> Option<usize> {
         self.by_name.get(base_name).copied()
     }
 }
 
-/// The keys of a Python dictionary such as `{'NORM': 80.0, 'SBRAD': 0.0}`.
+/// Parses the keys of a Python dictionary such as `{'NORM': 80.0, 'SBRAD': 0.0}`.
 fn statements(text: &str) -> Option<Vec<String>> {
     let inside = text.trim().strip_prefix('{')?.strip_suffix('}')?.trim();
     if inside.is_empty() {

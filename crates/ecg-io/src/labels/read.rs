@@ -1,4 +1,4 @@
-//! Tables of records read by themselves, without a folder of recordings.
+//! Reads tables of records by themselves, without a folder of recordings.
 
 use std::path::Path;
 
@@ -8,12 +8,13 @@ use crate::{IoError, LabelMap, NsrRule};
 
 /// Reads labels from a label file, or from a table like PTB-XL's (one with a column `scp_codes`).
 ///
-/// A label file has the columns `record`, optionally `patient` and `fold`, and one of 0 and 1 for each label; `map` and `rule`
-/// are for PTB-XL's statements alone. Its records go by `filename_hr`, or by `filename_lr` as
-/// [`RecordRow::other_name`]. Lines that start with `#` are comments.
+/// A label file has the columns `record`, optionally `patient` and `fold`, and one 0/1 column per label. `map` and
+/// `rule` apply only to PTB-XL's statements. Records of PTB-XL are named by `filename_hr`; the name in `filename_lr` is
+/// given as [`RecordRow::other_name`]. Lines that start with `#` are comments.
 ///
 /// # Errors
-/// An unreadable file, a missing column, a cell that can't be read (with line and column), a record that is there twice.
+/// Fails if the file cannot be read, a column is missing, a cell cannot be read (the error states line and column), or
+/// a record occurs twice.
 pub fn read_labels(
     path: impl AsRef<Path>,
     map: &LabelMap,
@@ -22,14 +23,16 @@ pub fn read_labels(
     let path = path.as_ref();
     let table = Table::read(path)?;
     if table.column("scp_codes").is_none() {
-        return RecordTable::of_labels(&table);
+        return Ok(RecordTable::of_labels(&table)?.told_apart());
     }
     let rows = PtbXlTable::new(&table)?.rows.into_iter().map(|row| {
         let mut names = row.files.into_iter().map(|name| record_key(&name));
+        let (record, extension) = names.next().unwrap_or_default();
         RecordRow {
             line: row.line,
-            record: names.next().unwrap_or_default(),
-            other_name: names.next(),
+            record,
+            extension,
+            other_name: names.next().map(|(name, _)| name),
             patient: row.patient,
             fold: row.fold,
             values: map.apply_scp(&row.statements, rule),
@@ -38,7 +41,8 @@ pub fn read_labels(
     Ok(RecordTable { labels: map.labels().clone(), rows: rows.collect() })
 }
 
-/// Reads predictions: columns `record`, optionally `patient` and `fold`, and a probability from 0 to 1 for each label.
+/// Reads predictions: columns `record`, optionally `patient` and `fold`, and one column per label with a probability
+/// from 0 to 1.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -51,11 +55,13 @@ pub fn read_labels(
 /// ```
 ///
 /// # Errors
-/// As [`read_labels`].
+/// Like [`read_labels`].
 pub fn read_probabilities(path: impl AsRef<Path>) -> Result<RecordTable<f64>, IoError> {
-    RecordTable::new(&Table::read(path.as_ref())?, "a probability from 0 to 1", |text| {
+    let table = Table::read(path.as_ref())?;
+    let table = RecordTable::new(&table, "a probability from 0 to 1", |text| {
         text.parse().ok().filter(|p| (0.0..=1.0).contains(p))
-    })
+    })?;
+    Ok(table.told_apart())
 }
 
 #[cfg(test)]
@@ -86,7 +92,28 @@ mod tests {
 
         let (_dir, path) = file("record,AF\nx.hea,1\n");
         let table = read_labels(&path, &map, NsrRule::Challenge).expect("reads");
-        assert_eq!((table.rows[0].record.as_str(), &table.rows[0].values[..]), ("x", &[true][..]));
+        let row = &table.rows[0];
+        assert_eq!(
+            (row.record.as_str(), &*row.full_name(), &row.values[..]),
+            ("x", "x.hea", &[true][..])
+        );
+    }
+
+    #[test]
+    fn names_keep_the_extension_that_tells_them_apart() {
+        for (rows, names) in [
+            (["x.mat", "y.hea"], ["x", "y"]),
+            (["x.mat", "x"], ["x.mat", "x"]),
+            (["a/x.mat", "a/x.csv.gz"], ["a/x.mat", "a/x.csv.gz"]),
+        ] {
+            let (_dir, path) = file(&format!("record,AF\n{},1\n{},0\n", rows[0], rows[1]));
+            let labels = read_labels(&path, &LabelMap::default(), NsrRule::Challenge);
+            let labels = labels.expect("reads").rows.into_iter().map(|row| row.record);
+            assert_eq!(labels.collect::<Vec<_>>(), names);
+            let table = read_probabilities(&path).expect("reads");
+            assert_eq!(table.rows.iter().map(|row| &row.record).collect::<Vec<_>>(), names);
+            assert!(table.rows.iter().zip(rows).all(|(row, full)| row.full_name() == full));
+        }
     }
 
     #[test]

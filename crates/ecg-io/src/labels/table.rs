@@ -1,5 +1,6 @@
-//! Tables of one row for each record: labels, probabilities.
+//! Tables with one row per record: labels or probabilities.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use ecg_core::{CoreError, LabelSet};
@@ -14,19 +15,19 @@ const MAX_TABLE_BYTES: u64 = 1 << 30;
 /// Most columns that a table may have.
 const MAX_COLUMNS: usize = 4096;
 
-/// The bytes of a table.
+/// Reads the bytes of a table.
 pub(crate) fn read_table(path: &Path) -> Result<Vec<u8>, IoError> {
     read_file(path, MAX_TABLE_BYTES)
 }
 
-/// A comma-separated table with a row of names. Lines that start with `#` are comments.
+/// A comma-separated table with a row of column names. Lines that start with `#` are comments.
 pub(crate) struct Table {
     path: PathBuf,
     names: Vec<String>,
     names_line: u64,
     /// Line of each row.
     lines: Vec<u64>,
-    /// The cells of all rows, one behind the other, and where each ends: tables may have a million rows.
+    /// The cells of all rows, one after the other, and the end of each: tables may have a million rows.
     text: String,
     ends: Vec<usize>,
 }
@@ -35,14 +36,16 @@ pub(crate) struct Table {
 #[derive(Clone, Copy)]
 pub(crate) struct Cells<'a> {
     text: &'a str,
-    /// Where the first cell starts, and where each ends.
+    /// Start of the first cell, and the end of each.
     start: usize,
     ends: &'a [usize],
 }
 
 impl<'a> Cells<'a> {
+    /// Returns the cell in a column.
+    ///
     /// # Panics
-    /// `column` is not below the number of names.
+    /// Panics if `column` is not below the number of names.
     pub fn get(self, column: usize) -> &'a str {
         let start = if column == 0 { self.start } else { self.ends[column - 1] };
         &self.text[start..self.ends[column]]
@@ -99,7 +102,7 @@ impl Table {
         Ok(table)
     }
 
-    /// The rows in order, with their lines.
+    /// Iterates over the rows in order, with their line numbers.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = (u64, Cells<'_>)> {
         self.lines.iter().enumerate().map(|(row, &line)| {
             let first = row * self.names.len();
@@ -109,12 +112,12 @@ impl Table {
         })
     }
 
-    /// Number of the column of this name.
+    /// Returns the number of the column with this name.
     pub fn column(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|own| own.eq_ignore_ascii_case(name))
     }
 
-    /// Number of the column of this name, which must be there.
+    /// Returns the number of the column with this name, or an error if it is missing.
     pub fn required(&self, column: &'static str) -> Result<usize, IoError> {
         self.column(column).ok_or_else(|| {
             let found = match self.names.is_empty() {
@@ -125,7 +128,7 @@ impl Table {
         })
     }
 
-    /// The fold in a row, where the table has a column of them and the cell is not empty.
+    /// Returns the fold in a row, if the table has a fold column and the cell is not empty.
     pub fn fold(
         &self,
         line: u64,
@@ -139,12 +142,12 @@ impl Table {
         cell.map(fold).transpose()
     }
 
-    /// The error of a second row for a record.
+    /// Creates the error for a second row of a record.
     pub fn duplicate(&self, line: u64, record: String, first: u64) -> IoError {
         IoError::DuplicateRow { path: self.path.clone(), line, record, first }
     }
 
-    /// The error of labels that do not make a set.
+    /// Creates the error for labels that do not form a valid set.
     pub fn not_labels(&self, source: CoreError) -> IoError {
         IoError::Recording { path: self.path.clone(), line: Some(self.names_line), source }
     }
@@ -161,21 +164,23 @@ impl Table {
     }
 }
 
-/// Where a byte stands, as the reader of tables has it.
+/// The position of a byte, as the CSV reader sees it.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
     /// At the start of a row, or of a cell.
     Row,
     Cell,
-    /// In a cell, in quotes, or behind a quote that may end them.
+    /// Within a cell, within quotes, or after a quote that may end them.
     Plain,
     Quoted,
     Quote,
     Comment,
 }
 
-/// The line of the first row with too many columns. Found before the table is read, since reading it takes a number for
-/// each cell: of a row of commas alone, many times its size.
+/// Returns the line of the first row with too many columns.
+///
+/// This is checked before the table is parsed, because parsing stores a number for each cell: for a row of nothing but
+/// commas, many times its size.
 fn too_wide(content: &[u8]) -> Option<u64> {
     let (mut place, mut columns, mut line, mut first_line) = (Place::Row, 1, 1, 1);
     for &byte in content {
@@ -203,7 +208,7 @@ fn too_wide(content: &[u8]) -> Option<u64> {
     None
 }
 
-/// Counts lines on the way through a table.
+/// Counts lines while a table is read.
 struct Lines<'a> {
     content: &'a [u8],
     at: usize,
@@ -211,7 +216,8 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    /// The line of a record that the reader started to look for at this byte: behind line ends, empty lines and comments.
+    /// Returns the line of the record that the reader started to look for at byte `start`, after skipping line ends,
+    /// empty lines and comments.
     fn of_record(&mut self, start: u64) -> u64 {
         let start = usize::try_from(start).unwrap_or(usize::MAX).min(self.content.len());
         self.advance(start.max(self.at));
@@ -239,32 +245,45 @@ impl Lines<'_> {
 pub struct RecordRow<T> {
     /// Line of the file, from 1.
     pub line: u64,
-    /// Name of the record, `/` between folders, without extension.
+    /// Name of the record, with `/` between folders and without extension.
     pub record: String,
-    /// In PTB-XL's table: the name of the same record at the other rate.
+    /// The extension after the name in the table, with its dot; empty if there is none.
+    pub extension: &'static str,
+    /// In PTB-XL's table, the name of the same record at the other sampling rate.
     pub other_name: Option<String>,
-    /// Whose record it is.
+    /// The record's patient.
     pub patient: Option<String>,
-    /// Its fold.
+    /// The record's fold.
     pub fold: Option<u32>,
     /// One value for each label.
     pub values: Vec<T>,
 }
 
-/// A table with a row for each record: its name, perhaps patient and fold, and a value for each label.
+impl<T> RecordRow<T> {
+    /// Returns the name with its extension, which may be part of the record's own name: the file `x.mat.csv` is the
+    /// record `x.mat`.
+    pub fn full_name(&self) -> Cow<'_, str> {
+        match self.extension {
+            "" => Cow::Borrowed(&self.record),
+            extension => Cow::Owned(format!("{}{extension}", self.record)),
+        }
+    }
+}
+
+/// A table with one row per record: its name, optionally patient and fold, and a value for each label.
 ///
-/// [`read_labels`](crate::read_labels) and [`read_probabilities`](crate::read_probabilities) give it.
+/// Returned by [`read_labels`](crate::read_labels) and [`read_probabilities`](crate::read_probabilities).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RecordTable<T> {
     /// The labels, in the order of their columns.
     pub labels: LabelSet,
-    /// The rows in the order of the file; no record is there twice.
+    /// The rows in the order of the file; no record occurs twice. Names that differ only in their extensions keep them.
     pub rows: Vec<RecordRow<T>>,
 }
 
 impl RecordTable<bool> {
-    /// A label file: columns `record`, optional `patient` and `fold`, then one 0/1 column for each label.
+    /// Reads a label file: columns `record`, optionally `patient` and `fold`, then one 0/1 column per label.
     pub(crate) fn of_labels(table: &Table) -> Result<Self, IoError> {
         Self::new(table, "0 or 1", |text| match text {
             "0" | "0.0" => Some(false),
@@ -273,7 +292,7 @@ impl RecordTable<bool> {
         })
     }
 
-    /// The records, patients and folds of a label file, whatever its other columns are.
+    /// Reads the records, patients and folds of a label file, whatever its other columns are.
     pub(crate) fn without_labels(table: &Table) -> Result<Self, IoError> {
         let none = LabelSet::default();
         let values = vec![false; none.len()];
@@ -282,7 +301,7 @@ impl RecordTable<bool> {
 }
 
 impl<T> RecordTable<T> {
-    /// A table with the columns of a label file, whose values `parse` reads.
+    /// Reads a table with the columns of a label file, whose values are parsed with `parse`.
     pub(crate) fn new(
         table: &Table,
         expected: &'static str,
@@ -310,7 +329,7 @@ impl<T> RecordTable<T> {
         })
     }
 
-    /// Reads names, patients and folds, and with `values` what else a row holds.
+    /// Reads names, patients and folds, and the other values of each row with `values`.
     fn of_rows(
         table: &Table,
         labels: LabelSet,
@@ -320,7 +339,7 @@ impl<T> RecordTable<T> {
         let (patient, fold) = (table.column("patient"), table.column("fold"));
         let mut out = Vec::with_capacity(table.rows().len());
         for (line, cells) in table.rows() {
-            let name = record_key(cells.get(record));
+            let (name, extension) = record_key(cells.get(record));
             if name.is_empty() {
                 return Err(table.cell(line, record, cells.get(record), "a record name"));
             }
@@ -330,37 +349,59 @@ impl<T> RecordTable<T> {
             let fold = table.fold(line, cells, fold)?;
             let values = values(line, cells)?;
             let patient = text(patient).map(str::to_owned);
-            out.push(RecordRow { line, record: name, other_name: None, patient, fold, values });
+            out.push(RecordRow {
+                line,
+                record: name,
+                extension,
+                other_name: None,
+                patient,
+                fold,
+                values,
+            });
         }
         match first_double(&out) {
             Some((first, double)) => {
-                Err(table.duplicate(double.line, double.record.clone(), first.line))
+                Err(table.duplicate(double.line, double.full_name().into_owned(), first.line))
             }
             None => Ok(Self { labels, rows: out }),
         }
     }
+
+    /// Restores the extensions of names that differ only in their extensions, for callers who do not know the records.
+    pub(super) fn told_apart(mut self) -> Self {
+        let mut sorted: Vec<&mut RecordRow<T>> = self.rows.iter_mut().collect();
+        sorted.sort_by(|a, b| a.record.cmp(&b.record));
+        let equal = sorted.chunk_by_mut(|a, b| a.record == b.record);
+        for row in equal.filter(|rows| rows.len() > 1).flatten() {
+            row.record.push_str(std::mem::take(&mut row.extension));
+        }
+        self
+    }
 }
 
-/// The first row of a record that has one already, behind that one.
+/// Returns the first row whose record already has a row, preceded by that earlier row.
 fn first_double<T>(rows: &[RecordRow<T>]) -> Option<(&RecordRow<T>, &RecordRow<T>)> {
+    fn key<T>(row: &RecordRow<T>) -> (&str, &str) {
+        (&row.record, row.extension)
+    }
     let mut sorted: Vec<&RecordRow<T>> = rows.iter().collect();
-    sorted.sort_by(|a, b| (&a.record, a.line).cmp(&(&b.record, b.line)));
+    sorted.sort_by(|a, b| (key(a), a.line).cmp(&(key(b), b.line)));
     let pairs = sorted.windows(2).map(|pair| (pair[0], pair[1]));
-    pairs.filter(|(a, b)| a.record == b.record).min_by_key(|(_, double)| double.line)
+    pairs.filter(|(a, b)| key(a) == key(b)).min_by_key(|(_, double)| double.line)
 }
 
-/// A whole number, also as spreadsheets write it (`7.0`).
+/// Parses a whole number, including the form that spreadsheets write (`7.0`).
 fn integer(text: &str) -> Option<u32> {
     text.strip_suffix(".0").unwrap_or(text).parse().ok()
 }
 
-/// A record's name as the data set spells it: `/` between folders, no extension.
-pub(super) fn record_key(text: &str) -> String {
+/// Returns a record's name as the data set spells it, with `/` between folders, and the extension that follows it.
+pub(super) fn record_key(text: &str) -> (String, &'static str) {
+    const KNOWN: [&str; 7] = [".hea", ".dat", ".mat", ".csv", ".tsv", ".csv.gz", ".tsv.gz"];
     let text = text.replace('\\', "/");
     let text = text.strip_prefix("./").unwrap_or(&text);
-    let known = [".hea", ".dat", ".mat", ".csv", ".tsv", ".csv.gz", ".tsv.gz"];
-    let stem = known.iter().find_map(|extension| text.strip_suffix(extension));
-    stem.unwrap_or(text).to_owned()
+    let extension = KNOWN.into_iter().find(|own| text.ends_with(own)).unwrap_or_default();
+    (text[..text.len() - extension.len()].to_owned(), extension)
 }
 
 #[cfg(test)]
@@ -379,16 +420,14 @@ mod tests {
         let table =
             read("record,patient,fold,AF,SB\na/x.hea,p1,8,1,0\n./y,,,0.0,1.0\n").expect("ok");
         assert_eq!(table.labels.to_string(), "AF,SB");
-        let row = |line, record: &str, patient: Option<&str>, fold, values: [bool; 2]| RecordRow {
-            line,
-            record: record.into(),
-            other_name: None,
-            patient: patient.map(Into::into),
-            fold,
-            values: values.into(),
-        };
-        assert_eq!(table.rows[0], row(2, "a/x", Some("p1"), Some(8), [true, false]));
-        assert_eq!(table.rows[1], row(3, "y", None, None, [false, true]));
+        let row =
+            |line, record: &str, extension, patient: Option<&str>, fold, values: [bool; 2]| {
+                let (record, patient) = (record.into(), patient.map(Into::into));
+                let (other_name, values) = (None, values.into());
+                RecordRow { line, record, extension, other_name, patient, fold, values }
+            };
+        assert_eq!(table.rows[0], row(2, "a/x", ".hea", Some("p1"), Some(8), [true, false]));
+        assert_eq!(table.rows[1], row(3, "y", "", None, None, [false, true]));
     }
 
     #[test]
@@ -445,8 +484,8 @@ mod tests {
         assert!(error.to_string().ends_with("labels.csv:2"), "{error}");
         let error = |text| read(text).expect_err(text);
         assert!(matches!(
-            error("record,AF\nx,1\nx.hea,0\n"),
-            IoError::DuplicateRow { line: 3, first: 2, .. }
+            error("record,AF\na\\x.hea,1\n./a/x.hea,0\n"),
+            IoError::DuplicateRow { line: 3, first: 2, record, .. } if record == "a/x.hea"
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! Long records, a block at a time.
+//! Block-wise reading of long records.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -8,9 +8,9 @@ use super::{Record, Selection};
 use crate::IoError;
 use crate::signal::Sample;
 
-/// Reads a record in blocks of `[sample, signal]`, each file from its start to its end once; see [`Record::blocks`].
+/// Reads a record in blocks of `[sample, signal]`, each file once from start to end; see [`Record::blocks`].
 ///
-/// Memory is bounded by the length of a block (and by the largest skew, in formats that are decoded from the start).
+/// Memory is bounded by the length of a block (and, in formats that are decoded from the start, by the largest skew).
 #[derive(Debug)]
 pub struct Blocks<'r, T> {
     record: &'r Record,
@@ -22,7 +22,7 @@ pub struct Blocks<'r, T> {
 }
 
 impl Record {
-    /// Reads a selection in blocks of at most `frames_per_block` frames, at least one.
+    /// Reads a selection in blocks of at most `frames_per_block` frames, and at least one.
     ///
     /// ```
     /// # use ecg_core::{Lead, Recording, SamplingRate};
@@ -44,13 +44,13 @@ impl Record {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Record::read_matrix`] that the selection alone gives rise to.
+    /// Those errors of [`Record::read_matrix`] that depend on the selection alone.
     pub fn blocks<T: Sample>(
         &self,
         selection: &Selection,
         frames_per_block: u64,
     ) -> Result<Blocks<'_, T>, IoError> {
-        // A block bounds what is set aside, so that a record may have any length.
+        // The block bounds the memory that is allocated, so the record may have any length.
         let all = selection.frames.clone().unwrap_or(0..self.n_frames());
         let chosen = self.choose::<T>(&selection.clone().with_frames(all))?;
         let mut state = State::default();
@@ -62,10 +62,11 @@ impl Record {
 }
 
 impl<T: Sample> Blocks<'_, T> {
-    /// Reads the next block into a buffer, which takes its length, and returns its frames; `None` after the last one.
+    /// Reads the next block into a buffer, which is resized to fit, and returns the frames of the block, or `None`
+    /// after the last one.
     ///
     /// # Errors
-    /// Those of [`Record::read_matrix`]; a checksum that does not fit shows with the last block.
+    /// Those of [`Record::read_matrix`]; a checksum mismatch is reported with the last block.
     pub fn next_into(&mut self, out: &mut Vec<T>) -> Result<Option<Range<u64>>, IoError> {
         if self.next >= self.chosen.frames.end {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Samples of a selection.
+//! Reads the samples of a selection.
 
 use std::ops::Range;
 
@@ -10,31 +10,31 @@ use crate::signal::{Calibration, Io, Plan, Sample, Target};
 use crate::warning::Notes;
 use crate::{Header, IoError, ReadOptions, SignalSpec};
 
-/// Samples of all signals together that are averaged at a time.
+/// Number of samples, of all signals together, that are averaged at a time.
 const AVERAGED_SAMPLES: u64 = 1 << 16;
 
-/// Buffers that reading needs, to be used again for the next record.
+/// Reusable buffers for reading one record after another.
 #[derive(Debug, Default)]
 pub struct Scratch(pub(super) State);
 
-/// Buffers, and how far a record is decoded.
+/// Buffers and the decoding state of a record.
 #[derive(Debug, Default)]
 pub(super) struct State {
     io: Io,
     pub segment: Option<Current>,
-    /// The frame up to which all are summed, from the first.
+    /// The frame up to which all frames from the first on are summed.
     summed: u64,
 }
 
 impl State {
-    /// Keeps the buffers alone.
+    /// Keeps only the buffers.
     pub fn forget(&mut self) {
         self.io.clear();
         self.segment = None;
         self.summed = u64::MAX;
     }
 
-    /// Fills the targets from a plain record or segment, and tests its checksums after its last frame.
+    /// Fills the targets from a plain record or segment, and verifies its checksums after its last frame.
     #[allow(clippy::too_many_arguments, reason = "what is read, and where it goes")]
     pub fn fill_plan<T: Sample>(
         &mut self,
@@ -71,18 +71,23 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
-    /// Samples that a signal has in each frame of the result.
+    /// Number of samples that a signal has in each frame of the result.
     fn per_frame(&self, spec: &SignalSpec) -> usize {
         if self.average { 1 } else { spec.samples_per_frame as usize }
     }
 }
 
 impl Record {
-    /// Reads one vector a signal, in the order of the selection, all samples of each frame.
+    /// Reads one vector per signal, in the order of the selection, with all samples of each frame.
     ///
     /// # Errors
-    /// A selection beyond the record, stored values of a multi-segment record, `i16` for values of more bits, files that
-    /// cannot be read, and checksums that do not fit.
+    /// Fails if
+    ///
+    /// - the selection goes beyond the record,
+    /// - stored values of a multi-segment record are requested,
+    /// - `i16` is requested for wider values,
+    /// - a file cannot be read, or
+    /// - a checksum does not match.
     pub fn read<T: Sample>(&self, selection: &Selection) -> Result<Vec<Vec<T>>, IoError> {
         let chosen = self.choose::<T>(selection)?;
         let mut rows = Vec::with_capacity(chosen.signals.len());
@@ -98,19 +103,23 @@ impl Record {
         Ok(rows)
     }
 
-    /// Reads `[sample, signal]`, for signals of one sampling rate.
+    /// Reads a matrix `[sample, signal]` of signals with the same sampling rate.
     ///
     /// # Errors
-    /// Those of [`Record::read`], and signals with different numbers of samples in a frame that are not averaged.
+    /// Those of [`Record::read`]; also fails for signals with different numbers of samples per frame, unless they are
+    /// averaged.
     pub fn read_matrix<T: Sample>(&self, selection: &Selection) -> Result<Array2<T>, IoError> {
+        let chosen = self.choose::<T>(selection)?;
         let mut values = Vec::new();
-        let samples = self.read_matrix_into(selection, &mut values, &mut Scratch::default())?;
-        let signals = values.len() / samples.max(1);
-        Ok(Array2::from_shape_vec((samples, signals), values).expect("the shape that was filled"))
+        let samples = self.matrix(&chosen, &mut values, &mut State::default(), u64::MAX)?;
+        let shape = (samples, chosen.signals.len());
+        Ok(Array2::from_shape_vec(shape, values).expect("the shape that was filled"))
     }
 
-    /// Reads `[sample, signal]` into a buffer, which takes the length that is needed; returns the number of samples of each
-    /// signal. With a buffer and scratch of the last record nothing is allocated for the samples.
+    /// Reads a matrix `[sample, signal]` into a buffer, which is resized to fit, and returns the number of samples per
+    /// signal.
+    ///
+    /// If the buffer and scratch of the previous record are passed, nothing is allocated for the samples.
     ///
     /// # Errors
     /// Those of [`Record::read_matrix`].
@@ -125,7 +134,7 @@ impl Record {
         self.matrix(&chosen, out, &mut scratch.0, u64::MAX)
     }
 
-    /// Reads `[sample, signal]`; later calls may go on from frame `keep_from`.
+    /// Reads a matrix `[sample, signal]`; later calls may continue from frame `keep_from`.
     pub(super) fn matrix<T: Sample>(
         &self,
         chosen: &Chosen,
@@ -156,7 +165,7 @@ impl Record {
         Ok(samples)
     }
 
-    /// Gives a buffer the length of some frames, unless there is no memory for it.
+    /// Resizes a buffer to hold some frames; fails if there is no memory for it.
     pub(super) fn set_aside<T: Sample>(
         &self,
         buffer: &mut Vec<T>,
@@ -172,7 +181,7 @@ impl Record {
         Ok(())
     }
 
-    /// The targets of one row a signal.
+    /// Returns the targets for one row per signal.
     pub(super) fn rows(
         &self,
         chosen: &Chosen,
@@ -182,7 +191,8 @@ impl Record {
         signals.map(|(row, signal)| self.target(*signal, row, 0, 1, gain)).collect()
     }
 
-    /// Where a signal goes, and its own units for one unit wanted, as `gain` has it.
+    /// Returns the target of a signal, and the requested units per unit of the signal. `gain` gives the ADC units per
+    /// requested unit.
     fn target(
         &self,
         signal: usize,
@@ -205,6 +215,10 @@ impl Record {
         state: &mut State,
         keep_from: u64,
     ) -> Result<(), IoError> {
+        // An empty buffer has no position where a signal could start.
+        if chosen.frames.is_empty() {
+            return Ok(());
+        }
         if chosen.average {
             return self.fill_averages(chosen, targets, outs, state);
         }
@@ -281,7 +295,7 @@ impl Record {
         Ok(())
     }
 
-    /// Checks a selection, and that what it asks for is there before memory is set aside for it.
+    /// Checks a selection, and that the requested samples exist before memory is allocated for them.
     pub(super) fn choose<T: Sample>(&self, selection: &Selection) -> Result<Chosen, IoError> {
         let path = || self.header.path.clone();
         let n_signals = self.signals().len();
@@ -309,13 +323,28 @@ impl Record {
             return Err(IoError::WideFormat { path: path(), line: wide.line, format });
         }
         let chosen = Chosen { frames, signals, average: selection.average_frames };
-        if let (Body::Segments(segments), None) = (&self.body, &selection.frames) {
-            let mut notes = Notes::new(&self.header.path, self.options.strict);
-            let (frames, signals) = (&chosen.frames, &chosen.signals);
-            segments.check_size(frames, signals, &self.header, &self.options, &mut notes)?;
-            self.note(notes.warnings);
+        if selection.frames.is_none() {
+            self.check_whole(&chosen)?;
         }
         Ok(chosen)
+    }
+
+    /// Rejects reading the whole of a record if too much of it has no bytes in a file.
+    fn check_whole(&self, chosen: &Chosen) -> Result<(), IoError> {
+        let (header, options) = (&self.header, &self.options);
+        match &self.body {
+            Body::Whole(plan) => {
+                let signals = chosen.signals.iter().map(|signal| &header.signals[*signal]);
+                plan.check_null_signals(header, signals, plan.n_frames, options)
+            }
+            Body::Segments(segments) => {
+                let mut notes = Notes::new(&header.path, options.strict);
+                let (frames, signals) = (&chosen.frames, &chosen.signals);
+                segments.check_size(frames, signals, header, options, &mut notes)?;
+                self.note(notes.warnings);
+                Ok(())
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! WFDB records: opened, and read whole, in parts or in blocks.
+//! WFDB records: opened once, then read whole, in parts or in blocks.
 
 mod blocks;
 mod matrix;
@@ -25,13 +25,13 @@ use crate::signal::Plan;
 use crate::warning::Notes;
 use crate::{Header, IoError, ReadOptions, SignalSpec, Warning};
 
-/// A WFDB record whose header is read and whose files were found; samples are read when they are asked for.
+/// A WFDB record whose header has been read and whose files have been found; samples are read on request.
 ///
-/// It may have any signals, any units and any number of segments. Reading goes by [`Selection`] and into any
-/// [`crate::Sample`]: `i16` and `i32` give values as stored, `f32` and `f64` physical ones. Only the part that is asked for
-/// is read from disk, but for format 8 and FLAC, which can be decoded only from the start of their file on.
+/// It may have any signals, any units and any number of segments. Samples are read for a [`Selection`] and into any
+/// [`crate::Sample`] type: `i16` and `i32` give values as stored, `f32` and `f64` physical values. Only the requested
+/// part is read from disk, except for format 8 and FLAC, which can only be decoded from the start of their file.
 ///
-/// Checksums are tested where a signal is read as a whole, at once or in blocks.
+/// Checksums are verified if a signal is read completely, at once or in blocks.
 ///
 /// ```
 /// # use ecg_core::{Lead, Recording, SamplingRate};
@@ -43,7 +43,7 @@ use crate::{Header, IoError, ReadOptions, SignalSpec, Warning};
 /// # ecg_io::write_wfdb(dir.path(), &demo, &Default::default())?;
 /// # let path = dir.path().join("r");
 /// let record = Record::open(path, &ReadOptions::default())?;
-/// // Half a second of lead II, from the first second on, in mV.
+/// // Half a second of lead II in mV, starting after the first second.
 /// let part = Selection::default()
 ///     .with_frames(record.frames_between(1.0, 1.5))
 ///     .with_signals(record.signals_named(&["II"])?);
@@ -60,14 +60,14 @@ pub struct Record {
     warnings: Mutex<Noted>,
 }
 
-/// Warnings in the order in which they came, each once.
+/// Warnings in order of occurrence, each only once.
 #[derive(Debug, Default)]
 struct Noted {
     list: Vec<Warning>,
     seen: HashSet<Warning>,
 }
 
-/// Where the samples are.
+/// The location of the samples.
 #[derive(Debug)]
 enum Body {
     Whole(Plan),
@@ -75,12 +75,13 @@ enum Body {
 }
 
 impl Record {
-    /// Reads the header and looks at the files; `path` may lack the `.hea`. The segments of a multi-segment record are
-    /// looked at when they are read.
+    /// Opens a record by reading its header and inspecting its files; `path` may lack the `.hea`.
+    ///
+    /// The segments of a multi-segment record are inspected when they are read.
     ///
     /// # Errors
-    /// Files that are missing, unreadable or shorter than the header says, what departs from the header's grammar, and names
-    /// that lead out of the record's folder.
+    /// Fails if a file is missing, unreadable or shorter than the header says, if the header violates its grammar, or
+    /// if a name leads out of the record's folder.
     pub fn open(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self, IoError> {
         let path = header_path(path.as_ref());
         let mut notes = Notes::new(&path, options.strict);
@@ -96,12 +97,13 @@ impl Record {
         Ok(record)
     }
 
-    /// What the record's header says; that of a multi-segment record has no signals, see [`Record::signals`].
+    /// Returns the contents of the record's header. The header of a multi-segment record has no signals; see
+    /// [`Record::signals`].
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The signals: of a multi-segment record those of its layout, or else of its first segment.
+    /// Returns the signals. Those of a multi-segment record are taken from its layout, or else from its first segment.
     pub fn signals(&self) -> &[SignalSpec] {
         match &self.body {
             Body::Whole(_) => &self.header.signals,
@@ -109,7 +111,7 @@ impl Record {
         }
     }
 
-    /// Length in frames; a signal has [`SignalSpec::samples_per_frame`] samples in each.
+    /// Returns the length in frames; a signal has [`SignalSpec::samples_per_frame`] samples in each.
     pub fn n_frames(&self) -> u64 {
         match &self.body {
             Body::Whole(plan) => plan.n_frames,
@@ -117,46 +119,47 @@ impl Record {
         }
     }
 
-    /// Length in seconds.
+    /// Returns the duration in seconds.
     pub fn duration_s(&self) -> f64 {
         self.n_frames() as f64 / self.header.frame_rate.hz()
     }
 
-    /// Whether the record consists of segments. Those can differ in gain and format, so that only physical values are read.
+    /// Returns whether the record consists of segments. Segments can differ in gain and format, so only physical values
+    /// can be read.
     pub fn is_multi_segment(&self) -> bool {
         matches!(self.body, Body::Segments(_))
     }
 
-    /// Sampling rate of a signal in Hz: frame rate times samples per frame.
+    /// Returns the sampling rate of a signal in Hz: frame rate times samples per frame.
     ///
     /// # Panics
-    /// There is no such signal.
+    /// Panics if there is no such signal.
     pub fn sampling_rate_hz(&self, signal: usize) -> f64 {
         self.header.frame_rate.hz() * f64::from(self.signals()[signal].samples_per_frame)
     }
 
-    /// What was read otherwise than it stands there, so far.
+    /// Returns the departures from the format that have been read leniently so far.
     pub fn warnings(&self) -> Vec<Warning> {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).list.clone()
     }
 
-    /// The frames from `start_s` to before `end_s`, in seconds from the start of the record; what lies outside of it is left
-    /// out.
+    /// Returns the frames from `start_s` up to but not including `end_s`, in seconds from the start of the record,
+    /// clipped to the record.
     pub fn frames_between(&self, start_s: f64, end_s: f64) -> Range<u64> {
         let frame = |seconds: f64| {
-            // Times such as 0.1 s are rarely exact: a frame counts from a thousandth before it.
+            // Times such as 0.1 s are rarely exact, so a frame counts from a thousandth of a frame before it.
             let frames = seconds * self.header.frame_rate.hz() - 1e-3;
-            // NaN and negative times become 0, large ones the end.
+            // NaN and negative times become 0, large times the end.
             (frames.ceil() as u64).min(self.n_frames())
         };
         let start = frame(start_s);
         start..frame(end_s).max(start)
     }
 
-    /// Numbers of the signals with these descriptions, whatever the case; of several equal ones the first.
+    /// Returns the numbers of the signals with these descriptions, ignoring case; the first if several are equal.
     ///
     /// # Errors
-    /// A name that no signal has.
+    /// Fails if no signal has one of the names.
     pub fn signals_named(&self, names: &[impl AsRef<str>]) -> Result<Vec<usize>, IoError> {
         let find = |name: &str| {
             self.signals()
@@ -177,7 +180,7 @@ impl Record {
         }
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         for warning in found {
-            // A part that is read again says the same again.
+            // Reading a part again produces the same warnings again.
             if warnings.seen.insert(warning.clone()) {
                 warnings.list.push(warning);
             }

@@ -1,4 +1,4 @@
-//! Recordings in mV.
+//! Reads recordings in mV.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::signal::{Calibration, Sample, Target, Value};
 use crate::warning::Notes;
 use crate::{IoError, Loaded, ReadOptions, SignalSpec};
 
-/// Reads a WFDB record into a recording in mV.
+/// Reads a WFDB record as a recording in mV.
 pub(crate) fn read_wfdb_recording(
     path: &Path,
     options: &ReadOptions,
@@ -54,7 +54,7 @@ pub(crate) fn read_wfdb_recording(
     let rate = record.header.frame_rate.hz() * if uniform { f64::from(per_frame) } else { 1.0 };
     let leads = signals.iter().enumerate().map(|(k, spec)| LeadName::from(spec.name(k)));
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    // The product of two numbers of the header may be infinite.
+    // The product of two header values may be infinite.
     let rate = SamplingRate::new(rate).map_err(|_| IoError::Field {
         path: path.to_owned(),
         line: signals.first().map_or(1, |spec| spec.line),
@@ -78,7 +78,7 @@ pub(crate) fn read_wfdb_recording(
 }
 
 impl Record {
-    /// All signals as `[signal, sample]`.
+    /// Reads all signals as `[signal, sample]`.
     fn rows_of<T: Sample>(
         &self,
         chosen: &Chosen,
@@ -105,7 +105,7 @@ impl Record {
     }
 }
 
-/// ADC units for one mV, or for one of the signal's own units where that is no voltage.
+/// Returns the ADC units per mV, or per unit of the signal itself if that is not a voltage.
 fn gain_per_mv(spec: &SignalSpec, notes: &mut Notes<'_>) -> Result<f64, IoError> {
     match unit_of(&spec.units) {
         Unit::Voltage { mv, exact } => {
@@ -138,7 +138,7 @@ fn note_repeated_leads(signals: &[SignalSpec], notes: &mut Notes<'_>) {
     }
 }
 
-/// Physical values of a row of stored ones, skew corrected.
+/// Appends the physical values of a row of stored values, with the skew corrected.
 pub(super) fn append_physical(spec: &SignalSpec, stored: &[i32], gain: f64, out: &mut Vec<f64>) {
     let skew = (spec.skew as usize).min(stored.len());
     if spec.format == crate::Format::Null {
@@ -150,7 +150,7 @@ pub(super) fn append_physical(spec: &SignalSpec, stored: &[i32], gain: f64, out:
     out.extend(std::iter::repeat_n(f64::NAN, skew));
 }
 
-/// Corrects the skew of stored values, so that they stand where their physical values do.
+/// Corrects the skew of stored values, so that they line up with their physical values.
 fn shift(spec: &SignalSpec, row: &mut [i32]) {
     let skew = (spec.skew as usize).min(row.len());
     if skew > 0 {

@@ -1,4 +1,4 @@
-//! Records of several segments.
+//! Multi-segment records.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -12,14 +12,15 @@ use crate::signal::{Calibration, Plan, Sample, Target, beside, find_below};
 use crate::warning::Notes;
 use crate::{Format, Header, IoError, ReadOptions, SegmentSpec, SignalSpec};
 
-/// The segments of a record, and the signals that they share.
+/// The segments of a record and their common signals.
 #[derive(Debug)]
 pub(super) struct Segments {
     pub signals: Vec<SignalSpec>,
     pub n_frames: u64,
-    /// Those with samples or gaps, in order.
+    /// Segments with samples or gaps, in order.
     list: Vec<Segment>,
-    /// In a variable layout, where signals go by their description: the numbers of those with each.
+    /// In a variable layout, where signals are matched by description: the numbers of the signals with each
+    /// description.
     by_description: Option<HashMap<String, Vec<usize>>>,
     cache: Mutex<Cache>,
 }
@@ -28,7 +29,7 @@ pub(super) struct Segments {
 struct Segment {
     spec: SegmentSpec,
     start: u64,
-    /// Number of its name: equal for segments that stand there again.
+    /// Number of its name: equal for repeated segments.
     name: usize,
 }
 
@@ -42,16 +43,17 @@ impl Segment {
     }
 }
 
-/// A segment whose files were found.
+/// A segment whose files have been found.
 #[derive(Debug)]
 struct Opened {
     header: Header,
     plan: Plan,
-    /// Which signal of the record is which of the segment, with its units for one unit of the record; by the former.
+    /// For each signal found: its number in the record, its number in the segment, and its units in the segment per
+    /// unit of the record. Sorted by the number in the record.
     signals: Vec<(usize, usize, f64)>,
 }
 
-/// A segment that is being read. Its files are closed at the end, since a record may have more segments than files may be
+/// The segment being read. Its files are closed at the end, because a record may have more segments than files can be
 /// open.
 #[derive(Debug)]
 pub(super) struct Current {
@@ -65,12 +67,12 @@ impl Drop for Current {
     }
 }
 
-/// The segments that were opened so far.
+/// The segments opened so far.
 #[derive(Debug, Default)]
 struct Cache {
     /// By the number of their name.
     opened: HashMap<usize, Arc<Opened>>,
-    /// Size of their headers.
+    /// Total size of their headers.
     header_bytes: u64,
 }
 
@@ -120,7 +122,7 @@ impl Segments {
         if signals.is_empty() {
             return Err(no_samples("number of signals", "0".to_owned()));
         }
-        // No file shows yet whether there are so many.
+        // No file has yet shown whether there are so many.
         let samples = signals.iter().map(|spec| u64::from(spec.samples_per_frame)).sum();
         if samples > options.max_null_samples {
             return Err(IoError::TooManyNullSamples {
@@ -143,8 +145,8 @@ impl Segments {
         Ok(Self { signals, n_frames: start, list, by_description, cache: Mutex::default() })
     }
 
-    /// Looks at the segments of a range, and refuses one of which more has no bytes of its own than the files hold, or than
-    /// is modest.
+    /// Inspects the segments of a range. Fails if the samples without bytes of their own exceed both the number of
+    /// samples that the files hold and the limit of the options.
     pub fn check_size(
         &self,
         frames: &Range<u64>,
@@ -153,7 +155,7 @@ impl Segments {
         options: &ReadOptions,
         notes: &mut Notes<'_>,
     ) -> Result<(), IoError> {
-        // Samples that are wanted of each signal in a frame.
+        // Number of samples requested of each signal in a frame.
         let mut wanted = vec![0_u64; self.signals.len()];
         for signal in signals {
             wanted[*signal] += u64::from(self.signals[*signal].samples_per_frame);
@@ -188,7 +190,7 @@ impl Segments {
             missing = missing.saturating_add(lacks);
             most = most.max((lacks, segment.spec.line));
         }
-        // The same bytes may be read again and again: then only a part of the samples is held by the files.
+        // The same bytes may be read repeatedly; then the files hold only a part of the samples.
         let held_bytes = files.values().fold(0_u64, |sum, size| sum.saturating_add(*size));
         let held = match used > held_bytes {
             true => (u128::from(there) * u128::from(held_bytes) / u128::from(used)) as u64,
@@ -203,14 +205,14 @@ impl Segments {
         Ok(())
     }
 
-    /// Numbers of the segments that have some of the frames.
+    /// Numbers of the segments that overlap the frames.
     fn overlapping(&self, frames: &Range<u64>) -> Range<usize> {
         let first = self.list.partition_point(|segment| segment.end() <= frames.start);
         let more = self.list[first..].partition_point(|segment| segment.start < frames.end);
         first..first + more
     }
 
-    /// Fills the targets, whose calibrations are units for one unit of the record.
+    /// Fills the targets, each given with the requested units per unit of the record.
     #[allow(clippy::too_many_arguments, reason = "those of a plain record, and the record itself")]
     pub fn fill<T: Sample>(
         &self,
@@ -290,7 +292,7 @@ impl Segments {
         Ok(())
     }
 
-    /// Finds the files of a segment, once for all segments of a name.
+    /// Finds the files of a segment, once for all segments with the same name.
     fn open(
         &self,
         segment: &Segment,
@@ -333,14 +335,14 @@ impl Segments {
             .map_err(|source| in_segment(spec, notes.path, source))?;
         notes.warnings.append(&mut own.warnings);
         let (expected, found) = (record.frame_rate.hz(), header.frame_rate.hz());
-        // Rates are written with more or fewer digits.
+        // Rates may be written with more or fewer digits.
         if (expected - found).abs() > 1e-6 * expected {
             return Err(differs(spec, notes.path, "sampling frequency", expected, found));
         }
         Ok(Opened { header, plan, signals })
     }
 
-    /// Which signal of a segment is which of the record.
+    /// Matches the signals of a segment to those of the record.
     fn signals_of(
         &self,
         segment: &SegmentSpec,
@@ -355,7 +357,7 @@ impl Segments {
             return Err(differs(notes, "number of signals", expected, found));
         }
         let mut found = Vec::with_capacity(header.signals.len());
-        // Of several signals of one description each stands for the next.
+        // Signals with the same description are matched in order.
         let mut taken: HashMap<&str, usize> = HashMap::new();
         for (number, spec) in header.signals.iter().enumerate() {
             let place = match &self.by_description {
@@ -403,7 +405,8 @@ impl Segments {
     }
 }
 
-/// The header of a segment, which must not have segments itself, and its size; `before` is that of the headers before it.
+/// Reads the header of a segment, which must not have segments itself, and returns it with its size. `before` is the
+/// total size of the headers before it.
 fn read_header_of(
     spec: &SegmentSpec,
     record: &Header,
@@ -417,7 +420,7 @@ fn read_header_of(
         IoError::NestedSegment { path, line: spec.line, name }
     };
     let path = match beside(&record.path, &file, spec.line) {
-        // The record itself.
+        // The name is that of the record itself.
         Err(_) if record.path.file_name().is_some_and(|own| own == file.as_str()) => {
             return Err(nested(notes.path));
         }

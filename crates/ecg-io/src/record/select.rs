@@ -1,17 +1,18 @@
-//! Which part of a record is wanted.
+//! Selection of a part of a record.
 
 use std::ops::Range;
 
-/// A part of a record: frames, signals, and what becomes of several samples in a frame.
+/// A part of a record: frames, signals, and the treatment of several samples per frame.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Selection {
-    /// The frames, from 0; [`crate::Record::frames_between`] finds those of a time. Default: all.
+    /// Frames, from 0; [`crate::Record::frames_between`] finds those of a time range. Default: all.
     pub frames: Option<Range<u64>>,
-    /// Numbers of the signals, from 0, in the order wanted; [`crate::Record::signals_named`] finds them. Default: all.
+    /// Numbers of the signals, from 0, in the requested order; [`crate::Record::signals_named`] finds them. Default:
+    /// all.
     pub signals: Option<Vec<usize>>,
-    /// Average the samples of each frame, invalid ones left out, instead of giving them as they are. Only for physical
-    /// values. Default: false.
+    /// Average the valid samples of each frame instead of returning them as they are. Only for physical values.
+    /// Default: false.
     pub average_frames: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Whole records as they are stored.
+//! Whole records as stored.
 
 use std::path::Path;
 
@@ -6,29 +6,30 @@ use super::recording::append_physical;
 use super::{Body, Record, Selection};
 use crate::{Header, IoError, ReadOptions, Warning};
 
-/// A WFDB record as it is stored: its header, and the integers of each signal.
+/// A WFDB record as stored: its header and the integers of each signal.
 ///
 /// Signals may have different lengths and physical units. For 12-lead ECGs, [`crate::read_recording`] gives a
-/// [`ecg_core::Recording`] in mV; [`Record`] reads parts, other types and records of several segments.
+/// [`ecg_core::Recording`] in mV; [`Record`] reads parts, other types and multi-segment records.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct WfdbRecord {
-    /// What the header says.
+    /// Contents of the header.
     pub header: Header,
     /// Length in frames.
     pub n_frames: usize,
-    /// Values of each signal as stored, all samples of each frame: codes of invalid samples kept, skew not corrected.
+    /// Stored values of each signal, with all samples of each frame: codes of invalid samples are kept, and skew is not
+    /// corrected.
     pub digital: Vec<Vec<i32>>,
-    /// What was read otherwise than it stands there.
+    /// Departures from the format that were read leniently.
     pub warnings: Vec<Warning>,
 }
 
 impl WfdbRecord {
-    /// Samples of a signal in its own physical units: (stored value - baseline) / gain, skew corrected, NaN where there
-    /// is no valid sample.
+    /// Returns the samples of a signal in its own physical units: (stored value - baseline) / gain, with skew corrected
+    /// and NaN where there is no valid sample.
     ///
     /// # Panics
-    /// There is no such signal.
+    /// Panics if there is no such signal.
     pub fn physical(&self, signal: usize) -> Vec<f64> {
         let (spec, stored) = (&self.header.signals[signal], &self.digital[signal]);
         let mut values = Vec::with_capacity(stored.len());
@@ -36,20 +37,20 @@ impl WfdbRecord {
         values
     }
 
-    /// Sampling rate of a signal: frame rate times samples per frame.
+    /// Returns the sampling rate of a signal in Hz: frame rate times samples per frame.
     ///
     /// # Panics
-    /// There is no such signal.
+    /// Panics if there is no such signal.
     pub fn sampling_rate_hz(&self, signal: usize) -> f64 {
         self.header.frame_rate.hz() * f64::from(self.header.signals[signal].samples_per_frame)
     }
 }
 
-/// Reads a WFDB record as it is stored; `path` may lack the `.hea`.
+/// Reads a WFDB record as stored; `path` may lack the `.hea`.
 ///
 /// # Errors
-/// Those of [`Record::open`] and [`Record::read`]. A multi-segment record is refused: its segments may differ in gain and
-/// format.
+/// Those of [`Record::open`] and [`Record::read`]. Multi-segment records are rejected, because their segments may
+/// differ in gain and format.
 pub fn read_wfdb(path: impl AsRef<Path>, options: &ReadOptions) -> Result<WfdbRecord, IoError> {
     let record = Record::open(path, options)?;
     let digital = record.read(&Selection::default())?;

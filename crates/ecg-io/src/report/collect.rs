@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::{Count, DatasetReport, Finding, Patients};
 use crate::{Dataset, IoError, Loaded, is_contradictory};
 
-/// What is kept of one recording.
+/// The data kept for one recording.
 struct Seen {
     labels: Option<Vec<bool>>,
     patient: Option<String>,
@@ -13,15 +13,16 @@ struct Seen {
     leads: String,
     flat: Vec<String>,
     missing: usize,
-    /// Hash of shape, rate and samples.
+    /// Hash of shape, sampling rate and samples.
     samples: u64,
     warnings: BTreeSet<String>,
 }
 
 impl Dataset {
-    /// Reads every recording and says what the data set holds. `threads` of 0 means one for each processor.
+    /// Reads every recording and reports the contents of the data set. `threads` of 0 means one per processor.
     ///
-    /// One recording for each thread is in memory at a time. What cannot be read is in [`DatasetReport::failed`].
+    /// One recording per thread is in memory at a time. Recordings that cannot be read are listed in
+    /// [`DatasetReport::failed`].
     pub fn report(&self, threads: usize) -> DatasetReport {
         let mut tally = Tally::default();
         let done: Result<(), std::convert::Infallible> = self.for_each_parallel(
@@ -70,7 +71,7 @@ impl Dataset {
     }
 }
 
-/// Counts in the order of their first recording, the largest first at the end.
+/// Counts in the order of their first recording; sorted with the largest first at the end.
 #[derive(Default)]
 struct Counts {
     index: HashMap<String, usize>,
@@ -97,14 +98,14 @@ impl Counts {
 #[derive(Default)]
 struct Tally {
     readable: usize,
-    /// Records with each label, and the first.
+    /// Number of records with each label, and the first of them.
     labels: Vec<(usize, String)>,
     several: usize,
     none: usize,
     unlabelled: usize,
     contradictions: Counts,
     folds: BTreeMap<u32, usize>,
-    /// Recordings and folds of each patient.
+    /// Number of recordings and the folds of each patient.
     patients: BTreeMap<String, (usize, BTreeSet<u32>)>,
     rates: Counts,
     durations: Counts,

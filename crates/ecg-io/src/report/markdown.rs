@@ -2,11 +2,11 @@ use std::fmt;
 
 use super::{Count, DatasetReport, Finding};
 
-/// Most lines of a list; the report itself has all.
+/// The most lines printed of a list; the report itself has all of them.
 const MOST: usize = 20;
 
 impl fmt::Display for DatasetReport {
-    /// Markdown.
+    /// Formats the report as Markdown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let failed = self.records - self.readable;
         writeln!(
@@ -95,7 +95,7 @@ fn more(f: &mut fmt::Formatter<'_>, n: usize) -> fmt::Result {
     }
 }
 
-/// Text for a cell: bars would part it, line ends would end it.
+/// Makes a text fit for a table cell: bars would split the cell, and line ends would end it.
 fn plain(text: &str) -> String {
     text.replace(['\n', '\r'], " ").replace('|', "\\|")
 }

@@ -1,4 +1,4 @@
-//! What a data set holds, in numbers.
+//! Summary of the contents of a data set.
 
 mod collect;
 mod markdown;
@@ -7,88 +7,88 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What a data set holds: labels, patients, rates, lengths, leads, and what is wrong with which recording.
+/// Contents of a data set: labels, patients, rates, durations, leads, and the problems of individual recordings.
 ///
-/// It is displayed as Markdown, and serialises for programs. Made by [`crate::Dataset::report`].
+/// Displayed as Markdown; serialises for use by programs. Created by [`crate::Dataset::report`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DatasetReport {
-    /// Where the labels come from.
+    /// Source of the labels.
     pub label_source: String,
-    /// The rule for NSR; it does not change a label file.
+    /// The NSR rule; it does not change a label file.
     pub nsr_rule: String,
-    /// Recordings found.
+    /// Number of recordings found.
     pub records: usize,
-    /// Recordings that could be read; what follows is about these.
+    /// Number of recordings that could be read; the following fields are about these.
     pub readable: usize,
-    /// How many recordings have each label, in the order of the label set.
+    /// Number of recordings with each label, in the order of the label set.
     pub labels: Vec<Count>,
-    /// Recordings with several labels.
+    /// Number of recordings with several labels.
     pub with_several_labels: usize,
-    /// Recordings that are labelled, but with none of the labels.
+    /// Number of recordings that are labelled, but with none of the labels.
     pub with_no_label: usize,
-    /// Recordings that nothing states labels of.
+    /// Number of recordings whose labels are not stated anywhere.
     pub unlabelled: usize,
     /// Labels that contradict one another, such as `NSR+SB`.
     pub contradictions: Vec<Count>,
-    /// Recordings of each fold that a table states.
+    /// Number of recordings in each fold stated by a table.
     pub folds: BTreeMap<u32, usize>,
-    /// Who was recorded.
+    /// The patients.
     pub patients: Patients,
     /// Sampling rates in Hz.
     pub sampling_rates_hz: Vec<Count>,
-    /// Lengths in seconds.
+    /// Durations in seconds.
     pub durations_s: Vec<Count>,
-    /// Leads in the order of the file.
+    /// Leads, in the order of the file.
     pub leads: Vec<Count>,
     /// Recordings with leads that never change, and these leads.
     pub flat: Vec<Finding>,
-    /// Recordings with samples that are missing, and how many.
+    /// Recordings with missing samples, and their number.
     pub missing_samples: Vec<Finding>,
-    /// Recordings with the same samples as one before.
+    /// Recordings with the same samples as an earlier one.
     pub duplicates: Vec<Finding>,
-    /// Recordings that could not be read, and why.
+    /// Recordings that could not be read, and the reason.
     pub failed: Vec<Finding>,
-    /// What was read otherwise than the files say: field and message, with how many recordings.
+    /// Departures from the formats that were read leniently: field and message, with the number of recordings.
     pub warnings: Vec<Count>,
-    /// What was found otherwise than expected in the folder and its tables.
+    /// Unexpected findings in the folder and its tables.
     pub folder_warnings: Vec<String>,
 }
 
-/// How many recordings have something, and the first of them.
+/// The number of recordings with some property, and the first of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Count {
-    /// What they have.
+    /// The property.
     pub what: String,
-    /// How many recordings.
+    /// Number of recordings.
     pub records: usize,
-    /// The first of them.
+    /// Name of the first recording.
     pub first: String,
 }
 
-/// Something about one recording.
+/// A finding about one recording.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// The recording.
+    /// Name of the recording.
     pub record: String,
-    /// What there is to say of it.
+    /// The finding.
     pub what: String,
 }
 
-/// Who was recorded, as far as tables and recordings say.
+/// Patients, as far as tables and recordings state them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Patients {
-    /// Recordings whose patient is known.
+    /// Number of recordings whose patient is known.
     pub known: usize,
-    /// Different patients.
+    /// Number of different patients.
     pub distinct: usize,
-    /// Patients with more than one recording.
+    /// Number of patients with more than one recording.
     pub with_several: usize,
-    /// The most recordings of one patient.
+    /// The largest number of recordings of one patient.
     pub most: usize,
-    /// Patients with recordings in more than one fold.
+    /// Number of patients with recordings in more than one fold.
     pub in_several_folds: usize,
 }

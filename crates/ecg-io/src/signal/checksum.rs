@@ -4,13 +4,13 @@ use super::group::Group;
 use crate::warning::Notes;
 use crate::{Header, IoError};
 
-/// Values that are summed side by side, so that the processor can add many at once.
+/// Number of values summed side by side, so that the processor can add many at once.
 const LANES: usize = 64;
 
 /// The running sums of the signals of one file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sums {
-    /// One sum for each place of one or several frames.
+    /// One sum for each position in one or several frames.
     lanes: Vec<u16>,
 }
 
@@ -31,7 +31,7 @@ impl Sums {
         }
     }
 
-    /// The sum of one signal of the group.
+    /// Returns the sum of one signal of the group.
     fn of(&self, group: &Group, place: usize) -> u16 {
         let start = group.starts[place];
         let end = start + group.per_frame[place];
@@ -50,7 +50,7 @@ impl Sums {
         notes: &mut Notes<'_>,
     ) -> Result<(), IoError> {
         if self.lanes.is_empty() {
-            // Nothing of this file was asked for.
+            // No samples of this file were requested.
             return Ok(());
         }
         for (place, signal) in group.signals.clone().enumerate() {

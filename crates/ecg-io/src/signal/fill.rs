@@ -1,4 +1,4 @@
-//! Samples to where they are wanted, a bounded number at a time.
+//! Delivers samples to the requested places, a bounded number at a time.
 
 use std::ops::Range;
 
@@ -10,13 +10,14 @@ use super::sequential::Sequential;
 use crate::format::{decode_i16, decode_i32};
 use crate::{Format, Header, IoError};
 
-/// Samples that are read and decoded at a time: they stay in the processor's second cache.
+/// Number of samples read and decoded at a time: they stay in the processor's second-level cache.
 const CHUNK_SAMPLES: usize = 1 << 16;
 
-/// Samples that are spread over rows at a time: they stay in its first cache.
+/// Number of samples spread over rows at a time: they stay in the first-level cache.
 const TILE_SAMPLES: usize = 1 << 13;
 
-/// A signal that is wanted, and where its samples go: sample `t` of the range to `outs[out][start + t * stride]`.
+/// A requested signal and the destination of its samples: sample `t` of the range goes to
+/// `outs[out][start + t * stride]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub signal: usize,
@@ -26,19 +27,19 @@ pub(crate) struct Target {
     pub stride: usize,
 }
 
-/// Buffers, and how far each file is decoded; kept from one call to the next.
+/// Buffers and the decoding state of each file, kept from one call to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Io {
     bytes: Vec<u8>,
     narrow: Vec<i16>,
     wide: Vec<i32>,
-    /// For each group the sums of the samples read, where these are the record from its start.
+    /// For each group, the sums of the samples read, provided these were read from the start of the record.
     pub sums: Vec<Sums>,
     sequential: Vec<Option<Sequential>>,
 }
 
 impl Io {
-    /// Forgets what belongs to a record, and keeps the buffers.
+    /// Forgets everything about a record but keeps the buffers.
     pub fn clear(&mut self) {
         self.sums.iter_mut().for_each(Sums::clear);
         self.sequential.clear();
@@ -46,8 +47,9 @@ impl Io {
 }
 
 impl Plan {
-    /// Fills the targets with the samples of `frames`. Later calls may ask for frames from `keep_from` on without a new
-    /// start where a format must be decoded from its start.
+    /// Fills the targets with the samples of `frames`.
+    ///
+    /// Later calls may request frames from `keep_from` on without restarting a format that is decoded from the start.
     pub fn fill<T: Sample>(
         &self,
         header: &Header,
@@ -104,7 +106,7 @@ impl Plan {
     }
 }
 
-/// Whether the targets are the whole of `outs[0]`, in the order of the file.
+/// Returns whether the targets cover all of `outs[0]`, in the order of the file.
 fn is_matrix<T>(
     group: &Group,
     targets: &[&Target],
@@ -120,8 +122,10 @@ fn is_matrix<T>(
         && outs[0].len() as u64 == (frames.end - frames.start) * group.frame as u64
 }
 
-/// The frames that hold the samples of `frames`, in order: these themselves, whose sums are taken, and for each skew (in
-/// samples, with the samples in a frame) those in which the late samples stand.
+/// Returns the frames that hold the samples of `frames`, in order.
+///
+/// These are `frames` itself, whose values are summed, and for each skew (in samples, paired with the samples per
+/// frame) the frames in which the delayed samples are stored.
 fn spans(frames: &Range<u64>, skews: &[(u64, u64)], n_frames: u64) -> Vec<Range<u64>> {
     let late = skews.iter().map(|(skew, per_frame)| {
         let start = frames.start.saturating_add(skew / per_frame);
@@ -146,7 +150,7 @@ struct Filling<'a, 'b, T> {
     header: &'a Header,
     targets: Vec<&'a Target>,
     frames: Range<u64>,
-    /// Frames of the file to be decoded.
+    /// Frames of the file to decode.
     spans: Vec<Range<u64>>,
     matrix: bool,
     outs: &'a mut [&'b mut [T]],
@@ -154,7 +158,8 @@ struct Filling<'a, 'b, T> {
 }
 
 impl<T: Sample> Filling<'_, '_, T> {
-    /// Frames to be decoded at a time; a multiple of all block lengths, so that each part begins as the first does.
+    /// Ranges of frames to decode at a time. Their length is a multiple of all block lengths, so that each part begins
+    /// as the first does.
     fn parts(&self) -> impl Iterator<Item = Range<u64>> + use<T> {
         let most = match CHUNK_SAMPLES / self.group.frame {
             0 => 1,
@@ -194,7 +199,7 @@ impl<T: Sample> Filling<'_, '_, T> {
         let group = self.group;
         for part in self.parts() {
             let n = (part.end - part.start) as usize * group.frame;
-            // Their blocks are single samples.
+            // Blocks of these formats are single samples.
             let (span, _) = group.span(part.clone());
             let encoded = group.source.bytes(span.start, span.end, bytes)?;
             if self.matrix {
@@ -238,7 +243,7 @@ impl<T: Sample> Filling<'_, '_, T> {
         Ok(())
     }
 
-    /// Sums and spreads the samples of whole frames.
+    /// Sums the samples of whole frames and distributes them to the targets.
     fn deliver<V: Copy + Into<i32>>(
         &mut self,
         samples: &[V],
@@ -274,7 +279,7 @@ impl<T: Sample> Filling<'_, '_, T> {
     }
 }
 
-/// Converts samples that keep their places.
+/// Converts samples that keep their positions.
 fn convert_matrix<V: Copy + Into<i32>, T: Sample>(
     samples: &[V],
     targets: &[&Target],
@@ -299,14 +304,14 @@ fn convert_matrix<V: Copy + Into<i32>, T: Sample>(
 
 /// How the samples of one signal are picked from frames.
 struct Spread {
-    /// Samples in a frame, of all signals.
+    /// Number of samples in a frame, of all signals.
     frame: usize,
-    /// Where those of the signal begin, and how many they are.
+    /// Position and number of the signal's samples in a frame.
     offset: usize,
     n: usize,
-    /// The samples of the signal that are asked for.
+    /// The requested samples of the signal.
     asked: Range<u64>,
-    /// Samples by which they are late in the file.
+    /// Number of samples by which they are delayed in the file.
     skew: u64,
 }
 
@@ -320,7 +325,7 @@ impl Spread {
     ) {
         let first = first_frame * self.n as u64;
         let after = first + (samples.len() / self.frame * self.n) as u64;
-        // Places in the file, so with the skew.
+        // Positions in the file, which include the skew.
         let from = first.max(self.asked.start + self.skew);
         let to = after.min(self.asked.end + self.skew);
         if from >= to {
@@ -369,9 +374,9 @@ mod tests {
             spans(&frames, skews, 1000).iter().map(|span| (span.start, span.end)).collect()
         };
         assert_eq!(of(5..9, &[]), [(5, 9)]);
-        // Some frames on, and a part of a frame on.
+        // Some whole frames later, and part of a frame later.
         assert_eq!(of(5..9, &[(500, 1), (3, 2), (502, 1)]), [(5, 11), (505, 511)]);
-        // The end of the record ends them all.
+        // None extends beyond the end of the record.
         assert_eq!(of(5..9, &[(993, 1)]), [(5, 9), (998, 1000)]);
         assert_eq!(of(5..9, &[(4000, 4)]), [(5, 9), (1000, 1000)]);
         assert_eq!(of(996..1000, &[(2, 1), (u64::MAX, 1)]), [(996, 1000)]);

@@ -24,10 +24,10 @@ impl std::fmt::Debug for Flac {
 }
 
 impl Flac {
-    /// Samples for each byte beyond which a file is decoded before it is believed.
+    /// Samples per byte above which a file is decoded before its stated length is believed.
     pub const USUAL_SAMPLES_PER_BYTE: u64 = 8;
 
-    /// Samples for each byte beyond which a file is refused, unless [`crate::ReadOptions::max_packed_samples`] allows more.
+    /// Samples per byte above which a file is rejected, unless [`crate::ReadOptions::max_packed_samples`] allows more.
     pub const MOST_SAMPLES_PER_BYTE: u64 = 100;
 
     pub fn open(group: &Group) -> Result<Self, IoError> {
@@ -39,7 +39,7 @@ impl Flac {
         Ok(Self { reader, buffer: Vec::new(), channels, bits })
     }
 
-    /// Compares a file with the header's lines; its samples in each channel, where it says.
+    /// Compares a file with the header's lines. Returns the number of samples per channel, if the file states it.
     pub fn inspect(group: &Group, header: &Path, line: u64) -> Result<Option<u64>, IoError> {
         let differs = |field, expected: u64, found: u64| {
             let (path, file) = (header.to_owned(), group.source.path.clone());
@@ -72,7 +72,8 @@ impl Flac {
         Ok(samples)
     }
 
-    /// Decodes the next block and hands over the samples of each channel. Returns how many each has: 0 at the end.
+    /// Decodes the next block and passes on the samples of each channel. Returns the number of samples per channel, 0
+    /// at the end.
     pub fn next_block(
         &mut self,
         group: &Group,

@@ -9,27 +9,27 @@ use crate::error::Place;
 use crate::warning::Notes;
 use crate::{Format, Header, IoError, ReadOptions};
 
-/// The signals of one file, and what of it is theirs.
+/// The signals of one file, and the part of the file that belongs to them.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub signals: Range<usize>,
     pub source: Source,
     pub format: Format,
-    /// Bytes before the first sample; samples in a FLAC file.
+    /// Bytes before the first sample; in a FLAC file, samples.
     pub offset: u64,
-    /// Samples of each signal in a frame.
+    /// Samples per frame of each signal.
     pub per_frame: Vec<usize>,
-    /// Where each signal's samples begin in a frame.
+    /// Position of each signal's first sample in a frame.
     pub starts: Vec<usize>,
-    /// Samples in a frame, of all signals together.
+    /// Samples per frame, of all signals together.
     pub frame: usize,
-    /// The values that the differences of format 8 start from.
+    /// The initial values for the differences of format 8.
     pub initial: Vec<i32>,
-    /// Frames that the file holds, unless it is FLAC.
+    /// Number of frames in the file, unless it is FLAC.
     held: u64,
-    /// Samples of each channel that a FLAC file states.
+    /// Number of samples per channel, as stated by a FLAC file.
     channel_samples: Option<u64>,
-    /// Samples of each channel beyond which a FLAC file is refused.
+    /// Number of samples per channel above which a FLAC file is rejected.
     channel_limit: u64,
 }
 
@@ -83,7 +83,9 @@ impl Group {
         Ok(group)
     }
 
-    /// Frames that the file holds. A FLAC file that does not say, or states more than is usual, is decoded to count them.
+    /// Returns the number of frames in the file.
+    ///
+    /// A FLAC file that does not state it, or that states more than is usual, is decoded to count them.
     pub fn held(&self) -> Result<u64, IoError> {
         if !self.format.is_flac() {
             return Ok(self.held);
@@ -98,7 +100,7 @@ impl Group {
         Ok(samples.saturating_sub(self.offset) / self.per_frame[0] as u64)
     }
 
-    /// Bytes of `n_frames` frames, the last block cut short.
+    /// Number of bytes of `n_frames` frames, with the last block cut short.
     fn bytes(&self, n_frames: u64) -> u64 {
         n_frames
             .checked_mul(self.frame as u64)
@@ -106,12 +108,12 @@ impl Group {
             .unwrap_or(u64::MAX)
     }
 
-    /// Bytes of the file that `n_frames` frames take up: all, where it is packed.
+    /// Number of bytes of the file that `n_frames` frames take up: all of them if it is compressed.
     pub fn used(&self, n_frames: u64) -> u64 {
         if self.format.is_flac() { self.source.size } else { self.bytes(n_frames) }
     }
 
-    /// Compares the file's size with the length that the header states.
+    /// Compares the size of the file with the length that the header states.
     pub fn check_length(
         &self,
         n_frames: u64,
@@ -128,7 +130,7 @@ impl Group {
             let at = Place::new(notes.path, header.line, "number of samples");
             return Err(IoError::Truncated { path, at, expected: needed, found });
         }
-        // The last block may be whole, and skewed signals need frames beyond the end.
+        // The last block may be complete, and skewed signals need frames beyond the end.
         let skew = header.signals[self.signals.clone()].iter().map(|s| s.skew).max().unwrap_or(0);
         let most = self
             .bytes(n_frames.saturating_add(skew.into()))
@@ -152,7 +154,8 @@ impl Group {
         }
     }
 
-    /// Decodes what is compressed more strongly than usual once before memory is set aside on the file's word.
+    /// Checks that a FLAC file has the needed samples. If it is compressed more strongly than usual, it is decoded once
+    /// before memory is allocated on its word.
     fn check_flac_samples(&self, needed: u64, at: &Place) -> Result<(), IoError> {
         let samples = needed.saturating_mul(self.per_frame.len() as u64);
         if samples > self.source.size.saturating_mul(Flac::USUAL_SAMPLES_PER_BYTE) {
@@ -164,7 +167,7 @@ impl Group {
         Ok(())
     }
 
-    /// Counts the samples of each channel, up to `enough`, and refuses more than is plausible.
+    /// Counts the samples of each channel, up to `enough`; more than is plausible is an error.
     fn count_flac(&self, enough: u64) -> Result<u64, IoError> {
         let found = Flac::count(self, enough.min(self.channel_limit.saturating_add(1)))?;
         if found <= self.channel_limit || enough <= self.channel_limit {
@@ -182,7 +185,8 @@ impl Group {
         IoError::TruncatedFlac { path: self.source.path.clone(), at, expected, found }
     }
 
-    /// Bytes that follow the last whole frame and are no padding, where the length is the file's.
+    /// Returns the number of bytes that follow the last whole frame and are not padding, when the length is taken from
+    /// the file.
     pub fn rest(&self, n_frames: u64) -> Option<u64> {
         if self.format.is_flac() {
             return None;
@@ -192,9 +196,10 @@ impl Group {
         (rest > self.format.padding()).then_some(rest)
     }
 
-    /// The bytes of the file that hold `frames`, from the start of a block, and how many samples of that block come first.
+    /// Returns the bytes of the file that hold `frames`, starting at a block, and the number of samples of that block
+    /// to skip.
     pub fn span(&self, frames: Range<u64>) -> (Range<u64>, usize) {
-        // All of this lies within the file, whose size was compared with the record's length.
+        // All of this lies within the file, because its size was compared with the record's length.
         let first = frames.start * self.frame as u64;
         let (block, block_bytes) = self.format.block_size();
         let skip = first % block;

@@ -1,4 +1,4 @@
-//! From signal files to samples.
+//! Reads samples from signal files.
 
 mod checksum;
 mod fill;
@@ -24,17 +24,17 @@ use crate::error::Place;
 use crate::warning::Notes;
 use crate::{Format, Header, IoError, ReadOptions, SignalSpec};
 
-/// Which bytes of which files make up a record of one segment.
+/// The bytes and files that make up a single-segment record.
 #[derive(Debug)]
 pub(crate) struct Plan {
     groups: Vec<Group>,
     pub n_frames: u64,
-    /// Whether the header stated the length, without which checksums are not tested.
+    /// Whether the header states the length; without it, checksums are not verified.
     stated: bool,
 }
 
 impl Plan {
-    /// Looks at the files of a plain record or of a segment of `record`; both are headers.
+    /// Inspects the files of a plain record, or of a segment of `record`; both are paths of headers.
     pub fn new(
         header: &Header,
         record: &Path,
@@ -67,10 +67,9 @@ impl Plan {
             }
             None => infer_length(&groups, header, notes)?,
         };
-        let in_files =
-            groups.iter().fold(0_u64, |sum, group| sum.saturating_add(group.frame as u64));
         let plan = Self { groups, n_frames, stated: header.n_frames.is_some() };
-        plan.check_null_signals(header, in_files, options, notes)?;
+        // No block is smaller than a frame.
+        plan.check_null_signals(header, &header.signals, 1, options)?;
         for signal in &header.signals {
             let samples = n_frames.saturating_mul(signal.samples_per_frame.into());
             if u64::from(signal.skew) >= samples {
@@ -85,33 +84,39 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Signals without a file are as long as the header says: a size that no file bounds. They may have as many samples as
-    /// the files (`in_files` in each frame), or a modest number.
-    fn check_null_signals(
+    /// Checks the number of samples of null signals.
+    ///
+    /// Signals without a file are as long as the header says, a size that no file bounds. In `frames` frames, those of
+    /// `signals` may have as many samples as the files hold, or up to the limit of the options.
+    pub fn check_null_signals<'a>(
         &self,
         header: &Header,
-        in_files: u64,
+        signals: impl IntoIterator<Item = &'a SignalSpec>,
+        frames: u64,
         options: &ReadOptions,
-        notes: &Notes<'_>,
     ) -> Result<(), IoError> {
-        let null = || header.signals.iter().filter(|signal| signal.format == Format::Null);
-        let samples = null().fold(0_u64, |sum, signal: &SignalSpec| {
-            sum.saturating_add(self.n_frames.saturating_mul(signal.samples_per_frame.into()))
-        });
-        let limit = options.max_null_samples.max(self.n_frames.saturating_mul(in_files));
+        let null = signals.into_iter().filter(|signal| signal.format == Format::Null);
+        let (mut per_frame, mut most) = (0_u64, (1, header.line));
+        for signal in null {
+            per_frame = per_frame.saturating_add(signal.samples_per_frame.into());
+            if signal.samples_per_frame > most.0 {
+                most = (signal.samples_per_frame, signal.line);
+            }
+        }
+        let in_files = self.groups.iter().map(|group| group.frame as u64);
+        let in_files = in_files.fold(0, u64::saturating_add);
+        let samples = frames.saturating_mul(per_frame);
+        let limit = options.max_null_samples.max(frames.saturating_mul(in_files));
         if samples > limit {
-            let path = notes.path.to_owned();
-            let most = null().max_by_key(|signal| signal.samples_per_frame);
-            let (line, field) = match most {
-                Some(signal) if signal.samples_per_frame > 1 => (signal.line, "samples per frame"),
-                _ => (header.line, "number of samples"),
-            };
+            let (path, line) = (header.path.clone(), most.1);
+            let field = if most.0 > 1 { "samples per frame" } else { "number of samples" };
             return Err(IoError::TooManyNullSamples { path, line, field, samples, limit });
         }
         Ok(())
     }
 
-    /// Which files the samples come from: for each its identity, its size, and its bytes that are samples.
+    /// Returns the files that the samples come from: for each its identity, its size, and the number of its bytes that
+    /// are samples.
     pub fn files(&self) -> impl Iterator<Item = ((u64, u64), u64, u64)> + '_ {
         self.groups.iter().map(|group| {
             let (identity, size) = (group.source.identity, group.source.size);
@@ -119,7 +124,7 @@ impl Plan {
         })
     }
 
-    /// Closes the files, which reading opens again.
+    /// Closes the files; reading opens them again.
     pub fn close(&self) {
         self.groups.iter().for_each(|group| group.source.close());
     }
@@ -141,7 +146,7 @@ impl Plan {
     }
 }
 
-/// The length of a record whose header does not state one.
+/// Determines the length of a record whose header does not state one.
 fn infer_length(groups: &[Group], header: &Header, notes: &mut Notes<'_>) -> Result<u64, IoError> {
     let mut shortest = u64::MAX;
     let mut differ = false;

@@ -1,11 +1,11 @@
-//! What signals are read into: stored integers or physical values.
+//! The types that signals are read into: stored integers or physical values.
 
 use crate::{Format, SignalSpec};
 
-/// A type that signals are read into.
+/// A type that signals can be read into.
 ///
-/// `i16` and `i32` are values as stored: codes of invalid samples kept, skew not corrected. `f32` and `f64` are physical
-/// values, (stored value - baseline) / gain: NaN where there is no valid sample, skew corrected.
+/// `i16` and `i32` give values as stored: codes of invalid samples are kept, and skew is not corrected. `f32` and `f64`
+/// give physical values, (stored value - baseline) / gain: NaN where there is no valid sample, and skew corrected.
 pub trait Sample: Value {}
 
 impl Sample for i16 {}
@@ -13,29 +13,29 @@ impl Sample for i32 {}
 impl Sample for f32 {}
 impl Sample for f64 {}
 
-/// What [`Sample`] needs; not for others to implement.
+/// The operations behind [`Sample`]; not to be implemented elsewhere.
 pub trait Value: Copy + Default + Send + Sync + std::fmt::Debug + 'static {
     /// Whether the values are physical.
     const PHYSICAL: bool;
     /// Whether the values have 16 bits.
     const NARROW: bool;
-    /// What stands where nothing is stored.
+    /// The value of samples that are not stored.
     const MISSING: Self;
 
-    /// A stored value.
+    /// Converts a stored value.
     fn convert(stored: i32, calibration: &Calibration) -> Self;
 
-    /// A physical value; for physical types.
+    /// Converts a physical value; only for physical types.
     fn physical(_: f64) -> Self {
         Self::MISSING
     }
 
-    /// The buffer itself, where it holds 16-bit stored values.
+    /// Returns the buffer itself if it holds 16-bit stored values.
     fn as_i16(_: &mut [Self]) -> Option<&mut [i16]> {
         None
     }
 
-    /// The buffer itself, where it holds 32-bit stored values.
+    /// Returns the buffer itself if it holds 32-bit stored values.
     fn as_i32(_: &mut [Self]) -> Option<&mut [i32]> {
         None
     }
@@ -48,7 +48,7 @@ impl Value for i16 {
 
     #[inline]
     fn convert(stored: i32, _: &Calibration) -> Self {
-        // Formats that may hold more were refused.
+        // Formats that may hold wider values were rejected before.
         stored as i16
     }
 
@@ -108,17 +108,17 @@ impl Value for f32 {
     }
 }
 
-/// How stored values become physical ones.
+/// Conversion of stored values to physical values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Calibration {
     gain: f64,
     baseline: f64,
-    /// The code for "no valid sample"; NaN, which nothing equals, where there is none.
+    /// The code for "no valid sample"; NaN, which equals nothing, if the format has none.
     invalid: f64,
 }
 
 impl Calibration {
-    /// That of a signal, but with the given units for one physical unit.
+    /// The calibration of a signal, with `gain` ADC units per physical unit in place of its own gain.
     pub(crate) fn new(spec: &SignalSpec, gain: f64) -> Self {
         let invalid = match spec.format {
             Format::Null => None,
@@ -131,7 +131,7 @@ impl Calibration {
         }
     }
 
-    /// Whether both turn every stored value into the same physical one.
+    /// Returns whether both convert every stored value to the same physical value.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
         let bits = |c: &Self| [c.gain, c.baseline, c.invalid].map(f64::to_bits);
         bits(self) == bits(other)

@@ -7,18 +7,18 @@ use super::group::Group;
 use crate::format::decode_i32;
 use crate::{Format, IoError};
 
-/// Samples of format 8 that are decoded at a time.
+/// Number of samples of format 8 decoded at a time.
 const CHUNK_SAMPLES: usize = 1 << 15;
 
-/// How far a file is decoded, and the frames that may still be asked for.
+/// How far a file has been decoded, and the frames that may still be requested.
 #[derive(Debug)]
 pub(crate) struct Sequential {
     decoder: Decoder,
-    /// Samples of each signal that are decoded.
+    /// Number of samples decoded per signal.
     position: u64,
     /// First frame of `window`.
     start: u64,
-    /// Decoded frames in the order of a frame; the last may be incomplete.
+    /// Decoded samples, frame by frame; the last frame may be incomplete.
     window: Vec<i32>,
 }
 
@@ -43,7 +43,7 @@ impl Sequential {
         Ok(Self { decoder: Decoder::new(group)?, position: 0, start: 0, window: Vec::new() })
     }
 
-    /// Decoded frames. Those from `keep_from` on can be asked for again without a new start.
+    /// Returns decoded frames. Frames from `keep_from` on can be requested again without a restart.
     pub fn frames(
         &mut self,
         group: &Group,
@@ -57,7 +57,7 @@ impl Sequential {
         }
         let held = (self.window.len() / group.frame) as u64;
         let behind = (needed_from - self.start).min(held);
-        // Moving what is left is worth it only where it is the smaller part.
+        // Moving the remaining samples pays off only if they are the smaller part.
         if behind >= held - behind {
             self.window.drain(..behind as usize * group.frame);
             self.start = needed_from;
@@ -73,7 +73,7 @@ impl Sequential {
         Ok(&self.window[offset..offset + len])
     }
 
-    /// Whole frames that are decoded.
+    /// Number of whole frames decoded.
     fn reached(&self, group: &Group) -> u64 {
         let after_offset = match self.decoder {
             Decoder::Differences(_) => self.position,
@@ -111,7 +111,7 @@ impl Sequential {
             }
         }
         self.position = last * group.per_frame[0] as u64;
-        // What stands before the frames that are needed has served its purpose.
+        // Samples before the needed frames are no longer required.
         let before = self.start.saturating_sub(first).min(last - first) as usize * frame;
         self.window.drain(from..from + before);
         Ok(())

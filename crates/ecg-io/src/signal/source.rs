@@ -1,4 +1,4 @@
-//! Signal files: where they may lie, and reading at a position.
+//! Signal files: where they may be located, and positioned reads.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,15 +9,15 @@ use crate::error::Place;
 use crate::warning::Notes;
 use crate::{IoError, ReadOptions, SignalSpec};
 
-/// A signal file, opened when it is first read.
+/// A signal file, opened on the first read.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub path: PathBuf,
-    /// Where the header names it.
+    /// The place where the header names it.
     pub named: Place,
     /// Its size in bytes.
     pub size: u64,
-    /// Equal for equal files, also behind links.
+    /// Equal for the same file, even through links.
     pub identity: (u64, u64),
     file: Mutex<Option<Arc<File>>>,
     #[cfg(feature = "mmap")]
@@ -25,7 +25,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Finds a signal's file and its size. It may lie in the folder of `record`, a header, or below.
+    /// Finds the file of a signal and its size. It may lie in the folder of the header `record`, or below.
     pub fn find(
         spec: &SignalSpec,
         record: &Path,
@@ -62,7 +62,7 @@ impl Source {
         })
     }
 
-    /// The open file.
+    /// Returns the open file, opening it if needed.
     fn file(&self) -> Result<Arc<File>, IoError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         match &*file {
@@ -71,17 +71,17 @@ impl Source {
         }
     }
 
-    /// Closes the file, which reading opens again.
+    /// Closes the file; reading opens it again.
     pub fn close(&self) {
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Opens the file once more, to be read on its own.
+    /// Opens the file a second time, for independent reading.
     pub fn open(&self) -> Result<File, IoError> {
         open(&self.path).map_err(|error| error.named(|| self.named.clone()))
     }
 
-    /// The bytes from `start` to `end`, read into `buffer` unless the file is mapped.
+    /// Returns the bytes from `start` to `end`, read into `buffer` unless the file is mapped.
     pub fn bytes<'a>(
         &'a self,
         start: u64,
@@ -93,7 +93,7 @@ impl Source {
             let bytes = map.get(start as usize..end as usize);
             return bytes.ok_or_else(|| self.truncated(end, map.len() as u64));
         }
-        // The caller compared this with the file's size.
+        // The caller has compared this with the size of the file.
         let len = (end - start) as usize;
         if buffer.len() < len {
             buffer.resize(len, 0);
@@ -103,7 +103,7 @@ impl Source {
         let mut done = 0;
         while done < len {
             match read_at(&file, &mut bytes[done..], start + done as u64) {
-                // The file became shorter since it was looked at.
+                // The file was truncated after its size was taken.
                 Ok(0) => return Err(self.truncated(end, start + done as u64)),
                 Ok(n) => done += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -134,7 +134,7 @@ fn identity(_: &fs::Metadata, path: &Path) -> (u64, u64) {
     (0, hasher.finish())
 }
 
-/// Opens a file that was seen to be a regular one, so that this does not block.
+/// Opens a file that is known to be a regular one, so that this does not block.
 pub(super) fn open(path: &Path) -> Result<File, IoError> {
     File::open(path).map_err(IoError::read(path))
 }
@@ -149,7 +149,7 @@ fn read_at(file: &File, bytes: &mut [u8], position: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, bytes, position)
 }
 
-/// A file beside the header or below it; never elsewhere.
+/// Returns the path of a file next to the header or below it; never elsewhere.
 pub(crate) fn beside(header: &Path, file: &str, line: u64) -> Result<PathBuf, IoError> {
     let below = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
     let path = header.with_file_name(file);
@@ -160,8 +160,8 @@ pub(crate) fn beside(header: &Path, file: &str, line: u64) -> Result<PathBuf, Io
     Ok(path)
 }
 
-/// Looks at a regular file in the record's folder or below, refused where a link leads elsewhere. `header`, that of the
-/// record or of a segment, names it.
+/// Inspects a regular file in the record's folder or below, and rejects links that lead elsewhere. `header` is the
+/// header that names the file, that of the record or of a segment.
 pub(crate) fn find_below(
     record: &Path,
     path: &Path,
@@ -172,7 +172,7 @@ pub(crate) fn find_below(
     let folder = record.parent().unwrap_or(Path::new(""));
     let mut metadata = fs::symlink_metadata(path).map_err(IoError::read(path))?;
     let mut linked = metadata.is_symlink();
-    // Only in the rare case of a file in a folder below.
+    // Only needed in the rare case of a file in a subfolder.
     for part in path.ancestors().skip(1).take_while(|part| *part != folder) {
         linked |= fs::symlink_metadata(part).map_err(IoError::read(part))?.is_symlink();
     }
@@ -188,8 +188,8 @@ pub(crate) fn find_below(
     Ok(metadata)
 }
 
-/// Refuses a link that leads out of the record's folder. Where the record's header is a link too, the folder that it leads
-/// to is as good.
+/// Rejects a link that leads out of the record's folder. If the record's header is itself a link, the folder that it
+/// leads to is accepted as well.
 fn check_inside(record: &Path, path: &Path, header: &Path, line: u64) -> Result<(), IoError> {
     let real = |path: &Path| fs::canonicalize(path).map_err(IoError::read(path));
     let folder = match record.parent() {
@@ -207,7 +207,7 @@ fn check_inside(record: &Path, path: &Path, header: &Path, line: u64) -> Result<
     Err(IoError::UnsafeName { path: header.to_owned(), line, name })
 }
 
-/// The file of the header's own name with the extension of the one that is missing, where there is one.
+/// Returns the file with the header's own name and the extension of the missing file, if it exists.
 pub(crate) fn renamed_file(header: &Path, missing: &Path) -> Option<PathBuf> {
     let path = header.with_extension(missing.extension()?);
     (path != header && path != missing && path.is_file()).then_some(path)

@@ -1,4 +1,4 @@
-//! Which recordings train, which validate and which test.
+//! Splits into training, validation and test rows.
 
 mod shuffle;
 mod stratify;
@@ -10,31 +10,33 @@ pub use stratify::{folds_by_patient, label_counts};
 
 use crate::IoError;
 
-/// Rows of a data set by their use. No row is in two lists; rows of the source may be in none.
+/// Rows of a data set by their use. No row is in two lists; some rows of the source may be in none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Split {
-    /// Rows to learn from.
+    /// Rows for training.
     pub train: Vec<usize>,
-    /// Rows on which choices are made.
+    /// Rows for validation, on which choices are made.
     pub val: Vec<usize>,
-    /// Rows kept for testing.
+    /// Rows held out for testing.
     pub test: Vec<usize>,
 }
 
-/// Folds of the published split.
+/// Number of folds of the published split.
 pub const PUBLISHED_FOLDS: usize = 5;
 
-/// The study's split: `rows` (those with at least one label, in the order of the data set) are shuffled as Python's
-/// `random.seed(42); random.shuffle(rows)` does; the first ones test, and the others are cut into five consecutive
-/// folds, of which `fold` (from 0) validates.
+/// Returns the split of the published study.
 ///
-/// Of the study's 6126 recordings the first 1126 test and a fold has 1000. Other sizes keep those proportions: the
-/// test share is `n * 1126 / 6126`, rounded to nearest, and the folds' sizes differ by one at most.
-/// It goes by records, so a patient with several may be on both sides.
+/// `rows` (those with at least one label, in the order of the data set) are shuffled like Python's
+/// `random.seed(42); random.shuffle(rows)`. The first ones are the test rows. The others are cut into five consecutive
+/// folds, of which `fold` (from 0) is used for validation.
+///
+/// Of the study's 6126 recordings, the first 1126 are for testing and each fold has 1000. Other sizes keep these
+/// proportions: the number of test rows is `n * 1126 / 6126`, rounded to the nearest integer, and the sizes of the
+/// folds differ by at most one. The split is by record, so a patient with several records may be on both sides.
 ///
 /// # Errors
-/// A fold that is not below [`PUBLISHED_FOLDS`].
+/// Fails if `fold` is not below [`PUBLISHED_FOLDS`].
 pub fn split_published(rows: &[usize], fold: usize) -> Result<Split, IoError> {
     if fold >= PUBLISHED_FOLDS {
         return Err(IoError::NoSuchFold { found: fold, known: (0..PUBLISHED_FOLDS).collect() });
@@ -52,10 +54,10 @@ pub fn split_published(rows: &[usize], fold: usize) -> Result<Split, IoError> {
     })
 }
 
-/// The rows of fold `val` validate, all others train.
+/// Returns a split in which the rows of fold `val` are for validation and all others for training.
 ///
 /// # Errors
-/// A fold that no row, or every row, is in.
+/// Fails if no row, or every row, is in the fold.
 pub fn split_by_fold(fold_of: &[usize], val: usize) -> Result<Split, IoError> {
     let (val_rows, train): (Vec<usize>, Vec<usize>) =
         (0..fold_of.len()).partition(|&row| fold_of[row] == val);
@@ -66,10 +68,10 @@ pub fn split_by_fold(fold_of: &[usize], val: usize) -> Result<Split, IoError> {
     Ok(Split { train, val: val_rows, test: Vec::new() })
 }
 
-/// Patients who are in both lists of rows; `patients` has one for each row.
+/// Returns the number of patients who occur in both lists of rows; `patients` has one entry per row.
 ///
 /// # Panics
-/// A row has no patient.
+/// Panics if a row has no patient.
 pub fn shared_patients<P: AsRef<str>>(patients: &[P], a: &[usize], b: &[usize]) -> usize {
     let of = |rows: &[usize]| -> BTreeSet<&str> {
         rows.iter().map(|&row| patients[row].as_ref()).collect()

@@ -1,8 +1,8 @@
 //! Python's random numbers.
 
-/// Shuffles as Python's `random.seed(seed)` followed by `random.shuffle(items)` does (CPython 3.2 and later).
+/// Shuffles like Python's `random.seed(seed)` followed by `random.shuffle(items)` (CPython 3.2 and later).
 ///
-/// Lists of up to 2^32 items are shuffled as there.
+/// The result agrees with Python's for lists of up to 2^32 items.
 pub fn python_shuffle<T>(items: &mut [T], seed: u64) {
     let mut twister = Twister::python(seed);
     for i in (1..items.len()).rev() {
@@ -19,7 +19,7 @@ struct Twister {
 }
 
 impl Twister {
-    /// Python seeds by `init_by_array`, with the number's 32-bit words for the key.
+    /// Python seeds with `init_by_array`, using the number's 32-bit words as the key.
     fn python(seed: u64) -> Self {
         let words = [seed as u32, (seed >> 32) as u32];
         let key = if words[1] == 0 { &words[..1] } else { &words[..] };
@@ -71,7 +71,7 @@ impl Twister {
         y ^ (y >> 18)
     }
 
-    /// A number below `n > 0`, as Python draws it: as many bits as `n` has, until they are below `n`.
+    /// Draws a number below `n > 0` as Python does: as many bits as `n` has, repeated until the number is below `n`.
     fn below(&mut self, n: u32) -> usize {
         loop {
             let drawn = self.bits() >> n.leading_zeros();

@@ -1,4 +1,4 @@
-//! Folds that keep patients whole and labels even.
+//! Folds that keep patients whole and labels balanced.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -11,24 +11,30 @@ use crate::IoError;
 /// The records of one patient.
 struct Group {
     rows: Vec<usize>,
-    /// How many of them have each label, and how many there are.
+    /// How many of them have each label, followed by the number of records.
     counts: Vec<usize>,
 }
 
-/// Assigns a fold (from 0) to every record of `labels` `[record, label]`, so that all records of a patient share one
-/// and each fold has about the same number of each label and of records.
+/// Assigns a fold (from 0) to every record of `labels` `[record, label]`, keeping all records of a patient in the same
+/// fold.
 ///
-/// Iterative stratification (Sechidis et al. 2011), with patients for items: the rarest label that is left goes first,
-/// and each patient who has it, those with most first, to the fold that lacks that label most; ties go to the fold that
-/// lacks records most, then by `seed`. Patients are then moved or exchanged between folds while that brings counts
-/// nearer that are off by more than one record and a tenth of the ideal count (a label's total divided by the folds);
-/// where some stay so, other orders of the patients are tried, and the most even folds are given.
+/// Each fold gets about the same number of records, and of records with each label.
 ///
-/// Where each patient has one record, counts come within those bounds but for tiny sets with many labels; patients with
-/// many records can make them impossible to meet, since patients are never divided. [`label_counts`] shows what came of it.
+/// The method is iterative stratification (Sechidis et al. 2011) with patients as the items. The rarest remaining label
+/// goes first. Each patient who has it, those with the most such records first, goes to the fold that lacks that label
+/// most; ties go to the fold that lacks records most, then to the first one. `seed` decides the order of patients who
+/// are otherwise equal. Patients are then moved or exchanged between folds while that improves counts that are off by
+/// more than one record and by more than a tenth of the ideal count (a label's total divided by the number of folds).
+/// If some counts remain outside these bounds, other orders of the patients are tried, and the most balanced folds are
+/// returned.
+///
+/// If each patient has one record, the counts come within those bounds, except for tiny sets with many labels. Patients
+/// with many records can make the bounds impossible to meet, because patients are never divided. [`label_counts`] shows
+/// the result.
 ///
 /// # Errors
-/// Fewer than two folds, fewer patients than folds, or not one patient for each row.
+/// Fails if there are fewer than two folds, if there are fewer patients than folds, or if the number of patients
+/// differs from the number of rows.
 pub fn folds_by_patient<P: AsRef<str>>(
     labels: ArrayView2<'_, u8>,
     patients: &[P],
@@ -54,7 +60,8 @@ pub fn folds_by_patient<P: AsRef<str>>(
             Group { rows, counts }
         })
         .collect();
-    // The order of equal groups is drawn; what follows sorts stably. Where it ends beyond the bounds, another order may not.
+    // The order of equal groups is random; the sorts that follow are stable. If one order ends outside the bounds,
+    // another may not.
     let mut best: Option<(f64, Vec<usize>)> = None;
     for attempt in 0..MOST_ATTEMPTS {
         python_shuffle(&mut groups, seed.wrapping_add(attempt));
@@ -72,7 +79,7 @@ pub fn folds_by_patient<P: AsRef<str>>(
     Ok(best.map(|(_, fold_of)| fold_of).unwrap_or_default())
 }
 
-/// Orders of the patients that are tried.
+/// Number of patient orders that are tried.
 const MOST_ATTEMPTS: u64 = 20;
 
 /// The fold of each record.
@@ -86,10 +93,10 @@ fn by_row(groups: &[Group], fold_of_group: &[usize], records: usize) -> Vec<usiz
     fold_of
 }
 
-/// How many records of each fold have each label: `[fold, label]`.
+/// Counts the records of each fold with each label: `[fold, label]`.
 ///
 /// # Panics
-/// A fold is not below `folds`, or there are more folds than rows of `labels`.
+/// Panics if a fold is not below `folds`, or if `fold_of` is longer than `labels` has rows.
 pub fn label_counts(labels: ArrayView2<'_, u8>, fold_of: &[usize], folds: usize) -> Array2<usize> {
     let mut counts = Array2::zeros((folds, labels.ncols()));
     for (row, &fold) in fold_of.iter().enumerate() {
@@ -100,7 +107,7 @@ pub fn label_counts(labels: ArrayView2<'_, u8>, fold_of: &[usize], folds: usize)
     counts
 }
 
-/// Iterative stratification of groups: the fold of each.
+/// Assigns a fold to each group by iterative stratification.
 fn assign(groups: &[Group], folds: usize, n_labels: usize) -> Vec<usize> {
     let total = |column: usize| groups.iter().map(|group| group.counts[column]).sum::<usize>();
     let mut left: Vec<usize> = (0..=n_labels).map(total).collect();
@@ -111,7 +118,7 @@ fn assign(groups: &[Group], folds: usize, n_labels: usize) -> Vec<usize> {
     while !open.is_empty() {
         let rarest =
             (0..n_labels).filter(|&label| left[label] > 0).min_by_key(|&label| left[label]);
-        // What has no label counts as a record only.
+        // Groups without any label only count as records.
         let column = rarest.unwrap_or(n_labels);
         let (mut chosen, rest): (Vec<usize>, Vec<usize>) =
             open.into_iter().partition(|&group| groups[group].counts[column] > 0);
@@ -134,14 +141,14 @@ fn assign(groups: &[Group], folds: usize, n_labels: usize) -> Vec<usize> {
     fold_of
 }
 
-/// How far the counts of folds are from even.
+/// The counts of each fold and their ideal values.
 struct Balance {
-    /// `[fold][label]`, the number of records last.
+    /// `[fold][label]`, with the number of records last.
     counts: Vec<Vec<f64>>,
     ideal: Vec<f64>,
 }
 
-/// Exchanges that are tried for one move: the patients of either fold.
+/// The most patients of either fold that are tried in exchanges for one step.
 const MOST_PARTNERS: usize = 300;
 
 impl Balance {
@@ -159,11 +166,11 @@ impl Balance {
         Self { counts, ideal }
     }
 
-    /// By how much a count is beyond what is allowed.
+    /// Returns how far a count is outside the allowed range.
     fn excess(&self, count: f64, column: usize) -> f64 {
         let ideal = self.ideal[column];
         let allowed = (0.1 * ideal).max(1.0);
-        // Sizes of folds matter less than labels.
+        // The sizes of the folds matter less than the labels.
         let weight = if column + 1 == self.ideal.len() { 0.1 } else { 1.0 };
         weight * ((count - ideal).abs() - allowed).max(0.0) / allowed
     }
@@ -175,7 +182,7 @@ impl Balance {
         self.counts.iter().map(of).sum()
     }
 
-    /// What it gains to take `out` from fold `from` to fold `to`, and `back` the other way.
+    /// Returns the gain of moving `out` from fold `from` to fold `to`, and `back` the other way.
     fn gain(&self, from: usize, to: usize, out: &Group, back: Option<&Group>) -> f64 {
         let mut gain = 0.0;
         for column in 0..self.ideal.len() {
@@ -197,7 +204,7 @@ impl Balance {
         }
     }
 
-    /// The fold and label that are farthest beyond what is allowed.
+    /// Returns the fold and label that are farthest outside the allowed range.
     fn worst(&self, tried: &[(usize, usize)]) -> Option<(usize, usize)> {
         let folds = self.counts.iter().enumerate();
         let all = folds.flat_map(|(fold, counts)| {
@@ -208,10 +215,10 @@ impl Balance {
             .map(|(place, _)| place)
     }
 
-    /// Moves and exchanges patients while that brings the counts nearer.
+    /// Moves and exchanges patients while that improves the counts.
     fn improve(&mut self, groups: &[Group], fold_of: &mut [usize]) {
         let mut tried = Vec::new();
-        // Each step lowers the excess; the bound is for sums that never end by rounding.
+        // Each step lowers the excess; the limit guards against endless steps from rounding.
         for _ in 0..groups.len() + 100 {
             let Some((fold, column)) = self.worst(&tried) else { break };
             let over = self.counts[fold][column] > self.ideal[column];
@@ -230,7 +237,7 @@ impl Balance {
         }
     }
 
-    /// The move or exchange that gains most for a count of `fold`: patient out, patient back, from, to.
+    /// Returns the move or exchange with the largest gain for a count of `fold`: patient out, patient back, from, to.
     fn best_step(
         &self,
         groups: &[Group],

@@ -1,18 +1,18 @@
-//! Broken records, and what each ends in.
+//! Broken records and their expected results.
 
 use ecg_io::{IoError, Loaded};
 
-/// What is expected of a case.
+/// The expected result of a case.
 pub enum Expect {
-    /// Read, with so many warnings.
+    /// Read, with this many warnings.
     Read(usize),
-    /// Refused with an error that this accepts.
+    /// Rejected with an error that this function accepts.
     Refused(fn(&IoError) -> bool),
 }
 use Expect::{Read, Refused};
 
 impl Expect {
-    /// Whether a case ended as it should.
+    /// Returns whether a case ended as expected.
     pub fn accepts(&self, result: &Result<Loaded, IoError>) -> bool {
         match (self, result) {
             (Read(warnings), Ok(loaded)) => loaded.warnings.len() == *warnings,
@@ -28,7 +28,7 @@ macro_rules! refused {
     };
 }
 
-/// The cases of `wfdb-bad`, each a record `r` in a folder of its own, and how each ends.
+/// The cases of `wfdb-bad`, each a record `r` in its own folder, and their expected results.
 pub fn expectations() -> Vec<(&'static str, Expect)> {
     vec![
         ("00_good", Read(0)),
@@ -36,7 +36,7 @@ pub fn expectations() -> Vec<(&'static str, Expect)> {
         ("03_dat_empty", refused!(IoError::Truncated { expected: 400, found: 0, .. })),
         ("04_dat_missing", refused!(IoError::Read { .. })),
         ("09_sig_len_negative", field("number of samples", 1)),
-        // An unknown length is legal: it is that of the file.
+        // An unknown length is legal: it is taken from the file.
         ("10_sig_len_zero", Read(0)),
         ("13_nsig_huge", refused!(IoError::LineCount { expected: 4_294_967_295, found: 2, .. })),
         ("20_nul_in_header", refused!(IoError::NotText { line: 2, .. })),
@@ -45,9 +45,9 @@ pub fn expectations() -> Vec<(&'static str, Expect)> {
         ("23_cr_only", refused!(IoError::NotText { line: 1, .. })),
         ("26_latin1_comment", Read(0)),
         ("28_utf8_units", Read(0)),
-        // Degrees are kept as they are, with a warning.
+        // Degrees are kept unchanged, with a warning.
         ("29_degree_units", Read(1)),
-        // Uncalibrated: 200 units for a mV.
+        // Uncalibrated: 200 units per mV.
         ("30_gain_zero", Read(1)),
         ("31_gain_negative", Read(0)),
         ("35_gain_1e400", field("gain", 2)),
@@ -73,7 +73,7 @@ pub fn expectations() -> Vec<(&'static str, Expect)> {
         ("57_backslash_path", refused!(IoError::UnsafeName { line: 2, .. })),
         ("58_space_in_name", field("format", 2)),
         ("59_stdin_name", refused!(IoError::UnsafeName { line: 2, .. })),
-        // The folder is empty, and lost where only files are kept.
+        // The folder is empty, and is lost if only files are kept.
         ("61_dat_is_dir", refused!(IoError::NotAFile { .. } | IoError::Read { .. })),
         ("63_dat_is_hea", refused!(IoError::UnsafeName { line: 2, .. })),
         ("64_fs_zero", field("sampling frequency", 1)),
@@ -82,7 +82,7 @@ pub fn expectations() -> Vec<(&'static str, Expect)> {
         // Dates and times that do not exist are left out.
         ("70_date_invalid", Read(1)),
         ("71_time_25h", Read(1)),
-        // The name's path, and that it is not the file's name.
+        // The name has a path, and is not the name of the file.
         ("75_name_with_path", Read(2)),
         ("77_name_digit_slash", Read(2)),
         ("79_checksum_unsigned", Read(0)),
@@ -103,7 +103,7 @@ pub fn expectations() -> Vec<(&'static str, Expect)> {
             "B6_flac_508_16bit",
             refused!(IoError::FlacDiffers { line: 2, field: "bits", expected: 8, found: 16, .. }),
         ),
-        // Broken annotations beside a sound record.
+        // Broken annotations next to a valid record.
         ("C2_ann_odd", Read(0)),
         ("C3_ann_empty", Read(0)),
         ("C4_ann_aux_past_end", Read(0)),

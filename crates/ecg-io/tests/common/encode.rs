@@ -1,9 +1,9 @@
-//! An encoder of all signal formats, written from their description and apart from the library's own.
+//! An encoder for all signal formats, written from their descriptions and independent of the library's own.
 
 /// A signal file.
 pub struct Encoded {
     pub bytes: Vec<u8>,
-    /// The values that stand in it, for each signal.
+    /// The stored values of each signal.
     pub values: Vec<Vec<i32>>,
     /// The initial value of each signal.
     pub initial: Vec<i32>,
@@ -104,7 +104,7 @@ fn pack(format: u32, samples: &[i32], bytes: &mut Vec<u8>) {
     }
 }
 
-/// Samples of a FLAC block, so that records have several; long ones have long blocks.
+/// Samples per FLAC block, so that records have several blocks; long records have long blocks.
 const BLOCK: usize = 192;
 const LONG_BLOCK: usize = 1 << 15;
 

@@ -1,4 +1,4 @@
-//! Where the tests find data that is not part of the repository.
+//! Locates test data that is not part of the repository.
 
 #![allow(dead_code, reason = "every test program uses a part")]
 
@@ -8,22 +8,22 @@ pub mod encode;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Makes data that are not there a failure, instead of a test that passes without them.
+/// Environment variable that, if set to 1, makes missing data a failure instead of a test that passes without it.
 const REQUIRE: &str = "ECG_REQUIRE_DATA";
 
-/// The folder of golden values; `None`, with a word about it, where there is none.
+/// Returns the folder of golden values; `None`, with a message, if there is none.
 pub fn goldens(part: &str) -> Option<PathBuf> {
     find("ECG_GOLDENS", concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens"), part)
         .or_else(|| missing("golden values", part))
 }
 
-/// The sample records of many formats; `None`, with a word about it, where there are none.
+/// Returns the sample records in many formats; `None`, with a message, if there are none.
 pub fn samples() -> Option<PathBuf> {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
     find("ECG_DATA", data, "wfdb-samples").or_else(|| missing("sample records", "wfdb-samples"))
 }
 
-/// A real data set, unpacked once beside the build; `None`, with a word about it, where there is none.
+/// Returns a real data set, unpacked once next to the build; `None`, with a message, if there is none.
 pub fn real_data(name: &str) -> Option<PathBuf> {
     let archive = find(
         "ECG_DATA",
@@ -36,7 +36,7 @@ pub fn real_data(name: &str) -> Option<PathBuf> {
     let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let done = base.join(name);
     if !done.is_dir() {
-        // Unpacked elsewhere and renamed when whole, in case another process does the same.
+        // Unpacked elsewhere and renamed when complete, in case another process does the same.
         let partial = base.join(format!("{name}.{}", std::process::id()));
         std::fs::create_dir_all(&partial).expect("a folder for the data");
         let tar = Command::new("tar").arg("-xJf").arg(&archive).arg("-C").arg(&partial).status();
@@ -46,12 +46,12 @@ pub fn real_data(name: &str) -> Option<PathBuf> {
             std::fs::remove_dir_all(&partial).expect("the copy goes");
         }
     }
-    // The archive may hold one folder of its own name.
+    // The archive may hold a single folder with its own name.
     let inner = done.join(name);
     Some(if inner.is_dir() { inner } else { done })
 }
 
-/// Says what is missing; fails where [`REQUIRE`] is 1.
+/// Reports what is missing; fails if [`REQUIRE`] is 1.
 fn missing(what: &str, part: &str) -> Option<PathBuf> {
     assert!(
         std::env::var_os(REQUIRE).is_none_or(|value| value != "1"),
