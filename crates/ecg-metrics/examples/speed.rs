@@ -1,6 +1,7 @@
-//! How long all metrics of a table take: `speed TRUTH.npy PROBABILITIES.npy`, both `[record, label]`.
+//! Measures how long all metrics of a table take: `speed TRUTH.npy PROBABILITIES.npy`, both `[record, label]`.
 //!
-//! Prints seconds as JSON, of the clock and of all processors together; `scripts/compare_speed.py` runs it.
+//! Prints seconds as JSON: wall-clock time, and the time of all processors together. `scripts/compare_speed.py` runs
+//! it.
 
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use ecg_core::LabelSet;
 use ecg_metrics::{Report, ReportOptions, calibration};
 use ndarray::Array2;
 
-/// Seconds that all threads have computed, in steps of 10 ms.
+/// Returns the seconds that all threads have computed, in steps of 10 ms.
 fn processor_seconds() -> Result<f64, Box<dyn std::error::Error>> {
     let text = std::fs::read_to_string("/proc/self/stat")?;
     let fields = text.rsplit(')').next().unwrap_or_default();

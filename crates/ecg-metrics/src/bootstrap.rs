@@ -10,34 +10,37 @@ use crate::report::{check_confidence, checked_decisions, too_few};
 use crate::weighted::{OVERALL, Plan, SAMPLES, sections};
 use crate::{ChallengeWeights, MetricsError, Patients, Scores, Thresholds, Truth, ZeroDivision};
 
-/// The most resamples that a bootstrap takes; their results are held in memory.
+/// The largest number of resamples of a bootstrap. Their results are held in memory.
 pub const MAX_RESAMPLES: usize = 100_000;
 
-/// The acceleration of BCa intervals leaves out one patient at a time, or one of this many groups where there are more patients.
+/// The acceleration of BCa intervals leaves out one patient at a time, or one of this many groups if there are more
+/// patients.
 const JACKKNIFE_GROUPS: usize = 2000;
 
 /// With fewer patients than this, intervals are too narrow and p-values too small, and [`Bootstrap::method`] says so.
 pub const FEW_PATIENTS: usize = 20;
 
-/// With fewer patients than this there are no p-values: even signs that all agree are chance more often than one time in 32.
+/// With fewer patients than this there are no p-values: even if all signs agree, the probability that this is chance is
+/// above one in 32.
 const LEAST_PATIENTS: usize = 6;
 
-/// Figures that differ by less are taken as equal.
+/// Figures that differ by less than this count as equal.
 const TIE: f64 = 1e-12;
 
-/// How a bootstrap is done.
+/// Options of a bootstrap.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BootstrapOptions {
-    /// How often patients are drawn. Default: 1000.
+    /// Number of times that patients are drawn. Default: 1000.
     pub resamples: usize,
-    /// Where the random numbers start; the same seed gives the same intervals on every machine. Default: 0.
+    /// Seed of the random numbers. The same seed gives the same intervals on every machine. Default: 0.
     pub seed: u64,
-    /// Confidence of the intervals, more than 0 and at most 0.99998, for which [`MAX_RESAMPLES`] just do. Default: 0.95.
+    /// Confidence level of the intervals: more than 0 and at most 0.99998, for which [`MAX_RESAMPLES`] are just enough.
+    /// Default: 0.95.
     pub confidence: f64,
-    /// What a division by zero counts as in averages. Default: 0.
+    /// The value that a division by zero counts as in averages. Default: 0.
     pub zero_division: ZeroDivision,
-    /// Weights of the challenge score; without them it has no interval. Default: none.
+    /// Weights of the challenge score, which has no interval without them. Default: none.
     pub challenge: Option<ChallengeWeights>,
 }
 
@@ -54,31 +57,31 @@ impl Default for BootstrapOptions {
 }
 
 impl BootstrapOptions {
-    /// Sets how often patients are drawn.
+    /// Sets how many times patients are drawn.
     pub fn with_resamples(mut self, resamples: usize) -> Self {
         self.resamples = resamples;
         self
     }
 
-    /// Sets where the random numbers start.
+    /// Sets the seed of the random numbers.
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Sets the confidence of the intervals.
+    /// Sets the confidence level of the intervals.
     pub fn with_confidence(mut self, confidence: f64) -> Self {
         self.confidence = confidence;
         self
     }
 
-    /// Sets what a division by zero counts as in averages.
+    /// Sets the value that a division by zero counts as in averages.
     pub fn with_zero_division(mut self, value: ZeroDivision) -> Self {
         self.zero_division = value;
         self
     }
 
-    /// Adds the challenge score by these weights.
+    /// Adds the challenge score with these weights.
     pub fn with_challenge(mut self, weights: ChallengeWeights) -> Self {
         self.challenge = Some(weights);
         self
@@ -104,35 +107,41 @@ impl BootstrapOptions {
     }
 }
 
-/// A number with its bootstrap intervals; NaN (null in JSON) where it is undefined.
+/// A number with its bootstrap intervals. NaN (null in JSON) if it is undefined.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct BootstrapInterval {
-    /// The number on the records as they are.
+    /// The number on the original records.
     pub value: f64,
-    /// Between two quantiles of the resamples. NaN where fewer than half of the resamples define the number.
+    /// The interval between two quantiles of the resamples. NaN if fewer than half of the resamples define the number.
     pub percentile: [f64; 2],
-    /// Bias-corrected and accelerated (Efron, J. Am. Stat. Assoc. 82 (1987) 171). NaN as `percentile`, and where all resamples lie
-    /// on one side of the value, or the number is undefined without one of the patients. Of a difference it leaves out zero far too
-    /// often: take `percentile`.
+    /// The bias-corrected and accelerated interval (Efron, J. Am. Stat. Assoc. 82 (1987) 171).
+    ///
+    /// NaN if `percentile` is NaN, if all resamples lie on one side of the value, or if the number is undefined when
+    /// one of the patients is left out. For a difference, it excludes zero far too often: use `percentile`.
     pub bca: [f64; 2],
-    /// Resamples in which the number is defined; the intervals are of these.
+    /// Number of resamples in which the number is defined. The intervals are computed from these.
     pub defined: usize,
-    /// Of a difference: the two-sided p-value that it is zero, twice the smaller share of resamples on either side of zero
-    /// (each counted with the data themselves as one more resample), at most 1; NaN of fewer than six patients. It asks of the
-    /// resamples what `percentile` does.
+    /// For a difference only: the two-sided p-value of the hypothesis that the difference is zero.
+    ///
+    /// It is twice the smaller share of resamples on either side of zero, at most 1. The data themselves count as one
+    /// more resample on each side. NaN if there are fewer than six patients. It is based on the resamples in the same
+    /// way as `percentile`.
     pub p_value: Option<f64>,
     /// Whether every resample defines the number.
     always: bool,
 }
 
 impl BootstrapInterval {
-    /// The interval to report: BCa where it exists and every resample defines the number, else percentile; of a difference always
-    /// percentile, as its p-value. NaN where the value lies outside that, as of a calibration error, which resamples only make
-    /// larger.
+    /// Returns the interval to report.
     ///
-    /// In simulations of two equally good classifiers on 200 records, 95 % BCa intervals of the difference of their AUCs left out zero
-    /// in 10 to 12 % of the cases with about 24 positives and in 16 % with about ten; percentile intervals in 7 % and in 7 to 9 %.
+    /// This is BCa if it exists and every resample defines the number, and percentile otherwise. For a difference it is
+    /// always percentile, to agree with its p-value. It is NaN if the value lies outside the percentile interval, as
+    /// can happen for a calibration error, which resampling only makes larger.
+    ///
+    /// In simulations of two equally good classifiers on 200 records, 95 % BCa intervals of the difference of their
+    /// AUCs excluded zero in 10 to 12 % of the cases with about 24 positives and in 16 % with about ten. Percentile
+    /// intervals did so in 7 % and in 7 to 9 %.
     pub fn interval(&self) -> [f64; 2] {
         if self.is_bca() {
             return self.bca;
@@ -173,12 +182,12 @@ impl Intervals {
         Self(names.iter().copied().zip(values.iter().copied()).collect())
     }
 
-    /// The interval of a score, by the name that the JSON of a report gives it.
+    /// Returns the interval of a score, looked up by its name in the JSON of a report.
     pub fn get(&self, name: &str) -> Option<&BootstrapInterval> {
         self.0.iter().find(|own| own.0 == name).map(|own| &own.1)
     }
 
-    /// All of them.
+    /// Iterates over all intervals and their names.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &BootstrapInterval)> {
         self.0.iter().map(|own| (own.0, &own.1))
     }
@@ -190,51 +199,54 @@ impl Serialize for Intervals {
     }
 }
 
-/// Intervals of every figure of a [`Report`](crate::Report), by resampling patients.
+/// Bootstrap intervals for every figure of a [`Report`](crate::Report), by resampling patients.
 ///
-/// Each resample draws as many patients as there are, with replacement, each with all records, and works out every figure anew.
-/// A score that a resample does not define (the sensitivity for a label that none of its records has) is left out there and
-/// counted in [`BootstrapInterval::defined`]. An average over labels is left out where it would be over fewer labels than in
-/// the whole; labels without a score in the whole count as they do in the report.
+/// Each resample draws as many patients as there are, with replacement, each with all of their records, and computes
+/// every figure again. If a resample does not define a score (such as the sensitivity for a label that none of its
+/// records has), the resample is left out for that score; [`BootstrapInterval::defined`] counts the rest. An average
+/// over labels is left out if it would be over fewer labels than for the original records. Labels that have no score on
+/// the original records count as they do in the report.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Bootstrap {
-    /// How often patients were drawn.
+    /// Number of times that patients were drawn.
     pub resamples: usize,
-    /// Where the random numbers started.
+    /// Seed of the random numbers.
     pub seed: u64,
-    /// Confidence of the intervals.
+    /// Confidence level of the intervals.
     pub confidence: f64,
-    /// Patients.
+    /// Number of patients.
     pub patients: usize,
-    /// Records of all patients.
+    /// Number of records of all patients.
     pub records: usize,
     /// The scores of each label, in the order of the label set.
     pub labels: Vec<(String, Intervals)>,
-    /// Patients who have a record with the label, for each.
+    /// For each label, the number of patients who have a record with it.
     pub positive_patients: Vec<usize>,
-    /// Patients who have a record without the label, for each.
+    /// For each label, the number of patients who have a record without it.
     pub negative_patients: Vec<usize>,
-    /// Over all decisions about any label taken together.
+    /// Over the decisions on all labels taken together.
     pub micro: Intervals,
     /// Averages over the labels.
     pub macro_: Intervals,
-    /// The same, weighted by the number of records that have the label.
+    /// Averages over the labels, weighted by the number of records that have the label.
     pub weighted: Intervals,
     /// Averages over the records.
     pub samples: Intervals,
-    /// Subset accuracy and what else is over all labels; last `challenge_score`, if there are weights for it.
+    /// Subset accuracy and the other figures over all labels. Ends with `challenge_score` if there are weights for it.
     pub overall: Intervals,
 }
 
 impl Bootstrap {
-    /// Resamples probabilities `[record, label]` with their truth `[record, label]`.
+    /// Resamples probabilities `[record, label]` together with their truth `[record, label]`.
     ///
-    /// The threads of rayon's pool share the work; their number changes no result.
+    /// The work is shared between the threads of rayon's pool. Their number does not change any result.
     ///
     /// # Errors
-    /// As [`Report::new`](crate::Report::new); patients of another number of records; fewer than two patients; fewer resamples
-    /// than leave one beyond each end of the interval, or more than [`MAX_RESAMPLES`]; a confidence for which those are too few.
+    /// Returns the errors of [`Report::new`](crate::Report::new), and an error if:
+    /// - `patients` is for another number of records, or has fewer than two patients;
+    /// - there are too few resamples to leave one beyond each end of the interval, or more than [`MAX_RESAMPLES`];
+    /// - even [`MAX_RESAMPLES`] are too few for the confidence level.
     pub fn new<'a, T: Truth>(
         labels: &LabelSet,
         truth: ArrayView2<'_, T>,
@@ -251,7 +263,7 @@ impl Bootstrap {
         Ok(Self::of(labels, &columns, patients, options, plan.width(), false, evaluate))
     }
 
-    /// Resamples what `evaluate` gives: `width` numbers in the order of a [`Plan`].
+    /// Resamples what `evaluate` returns: `width` numbers in the order of a [`Plan`].
     pub(crate) fn of(
         labels: &LabelSet,
         columns: &[Vec<(f64, bool)>],
@@ -333,17 +345,18 @@ impl Bootstrap {
         }
     }
 
-    /// The intervals of one label.
+    /// Returns the intervals of one label.
     ///
     /// # Errors
-    /// A label that is not among those judged.
+    /// Returns an error if the label is not one of those evaluated.
     pub fn label(&self, label: &str) -> Result<&Intervals, MetricsError> {
         self.labels.iter().find(|own| own.0 == label).map(|own| &own.1).ok_or_else(|| {
             MetricsError::unknown_label(label, self.labels.iter().map(|own| own.0.as_str()))
         })
     }
 
-    /// Every section with its name: the labels, then `micro`, `macro`, `weighted`, `samples` and `overall`.
+    /// Iterates over every section and its name: the labels, then `micro`, `macro`, `weighted`, `samples` and
+    /// `overall`.
     pub fn sections(&self) -> impl Iterator<Item = (&str, &Intervals)> {
         let labels = self.labels.iter().map(|(label, own)| (label.as_str(), own));
         labels.chain([
@@ -355,7 +368,7 @@ impl Bootstrap {
         ])
     }
 
-    /// In words: how the intervals were made.
+    /// Describes in words how the intervals were made.
     pub fn method(&self) -> String {
         let units = if self.patients == self.records {
             format!("{} records", self.records)
@@ -370,14 +383,14 @@ impl Bootstrap {
         format!("bootstrap, {} resamples of {units}, seed {}{few}", self.resamples, self.seed)
     }
 
-    /// What a label has too few of in patients; nothing for what is no label.
+    /// Says in words what a label has too few of in patients; `None` for a name that is not a label.
     pub(crate) fn too_few(&self, label: &str) -> Option<&'static str> {
         let k = self.labels.iter().position(|own| own.0 == label)?;
         too_few(self.positive_patients[k] as u64, self.negative_patients[k] as u64)
     }
 }
 
-/// Labels under their own key, so that a label named `micro` could not be mistaken.
+/// Labels are under a key of their own, so that a label named `micro` cannot be mistaken for the average.
 impl Serialize for Bootstrap {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::SerializeMap;
@@ -403,7 +416,8 @@ impl Serialize for Bootstrap {
     }
 }
 
-/// `difference` says whether there is a p-value, `None` for what is no difference.
+/// Computes both intervals of a number. `difference` is `None` if it is not a difference; otherwise it says whether
+/// there is a p-value.
 fn interval(
     value: f64,
     mut resampled: Vec<f64>,
@@ -440,9 +454,9 @@ fn interval(
     BootstrapInterval { percentile, bca, p_value, ..undefined }
 }
 
-/// Efron's interval: quantiles shifted for the median's bias and for how the spread changes with the value.
+/// Efron's interval: quantiles shifted for the bias of the median, and for the change of the spread with the value.
 fn bca(value: f64, sorted: &[f64], without: &[f64], tail: f64) -> [f64; 2] {
-    // Half of the ties counts; sums in another order make equal figures differ in their last places.
+    // Half of the ties count. Equal figures may differ in their last digits, because they are summed in another order.
     let (least, most) = (value - TIE, value + TIE);
     let below = sorted.partition_point(|v| *v < least) + sorted.partition_point(|v| *v <= most);
     let bias = normal_quantile(below as f64 / (2 * sorted.len()) as f64);
@@ -462,7 +476,7 @@ fn bca(value: f64, sorted: &[f64], without: &[f64], tail: f64) -> [f64; 2] {
     })
 }
 
-/// The quantile of sorted numbers, linear between them (type 7 of Hyndman and Fan, as numpy has it).
+/// Returns a quantile of sorted numbers, linear between neighbours (type 7 of Hyndman and Fan, as in NumPy).
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let at = share.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let below = at.floor() as usize;

@@ -8,35 +8,37 @@ use crate::logistic::{Pair, fit_intercept, fit_line, logit};
 use crate::report::checked_columns;
 use crate::{Binning, MetricsError, Reliability, Truth};
 
-/// How well the probabilities of one label agree with how often it holds.
+/// How well the probabilities of one label agree with its frequency.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LabelCalibration {
     /// The label.
     pub label: String,
-    /// Records.
+    /// Number of records.
     pub n: u64,
-    /// Records that have the label.
+    /// Number of records that have the label.
     pub positives: u64,
-    /// Mean probability. Above the share of positives: the model overstates the label on the whole.
+    /// Mean probability. If it is above the share of positives, the model overstates the label overall.
     pub mean_probability: f64,
-    /// What must be added to the logits so that the mean probability becomes the share of positives ("calibration in the
-    /// large"): 0 is best, below 0 the model overstates. NaN where every record has the label, or none.
+    /// What must be added to the logits so that the mean probability becomes the share of positives ("calibration in
+    /// the large"). 0 is best; below 0, the model overstates. NaN if every record has the label, or none does.
     pub intercept: f64,
-    /// Slope of the logistic regression of the truth on the logits: 1 is best, below 1 the probabilities are too extreme. NaN
-    /// where a threshold divides the classes without error (probabilities closer than 2.2e-16 to 0 or 1 are equal), a class is
-    /// absent, or the fit finds no minimum.
+    /// Slope of the logistic regression of the truth on the logits. 1 is best; below 1, the probabilities are too
+    /// extreme.
+    ///
+    /// NaN if a threshold separates the classes without error (probabilities closer than 2.2e-16 to 0 or 1 count as
+    /// equal), if a class is absent, or if the fit finds no minimum.
     pub slope: f64,
-    /// Reliability over ten bins of equal width; its expected error is `ece10`.
+    /// Reliability over ten bins of equal width. Its expected error is `ece10`.
     pub equal_width: Reliability,
-    /// Reliability over ten bins of about equally many records.
+    /// Reliability over ten bins with about the same number of records.
     pub equal_count: Reliability,
 }
 
-/// The calibration of each label, in the order of the label set.
+/// Returns the calibration of each label, in the order of the label set.
 ///
-/// Intercept and slope are those of Cox (Biometrika 45 (1958) 562) as Van Calster et al. (J. Clin. Epidemiol. 74 (2016) 167)
-/// use them, with probabilities kept 2.2e-16 away from 0 and 1. Two or more labels are worked on in parallel.
+/// Intercept and slope are those of Cox (Biometrika 45 (1958) 562), used as in Van Calster et al. (J. Clin. Epidemiol.
+/// 74 (2016) 167), with probabilities kept 2.2e-16 away from 0 and 1. Two or more labels are processed in parallel.
 ///
 /// ```
 /// use ecg_core::LabelSet;
@@ -53,7 +55,7 @@ pub struct LabelCalibration {
 /// ```
 ///
 /// # Errors
-/// As [`Report::new`](crate::Report::new), thresholds apart.
+/// Returns the errors of [`Report::new`](crate::Report::new), except those about thresholds.
 pub fn calibration<T: Truth>(
     labels: &LabelSet,
     truth: ArrayView2<'_, T>,
@@ -83,15 +85,17 @@ impl LabelCalibration {
         }
     }
 
-    /// Share of records that have the label.
+    /// Returns the share of records that have the label.
     pub fn prevalence(&self) -> f64 {
         self.positives as f64 / self.n as f64
     }
 }
 
-/// Whether no threshold divides the classes, ties included: only then has a logistic regression a minimum.
+/// Returns whether no threshold separates the classes, counting ties. Only then does a logistic regression have a
+/// minimum.
 ///
-/// Of the logits that the regression is on, not of the probabilities: at the ends several of these become one logit.
+/// Looks at the logits that the regression is fitted on, not at the probabilities: near 0 and 1, several probabilities
+/// become the same logit.
 fn overlap(pairs: &[Pair]) -> bool {
     let range = |target: f64| {
         let own = pairs.iter().filter(|pair| pair.1 == target).map(|pair| pair.0);

@@ -10,16 +10,17 @@ use crate::logistic::{Line, Pair, fit_line, fit_slope, logit, loss, sigmoid};
 use crate::report::{check_shapes, columns};
 use crate::{MetricsError, Truth};
 
-/// What a [`Calibrator`] does to the logits of a label.
+/// How a [`Calibrator`] changes the logits of a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CalibrationMethod {
-    /// Divides them by one number, the temperature (Guo et al., ICML 2017), here one for each label: the one with the least log
-    /// loss. It leaves 0.5 where it is.
+    /// Divides the logits by one number, the temperature (Guo et al., ICML 2017). Here each label has its own: the one
+    /// with the smallest log loss. A probability of 0.5 does not change.
     Temperature,
-    /// A line, slope and intercept (Platt, in Advances in Large Margin Classifiers, 1999): those with the least log loss against
-    /// Platt's targets, (N1 + 1) / (N1 + 2) for the N1 records with the label and 1 / (N0 + 2) for the others.
+    /// Applies a line with a slope and an intercept (Platt, in Advances in Large Margin Classifiers, 1999). Both are
+    /// those with the smallest log loss against Platt's targets: (N1 + 1) / (N1 + 2) for the N1 records with the label,
+    /// and 1 / (N0 + 2) for the others.
     Platt,
 }
 
@@ -44,7 +45,7 @@ impl FromStr for CalibrationMethod {
     }
 }
 
-/// Why the probabilities of a label are left as they are.
+/// The reason why the probabilities of a label are left unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -55,11 +56,11 @@ pub enum Unfitted {
     NoNegative,
     /// All probabilities are equal.
     Constant,
-    /// Every record lies on its side of 0.5: the colder, the better, without end.
+    /// Every record lies on the right side of 0.5, so that each lower temperature is better, without end.
     NoError,
-    /// The fit would turn the order of the records around.
+    /// The fit would reverse the order of the records.
     Reversed,
-    /// The search for the least log loss did not come to an end.
+    /// The search for the smallest log loss did not converge.
     NotFound,
 }
 
@@ -83,32 +84,32 @@ impl fmt::Display for Unfitted {
 pub struct LabelScaling {
     /// The label.
     pub label: String,
-    /// Logits are multiplied by this, which is above 0: one over the temperature.
+    /// The factor that logits are multiplied by, above 0: one over the temperature.
     pub slope: f64,
-    /// Then this is added.
+    /// The number that is then added.
     pub intercept: f64,
-    /// Records of the fit.
+    /// Number of records in the fit.
     pub n: u64,
-    /// Records of the fit that have the label.
+    /// Number of records in the fit that have the label.
     pub positives: u64,
-    /// Mean log loss on these records before and after.
+    /// Mean log loss on these records, before and after.
     pub log_loss: [f64; 2],
-    /// Why the probabilities are left as they are, slope 1 and intercept 0; `None` for a fit.
+    /// Why the probabilities are left unchanged, with slope 1 and intercept 0. `None` if there was a fit.
     pub unfitted: Option<Unfitted>,
 }
 
 impl LabelScaling {
-    /// One over the slope.
+    /// Returns one over the slope.
     pub fn temperature(&self) -> f64 {
         1.0 / self.slope
     }
 
-    /// The calibrated probability of a probability.
+    /// Returns the calibrated probability for a probability.
     pub fn apply(&self, p: f64) -> f64 {
         if self.is_identity() { p } else { self.apply_logit(logit(p)) }
     }
 
-    /// The calibrated probability of a logit.
+    /// Returns the calibrated probability for a logit.
     pub fn apply_logit(&self, u: f64) -> f64 {
         sigmoid(self.slope * u + self.intercept)
     }
@@ -118,10 +119,11 @@ impl LabelScaling {
     }
 }
 
-/// Makes the probabilities of a model agree with how often its labels hold, without changing the order of the records.
+/// Makes the probabilities of a model agree with the frequency of its labels, without changing the order of the
+/// records.
 ///
-/// Fit it on validation records, neither those that the model learned from nor those that are judged. It serialises, so that the
-/// fit can be kept beside the weights.
+/// Fit it on validation records: neither those that the model was trained on nor those under evaluation. It can be
+/// serialised, so that the fit can be stored beside the weights.
 ///
 /// ```
 /// use ecg_core::LabelSet;
@@ -130,7 +132,7 @@ impl LabelScaling {
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let labels = LabelSet::new(["AF"])?;
-/// // Validation records: the model is too sure of itself.
+/// // Validation records. The model is overconfident.
 /// let truth = array![[true], [false], [true], [true], [false], [false]];
 /// let p = array![[0.99], [0.97], [0.95], [0.2], [0.03], [0.01]];
 /// let calibrator = Calibrator::fit(&labels, truth.view(), p.view(), CalibrationMethod::Temperature)?;
@@ -152,7 +154,7 @@ pub struct Calibrator {
     labels: Vec<LabelScaling>,
 }
 
-/// A calibrator as it is read, before it is checked.
+/// A calibrator as it was read, before it is checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -183,11 +185,12 @@ impl TryFrom<Stored> for Calibrator {
 impl Calibrator {
     /// Fits each label by itself, on probabilities `[record, label]` and their truth `[record, label]`.
     ///
-    /// Probabilities are kept 2.2e-16 away from 0 and 1. The fit is the exact minimum of a convex loss, by Newton's method; a
-    /// label without such a minimum is left as it is, and [`LabelScaling::unfitted`] says why.
+    /// Probabilities are kept 2.2e-16 away from 0 and 1. The fit is the exact minimum of a convex loss, found by
+    /// Newton's method. If a label has no such minimum, or if the fit would reverse the order of its records, the label
+    /// is left unchanged, and [`LabelScaling::unfitted`] says why.
     ///
     /// # Errors
-    /// As [`Report::new`](crate::Report::new), thresholds apart.
+    /// Returns the errors of [`Report::new`](crate::Report::new), except those about thresholds.
     pub fn fit<T: Truth>(
         labels: &LabelSet,
         truth: ArrayView2<'_, T>,
@@ -201,10 +204,10 @@ impl Calibrator {
         Ok(Self::of(labels, pairs.collect(), method))
     }
 
-    /// The same on logits `[record, label]`, which must be finite.
+    /// Like [`Calibrator::fit`], but on logits `[record, label]`, which must be finite.
     ///
     /// # Errors
-    /// As [`Calibrator::fit`]; a logit that is not finite.
+    /// Returns the errors of [`Calibrator::fit`], and an error if a logit is not finite.
     pub fn fit_logits<T: Truth>(
         labels: &LabelSet,
         truth: ArrayView2<'_, T>,
@@ -223,21 +226,22 @@ impl Calibrator {
         Self { method, labels: fits }
     }
 
-    /// How it was fitted.
+    /// Returns how the calibrator was fitted.
     pub fn method(&self) -> CalibrationMethod {
         self.method
     }
 
-    /// What it does to each label.
+    /// Returns what the calibrator does to each label.
     pub fn labels(&self) -> &[LabelScaling] {
         &self.labels
     }
 
-    /// Calibrated probabilities `[record, label]` of probabilities `[record, label]`; columns are matched by label.
+    /// Returns the calibrated probabilities `[record, label]` for probabilities `[record, label]`. Columns are matched
+    /// by label.
     ///
     /// # Errors
-    /// Another number of columns than labels; a label that the calibrator does not know; a probability that is NaN or outside 0
-    /// to 1.
+    /// Returns an error if the number of columns is not the number of labels, a label is unknown to the calibrator, or
+    /// a probability is NaN or outside 0 to 1.
     pub fn apply(
         &self,
         labels: &LabelSet,
@@ -253,10 +257,10 @@ impl Calibrator {
         Ok(Array2::from_shape_fn(proba.dim(), |(row, k)| columns[k].apply(proba[[row, k]])))
     }
 
-    /// Calibrated probabilities `[record, label]` of logits `[record, label]`, likewise.
+    /// Like [`Calibrator::apply`], but for logits `[record, label]`.
     ///
     /// # Errors
-    /// As [`Calibrator::apply`]; a logit that is not finite.
+    /// Returns the errors of [`Calibrator::apply`], and an error if a logit is not finite.
     pub fn apply_logits(
         &self,
         labels: &LabelSet,
@@ -267,7 +271,7 @@ impl Calibrator {
         Ok(Array2::from_shape_fn(logits.dim(), |(row, k)| columns[k].apply_logit(logits[[row, k]])))
     }
 
-    /// What is done to each column.
+    /// Returns what is done to each column.
     fn columns(
         &self,
         labels: &LabelSet,
@@ -280,10 +284,10 @@ impl Calibrator {
         labels.iter().map(|label| self.label(label)).collect()
     }
 
-    /// What it does to one label.
+    /// Returns what the calibrator does to one label.
     ///
     /// # Errors
-    /// A label that it was not fitted on.
+    /// Returns an error if the calibrator was not fitted on the label.
     pub fn label(&self, label: &str) -> Result<&LabelScaling, MetricsError> {
         self.labels.iter().find(|own| own.label == label).ok_or_else(|| {
             MetricsError::unknown_label(label, self.labels.iter().map(|own| own.label.as_str()))

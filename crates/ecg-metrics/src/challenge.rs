@@ -7,22 +7,22 @@ use serde::Serialize;
 use crate::report::{checked_columns, checked_decisions};
 use crate::{MetricsError, Thresholds, Truth};
 
-/// What the PhysioNet/CinC challenges of 2020 and 2021 credit for answering one label where another is true.
+/// The credits of the PhysioNet/CinC challenges of 2020 and 2021 for answering one label when another is true.
 ///
-/// [`ChallengeWeights::seven`] has the published weights for the seven labels of the 3DECG-Net study; any others, the whole table
-/// of a challenge among them, are read by [`ChallengeWeights::parse`]. See [`ChallengeScore`].
+/// [`ChallengeWeights::seven`] has the published weights for the seven labels of the 3DECG-Net study.
+/// [`ChallengeWeights::parse`] reads any others, such as the whole table of a challenge. See [`ChallengeScore`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChallengeWeights {
-    /// Names of the rows and columns; a name may hold several, parted by `|`, that count as one label.
+    /// Names of the rows and columns. A name may hold several labels, separated by `|`, that count as one.
     names: Vec<String>,
     /// `[true label, answered label]`.
     weights: Array2<f64>,
-    /// The label that a model which always says the same would say.
+    /// The label that a model gives if it always gives the same one.
     normal: String,
     description: String,
 }
 
-/// Above the diagonal of the published table, row by row, in the order of [`LabelSet::seven`].
+/// The published table above the diagonal, row by row, in the order of [`LabelSet::seven`].
 const SEVEN: [f64; 21] = [
     0.25, 0.45, 0.275, 0.35, 0.45, 0.375, // NSR with AF, IAVB, LBBB, RBBB, SB, STach
     0.3, 0.475, 0.4, 0.3, 0.375, // AF
@@ -33,10 +33,10 @@ const SEVEN: [f64; 21] = [
 ];
 
 impl ChallengeWeights {
-    /// The weights of 2021 (Reyna et al., Physiol. Meas. 43 (2022) 084001), restricted to the seven labels of the 3DECG-Net
-    /// study.
+    /// Returns the weights of 2021 (Reyna et al., Physiol. Meas. 43 (2022) 084001), restricted to the seven labels of
+    /// the 3DECG-Net study.
     ///
-    /// The official score is over some two dozen diagnoses. This one is not comparable with it.
+    /// The official score covers some two dozen diagnoses. This one is not comparable with it.
     pub fn seven() -> Self {
         let names: Vec<String> = LabelSet::seven().into();
         let mut weights = Array2::eye(names.len());
@@ -51,11 +51,11 @@ impl ChallengeWeights {
         Self { names, weights, normal: "NSR".to_owned(), description }
     }
 
-    /// Weights `[true label, answered label]` of one's own; `normal` is the label of an inactive model.
+    /// Creates weights from your own table `[true label, answered label]`. `normal` is the label of an inactive model.
     ///
     /// # Errors
-    /// Another number of rows or columns than labels; a weight that is not finite; a label in two names (`A|B` and `B|C`); a
-    /// `normal` that is no label.
+    /// Returns an error if the number of rows or columns is not the number of labels, a weight is not finite, a label
+    /// is in two names (`A|B` and `B|C`), or `normal` is not one of the labels.
     pub fn new(
         labels: &LabelSet,
         weights: ArrayView2<'_, f64>,
@@ -89,9 +89,11 @@ impl ChallengeWeights {
         Ok(own)
     }
 
-    /// Reads a table such as the `weights.csv` of a challenge: label names in the first line and the first column, in the same
-    /// order, numbers elsewhere, all parted by commas. Labels parted by `|` count as one in the score, which a record has, or is
-    /// answered, where it has any of them.
+    /// Reads a table such as the `weights.csv` of a challenge.
+    ///
+    /// Label names are in the first line and the first column, in the same order, and numbers elsewhere, all separated
+    /// by commas. Labels separated by `|` count as one in the score: a record has it, or is answered with it, if that
+    /// is true of any of them.
     ///
     /// ```
     /// use ecg_core::LabelSet;
@@ -104,8 +106,12 @@ impl ChallengeWeights {
     /// ```
     ///
     /// # Errors
-    /// No table; rows in another order than columns, too many or too few; a cell that is no number (with its line); names that
-    /// are there twice, alone or among others; a `normal` that is none of them.
+    /// Returns an error if:
+    /// - there is no table;
+    /// - the rows are in another order than the columns, or there are too many or too few;
+    /// - a cell is not a number (the error has its line);
+    /// - a name is there twice, alone or among others;
+    /// - `normal` is none of the names.
     pub fn parse(text: &str, normal: &str) -> Result<Self, MetricsError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut lines = text.lines().enumerate().filter(|line| !line.1.trim().is_empty());
@@ -147,31 +153,31 @@ impl ChallengeWeights {
         Self::new(&labels, weights.view(), normal)
     }
 
-    /// Says in words what weights these are; reports print it beside the score.
+    /// Sets a description of the weights in words, which reports print beside the score.
     pub fn with_description(mut self, description: impl Into<String>) -> Self {
         self.description = description.into();
         self
     }
 
-    /// What weights these are.
+    /// Returns the description of the weights.
     pub fn description(&self) -> &str {
         &self.description
     }
 
-    /// The label that an inactive model says of every record.
+    /// Returns the label that an inactive model gives to every record.
     pub fn normal(&self) -> &str {
         &self.normal
     }
 
-    /// The credit for answering one label where another is true.
+    /// Returns the credit for answering one label when another is true.
     ///
     /// # Errors
-    /// A label without weights.
+    /// Returns an error if a label has no weights.
     pub fn weight(&self, truth: &str, answer: &str) -> Result<f64, MetricsError> {
         Ok(self.weights[[self.place(truth)?, self.place(answer)?]])
     }
 
-    /// Row and column of a label.
+    /// Returns the row and column of a label.
     fn place(&self, label: &str) -> Result<usize, MetricsError> {
         let is_own = |name: &String| name == label || name.split('|').any(|part| part == label);
         self.names.iter().position(is_own).ok_or_else(|| MetricsError::UnknownLabel {
@@ -180,7 +186,7 @@ impl ChallengeWeights {
         })
     }
 
-    /// The credits between the labels of a set, and the column of the normal one.
+    /// Returns the credits between the labels of a set, and the column of the normal label.
     fn of(&self, labels: &LabelSet) -> Result<Credits, MetricsError> {
         let places = labels.iter().map(|label| self.place(label)).collect::<Result<Vec<_>, _>>()?;
         let normal = self.place(&self.normal)?;
@@ -201,10 +207,12 @@ impl ChallengeWeights {
         Ok(Credits { weights, classes, normal })
     }
 
-    /// The score of decisions by threshold on probabilities `[record, label]` with their truth `[record, label]`.
+    /// Returns the score of the decisions that thresholds make on probabilities `[record, label]`, given their truth
+    /// `[record, label]`.
     ///
     /// # Errors
-    /// As [`Report::new`](crate::Report::new); a label without weights; labels without the normal one.
+    /// Returns the errors of [`Report::new`](crate::Report::new), and an error if a label has no weights or the normal
+    /// label is missing.
     pub fn score<'a, T: Truth>(
         &self,
         labels: &LabelSet,
@@ -217,7 +225,7 @@ impl ChallengeWeights {
         self.of_columns(labels, &columns, thresholds)
     }
 
-    /// The same of columns that are checked.
+    /// Like [`ChallengeWeights::score`], for columns that have been checked.
     pub(crate) fn of_columns(
         &self,
         labels: &LabelSet,
@@ -233,7 +241,7 @@ impl ChallengeWeights {
         Ok(ChallengeScore { value, observed, correct, inactive, weights })
     }
 
-    /// Hands out what each record adds for the answers, for the right answers, and for the inactive model.
+    /// Passes on what each record adds for the answers, for the correct answers, and for the inactive model.
     pub(crate) fn each_record(
         &self,
         labels: &LabelSet,
@@ -257,15 +265,18 @@ impl ChallengeWeights {
         Ok(())
     }
 
-    /// Thresholds, one for each label, under which the score is large: chosen on validation data, never on the records that are
-    /// then judged. `None` for a label that no record has: it counts as never answered while the others are chosen.
+    /// Chooses thresholds, one per label, that give a large score.
     ///
-    /// Starts from the best threshold that is the same for all labels, then gives each label in turn its best one, the others as
-    /// they are, until none can be bettered. That is a maximum in each threshold, not always the largest of all. As in
-    /// [`choose_thresholds`](crate::choose_thresholds) they lie halfway between neighbouring probabilities.
+    /// Choose them on validation data, never on the records that are then evaluated. A label that no record has gets
+    /// `None`, and counts as never answered while the other thresholds are chosen.
+    ///
+    /// The search starts from the best threshold that is the same for all labels. It then gives each label in turn its
+    /// best threshold, with the others fixed, until none can be improved. The result is a maximum in each threshold,
+    /// but not always the global one. As in [`choose_thresholds`](crate::choose_thresholds), thresholds lie halfway
+    /// between neighbouring probabilities.
     ///
     /// # Errors
-    /// As [`ChallengeWeights::score`].
+    /// Returns the errors of [`ChallengeWeights::score`].
     pub fn choose_thresholds<T: Truth>(
         &self,
         labels: &LabelSet,
@@ -277,13 +288,13 @@ impl ChallengeWeights {
     }
 }
 
-/// (observed - inactive) / (correct - inactive); NaN where an inactive model is as good as a correct one.
+/// Returns (observed - inactive) / (correct - inactive), or NaN if an inactive model is as good as a correct one.
 pub(crate) fn normalised([observed, correct, inactive]: [f64; 3]) -> f64 {
     let room = correct - inactive;
     if room == 0.0 { f64::NAN } else { (observed - inactive) / room }
 }
 
-/// Weights of the labels that are judged. Those that the table joins by `|` are one class.
+/// Weights of the labels that are evaluated. Labels that the table joins by `|` are one class.
 #[derive(Debug)]
 pub(crate) struct Credits {
     /// `[true class, answered class]`.
@@ -295,7 +306,8 @@ pub(crate) struct Credits {
 }
 
 impl Credits {
-    /// Sum of the weights of all pairs of a true and an answered class, over the number of classes that are either.
+    /// Returns the sum of the weights of all pairs of a true and an answered class, divided by the number of classes
+    /// that are true or answered.
     fn of_record(&self, truth: &[bool], answers: &[bool]) -> f64 {
         let (mut sum, mut labels) = (0.0, 0u32);
         for (k, answered) in answers.iter().enumerate() {
@@ -312,21 +324,22 @@ impl Credits {
 
 /// The score of the PhysioNet/CinC challenges of 2020 and 2021 (Reyna et al., Physiol. Meas. 43 (2022) 084001).
 ///
-/// A record adds, for each pair of a true and an answered label, their weight over the number of labels that are true or answered.
-/// Labels that the table of weights joins by `|` are one label here, true where any is and answered where any is.
-/// The sum is scaled so that 0 is a model which always says the normal label and 1 is one without an error.
+/// For each pair of a true and an answered label, a record adds their weight, divided by the number of labels that are
+/// true or answered. Labels that the table of weights joins by `|` are one label here: true if any of them is true,
+/// answered if any of them is answered. The sum is scaled so that a model which always gives the normal label scores 0,
+/// and a model without an error scores 1.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ChallengeScore {
-    /// (observed - inactive) / (correct - inactive); below 0 for what is worse than saying nothing but the normal label, NaN
-    /// where that is as good as being right (the challenges print 0 there).
+    /// (observed - inactive) / (correct - inactive). Below 0 if the model is worse than one that only gives the normal
+    /// label. NaN if such a model is as good as a correct one (the challenges print 0 then).
     pub value: f64,
-    /// Sum over the records.
+    /// The sum over the records.
     pub observed: f64,
-    /// The same of a model without an error.
+    /// The same sum for a model without an error.
     pub correct: f64,
-    /// The same of a model that always says the normal label.
+    /// The same sum for a model that always gives the normal label.
     pub inactive: f64,
-    /// What the weights are, in words.
+    /// The description of the weights.
     pub weights: String,
 }

@@ -1,26 +1,26 @@
-//! Thresholds that make the challenge score large.
+//! Thresholds that give a large challenge score.
 
 use crate::challenge::Credits;
 use crate::threshold::between;
 
-/// Rounds over all labels after which the search ends; it takes a few.
+/// Number of rounds over all labels after which the search ends; usually a few are enough.
 const MAX_ROUNDS: usize = 100;
 
-/// A change of the score that is rounding.
+/// A change of the score up to this is a rounding error.
 const NOTHING: f64 = 1e-9;
 
-/// What is known of a record while thresholds move.
+/// What is known about a record while thresholds move.
 struct Record {
-    /// For each class, what answering it would add before it is divided.
+    /// For each class, what answering it would add, before the division by the number of classes.
     credits: Vec<f64>,
-    /// Whether the record is of each class.
+    /// For each class, whether it is true of the record.
     truth: Vec<bool>,
-    /// How many labels of each class are answered.
+    /// For each class, how many of its labels are answered.
     answered: Vec<usize>,
 }
 
 impl Record {
-    /// What the record adds to the score as it is, and with one more label of a class answered.
+    /// Returns what the record adds to the score as it is, and with one more label of a class answered.
     fn both_ways(&self, class: usize) -> [f64; 2] {
         let (mut sum, mut classes) = (0.0, 0.0);
         for (k, answered) in self.answered.iter().enumerate() {
@@ -40,7 +40,8 @@ impl Record {
     }
 }
 
-/// The thresholds for checked columns; none for a label that no record has, which counts as never answered.
+/// Returns the thresholds for checked columns, or `None` for a label that no record has. Such a label counts as never
+/// answered.
 pub(crate) fn choose(credits: &Credits, columns: &[Vec<(f64, bool)>]) -> Vec<Option<f64>> {
     let occurs = |k: &usize| columns[*k].iter().any(|own| own.1);
     let places: Vec<usize> = (0..columns.len()).filter(occurs).collect();
@@ -53,7 +54,7 @@ pub(crate) fn choose(credits: &Credits, columns: &[Vec<(f64, bool)>]) -> Vec<Opt
     out
 }
 
-/// The thresholds for the columns of labels that occur, whose classes are `own_classes`.
+/// Returns the thresholds for the columns of labels that occur. Their classes are `own_classes`.
 fn of_those(credits: &Credits, columns: &[&[(f64, bool)]], own_classes: &[usize]) -> Vec<f64> {
     let n = columns.first().map_or(0, |own| own.len());
     let classes = credits.weights.nrows();
@@ -92,7 +93,7 @@ fn of_those(credits: &Credits, columns: &[&[(f64, bool)]], own_classes: &[usize]
         let mut better = false;
         let labels = columns.iter().zip(&orders).zip(own_classes).zip(&mut thresholds);
         for (((column, order), &class), threshold) in labels {
-            // Without the label's own answers, then with them again.
+            // First without the label's own answers, then with them again.
             let mut now = 0.0;
             for (record, own) in records.iter_mut().zip(*column) {
                 let answered = usize::from(own.0 > *threshold);
@@ -115,9 +116,10 @@ fn of_those(credits: &Credits, columns: &[&[(f64, bool)]], own_classes: &[usize]
     thresholds
 }
 
-/// The best threshold of one label and the sum that it gives: none answered at first, then record after record from the top.
+/// Returns the best threshold of one label and the sum that it gives. Starts with no record answered and adds one
+/// record after the other, from the highest probability down.
 ///
-/// The records are without answers of the label itself.
+/// The records must not contain answers of the label itself.
 fn best_of_label(
     records: &[Record],
     column: &[(f64, bool)],
@@ -131,7 +133,7 @@ fn best_of_label(
         score += with - without;
         let p = column[row].0;
         let below = order.get(k + 1).map_or(0.0, |&next| column[next].0);
-        // What is at 0 is never answered, and equal probabilities stay together.
+        // A probability of 0 is never answered, and equal probabilities stay together.
         if p > 0.0 && p > below && score > best.1 + NOTHING {
             best = (between(below, p), score);
         }
@@ -139,7 +141,7 @@ fn best_of_label(
     best
 }
 
-/// The best threshold that is the same for all labels.
+/// Returns the best threshold that is the same for all labels.
 fn best_common(records: &mut [Record], columns: &[&[(f64, bool)]], classes: &[usize]) -> f64 {
     let mut cells: Vec<(f64, usize, usize)> = columns
         .iter()

@@ -12,17 +12,17 @@ use crate::{
     delong, holm, mcnemar,
 };
 
-/// What one of two classifiers gives: probabilities `[record, label]` and thresholds.
+/// The predictions of one of two classifiers: probabilities `[record, label]` and thresholds.
 #[derive(Debug, Clone, Copy)]
 pub struct Predictions<'a> {
     /// `[record, label]`, from 0 to 1.
     pub proba: ArrayView2<'a, f64>,
-    /// Predicted is what lies above.
+    /// Labels with probabilities above these are predicted.
     pub thresholds: Thresholds<'a>,
 }
 
 impl<'a> Predictions<'a> {
-    /// Probabilities `[record, label]`, and thresholds for each label or for each label of each record.
+    /// Combines probabilities `[record, label]` with thresholds for each label, or for each label of each record.
     pub fn new(proba: ArrayView2<'a, f64>, thresholds: impl Into<Thresholds<'a>>) -> Self {
         Self { proba, thresholds: thresholds.into() }
     }
@@ -34,21 +34,21 @@ impl<'a> Predictions<'a> {
 pub struct LabelTests {
     /// The label.
     pub label: String,
-    /// Of the two ROC-AUCs; takes records as independent.
+    /// Test of the two ROC-AUCs. Treats records as independent.
     pub delong: DeLong,
-    /// Of the decisions, right or wrong; takes records as independent.
+    /// Test of the decisions, right or wrong. Treats records as independent.
     pub mcnemar: McNemar,
-    /// p-value of the difference of the ROC-AUCs by resampling patients.
+    /// p-value of the difference of the ROC-AUCs, by resampling patients.
     pub bootstrap_p: f64,
-    /// `delong.p` corrected by [`Comparison::correct`]; NaN (null in JSON) before.
+    /// `delong.p` after [`Comparison::correct`]; NaN (null in JSON) before.
     pub delong_holm: f64,
-    /// `mcnemar.exact_p` corrected likewise.
+    /// `mcnemar.exact_p`, corrected in the same way.
     pub mcnemar_holm: f64,
-    /// `bootstrap_p` corrected likewise.
+    /// `bootstrap_p`, corrected in the same way.
     pub bootstrap_holm: f64,
 }
 
-/// Two classifiers on the same records: every difference with its interval, and tests for each label.
+/// A comparison of two classifiers on the same records: every difference with its interval, and tests for each label.
 ///
 /// ```
 /// use ecg_core::LabelSet;
@@ -70,44 +70,44 @@ pub struct LabelTests {
 /// )?];
 /// Comparison::correct(&mut comparisons);
 /// let auc = comparisons[0].differences.label("AF")?.get("roc_auc").expect("a score");
-/// assert!((auc.value - 4.0 / 9.0).abs() < 1e-12); // 9 pairs of 9 in order, against 5
+/// assert!((auc.value - 4.0 / 9.0).abs() < 1e-12); // 9 of 9 pairs in order, against 5
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// First less second, of every figure of a report, by resampling patients: both are judged on each resample. The intervals are
-    /// percentile intervals, which go with the p-values.
+    /// First minus second, for every figure of a report, by resampling patients. Both are evaluated on each resample.
+    /// The intervals are percentile intervals, which agree with the p-values.
     pub differences: Bootstrap,
     /// One entry for each label, in the order of the label set.
     pub tests: Vec<LabelTests>,
-    /// Of the records with every label right.
+    /// Test of the records with every label right.
     pub subset: McNemar,
-    /// Whether a patient has several records: then go by the intervals and `bootstrap_p`, for the other tests' p-values are
-    /// too small.
+    /// Whether a patient has several records. If so, rely on the intervals and on `bootstrap_p`, because the p-values
+    /// of the other tests are too small.
     pub dependent_records: bool,
-    /// p-values that Holm's correction is over; none before [`Comparison::correct`].
+    /// The number of p-values that Holm's correction covers; zero before [`Comparison::correct`].
     pub corrected_over: CorrectedOver,
 }
 
-/// How many p-values of each kind Holm's correction is over. Those that are NaN are no tests and do not count.
+/// The number of p-values of each kind that Holm's correction covers. NaN does not count, because it is not a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct CorrectedOver {
-    /// Of DeLong's tests.
+    /// p-values of DeLong's tests.
     pub delong: usize,
-    /// Of McNemar's tests.
+    /// p-values of McNemar's tests.
     pub mcnemar: usize,
-    /// Of differences of the ROC-AUCs by resampling patients.
+    /// p-values of differences of the ROC-AUCs, by resampling patients.
     pub bootstrap: usize,
 }
 
 impl Comparison {
-    /// Compares two classifiers on records of known truth `[record, label]`.
+    /// Compares two classifiers on records with known truth `[record, label]`.
     ///
     /// # Errors
-    /// As [`Bootstrap::new`], for either classifier.
+    /// Returns the errors of [`Bootstrap::new`], for either classifier.
     pub fn new<'a, T: Truth>(
         labels: &LabelSet,
         truth: ArrayView2<'_, T>,
@@ -177,7 +177,7 @@ impl Comparison {
         })
     }
 
-    /// Corrects the p-values of each kind of test for their number, over the labels of all comparisons together (Holm).
+    /// Corrects the p-values of each kind of test for their number (Holm), over the labels of all comparisons together.
     pub fn correct(all: &mut [Comparison]) {
         type Pick = fn(&mut LabelTests) -> (f64, &mut f64);
         let kinds: [Pick; 3] = [

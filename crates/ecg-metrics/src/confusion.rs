@@ -4,7 +4,7 @@ use crate::ZeroDivision;
 
 /// Counts of a yes-or-no decision against the truth.
 ///
-/// What has a zero denominator is NaN, except where a [`ZeroDivision`] is asked for.
+/// A measure whose denominator is zero is NaN, unless it takes a [`ZeroDivision`] or its description says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Confusion {
     /// True positives.
@@ -18,7 +18,7 @@ pub struct Confusion {
     pub tn: u64,
 }
 
-/// a / b, or `empty` where b is zero.
+/// Returns a / b, or `empty` if b is zero.
 fn ratio(a: f64, b: f64, empty: f64) -> f64 {
     if b == 0.0 { empty } else { a / b }
 }
@@ -34,7 +34,7 @@ impl Confusion {
         }
     }
 
-    /// Adds the counts of another.
+    /// Adds the counts of another confusion matrix.
     pub fn add(&mut self, other: &Confusion) {
         self.tp += other.tp;
         self.fp += other.fp;
@@ -42,17 +42,17 @@ impl Confusion {
         self.tn += other.tn;
     }
 
-    /// Decisions in all.
+    /// Number of decisions.
     pub fn n(&self) -> u64 {
         self.tp + self.fp + self.fn_ + self.tn
     }
 
-    /// Where the truth is positive: TP + FN.
+    /// Number of decisions where the truth is positive: TP + FN.
     pub fn support(&self) -> u64 {
         self.tp + self.fn_
     }
 
-    /// Where the prediction is positive: TP + FP.
+    /// Number of decisions where the prediction is positive: TP + FP.
     pub fn predicted(&self) -> u64 {
         self.tp + self.fp
     }
@@ -89,7 +89,7 @@ impl Confusion {
         ratio((1.0 + b2) * self.tp as f64, below, empty.value())
     }
 
-    /// TP / (TP + FP + beta FN), the G-beta of the PhysioNet/CinC challenge 2020; NaN where none is positive.
+    /// TP / (TP + FP + beta FN), the G-beta of the PhysioNet/CinC challenge 2020. NaN if nothing is positive.
     pub fn g_beta(&self, beta: f64) -> f64 {
         let below = (self.tp + self.fp) as f64 + beta * self.fn_ as f64;
         ratio(self.tp as f64, below, f64::NAN)
@@ -100,21 +100,21 @@ impl Confusion {
         ratio(self.tp as f64, (self.tp + self.fp + self.fn_) as f64, empty.value())
     }
 
-    /// Matthews's correlation coefficient; 0 where truth or prediction is constant, as scikit-learn has it.
+    /// Matthews correlation coefficient; 0 if truth or prediction is constant, as in scikit-learn.
     pub fn mcc(&self) -> f64 {
         let [tp, fp, fn_, tn] = self.floats();
         let below = ((tp + fp) * (tp + fn_)).sqrt() * ((tn + fp) * (tn + fn_)).sqrt();
         ratio(tp * tn - fp * fn_, below, 0.0)
     }
 
-    /// Cohen's kappa; NaN where truth and prediction are the same constant.
+    /// Cohen's kappa; NaN if truth and prediction are the same constant.
     pub fn kappa(&self) -> f64 {
         let [tp, fp, fn_, tn] = self.floats();
         let below = (tp + fp) * (fp + tn) + (tp + fn_) * (fn_ + tn);
         ratio(2.0 * (tp * tn - fp * fn_), below, f64::NAN)
     }
 
-    /// Mean of sensitivity and specificity, or the one of them that is defined.
+    /// Mean of sensitivity and specificity, or whichever of them is defined.
     pub fn balanced_accuracy(&self) -> f64 {
         let (sensitivity, specificity) = (self.sensitivity(ZeroDivision::Nan), self.specificity());
         if sensitivity.is_nan() {

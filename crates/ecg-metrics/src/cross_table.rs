@@ -6,15 +6,16 @@ use crate::render::Map;
 
 /// What is predicted on the records of each label: the confusion matrix of a multi-label classifier.
 ///
-/// Rows are the true labels in order, then the records that have none of them; a record with several labels counts in the row of
-/// each. Columns are the predicted labels in order, then "nothing predicted". On the diagonal stand the records whose label was
-/// found, elsewhere those on which another label was predicted that they do not have: correct second labels are no confusion.
+/// Rows are the true labels in order, then the records that have none of them. A record with several labels counts in
+/// the row of each. Columns are the predicted labels in order, then "nothing predicted". The diagonal counts the
+/// records whose label was found. The other cells count the records on which another label was predicted that they do
+/// not have: a correct second label is not a confusion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CrossTable {
-    /// The labels, without the last row and column.
+    /// The labels, without the name of the last row and column.
     pub labels: Vec<String>,
-    /// Records of each row.
+    /// Number of records in each row.
     pub records: Vec<u64>,
     /// `[row, column]`, one more of each than there are labels.
     pub counts: Array2<u64>,
@@ -32,7 +33,7 @@ impl CrossTable {
         Self { labels, records: vec![0; n], counts: Array2::zeros((n, n)), rest }
     }
 
-    /// Counts one record: for each label whether it holds and whether it is predicted.
+    /// Counts one record, given for each label whether it holds and whether it is predicted.
     pub(crate) fn count(&mut self, decisions: &[(bool, bool)]) {
         let none = decisions.len();
         let unlabelled = !decisions.iter().any(|own| own.0);
@@ -49,18 +50,21 @@ impl CrossTable {
         }
     }
 
-    /// Share of the records of a row that are counted in a column; NaN for a row without records.
+    /// Returns the share of the records of a row that are counted in a column, or NaN for a row without records.
     pub fn share(&self, row: usize, column: usize) -> f64 {
         self.counts[[row, column]] as f64 / self.records[row] as f64
     }
 
-    /// Names of the rows and of the columns: the labels, then `none`, or `none_` where a label is called `none` (and so on).
+    /// Returns the names of the rows, which are also those of the columns: the labels, then `none`.
+    ///
+    /// If a label is called `none`, the last name is `none_` instead (and so on).
     pub fn rows(&self) -> impl Iterator<Item = &str> + Clone {
         self.labels.iter().map(String::as_str).chain([self.rest.as_str()])
     }
 }
 
-/// By row: its records `n`, and under `predicted` the counts by column, both named as [`CrossTable::rows`].
+/// A map by row: `n` is its number of records, and `predicted` has the counts by column. Both are named as in
+/// [`CrossTable::rows`].
 impl Serialize for CrossTable {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]

@@ -2,32 +2,32 @@ use serde::Serialize;
 
 use crate::ranking::Ranking;
 
-/// A receiver operating characteristic, from the highest threshold (infinity, null in JSON) down.
+/// A receiver operating characteristic, in order of falling thresholds. The first is infinity (null in JSON).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RocCurve {
-    /// 1 - specificity at each threshold; NaN without a negative.
+    /// 1 - specificity at each threshold; NaN if there is no negative.
     pub false_positive_rate: Vec<f64>,
-    /// Sensitivity at each threshold; NaN without a positive.
+    /// Sensitivity at each threshold; NaN if there is no positive.
     pub true_positive_rate: Vec<f64>,
-    /// What counts as positive is at least this probable.
+    /// Records with at least this probability count as positive.
     pub thresholds: Vec<f64>,
 }
 
-/// A precision-recall curve, by rising threshold, with the point (recall 0, precision 1) at the end.
+/// A precision-recall curve, in order of rising thresholds, with the point (recall 0, precision 1) at the end.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PrCurve {
     /// Precision at each threshold, then 1.
     pub precision: Vec<f64>,
-    /// Sensitivity at each threshold, then 0; 1 throughout without a positive.
+    /// Sensitivity at each threshold, then 0. If there is no positive, it is 1 at each threshold.
     pub recall: Vec<f64>,
-    /// What counts as positive is at least this probable. One shorter than the others.
+    /// Records with at least this probability count as positive. One entry fewer than the others have.
     pub thresholds: Vec<f64>,
 }
 
-/// Every pair `(probability, truth)` of one label; probabilities from 0 to 1.
+/// Ranks the pairs `(probability, truth)` of one label. Probabilities are from 0 to 1.
 ///
 /// # Panics
-/// Slices of different lengths, or a probability that is NaN or negative.
+/// Panics if the slices have different lengths, or if a probability is NaN or negative.
 fn ranking(probabilities: &[f64], truth: &[bool]) -> Ranking {
     assert_same_length(probabilities, truth);
     assert!(probabilities.iter().all(|p| *p >= 0.0), "probabilities are from 0 to 1");
@@ -35,31 +35,32 @@ fn ranking(probabilities: &[f64], truth: &[bool]) -> Ranking {
 }
 
 /// # Panics
-/// Slices of different lengths.
+/// Panics if the slices have different lengths.
 pub(crate) fn assert_same_length(probabilities: &[f64], truth: &[bool]) {
     assert_eq!(probabilities.len(), truth.len(), "one truth for each probability");
 }
 
 impl RocCurve {
-    /// The curve of one label, without the points that lie in line with their neighbours.
+    /// Returns the curve of one label, without the points that are in line with their neighbours.
     ///
     /// # Panics
-    /// Slices of different lengths, or a probability that is NaN or negative.
+    /// Panics if the slices have different lengths, or if a probability is NaN or negative.
     pub fn new(probabilities: &[f64], truth: &[bool]) -> Self {
         ranking(probabilities, truth).roc(false)
     }
 
-    /// The curve with a point for every distinct probability.
+    /// Returns the curve with a point for every distinct probability.
     ///
     /// # Panics
-    /// As [`RocCurve::new`].
+    /// Panics in the same cases as [`RocCurve::new`].
     pub fn with_every_point(probabilities: &[f64], truth: &[bool]) -> Self {
         ranking(probabilities, truth).roc(true)
     }
 
-    /// Area under the curve up to a false positive rate, scaled to 0.5 for a guess and 1 for perfection (McClish 1989).
+    /// Returns the area under the curve up to a false positive rate, scaled so that guessing gives 0.5 and perfection 1
+    /// (McClish 1989).
     ///
-    /// NaN where the curve is not defined or the rate is not above 0 and at most 1.
+    /// NaN if the curve is not defined, or if the rate is not above 0 and at most 1.
     pub fn partial_auc(&self, max_false_positive_rate: f64) -> f64 {
         let max = max_false_positive_rate;
         let (x, y) = (&self.false_positive_rate, &self.true_positive_rate);
@@ -82,10 +83,10 @@ impl RocCurve {
 }
 
 impl PrCurve {
-    /// The curve of one label.
+    /// Returns the curve of one label.
     ///
     /// # Panics
-    /// Slices of different lengths, or a probability that is NaN or negative.
+    /// Panics if the slices have different lengths, or if a probability is NaN or negative.
     pub fn new(probabilities: &[f64], truth: &[bool]) -> Self {
         ranking(probabilities, truth).precision_recall()
     }
@@ -103,7 +104,7 @@ impl CalibrationError {
         Self { sums: vec![(0.0, 0, 0); bins] }
     }
 
-    /// The bin of a probability, from 0; bin k begins at k / bins.
+    /// Returns the bin of a probability, from 0. Bin k begins at k / bins.
     pub fn bin(probability: f64, bins: usize) -> usize {
         let limit = |k: usize| k as f64 / bins as f64;
         let bin = ((probability * bins as f64) as usize).min(bins - 1);

@@ -1,10 +1,10 @@
 use crate::report::check_confidence;
 
-/// Wilson's score interval of a proportion of `hits` among `n`, at a confidence such as 0.95.
+/// Returns Wilson's score interval for a proportion of `hits` out of `n`, at a confidence level such as 0.95.
 ///
-/// Both limits are NaN where `n` is 0 or less than `hits`, and for a confidence that is not between 0 and 1, such as 95.
+/// Both limits are NaN if `n` is 0 or less than `hits`, or if the confidence level is not between 0 and 1 (such as 95).
 ///
-/// Wilson, J. Am. Stat. Assoc. 22 (1927) 209.
+/// Source: Wilson, J. Am. Stat. Assoc. 22 (1927) 209.
 ///
 /// ```
 /// let [low, high] = ecg_metrics::wilson(37, 50, 0.95);
@@ -14,20 +14,20 @@ pub fn wilson(hits: u64, n: u64, confidence: f64) -> [f64; 2] {
     if n == 0 || hits > n || check_confidence(confidence).is_err() {
         return [f64::NAN; 2];
     }
-    // From the lower tail: close to 1, 0.5 + confidence / 2 is rounded to 1.
+    // Computed from the lower tail: close to 1, 0.5 + confidence / 2 would be rounded to 1.
     let z = -normal_quantile((1.0 - confidence) / 2.0);
     let (n, share) = (n as f64, hits as f64 / n as f64);
     let scale = 1.0 + z * z / n;
     let centre = (share + z * z / (2.0 * n)) / scale;
     let half = z * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt() / scale;
-    // At 0 and n the exact limits are 0 and 1; rounding must not miss them.
+    // At 0 and n hits, the exact limits are 0 and 1; rounding must not miss them.
     [
         if hits as f64 == 0.0 { 0.0 } else { centre - half },
         if share == 1.0 { 1.0 } else { centre + half },
     ]
 }
 
-/// The value below which a standard normal variable lies with the given probability; infinite at 0 and 1.
+/// Returns the value that a standard normal variable is below with the given probability; infinite at 0 and 1.
 pub(crate) fn normal_quantile(probability: f64) -> f64 {
     if probability <= 0.0 {
         return f64::NEG_INFINITY;
@@ -35,9 +35,9 @@ pub(crate) fn normal_quantile(probability: f64) -> f64 {
     if probability >= 1.0 {
         return f64::INFINITY;
     }
-    // Newton's method on the logarithm of the smaller tail. It is concave and falls, so steps from above the quantile stay
-    // above it; steps from below overshoot, far enough for the tail to become 0. That a tail is at most exp(-z^2 / 2) / 2
-    // gives the start.
+    // Newton's method on the logarithm of the smaller tail. This function is concave and falling, so steps from above
+    // the quantile stay above it. Steps from below overshoot, far enough for the tail to become 0. The start follows
+    // from the fact that a tail is at most exp(-z^2 / 2) / 2.
     let tail = probability.min(1.0 - probability);
     let mut z = (-2.0 * (2.0 * tail).ln()).sqrt();
     for _ in 0..60 {
@@ -45,7 +45,7 @@ pub(crate) fn normal_quantile(probability: f64) -> f64 {
         let density = (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
         let step = above * (above / tail).ln() / density;
         z += step;
-        // Only rounding makes a step upwards.
+        // Only rounding can cause a step upwards.
         if step > -1e-15 * (1.0 + z) {
             break;
         }
@@ -53,7 +53,7 @@ pub(crate) fn normal_quantile(probability: f64) -> f64 {
     if probability < 0.5 { -z } else { z }
 }
 
-/// Probability that a standard normal variable exceeds `z`.
+/// Returns the probability that a standard normal variable exceeds `z`.
 pub(crate) fn normal_tail(z: f64) -> f64 {
     if z < 0.0 {
         return 1.0 - normal_tail(-z);
@@ -106,7 +106,7 @@ mod tests {
         let [low, high] = wilson(0, 10, 0.95);
         assert!(low == 0.0 && high > 0.25 && high < 0.31);
         assert_eq!(wilson(10, 10, 0.95)[1], 1.0);
-        // Of the last three the formula gives a limit or two.
+        // In the last three cases, the formula itself would give a limit or two.
         for (hits, n, confidence) in [
             (0, 0, 0.95),
             (3, 2, 0.95),
@@ -129,7 +129,7 @@ mod tests {
         for confidence in [f64::MIN_POSITIVE, 0.5, 0.99999999999996, 1.0 - f64::EPSILON / 2.0] {
             for (hits, n) in [(0, 1), (1, 2), (37, 50), (50, 50), (1, 1_000_000_000)] {
                 let [low, high] = wilson(hits, n, confidence);
-                // NaN is in no order.
+                // NaN is not sorted.
                 assert!(
                     [0.0, low, high, 1.0].is_sorted(),
                     "{hits} of {n} at {confidence}: {low} {high}"

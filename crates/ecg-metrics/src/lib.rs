@@ -1,4 +1,4 @@
-//! Metrics for multi-label classifiers, equal to scikit-learn's, that say where a number is undefined.
+//! Metrics for multi-label classifiers, equal to scikit-learn's, which say when a number is undefined.
 //!
 //! ```
 //! use ecg_core::LabelSet;
@@ -27,51 +27,57 @@
 //!
 //! # Which type for which job
 //!
-//! | type | what |
+//! | type | purpose |
 //! |---|---|
 //! | [`Report`] | everything: each label, micro, macro, weighted and samples averages; JSON, Markdown, CSV, text |
 //! | [`LabelReport`], [`Confusion`], [`Scores`] | the counts and scores of one label |
 //! | [`CrossTable`] | what is predicted on the records of each label |
-//! | [`curves`], [`RocCurve`], [`PrCurve`], [`Reliability`] | points for pictures |
+//! | [`curves`], [`RocCurve`], [`PrCurve`], [`Reliability`] | points for plots |
 //! | [`choose_thresholds`], [`ThresholdRule`] | thresholds from validation data |
-//! | [`Thresholds`], [`thresholds_across_folds`] | thresholds for each label, or for each label of each record, chosen on the other folds of a cross-validation |
+//! | [`Thresholds`], [`thresholds_across_folds`] | thresholds per label, or per label and record, chosen on the other folds of a cross-validation |
 //! | [`calibration()`], [`LabelCalibration`], [`Binning`] | whether probabilities can be believed |
 //! | [`Calibrator`], [`CalibrationMethod`] | temperature and Platt scaling, fitted on validation data |
 //! | [`ChallengeWeights`], [`ChallengeScore`] | the score of the PhysioNet/CinC challenges, and thresholds for it |
-//! | [`wilson`] | the interval of a proportion |
-//! | [`Bootstrap`], [`Patients`] | intervals of every figure, by resampling patients |
+//! | [`wilson`] | the confidence interval of a proportion |
+//! | [`Bootstrap`], [`Patients`] | intervals for every figure, by resampling patients |
 //! | [`Comparison`], [`Predictions`] | two models on the same records: differences with intervals, tests, Holm's correction |
 //! | [`mcnemar`], [`delong`], [`holm`] | the tests and the correction by themselves |
-//! | [`ZeroDivision`] | what a division by zero gives |
+//! | [`ZeroDivision`] | the result of a division by zero |
 //!
-//! The [guide] has recipes ([cookbook](guide::cookbook): thresholds, intervals, two models, calibration, curves for a plotting tool
-//! of one's own) and a page on [how to report results](guide::reporting).
+//! The [guide] has recipes ([cookbook](guide::cookbook): thresholds, intervals, two models, calibration, curves for
+//! your own plotting tool) and a page on [how to report results](guide::reporting).
 //!
 //! # Conventions
 //!
-//! Arrays are `[record, label]`, columns in the order of the [`LabelSet`](ecg_core::LabelSet). A label is predicted where its
-//! probability is above its threshold, strictly. Counts, averages and curves follow scikit-learn 1.9. Where it returns a number
-//! for a division by zero, so do we, and [`Report::undefined`] names it; where it returns NaN (the ROC-AUC of a label that
-//! every record has), so do we, but an average is taken over the labels that have a value. A number in the place of an undefined
-//! score is a value: with a [`ZeroDivision`] of 0 the F1 of a label that neither occurs nor is predicted counts as 0 in averages.
-//! [`Report::defined`] says for how many labels a score is truly defined. NaN is null in JSON.
+//! Arrays are `[record, label]`, with columns in the order of the [`LabelSet`](ecg_core::LabelSet). A label is
+//! predicted if its probability is strictly above its threshold.
 //!
-//! The 3DECG-Net study prints two figures under names that mean something else. Its "AUC" is the macro average of the balanced
-//! accuracy ([`Scores::balanced_accuracy`]), its accuracy is [`Report::argmax_agreement`]. Both stand here beside the real
-//! ROC-AUC and the real (subset) accuracy.
+//! Counts, averages and curves follow scikit-learn 1.9. Where scikit-learn returns a number for a division by zero,
+//! this crate does too, and [`Report::undefined`] names it. Where scikit-learn returns NaN (the ROC-AUC of a label that
+//! every record has), this crate does too, but averages are taken over the labels that have a value. A number that
+//! takes the place of an undefined score counts as a value: with a [`ZeroDivision`] of 0, the F1 of a label that
+//! neither occurs nor is predicted counts as 0 in averages. [`Report::defined`] says for how many labels a score is
+//! truly defined. NaN is null in JSON.
+//!
+//! The 3DECG-Net study prints two figures under names that mean something else. Its "AUC" is the macro average of the
+//! balanced accuracy ([`Scores::balanced_accuracy`]); its accuracy is [`Report::argmax_agreement`]. A report gives
+//! both, along with the real ROC-AUC and the real (subset) accuracy.
 //!
 //! # What a report cannot say
 //!
-//! Wilson's intervals treat records as independent. Several recordings of one patient are not, and those intervals are then too
-//! narrow: add [`Bootstrap`] intervals by patient ([`Report::with_bootstrap`]). Thresholds that were chosen on the records that
-//! are judged make every thresholded figure too good, and so does a [`Calibrator`] that was fitted on them. With fewer than
-//! [`FEW_POSITIVES`] positives or negatives the report says "too few" beside a label, and beside its bootstrap intervals with so few
-//! patients who have or lack it: read its interval, not its number. More are not safe by that alone: simulated 95 % BCa intervals of
-//! an AUC of .96 held it in 85 % of the cases with about ten positives, 90 to 93 % with about 24, and 94 to 95 % with about 80.
+//! Wilson intervals treat records as independent. Several recordings of one patient are not, and the intervals are then
+//! too narrow: add [`Bootstrap`] intervals by patient ([`Report::with_bootstrap`]). Thresholds that were chosen on the
+//! records under evaluation make every thresholded figure too good, and so does a [`Calibrator`] that was fitted on
+//! them.
+//!
+//! With fewer than [`FEW_POSITIVES`] positives or negatives, the report says "too few" beside a label. It says the same
+//! beside the label's bootstrap intervals if so few patients have or lack the label. Then read the interval, not the
+//! number. More positives alone are not enough: in simulations, 95 % BCa intervals of an AUC of .96 contained it in
+//! 85 % of the cases with about ten positives, in 90 to 93 % with about 24, and in 94 to 95 % with about 80.
 //!
 //! # Sibling crates
 //!
-//! `ecg-core` has the label sets, `ecg3d-models` the probabilities, `ecg-lime` the reasons.
+//! `ecg-core` has the label sets, `ecg3d-models` gives the probabilities, and `ecg-lime` explains them.
 
 mod bootstrap;
 mod calibration;
@@ -100,6 +106,9 @@ mod significance;
 mod threshold;
 mod truth;
 mod weighted;
+
+// The crates whose types appear in this crate's signatures.
+pub use {ecg_core, ndarray};
 
 pub use bootstrap::{
     Bootstrap, BootstrapInterval, BootstrapOptions, FEW_PATIENTS, Intervals, MAX_RESAMPLES,

@@ -1,15 +1,16 @@
 //! Exact minimisers of the logistic loss in one or two parameters.
 //!
-//! The loss of a logit `u` with target `t` is ln(1 + exp(u)) - t u; it is convex in every parameter that `u` depends on linearly.
+//! The loss of a logit `u` with target `t` is ln(1 + exp(u)) - t u. It is convex in every parameter that `u` depends on
+//! linearly.
 
-/// Steps after which a fit ends; it takes about ten.
+/// Number of steps after which a fit ends; it usually takes about ten.
 const MAX_STEPS: usize = 200;
 
-/// A parameter is found when the next step would change it by less than this share.
+/// A parameter is found when the next step would change it by less than this fraction.
 const TOLERANCE: f64 = 1e-14;
 
-/// Where the loss is flat around its minimum, rounding may keep the steps above [`TOLERANCE`], but not above this share. Steps
-/// towards infinity are all about as long, so that the last of [`MAX_STEPS`] is a larger share.
+/// If the loss is flat around its minimum, rounding may keep the steps above [`TOLERANCE`], but not above this
+/// fraction. Steps towards infinity all have about the same length, so the last of [`MAX_STEPS`] is a larger fraction.
 const ROUNDING: f64 = 1e-4;
 
 /// `slope * logit + intercept`.
@@ -19,16 +20,16 @@ pub(crate) struct Line {
     pub intercept: f64,
 }
 
-/// One record: its logit and the target, from 0 to 1.
+/// One record: its logit and its target, from 0 to 1.
 pub(crate) type Pair = (f64, f64);
 
-/// The logit of a probability, which is kept 2.2e-16 away from 0 and 1.
+/// Returns the logit of a probability, which is kept 2.2e-16 away from 0 and 1.
 pub(crate) fn logit(p: f64) -> f64 {
     let p = p.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
     (p / (1.0 - p)).ln()
 }
 
-/// The probability of a logit.
+/// Returns the probability of a logit.
 pub(crate) fn sigmoid(u: f64) -> f64 {
     if u >= 0.0 {
         1.0 / (1.0 + (-u).exp())
@@ -38,21 +39,22 @@ pub(crate) fn sigmoid(u: f64) -> f64 {
     }
 }
 
-/// The loss of one logit.
+/// Returns the loss of one logit.
 pub(crate) fn loss(u: f64, target: f64) -> f64 {
     u.max(0.0) + (-u.abs()).exp().ln_1p() - target * u
 }
 
-/// The slope of least loss, without an intercept; `None` where the minimum lies at 0, below, or at infinity.
+/// Returns the slope with the smallest loss, without an intercept. `None` if the minimum lies at or below 0, or at
+/// infinity.
 pub(crate) fn fit_slope(pairs: &[Pair]) -> Option<f64> {
-    // Of the loss in the slope: first and second derivative.
+    // First and second derivative of the loss with respect to the slope.
     let at = |slope: f64| {
         pairs.iter().fold((0.0, 0.0), |(first, second), &(z, t)| {
             let p = sigmoid(slope * z);
             (first + (p - t) * z, second + p * (1.0 - p) * z * z)
         })
     };
-    // What the first derivative tends to.
+    // The limit of the first derivative.
     let last: f64 = pairs.iter().map(|&(z, t)| if z > 0.0 { (1.0 - t) * z } else { -t * z }).sum();
     if last.is_nan() || last <= 0.0 || at(0.0).0 >= 0.0 {
         return None;
@@ -60,7 +62,7 @@ pub(crate) fn fit_slope(pairs: &[Pair]) -> Option<f64> {
     rising_root(at, 0.0, 1.0)
 }
 
-/// The intercept of least loss where the slope is 1; `None` where every target is 0 or every target is 1.
+/// Returns the intercept with the smallest loss for a slope of 1. `None` if every target is 0 or every target is 1.
 pub(crate) fn fit_intercept(pairs: &[Pair]) -> Option<f64> {
     let wanted: f64 = pairs.iter().map(|pair| pair.1).sum();
     if !(wanted > 0.0 && wanted < pairs.len() as f64) {
@@ -80,9 +82,10 @@ pub(crate) fn fit_intercept(pairs: &[Pair]) -> Option<f64> {
     rising_root(at, low, low + 1.0)
 }
 
-/// Where a rising function is zero, by Newton's method within a bracket that halves where a step would leave it.
+/// Finds the zero of a rising function, by Newton's method within a bracket. If a step would leave the bracket, the
+/// bracket is halved instead.
 ///
-/// `at` gives value and derivative, negative at `low`.
+/// `at` returns value and derivative; the value is negative at `low`.
 fn rising_root(at: impl Fn(f64) -> (f64, f64), mut low: f64, start: f64) -> Option<f64> {
     let mut high = start;
     while at(high).0 < 0.0 {
@@ -111,7 +114,7 @@ fn rising_root(at: impl Fn(f64) -> (f64, f64), mut low: f64, start: f64) -> Opti
     Some(x)
 }
 
-/// Loss, its first derivatives, and its second: slope twice, mixed, intercept twice.
+/// The loss, its first derivatives, and its second derivatives: by slope twice, mixed, by intercept twice.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
     loss: f64,
@@ -120,7 +123,7 @@ struct Sums {
 }
 
 impl Sums {
-    /// With one more record, of logit `u` after the line and `z` before it.
+    /// Adds one more record, with logit `z` before the line and `u` after it.
     fn with(mut self, u: f64, z: f64, target: f64) -> Self {
         let e = (-u.abs()).exp();
         let below = 1.0 / (1.0 + e);
@@ -134,10 +137,11 @@ impl Sums {
     }
 }
 
-/// Slope and intercept of least loss, by Newton's method with steps that are halved until the loss falls as it should.
+/// Returns the slope and the intercept with the smallest loss, by Newton's method. Steps are halved until the loss
+/// falls as it should.
 ///
-/// `None` where all logits are equal, and where the steps do not come to an end. The minimum must exist: targets between 0 and
-/// 1, or logits of both classes that overlap.
+/// `None` if all logits are equal, or if the steps do not converge. The minimum must exist: targets between 0 and 1, or
+/// overlapping logits of both classes.
 pub(crate) fn fit_line(pairs: &[Pair]) -> Option<Line> {
     let n = pairs.len() as f64;
     let mean = pairs.iter().map(|pair| pair.0).sum::<f64>() / n;
@@ -145,7 +149,7 @@ pub(crate) fn fit_line(pairs: &[Pair]) -> Option<Line> {
     if spread.is_nan() || spread <= 0.0 {
         return None;
     }
-    // In units of the spread around the mean the two parameters hardly depend on each other.
+    // In units of the spread around the mean, the two parameters hardly depend on each other.
     let sums = |at: [f64; 2]| {
         pairs.iter().fold(Sums::default(), |sums, &(z, t)| {
             let z = (z - mean) / spread;
@@ -169,7 +173,7 @@ pub(crate) fn fit_line(pairs: &[Pair]) -> Option<Line> {
         loop {
             let moved = [at[0] - share * step[0], at[1] - share * step[1]];
             let there = sums(moved);
-            // Near the minimum the loss no longer tells two points apart; there a whole step is right.
+            // Near the minimum, the loss can no longer distinguish two points; a whole step is right there.
             let falls = there.loss <= loss - 1e-4 * share * gain;
             if falls || gain <= 1e-9 * loss || share < 1e-12 {
                 (at, now) = (moved, there);
@@ -178,7 +182,7 @@ pub(crate) fn fit_line(pairs: &[Pair]) -> Option<Line> {
             share /= 2.0;
         }
         let size = at[0].abs().max(at[1].abs()).max(1e-3);
-        // A step that had to be halved says nothing of how far the minimum is.
+        // A step that had to be halved says nothing about the distance to the minimum.
         change = if share == 1.0 { step[0].abs().max(step[1].abs()) / size } else { f64::INFINITY };
         if change <= TOLERANCE {
             break;
@@ -222,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_minimum_around_which_the_loss_is_flat() {
-        // Only 1e-12 on the wrong side; rounding leaves the slope some five digits of those it has in exact arithmetic.
+        // Only 1e-12 on the wrong side. Rounding leaves the slope about five of the digits that it has in exact
+        // arithmetic.
         let pairs = [(-2.0, 0.0), (-1.5, 0.0), (1e-12, 0.0), (0.0, 1.0), (1.7, 1.0), (2.0, 1.0)];
         let line = fit_line(&pairs).expect("overlaps");
         assert!((line.slope - 19.16935).abs() < 1e-3, "{line:?}");
@@ -245,7 +250,7 @@ mod tests {
         assert_eq!(fit_line(&[(-2.0, 0.0), (-1.0, 0.0), (1.0, 1.0), (2.0, 1.0)]), None); // at infinity
         assert_eq!(fit_line(&[(-1e300, 0.3), (1e300, 0.7)]), None); // beyond the numbers
         assert_eq!(fit_intercept(&[(2.0, 1.0), (0.0, 1.0)]), None);
-        // Far from its start, and at logits where the probability is 1 to the last digit.
+        // Far from its start, and at logits whose probability is 1 to the last digit.
         let far = fit_intercept(&[(-700.0, 1.0), (-710.0, 0.0)]).expect("exists");
         assert!((far - 705.0).abs() < 1e-9, "{far}");
         let steep = fit_slope(&[(1e-3, 1.0), (1e-3, 1.0), (1e-3, 0.0)]).expect("exists");

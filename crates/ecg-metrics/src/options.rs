@@ -5,9 +5,9 @@ use serde::{Serialize, Serializer};
 
 use crate::{ChallengeWeights, MetricsError};
 
-/// What precision, sensitivity, F1, F-beta and Jaccard are where their denominator is zero.
+/// The value of precision, sensitivity, F1, F-beta and Jaccard if their denominator is zero.
 ///
-/// Zero and one count in averages; NaN is left out of them. Default: [`ZeroDivision::Zero`].
+/// Zero and one count in averages; NaN is left out. Default: [`ZeroDivision::Zero`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ZeroDivision {
     /// They are 0.
@@ -20,7 +20,7 @@ pub enum ZeroDivision {
 }
 
 impl ZeroDivision {
-    /// The value itself.
+    /// Returns the value itself.
     pub fn value(self) -> f64 {
         match self {
             ZeroDivision::Zero => 0.0,
@@ -64,17 +64,17 @@ impl Serialize for ZeroDivision {
     }
 }
 
-/// How a [`Report`](crate::Report) is made.
+/// Options of a [`Report`](crate::Report).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ReportOptions {
-    /// What a division by zero gives. Default: 0.
+    /// The result of a division by zero. Default: 0.
     pub zero_division: ZeroDivision,
     /// Where the thresholds come from, in words, for the reader of the report. Default: `default`.
     pub threshold_source: String,
-    /// Confidence of the Wilson intervals, more than 0 and less than 1. Default: 0.95.
+    /// Confidence level of the Wilson intervals, more than 0 and less than 1. Default: 0.95.
     pub confidence: f64,
-    /// Weights of the challenge score; without them the report has none. Default: none.
+    /// Weights of the challenge score, which the report does not have without them. Default: none.
     pub challenge: Option<ChallengeWeights>,
 }
 
@@ -90,7 +90,7 @@ impl Default for ReportOptions {
 }
 
 impl ReportOptions {
-    /// Sets what a division by zero gives.
+    /// Sets the result of a division by zero.
     pub fn with_zero_division(mut self, value: ZeroDivision) -> Self {
         self.zero_division = value;
         self
@@ -102,13 +102,13 @@ impl ReportOptions {
         self
     }
 
-    /// Sets the confidence of the intervals, more than 0 and less than 1; a report refuses any other.
+    /// Sets the confidence level of the intervals, more than 0 and less than 1; a report refuses any other.
     pub fn with_confidence(mut self, confidence: f64) -> Self {
         self.confidence = confidence;
         self
     }
 
-    /// Adds the challenge score by these weights.
+    /// Adds the challenge score with these weights.
     pub fn with_challenge(mut self, weights: ChallengeWeights) -> Self {
         self.challenge = Some(weights);
         self

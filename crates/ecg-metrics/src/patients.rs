@@ -1,10 +1,10 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// Which records are of the same patient: the units that a bootstrap draws.
+/// Which records belong to the same patient. Patients are the units that a bootstrap draws.
 ///
-/// Records of one patient resemble each other, so to draw records one by one makes intervals too narrow (Field and Welsh, J. R.
-/// Stat. Soc. B 69 (2007) 369).
+/// Records of one patient resemble each other, so drawing single records makes intervals too narrow (Field and Welsh,
+/// J. R. Stat. Soc. B 69 (2007) 369).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patients {
     /// Rows of all patients, one patient after the other.
@@ -14,7 +14,7 @@ pub struct Patients {
 }
 
 impl Patients {
-    /// Patients by identifier, one for each record in order.
+    /// Creates patients from identifiers, one for each record, in order.
     ///
     /// ```
     /// let patients = ecg_metrics::Patients::from_ids(["p1", "p2", "p1"]);
@@ -37,34 +37,35 @@ impl Patients {
         Self { ends: ends.collect(), rows: patients.concat() }
     }
 
-    /// Every one of `n` records is of another patient. Take this where patients are unknown, and say so.
+    /// Treats each of `n` records as from a different patient. Use this if patients are unknown, and say so.
     pub fn each_record(n: usize) -> Self {
         Self { rows: (0..n).collect(), ends: (1..=n).collect() }
     }
 
-    /// Patients.
+    /// Returns the number of patients.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no patients.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Records of all patients together.
+    /// Returns the number of records of all patients together.
     pub fn records(&self) -> usize {
         self.rows.len()
     }
 
-    /// Rows of one patient, in the order of first appearance.
+    /// Returns the rows of one patient. Patients are numbered in the order of first appearance.
     pub(crate) fn rows(&self, patient: usize) -> &[usize] {
         let start = if patient == 0 { 0 } else { self.ends[patient - 1] };
         &self.rows[start..self.ends[patient]]
     }
 }
 
-/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), with a stream of its own for each resample, so that threads change nothing.
+/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014). Each resample has its own stream, so that the number of threads
+/// changes nothing.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 
@@ -81,7 +82,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `n`; uneven by n / 2^64 at most.
+    /// Returns a number below `n`; the distribution is uneven by at most n / 2^64.
     pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }

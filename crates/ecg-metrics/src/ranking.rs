@@ -1,29 +1,29 @@
 use crate::scores::OrderScores;
 use crate::{PrCurve, RocCurve};
 
-/// Probabilities with their truth, sorted once; every measure that depends on their order comes from here.
+/// Probabilities with their truth, sorted once. Every measure that depends on their order is computed from this.
 ///
-/// One key for each record, from the highest probability down: the bits of the probability (which order as the
-/// probabilities do, for none is negative) and the truth in the lowest place.
+/// There is one key per record, from the highest probability down: the bits of the probability, with the truth in the
+/// lowest bit. No probability is negative, so the bits sort in the same order as the probabilities.
 #[derive(Debug, Clone)]
 pub(crate) struct Ranking {
     keys: Vec<u64>,
     positives: u64,
 }
 
-/// Records of one probability, with the running counts up to and including them.
+/// The records with one probability, with the running counts up to and including them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step {
     pub threshold: f64,
     pub tp: u64,
     pub fp: u64,
-    /// Of this step alone.
+    /// In this step alone.
     pub positives: u64,
     pub negatives: u64,
 }
 
 impl Ranking {
-    /// Sorts `(probability, truth)` pairs in O(n log n); probabilities are from 0 to 1.
+    /// Sorts `(probability, truth)` pairs in O(n log n). Probabilities are from 0 to 1.
     pub fn new(pairs: impl Iterator<Item = (f64, bool)>) -> Self {
         // Adding zero turns -0 into 0.
         let mut keys: Vec<u64> =
@@ -32,7 +32,7 @@ impl Ranking {
         Self::sorted(keys)
     }
 
-    /// All records of several rankings in one. A stable sort merges what is already in order.
+    /// Merges the records of several rankings into one. A stable sort merges runs that are already in order.
     pub fn merged(parts: &[Ranking]) -> Self {
         let mut keys: Vec<u64> = parts.iter().flat_map(|part| &part.keys).copied().collect();
         keys.sort_by(|a, b| b.cmp(a));
@@ -52,7 +52,7 @@ impl Ranking {
         self.keys.len() as u64 - self.positives
     }
 
-    /// One step for each distinct probability, from the highest down.
+    /// Iterates over the steps, one for each distinct probability, from the highest down.
     pub fn steps(&self) -> impl Iterator<Item = Step> + '_ {
         let (mut tp, mut fp) = (0, 0);
         self.keys.chunk_by(|a, b| a >> 1 == b >> 1).map(move |group| {
@@ -68,9 +68,10 @@ impl Ranking {
         OrderScores { roc_auc: self.roc_auc(), average_precision: self.average_precision() }
     }
 
-    /// Share of (positive, negative) pairs in the right order, ties counting half; NaN where one class is absent.
+    /// Returns the share of (positive, negative) pairs in the right order, with ties counting half. NaN if a class is
+    /// absent.
     ///
-    /// Counted in integers, so exact but for the one division.
+    /// Counted in integers, so it is exact except for the final division.
     pub fn roc_auc(&self) -> f64 {
         let pairs = u128::from(self.positives) * u128::from(self.negatives());
         if pairs == 0 {
@@ -83,7 +84,7 @@ impl Ranking {
         twice as f64 / (2 * pairs) as f64
     }
 
-    /// Sum over the steps of (gain in sensitivity) x precision; 0 without a positive.
+    /// Returns the sum over the steps of (gain in sensitivity) x precision; 0 if there is no positive.
     pub fn average_precision(&self) -> f64 {
         if self.positives == 0 {
             return 0.0;
@@ -100,7 +101,7 @@ impl Ranking {
         let mut points: Vec<(u64, u64, f64)> =
             self.steps().map(|s| (s.fp, s.tp, s.threshold)).collect();
         if !every_point && points.len() > 2 {
-            // A point is in line with its neighbours where both second differences are zero.
+            // A point is in line with its neighbours if both second differences are zero.
             let flat = |a: u64, b: u64, c: u64| a + c == 2 * b;
             let corner: Vec<bool> = (0..points.len())
                 .map(|k| {

@@ -2,7 +2,7 @@ use serde::Serialize;
 
 use crate::curve::{CalibrationError, assert_same_length};
 
-/// The most bins of a curve: more are finer than any picture, and take memory.
+/// The largest number of bins of a curve. More would be finer than any plot, and take memory.
 const MAX_BINS: usize = 10_000;
 
 /// How probabilities are put into bins.
@@ -10,15 +10,15 @@ const MAX_BINS: usize = 10_000;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Binning {
-    /// This many bins of equal width, closed on the left (the last on both sides): those of `ece10` and `ece15`.
+    /// This many bins of equal width, closed on the left (the last on both sides). `ece10` and `ece15` use these.
     EqualWidth(usize),
-    /// This many bins with about equally many records, closed on the right, between quantiles of the probabilities (linear
-    /// between records). Equal probabilities stay together, so bins may be larger or empty. As scikit-learn's
-    /// `calibration_curve` with the strategy `quantile`.
+    /// This many bins with about the same number of records, closed on the right, between quantiles of the
+    /// probabilities (linear between records). Equal probabilities stay together, so bins may be larger or empty. Like
+    /// scikit-learn's `calibration_curve` with the strategy `quantile`.
     EqualCount(usize),
 }
 
-/// A reliability curve: how often a label holds among records of about the same probability. Empty bins are left out.
+/// A reliability curve: how often a label holds among records with about the same probability. Empty bins are left out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Reliability {
@@ -28,20 +28,21 @@ pub struct Reliability {
     pub mean_probability: Vec<f64>,
     /// Share of records in the bin for which the label holds.
     pub positive_rate: Vec<f64>,
-    /// Records in the bin for which the label holds.
+    /// Number of records in the bin for which the label holds.
     pub positives: Vec<u64>,
-    /// Records in the bin.
+    /// Number of records in the bin.
     pub count: Vec<u64>,
 }
 
 impl Reliability {
-    /// The curve of one label over `bins` bins (1 to 10,000; what lies beyond is taken as the nearest) of equal width, closed
-    /// on the right: scikit-learn's `calibration_curve`.
+    /// Returns the curve of one label over `bins` bins of equal width, closed on the right, like scikit-learn's
+    /// `calibration_curve`.
     ///
-    /// [`Binning::EqualWidth`] closes bins on the left, which matters for probabilities such as 0.5 alone.
+    /// `bins` is from 1 to 10,000; a number outside is replaced by the nearest. [`Binning::EqualWidth`] closes bins on
+    /// the left, which only makes a difference for probabilities such as 0.5.
     ///
     /// # Panics
-    /// Slices of different lengths.
+    /// Panics if the slices have different lengths.
     pub fn new(probabilities: &[f64], truth: &[bool], bins: usize) -> Self {
         let bins = bins.clamp(1, MAX_BINS);
         let width = 1.0 / bins as f64;
@@ -49,8 +50,9 @@ impl Reliability {
         Self::closed_on_the_right(probabilities, truth, &edges)
     }
 
-    /// The curve of one label, its probabilities from 0 to 1, over bins of one's choice (1 to 10,000; what lies beyond is taken
-    /// as the nearest).
+    /// Returns the curve of one label, with probabilities from 0 to 1, over bins of your choice.
+    ///
+    /// The number of bins is from 1 to 10,000; a number outside is replaced by the nearest.
     ///
     /// ```
     /// use ecg_metrics::{Binning, Reliability};
@@ -62,7 +64,7 @@ impl Reliability {
     /// ```
     ///
     /// # Panics
-    /// Slices of different lengths.
+    /// Panics if the slices have different lengths.
     pub fn binned(probabilities: &[f64], truth: &[bool], binning: Binning) -> Self {
         match binning {
             Binning::EqualWidth(bins) => {
@@ -119,23 +121,26 @@ impl Reliability {
         pairs.map(|((mean, rate), count)| ((mean - rate).abs(), *count))
     }
 
-    /// Expected calibration error: |mean probability - positive rate|, weighted by count; NaN without records.
+    /// Expected calibration error: |mean probability - positive rate|, weighted by count. NaN if there are no records.
     ///
-    /// Naeini, Cooper and Hauskrecht, AAAI 2015. It depends on the bins, and is above zero for a perfect model of few records.
+    /// Source: Naeini, Cooper and Hauskrecht, AAAI 2015. It depends on the bins, and with few records it is above zero
+    /// even for a perfect model.
     pub fn expected_error(&self) -> f64 {
         let n: u64 = self.count.iter().sum();
         self.gaps().map(|(gap, count)| gap * count as f64).sum::<f64>() / n as f64
     }
 
-    /// Maximum calibration error: the largest |mean probability - positive rate| of any bin; NaN without records.
+    /// Maximum calibration error: the largest |mean probability - positive rate| of any bin. NaN if there are no
+    /// records.
     ///
-    /// A bin with few records may decide it: look at [`Reliability::count`].
+    /// A bin with few records may decide it, so look at [`Reliability::count`].
     pub fn max_error(&self) -> f64 {
         self.gaps().map(|own| own.0).fold(f64::NAN, f64::max)
     }
 }
 
-/// Lowest and highest probability and the quantiles between, linear between neighbours (type 7 of Hyndman and Fan).
+/// Returns the lowest and the highest probability and the quantiles between them, linear between neighbours (type 7 of
+/// Hyndman and Fan).
 fn quantile_edges(probabilities: &[f64], bins: usize) -> Vec<f64> {
     if probabilities.is_empty() {
         return vec![0.0, 1.0];
@@ -143,7 +148,7 @@ fn quantile_edges(probabilities: &[f64], bins: usize) -> Vec<f64> {
     let mut sorted = probabilities.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     let edge = |k: usize| {
-        // In integers, so that an edge that is a probability is that very number.
+        // In integers, so that an edge at a probability is exactly that number.
         let (at, bins) = (k as u64 * (sorted.len() as u64 - 1), bins as u64);
         let (below, rest) = ((at / bins) as usize, at % bins);
         let above = (below + 1).min(sorted.len() - 1);
@@ -162,7 +167,7 @@ mod tests {
         let left = Reliability::binned(&p, &truth, Binning::EqualWidth(2));
         assert_eq!((left.count, left.limits), (vec![1, 3], vec![[0.0, 0.5], [0.5, 1.0]]));
         assert_eq!(Reliability::new(&p, &truth, 2).count, [3, 1]);
-        // Equal probabilities stay together: the middle bin takes both, and one is empty.
+        // Equal probabilities stay together: the middle bin takes both, and one bin is empty.
         let counted = Reliability::binned(&p, &truth, Binning::EqualCount(4));
         assert_eq!(counted.count, [1, 2, 1]);
         assert_eq!(counted.positives, [0, 2, 1]);

@@ -5,7 +5,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::report::too_few;
 use crate::{LabelReport, Report, Scores, render_calibration};
 
-/// Serialises as a map, keys in order.
+/// Serialises as a map, with the keys in order.
 pub(crate) struct Map<I>(pub I);
 
 impl<K: Serialize, V: Serialize, I: Iterator<Item = (K, V)> + Clone> Serialize for Map<I> {
@@ -43,7 +43,7 @@ impl Serialize for LabelReport {
     }
 }
 
-/// Scores with the number of labels for which each is defined.
+/// Scores, and for each the number of labels for which it is defined.
 struct Averaged<'a>(&'a Scores, &'a [usize]);
 
 impl Serialize for Averaged<'_> {
@@ -90,7 +90,7 @@ impl Serialize for Report {
     }
 }
 
-/// A column of the tables: heading, and the score it shows.
+/// A column of the tables: its heading, and the score that it shows.
 type Column = (&'static str, fn(&Scores) -> f64);
 
 const COLUMNS: [Column; 9] = [
@@ -122,7 +122,7 @@ impl Report {
         ]
     }
 
-    /// Heading and rows of the main table.
+    /// Returns the heading and the rows of the main table.
     fn table(&self) -> Vec<Vec<String>> {
         let mut head: Vec<String> =
             ["Label", "n", "TP", "FP", "FN", "TN"].map(String::from).to_vec();
@@ -158,7 +158,7 @@ impl Report {
         rows
     }
 
-    /// Heading and rows of the cross table.
+    /// Returns the heading and the rows of the cross table.
     fn cross_rows(&self) -> Vec<Vec<String>> {
         let table = &self.cross_table;
         let head = ["Label", "n"].into_iter().chain(table.rows()).map(String::from);
@@ -170,7 +170,7 @@ impl Report {
         rows
     }
 
-    /// Scores that are not defined for all labels, in words.
+    /// Lists the scores that are not defined for all labels, in words.
     fn partly_defined(&self) -> Option<String> {
         let all = self.labels.len();
         let partial = Scores::NAMES.iter().zip(self.defined).filter(|(_, n)| *n < all);
@@ -184,7 +184,7 @@ impl Report {
         })
     }
 
-    /// The report as Markdown: main table, intervals, overall figures, what was undefined.
+    /// Formats the report as Markdown: main table, intervals, overall figures, and what was undefined.
     pub fn to_markdown(&self) -> String {
         let mut text = format!(
             "{} records, {} of them with none of the labels. Thresholds: {}. A label is predicted where its probability \
@@ -258,10 +258,10 @@ impl Report {
         text
     }
 
-    /// One line for each label, every count and score in full precision; an undefined score is an empty field, and so is a threshold
-    /// where records have different ones.
+    /// Formats the report as CSV: one line per label, with every count and score in full precision.
     ///
-    /// With bootstrap intervals, columns `NAME_low`, `NAME_high` and `NAME_defined` (resamples) of every score follow.
+    /// An undefined score is an empty field, and so is a threshold that differs between records. With bootstrap
+    /// intervals, columns `NAME_low`, `NAME_high` and `NAME_defined` (resamples) of every score follow.
     pub fn to_csv(&self) -> String {
         let mut text = String::from("label,threshold,support,tp,fp,fn,tn");
         for name in Scores::NAMES {
@@ -302,7 +302,7 @@ impl Report {
     }
 }
 
-/// The report as a text table.
+/// Formats the report as a text table.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = self.table();
@@ -328,7 +328,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The first column is set to the left, the others to the right.
+/// Aligns the first column to the left and the others to the right.
 fn text_table(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
     let widths: Vec<usize> = (0..rows[0].len())
         .map(|k| rows.iter().map(|row| row[k].chars().count()).max().unwrap_or(0))
@@ -359,7 +359,7 @@ fn csv_field(text: &str) -> String {
     }
 }
 
-/// The first `words` columns are set to the left, the others, of numbers, to the right.
+/// Aligns the first `words` columns to the left and the others, which are numbers, to the right.
 pub(crate) fn markdown_table(out: &mut String, rows: &[Vec<String>], words: usize) {
     for (k, row) in rows.iter().enumerate() {
         let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();

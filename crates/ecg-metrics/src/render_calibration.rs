@@ -1,7 +1,7 @@
 use crate::LabelCalibration;
 use crate::render::{markdown_table, number};
 
-/// The calibration of each label as Markdown, and what its columns mean.
+/// Formats the calibration of each label as Markdown, with an explanation of the columns.
 pub(crate) fn markdown(all: &[LabelCalibration]) -> String {
     let mut text = String::from("Calibration:\n\n");
     let heads = [

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use crate::render::{markdown_table, number, percent};
 use crate::{Bootstrap, BootstrapInterval, Comparison, CorrectedOver};
 
-/// Scores of the tables of intervals, with their headings.
+/// The scores in the tables of intervals, with their headings.
 const SCORES: [(&str, &str); 8] = [
     ("sensitivity", "Sens"),
     ("specificity", "Spec"),
@@ -15,7 +15,7 @@ const SCORES: [(&str, &str); 8] = [
     ("brier", "Brier"),
 ];
 
-/// "0.812 (0.790 to 0.840)", with "in 812" where some resamples leave the number undefined.
+/// Formats "0.812 (0.790 to 0.840)", with "in 812" if some resamples leave the number undefined.
 fn cell(own: &BootstrapInterval, resamples: usize) -> String {
     let [low, high] = own.interval();
     let partly = if own.defined > 0 && own.defined < resamples {
@@ -38,13 +38,14 @@ fn p_value(p: f64) -> String {
     }
 }
 
-/// A small share in two significant digits, "0.00020".
+/// Formats a small share with two significant digits, such as "0.00020".
 fn significant(share: f64) -> String {
     let digits = 1.0 - share.log10().floor();
     format!("{share:.*}", digits.clamp(1.0, 17.0) as usize)
 }
 
-/// How small p-values of so many resamples can be, by themselves and after a correction for `tests` of them (0: none).
+/// Says how small p-values from this many resamples can be, by themselves and after a correction for `tests` of them
+/// (0: none).
 fn smallest_p(resamples: usize, tests: usize) -> String {
     let all = resamples as f64 + 1.0;
     let least = 2.0 / all;
@@ -64,7 +65,8 @@ fn smallest_p(resamples: usize, tests: usize) -> String {
 }
 
 impl Bootstrap {
-    /// The intervals as rows of text: each label, then the averages. Labels that too few patients have, or lack, are marked.
+    /// Returns the intervals as rows of text: each label, then the averages. Labels that too few patients have or lack
+    /// are marked.
     pub(crate) fn table(&self) -> Vec<Vec<String>> {
         let head = std::iter::once("Label").chain(SCORES.map(|score| score.1));
         let mut rows = vec![head.map(String::from).collect::<Vec<_>>()];
@@ -78,16 +80,22 @@ impl Bootstrap {
         rows
     }
 
-    /// How the intervals were made, and what a remark in the table means.
+    /// Says how the intervals were made, and what a remark in the table means.
     pub(crate) fn caption(&self) -> String {
+        let differs = self.sections().any(|(_, own)| own.iter().any(|own| own.1.p_value.is_some()));
+        let how = if differs {
+            "percentile intervals of differences;"
+        } else {
+            "BCa, or percentile where not every resample defines a score:"
+        };
         format!(
-            "Intervals ({}, {}; BCa, or percentile where not every resample defines a score: \"in 900\" says how many do)",
+            "Intervals ({}, {}; {how} \"in 900\" says how many define a score)",
             percent(self.confidence),
             self.method()
         )
     }
 
-    /// A label's name, with a mark where too few patients have it, or lack it.
+    /// Returns the name of a label, with a mark if too few patients have or lack it.
     fn marked(&self, label: &str) -> String {
         match self.too_few(label) {
             Some(what) => format!("{label} ({what})"),
@@ -95,7 +103,7 @@ impl Bootstrap {
         }
     }
 
-    /// The intervals as Markdown.
+    /// Formats the intervals as Markdown.
     pub fn to_markdown(&self) -> String {
         let mut text = format!("{}:\n\n", self.caption());
         markdown_table(&mut text, &self.table(), 1);
@@ -112,7 +120,8 @@ impl Bootstrap {
 }
 
 impl Comparison {
-    /// The comparison as Markdown: tests for each label, differences of the averages, and what the tests assume.
+    /// Formats the comparison as Markdown: tests for each label, differences of the averages, and what the tests
+    /// assume.
     pub fn to_markdown(&self) -> String {
         let all = &self.differences;
         let mut text = format!(

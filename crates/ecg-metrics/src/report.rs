@@ -12,14 +12,16 @@ use crate::{
     wilson,
 };
 
-/// With fewer positives than this a report says "too few" beside a label's intervals, with fewer negatives "too few negatives", and
-/// with fewer of both "too few of either".
+/// The number of positives or negatives below which a report marks the intervals of a label.
 ///
-/// More are not safe by that alone: simulated 95 % BCa intervals of an AUC of .96 held it in 85 % of the cases with about ten
-/// positives, 90 to 93 % with about 24, and 94 to 95 % with about 80.
+/// It says "too few" if there are fewer positives than this, "too few negatives" if there are fewer negatives, and "too
+/// few of either" if both are true.
+///
+/// More positives alone are not enough: in simulations, 95 % BCa intervals of an AUC of .96 contained it in 85 % of the
+/// cases with about ten positives, in 90 to 93 % with about 24, and in 94 to 95 % with about 80.
 pub const FEW_POSITIVES: u64 = 10;
 
-/// What a label has too few of, in the words of a report.
+/// Says what a label has too few of, in the words of a report.
 pub(crate) fn too_few(positives: u64, negatives: u64) -> Option<&'static str> {
     match (positives < FEW_POSITIVES, negatives < FEW_POSITIVES) {
         (true, true) => Some("too few of either"),
@@ -35,23 +37,24 @@ pub(crate) fn too_few(positives: u64, negatives: u64) -> Option<&'static str> {
 pub struct LabelReport {
     /// The label.
     pub label: String,
-    /// A record has the label by prediction where its probability exceeds this; NaN where records have different ones.
+    /// The label is predicted for a record if its probability exceeds this. NaN if the threshold differs between
+    /// records.
     pub threshold: f64,
     /// The counts.
     pub confusion: Confusion,
     /// The scores.
     pub scores: Scores,
-    /// Wilson's intervals of accuracy, precision, sensitivity, specificity and NPV; NaN where those are undefined.
+    /// Wilson intervals of accuracy, precision, sensitivity, specificity and NPV; NaN for those that are undefined.
     pub intervals: [(&'static str, [f64; 2]); 5],
 }
 
 impl LabelReport {
-    /// Whether fewer than [`FEW_POSITIVES`] records have the label.
+    /// Returns whether fewer than [`FEW_POSITIVES`] records have the label.
     pub fn too_few(&self) -> bool {
         self.confusion.support() < FEW_POSITIVES
     }
 
-    /// Whether fewer than [`FEW_POSITIVES`] records are without the label.
+    /// Returns whether fewer than [`FEW_POSITIVES`] records are without the label.
     pub fn too_few_negatives(&self) -> bool {
         self.confusion.n() - self.confusion.support() < FEW_POSITIVES
     }
@@ -67,7 +70,7 @@ pub struct Undefined {
     pub score: String,
     /// Why it is undefined.
     pub reason: String,
-    /// What the report has in its place; NaN (null in JSON) where it has nothing.
+    /// The value that the report has in its place; NaN (null in JSON) if there is none.
     pub reported: f64,
 }
 
@@ -75,55 +78,58 @@ pub struct Undefined {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Records.
+    /// Number of records.
     pub n: usize,
-    /// What a division by zero gave.
+    /// The result of a division by zero.
     pub zero_division: ZeroDivision,
     /// Where the thresholds come from.
     pub threshold_source: String,
-    /// Confidence of the intervals.
+    /// Confidence level of the intervals.
     pub confidence: f64,
     /// One entry for each label, in the order of the label set.
     pub labels: Vec<LabelReport>,
-    /// Scores over all decisions about any label taken together.
+    /// Scores over the decisions on all labels taken together.
     pub micro: Scores,
-    /// Averages over the labels for which a score has a value. One that stands in the place of an undefined score is a value too.
+    /// Averages over the labels for which a score has a value. A number that takes the place of an undefined score is a
+    /// value too.
     pub macro_: Scores,
-    /// The same, weighted by the number of records that have the label.
+    /// Averages over the labels, weighted by the number of records that have the label.
     pub weighted: Scores,
-    /// Labels for which each score is truly defined, in the order of [`Scores::NAMES`]. Averages are over these and over the labels
-    /// for which [`Report::undefined`] reports a number: over these alone for the ROC-AUC and other scores that are NaN there.
+    /// For how many labels each score is truly defined, in the order of [`Scores::NAMES`].
+    ///
+    /// Averages are over these labels and over those for which [`Report::undefined`] reports a number. For the ROC-AUC
+    /// and the other scores that are NaN if undefined, they are over these labels alone.
     pub defined: [usize; Scores::NAMES.len()],
     /// Averages over the records.
     pub samples: SampleScores,
     /// Share of records with every label right.
     pub subset_accuracy: f64,
-    /// Share of wrong decisions.
+    /// Share of decisions that are wrong.
     pub hamming_loss: f64,
-    /// How many of the most probable labels one must take to have all true ones, on average.
+    /// Average number of labels, taken from the most probable one down, that are needed to include all true ones.
     pub coverage_error: f64,
     /// Label-ranking average precision.
     pub label_ranking_average_precision: f64,
     /// Share of (true, false) label pairs in the wrong order or tied, on average.
     pub label_ranking_loss: f64,
-    /// How often the most probable label is the first true label (the first label where none is true): what the 3DECG-Net
-    /// study prints as accuracy.
+    /// How often the most probable label is the first true label (or the first label, if none is true). The 3DECG-Net
+    /// study prints this as accuracy.
     pub argmax_agreement: f64,
-    /// Records with no true label.
+    /// Number of records without a true label.
     pub without_label: usize,
     /// What was predicted on the records of each label.
     pub cross_table: CrossTable,
     /// What was undefined.
     pub undefined: Vec<Undefined>,
-    /// The challenge score, if there were weights for it.
+    /// The challenge score, if weights were given.
     pub challenge: Option<ChallengeScore>,
-    /// Intervals by resampling patients, if any were put here.
+    /// Intervals by resampling patients, if they were added.
     pub bootstrap: Option<Bootstrap>,
-    /// Calibration of each label, if it was put here.
+    /// Calibration of each label, if it was added.
     pub calibration: Option<Vec<LabelCalibration>>,
 }
 
-/// A column for each label, and a row of truth for each row of probabilities; at least one.
+/// Checks that there is a column for each label, a row of truth for each row of probabilities, and at least one row.
 pub(crate) fn check_shapes<T>(
     labels: &LabelSet,
     truth: &ArrayView2<'_, T>,
@@ -143,7 +149,7 @@ pub(crate) fn check_shapes<T>(
     Ok(())
 }
 
-/// Each label's column as `(probability, truth)`, everything checked; at least one column and one row.
+/// Returns each label's column as `(probability, truth)`, fully checked, with at least one column and one row.
 pub(crate) fn checked_columns<T: Truth>(
     labels: &LabelSet,
     truth: &ArrayView2<'_, T>,
@@ -158,7 +164,7 @@ pub(crate) fn checked_columns<T: Truth>(
     })
 }
 
-/// The same, with thresholds that are to fit.
+/// Like [`checked_columns`], and checks that the thresholds fit.
 pub(crate) fn checked_decisions<T: Truth>(
     labels: &LabelSet,
     truth: &ArrayView2<'_, T>,
@@ -170,7 +176,7 @@ pub(crate) fn checked_decisions<T: Truth>(
     Ok(columns)
 }
 
-/// Each label's column as `(value, truth)`, with `check` on the row, label and value of each.
+/// Returns each label's column as `(value, truth)`, after `check` on the row, label and value of each.
 pub(crate) fn columns<T: Truth>(
     labels: &LabelSet,
     truth: &ArrayView2<'_, T>,
@@ -200,16 +206,19 @@ fn column<T: Truth>(
 }
 
 impl Report {
-    /// Judges probabilities `[record, label]` against the truth `[record, label]`.
+    /// Evaluates probabilities `[record, label]` against the truth `[record, label]`.
     ///
-    /// A label is predicted where its probability exceeds its threshold, strictly; `thresholds` are one for each label, or one for
-    /// each label of each record (see [`Thresholds`]). Each label is sorted once, so the whole
-    /// costs O(n log n); the threads of rayon's pool share the labels.
+    /// A label is predicted if its probability is strictly above its threshold. `thresholds` has one value per label,
+    /// or one per label of each record (see [`Thresholds`]). Each label is sorted once, so the total cost is
+    /// O(n log n). The labels are shared between the threads of rayon's pool.
     ///
     /// # Errors
-    /// No records; numbers of rows, columns or thresholds that do not fit; a probability that is NaN or outside 0 to 1; a
-    /// truth other than 0 and 1; a threshold outside 0 to 1; a confidence that is not between 0 and 1; weights of the challenge
-    /// score that do not fit the labels.
+    /// Returns an error if:
+    /// - there are no records;
+    /// - the numbers of rows, columns or thresholds do not fit;
+    /// - a probability is NaN or outside 0 to 1, a truth is not 0 or 1, or a threshold is outside 0 to 1;
+    /// - the confidence level is not between 0 and 1;
+    /// - the weights of the challenge score do not fit the labels.
     pub fn new<'a, T: Truth>(
         labels: &LabelSet,
         truth: ArrayView2<'_, T>,
@@ -306,10 +315,11 @@ impl Report {
         Ok(report)
     }
 
-    /// Adds intervals by resampling patients: text, Markdown, CSV and JSON then have them.
+    /// Adds intervals by resampling patients, which then appear in text, Markdown, CSV and JSON.
     ///
     /// # Errors
-    /// Intervals of other labels, of the same in another order, or of another number of records.
+    /// Returns an error if the intervals are for other labels, for the same labels in another order, or for another
+    /// number of records.
     pub fn with_bootstrap(mut self, bootstrap: Bootstrap) -> Result<Self, MetricsError> {
         self.check_labels("intervals", bootstrap.labels.iter().map(|own| own.0.as_str()))?;
         if bootstrap.records != self.n {
@@ -320,10 +330,11 @@ impl Report {
         Ok(self)
     }
 
-    /// Adds the [`calibration`](crate::calibration()) of each label: Markdown and JSON then have it.
+    /// Adds the [`calibration`](crate::calibration()) of each label, which then appears in Markdown and JSON.
     ///
     /// # Errors
-    /// The calibration of other labels, of the same in another order, or of another number of records.
+    /// Returns an error if the calibration is for other labels, for the same labels in another order, or for another
+    /// number of records.
     pub fn with_calibration(mut self, own: Vec<LabelCalibration>) -> Result<Self, MetricsError> {
         self.check_labels("calibration", own.iter().map(|one| one.label.as_str()))?;
         for one in &own {
@@ -336,17 +347,17 @@ impl Report {
         Ok(self)
     }
 
-    /// The entry of one label.
+    /// Returns the entry of one label.
     ///
     /// # Errors
-    /// A label that is not among those judged.
+    /// Returns an error if the label is not one of those evaluated.
     pub fn label(&self, label: &str) -> Result<&LabelReport, MetricsError> {
         self.labels.iter().find(|own| own.label == label).ok_or_else(|| {
             MetricsError::unknown_label(label, self.labels.iter().map(|own| own.label.as_str()))
         })
     }
 
-    /// That something is of the labels of this report, in their order.
+    /// Checks that something is for the labels of this report, in their order.
     fn check_labels<'a>(
         &self,
         what: &'static str,
@@ -435,7 +446,7 @@ impl Report {
     }
 }
 
-/// ROC, precision-recall and reliability curves of one label.
+/// The ROC, precision-recall and reliability curves of one label.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Curves {
@@ -449,10 +460,10 @@ pub struct Curves {
     pub reliability: Reliability,
 }
 
-/// The curves of every label, in the order of the label set.
+/// Returns the curves of every label, in the order of the label set.
 ///
 /// # Errors
-/// As [`Report::new`], thresholds apart.
+/// Returns the errors of [`Report::new`], except those about thresholds.
 pub fn curves<T: Truth>(
     labels: &LabelSet,
     truth: ArrayView2<'_, T>,
@@ -472,7 +483,7 @@ pub fn curves<T: Truth>(
     Ok(curves.collect())
 }
 
-/// What adds up over decisions.
+/// Quantities that add up over decisions.
 #[derive(Debug, Clone)]
 struct Pool {
     confusion: Confusion,
@@ -527,14 +538,14 @@ impl Pool {
     }
 }
 
-/// Squared difference, and -ln(probability of what is true), of one decision.
+/// Returns the squared difference, and -ln(probability of what is true), of one decision.
 pub(crate) fn losses(p: f64, holds: bool) -> (f64, f64) {
     let right = if holds { p } else { 1.0 - p };
     let wrong = 1.0 - right;
     (wrong * wrong, -right.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln())
 }
 
-/// A confidence between 0 and 1.
+/// Checks that a confidence level is between 0 and 1.
 pub(crate) fn check_confidence(found: f64) -> Result<(), MetricsError> {
     if found > 0.0 && found < 1.0 { Ok(()) } else { Err(MetricsError::Confidence { found }) }
 }

@@ -4,8 +4,9 @@ use crate::{Confusion, ZeroDivision};
 
 /// Measures of single records over their labels, averaged over the records.
 ///
-/// `*_defined` say over how many records: those in which the measure is not a division by zero. Precision and its like
-/// count the others too, with the value that [`ZeroDivision`] gives them (unless that is NaN).
+/// The `*_defined` fields count the records in which a measure is not a division by zero. Precision, sensitivity, F1,
+/// F-beta and Jaccard also count the other records, with the value that [`ZeroDivision`] gives them (unless that is
+/// NaN).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SampleScores {
@@ -19,21 +20,21 @@ pub struct SampleScores {
     pub fbeta2: f64,
     /// TP / labels that are true or predicted.
     pub jaccard: f64,
-    /// Over records that have both a true and a false label.
+    /// Averaged over records that have both a true and a false label.
     pub roc_auc: f64,
-    /// 0 for a record without a true label, as scikit-learn has it.
+    /// 0 for a record without a true label, as in scikit-learn.
     pub average_precision: f64,
-    /// Records with a predicted label.
+    /// Number of records with a predicted label.
     pub precision_defined: u64,
-    /// Records with a true label (also those that have an average precision).
+    /// Number of records with a true label, which are also those with an average precision.
     pub sensitivity_defined: u64,
-    /// Records with a true or a predicted label (also those that have a Jaccard index).
+    /// Number of records with a true or a predicted label, which are also those with a Jaccard index.
     pub f1_defined: u64,
-    /// Records with both a true and a false label.
+    /// Number of records with both a true and a false label.
     pub roc_auc_defined: u64,
 }
 
-/// What depends on the order of the labels within each record, averaged over the records.
+/// Measures that depend on the order of the labels within each record, averaged over the records.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct RankScores {
     pub coverage_error: f64,
@@ -61,7 +62,7 @@ impl Mean {
     }
 }
 
-/// Collects records one after the other.
+/// Collects records one by one.
 #[derive(Debug)]
 pub(crate) struct Rows {
     empty: ZeroDivision,
@@ -101,13 +102,14 @@ impl Rows {
         }
     }
 
-    /// One record: its probabilities with their truth, and its confusion over the labels.
+    /// Adds one record: its probabilities with their truth, and its confusion over the labels.
     pub fn take(&mut self, labels: impl Iterator<Item = (f64, bool)>, confusion: &Confusion) {
         self.order.clear();
         self.order.extend(labels);
         self.n += 1;
         self.exact += u64::from(confusion.fp + confusion.fn_ == 0);
-        // Keras's categorical accuracy: the first largest probability against the first true label (or the first label).
+        // Keras's categorical accuracy: the first largest probability against the first true label (or the first
+        // label).
         let first_best = (0..self.order.len())
             .reduce(|best, k| if self.order[k].0 > self.order[best].0 { k } else { best });
         let first_true = self.order.iter().position(|label| label.1).or(Some(0));
@@ -138,7 +140,7 @@ impl Rows {
             let negatives = group.len() as u64 - positives;
             seen += group.len() as u64;
             hits += positives;
-            // Each negative stands at least as high as the positives of its group and of those below.
+            // Each negative ranks at least as high as the positives of its group and of the groups below.
             wrong_pairs += negatives * (relevant - hits + positives);
             tied_pairs += negatives * positives;
             if positives > 0 {

@@ -2,7 +2,7 @@ use serde::Serialize;
 
 use crate::{Confusion, ZeroDivision};
 
-/// Declares the scores once, with their names in order, so that averages and tables can go over them.
+/// Declares the scores once, with their names in order, so that averages and tables can iterate over them.
 macro_rules! scores {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         /// Every score of one label, or an average of them; NaN (null in JSON) where undefined.
@@ -47,20 +47,20 @@ scores! {
     gbeta2,
     /// TP / (TP + FP + FN).
     jaccard,
-    /// Matthews's correlation coefficient.
+    /// Matthews correlation coefficient.
     mcc,
     /// Cohen's kappa.
     kappa,
-    /// Mean of sensitivity and specificity, or the one that is defined. Its macro average is what the 3DECG-Net study
-    /// prints as "AUC".
+    /// Mean of sensitivity and specificity, or whichever of them is defined. The 3DECG-Net study prints its macro
+    /// average as "AUC".
     balanced_accuracy,
     /// Area under the ROC curve of the probabilities.
     roc_auc,
-    /// Average precision of the probabilities; 0 without a positive.
+    /// Average precision of the probabilities; 0 if there is no positive.
     average_precision,
     /// Mean squared difference between probability and truth.
     brier,
-    /// Mean of -ln(probability of what is true), probabilities clipped by 2.2e-16.
+    /// Mean of -ln(probability of what is true), with probabilities clipped by 2.2e-16.
     log_loss,
     /// Expected calibration error over ten bins.
     ece10,
@@ -68,7 +68,7 @@ scores! {
     ece15,
 }
 
-/// What of the scores comes from the probabilities one by one.
+/// The scores that are computed from the probabilities one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct ProbabilityScores {
     pub brier: f64,
@@ -77,7 +77,7 @@ pub(crate) struct ProbabilityScores {
     pub ece15: f64,
 }
 
-/// What of the scores comes from the order of the probabilities.
+/// The scores that are computed from the order of the probabilities.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct OrderScores {
     pub roc_auc: f64,
@@ -113,7 +113,7 @@ impl Scores {
         }
     }
 
-    /// Averages score by score, leaving NaN out; the plain average where all weights are zero.
+    /// Averages each score, leaving out NaN. If all weights are zero, the average is unweighted.
     pub(crate) fn average(all: &[Scores], weights: &[f64]) -> Self {
         let rows: Vec<_> = all.iter().map(Scores::values).collect();
         Self::from_values(std::array::from_fn(|k| {
@@ -129,7 +129,7 @@ impl Scores {
     }
 }
 
-/// Which scores were a division by zero, and why, in the order of [`Scores::NAMES`].
+/// Returns which scores were a division by zero, and why, in the order of [`Scores::NAMES`].
 pub(crate) fn undefined(
     confusion: &Confusion,
 ) -> impl Iterator<Item = (&'static str, &'static str)> {

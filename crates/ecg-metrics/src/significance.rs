@@ -2,25 +2,27 @@ use crate::MetricsError;
 use crate::interval::normal_tail;
 use crate::patients::Patients;
 
-/// McNemar's test of two classifiers that judge the same records.
+/// The result of McNemar's test of two classifiers on the same records.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct McNemar {
-    /// Records that only the first judges rightly.
+    /// Number of records that only the first classifier gets right.
     pub first_only: u64,
-    /// Records that only the second judges rightly.
+    /// Number of records that only the second classifier gets right.
     pub second_only: u64,
-    /// Two-sided binomial p-value: exact for any number of records.
+    /// Two-sided binomial p-value, exact for any number of records.
     pub exact_p: f64,
-    /// (|first - second| - 1)^2 / (first + second), Edwards's continuity correction; 0 where the two agree or differ by one
-    /// record at most.
+    /// (|first - second| - 1)^2 / (first + second), with Edwards's continuity correction; 0 if the two counts differ by
+    /// at most one record.
     pub chi2: f64,
     /// p-value of `chi2` with one degree of freedom.
     pub chi2_p: f64,
 }
 
-/// McNemar's test (Psychometrika 12 (1947) 153; correction by Edwards, Psychometrika 13 (1948) 185) from the records on which
-/// two classifiers differ. It takes records as independent.
+/// Runs McNemar's test, given the numbers of records that only one of two classifiers gets right.
+///
+/// The test treats records as independent. Sources: McNemar, Psychometrika 12 (1947) 153; correction by Edwards,
+/// Psychometrika 13 (1948) 185.
 ///
 /// ```
 /// let test = ecg_metrics::mcnemar(51, 33);
@@ -39,13 +41,13 @@ pub fn mcnemar(first_only: u64, second_only: u64) -> McNemar {
     }
 }
 
-/// Twice the probability of at most `least` heads among `n` throws of a fair coin, at most 1.
+/// Returns twice the probability of at most `least` heads in `n` tosses of a fair coin, at most 1.
 fn binomial_two_sided(least: u64, n: u64) -> f64 {
     if n - least <= least + 1 {
         // The two tails meet.
         return 1.0;
     }
-    // Terms fall from `least` down by at least a constant ratio; the largest is taken from logarithms.
+    // From `least` down, the terms fall by at least a constant ratio. The largest is computed from logarithms.
     let ln_largest = ln_factorial(n) - ln_factorial(least) - ln_factorial(n - least);
     let largest = (ln_largest - n as f64 * std::f64::consts::LN_2).exp();
     let (mut term, mut sum, mut k) = (1.0, 1.0, least);
@@ -57,7 +59,7 @@ fn binomial_two_sided(least: u64, n: u64) -> f64 {
     (2.0 * largest * sum).min(1.0)
 }
 
-/// ln(n!), by its sum up to 255 and by Stirling's series (Abramowitz and Stegun 6.1.41) above.
+/// Returns ln(n!), as a sum up to 255 and by Stirling's series (Abramowitz and Stegun 6.1.41) above.
 fn ln_factorial(n: u64) -> f64 {
     if n < 256 {
         return (2..=n).map(|k| (k as f64).ln()).sum();
@@ -67,28 +69,30 @@ fn ln_factorial(n: u64) -> f64 {
     (x - 0.5) * x.ln() - x + 0.5 * (2.0 * std::f64::consts::PI).ln() + series
 }
 
-/// DeLong's test of two ROC-AUCs on the same records.
+/// The result of DeLong's test of two ROC-AUCs on the same records.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct DeLong {
-    /// ROC-AUC of the first and of the second; NaN where one class is absent.
+    /// ROC-AUC of the first and of the second classifier; NaN if a class is absent.
     pub auc: [f64; 2],
     /// Their covariance matrix; NaN with fewer than two records of a class.
     pub covariance: [[f64; 2]; 2],
-    /// Difference over its standard error. 0 where the two rank alike, infinite where the difference has no spread.
+    /// Difference divided by its standard error. 0 if the two rank alike, infinite if the difference has no spread.
     pub z: f64,
-    /// Two-sided p-value of the difference; NaN with fewer than two records of a class, and where the difference has no spread, of
-    /// which nothing tells whether it is chance.
+    /// Two-sided p-value of the difference. NaN with fewer than two records of a class. Also NaN if the difference has
+    /// no spread, because nothing then says whether it is chance.
     pub p: f64,
 }
 
-/// The test of DeLong, DeLong and Clarke-Pearson (Biometrics 44 (1988) 837), in O(n log n) by the ranks of Sun and Xu (IEEE Signal
-/// Process. Lett. 21 (2014) 1389). Ties count half.
+/// Runs the test of DeLong, DeLong and Clarke-Pearson (Biometrics 44 (1988) 837).
 ///
-/// It takes records as independent. Where patients have several, resample patients instead ([`Comparison`](crate::Comparison)).
+/// It takes O(n log n), by the ranks of Sun and Xu (IEEE Signal Process. Lett. 21 (2014) 1389). Ties count half.
+///
+/// The test treats records as independent. If patients have several records, resample patients instead
+/// ([`Comparison`](crate::Comparison)).
 ///
 /// # Errors
-/// Lists of different lengths, or a score that is NaN (the row is named).
+/// Returns an error if the lists have different lengths, or if a score is NaN (the error names its row).
 pub fn delong(first: &[f64], second: &[f64], truth: &[bool]) -> Result<DeLong, MetricsError> {
     for scores in [first, second] {
         if scores.len() != truth.len() {
@@ -109,7 +113,8 @@ pub fn delong(first: &[f64], second: &[f64], truth: &[bool]) -> Result<DeLong, M
                 + covariance(&parts[i].1, &parts[j].1) / negatives as f64
         })
     });
-    // Of the records' differences: that of the variances would be rounding where two classifiers are nearly the same.
+    // Computed from the differences per record. The difference of the variances would only be rounding if two
+    // classifiers are nearly the same.
     let apart = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
     let [of_positives, of_negatives] =
         [apart(&parts[0].0, &parts[1].0), apart(&parts[0].1, &parts[1].1)];
@@ -123,20 +128,21 @@ pub fn delong(first: &[f64], second: &[f64], truth: &[bool]) -> Result<DeLong, M
     } else if difference == 0.0 {
         0.0
     } else {
-        // The same difference for every record, but for rounding.
+        // The same difference for every record, except for rounding.
         f64::INFINITY.copysign(difference)
     };
     let p = if z.is_finite() { (2.0 * normal_tail(z.abs())).min(1.0) } else { f64::NAN };
     Ok(DeLong { auc, covariance: matrix, z, p })
 }
 
-/// For each positive the share of negatives below it, for each negative the share of positives above it; ties half.
+/// Returns, for each positive, the share of negatives below it and, for each negative, the share of positives above it.
+/// Ties count half.
 fn placements(scores: &[f64], truth: &[bool]) -> (Vec<f64>, Vec<f64>) {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_unstable_by(|&a, &b| scores[a].total_cmp(&scores[b]));
     let positives = truth.iter().filter(|holds| **holds).count();
     let negatives = truth.len() - positives;
-    // By row, so that the lists of two classifiers are of the same records in the same order.
+    // By row, so that the lists of two classifiers have the same records in the same order.
     let mut share = vec![0.0; scores.len()];
     let (mut positives_below, mut negatives_below) = (0, 0);
     for group in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
@@ -161,14 +167,14 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// With n - 1 below; NaN for fewer than two values.
+/// Returns the covariance with denominator n - 1; NaN for fewer than two values.
 fn covariance(a: &[f64], b: &[f64]) -> f64 {
     let (mean_a, mean_b) = (mean(a), mean(b));
     let sum: f64 = a.iter().zip(b).map(|(a, b)| (a - mean_a) * (b - mean_b)).sum();
     sum / (a.len() as f64 - 1.0)
 }
 
-/// p-values corrected for their number by Holm (Scand. J. Stat. 6 (1979) 65), in the order given.
+/// Corrects p-values for their number by Holm's method (Scand. J. Stat. 6 (1979) 65). The result is in the order given.
 ///
 /// NaN stays NaN and does not count as a test.
 ///
@@ -189,7 +195,7 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
     out
 }
 
-/// Whether any patient has several records, which McNemar's and DeLong's tests do not allow for.
+/// Returns whether any patient has several records, which McNemar's and DeLong's tests do not account for.
 pub(crate) fn dependent(patients: &Patients) -> bool {
     patients.len() < patients.records()
 }

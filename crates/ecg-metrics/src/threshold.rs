@@ -5,19 +5,19 @@ use crate::ranking::Ranking;
 use crate::report::checked_columns;
 use crate::{Confusion, MetricsError, Truth, ZeroDivision};
 
-/// Above which probability a label is predicted.
+/// The probabilities above which labels are predicted.
 ///
-/// Made of a list with one for each label, or of an array `[record, label]`, wherever thresholds are asked for.
+/// Functions that take thresholds also accept a list with one value per label, or an array `[record, label]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Thresholds<'a> {
-    /// One for each label.
+    /// One per label.
     Labels(&'a [f64]),
-    /// One for each record and label, `[record, label]`, such as [`thresholds_across_folds`] chooses.
+    /// One per record and label, `[record, label]`, such as [`thresholds_across_folds`] returns.
     Records(ArrayView2<'a, f64>),
 }
 
 impl Thresholds<'_> {
-    /// That there is one from 0 to 1 for each label, or for each label of each record.
+    /// Checks that there is one threshold from 0 to 1 for each label, or for each label of each record.
     pub(crate) fn check(self, labels: &LabelSet, records: usize) -> Result<(), MetricsError> {
         let (found, rows) = match self {
             Self::Labels(own) => (own.len(), 1),
@@ -44,7 +44,7 @@ impl Thresholds<'_> {
         Ok(())
     }
 
-    /// That of a record for a label, by its column.
+    /// Returns the threshold of a record for a label, given by its column.
     pub(crate) fn at(self, record: usize, label: usize) -> f64 {
         match self {
             Self::Labels(own) => own[label],
@@ -52,7 +52,7 @@ impl Thresholds<'_> {
         }
     }
 
-    /// That of a label, if all records have the same; else NaN.
+    /// Returns the threshold of a label if it is the same for all records, and NaN otherwise.
     pub(crate) fn common(self, label: usize) -> f64 {
         let first = self.at(0, label);
         match self {
@@ -86,32 +86,32 @@ impl<'a> From<ArrayView2<'a, f64>> for Thresholds<'a> {
     }
 }
 
-/// How a threshold is chosen. Choose on validation data, never on the records that are then judged.
+/// How a threshold is chosen. Choose it on validation data, never on the records that are then evaluated.
 ///
 /// For the challenge score, which depends on all labels together, see
 /// [`ChallengeWeights::choose_thresholds`](crate::ChallengeWeights::choose_thresholds).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum ThresholdRule {
-    /// The same for every label.
+    /// The same threshold for every label.
     Fixed(f64),
-    /// Largest sensitivity + specificity - 1 (Youden 1950).
+    /// The largest sensitivity + specificity - 1 (Youden 1950).
     Youden,
-    /// Largest F1.
+    /// The largest F1.
     MaxF1,
-    /// Largest G-beta with beta 2.
+    /// The largest G-beta with beta 2.
     MaxGBeta,
-    /// Largest specificity at which the sensitivity is at least this. No threshold where none reaches it: a probability of
-    /// zero is never predicted.
+    /// The largest specificity at which the sensitivity is at least this. There may be no such threshold, because a
+    /// probability of zero is never predicted.
     Sensitivity(f64),
 }
 
 impl ThresholdRule {
-    /// What the rule makes as large as it can.
+    /// Returns the quantity that the rule makes as large as possible.
     fn merit(self, c: &Confusion) -> f64 {
         match self {
             ThresholdRule::Fixed(_) => 0.0,
-            // In whole numbers: of equal sums of two shares, rounding would choose one.
+            // In whole numbers: among equal sums of two shares, rounding would pick one.
             ThresholdRule::Youden => (c.tp * (c.tn + c.fp) + c.tn * c.support()) as f64,
             ThresholdRule::MaxF1 => c.f_beta(1.0, ZeroDivision::Zero),
             ThresholdRule::MaxGBeta => c.g_beta(2.0),
@@ -123,14 +123,18 @@ impl ThresholdRule {
     }
 }
 
-/// Thresholds, one for each label, by a rule (1, which is never exceeded, where nothing is better than never to predict the label); `None` for a label that has no positive or no negative record, or for which no
-/// threshold reaches the sensitivity that the rule asks for.
+/// Chooses thresholds, one per label, by a rule.
 ///
-/// A threshold lies halfway between two neighbouring probabilities, so that rounding decides nothing. Of equally good ones the
-/// highest is taken.
+/// A label gets `None` if it has no positive or no negative record, or if no threshold reaches the sensitivity that the
+/// rule asks for; with [`ThresholdRule::Fixed`], every label gets the fixed threshold. A threshold is 1, which is never
+/// exceeded, if nothing is better than never predicting the label.
+///
+/// A threshold lies halfway between two neighbouring probabilities, so that rounding does not decide anything. Among
+/// equally good thresholds, the highest is chosen.
 ///
 /// # Errors
-/// As [`Report::new`](crate::Report::new); a fixed threshold or sensitivity outside 0 to 1.
+/// Returns the errors of [`Report::new`](crate::Report::new), and an error if a fixed threshold or a sensitivity is
+/// outside 0 to 1.
 pub fn choose_thresholds<T: Truth>(
     labels: &LabelSet,
     truth: ArrayView2<'_, T>,
@@ -169,25 +173,26 @@ pub fn choose_thresholds<T: Truth>(
             };
             let merit = rule.merit(&confusion);
             let below = steps.get(k + 1).map_or(0.0, |next| next.threshold);
-            // Strictly above the threshold counts, so a probability of zero is never predicted.
+            // Only probabilities strictly above the threshold count, so a probability of zero is never predicted.
             if step.threshold > 0.0 && merit > best.0 {
                 best = (merit, between(below, step.threshold));
             }
         }
-        // A merit below zero breaks the rule.
+        // A merit below zero means that the rule is not met.
         (best.0 >= 0.0).then_some(best.1)
     };
     Ok(columns.into_iter().map(choose).collect())
 }
 
-/// Thresholds `[record, label]` of a cross-validation: for the records of each fold those that `choose` finds on all others.
+/// Chooses thresholds `[record, label]` in a cross-validation: those for the records of each fold on all other folds.
 ///
-/// `folds` has the fold of each record, by any number; `choose` gets a fold, and the truth and the probabilities of the records of all
-/// others, and gives a threshold for each label. The records of a patient belong into one fold: else thresholds are chosen on
-/// patients that are judged by them.
+/// `folds` has the fold of each record, as any number. `choose` is called with a fold, and with the truth and the
+/// probabilities of the records of all other folds. It returns one threshold per label. Keep the records of a patient
+/// in one fold; otherwise, thresholds are chosen on patients that they are then applied to.
 ///
 /// # Errors
-/// Those of `choose`; truth, probabilities and folds of different numbers of records; fewer than two folds.
+/// Returns the errors of `choose`, and an error if truth, probabilities and folds have different numbers of records, if
+/// there are fewer than two folds, or if `choose` does not return one threshold per label.
 pub fn thresholds_across_folds<T: Truth, E: From<MetricsError>>(
     truth: ArrayView2<'_, T>,
     proba: ArrayView2<'_, f64>,
@@ -225,9 +230,9 @@ pub fn thresholds_across_folds<T: Truth, E: From<MetricsError>>(
     Ok(out)
 }
 
-/// A threshold halfway between two probabilities: the higher is above it, the lower is not.
+/// Returns a threshold halfway between two probabilities: the higher one is above it, the lower one is not.
 pub(crate) fn between(low: f64, high: f64) -> f64 {
-    // Between neighbours among the floating-point numbers nothing lies, and the middle may round to either.
+    // There is nothing between adjacent floating-point numbers, and the middle may be rounded to either.
     let middle = (high + low) / 2.0;
     if middle < high { middle } else { low }
 }
@@ -272,10 +277,11 @@ mod tests {
 
     #[test]
     fn of_equally_good_thresholds_the_highest() {
-        // Everyone or nobody is as good: nobody.
+        // Predicting everyone is as good as predicting nobody: nobody is chosen.
         assert_eq!(one([1, 0, 0], [0.3; 3], ThresholdRule::Youden), Some(1.0));
         assert_eq!(one([1, 0, 0], [0.9, 0.8, 0.1], ThresholdRule::Sensitivity(0.0)), Some(1.0));
-        // One of two positives and eleven of twelve negatives are as good as both and five: N P, six N, P, five N.
+        // Finding one of two positives and eleven of twelve negatives is as good as finding both and five. The order is
+        // N P, six N, P, five N.
         let truth = Array2::from_shape_fn((14, 1), |(row, _)| row == 1 || row == 8);
         let p = Array2::from_shape_fn((14, 1), |(row, _)| 1.0 - 0.05 * row as f64);
         let labels = LabelSet::new(["x"]).expect("labels");
@@ -291,7 +297,8 @@ mod tests {
         assert_eq!(choose(0.5), Some(0.7));
     }
 
-    /// Each fold's records are judged by what the others say, so their counts are those of judging fold by fold.
+    /// Each fold's records are evaluated with the thresholds of the other folds, so the counts equal those of an
+    /// evaluation fold by fold.
     #[test]
     fn a_fold_is_judged_by_thresholds_of_the_others() {
         let labels = LabelSet::new(["x", "y"]).expect("labels");

@@ -1,6 +1,6 @@
 /// An element of a truth array: a `bool`, or a number of any type that is 0 or 1.
 pub trait Truth: Copy {
-    /// Whether the label holds; `None` for a number that is neither 0 nor 1.
+    /// Returns whether the label holds, or `None` for a number that is neither 0 nor 1.
     fn holds(self) -> Option<bool>;
 }
 

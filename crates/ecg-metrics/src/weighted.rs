@@ -7,11 +7,11 @@ use crate::rows::Rows;
 use crate::scores::{OrderScores, ProbabilityScores, undefined};
 use crate::{BootstrapOptions, Confusion, MetricsError, Scores, Thresholds, ZeroDivision};
 
-/// Averages over the records, in the order in which [`Plan`] gives them.
+/// Averages over the records, in the order in which [`Plan`] returns them.
 pub(crate) const SAMPLES: [&str; 7] =
     ["precision", "sensitivity", "f1", "fbeta2", "jaccard", "roc_auc", "average_precision"];
 
-/// Figures over all labels of a record, likewise; the last only where there are weights for it.
+/// Figures over all labels of a record, in the same way. The last is only there if there are weights for it.
 pub(crate) const OVERALL: [&str; 7] = [
     "subset_accuracy",
     "hamming_loss",
@@ -22,24 +22,24 @@ pub(crate) const OVERALL: [&str; 7] = [
     "challenge_score",
 ];
 
-/// Figures that are means over the records.
+/// Number of figures that are means over the records.
 const ROW: usize = SAMPLES.len() + OVERALL.len() - 1;
 const SCORES: usize = Scores::NAMES.len();
 
-/// Everything that a report says, for records that count several times or not at all.
+/// All figures of a report, for records that count several times or not at all.
 ///
-/// What does not depend on how often a record counts is worked out once; the probabilities are sorted once.
+/// What does not depend on how often a record counts is computed once, and the probabilities are sorted once.
 #[derive(Debug)]
 pub(crate) struct Plan {
     empty: ZeroDivision,
     columns: Vec<Column>,
-    /// Decisions on all labels together, in falling order of probability.
+    /// Decisions on all labels together, in order of falling probability.
     pooled: Vec<Entry>,
-    /// Figures of each record, with how many they count as: 0 where undefined.
+    /// Figures of each record, and the weight of each figure: 0 if undefined, otherwise 1.
     rows: Vec<([f64; ROW], [f64; ROW])>,
     /// What each record adds to the sums of the challenge score.
     challenge: Option<Vec<[f64; 3]>>,
-    /// Which scores of each label are defined on the records as they are.
+    /// For each label, which scores are defined on the original records.
     defined: Vec<[bool; SCORES]>,
 }
 
@@ -49,7 +49,7 @@ struct Column {
     sorted: Vec<Entry>,
 }
 
-/// What one decision adds to sums.
+/// What one decision adds to the sums.
 #[derive(Debug, Clone, Copy)]
 struct Decision {
     /// Place in `[tp, fp, fn, tn]`.
@@ -58,11 +58,12 @@ struct Decision {
     bin15: u8,
     square: f64,
     log: f64,
-    /// Probability less truth.
+    /// Probability minus truth.
     gap: f64,
 }
 
-/// A record in falling order of probability: its number, whether it is the last of its probability, and the truth.
+/// A record in order of falling probability: its number, whether it is the last one with its probability, and the
+/// truth.
 #[derive(Debug, Clone, Copy)]
 struct Entry(usize);
 
@@ -125,7 +126,7 @@ impl Sums {
     }
 }
 
-/// ROC-AUC and average precision where each record counts as often as its weight says.
+/// Returns ROC-AUC and average precision with each record counting as often as its weight says.
 fn order_scores(entries: &[Entry], weights: &[u32]) -> OrderScores {
     let (mut tp, mut fp, mut positives, mut negatives) = (0u64, 0u64, 0u64, 0u64);
     let (mut twice, mut precision) = (0u128, 0.0);
@@ -162,10 +163,10 @@ fn defined(confusion: &Confusion) -> [bool; SCORES] {
 }
 
 impl Plan {
-    /// Over checked columns and thresholds.
+    /// Prepares the evaluation of checked columns and thresholds.
     ///
     /// # Errors
-    /// Weights of the challenge score that do not fit the labels.
+    /// Returns an error if the weights of the challenge score do not fit the labels.
     pub fn new(
         labels: &LabelSet,
         columns: &[Vec<(f64, bool)>],
@@ -232,14 +233,15 @@ impl Plan {
         Ok(plan)
     }
 
-    /// How many numbers [`Plan::evaluate`] gives.
+    /// Returns how many numbers [`Plan::evaluate`] gives.
     pub fn width(&self) -> usize {
         (self.columns.len() + 3) * SCORES + ROW + usize::from(self.challenge.is_some())
     }
 
-    /// The scores of each label, then micro, macro and weighted averages, [`SAMPLES`] and [`OVERALL`]; NaN where undefined.
+    /// Computes the scores of each label, then micro, macro and weighted averages, [`SAMPLES`] and [`OVERALL`]. NaN if
+    /// undefined.
     ///
-    /// An average over labels is undefined where a score of a label is that is defined on the records as they are: an average
+    /// An average over labels is undefined if a label lacks a score that is defined on the original records: an average
     /// over fewer labels would be another quantity.
     pub fn evaluate(&self, weights: &[u32], out: &mut Vec<f64>) {
         out.clear();
@@ -304,7 +306,7 @@ fn decision(p: f64, holds: bool, threshold: f64) -> Decision {
             (true, false) => 2,
             (false, false) => 3,
         },
-        // Fewer than 256 bins.
+        // There are fewer than 256 bins.
         bin10: CalibrationError::bin(p, 10) as u8,
         bin15: CalibrationError::bin(p, 15) as u8,
         square,

@@ -1,4 +1,4 @@
-//! Bootstrap intervals against numpy, scipy and scikit-learn (`scripts/bootstrap.py`), and what they promise.
+//! Bootstrap intervals compared with NumPy, SciPy and scikit-learn (`scripts/bootstrap.py`), and their properties.
 #![allow(clippy::unwrap_used)]
 
 use ecg_core::LabelSet;
@@ -46,7 +46,7 @@ fn find<'a>(all: &'a Bootstrap, name: &str) -> &'a BootstrapInterval {
     all.sections().find(|own| own.0 == scope).unwrap().1.get(score).unwrap()
 }
 
-/// Sums in another order differ in the last places only.
+/// Summed in another order, results differ only in the last digits.
 fn close(what: &str, ours: f64, theirs: &Value) {
     let theirs = theirs.as_f64().unwrap();
     assert!((ours - theirs).abs() < 1e-12, "{what}: {ours} instead of {theirs}");
@@ -68,7 +68,7 @@ fn intervals_of_scipy() {
         if let Some(bca) = golden.get("bca").filter(|bca| bca[0].is_number()) {
             with_bca += 1;
             for side in 0..2 {
-                // The bias goes through the normal distribution and back.
+                // The bias goes through the normal distribution and back, which costs digits.
                 let theirs = bca[side].as_f64().unwrap();
                 assert!((own.bca[side] - theirs).abs() < 1e-9, "{name} {:?} {bca}", own.bca);
             }
@@ -129,7 +129,7 @@ fn the_seed_alone_decides() {
 
 #[test]
 fn repeated_records_of_a_patient_add_nothing() {
-    // Each record four times: by patient the intervals stay as they are, record by record they halve.
+    // Each record four times: intervals by patient stay the same, intervals by record halve.
     let f = fixture();
     let n = f.truth.nrows();
     let four = |k: usize| k % n;
@@ -163,7 +163,7 @@ fn a_label_that_never_occurs_has_no_interval() {
     .unwrap();
     let never = all.label("never").unwrap().get("roc_auc").unwrap();
     assert!(never.value.is_nan() && never.interval()[0].is_nan() && never.defined == 0);
-    // 2 x (1/2)^4 of the resamples have one class only; the average is over the one label that has a value.
+    // 2 x (1/2)^4 of the resamples have only one class. The average is over the one label that has a value.
     let a = find(&all, "macro/roc_auc");
     assert!((820..930).contains(&a.defined) && !a.interval()[0].is_nan(), "{a:?}");
     let json = serde_json::to_value(&all).unwrap();
@@ -174,7 +174,7 @@ fn a_label_that_never_occurs_has_no_interval() {
 #[test]
 fn few_patients_are_remarked_on() {
     let labels = LabelSet::new(["a", "b"]).unwrap();
-    // Twelve records have "a", all of one patient; "b" is of everybody.
+    // Twelve records have "a", all from one patient; "b" is spread over the patients.
     let ids: Vec<usize> = (0..60).map(|row| if row < 12 { 0 } else { row }).collect();
     let truth =
         Array2::from_shape_fn((60, 2), |(row, k)| if k == 0 { row < 12 } else { row % 2 == 0 });
@@ -189,7 +189,7 @@ fn few_patients_are_remarked_on() {
     assert!(text.contains("a (too few)") && !text.contains("b (too few)"), "{text}");
     assert!(!all.method().contains("too few patients"));
     assert_eq!(all.negative_patients, [48, 25]);
-    // Nearly every patient has "a", and no more than nine have it or lack it.
+    // Nearly every patient has "a", and at most nine have it or lack it.
     let turned = |truth: Array2<bool>, patients: &Patients| {
         let options = BootstrapOptions::default().with_resamples(40);
         Bootstrap::new(&labels, truth.view(), proba.view(), &[0.5; 2], patients, &options).unwrap()
@@ -221,7 +221,7 @@ fn few_patients_are_remarked_on() {
 
 #[test]
 fn an_interval_holds_its_value() {
-    // Well calibrated: every resample is less so than the whole.
+    // Well calibrated: every resample is less so than the original records.
     let labels = LabelSet::new(["x"]).unwrap();
     let truth = Array2::from_shape_fn((400, 1), |(row, _)| row % 10 < row / 40);
     let proba = Array2::from_shape_fn((400, 1), |(row, _)| (row / 40) as f64 / 10.0 + 1e-6);

@@ -1,4 +1,4 @@
-//! Calibration against scikit-learn and scipy (`scripts/calibration.py`), and what it promises.
+//! Calibration compared with scikit-learn and SciPy (`scripts/calibration.py`), and its properties.
 #![allow(clippy::unwrap_used)]
 
 use ecg_core::LabelSet;
@@ -76,7 +76,7 @@ fn fits_are_the_exact_minima() {
     for (name, case) in cases() {
         let (truth, p) = arrays(&case);
         let own = &calibration(&one(), truth.view(), p.view()).unwrap()[0];
-        // Roots of the same derivatives, found by other means; the loss is flat to 1e-16 of itself around them.
+        // Roots of the same derivatives, found by other means. Around them, the loss is flat to 1e-16 of itself.
         close(&name, &[own.slope], &[case["slope"].as_f64().unwrap()], 1e-10);
         close(&name, &[own.intercept], &[case["intercept"].as_f64().unwrap()], 1e-10);
         for (method, exact, sklearn) in [
@@ -91,7 +91,7 @@ fn fits_are_the_exact_minima() {
             };
             let ours = [scaling.slope, scaling.intercept];
             close(&format!("{name} {method}"), &ours, &numbers(exact), 1e-10);
-            // Its optimisers stop at 1e-6 or so.
+            // scikit-learn's optimisers stop at about 1e-6.
             close(&format!("{name} {method}"), &ours, &numbers(sklearn), 1e-6);
             assert_eq!(scaling.unfitted, None);
 
@@ -130,7 +130,7 @@ fn platt_scaling_repairs_intercept_and_slope() {
     let fit = Calibrator::fit(&one(), truth.view(), p.view(), CalibrationMethod::Platt).unwrap();
     let after = fit.apply(&one(), p.view()).unwrap();
     let own = &calibration(&one(), truth.view(), after.view()).unwrap()[0];
-    // Platt's targets are not quite 0 and 1, so the repair is not complete.
+    // Platt's targets are not quite 0 and 1, so the correction is not complete.
     assert!((own.slope - 1.0).abs() < 0.1 && own.intercept.abs() < 0.05, "{own:?}");
 }
 
@@ -157,11 +157,11 @@ fn labels_without_a_fit_stay_as_they_are() {
         assert_eq!(own.log_loss[0], own.log_loss[1]);
         assert!([0.0, 0.1234, 1.0].iter().all(|p| own.apply(*p) == *p));
     }
-    // Logits whose spread is beyond the numbers.
+    // Logits whose spread is too large for the number type.
     let (truth, huge) = (array![[0u8], [1]], array![[-1e300], [1e300]]);
     let fit = Calibrator::fit_logits(&one(), truth.view(), huge.view(), Platt).unwrap();
     assert_eq!(fit.labels()[0].unfitted, Some(Unfitted::NotFound));
-    // Platt's targets leave a minimum where the classes do not overlap.
+    // With Platt's targets there is a minimum even if the classes do not overlap.
     assert_eq!(scaling(&[1, 0, 1], &[0.8, 0.3, 0.5], Platt).unfitted, None);
     // Probabilities of 0 and 1, one of them wrong.
     let sure = scaling(&[1, 0, 1, 0, 0], &[1.0, 0.0, 1.0, 1.0, 0.0], Temperature);
@@ -175,7 +175,7 @@ fn measures_without_a_value() {
     };
     let apart = of(array![[0], [0], [1]], array![[0.1], [0.4], [0.4]]);
     assert!(apart.slope.is_nan() && apart.intercept.is_finite());
-    // Ten negatives and a positive whose logits are one, though their probabilities are not.
+    // Ten negatives and a positive that share one logit, although their probabilities differ.
     let mut p = vec![1e-20, 1e-30, 1e-20, 1e-30, 1e-20, 1e-30, 1e-20, 1e-30, 1e-20, 1e-30];
     p.extend([1e-25, 0.8, 0.9, 0.95]);
     let truth = Array2::from_shape_fn((14, 1), |(n, _)| u8::from(n >= 10));
@@ -271,7 +271,7 @@ fn what_is_stored_is_checked() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// No scaling near the fit has a smaller loss, and the order of the records stays.
+    /// No scaling near the fit has a smaller loss, and the order of the records does not change.
     #[test]
     fn a_fit_is_a_minimum(
         rows in prop::collection::vec((0.0..=1.0, any::<bool>()), 4..60),

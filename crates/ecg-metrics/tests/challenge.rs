@@ -1,4 +1,4 @@
-//! The challenge score against its definition (`scripts/challenge.py`), and what it promises.
+//! The challenge score compared with its definition (`scripts/challenge.py`), and its properties.
 #![allow(clippy::unwrap_used)]
 
 use ecg_core::LabelSet;
@@ -19,7 +19,7 @@ fn table(json: &Value) -> Array2<f64> {
     Array2::from_shape_vec((rows.len(), 7), rows.concat()).unwrap()
 }
 
-/// Truth and probabilities of each case, with the score at 0.5.
+/// Returns truth and probabilities of each case, with the score at a threshold of 0.5.
 fn cases() -> Vec<(Array2<u8>, Array2<f64>, Value)> {
     let json: Value = serde_json::from_str(include_str!("data/challenge.json")).unwrap();
     let cases = json["cases"].as_array().unwrap().iter();
@@ -145,7 +145,7 @@ fn an_inactive_model_that_is_right_leaves_nothing_to_measure() {
     assert!(report.undefined.iter().any(|own| own.score == "challenge_score"));
 }
 
-/// NSR, and two labels that the table takes as one.
+/// Returns NSR and two labels that the table treats as one.
 fn joined() -> (LabelSet, ChallengeWeights) {
     let table = ",NSR,CRBBB|RBBB\nNSR,1,0.35\nCRBBB|RBBB,0.35,1\n";
     let labels = LabelSet::new(["NSR", "CRBBB", "RBBB"]).unwrap();
@@ -155,13 +155,13 @@ fn joined() -> (LabelSet, ChallengeWeights) {
 #[test]
 fn joined_labels_count_as_one() {
     let (labels, weights) = joined();
-    // Each is answered by the other's name, then by both: one true label and one answer throughout.
+    // Each is answered with the other's name, then with both: there is one true label and one answer throughout.
     let truth = array![[0u8, 1, 0], [0, 0, 1], [0, 1, 1]];
     let p = array![[0.1, 0.2, 0.9], [0.1, 0.9, 0.2], [0.1, 0.9, 0.3]];
     let own = weights.score(&labels, truth.view(), p.view(), &[0.5; 3]).unwrap();
     assert_eq!((own.value, own.observed, own.correct), (1.0, 3.0, 3.0));
     assert!((own.inactive - 3.0 * 0.35 / 2.0).abs() < 1e-15, "{own:?}");
-    // The normal label may be a joined one too.
+    // The normal label may also be one of several that are joined.
     let weights = ChallengeWeights::new(
         &LabelSet::new(["CRBBB|RBBB", "NSR"]).unwrap(),
         array![[1.0, 0.35], [0.35, 1.0]].view(),
@@ -174,7 +174,7 @@ fn joined_labels_count_as_one() {
 #[test]
 fn thresholds_of_joined_labels() {
     let (labels, weights) = joined();
-    // CRBBB alone finds all records of the two; RBBB is noise, and any answer of it is one too many.
+    // CRBBB alone finds all records of the two; RBBB is noise, and any answer of it is a mistake.
     let truth = array![[1u8, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 1], [1, 0, 0]];
     let p = array![
         [0.9, 0.2, 0.8],
@@ -189,7 +189,7 @@ fn thresholds_of_joined_labels() {
     let score = |thresholds: &[f64]| {
         weights.score(&labels, truth.view(), p.view(), thresholds).unwrap().observed
     };
-    // None errs: the greatest score of all.
+    // No answer is wrong: this is the largest possible score.
     assert_eq!(score(&chosen), 6.0, "{chosen:?}");
     assert!(score(&[0.5; 3]) < 6.0);
 }
@@ -203,7 +203,7 @@ fn a_label_that_no_record_has_gets_no_threshold() {
     let choose = |truth: &Array2<u8>| weights.choose_thresholds(&labels, truth.view(), p.view());
     let chosen = choose(&truth).unwrap();
     assert_eq!(chosen[2], None);
-    // The others are as if it was not there.
+    // The other thresholds are the same as without the label.
     let two = LabelSet::new(["NSR", "AF"]).unwrap();
     let columns = ndarray::s![.., ..2];
     let own = weights.choose_thresholds(&two, truth.slice(columns), p.slice(columns)).unwrap();
@@ -248,7 +248,7 @@ fn tables_of_weights() {
     let nan = array![[1.0, f64::NAN], [0.0, 1.0]];
     let nan = ChallengeWeights::new(&labels, nan.view(), "NSR").unwrap_err();
     assert!(matches!(nan, MetricsError::Weight { .. }));
-    // Judged labels must have weights, and the normal label must be among them.
+    // The labels must have weights, and the normal label must be among them.
     let score = |labels: [&str; 2]| {
         let labels = LabelSet::new(labels).unwrap();
         own.score(&labels, truth.view(), p.view(), &[0.5; 2]).unwrap_err()

@@ -1,4 +1,4 @@
-//! Against scikit-learn 1.9.1, from the golden values (see the crate's own unit tests for hand-made cases).
+//! Metrics compared with golden values of scikit-learn 1.9.1 (the crate's unit tests have hand-made cases).
 #![allow(clippy::unwrap_used)]
 
 use std::fs::File;
@@ -91,7 +91,8 @@ impl Case {
     }
 }
 
-/// Equal within 1e-12, NaN equal to NaN: sums in another order differ by some units in the last place only.
+/// Asserts that values are equal within 1e-12, with NaN equal to NaN. Summed in another order, they differ only by some
+/// units in the last place.
 fn same(what: &str, ours: &[f64], theirs: &[f64]) {
     assert_eq!(ours.len(), theirs.len(), "{what}: {ours:?} {theirs:?}");
     for (a, b) in ours.iter().zip(theirs) {
@@ -185,7 +186,7 @@ fn every_average_under_every_zero_division() {
 fn overall_figures() {
     for case in CASES.into_iter().filter_map(Case::open) {
         let report = case.report(ZeroDivision::Zero);
-        // Keras knows no other threshold.
+        // Keras only has this threshold.
         let at_half =
             Case { threshold: 0.5, ..Case::open(case.name).unwrap() }.report(ZeroDivision::Zero);
         for (key, ours) in [
@@ -210,7 +211,7 @@ fn overall_figures() {
         ] {
             same(&format!("{} {key}", case.name), &[ours], &[case.one(key)]);
         }
-        // scikit-learn's average is NaN as soon as one part of it is; ours is over the parts that have a value.
+        // scikit-learn's average is NaN if any part of it is; ours is over the parts that have a value.
         for (key, ours) in [
             ("roc_auc_scores_macro", report.macro_.roc_auc),
             ("roc_auc_scores_weighted", report.weighted.roc_auc),

@@ -1,4 +1,4 @@
-//! What a report promises beyond its numbers.
+//! Properties of a report beyond its numbers.
 #![allow(clippy::unwrap_used)]
 
 use ecg_core::LabelSet;
@@ -190,7 +190,7 @@ proptest! {
         }
     }
 
-    /// The order of the records is of no consequence.
+    /// The order of the records does not matter.
     #[test]
     fn records_in_any_order(
         rows in prop::collection::vec((prop::array::uniform3(0.0..=1.0), prop::array::uniform3(any::<bool>())), 1..30),

@@ -1,4 +1,4 @@
-//! McNemar, DeLong and Holm against `scripts/significance.py`; comparisons against `scripts/bootstrap.py`.
+//! McNemar, DeLong and Holm compared with `scripts/significance.py`; comparisons with `scripts/bootstrap.py`.
 #![allow(clippy::unwrap_used)]
 
 use ecg_core::LabelSet;
@@ -28,10 +28,10 @@ fn mcnemar_of_scipy() {
     for row in golden()["mcnemar"].as_array().unwrap() {
         let row = list(row);
         let own = mcnemar(row[0] as u64, row[1] as u64);
-        // The largest term comes from logarithms of factorials, whose size takes digits away.
+        // The largest term comes from logarithms of factorials, which are large, and so loses digits.
         close(&format!("{row:?}"), &[own.exact_p], &row[2..3], 1e-9);
         close(&format!("{row:?}"), &[own.chi2], &row[3..4], 1e-15);
-        // Near 1 the tail is 0.5 less a small number.
+        // Near 1, the tail is computed as 0.5 minus a small number.
         close(&format!("{row:?}"), &[own.chi2_p], &row[4..], 1e-12);
         let turned = mcnemar(row[1] as u64, row[0] as u64);
         assert_eq!((own.exact_p, own.chi2_p), (turned.exact_p, turned.chi2_p));
@@ -73,7 +73,7 @@ fn delong_where_there_is_little_to_say() {
     assert_eq!(nan, Err(MetricsError::NotANumber { row: 1 }));
 }
 
-/// Two classifiers of 200,000 records that differ by one swapped pair: the difference and its variance are known.
+/// Two classifiers on 200,000 records that differ by one swapped pair, so the difference and its variance are known.
 #[test]
 fn delong_of_nearly_equal_classifiers() {
     let (positives, negatives) = (20_000, 180_000);
@@ -87,7 +87,8 @@ fn delong_of_nearly_equal_classifiers() {
         .unwrap();
     second.swap(place(rank), place(rank + 1.0));
     let own = delong(&first, &second, &truth).unwrap();
-    // One placement of each class differs, by 1 / the other class: their sample variances over the numbers of records.
+    // One placement of each class differs, by 1 / the size of the other class. The variance is the sum of both sample
+    // variances, each divided by its number of records.
     let of = |n: f64, step: f64| step * step * (1.0 / n) * (1.0 - 1.0 / n) * n / (n - 1.0) / n;
     let (p, n) = (f64::from(positives as u32), f64::from(negatives as u32));
     let z = -1.0 / (p * n) / (of(p, 1.0 / n) + of(n, 1.0 / p)).sqrt();
@@ -137,7 +138,7 @@ fn differences_of_scipy() {
         if let Some(bca) = golden.get("bca") {
             equal(&found.bca, &list(bca), 1e-9);
         }
-        // BCa would not go with the p-value.
+        // BCa would not agree with the p-value.
         assert_eq!(found.interval(), found.percentile, "{name}");
         assert_eq!(serde_json::to_value(found).unwrap()["method"], "percentile", "{name}");
         let p = found.p_value.unwrap();
@@ -190,7 +191,7 @@ fn correction_is_over_all_comparisons() {
     let mut all = [one.clone(), one];
     Comparison::correct(&mut all);
     let own = &all[0].tests[0];
-    // Right where the other is not: records 0, 1, 2, 4, 5 and 7.
+    // The first is right and the second is not on records 0, 1, 2, 4, 5 and 7.
     assert_eq!((own.mcnemar.first_only, own.mcnemar.second_only), (6, 0));
     close("p", &[own.mcnemar.exact_p], &[2.0 / 64.0], 1e-13);
     assert_eq!(own.mcnemar_holm, 4.0 * own.mcnemar.exact_p);
