@@ -1,4 +1,4 @@
-//! Draws `docs/stages.svg`: the stages of a conversion, each as it comes out for a made-up recording.
+//! Draws `docs/stages.svg`: the stages of a conversion, with the results for a made-up recording.
 //!
 //! ```text
 //! cargo run -p ecg3d-convert --example stages > crates/ecg3d-convert/docs/stages.svg
@@ -10,10 +10,10 @@ use ecg_core::{Lead, Recording, SamplingRate};
 use ecg3d_convert::{ConvertConfig, ConvertPlan, RecurrencePlot};
 use ndarray::{Array2, ArrayView2, Axis, s};
 
-/// Colours from small to large that colour-blind people can tell apart by their lightness.
+/// Colours from small to large values, which colour-blind people can distinguish by lightness.
 const COLOURS: [&str; 8] =
     ["#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#a0da39", "#fde725"];
-/// Side of a picture.
+/// Side length of a picture.
 const SIDE: f64 = 132.0;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             )?,
         }
     }
-    // A cube: the first lead in front, time on its other sides.
+    // A cube: the first lead is in front, and time runs along the other sides.
     let at = |plane: usize| volume.index_axis(Axis(1), plane);
     face(&mut svg, volume.index_axis(Axis(0), 44), 2, "translate(640 60)")?;
     face(&mut svg, at(0).slice(s![..;-1, ..]), 2, "matrix(1 0 0.3 -0.3 640 60) ")?;
@@ -79,7 +79,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Ten seconds of something like heartbeats.
+/// Returns ten seconds of a signal that resembles heartbeats.
 fn recording() -> Result<Recording, Box<dyn std::error::Error>> {
     let wave = |t: f64, at: f64, width: f64| (-((t - at) / width).powi(2)).exp();
     let signal = Array2::from_shape_fn((12, 5000), |(lead, k)| {
@@ -94,7 +94,7 @@ fn recording() -> Result<Recording, Box<dyn std::error::Error>> {
     Ok(Recording::new("made up", SamplingRate::new(500.0)?, Lead::STANDARD_12, signal)?)
 }
 
-/// Leads `[lead, sample]` one above the other, every `step`-th sample.
+/// Draws leads `[lead, sample]` one above the other, using every `step`-th sample.
 fn leads(svg: &mut String, x: f64, rows: ArrayView2<'_, f32>, step: usize) -> std::fmt::Result {
     write!(svg, r##"<g fill="none" stroke="#222" transform="translate({x} 30)">"##)?;
     for (lead, row) in rows.rows().into_iter().enumerate() {
@@ -110,7 +110,7 @@ fn leads(svg: &mut String, x: f64, rows: ArrayView2<'_, f32>, step: usize) -> st
     Ok(())
 }
 
-/// Numbers `[row, column]` as a square of colours; each cell is the mean over `step` of them both ways.
+/// Draws numbers `[row, column]` as a square of colours. Each cell is the mean over `step` numbers in both directions.
 fn face(
     svg: &mut String,
     values: ArrayView2<'_, f32>,
@@ -130,7 +130,7 @@ fn face(
     for (level, fill) in COLOURS.iter().enumerate().skip(1) {
         write!(svg, r#"<path fill="{fill}" d=""#)?;
         for (i, row) in cells.rows().into_iter().enumerate() {
-            // Runs of one colour, each a little larger than itself so that no gaps show.
+            // Runs of one colour, each drawn slightly larger than it is so that no gaps show.
             let mut j = 0;
             while j < columns {
                 let run = row.iter().skip(j).take_while(|v| colour(**v) == level).count();

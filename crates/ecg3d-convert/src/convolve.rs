@@ -10,17 +10,17 @@ use crate::{ConvertError, kaiser_low_pass};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Extent {
-    /// All that a sample takes part in: `n + taps - 1`.
+    /// All values that a sample contributes to: `n + taps - 1`.
     Full,
-    /// As many as there are samples, those in the middle: a symmetric filter of an odd number of taps delays nothing.
+    /// The middle values, as many as there are samples. A symmetric filter with an odd number of taps delays nothing.
     #[default]
     Same,
-    /// Those that all taps take part in: `n - taps + 1`, none where the signal is shorter than the filter.
+    /// The values that all taps contribute to: `n - taps + 1`, or none if the signal is shorter than the filter.
     Valid,
 }
 
 impl Extent {
-    /// The first value kept and their number, for a signal that is not empty.
+    /// Returns the first value kept and how many are kept, for a signal that is not empty.
     fn range(self, n: usize, taps: usize) -> (usize, usize) {
         match self {
             _ if n == 0 => (0, 0),
@@ -31,7 +31,7 @@ impl Extent {
     }
 }
 
-/// A filter of finite impulse response: value t is the sum of `taps[k] x[t - k]`.
+/// A filter with a finite impulse response: value t is the sum of `taps[k] x[t - k]`.
 ///
 /// ```
 /// use ecg3d_convert::{Extent, Fir};
@@ -40,7 +40,7 @@ impl Extent {
 /// let signal = [0.0, 4.0, 0.0, 0.0];
 /// assert_eq!(fir.convolve(&signal, Extent::Same), [1.0, 2.0, 1.0, 0.0]);
 ///
-/// // In pieces, as samples come in.
+/// // In pieces, as samples arrive.
 /// let (mut head, mut tail, mut state) = ([0.0, 4.0], [0.0, 0.0], fir.rest());
 /// fir.filter(&mut head, &mut state)?;
 /// fir.filter(&mut tail, &mut state)?;
@@ -52,22 +52,22 @@ pub struct Fir {
     taps: Vec<f64>,
 }
 
-/// What a [`Fir`] remembers between two pieces of a signal: the samples that later values still need.
+/// The memory of a [`Fir`] between two pieces of a signal: the samples that later values still need.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FirState(Vec<f64>);
 
 impl FirState {
-    /// The last samples, one fewer than the filter has taps, the oldest first.
+    /// The last samples, oldest first: one fewer than the filter has taps.
     pub fn samples(&self) -> &[f64] {
         &self.0
     }
 }
 
 impl Fir {
-    /// A filter of these taps.
+    /// Creates a filter with these taps.
     ///
     /// # Errors
-    /// No tap; one that is no finite number.
+    /// Returns an error if there are no taps, or if one is not a finite number.
     pub fn new(taps: Vec<f64>) -> Result<Self, ConvertError> {
         if taps.is_empty() {
             return Err(ConvertError::Length { what: "an FIR filter", expected: 1, found: 0 });
@@ -78,10 +78,10 @@ impl Fir {
         }
     }
 
-    /// The low-pass of [`kaiser_low_pass`].
+    /// Creates the low-pass of [`kaiser_low_pass`].
     ///
     /// # Errors
-    /// A corner that does not lie above 0 and up to 1, a shape of the window that is negative.
+    /// Returns an error if `cutoff` is not above 0 and at most 1, or if `beta` is not from 0 to 500.
     pub fn low_pass(half: usize, cutoff: f64, beta: f64) -> Result<Self, ConvertError> {
         if !(cutoff > 0.0 && cutoff <= 1.0) {
             return Err(ConvertError::config(
@@ -101,7 +101,8 @@ impl Fir {
         &self.taps
     }
 
-    /// The convolution with a signal that is zero beyond its ends, summed directly: `taps` products for each value.
+    /// Convolves the filter with a signal that is zero beyond its ends. Summed directly: `taps` products for each
+    /// value.
     pub fn convolve(&self, signal: &[f64], extent: Extent) -> Vec<f64> {
         let (n, count) = (signal.len(), self.taps.len());
         let (first, length) = extent.range(n, count);
@@ -114,20 +115,20 @@ impl Fir {
         (first..first + length).map(value).collect()
     }
 
-    /// Plans the same convolution by FFT, which is quicker from some dozens of taps on.
+    /// Plans the same convolution by FFT, which is faster from some dozens of taps on.
     pub fn by_fft(&self) -> FftFir {
         FftFir::new(self)
     }
 
-    /// The state of a filter that has seen nothing but zeros.
+    /// Returns the state of a filter that has only seen zeros.
     pub fn rest(&self) -> FirState {
         FirState(vec![0.0; self.taps.len() - 1])
     }
 
-    /// Filters a piece of a signal in place, causally; `state` carries over to the next piece.
+    /// Filters a piece of a signal in place, causally. `state` carries over to the next piece.
     ///
     /// # Errors
-    /// A state of a filter with another number of taps.
+    /// Returns an error if the state belongs to a filter with another number of taps.
     pub fn filter(&self, signal: &mut [f64], state: &mut FirState) -> Result<(), ConvertError> {
         ConvertError::check_shape("the state", &[state.0.len()], &[self.taps.len() - 1])?;
         let kept = state.0.len();
@@ -143,7 +144,7 @@ impl Fir {
     }
 }
 
-/// A [`Fir`] that is convolved by FFT, block by block: planned once, shared freely between threads.
+/// A [`Fir`] that is convolved by FFT, block by block. Planned once, shared freely between threads.
 ///
 /// ```
 /// use ecg3d_convert::{Extent, Fir};
@@ -168,7 +169,7 @@ pub struct FftFir {
 impl FftFir {
     fn new(fir: &Fir) -> Self {
         let taps = fir.taps.len();
-        // Three samples in four of a block are new; no shorter than what is worth a transform.
+        // At least three quarters of a block are new samples, and no block is too short to be worth a transform.
         let length = (4 * taps).next_power_of_two().max(256);
         let mut planner = FftPlanner::new();
         let (forward, inverse) =
@@ -181,7 +182,8 @@ impl FftFir {
         Self { taps, spectrum, forward, inverse }
     }
 
-    /// [`Fir::convolve`], equal to rounding: about 1e-16 of the largest value for each doubling of the taps.
+    /// Like [`Fir::convolve`], and equal up to rounding: about 1e-16 of the largest value for each doubling of the
+    /// taps.
     pub fn convolve(&self, signal: &[f64], extent: Extent) -> Vec<f64> {
         let length = self.spectrum.len();
         let step = length - (self.taps - 1);
@@ -200,7 +202,7 @@ impl FftFir {
                 Complex64::default();
                 self.forward.get_inplace_scratch_len().max(self.inverse.get_inplace_scratch_len())
             ];
-        // The taps are real, so that two blocks go through as the two parts of one.
+        // The taps are real, so two blocks can be transformed together, as the real and the imaginary part.
         for (pair, samples) in signal.chunks(2 * step).enumerate() {
             let (a, b) = samples.split_at(step.min(samples.len()));
             block.fill(Complex64::default());
@@ -210,7 +212,7 @@ impl FftFir {
             block.iter_mut().zip(&self.spectrum).for_each(|(value, factor)| *value *= factor);
             self.inverse.process_with_scratch(&mut block, &mut work);
             let start = 2 * pair * step;
-            // Behind its samples a block goes on for as long as the filter does.
+            // The output of a block goes on after its samples for as long as the filter does.
             let reach = |samples: &[f64]| {
                 if samples.is_empty() { 0 } else { samples.len() + self.taps - 1 }
             };

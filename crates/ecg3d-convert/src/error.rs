@@ -1,20 +1,20 @@
 use ecg_core::Lead;
 
-/// Why a plan could not be made, or a recording not be converted.
+/// The reason why a plan could not be made, or a recording could not be converted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConvertError {
-    /// A value of the configuration that makes no sense.
+    /// A setting has an invalid value.
     #[error("{field} is {found}, expected {expected}")]
     Config {
         /// Name of the field.
         field: &'static str,
         /// Its value.
         found: String,
-        /// What it may be.
+        /// The values allowed.
         expected: &'static str,
     },
-    /// A recording at another sampling rate than the plan was made for.
+    /// A recording has another sampling rate than the plan was made for.
     #[error("the plan is made for {expected_hz} Hz, the recording has {found_hz} Hz")]
     SamplingRate {
         /// Rate of the plan in Hz.
@@ -22,19 +22,19 @@ pub enum ConvertError {
         /// Rate of the recording in Hz.
         found_hz: f64,
     },
-    /// A rate that cannot be turned into another by whole factors of a sensible size.
+    /// A sampling rate cannot be turned into another by whole factors of a sensible size.
     #[error(
         "cannot resample from {from_hz} Hz to {to_hz} Hz: no ratio of whole numbers up to {limit}"
     )]
     RateRatio {
         /// Rate of the recording in Hz.
         from_hz: f64,
-        /// Rate asked for in Hz.
+        /// The rate asked for in Hz.
         to_hz: f64,
         /// The largest factor allowed.
         limit: u64,
     },
-    /// Fewer leads than are needed.
+    /// A recording has fewer leads than are needed.
     #[error("{expected} leads are needed, found {found}")]
     LeadCount {
         /// Leads needed.
@@ -42,30 +42,30 @@ pub enum ConvertError {
         /// Leads of the recording.
         found: usize,
     },
-    /// A lead that is looked for by name is not there.
+    /// A lead that is looked up by name is missing.
     #[error("lead {lead} is missing; found {found}")]
     MissingLead {
-        /// The lead looked for.
+        /// The lead looked up.
         lead: Lead,
-        /// The names that are there, joined by commas.
+        /// The names found, joined by commas.
         found: String,
     },
-    /// A recording that is shorter than the conversion needs.
+    /// A recording is shorter than the conversion needs.
     #[error("at least {expected} samples are needed at {rate_hz} Hz, found {found}")]
     TooShort {
-        /// Samples of each lead that are needed.
+        /// Number of samples needed per lead.
         expected: usize,
-        /// Samples of each lead that are there.
+        /// Number of samples found per lead.
         found: usize,
         /// Sampling rate in Hz.
         rate_hz: f64,
     },
-    /// A sample that is no finite number.
+    /// A sample is not a finite number.
     #[error(
         "lead {lead} has {count} samples that are no finite numbers, the first ({value}) at sample {sample} (from 0)"
     )]
     InvalidSample {
-        /// The lead's name as the recording has it.
+        /// The lead's name in the recording.
         lead: String,
         /// Position of the first such sample, from 0.
         sample: usize,
@@ -74,70 +74,70 @@ pub enum ConvertError {
         /// How many there are in this lead.
         count: usize,
     },
-    /// A run of samples that are no finite numbers, too long to be filled in.
+    /// A run of samples that are not finite numbers is too long to be filled in.
     #[error(
         "lead {lead} has {length} samples in a row that are no finite numbers, from sample {sample} (from 0); at most {allowed} are filled in, between others that are"
     )]
     Gap {
-        /// The lead's name as the recording has it.
+        /// The lead's name in the recording.
         lead: String,
-        /// Position of the first, from 0.
+        /// Position of the first sample of the run, from 0.
         sample: usize,
-        /// How many there are.
+        /// Length of the run.
         length: usize,
-        /// How many are allowed.
+        /// The longest run allowed.
         allowed: usize,
     },
-    /// Samples so large that what is made of them is no finite number of its type.
+    /// Samples are so large that the result is not a finite number of its type.
     #[error("lead {lead} (from 0) has samples too large to compute with")]
     Overflow {
         /// Row of the prepared signal or of its window, from 0.
         lead: usize,
     },
-    /// A recording that becomes too many samples to scale all of them alike.
+    /// A recording becomes too many samples to scale them all together.
     #[error("resampled, the recording has {values} values in all, at most {most} are scaled")]
     TooLong {
-        /// Samples of all leads once they are resampled.
+        /// Number of samples of all leads after resampling.
         values: usize,
-        /// The most that are taken.
+        /// The largest number allowed.
         most: usize,
     },
-    /// An array, or a part of a recording, of another shape than the plan works on.
+    /// An array, or a part of a recording, does not have the shape that the plan works on.
     #[error("{what} has shape {found:?}, expected {expected:?}")]
     Shape {
         /// Which array.
         what: &'static str,
-        /// What the plan works on.
+        /// The shape that the plan works on.
         expected: Vec<usize>,
-        /// What it was given.
+        /// The shape that was given.
         found: Vec<usize>,
     },
-    /// A mask that keeps a lead which the images do not have.
+    /// A mask keeps a lead that the images do not have.
     #[error("mask {mask} keeps lead {lead} (from 0), but there are {leads} leads")]
     Mask {
         /// Index of the mask.
         mask: usize,
         /// The lead, from 0.
         lead: usize,
-        /// Leads of the images.
+        /// Number of leads in the images.
         leads: usize,
     },
-    /// More leads than a mask has bits.
+    /// There are more leads than a mask has bits.
     #[error("subsets can be of at most {most} leads, there are {leads}")]
     MaskLeads {
-        /// Leads of the images.
+        /// Number of leads in the images.
         leads: usize,
-        /// Leads that a mask can tell apart.
+        /// Number of leads that a mask can distinguish.
         most: usize,
     },
-    /// A signal that is too short for a building block.
+    /// A signal is too short for a building block.
     #[error("{what} needs at least {expected} values, found {found}")]
     Length {
         /// Which building block.
         what: &'static str,
-        /// Values needed.
+        /// Number of values needed.
         expected: usize,
-        /// Values given.
+        /// Number of values given.
         found: usize,
     },
     /// The convolution failed.
@@ -147,7 +147,7 @@ pub enum ConvertError {
         samples: usize,
         /// Length of the filter.
         taps: usize,
-        /// What the convolution said.
+        /// The message of the convolution.
         reason: String,
     },
 }

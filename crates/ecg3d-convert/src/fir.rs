@@ -7,7 +7,7 @@ use ndarray_conv::{ConvFFTExt, ConvMode, PaddingMode, get_fft_processor};
 
 use crate::ConvertError;
 
-/// Modified Bessel function of the first kind and order 0, by its power series.
+/// Modified Bessel function of the first kind and order 0, computed by its power series.
 fn bessel_i0(x: f64) -> f64 {
     let quarter = x * x / 4.0;
     let (mut sum, mut term, mut k) = (1.0, 1.0, 1.0);
@@ -19,11 +19,11 @@ fn bessel_i0(x: f64) -> f64 {
     sum
 }
 
-/// Taps of a low-pass of 2 `half` + 1 taps, symmetric, that passes a constant unchanged.
+/// Returns the taps of a symmetric low-pass of 2 `half` + 1 taps that passes a constant unchanged.
 ///
-/// `cutoff` is the corner as a share of half the sampling rate, above 0 and at most 1; the window is Kaiser's with `beta`, 0 or more
-/// (0 is no window). Other values give taps of no use, NaN among them. The result is that
-/// of scipy's `firwin(2 * half + 1, cutoff, window=("kaiser", beta))`. Source: Kaiser, in Kuo and Kaiser (editors),
+/// `cutoff` is the corner frequency as a fraction of half the sampling rate, above 0 and at most 1. `beta` is the shape
+/// of the Kaiser window, 0 or more (0 is no window). Other values give useless taps, which may be NaN. The result
+/// equals SciPy's `firwin(2 * half + 1, cutoff, window=("kaiser", beta))`. Source: Kaiser, in Kuo and Kaiser (editors),
 /// System Analysis by Digital Computer, 1966.
 pub fn kaiser_low_pass(half: usize, cutoff: f64, beta: f64) -> Vec<f64> {
     let middle = bessel_i0(beta);

@@ -4,17 +4,20 @@ use sha2::{Digest, Sha256};
 
 use crate::{ConvertConfig, Denoise, LeadSelection, Metric, Resample, Scale, Threshold, Units};
 
-/// Changes whenever equal values would no longer mean equal results.
+/// Must be changed whenever equal values no longer mean equal results.
 const VERSION: &str = "ecg3d-convert/1";
 
 impl ConvertConfig {
-    /// Names the preprocessing: two configurations of equal hash make volumes that a network may mix.
+    /// Returns a hash that identifies the preprocessing.
     ///
-    /// The SHA-256, in lower-case hexadecimal, of JSON with sorted keys, without blanks, numbers in their shortest form that
-    /// reads back the same. It holds a version, units, leads, cut, denoising, resampling, scaling, window length, embedding,
-    /// volume size, and metric and threshold where they are not the usual ones. What decides only how many windows of which
-    /// record are made, or whether one is refused, does not count (`preset`, `max_seconds`, `hop_s`, `windows`,
-    /// `invalid_samples`, `short_records`), nor does how the filter is computed (`fir`). No feature is needed.
+    /// A network may be given volumes of two configurations together if their hashes are equal.
+    ///
+    /// The hash is the SHA-256, in lower-case hexadecimal, of JSON with sorted keys and no whitespace. Numbers are in
+    /// the shortest form that reads back the same. The JSON holds a version, units, leads, cut, denoising, resampling,
+    /// scaling, window length, embedding and volume size; also metric and threshold, if they are not the default ones.
+    /// Settings that only decide how many windows of which record are made, or whether one is refused, do not count
+    /// (`preset`, `max_seconds`, `hop_s`, `windows`, `invalid_samples`, `short_records`). Nor does the way the filter
+    /// is computed (`fir`). No crate feature is needed.
     pub fn hash(&self) -> String {
         Sha256::digest(self.canonical()).iter().fold(String::new(), |mut hex, byte| {
             // Writing to a string does not fail.
@@ -82,7 +85,7 @@ impl ConvertConfig {
             ("embedding_delay", whole(self.embedding_delay)),
             ("volume_size", array(self.volume_size.into_iter().map(whole))),
         ];
-        // Left out where they are the usual ones, so that hashes from before they could be chosen stay.
+        // Left out if they are the defaults, so that hashes from before these settings existed remain valid.
         if self.metric != Metric::Euclidean {
             fields.push(("metric", text(&self.metric.to_string())));
         }
@@ -109,12 +112,12 @@ fn array(values: impl Iterator<Item = String>) -> String {
     format!("[{}]", values.collect::<Vec<_>>().join(","))
 }
 
-/// A string of JSON; all that occur here are plain ASCII.
+/// Returns a JSON string; all strings here are plain ASCII.
 fn text(value: &str) -> String {
     format!("\"{value}\"")
 }
 
-/// The fewest digits that read back as the same number, laid out as `serde_json` does.
+/// Returns the fewest digits that read back as the same number, formatted as in `serde_json`.
 fn number(value: f64) -> String {
     if !value.is_finite() {
         return "null".to_owned();
@@ -122,7 +125,7 @@ fn number(value: f64) -> String {
     let scientific = format!("{:e}", value.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let digits = mantissa.replace('.', "");
-    // Digits before the point.
+    // Number of digits before the decimal point.
     let point = exponent.parse::<i32>().unwrap_or(0) + 1;
     let count = digits.len() as i32;
     let sign = if value.is_sign_negative() { "-" } else { "" };
@@ -193,7 +196,8 @@ mod tests {
     }
 
     proptest! {
-        // As large as the values of a sound configuration; far above, two texts can be equally short and near.
+        // As large as the values in a sensible configuration. Far above, two texts can be equally short and equally
+        // close.
         #[test]
         fn numbers_as_json_has_them(long in -1e9..1e9, k in -99_999_i64..99_999, power in -30..4) {
             for value in [long, long * 1e-9, k as f64 * 10_f64.powi(power)] {
@@ -217,7 +221,7 @@ mod tests {
             let config = config.with_threshold(Threshold::Rate { rate: 0.05 });
             let text = config.canonical();
             let value: Value = serde_json::from_str(&text).expect("JSON");
-            // A map of `serde_json` is sorted too.
+            // The maps of `serde_json` are sorted as well.
             assert_eq!(value.to_string(), text);
             assert_eq!(value["volume_size"], json!([45, 45, 45]));
             assert_eq!(value["threshold"], json!({"rule": "rate", "rate": 0.05}));

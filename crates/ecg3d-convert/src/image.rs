@@ -7,10 +7,10 @@ use crate::kernel::{ImageTask, Layout, VolumeTask};
 use crate::zoom::CubicZoom;
 use crate::{ConvertConfig, ConvertError, Real, RecurrencePlot, Scratch};
 
-/// The second half of the conversion, which needs no sampling rate: from a window of a prepared signal to the images
-/// of its leads, and from these to the volume.
+/// The second half of the conversion, which needs no sampling rate: turns a window of a prepared signal into the images
+/// of its leads, and these into the volume.
 ///
-/// Immutable and shared freely between threads. All calls are generic over `f32` and `f64`.
+/// A plan is immutable and can be shared freely between threads. All methods are generic over `f32` and `f64`.
 ///
 /// ```
 /// use ecg3d_convert::{ConvertConfig, ImagePlan, Scratch};
@@ -30,10 +30,10 @@ pub struct ImagePlan {
 }
 
 impl ImagePlan {
-    /// Plans images and volumes as a configuration asks for them.
+    /// Plans the images and volumes that a configuration asks for.
     ///
     /// # Errors
-    /// A configuration that makes no sense.
+    /// Returns an error if the configuration is invalid.
     pub fn new(config: &ConvertConfig) -> Result<Self, ConvertError> {
         config.check()?;
         let window = config.window_samples();
@@ -68,21 +68,22 @@ impl ImagePlan {
         self.layout.volume_shape()
     }
 
-    /// Recurrence images `[lead, height, width]` of a window `[lead, sample]`, resized along both time axes.
+    /// Returns the recurrence images `[lead, height, width]` of a window `[lead, sample]`, resized along both time
+    /// axes.
     ///
     /// # Errors
-    /// A window of another shape than [`ImagePlan::window_shape`]; samples so large that distances, or what is made of them,
-    /// overflow.
+    /// Returns an error if the window does not have the shape of [`ImagePlan::window_shape`], or if samples are so
+    /// large that distances, or values computed from them, overflow.
     pub fn images<T: Real>(&self, window: ArrayView2<'_, T>) -> Result<Array3<T>, ConvertError> {
         let mut out = Array3::zeros(self.images_shape());
         self.images_into(window, out.view_mut(), &mut Scratch::new())?;
         Ok(out)
     }
 
-    /// [`ImagePlan::images`] without allocating.
+    /// Like [`ImagePlan::images`], but does not allocate.
     ///
     /// # Errors
-    /// An array of another shape than planned; samples that overflow.
+    /// Returns an error if an array does not have the planned shape, or if samples overflow.
     pub fn images_into<T: Real>(
         &self,
         window: ArrayView2<'_, T>,
@@ -103,20 +104,20 @@ impl ImagePlan {
         Ok(())
     }
 
-    /// The volume `[depth, height, width]` of the leads' images: the images interpolated along the leads.
+    /// Returns the volume `[depth, height, width]`: the images of the leads, interpolated along the leads.
     ///
     /// # Errors
-    /// Images of another shape than [`ImagePlan::images_shape`].
+    /// Returns an error if the images do not have the shape of [`ImagePlan::images_shape`].
     pub fn volume<T: Real>(&self, images: ArrayView3<'_, T>) -> Result<Array3<T>, ConvertError> {
         let mut out = Array3::zeros(self.volume_shape());
         self.volume_into(images, out.view_mut(), &mut Scratch::new())?;
         Ok(out)
     }
 
-    /// [`ImagePlan::volume`] without allocating.
+    /// Like [`ImagePlan::volume`], but does not allocate.
     ///
     /// # Errors
-    /// An array of another shape than planned.
+    /// Returns an error if an array does not have the planned shape.
     pub fn volume_into<T: Real>(
         &self,
         images: ArrayView3<'_, T>,
@@ -126,10 +127,10 @@ impl ImagePlan {
         self.masked_volume_into(images, None, out, scratch)
     }
 
-    /// The volume of a window `[lead, sample]`.
+    /// Returns the volume of a window `[lead, sample]`.
     ///
     /// # Errors
-    /// As [`ImagePlan::images`].
+    /// Returns the errors of [`ImagePlan::images`].
     pub fn volume_of_window<T: Real>(
         &self,
         window: ArrayView2<'_, T>,
@@ -139,10 +140,10 @@ impl ImagePlan {
         Ok(out)
     }
 
-    /// [`ImagePlan::volume_of_window`] without allocating.
+    /// Like [`ImagePlan::volume_of_window`], but does not allocate.
     ///
     /// # Errors
-    /// An array of another shape than planned; samples that overflow.
+    /// Returns an error if an array does not have the planned shape, or if samples overflow.
     pub fn volume_of_window_into<T: Real>(
         &self,
         window: ArrayView2<'_, T>,
@@ -160,16 +161,17 @@ impl ImagePlan {
         Ok(())
     }
 
-    /// The volumes of subsets of the leads, streamed through a caller's buffer `[volume, depth, height, width]`.
+    /// Makes the volumes of subsets of the leads, streamed through the caller's buffer
+    /// `[volume, depth, height, width]`.
     ///
-    /// A lead that a mask does not keep counts as zero in the prepared signal: its image is that of a flat lead, which is zero,
-    /// or with a [`Threshold`](crate::Threshold) one throughout. No image is made again, and the volumes have the same bits as
-    /// [`ImagePlan::volume_into`] of images with that value in those leads. `use_volumes` is called with the index of the
-    /// first mask and the volumes of as many masks as the buffer holds (fewer at the end).
+    /// A lead that a mask leaves out counts as zero in the prepared signal. Its image is that of a flat lead: zero or,
+    /// with a [`Threshold`](crate::Threshold), one throughout. No image is computed again, and the volumes have the
+    /// same bits as [`ImagePlan::volume_into`] gives for images with that value in those leads. `use_volumes` is called
+    /// with the index of the first mask and the volumes of as many masks as the buffer holds (fewer at the end).
     ///
     /// # Errors
-    /// Arrays of another shape than planned, a buffer for no volume, a mask that keeps a lead beyond the last, more
-    /// than 32 leads; what `use_volumes` returns, at once.
+    /// Returns an error if arrays do not have the planned shape, the buffer has no room for a volume, a mask keeps a
+    /// lead beyond the last, or there are more than 32 leads. Errors of `use_volumes` are returned at once.
     pub fn volumes_of_subsets<T: Real, E: From<ConvertError>>(
         &self,
         images: ArrayView3<'_, T>,
@@ -199,7 +201,8 @@ impl ImagePlan {
         Ok(())
     }
 
-    /// Refuses a prepared signal `[lead, sample]` of any length with samples too large to make images of. NaN passes.
+    /// Refuses a prepared signal `[lead, sample]`, of any length, if it has samples too large to make images of. NaN
+    /// passes.
     ///
     /// ```
     /// use ecg3d_convert::{ConvertConfig, ImagePlan, ndarray::Array2};
@@ -216,12 +219,13 @@ impl ImagePlan {
     /// ```
     ///
     /// # Errors
-    /// [`ConvertError::Overflow`] with the first such lead; a signal of other leads than planned.
+    /// Returns [`ConvertError::Overflow`] with the first such lead, or an error if the number of leads is not the
+    /// planned one.
     pub fn check_samples<T: Real>(&self, signal: ArrayView2<'_, T>) -> Result<(), ConvertError> {
         let expected = [self.window_shape()[0], signal.ncols()];
         ConvertError::check_shape("the signal", signal.shape(), &expected)?;
         let largest = self.layout.largest_sample::<T>();
-        // Looks at every sample, a few side by side, and so is quicker than stopping at the first that is too large.
+        // Looks at every sample, several at a time, which is faster than stopping at the first one that is too large.
         let overflows = |row: ArrayView1<'_, T>| {
             row.iter().fold(false, |large, value| large | (value.abs() > largest))
         };
@@ -258,7 +262,7 @@ impl ImagePlan {
         Ok(())
     }
 
-    /// Makes the volume plane by plane, so that the output may have any layout.
+    /// Makes the volume plane by plane if necessary, so that the output may have any layout.
     fn run_volume<T: Real>(
         &self,
         images: &[T],
@@ -288,7 +292,7 @@ impl ImagePlan {
     }
 }
 
-/// Lends two parts of the scratch, each starting at a cache line.
+/// Lends two parts of the scratch, each aligned to a cache line.
 fn with_buffers<T: Real, R>(
     scratch: &mut Scratch,
     need: [usize; 2],
@@ -302,7 +306,7 @@ fn with_buffers<T: Real, R>(
     if buffer.len() < whole {
         buffer.resize(whole, T::zero());
     }
-    // Without an address to align to (never so in practice) the slack stays unused.
+    // If no aligned address is found, which does not happen in practice, all of the slack is skipped.
     let start = buffer.as_ptr().align_offset(LINE).min(slack);
     let (a, b) = buffer[start..].split_at_mut(first);
     work([a, b])

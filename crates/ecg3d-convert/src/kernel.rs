@@ -1,9 +1,9 @@
-//! The inner loops: what [`crate::simd::run_vectors`] compiles for each instruction set.
+//! The inner loops, which [`crate::simd::run_vectors`] compiles for each instruction set.
 //!
-//! With P the spline's prefilter and S its four-tap interpolation, a lead's image is S P R P' S' of the recurrence plot R,
-//! and the volume S P over the images. P and S run down the columns of R, up to four groups of `LANES` of them side by
-//! side in a *strip* `[row, group]`, so that the first-level cache holds what is worked on; then a transposition, then
-//! the same again.
+//! Let P be the spline's prefilter, S its four-tap interpolation, and R the recurrence plot of a lead. The lead's image
+//! is S P R P' S', and the volume is S P applied across the images. P and S run down the columns of R. Up to four
+//! groups of `LANES` columns are processed side by side, in a *strip* `[row, group]`, so that the working set fits into
+//! the first-level cache. Then the result is transposed and the same is done again.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ use crate::spline::POLE;
 use crate::zoom::{CubicZoom, Tap, start};
 use crate::{Real, RecurrencePlot};
 
-/// Groups of lanes in a strip at most: enough to hide the latency of the recursions.
+/// Maximum number of lane groups in a strip: enough to hide the latency of the recursions.
 const TOGETHER: usize = 4;
 
 /// Calls a function that is generic over the number of groups in a strip.
@@ -64,42 +64,42 @@ impl Layout {
         [self.depth(), self.height.lengths().1, self.width.lengths().1]
     }
 
-    /// The largest magnitude of a window's samples, see [`RecurrencePlot::largest_sample`].
+    /// The largest magnitude that a window's samples may have; see [`RecurrencePlot::largest_sample`].
     pub(crate) fn largest_sample<T: Real>(&self) -> T {
         self.plot.largest_sample()
     }
 
-    /// Values of an image.
+    /// Number of values in an image.
     pub(crate) fn plane(&self) -> usize {
         self.height.lengths().1 * self.width.lengths().1
     }
 
-    /// Values of all images.
+    /// Number of values in all images.
     pub(crate) fn images_len(&self) -> usize {
         self.leads() * self.plane()
     }
 
-    /// Rows of a recurrence plot.
+    /// Number of rows of a recurrence plot.
     fn states(&self) -> usize {
         self.height.lengths().0
     }
 
-    /// Groups of lanes that a plot's columns take.
+    /// Number of lane groups that a plot's columns take.
     fn state_groups(&self) -> usize {
         self.states().div_ceil(LANES)
     }
 
-    /// Groups of lanes that an image's rows take, once these are columns.
+    /// Number of lane groups that an image's rows take, once they have become columns.
     fn height_groups(&self) -> usize {
         self.height.lengths().1.div_ceil(LANES)
     }
 
-    /// A lead's samples, so far padded that the last group is whole.
+    /// Length of a lead's samples, padded so that the last group is whole.
     fn signal_len(&self) -> usize {
         self.plot.window(self.state_groups() * LANES).next_multiple_of(LANES)
     }
 
-    /// Values that [`ImageTask`] works in.
+    /// Number of values that [`ImageTask`] works in.
     pub(crate) fn image_buffer(&self) -> usize {
         let plot = TOGETHER * self.states();
         let block = TOGETHER * self.height_groups() * LANES;
@@ -108,18 +108,18 @@ impl Layout {
         self.signal_len() + (plot + block + turned) * LANES + pairs
     }
 
-    /// Values of a strip of the images.
+    /// Number of values in a strip of the images.
     pub(crate) fn strip_len(&self) -> usize {
         TOGETHER * self.leads() * LANES
     }
 
-    /// Values that [`VolumeTask`] works in, and one plane.
+    /// Number of values that [`VolumeTask`] works in, plus one plane.
     pub(crate) fn volume_buffer(&self) -> usize {
         self.strip_len() + self.plane()
     }
 }
 
-/// A window `[lead, sample]` to its images `[lead, height, width]`.
+/// Turns a window `[lead, sample]` into its images `[lead, height, width]`.
 #[derive(Debug)]
 pub struct ImageTask<'a, T> {
     pub(crate) layout: &'a Layout,
@@ -157,7 +157,7 @@ impl<T: Real> VectorTask<T> for ImageTask<'_, T> {
                 with_groups!(count, rows_of_image::<V>(layout, strip, first, image));
             }
             if height == width {
-                // Only what lies left of the diagonal was made, so that the image is symmetric to the bit.
+                // Only the part left of the diagonal was computed, so that the image is symmetric to the bit.
                 for p in 0..width {
                     let (done, below) = image.split_at_mut((p + 1) * width);
                     let right = done[p * width + p + 1..].iter_mut();
@@ -168,7 +168,7 @@ impl<T: Real> VectorTask<T> for ImageTask<'_, T> {
     }
 }
 
-/// A strip of a recurrence plot's columns, resized, as rows of the strips in `turned`.
+/// Makes a strip of a recurrence plot's columns and resizes it; the columns become rows of the strips in `turned`.
 #[inline(always)]
 fn columns_of_plot<T: Real, V: Vector<T>, const M: usize>(
     layout: &Layout,
@@ -191,7 +191,7 @@ fn columns_of_plot<T: Real, V: Vector<T>, const M: usize>(
         }
     }
     for (group, block) in block.chunks_exact(LANES * M).enumerate() {
-        // Where this group stands in its strip of `turned`.
+        // Where the strip of `turned` that holds this group starts.
         let start = group / TOGETHER * TOGETHER;
         let step = TOGETHER.min(groups - start);
         let strip = &mut turned[start * states..][..step * states];
@@ -199,7 +199,7 @@ fn columns_of_plot<T: Real, V: Vector<T>, const M: usize>(
         let (block, _) = block.as_chunks::<M>();
         for (j, row) in rows.enumerate() {
             let (m, lane) = (j / LANES, j % LANES);
-            // By value, so that no store stands between the loads.
+            // Collected by value, so that there is no store between the loads.
             let mut cells = [T::zero(); LANES];
             for (cell, row) in cells.iter_mut().zip(block) {
                 *cell = row[m][lane];
@@ -209,7 +209,8 @@ fn columns_of_plot<T: Real, V: Vector<T>, const M: usize>(
     }
 }
 
-/// The rows of an image, but for what lies right of the diagonal of a square one, from a strip of its columns.
+/// Makes the rows of an image from a strip of its columns. Of a square image, what lies right of the diagonal is left
+/// out.
 #[inline(always)]
 fn rows_of_image<T: Real, V: Vector<T>, const M: usize>(
     layout: &Layout,
@@ -237,7 +238,7 @@ fn rows_of_image<T: Real, V: Vector<T>, const M: usize>(
     }
 }
 
-/// Images to some planes of their volume; a lead that the mask does not keep has the image of a flat one.
+/// Turns images into some planes of their volume. A lead that the mask leaves out has the image of a flat lead.
 #[derive(Debug)]
 pub struct VolumeTask<'a, T> {
     pub(crate) layout: &'a Layout,
@@ -258,7 +259,7 @@ impl<T: Real> VectorTask<T> for VolumeTask<'_, T> {
     }
 }
 
-/// A strip of a volume's columns.
+/// Makes a strip of a volume's columns.
 #[inline(always)]
 fn columns_of_volume<T: Real, V: Vector<T>, const M: usize>(
     task: &mut VolumeTask<'_, T>,
@@ -286,7 +287,7 @@ fn columns_of_volume<T: Real, V: Vector<T>, const M: usize>(
     }
 }
 
-/// Turns the columns of a strip into B-spline coefficients, but for the gain of 6, which the taps have.
+/// Turns the columns of a strip into B-spline coefficients. The gain of 6 is missing here; it is in the taps.
 #[inline(always)]
 fn coefficients<T: Real, V: Vector<T>, const M: usize>(strip: &mut [[T; LANES]]) {
     let (rows, _) = strip.as_chunks_mut::<M>();
@@ -337,7 +338,7 @@ fn coefficients<T: Real, V: Vector<T>, const M: usize>(strip: &mut [[T; LANES]])
     }
 }
 
-/// A row of a strip.
+/// Loads a row of a strip.
 #[inline(always)]
 pub(crate) fn load<T: Real, V: Vector<T>, const M: usize>(row: &[[T; LANES]; M]) -> [V; M] {
     let mut values = [V::splat(T::zero()); M];
@@ -347,7 +348,7 @@ pub(crate) fn load<T: Real, V: Vector<T>, const M: usize>(row: &[[T; LANES]; M])
     values
 }
 
-/// The weighted sum of four rows of a strip.
+/// Returns the weighted sum of four rows of a strip.
 #[inline(always)]
 fn interpolate<T: Real, V: Vector<T>, const M: usize>(
     strip: &[[T; LANES]],
@@ -366,7 +367,7 @@ fn interpolate<T: Real, V: Vector<T>, const M: usize>(
     sums
 }
 
-/// Writes as many of the values as `out` takes, which is not more than there are.
+/// Writes as many of the values as `out` takes. `out` is not longer than the values.
 #[inline(always)]
 fn store<T: Real, V: Vector<T>, const M: usize>(values: [V; M], out: &mut [T]) {
     if out.len() == M * LANES {

@@ -1,4 +1,4 @@
-//! The ECG 3D Converter: 12-lead recordings to 45x45x45 volumes of stacked recurrence plots.
+//! The ECG 3D Converter: turns 12-lead recordings into 45x45x45 volumes of stacked recurrence plots.
 //!
 //! ```
 //! use ecg_core::{Lead, Recording, SamplingRate};
@@ -14,7 +14,7 @@
 //! let volume = plan.convert(&recording)?; // [depth, height, width], f32
 //! assert_eq!(volume.dim(), (45, 45, 45));
 //!
-//! // Step by step: the prepared signal is what is worth storing.
+//! // Step by step. The prepared signal is what to store.
 //! let prepared = plan.prepare(&recording)?; // [12, 500] at 50 Hz
 //! for start in plan.windows(prepared.length) {
 //!     let window = prepared.signal.slice(ndarray::s![.., start..start + 100]);
@@ -29,65 +29,72 @@
 //!
 #![doc = include_str!("../docs/stages.svg")]
 //!
-//! The [guide] has a page for each stage, and a [cookbook](guide::cookbook): my own data, other sizes, one lead, streaming, saving,
-//! plots with a threshold, volumes of some of the leads, configuration files.
+//! The [guide] has a page on each stage and a [cookbook](guide::cookbook) with recipes for: your own data, other sizes,
+//! one lead, streaming, saving, plots with a threshold, volumes of some of the leads, configuration files.
 //!
 //! | stage | [`Preset::Published`]: what the study's programs do | [`Preset::Corrected`]: what its text intends |
 //! |---|---|---|
 //! | units | ADC integers as stored, whatever their gain | mV |
-//! | leads | the file's order | I, II, III, aVR, aVL, aVF, V1 to V6 by name |
-//! | cut | the first 1000 samples, whatever their rate | none: windows of 2 s, one every second, at the end |
-//! | high-pass | Butterworth, order 1, 0.5 Hz designed for 50 Hz (so 5 Hz on 500 Hz data), causal | the same designed for the record's rate, forward and backward |
+//! | leads | in the file's order | I, II, III, aVR, aVL, aVF, V1 to V6, found by name |
+//! | cut | the first 1000 samples, at any sampling rate | none; windows of 2 s, one every second, at the end |
+//! | high-pass | Butterworth, order 1, 0.5 Hz designed for 50 Hz (so 5 Hz on 500 Hz data), causal | the same, designed for the record's sampling rate, forward and backward |
 //! | resample | FFT, 1000 to 100 samples | polyphase FIR, any rate to 50 Hz (within 2e-7, at worst 1e-5) |
-//! | recurrence plot | distances of states (x\[t\], x\[t + 1\]), no threshold | the same |
-//! | zoom | cubic B-spline along time, time and leads | the same |
+//! | recurrence plot | distances between states (x\[t\], x\[t + 1\]), no threshold | the same |
+//! | zoom | cubic B-spline along both time axes and the leads | the same |
 //!
-//! Recordings become prepared signals in a [`ConvertPlan`]; from a window of these on, an [`ImagePlan`] makes images `[12, 45, 45]`
-//! and volumes. Each stage equals scipy's on golden values within 1e-12 of its peak in `f64` (filters that start from a steady state
-//! 5e-12, since scipy's own are 3e-12 off); in `f32` the volume stays within 3e-6. Only the zoom's last sample may differ,
-//! where scipy's is a zero for want of a rounding (never for 12 or 99 to 45).
+//! A [`ConvertPlan`] turns recordings into prepared signals. An [`ImagePlan`] turns a window of a prepared signal into
+//! images `[12, 45, 45]` and volumes. On golden values, each stage equals SciPy's within 1e-12 of its peak in `f64`.
+//! Filters that start from a steady state are within 5e-12, because SciPy's own are off by 3e-12. In `f32` the volume
+//! stays within 3e-6. Only the last sample of the zoom may differ, where a rounding error makes SciPy's zero (never for
+//! 12 or 99 to 45).
 //!
 //! # Which type for which job
 //!
 //! | type | job |
 //! |---|---|
-//! | [`ConvertConfig`] | everything that can be chosen; starts from a [`Preset`], goes through TOML and JSON, has a [hash](ConvertConfig::hash) |
-//! | [`ConvertPlan`] | recordings of one sampling rate to prepared signals or volumes, one by one or in batches |
-//! | [`ImagePlan`] | windows of prepared signals to images and volumes, and the volumes of subsets of leads |
-//! | [`Scratch`] | what the `_into` calls work in, so that they allocate nothing; one for each thread |
+//! | [`ConvertConfig`] | all settings; starts from a [`Preset`], can be saved as TOML or JSON, has a [hash](ConvertConfig::hash) |
+//! | [`ConvertPlan`] | turns recordings of one sampling rate into prepared signals or volumes, one by one or in batches |
+//! | [`Plans`] | the plans for recordings of several sampling rates |
+//! | [`ImagePlan`] | turns windows of prepared signals into images and volumes, and makes the volumes of subsets of leads |
+//! | [`Scratch`] | working memory for the `_into` calls, so that they need not allocate; one per thread |
 //! | [`butterworth`], [`notch`], [`Sos`] | recursive filters, causal with state or forward and backward |
-//! | [`Fir`], [`FftFir`] | filters of finite impulse response: direct, by FFT, in pieces |
-//! | [`FftResampler`], [`PolyResampler`] | changing the number of samples, or the rate |
+//! | [`Fir`], [`FftFir`] | filters with a finite impulse response: direct, by FFT, in pieces |
+//! | [`FftResampler`], [`PolyResampler`] | changing the number of samples, or the sampling rate |
 //! | [`RecurrencePlot`] | recurrence plots of any embedding, [`Metric`] and [`Threshold`] |
 //! | [`SplineZoom`], [`CubicZoom`] | spline interpolation of any order and [`Boundary`]; the cubic one of the conversion as a matrix |
 //!
 //! # What the representation cannot see
 //!
-//! A recurrence plot holds distances, and does not change when a signal is turned upside down or moved by an offset: the
-//! polarity of a QRS complex in V1, a T wave's inversion and the heart's axis never reach a network that reads volumes. Nor
-//! does the order of time beyond symmetry: each slice is its own transpose. The zoom along the leads blends neighbours
-//! that are none anatomically (aVF and V1). At 50 Hz nothing above 25 Hz is left, and a window of 2 s holds one RR interval or
-//! none in most bradycardias; several windows help.
+//! A recurrence plot holds distances, so it does not change when a signal is inverted or shifted by an offset. The
+//! polarity of a QRS complex in V1, the inversion of a T wave and the axis of the heart never reach a network that
+//! reads volumes. The order of two states in time shows only up to symmetry: each slice is its own transpose. The zoom
+//! along the leads blends neighbouring leads, even those that are not anatomical neighbours (aVF and V1). At 50 Hz
+//! nothing above 25 Hz is left, and in most bradycardias a window of 2 s holds one RR interval or none; several windows
+//! help.
 //!
 //! # Conventions
 //!
-//! Axes are named in brackets, in C order: signals `[lead, sample]`, images `[lead, height, width]`, volumes `[depth, height,
-//! width]`, where depth runs along the leads and height and width along time. Prepared signals are ADC units (published) or
-//! mV (corrected), unless a [`Scale`] is chosen; images and volumes have the same unit. FFTs are not scaled on the way forth
-//! and divided by the length on the way back. Signals are filtered and resampled in `f64`; images and volumes are made in
-//! `f32` or `f64` ([`Real`]). Plans are `Send + Sync`; equal input gives equal bits on every thread, and from a
-//! prepared signal on also with every instruction set (the FFTs of resampling differ in rounding between processors). The variable
-//! `ECG3D_SIMD` asks for less than the processor has: `avx2` or `portable`.
+//! - Axes are named in brackets, in C order: signals `[lead, sample]`, images `[lead, height, width]`, volumes
+//!   `[depth, height, width]`. Depth runs along the leads, height and width along time.
+//! - Prepared signals are in ADC units (published) or mV (corrected), unless a [`Scale`] is chosen. Images and volumes
+//!   have the same unit.
+//! - Forward FFTs are not scaled; inverse FFTs are divided by the length.
+//! - Signals are filtered and resampled in `f64`. Images and volumes are made in `f32` or `f64` ([`Real`]).
+//! - Plans are `Send + Sync`. Equal input gives the same bits on every thread and, from the prepared signal on, with
+//!   every instruction set. (The FFTs used for resampling round differently on different processors.) Set the
+//!   environment variable `ECG3D_SIMD` to `avx2` or `portable` to use less than the processor has.
 //!
 //! # Features
 //!
-//! Both are on by default, and neither changes a result. `rayon`: [`ConvertPlan::prepare_all`], [`ConvertPlan::convert_all`] and
-//! [`ConvertPlan::convert_all_into`] use all threads of rayon's current pool, and one without it. `serde`: [`ConvertConfig`] and what it
-//! is made of implement `Serialize` and `Deserialize`.
+//! Both are on by default, and neither changes a result.
+//!
+//! - `rayon`: [`ConvertPlan::prepare_all`], [`ConvertPlan::convert_all`] and [`ConvertPlan::convert_all_into`] use all
+//!   threads of rayon's current pool. Without it, they use one thread.
+//! - `serde`: [`ConvertConfig`] and the types of its fields implement `Serialize` and `Deserialize`.
 //!
 //! # Sibling crates
 //!
-//! `ecg-io` reads recordings, `ecg3d-models` classifies volumes, `ecg-lime` asks which leads mattered.
+//! `ecg-io` reads recordings, `ecg3d-models` classifies volumes, and `ecg-lime` finds out which leads mattered.
 
 mod config;
 mod convolve;
@@ -108,9 +115,9 @@ mod simd;
 mod spline;
 mod zoom;
 
-/// Recordings and leads, as this version of the converter takes them.
+/// Recordings and leads, in the version that the converter uses.
 pub use ecg_core;
-/// The arrays of its arguments and results.
+/// The arrays of the arguments and results, in the version that the converter uses.
 pub use ndarray;
 
 pub use config::{
@@ -122,7 +129,7 @@ pub use error::ConvertError;
 pub use filter::{Band, Continuation, Sos, SosState, butterworth, notch};
 pub use fir::kaiser_low_pass;
 pub use image::ImagePlan;
-pub use plan::{ConvertPlan, ConvertWarning, Outcome, Prepared};
+pub use plan::{ConvertPlan, ConvertWarning, Outcome, Plans, Prepared};
 pub use plot::{Metric, RecurrencePlot, Threshold};
 pub use real::Real;
 pub use resample::{Edges, FftResampler, FftScratch, FirMethod, PolyResampler, rate_ratio};

@@ -9,20 +9,20 @@ use crate::recurrence::Recurrence;
 use crate::simd::{LANES, Vector};
 use crate::{ConvertError, Real};
 
-/// The most states of a plot, which then takes 1 GiB in `f32`.
+/// The largest number of states of a plot, which then takes 1 GiB in `f32`.
 pub(crate) const MOST_STATES: usize = 16_384;
 
-/// How far apart two states are.
+/// How the distance between two states is measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Metric {
-    /// The root of the sum of squared differences.
+    /// The square root of the sum of squared differences.
     #[default]
     Euclidean,
-    /// The largest difference.
+    /// The largest absolute difference.
     Maximum,
-    /// The sum of the differences.
+    /// The sum of the absolute differences.
     Manhattan,
 }
 
@@ -49,7 +49,7 @@ impl FromStr for Metric {
     }
 }
 
-/// Which states count as recurrent: those get 1 and the others 0.
+/// Which states count as recurrent. In the plot, those are 1 and the others 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -58,20 +58,21 @@ impl FromStr for Metric {
 )]
 #[non_exhaustive]
 pub enum Threshold {
-    /// The plot holds the distances themselves.
+    /// No threshold: the plot holds the distances themselves.
     #[default]
     None,
-    /// Those at most this far apart.
+    /// States at most this far apart.
     Distance {
         /// The largest distance that counts, in the unit of the signal.
         distance: f64,
     },
-    /// Those at most as far apart as gives this share of recurrent pairs, found for each plot by itself.
+    /// A fixed share of the pairs of states, the closest ones. The threshold distance is found for each plot
+    /// separately.
     ///
-    /// Of the n (n - 1) / 2 distances between different states, the threshold is the k-th smallest, where k is `rate` times
-    /// their number, rounded up; the diagonal, which is always 1, does not count. All distances equal to the threshold are
-    /// recurrent, so that the share is at least `rate`, and above it only by rounding to whole pairs and by ties. A flat
-    /// signal is recurrent throughout.
+    /// The threshold is the k-th smallest of the n (n - 1) / 2 distances between different states. k is `rate` times
+    /// their number, rounded up. The diagonal, which is always 1, does not count. All distances equal to the threshold
+    /// are recurrent, so the share is at least `rate`, and exceeds it only by rounding to whole pairs and by ties. A
+    /// flat signal is recurrent throughout.
     Rate {
         /// Above 0, at most 1.
         rate: f64,
@@ -79,10 +80,11 @@ pub enum Threshold {
 }
 
 impl Threshold {
-    /// How many of `pairs` distances a [`Threshold::Rate`] makes recurrent, ties apart: `rate` of them, rounded up; at least 1 where there
-    /// are any.
+    /// Returns how many of `pairs` distances a [`Threshold::Rate`] makes recurrent, not counting ties.
+    ///
+    /// This is `rate` of them, rounded up, and at least 1 if there are any.
     pub fn share(rate: f64, pairs: usize) -> usize {
-        // 0.07 of 300 is 21, though the product is rounded up.
+        // 0.07 of 300 is 21, although the product is rounded up.
         let count = rate * pairs as f64 * (1.0 - 1e-12);
         (count.ceil() as usize).max(1).min(pairs)
     }
@@ -104,10 +106,10 @@ impl Threshold {
 
 /// A recurrence plot of any embedding, metric and threshold.
 ///
-/// State `i` of a signal x is (x\[i\], x\[i + delay\], ..., x\[i + (dimension - 1) delay\]). Row `i` and column `j` hold the
-/// distance of states `i` and `j` in the unit of the signal, or with a [`Threshold`] 1 where they are recurrent and 0
-/// elsewhere. Every plot is its own transpose. Sources: Eckmann, Kamphorst and Ruelle, Europhys. Lett. 4 (1987) 973; Marwan,
-/// Romano, Thiel and Kurths, Phys. Rep. 438 (2007) 237.
+/// State `i` of a signal x is (x\[i\], x\[i + delay\], ..., x\[i + (dimension - 1) delay\]). Row `i`, column `j` holds
+/// the distance between states `i` and `j`, in the unit of the signal. With a [`Threshold`], it holds 1 if the states
+/// are recurrent and 0 otherwise. Every plot is its own transpose. Sources: Eckmann, Kamphorst and Ruelle, Europhys.
+/// Lett. 4 (1987) 973; Marwan, Romano, Thiel and Kurths, Phys. Rep. 438 (2007) 237.
 ///
 /// ```
 /// use ecg3d_convert::{Metric, RecurrencePlot, Threshold};
@@ -136,44 +138,45 @@ pub struct RecurrencePlot {
 }
 
 impl RecurrencePlot {
-    /// A plot of states of `dimension` samples, `delay` samples apart: of their Euclidean distances, without a threshold.
+    /// Creates a plot of states of `dimension` samples, `delay` samples apart, with Euclidean distances and no
+    /// threshold.
     ///
     /// # Errors
-    /// Either is zero.
+    /// Returns an error if either is zero.
     pub fn new(dimension: usize, delay: usize) -> Result<Self, ConvertError> {
         let states = Recurrence::new(dimension, delay)?;
         let (metric, threshold) = (Metric::default(), Threshold::default());
         Ok(Self { dimension, delay, states, metric, threshold })
     }
 
-    /// Chooses how far apart two states are. Default: [`Metric::Euclidean`].
+    /// Sets how the distance between two states is measured. Default: [`Metric::Euclidean`].
     #[must_use]
     pub fn with_metric(mut self, metric: Metric) -> Self {
         self.metric = metric;
         self
     }
 
-    /// Chooses which states count as recurrent. Default: [`Threshold::None`].
+    /// Sets which states count as recurrent. Default: [`Threshold::None`].
     ///
     /// # Errors
-    /// A distance below 0, a rate that is not above 0 and at most 1, NaN.
+    /// Returns an error if a distance is below 0, a rate is not above 0 and at most 1, or either is NaN.
     pub fn with_threshold(mut self, threshold: Threshold) -> Result<Self, ConvertError> {
         threshold.check()?;
         self.threshold = threshold;
         Ok(self)
     }
 
-    /// States of a signal of `n` samples: `n - (dimension - 1) delay`, or 0.
+    /// Returns the number of states of a signal of `n` samples: `n - (dimension - 1) delay`, or 0.
     pub fn states(&self, n: usize) -> usize {
         self.states.states(n)
     }
 
-    /// The plot `[state, state]` of a signal.
+    /// Returns the plot `[state, state]` of a signal.
     ///
-    /// A distance to a state with a sample that is no number is none either, and never recurrent.
+    /// If a sample of a state is NaN, the distances to that state are NaN, and never recurrent.
     ///
     /// # Errors
-    /// A signal too short for one state, or so long that there are more than 16,384.
+    /// Returns an error if the signal is too short for one state, or has more than 16,384 states.
     pub fn of<T: Real>(&self, signal: &[T]) -> Result<Array2<T>, ConvertError> {
         let n = self.states(signal.len());
         if n == 0 {
@@ -196,48 +199,49 @@ impl RecurrencePlot {
         Ok(plot)
     }
 
-    /// The distance of two states.
+    /// Returns the distance between two states.
     #[inline(always)]
     fn distance<T: Real>(&self, signal: &[T], i: usize, j: usize) -> T {
         let samples = (0..self.dimension).map(|k| k * self.delay);
         let apart = samples.map(|k| (signal[i + k] - signal[j + k]).abs());
         match self.metric {
-            // In the order of `Recurrence::fill`, so that the bits are the same.
+            // Summed in the same order as in `Recurrence::fill`, so that the bits are the same.
             Metric::Euclidean => apart.fold(T::zero(), |sum, d| sum + d * d).sqrt(),
             Metric::Maximum => apart.fold(T::zero(), farther),
             Metric::Manhattan => apart.fold(T::zero(), |sum, d| sum + d),
         }
     }
 
-    /// What the plot of a flat signal holds throughout.
+    /// Returns the value that the plot of a flat signal holds throughout.
     pub(crate) fn of_flat<T: Real>(&self) -> T {
         match self.threshold {
             Threshold::None => T::zero(),
-            // No limit is below a distance of 0.
+            // No threshold is below a distance of 0.
             Threshold::Distance { .. } | Threshold::Rate { .. } => T::one(),
         }
     }
 
-    /// The largest magnitude of samples of which all distances, and volumes of these, are finite numbers.
+    /// The largest magnitude of samples for which all distances, and the volumes made from them, are finite numbers.
     pub(crate) fn largest_sample<T: Real>(&self) -> T {
-        /// Each of the three interpolations to a volume makes values at most three times as large.
+        /// Each of the three interpolations on the way to a volume makes values at most three times as large.
         const GROWTH: f64 = 27.0;
         let terms = T::from_f64(self.dimension as f64);
         let difference = match self.metric {
-            // It is the squares that overflow: their root leaves room for the interpolations.
+            // The squares are what overflows; their root leaves room for the interpolations.
             Metric::Euclidean => (T::max_value() / terms).sqrt(),
             Metric::Maximum | Metric::Manhattan => T::max_value() / (terms * T::from_f64(GROWTH)),
         };
-        // Two samples differ by up to twice their magnitude; as much again is left for rounding.
+        // Two samples differ by up to twice their magnitude. Another factor of two is left for rounding.
         difference / T::from_f64(4.0)
     }
 
-    /// Samples of a signal of `states` states.
+    /// Number of samples of a signal that has `states` states.
     pub(crate) fn window(&self, states: usize) -> usize {
         self.states.window(states)
     }
 
-    /// Fills `M` groups of columns of a plot, as [`Recurrence::fill`] does; `limit` is that of the signal.
+    /// Fills `M` groups of columns of a plot, as [`Recurrence::fill`] does. `limit` is the threshold distance for the
+    /// signal.
     #[inline(always)]
     pub(crate) fn fill<T: Real, V: Vector<T>, const M: usize>(
         &self,
@@ -277,7 +281,7 @@ impl RecurrencePlot {
         }
     }
 
-    /// Values that [`RecurrencePlot::limit`] works in for a signal of `n` samples.
+    /// Number of values that [`RecurrencePlot::limit`] works in for a signal of `n` samples.
     pub(crate) fn pairs(&self, n: usize) -> usize {
         let states = self.states(n);
         match self.threshold {
@@ -286,7 +290,8 @@ impl RecurrencePlot {
         }
     }
 
-    /// The largest distance that is recurrent in the plot of a signal; `None` where the plot holds the distances.
+    /// Returns the largest distance that is recurrent in the plot of a signal, or `None` if the plot holds the
+    /// distances.
     pub(crate) fn limit<T: Real>(&self, signal: &[T], pairs: &mut [T]) -> Option<T> {
         let rate = match self.threshold {
             Threshold::None => return None,
@@ -302,19 +307,19 @@ impl RecurrencePlot {
         let Some(rank) = Threshold::share(rate, pairs.len()).checked_sub(1) else {
             return Some(T::zero());
         };
-        // Distances that are no numbers come last.
+        // Distances that are NaN come last.
         let by_size = |a: &T, b: &T| a.partial_cmp(b).unwrap_or(a.is_nan().cmp(&b.is_nan()));
         Some(*pairs.select_nth_unstable_by(rank, by_size).1)
     }
 }
 
-/// The larger of two; what is no number is.
+/// The larger of two values; NaN counts as larger than any number.
 #[inline(always)]
 fn farther<T: Real>(a: T, b: T) -> T {
     if b > a || b.is_nan() { b } else { a }
 }
 
-/// What a plot with a threshold holds.
+/// The value that a plot with a threshold holds for a distance.
 #[inline(always)]
 fn recurrent<T: Real>(distance: T, limit: T) -> T {
     if distance <= limit { T::one() } else { T::zero() }

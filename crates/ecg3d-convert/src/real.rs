@@ -8,13 +8,13 @@ use crate::zoom::{CubicZoom, Tap};
 pub(crate) mod sealed {
     use super::{CubicZoom, ImageTask, Scratch, Tap, VolumeTask};
 
-    /// What no other crate implements or calls.
+    /// Items that no other crate can implement or call.
     pub trait Sealed: Sized {
-        /// Vectors of AVX2.
+        /// Vectors for AVX2.
         #[cfg(target_arch = "x86_64")]
         type Avx2: crate::simd::Vector<Self>;
 
-        /// Vectors of AVX-512.
+        /// Vectors for AVX-512.
         #[cfg(target_arch = "x86_64")]
         type Avx512: crate::simd::Vector<Self>;
 
@@ -24,21 +24,21 @@ pub(crate) mod sealed {
         /// The buffer of this type.
         fn buffer(scratch: &mut Scratch) -> &mut Vec<Self>;
 
-        /// The room for a prepared signal of this type.
+        /// The memory for a prepared signal of this type.
         fn prepared(scratch: &mut Scratch) -> &mut Vec<Self>;
 
-        /// Runs the task. As a function of each type it is compiled in this crate alone; what is generic is compiled again in every
-        /// crate that calls it.
+        /// Runs the task. Each implementation is for one concrete type, so it is compiled only in this crate; a generic
+        /// function would be compiled again in every crate that calls it.
         fn make_images(task: ImageTask<'_, Self>);
 
-        /// [`Sealed::make_images`] for volumes.
+        /// Like [`Sealed::make_images`], for volumes.
         fn make_volume(task: VolumeTask<'_, Self>);
     }
 }
 
-/// The numbers that images and volumes are made of: `f32` and `f64`.
+/// The floating-point types that images and volumes are made in: `f32` and `f64`.
 pub trait Real: ndarray::NdFloat + sealed::Sealed + Default {
-    /// The nearest number of this type.
+    /// Returns the nearest number of this type.
     fn from_f64(value: f64) -> Self;
 }
 

@@ -4,7 +4,7 @@ use crate::kernel::load;
 use crate::simd::{LANES, Portable, Vector};
 use crate::{ConvertError, Real};
 
-/// The states of [`crate::RecurrencePlot`] and their Euclidean distances, which are all that the presets ask for.
+/// The states of [`crate::RecurrencePlot`] and their Euclidean distances, which are all that the presets need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Recurrence {
     dimension: usize,
@@ -22,22 +22,22 @@ impl Recurrence {
         Ok(Self { dimension, delay })
     }
 
-    /// Samples that a state spans beyond its first.
+    /// Number of samples that a state spans after its first.
     fn span(self) -> usize {
         (self.dimension - 1).saturating_mul(self.delay)
     }
 
-    /// States of a signal of `n` samples: `n - (dimension - 1) delay`, or 0.
+    /// Number of states of a signal of `n` samples: `n - (dimension - 1) delay`, or 0.
     pub(crate) fn states(self, n: usize) -> usize {
         n.saturating_sub(self.span())
     }
 
-    /// Samples of a signal of `states` states.
+    /// Number of samples of a signal that has `states` states.
     pub(crate) fn window(self, states: usize) -> usize {
         states.saturating_add(self.span())
     }
 
-    /// The distances `[state, state]` of a signal, which has room for one state.
+    /// Returns the distances `[state, state]` of a signal that is long enough for one state.
     pub(crate) fn distances<T: Real>(self, signal: &[T]) -> Array2<T> {
         let n = self.states(signal.len());
         let mut padded = signal.to_vec();
@@ -53,10 +53,11 @@ impl Recurrence {
         plot
     }
 
-    /// Fills `M` groups of columns of a plot, from column `first` on: the distances of their states to each state in turn.
+    /// Fills `M` groups of columns of a plot, from column `first` on, with the distances of their states to each state
+    /// in turn.
     ///
-    /// `signal` reaches `span` samples beyond the last of these columns at the least; what stands behind the real samples
-    /// gives columns without meaning.
+    /// `signal` must reach at least `span` samples beyond the last of these columns. Columns made from what follows the
+    /// real samples have no meaning.
     #[inline(always)]
     pub(crate) fn fill<T: Real, V: Vector<T>, const M: usize>(
         self,
@@ -65,7 +66,7 @@ impl Recurrence {
         columns: &mut [[T; LANES]],
     ) {
         let (columns, _) = columns.as_chunks_mut::<M>();
-        // The usual two dimensions at one go; the sum is taken in the order of the delays either way.
+        // The usual two dimensions in one pass. In either case, the sum is taken in the order of the delays.
         if self.dimension == 2 {
             let (xs, ys) =
                 (states::<T, V, M>(signal, first), states::<T, V, M>(signal, first + self.delay));

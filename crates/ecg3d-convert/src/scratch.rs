@@ -1,8 +1,9 @@
 use crate::FftScratch;
 
-/// What the `_into` calls work in: made once, used again and again, by any plan.
+/// Working memory of the `_into` calls: made once, and reused with any plan.
 ///
-/// It grows at first use; after that no call allocates. What it holds never changes a result.
+/// It grows on first use. After that, calls do not allocate, except where their documentation says so. What it holds
+/// never changes a result.
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
     /// The leads of a recording while it is prepared, `[lead, sample]`.
@@ -19,7 +20,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// An empty scratch.
+    /// Creates an empty scratch.
     pub fn new() -> Self {
         Self::default()
     }

@@ -1,31 +1,31 @@
-//! The one place with `unsafe`: running the same code with the widest vectors that the processor has.
+//! The only module with `unsafe` code: runs the same code with the widest vectors that the processor has.
 //!
-//! The build's baseline for x86-64 is SSE2, four `f32` at a time. Work is compiled again for AVX2 and AVX-512, and what to
-//! run is chosen once, when it is first asked for (`ECG3D_SIMD=portable` or `avx2` in the environment asks for less). The
-//! images and volumes are made with vectors that are named by type, since compilers keep arrays of this size in memory
-//! half of the time; `benches/convert.rs` tells what that is worth. No instruction that fuses multiplication and addition is
-//! used, so that every processor gives the same bits.
+//! The build's baseline for x86-64 is SSE2, with four `f32` at a time. Work is compiled again for AVX2 and AVX-512.
+//! Which version to run is chosen once, on first use; set `ECG3D_SIMD=portable` or `avx2` in the environment to use
+//! less than the processor has. Images and volumes are made with explicit vector types, because compilers keep arrays
+//! of this size in memory half of the time; `benches/convert.rs` shows the difference. Fused multiply-add instructions
+//! are not used, so that every processor gives the same bits.
 
 use std::ops::{Add, Mul, Sub};
 
 use crate::Real;
 
-/// Values that are worked on side by side: one register of AVX-512 in `f32`, several of the narrower ones.
+/// Number of values processed side by side: one AVX-512 register in `f32`, several registers of narrower vectors.
 pub(crate) const LANES: usize = 16;
 
-/// `LANES` values. Not to be exported: with it, safe code could make vectors that the processor has not.
+/// `LANES` values. Must not be exported: safe code could use it to make vectors that the processor does not have.
 pub trait Vector<T>: Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> {
-    /// The same value everywhere.
+    /// Returns a vector with the same value in every lane.
     fn splat(value: T) -> Self;
-    /// The values of an array.
+    /// Returns a vector of the values of an array.
     fn load(values: &[T; LANES]) -> Self;
     /// Writes the values to an array.
     fn store(self, out: &mut [T; LANES]);
-    /// The square root of each.
+    /// Returns the square root of each value.
     fn sqrt(self) -> Self;
 }
 
-/// The vector that every processor has.
+/// The vector type that every processor supports.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Portable<T>([T; LANES]);
 
@@ -84,15 +84,15 @@ impl<T: Real> Vector<T> for Portable<T> {
 
 /// Work that is compiled once for each instruction set.
 ///
-/// Implementations mark `run`, and everything that it calls and that should be compiled anew, `#[inline(always)]`.
+/// Implementations mark `run` as `#[inline(always)]`, and everything it calls that should be compiled again.
 pub(crate) trait Task {
-    /// What the work gives.
+    /// The result of the work.
     type Output;
     /// Does the work.
     fn run(self) -> Self::Output;
 }
 
-/// Work with vectors that are named by type.
+/// Work with explicit vector types.
 ///
 /// As with [`Task`], everything down to the vectors is marked `#[inline(always)]`.
 pub(crate) trait VectorTask<T> {
@@ -109,13 +109,14 @@ pub(crate) mod wide {
     use super::{LANES, Task, Vector, VectorTask};
     use crate::Real;
 
-    /// `LANES` values in `N` registers. Only code that runs under [`super::run_vectors`] makes one: this crate names the type
-    /// nowhere else, and another, which reaches it as an associated type of [`Real`], cannot name [`Vector`] and so has
-    /// neither `splat` nor `load`.
+    /// `LANES` values in `N` registers. Only code that runs under [`super::run_vectors`] can make one: this crate names
+    /// the type nowhere else. Another crate can reach it as an associated type of [`Real`], but cannot name [`Vector`],
+    /// and so has neither `splat` nor `load`.
     #[derive(Debug, Clone, Copy)]
     pub struct Registers<R, const N: usize>([R; N]);
 
-    /// A vector of what an expression gives for each register. No closure: it would be compiled without the wide vectors.
+    /// Makes a vector by evaluating an expression for each register. This is not a closure, because a closure would be
+    /// compiled without the wide vectors.
     macro_rules! each {
         ($like:expr, $n:ident, $value:expr) => {{
             let mut out = $like;
@@ -132,7 +133,7 @@ pub(crate) mod wide {
                 type Output = Self;
                 #[inline(always)]
                 fn add(self, other: Self) -> Self {
-                    // SAFETY: the processor has this instruction, since it had those that `self` was made with.
+                    // SAFETY: the processor has this instruction, since it has those that `self` was made with.
                     each!(self, n, unsafe { $add(self.0[n], other.0[n]) })
                 }
             }
@@ -158,13 +159,14 @@ pub(crate) mod wide {
             impl Vector<$real> for Registers<$register, $count> {
                 #[inline(always)]
                 fn splat(value: $real) -> Self {
-                    // SAFETY: only code for which `level` has asked the processor gets to name this type.
+                    // SAFETY: only code that runs after `level` has checked the processor can name this type.
                     Self([unsafe { $splat(value) }; $count])
                 }
 
                 #[inline(always)]
                 fn load(values: &[$real; LANES]) -> Self {
-                    // SAFETY: as in `splat`; `count` registers hold `LANES` values, read wherever they stand.
+                    // SAFETY: as in `splat`; `count` registers hold `LANES` values, which may be read from any
+                    // alignment.
                     let zero = Self::splat(0.0);
                     each!(zero, n, unsafe { $load(values.as_ptr().add(n * (LANES / $count))) })
                 }
@@ -262,7 +264,7 @@ pub(crate) mod wide {
         Avx512,
     }
 
-    /// What the processor has, unless the environment asks for less; looked up once.
+    /// The widest vectors that the processor has, unless the environment asks for narrower ones. Looked up once.
     pub(super) fn level() -> Level {
         static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
         *LEVEL.get_or_init(|| {
@@ -289,7 +291,7 @@ pub(crate) fn run<T: Task>(task: T) -> T::Output {
     #[cfg(target_arch = "x86_64")]
     match wide::level() {
         wide::Level::Portable => {}
-        // SAFETY: `level` has asked the processor for these features.
+        // SAFETY: `level` has checked that the processor has these features.
         wide::Level::Avx2 => return unsafe { wide::avx2(task) },
         // SAFETY: likewise.
         wide::Level::Avx512 => return unsafe { wide::avx512(task) },
@@ -297,13 +299,13 @@ pub(crate) fn run<T: Task>(task: T) -> T::Output {
     task.run()
 }
 
-/// [`run`] for tasks with vectors that are named by type.
+/// Like [`run`], for tasks with explicit vector types.
 #[allow(unsafe_code)]
 pub(crate) fn run_vectors<T: Real, K: VectorTask<T>>(task: K) {
     #[cfg(target_arch = "x86_64")]
     match wide::level() {
         wide::Level::Portable => {}
-        // SAFETY: `level` has asked the processor for these features.
+        // SAFETY: `level` has checked that the processor has these features.
         wide::Level::Avx2 => return unsafe { wide::avx2_vectors(task) },
         // SAFETY: likewise.
         wide::Level::Avx512 => return unsafe { wide::avx512_vectors(task) },

@@ -8,10 +8,10 @@ const GAIN: f64 = 6.0;
 
 /// Cubic B-spline interpolation of `n` samples at `m` places, evenly spread from the first sample to the last.
 ///
-/// The signal is continued beyond its ends by reflection about the end samples, as `scipy.ndimage.zoom(order=3)` does
-/// within the range of the samples. Unlike scipy's, the last value is never a zero for want of a rounding. It is what the
-/// conversion itself uses; [`crate::SplineZoom`] applies it, and all other splines, to arrays. Source: Unser, IEEE Signal
-/// Process. Mag. 16(6) (1999) 22.
+/// Beyond its ends, the signal is extended by reflection about its end samples, as in `scipy.ndimage.zoom(order=3)`
+/// within the range of the samples. Unlike SciPy's, the last value never becomes zero because of a rounding error. The
+/// conversion itself uses this type; [`crate::SplineZoom`] applies this spline and all others to arrays. Source: Unser,
+/// IEEE Signal Process. Mag. 16(6) (1999) 22.
 ///
 /// ```
 /// use ecg3d_convert::CubicZoom;
@@ -25,9 +25,9 @@ const GAIN: f64 = 6.0;
 #[derive(Debug, Clone, PartialEq)]
 pub struct CubicZoom {
     from: usize,
-    /// For each value: the four coefficients that it is made of and their weights, with the filter's gain in them.
+    /// For each value, the four coefficients it is made of and their weights, which include the filter's gain.
     taps: Vec<Tap<f64>>,
-    /// The same, rounded.
+    /// The same, rounded to `f32`.
     taps_f32: Vec<Tap<f32>>,
 }
 
@@ -39,10 +39,10 @@ pub struct Tap<T> {
 }
 
 impl CubicZoom {
-    /// Plans the interpolation of `from` samples at `to` places. A single place is that of the first sample.
+    /// Plans the interpolation of `from` samples at `to` places. A single place is at the first sample.
     ///
     /// # Errors
-    /// Either is zero.
+    /// Returns an error if either is zero.
     pub fn new(from: usize, to: usize) -> Result<Self, ConvertError> {
         for found in [from, to] {
             if found == 0 {
@@ -54,7 +54,7 @@ impl CubicZoom {
             if from == 1 {
                 return Tap { index: [0; 4], weight: [1.0, 0.0, 0.0, 0.0] };
             }
-            // The last place may come out a rounding beyond the last sample.
+            // Rounding may put the last place beyond the last sample.
             let place = (o as f64 * step).min((from - 1) as f64);
             let base = place.floor();
             let weight = weights(place - base).map(|w| w * GAIN);
@@ -68,7 +68,7 @@ impl CubicZoom {
         Ok(Self { from, taps, taps_f32 })
     }
 
-    /// Samples that go in and values that come out.
+    /// Returns the number of samples and the number of interpolated values.
     pub fn lengths(&self) -> (usize, usize) {
         (self.from, self.taps.len())
     }
@@ -81,11 +81,11 @@ impl CubicZoom {
         &self.taps_f32
     }
 
-    /// The interpolation as a matrix `[value, sample]`.
+    /// Returns the interpolation as a matrix `[value, sample]`.
     pub fn matrix(&self) -> Array2<f64> {
         let mut matrix = Array2::zeros((self.taps.len(), self.from));
         let mut line = vec![0.0; self.from];
-        // The weights have the gain in them, and so do these coefficients; a single sample has none.
+        // The weights include the gain, and so do these coefficients. A single sample has no gain.
         let gain = if self.from == 1 { 1.0 } else { GAIN };
         for (sample, mut column) in matrix.columns_mut().into_iter().enumerate() {
             line.fill(0.0);
@@ -99,7 +99,7 @@ impl CubicZoom {
     }
 }
 
-/// Values of the cubic B-spline at the four nodes around a place, `y` behind the second.
+/// Values of the cubic B-spline at the four nodes around a place that lies `y` after the second node.
 fn weights(y: f64) -> [f64; 4] {
     let z = 1.0 - y;
     let outer = z * z * z / 6.0;
@@ -108,10 +108,11 @@ fn weights(y: f64) -> [f64; 4] {
     [outer, near, far, 1.0 - outer - near - far]
 }
 
-/// The first causal coefficient of `n` samples: the sum over the reflected signal, from `first`, the first sample.
+/// Returns the first causal coefficient of `n` samples: a weighted sum over the reflected signal. The sum starts with
+/// `first`, the first sample.
 ///
-/// `add(sum, k, weight)` adds sample `k` times a weight. Where the far end still counts, the sum is taken over a whole
-/// period: what comes back from there, and a geometric series of periods.
+/// `add(sum, k, weight)` adds sample `k` times a weight. If the far end still counts, the sum is taken over a whole
+/// period, including the samples reflected there, and the further periods are added as a geometric series by `times`.
 #[inline(always)]
 pub(crate) fn start<T: Real, S>(
     n: usize,

@@ -17,23 +17,23 @@ thread_local! {
 
 struct Counting;
 
-// SAFETY: every call goes to the system's allocator unchanged; counting touches no memory that is allocated.
+// SAFETY: every call is passed unchanged to the system's allocator; counting does not touch allocated memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // Gone while the thread ends; nothing is counted then.
+        // The counter is gone while the thread ends; nothing is counted then.
         let _ = CALLS.try_with(|calls| calls.set(calls.get() + 1));
-        // SAFETY: the caller keeps the contract.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let _ = CALLS.try_with(|calls| calls.set(calls.get() + 1));
-        // SAFETY: the caller keeps the contract.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }
@@ -41,7 +41,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Runs `work` once to warm up, and again counting the allocations of this thread.
+/// Runs `work` once to warm up, then again while counting the allocations of this thread.
 fn allocations(mut work: impl FnMut()) -> usize {
     work();
     let before = CALLS.get();
@@ -65,7 +65,7 @@ fn into_calls_allocate_nothing() {
     }
 }
 
-/// Both presets, and each choice at least once; but for FIR filters by convolution, which may allocate.
+/// Both presets, and each choice at least once, except FIR filters by convolution, which may allocate.
 fn configs() -> Vec<ConvertConfig> {
     let polyphase = |rate_hz| Resample::Polyphase { rate_hz, fir: FirMethod::Polyphase };
     let published = ConvertConfig::published;
@@ -94,7 +94,7 @@ fn configs() -> Vec<ConvertConfig> {
     configs
 }
 
-/// Allocations of a second round of all `_into` calls.
+/// Counts the allocations of a second round of all `_into` calls.
 fn in_all_calls<T: Real>(plan: &ConvertPlan, recording: &Recording) -> usize {
     let images = plan.image_plan();
     let [leads, samples] = images.window_shape();

@@ -1,7 +1,7 @@
 //! Every instruction set gives the same bits from the prepared signal on.
 //!
-//! The instruction set is chosen once for a process, from what `ECG3D_SIMD` allows; so this program runs itself again for
-//! each. On a processor that lacks one, the run with it is one more of the next smaller.
+//! The instruction set is chosen once per process, from what `ECG3D_SIMD` allows, so this program runs itself again for
+//! each. If the processor lacks one, the run for it uses the next smaller one.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use ecg_core::LeadMask;
 use ecg3d_convert::{ConvertConfig, ConvertError, ImagePlan, Metric, Real, Scratch, Threshold};
 use ndarray::{Array2, Array4};
 
-/// Set for the runs within a run.
+/// Set for the runs that this program starts.
 const INNER: &str = "ECG3D_TEST_DIGEST";
 
 /// FNV-1a over the bits of numbers.

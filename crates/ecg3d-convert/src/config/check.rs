@@ -3,12 +3,12 @@ use crate::plot::MOST_STATES;
 use crate::{Band, ConvertError, butterworth};
 
 impl ConvertConfig {
-    /// Checks the values against one another.
+    /// Checks that the values make sense, alone and together.
     ///
     /// # Errors
-    /// The first value that makes no sense.
+    /// Returns an error that names the first invalid value.
     pub fn check(&self) -> Result<(), ConvertError> {
-        /// Samples, leads and sizes up to here are believed; beyond lie typing errors.
+        /// Numbers of samples and leads up to this limit are accepted; larger ones are taken to be typing errors.
         const LARGE: usize = 1 << 24;
         let whole = |field, value: usize| match value {
             1..=LARGE => Ok(()),
@@ -42,7 +42,7 @@ impl ConvertConfig {
         }
         let filter = |order, cutoff_hz, design_rate_hz: Option<f64>| {
             positive("cutoff_hz", cutoff_hz)?;
-            // Where that is the recording's, one that any cutoff is below half of.
+            // If the filter is designed for the recording's rate, use a rate at which any cutoff is below half of it.
             let rate_hz = design_rate_hz.unwrap_or(4.0 * cutoff_hz);
             positive("design_rate_hz", rate_hz)?;
             butterworth(order, Band::High(cutoff_hz), rate_hz).map(drop)
@@ -95,7 +95,7 @@ impl ConvertConfig {
                 expected,
             ));
         }
-        /// A volume of 1024 a side is 4 GiB.
+        /// A volume of 1024 along each axis takes 4 GiB.
         const SIDE: usize = 1024;
         for size in self.volume_size {
             if !(1..=SIDE).contains(&size) {

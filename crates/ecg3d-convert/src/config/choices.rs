@@ -11,7 +11,7 @@ use crate::{ConvertError, FirMethod};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "lowercase"))]
 pub enum Preset {
-    /// What the study's programs do, faults included, so that its numbers and weight files mean something.
+    /// What the study's programs do, including their faults, so that its numbers and weight files keep their meaning.
     #[default]
     Published,
     /// What the study's text intends.
@@ -39,12 +39,12 @@ impl FromStr for Preset {
     }
 }
 
-/// What the numbers of a recording are taken for.
+/// The unit in which the samples of a recording are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Units {
-    /// The integers as stored, whatever their gain and baseline; mV times 1000 where a source has none.
+    /// The integers as stored, whatever their gain and baseline. If a source has none, its values in mV times 1000.
     Adc,
     /// Physical values in mV.
     Millivolts,
@@ -64,9 +64,9 @@ pub enum LeadSelection {
         /// Leads used.
         count: usize,
     },
-    /// These leads, found by name whatever its case.
+    /// These leads, found by name regardless of case.
     Named {
-        /// The leads in order.
+        /// The leads, in order.
         leads: Vec<Lead>,
     },
 }
@@ -81,7 +81,7 @@ impl LeadSelection {
     }
 }
 
-/// How the baseline's wander is taken out: a Butterworth high-pass.
+/// How baseline wander is removed: by a Butterworth high-pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -96,23 +96,24 @@ pub enum Denoise {
     Causal {
         /// Order of the filter.
         order: usize,
-        /// Frequency in Hz at which it lets through 0.707, if the design's rate is that of the recording.
+        /// Cutoff frequency in Hz. The gain there is 0.707 if the filter is designed for the recording's sampling rate.
         cutoff_hz: f64,
-        /// The sampling rate in Hz that it is designed for; `null` means that of the recording.
+        /// The sampling rate in Hz that the filter is designed for; `null` means the recording's.
         design_rate_hz: Option<f64>,
     },
-    /// Forward and backward, so that nothing is delayed; the filter's gain counts twice.
+    /// Forward and backward, so that nothing is delayed; the filter's gain applies twice.
     BothWays {
         /// Order of the filter.
         order: usize,
-        /// Frequency in Hz at which one pass lets through 0.707, both 0.5.
+        /// Cutoff frequency in Hz. The gain there is 0.707 after one pass, and 0.5 after both.
         cutoff_hz: f64,
-        /// Seconds by which the signal is continued on both sides, turned about its end points; less where it is shorter.
+        /// Seconds by which the signal is extended on both sides, by point reflection about its ends; less if the
+        /// signal is shorter.
         padding_s: f64,
     },
 }
 
-/// How the number of samples is lowered.
+/// How the number of samples is reduced.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -121,31 +122,32 @@ pub enum Denoise {
 )]
 #[non_exhaustive]
 pub enum Resample {
-    /// By way of the spectrum, to a number of samples; needs [`first_samples`](crate::ConvertConfig::first_samples).
+    /// By FFT, to a number of samples. Needs [`first_samples`](crate::ConvertConfig::first_samples).
     Fft {
-        /// Samples that come out.
+        /// Number of output samples.
         samples: usize,
     },
     /// By a linear-phase low-pass, to a sampling rate.
     Polyphase {
-        /// The rate in Hz that comes out.
+        /// The output sampling rate in Hz.
         rate_hz: f64,
-        /// How the filter is computed; makes no difference beyond rounding.
+        /// How the filter is computed. The results are the same up to rounding.
         #[cfg_attr(feature = "serde", serde(default))]
         fir: FirMethod,
     },
 }
 
-/// How amplitudes are scaled: always all leads alike, since the amplitudes between leads carry meaning.
+/// How amplitudes are scaled. All leads always share one scale, because the relative amplitudes of the leads carry
+/// meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Scale {
-    /// As they are.
+    /// Not scaled.
     None,
-    /// So that the largest magnitude of all leads is 1; a recording that is zero stays zero.
+    /// The largest magnitude over all leads becomes 1. A recording that is zero stays zero.
     UnitPeak,
-    /// One mean and one deviation over all leads, to mean 0 and deviation 1; a recording that is zero stays zero.
+    /// Mean 0 and standard deviation 1 over all leads together. A recording that is zero stays zero.
     ZScore,
 }
 
@@ -154,24 +156,25 @@ pub enum Scale {
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Windows {
-    /// The first only.
+    /// Only the first.
     First,
     /// All that fit, one every `hop_s`.
     All,
 }
 
-/// What happens to a recording with samples that are no finite numbers.
+/// What happens to a recording with samples that are not finite numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum InvalidSamples {
-    /// It is refused if any sample of the leads used is one.
+    /// The recording is refused if any sample of the leads used is not finite.
     Reject,
-    /// It is refused if the conversion would use one: those behind [`first_samples`](crate::ConvertConfig::first_samples) do not count.
+    /// The recording is refused if the conversion would use a sample that is not finite. Samples after
+    /// [`first_samples`](crate::ConvertConfig::first_samples) do not count.
     RejectUsed,
-    /// Those that the conversion would use are filled along the line between the samples beside them, at the ends with the
-    /// sample beside them, and a warning says how many. The recording is refused if a gap is longer than this, or a lead
-    /// has no number at all. NaN and infinities alike.
+    /// NaN and infinities that the conversion would use are filled in along the line between the neighbouring samples,
+    /// or at the ends with the neighbouring sample. A warning says how many. The recording is refused if a gap is
+    /// longer than `max_gap_s`, or if a lead has no finite sample at all.
     Interpolate {
         /// The longest gap in seconds.
         max_gap_s: f64,
@@ -183,11 +186,11 @@ pub enum InvalidSamples {
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ShortRecords {
-    /// It is refused.
+    /// The recording is refused.
     Reject,
-    /// What is missing of the prepared signal is zero, the one window starts at 0, and a warning says so.
+    /// The missing part of the prepared signal is zero, the only window starts at 0, and a warning says so.
     ///
-    /// For [`Resample::Fft`], which needs all its samples, each lead goes on with its last value until it is resampled, so
-    /// that nothing jumps.
+    /// For [`Resample::Fft`], which needs all its samples, each lead is extended with its last value before it is
+    /// resampled, so that nothing jumps.
     Pad,
 }

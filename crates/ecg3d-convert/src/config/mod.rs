@@ -13,11 +13,12 @@ pub use choices::{
 
 use crate::{FirMethod, Metric, Threshold};
 
-/// Everything that decides how a recording becomes volumes.
+/// All settings that decide how a recording becomes volumes.
 ///
-/// Checked when a plan is made. [`ConvertConfig::hash`] names the preprocessing. With the feature `serde` it goes through TOML,
-/// JSON and the like unchanged; fields left out have the value of the preset that `preset` names (published where it is left
-/// out too), unknown fields are refused.
+/// The settings are checked when a plan is made. [`ConvertConfig::hash`] identifies the preprocessing. With the feature
+/// `serde`, a configuration can be written as TOML, JSON and similar formats and read back unchanged. Fields that are
+/// left out take the value of the preset named by `preset` (published if that is left out as well). Unknown fields are
+/// refused.
 ///
 /// ```
 /// use ecg3d_convert::{ConvertConfig, Scale};
@@ -35,42 +36,43 @@ use crate::{FirMethod, Metric, Threshold};
 #[cfg_attr(feature = "serde", serde(from = "partial::Partial", into = "partial::Partial"))]
 #[non_exhaustive]
 pub struct ConvertConfig {
-    /// The preset that this configuration started from; it decides nothing but the fields that a text leaves out. Default:
-    /// published.
+    /// The preset that this configuration started from. It only decides the values of fields that are left out of a
+    /// text. Default: published.
     pub preset: Preset,
     /// Default: [`Units::Adc`]; corrected: [`Units::Millivolts`].
     pub units: Units,
     /// Default: the file's first 12; corrected: the twelve standard leads by name.
     pub leads: LeadSelection,
-    /// Only this many samples of each lead are used, cut before all else, whatever their rate; `None`: all.
-    /// Default: 1000; corrected: `None`.
+    /// Only this many samples of each lead are used, at any sampling rate. The cut is made before anything else.
+    /// `None`: all. Default: 1000; corrected: `None`.
     pub first_samples: Option<usize>,
     /// Default: causal, order 1, 0.5 Hz designed for 50 Hz; corrected: both ways, order 1, 0.5 Hz, padding 3 s.
     pub denoise: Denoise,
     /// Default: by FFT to 100 samples; corrected: to 50 Hz by [`FirMethod::Convolution`].
     pub resample: Resample,
-    /// Over the whole recording, what is cut at `max_seconds` included. Default: [`Scale::None`], so ADC units; corrected: likewise, so mV.
+    /// Computed over the whole recording, including what is cut off at `max_seconds`. Default: [`Scale::None`], so ADC
+    /// units; corrected: the same, so mV.
     pub scale: Scale,
-    /// Samples that are no finite numbers. Default: [`InvalidSamples::Reject`].
+    /// What happens to samples that are not finite numbers. Default: [`InvalidSamples::Reject`].
     pub invalid_samples: InvalidSamples,
-    /// Recordings that are too short. Default: [`ShortRecords::Reject`].
+    /// What happens to recordings that are too short. Default: [`ShortRecords::Reject`].
     pub short_records: ShortRecords,
-    /// Seconds of a recording that are kept once it is resampled to a rate; longer ones are cut, shorter ones padded with
-    /// zeros. Without meaning for [`Resample::Fft`]. Default: 10.
+    /// Seconds of a recording that are kept after resampling to a sampling rate. Longer recordings are cut, shorter
+    /// ones padded with zeros. Has no meaning for [`Resample::Fft`]. Default: 10.
     pub max_seconds: f64,
-    /// Length of a window in seconds; for [`Resample::Fft`] the window is all that comes out. Default: 2.
+    /// Length of a window in seconds. For [`Resample::Fft`], the window is the whole output instead. Default: 2.
     pub window_s: f64,
-    /// Seconds from the start of a window to that of the next. Default: 1.
+    /// Seconds from the start of one window to the start of the next. Default: 1.
     pub hop_s: f64,
     /// Default: [`Windows::First`]; corrected: [`Windows::All`].
     pub windows: Windows,
-    /// Samples of a state of the recurrence plot. Default: 2.
+    /// Samples in each state of the recurrence plot. Default: 2.
     pub embedding_dimension: usize,
     /// Samples from one of these to the next. Default: 1.
     pub embedding_delay: usize,
-    /// How far apart two states are. Default: [`Metric::Euclidean`].
+    /// How the distance between two states is measured. Default: [`Metric::Euclidean`].
     pub metric: Metric,
-    /// Which states are recurrent. Default: [`Threshold::None`], so that the plots hold distances.
+    /// Which states are recurrent. Default: [`Threshold::None`], so the plots hold distances.
     pub threshold: Threshold,
     /// `[depth, height, width]`: leads, time, time. Default: `[45, 45, 45]`.
     pub volume_size: [usize; 3],
@@ -92,7 +94,7 @@ macro_rules! setters {
 }
 
 impl ConvertConfig {
-    /// What the study's programs do, faults included.
+    /// What the study's programs do, including their faults.
     pub fn published() -> Self {
         Self {
             preset: Preset::Published,
@@ -130,7 +132,7 @@ impl ConvertConfig {
         }
     }
 
-    /// One of the two.
+    /// Returns the configuration of a preset.
     pub fn preset(preset: Preset) -> Self {
         match preset {
             Preset::Published => Self::published(),
@@ -184,7 +186,7 @@ impl ConvertConfig {
         [self.leads.count(), samples]
     }
 
-    /// Samples of a window: 100 in both presets.
+    /// Number of samples in a window: 100 in both presets.
     pub fn window_samples(&self) -> usize {
         match self.resample {
             Resample::Fft { samples } => samples,
@@ -192,10 +194,10 @@ impl ConvertConfig {
         }
     }
 
-    /// Seconds that a window lasts in a recording of a sampling rate.
+    /// Returns how many seconds a window lasts in a recording of a given sampling rate.
     ///
-    /// For [`Resample::Fft`] the window is the samples that are cut ([`ConvertConfig::first_samples`]) and lasts longer the lower their
-    /// rate; for [`Resample::Polyphase`] it is [`ConvertConfig::window_s`] at any.
+    /// For [`Resample::Fft`], the window is made of [`ConvertConfig::first_samples`] samples, and so lasts longer at
+    /// lower rates. For [`Resample::Polyphase`], it lasts [`ConvertConfig::window_s`] at any rate.
     ///
     /// ```
     /// use ecg3d_convert::{ConvertConfig, ecg_core::SamplingRate};
@@ -207,13 +209,13 @@ impl ConvertConfig {
     /// ```
     pub fn window_seconds(&self, rate: SamplingRate) -> f64 {
         match self.resample {
-            // Without a cut, which no plan takes, as many as come out.
+            // If there is no cut, which no plan accepts: the number of output samples.
             Resample::Fft { samples } => self.first_samples.unwrap_or(samples) as f64 / rate.hz(),
             Resample::Polyphase { .. } => self.window_s,
         }
     }
 
-    /// Samples from the start of a window to that of the next.
+    /// Samples from the start of one window to the start of the next.
     fn hop_samples(&self) -> usize {
         match self.resample {
             Resample::Fft { samples } => samples,
@@ -221,10 +223,10 @@ impl ConvertConfig {
         }
     }
 
-    /// First samples of the windows of a prepared signal of which `length` samples are real.
+    /// Returns where the windows of a prepared signal start, given that its first `length` samples are real.
     ///
-    /// Published: 0 alone. Corrected: 0, 50, 100, ... as long as a whole window is left, so nine for 10 s; none where the
-    /// signal is shorter than a window, or with [`ShortRecords::Pad`] 0 alone.
+    /// Published: only 0. Corrected: 0, 50, 100, ... for as long as a whole window is left, which makes nine for 10 s.
+    /// If the signal is shorter than a window there is none or, with [`ShortRecords::Pad`], only 0.
     pub fn window_starts(&self, length: usize) -> Vec<usize> {
         let window = self.window_samples();
         let starts = (0..=length.saturating_sub(window)).step_by(self.hop_samples().max(1));

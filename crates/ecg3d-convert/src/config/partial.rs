@@ -1,4 +1,4 @@
-//! A configuration as texts have it: with fields left out, and the preset to take them from.
+//! A configuration as it is written in a text: fields may be left out, and are then taken from the preset.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::{Metric, Threshold};
 
 macro_rules! partial {
     ($($field:ident: $type:ty,)*) => {
-        /// A field is `None` where the text leaves it out.
+        /// A field is `None` if the text leaves it out.
         #[derive(Serialize, Deserialize)]
         #[serde(rename = "ConvertConfig", default, deny_unknown_fields)]
         #[derive(Default)]
@@ -39,7 +39,7 @@ macro_rules! partial {
 
         impl From<ConvertConfig> for Partial {
             fn from(config: ConvertConfig) -> Self {
-                // What the preset has goes without saying: TOML cannot say "none".
+                // Write `first_samples` only if it or the preset has a number: TOML has no way to write "none".
                 let usual = ConvertConfig::preset(config.preset).first_samples;
                 let told = config.first_samples.is_some() || usual.is_some();
                 Self {
@@ -71,7 +71,7 @@ partial! {
     volume_size: [usize; 3],
 }
 
-/// A number, or "all" for none; where a format has a null of its own, that is read as none too.
+/// Reads and writes a number, or "all" for `None`. If a format has a null of its own, that is read as `None` as well.
 mod all_or_some {
     use super::*;
 

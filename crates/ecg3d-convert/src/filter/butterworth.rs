@@ -6,21 +6,21 @@ use super::pairing::{Zpk, sections};
 use super::sos::Sos;
 use crate::ConvertError;
 
-/// The frequencies that a filter lets through; corner frequencies (-3 dB) in Hz.
+/// The frequencies that a filter passes, given by its corner frequencies (-3 dB) in Hz.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Band {
-    /// Below a frequency.
+    /// Frequencies below a corner.
     Low(f64),
-    /// Above a frequency.
+    /// Frequencies above a corner.
     High(f64),
-    /// Between two frequencies.
+    /// Frequencies between two corners.
     Pass(f64, f64),
-    /// All but what lies between two frequencies.
+    /// All frequencies except those between two corners.
     Stop(f64, f64),
 }
 
 impl Band {
-    /// Corner frequencies as shares of the sampling rate.
+    /// Returns the corner frequencies as fractions of the sampling rate.
     fn corners(self, rate_hz: f64) -> Result<(f64, f64), ConvertError> {
         let inside = |hz: f64| hz > 0.0 && hz < rate_hz / 2.0;
         let (low, high) = match self {
@@ -39,14 +39,15 @@ impl Band {
     }
 }
 
-/// Designs a digital Butterworth filter by the bilinear transform with pre-warped corners.
+/// Designs a digital Butterworth filter by the bilinear transform with pre-warped corner frequencies.
 ///
-/// `order` is the order of the low-pass prototype: band-pass and band-stop filters have twice as many poles. Sections
-/// come in the order and pairing of `scipy.signal.butter(order, ..., output="sos")`: the pair nearest the unit circle
-/// last. Source: Oppenheim and Schafer, Discrete-Time Signal Processing, chapter 7.
+/// `order` is the order of the low-pass prototype; band-pass and band-stop filters have twice as many poles. The
+/// sections have the order and pairing of `scipy.signal.butter(order, ..., output="sos")`: the pair nearest the unit
+/// circle comes last. Source: Oppenheim and Schafer, Discrete-Time Signal Processing, chapter 7.
 ///
 /// # Errors
-/// Order 0, or above 32; corners that do not rise from above 0 to below half the sampling rate.
+/// Returns an error if the order is 0 or above 32, or if the corner frequencies are not rising, above 0 and below half
+/// the sampling rate.
 pub fn butterworth(order: usize, band: Band, rate_hz: f64) -> Result<Sos, ConvertError> {
     if !(1..=32).contains(&order) {
         return Err(ConvertError::config("the filter order", order, "1 to 32"));
@@ -55,7 +56,7 @@ pub fn butterworth(order: usize, band: Band, rate_hz: f64) -> Result<Sos, Conver
         return Err(ConvertError::config("the sampling rate", rate_hz, "a positive number of Hz"));
     }
     let (low, high) = band.corners(rate_hz)?;
-    // The analogue prototype is mapped with a sampling rate of 2, in whose units tan gives the warped frequency.
+    // The analogue prototype is mapped at a sampling rate of 2; in units of that rate, tan gives the warped frequency.
     let warp = |share: f64| 4.0 * (PI * share).tan();
     let analogue = match band {
         Band::Low(_) => prototype(order).low_pass(warp(low)),
@@ -73,7 +74,7 @@ pub fn butterworth(order: usize, band: Band, rate_hz: f64) -> Result<Sos, Conver
     Ok(sections(analogue.bilinear()))
 }
 
-/// The analogue low-pass with its corner at 1 rad/s: poles evenly spread over the left half of the unit circle.
+/// The analogue low-pass with its corner at 1 rad/s. Its poles are spread evenly over the left half of the unit circle.
 fn prototype(order: usize) -> Zpk {
     let poles = (0..order)
         .map(|k| {
@@ -141,7 +142,7 @@ impl Zpk {
     }
 }
 
-/// Each pole becomes two, around `centre` and its mirror image.
+/// Turns each pole into two, around `centre` and its mirror image.
 fn split(poles: &[Complex64], centre: f64) -> Vec<Complex64> {
     let root = |pole: &Complex64| (pole * pole - centre * centre).sqrt();
     let upper = poles.iter().map(|pole| pole + root(pole));
@@ -160,7 +161,7 @@ mod tests {
         let expected =
             [0.9695312529087462, -0.9695312529087462, 0.0, 1.0, -0.9390625058174923, 0.0];
         for (own, wanted) in sos.sections()[0].iter().zip(expected) {
-            // A few roundings of the tangent.
+            // A few rounding errors of the tangent.
             assert_relative_eq!(*own, wanted, max_relative = 4e-15);
         }
     }

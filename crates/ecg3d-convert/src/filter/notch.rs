@@ -3,10 +3,11 @@ use std::f64::consts::PI;
 use super::sos::Sos;
 use crate::ConvertError;
 
-/// Designs a filter that takes out one frequency, mains hum say: a section with a zero there and -3 dB at the ends of a band
-/// of `hz / quality` around it.
+/// Designs a filter that removes one frequency, such as mains hum.
 ///
-/// Equal to `scipy.signal.iirnotch(hz, quality, fs=rate_hz)`. Source: Orfanidis, Introduction to Signal Processing, section 11.3.
+/// The filter is one section with a zero at that frequency, and -3 dB at the ends of a band of `hz / quality` around
+/// it. It equals `scipy.signal.iirnotch(hz, quality, fs=rate_hz)`. Source: Orfanidis, Introduction to Signal
+/// Processing, section 11.3.
 ///
 /// ```
 /// use ecg3d_convert::notch;
@@ -20,8 +21,11 @@ use crate::ConvertError;
 /// ```
 ///
 /// # Errors
-/// A sampling rate or a quality that is no positive number; a frequency that is not above 0 and below half the sampling rate;
-/// a band of half the sampling rate or wider; one so narrow, or so near 0 Hz, that rounding makes the filter unstable.
+/// Returns an error if:
+/// - the sampling rate or the quality is not a positive number;
+/// - the frequency is not above 0 and below half the sampling rate;
+/// - the band is half the sampling rate or wider;
+/// - the band is so narrow, or so near 0 Hz, that rounding makes the filter unstable.
 pub fn notch(hz: f64, quality: f64, rate_hz: f64) -> Result<Sos, ConvertError> {
     let positive = |value: f64| value.is_finite() && value > 0.0;
     if !positive(rate_hz) {
@@ -49,7 +53,7 @@ pub fn notch(hz: f64, quality: f64, rate_hz: f64) -> Result<Sos, ConvertError> {
     let gain = 1.0 / (1.0 + (angle / quality / 2.0).tan());
     let middle = -2.0 * gain * angle.cos();
     let last = 2.0 * gain - 1.0;
-    // Both poles lie within the unit circle.
+    // Both poles must lie within the unit circle.
     if !(last.abs() < 1.0 && middle.abs() < 1.0 + last) {
         return Err(ConvertError::config(
             "the band of a notch in Hz",

@@ -12,7 +12,7 @@ pub(super) struct Zpk {
     pub(super) gain: f64,
 }
 
-/// Zeros or poles with one of each complex pair left, complex ones first; a real one has an imaginary part of 0.
+/// Keeps one of each complex pair of zeros or poles, complex ones first. Real ones get an imaginary part of 0.
 fn halve(values: &[Complex64]) -> Vec<Complex64> {
     let tolerance = 100.0 * f64::EPSILON;
     let is_real = |v: &Complex64| v.im.abs() <= tolerance * v.norm();
@@ -34,7 +34,7 @@ fn reals(values: &[Complex64]) -> usize {
     values.iter().filter(|v| is_real(v)).count()
 }
 
-/// Takes out the value that `wanted` allows and whose `cost` is least; the first of equals.
+/// Removes and returns the value with the least `cost` among those that `wanted` allows; of equals, the first.
 fn take(
     values: &mut Vec<Complex64>,
     wanted: impl Fn(&Complex64) -> bool,
@@ -55,8 +55,10 @@ fn polynomial(roots: &[Complex64]) -> [f64; 3] {
     }
 }
 
-/// Pairs each pole pair, the one nearest the unit circle first, with the zeros nearest to it, as scipy's
-/// `zpk2sos(pairing="nearest")`; the pair taken first becomes the last section.
+/// Turns zeros, poles and gain into sections, like SciPy's `zpk2sos(pairing="nearest")`.
+///
+/// Each pair of poles is paired with the zeros nearest to it, the poles nearest the unit circle first. The pair that is
+/// taken first becomes the last section.
 pub(super) fn sections(filter: Zpk) -> Sos {
     let Zpk { mut zeros, mut poles, gain } = filter;
     let both = zeros.len().max(poles.len());
@@ -73,7 +75,8 @@ pub(super) fn sections(filter: Zpk) -> Sos {
         } else {
             Some(first.conj())
         };
-        // One real pole and one real zero may be left over for the end: then they must not be split now.
+        // If one real pole and one real zero are left over, they belong together in a later section, so that zero is
+        // not taken now.
         let spare_the_real = zeros.len() == poles.len() + 1
             && !is_real(&first)
             && reals(&poles) == 1

@@ -3,10 +3,10 @@
 use super::sos::{Continuation, steady_state};
 use crate::simd::Task;
 
-/// Rows that are filtered side by side: the recursion of one is too slow to keep the processor busy.
+/// Number of rows that are filtered side by side. The recursion of one row is too slow to keep the processor busy.
 pub(super) const LANES: usize = 6;
 
-/// Filters rows of `n` samples in place, each from rest.
+/// Filters rows of `n` samples in place, each starting from rest.
 pub(super) struct Causal<'a> {
     pub sections: &'a [[f64; 6]],
     pub rows: &'a mut [f64],
@@ -57,7 +57,7 @@ impl Task for BothWays<'_> {
     }
 }
 
-/// Continues a row by `padding` samples on both sides.
+/// Extends a row by `padding` samples on both sides.
 #[inline(always)]
 fn extend(row: &[f64], continuation: Continuation, padding: usize, out: &mut [f64]) {
     let n = row.len();
@@ -81,7 +81,7 @@ fn extend(row: &[f64], continuation: Continuation, padding: usize, out: &mut [f6
     }
 }
 
-/// Filters up to `LANES` rows, from rest or as if each had always been at the value that it starts from.
+/// Filters up to `LANES` rows, starting from rest, or as if each row had always had its first value.
 #[inline(always)]
 fn filter_group<const BACKWARD: bool>(
     sections: &[[f64; 6]],
@@ -89,7 +89,7 @@ fn filter_group<const BACKWARD: bool>(
     group: &mut [f64],
     n: usize,
 ) {
-    // That value goes with the states of the whole chain.
+    // The first value of each row scales the steady states of all sections.
     let mut first = [0.0; LANES];
     for (first, row) in first.iter_mut().zip(group.chunks_exact(n)) {
         *first = row[if BACKWARD { n - 1 } else { 0 }];
@@ -111,7 +111,7 @@ fn filter_group<const BACKWARD: bool>(
     }
 }
 
-/// One section over whole rows.
+/// Runs one section over whole rows.
 #[inline(always)]
 fn section_of_rows<const L: usize, const BACKWARD: bool>(
     section: &[f64; 6],
@@ -122,7 +122,8 @@ fn section_of_rows<const L: usize, const BACKWARD: bool>(
     if b2 != 0.0 || a2 != 0.0 {
         return section_lanes::<L, BACKWARD>(section, rows, &mut states);
     }
-    // A section of order one in direct form I: what needs no earlier output comes first, and waits for nothing.
+    // A first-order section in direct form I. The part that needs no earlier output comes first, so that it waits for
+    // nothing.
     let n = rows[0].len();
     for (row, [state, _]) in rows.iter_mut().zip(states) {
         if BACKWARD {
@@ -150,7 +151,7 @@ fn section_of_rows<const L: usize, const BACKWARD: bool>(
     }
 }
 
-/// One section in transposed direct form II, the order of operations that scipy uses.
+/// Runs one section in transposed direct form II, with the order of operations that SciPy uses.
 #[inline(always)]
 pub(super) fn section_lanes<const L: usize, const BACKWARD: bool>(
     &[b0, b1, b2, _, a1, a2]: &[f64; 6],

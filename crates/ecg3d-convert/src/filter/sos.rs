@@ -2,7 +2,7 @@ use super::rows::{BothWays, Causal, LANES, section_lanes};
 use crate::ConvertError;
 use crate::simd::run;
 
-/// A recursive filter as a chain of second-order sections.
+/// A recursive filter as a cascade of second-order sections.
 ///
 /// A section `[b0, b1, b2, 1, a1, a2]` has the transfer function (b0 + b1/z + b2/z^2) / (1 + a1/z + a2/z^2).
 ///
@@ -20,45 +20,46 @@ pub struct Sos {
     sections: Vec<[f64; 6]>,
 }
 
-/// How a signal goes on beyond its ends while it is filtered forward and backward.
+/// How a signal continues beyond its ends while it is filtered forward and backward.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Continuation {
-    /// Turned by half a circle about its end points, so that neither value nor slope jumps (`padtype="odd"` of scipy).
+    /// By point reflection about its ends, so that neither value nor slope jumps (SciPy's `padtype="odd"`).
     #[default]
     Odd,
-    /// Turned about its end samples, as in a mirror (`"even"`).
+    /// By reflection about its end samples (`"even"`).
     Even,
     /// With its end samples (`"constant"`).
     Constant,
 }
 
-/// What a filter remembers between two pieces of a signal: two values for each section.
+/// The memory of a filter between two pieces of a signal: two values for each section.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SosState(Vec<[f64; 2]>);
 
 impl SosState {
-    /// A state of these values, two for each section, as scipy's `zi`.
+    /// Creates a state from two values for each section, like SciPy's `zi`.
     pub fn new(values: Vec<[f64; 2]>) -> Self {
         Self(values)
     }
 
-    /// The two values of each section, as scipy's `zi`.
+    /// Returns the two values of each section, like SciPy's `zi`.
     pub fn values(&self) -> &[[f64; 2]] {
         &self.0
     }
 
-    /// The state times `factor`: the steady state of a step of that height, if `self` is that of a unit step.
+    /// Returns the state times `factor`. If `self` is the steady state of a unit step, this is that of a step of height
+    /// `factor`.
     pub fn scaled(&self, factor: f64) -> Self {
         Self(self.0.iter().map(|z| z.map(|value| value * factor)).collect())
     }
 }
 
 impl Sos {
-    /// A filter of these sections, `[b0, b1, b2, a0, a1, a2]` each, divided by their `a0`.
+    /// Creates a filter from sections `[b0, b1, b2, a0, a1, a2]`. Each is divided by its `a0`.
     ///
     /// # Errors
-    /// No section; a coefficient that is not finite, or an `a0` of zero.
+    /// Returns an error if there is no section, a coefficient is not finite, or an `a0` is zero.
     pub fn new(sections: &[[f64; 6]]) -> Result<Self, ConvertError> {
         let bad = |s: &&[f64; 6]| s[3] == 0.0 || s.iter().any(|c| !c.is_finite());
         if sections.is_empty() || sections.iter().find(bad).is_some() {
@@ -71,22 +72,22 @@ impl Sos {
         Ok(Self::from_normalised(sections.iter().map(|s| s.map(|c| c / s[3])).collect()))
     }
 
-    /// `sections` is not empty and every a0 is 1.
+    /// `sections` must not be empty, and every a0 must be 1.
     pub(super) fn from_normalised(sections: Vec<[f64; 6]>) -> Self {
         Self { sections }
     }
 
-    /// The sections, `[b0, b1, b2, 1, a1, a2]` each.
+    /// Returns the sections, each as `[b0, b1, b2, 1, a1, a2]`.
     pub fn sections(&self) -> &[[f64; 6]] {
         &self.sections
     }
 
-    /// The state of a filter that has seen nothing but zeros.
+    /// Returns the state of a filter that has only seen zeros.
     pub fn rest(&self) -> SosState {
         SosState(vec![[0.0; 2]; self.sections.len()])
     }
 
-    /// The state of a filter that has seen nothing but ones (scipy's `sosfilt_zi`).
+    /// Returns the state of a filter that has only seen ones (SciPy's `sosfilt_zi`).
     pub fn steady(&self) -> SosState {
         SosState(self.steady_states().collect())
     }
@@ -96,10 +97,11 @@ impl Sos {
         self.sections.iter().map(move |section| steady_state(section, &mut scale))
     }
 
-    /// Filters a piece of a signal in place, causally; `state` carries over to the next piece (scipy's `sosfilt` with `zi`).
+    /// Filters a piece of a signal in place, causally (SciPy's `sosfilt` with `zi`). `state` carries over to the next
+    /// piece.
     ///
     /// # Errors
-    /// A state of a filter with another number of sections.
+    /// Returns an error if the state belongs to a filter with another number of sections.
     pub fn filter(&self, signal: &mut [f64], state: &mut SosState) -> Result<(), ConvertError> {
         ConvertError::check_shape("the state", &[state.0.len()], &[self.sections.len()])?;
         for (section, z) in self.sections.iter().zip(&mut state.0) {
@@ -108,21 +110,22 @@ impl Sos {
         Ok(())
     }
 
-    /// Filters forward and backward in place, so that no delay is left (scipy's `sosfiltfilt` with odd padding).
+    /// Filters forward and backward in place, so that no delay is left (SciPy's `sosfiltfilt` with odd padding).
     ///
-    /// The signal is continued on both sides by `padding` samples, turned about its end points. The extent of the
-    /// padding is what scipy calls `padlen`; 0 means none.
+    /// The signal is extended on both sides by `padding` samples, by point reflection about its ends. The number of
+    /// samples is what SciPy calls `padlen`; 0 means no padding.
     ///
     /// # Errors
-    /// As [`Sos::filter_both_ways_with`].
+    /// Returns the errors of [`Sos::filter_both_ways_with`].
     pub fn filter_both_ways(&self, signal: &mut [f64], padding: usize) -> Result<(), ConvertError> {
         self.filter_both_ways_with(signal, Continuation::Odd, padding)
     }
 
-    /// [`Sos::filter_both_ways`] with a choice of how the signal goes on.
+    /// Like [`Sos::filter_both_ways`], with a choice of how the signal continues beyond its ends.
     ///
     /// # Errors
-    /// A signal of at most `padding` samples; a filter with a pole at 0 Hz, which has no steady state to begin from.
+    /// Returns an error if the signal has at most `padding` samples, or if the filter has a pole at 0 Hz, and so no
+    /// steady state to start from.
     pub fn filter_both_ways_with(
         &self,
         signal: &mut [f64],
@@ -133,20 +136,20 @@ impl Sos {
         self.rows_both_ways(signal, n, continuation, padding, &mut Vec::new())
     }
 
-    /// The padding that scipy's `sosfiltfilt` takes where it is told none: three times the filter's length.
+    /// Returns the padding that SciPy's `sosfiltfilt` uses by default: three times the filter's length.
     pub fn default_padding(&self) -> usize {
         let without = |k: usize| self.sections.iter().filter(|section| section[k] == 0.0).count();
         3 * (2 * self.sections.len() + 1 - without(2).min(without(5)))
     }
 
-    /// Filters rows of `n` samples in place, each from rest.
+    /// Filters rows of `n` samples in place, each starting from rest.
     pub(crate) fn filter_rows(&self, rows: &mut [f64], n: usize) {
         if n > 0 {
             run(Causal { sections: &self.sections, rows, n });
         }
     }
 
-    /// [`Sos::filter_both_ways`] over rows of `n` samples.
+    /// Like [`Sos::filter_both_ways`], for rows of `n` samples.
     pub(crate) fn rows_both_ways(
         &self,
         rows: &mut [f64],
@@ -176,10 +179,11 @@ impl Sos {
     }
 }
 
-/// The state of a section that has seen nothing but `scale`; `scale` then becomes what it puts out.
+/// Returns the state of a section that has only seen the value `scale`. Sets `scale` to the section's output for that
+/// value.
 ///
-/// The fixed point of the recursion, in the order of operations of scipy: in a filter of low corners the sums nearly
-/// cancel.
+/// The state is the fixed point of the recursion. It is computed in SciPy's order of operations, because the sums
+/// nearly cancel in a filter with low corner frequencies.
 pub(super) fn steady_state(&[b0, b1, b2, _, a1, a2]: &[f64; 6], scale: &mut f64) -> [f64; 2] {
     let first = ((b1 - a1 * b0) + (b2 - a2 * b0)) / ((1.0 + a1) + a2);
     let second = (1.0 + a1) * first - (b1 - a1 * b0);
@@ -216,7 +220,8 @@ mod tests {
             sos.filter(head, &mut state).expect("its own state");
             sos.filter(tail, &mut state).expect("its own state");
         }
-        // Over whole rows a section of order one takes another order of operations: a few roundings of values up to 30.
+        // Over whole rows, a first-order section uses another order of operations: a few rounding errors of values up
+        // to 30.
         for (own, expected) in rows.iter().zip(&alone) {
             approx::assert_abs_diff_eq!(*own, *expected, epsilon = 30.0 * 1e-15);
         }

@@ -6,10 +6,12 @@ use rayon::prelude::*;
 use super::{ConvertPlan, Outcome, Prepared};
 use crate::{ConvertError, Real, Scratch};
 
-/// Many recordings at once: with the feature `rayon` on all threads of rayon's current pool, else one after another. The results
-/// come in the order of the recordings and have the same bits whatever the number of threads.
+/// Batches of recordings.
+///
+/// With the feature `rayon`, these run on all threads of rayon's current pool; without it, one recording after another.
+/// The results come in the order of the recordings and are bit-identical for any number of threads.
 impl ConvertPlan {
-    /// [`ConvertPlan::prepare`] for each recording; one that fails stops no other.
+    /// Calls [`ConvertPlan::prepare`] for each recording. One that fails does not stop the others.
     pub fn prepare_all(&self, recordings: &[Recording]) -> Vec<Result<Prepared, ConvertError>> {
         map_all(recordings, |scratch, recording| {
             let mut signal = ndarray::Array2::zeros(self.prepared_shape());
@@ -19,9 +21,9 @@ impl ConvertPlan {
         })
     }
 
-    /// [`ConvertPlan::convert`] for each recording; one that fails stops no other.
+    /// Calls [`ConvertPlan::convert`] for each recording. One that fails does not stop the others.
     ///
-    /// A volume of 45x45x45 has 365 KB; [`ConvertPlan::convert_all_into`] writes to one array.
+    /// A volume of 45x45x45 takes 365 KB; [`ConvertPlan::convert_all_into`] writes all volumes to one array.
     pub fn convert_all(&self, recordings: &[Recording]) -> Vec<Result<Array3<f32>, ConvertError>> {
         map_all(recordings, |scratch, recording| {
             let mut out = Array3::zeros(self.images.volume_shape());
@@ -30,12 +32,13 @@ impl ConvertPlan {
         })
     }
 
-    /// [`ConvertPlan::convert_into`] for each recording, into the rows of an array `[record, depth, height, width]`.
+    /// Calls [`ConvertPlan::convert_into`] for each recording, writing to the rows of an array
+    /// `[record, depth, height, width]`.
     ///
-    /// The row of a recording that fails is zero.
+    /// If a recording fails, its row is zero.
     ///
     /// # Errors
-    /// An array of another shape; what is wrong with a recording is in its own result.
+    /// Returns an error if the array has another shape. What is wrong with a recording is in its own result.
     pub fn convert_all_into<T: Real>(
         &self,
         recordings: &[Recording],
@@ -56,7 +59,7 @@ impl ConvertPlan {
     }
 }
 
-/// Does the work for each item with a scratch that many share.
+/// Does the work for each item; many items share a scratch.
 #[cfg(feature = "rayon")]
 fn map_all<I: IntoParallelIterator, R: Send>(
     items: I,
@@ -68,7 +71,7 @@ where
     items.into_par_iter().map_init(Scratch::new, work).collect()
 }
 
-/// Does the work for each item with a scratch that all share.
+/// Does the work for each item; all items share one scratch.
 #[cfg(not(feature = "rayon"))]
 fn map_all<I: IntoIterator, R>(items: I, work: impl Fn(&mut Scratch, I::Item) -> R) -> Vec<R> {
     let mut scratch = Scratch::new();

@@ -6,20 +6,20 @@ use super::{ConvertPlan, ConvertWarning, is_flat};
 use crate::simd::{Task, run};
 use crate::{ConvertError, InvalidSamples, LeadSelection, Resample, ShortRecords, Units};
 
-/// The gain, in ADC units per mV, that the published preset takes for granted.
+/// The gain in ADC units per mV that the published preset assumes.
 const GAIN_PER_MV: f64 = 1000.0;
 
 /// What was loaded into the rows.
 pub(super) struct Loaded {
     /// Samples of each row.
     pub(super) samples: usize,
-    /// Samples of each row that the recording has; those behind are padding.
+    /// Samples of each row that come from the recording; the rest is padding.
     pub(super) real: usize,
     pub(super) warnings: Vec<ConvertWarning>,
 }
 
 impl ConvertPlan {
-    /// Loads the leads used into rows, in the units asked for.
+    /// Loads the leads that are used into rows, in the unit of the configuration.
     pub(super) fn load(
         &self,
         recording: &Recording,
@@ -54,7 +54,7 @@ impl ConvertPlan {
             }
             warnings.push(ConvertWarning::Padded { expected, found: real });
         }
-        // Resampling to a rate takes what there is.
+        // Resampling to a rate works with however many samples there are.
         let n = match self.config.resample {
             Resample::Fft { .. } => wanted,
             Resample::Polyphase { .. } => real,
@@ -84,7 +84,7 @@ impl ConvertPlan {
         Ok(Loaded { samples: n, real, warnings })
     }
 
-    /// Checks that the parts of a recording that are used, all of them public, fit its signal.
+    /// Checks that the parts of a recording that are used fit its signal. All of them are public fields.
     fn check_parts(&self, recording: &Recording) -> Result<(), ConvertError> {
         let leads = recording.n_leads();
         let check = ConvertError::check_shape;
@@ -126,7 +126,7 @@ impl ConvertPlan {
         if let InvalidSamples::Interpolate { max_gap_s } = self.config.invalid_samples
             && used.iter().any(|value| !value.is_finite())
         {
-            // 0.29 s at 100 Hz is 29 samples, whatever the product is rounded to.
+            // The factor makes 0.29 s at 100 Hz 29 samples, however the product is rounded.
             let max_gap = (max_gap_s * self.rate.hz() * (1.0 + 1e-9)) as usize;
             warnings.push(fill_gaps(row, used, max_gap, name)?);
         }
@@ -140,7 +140,7 @@ impl ConvertPlan {
 /// Fills a row with the first samples of a lead.
 fn copy<A: Copy>(samples: ArrayView1<'_, A>, row: &mut [f64], value: impl Fn(A) -> f64) {
     match samples.as_slice() {
-        // Samples that lie side by side are converted side by side.
+        // Contiguous samples are converted several at a time.
         Some(samples) => {
             row.iter_mut().zip(samples).for_each(|(own, &sample)| *own = value(sample));
         }
@@ -148,7 +148,7 @@ fn copy<A: Copy>(samples: ArrayView1<'_, A>, row: &mut [f64], value: impl Fn(A) 
     }
 }
 
-/// Refuses samples that are no finite numbers.
+/// Refuses samples that are not finite numbers.
 fn check_finite(
     samples: ArrayView1<'_, f64>,
     name: impl Fn() -> String,
@@ -170,7 +170,7 @@ fn check_finite(
     })
 }
 
-/// Looks at every sample, a few side by side, and so is quicker than stopping at the first bad one.
+/// Looks at every sample, several at a time, which is faster than stopping at the first bad one.
 struct AllFinite<'a>(&'a [f64]);
 
 impl Task for AllFinite<'_> {
@@ -182,7 +182,7 @@ impl Task for AllFinite<'_> {
     }
 }
 
-/// Fills what is no finite number in `judged`, and so of no use in `row`, along the line between its neighbours.
+/// Fills in the values of `row` where `judged` is not finite, along the line between the neighbouring values.
 fn fill_gaps(
     row: &mut [f64],
     judged: ArrayView1<'_, f64>,

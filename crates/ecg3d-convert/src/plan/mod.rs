@@ -1,11 +1,13 @@
 mod batch;
 mod load;
+mod many;
 mod stages;
 mod warning;
 
 use ecg_core::{Recording, SamplingRate};
 use ndarray::{Array2, Array3, ArrayViewMut2, ArrayViewMut3, s};
 
+pub use many::Plans;
 pub use warning::ConvertWarning;
 
 use crate::{
@@ -14,25 +16,25 @@ use crate::{
 };
 use load::Loaded;
 
-/// A prepared signal.
+/// A prepared signal: filtered and resampled.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Prepared {
-    /// `[lead, sample]` of the plan's shape, zero behind `length`.
+    /// `[lead, sample]`, in the shape that the plan gives. Zero from `length` on.
     pub signal: Array2<f32>,
-    /// Samples that are real.
+    /// Number of samples that are real, not padding.
     pub length: usize,
-    /// What its user should know.
+    /// What the user should know about the recording.
     pub warnings: Vec<ConvertWarning>,
 }
 
-/// What [`ConvertPlan::prepare_into`] says beside the signal.
+/// What [`ConvertPlan::prepare_into`] returns besides the signal.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// Samples that are real; those behind are zero.
+    /// Number of samples that are real; those that follow are zero.
     pub length: usize,
-    /// What its user should know; empty, and so without an allocation, for most recordings.
+    /// What the user should know about the recording. For most recordings this is empty, and so takes no allocation.
     pub warnings: Vec<ConvertWarning>,
 }
 
@@ -55,11 +57,14 @@ enum Resampler {
 }
 
 impl ConvertPlan {
-    /// Plans the conversion of recordings of a sampling rate.
+    /// Plans the conversion of recordings of a given sampling rate.
     ///
     /// # Errors
-    /// A configuration that makes no sense; a rate that its filter or resampling cannot work with, or at which
-    /// [`ConvertConfig::first_samples`] leave less than a window of any recording (unless [`ShortRecords::Pad`] continues them).
+    /// Returns an error if:
+    /// - the configuration is invalid;
+    /// - the filter or the resampling cannot work at this rate;
+    /// - [`ConvertConfig::first_samples`] make less than a window at this rate (unless [`ShortRecords::Pad`] extends
+    ///   them).
     pub fn new(config: ConvertConfig, rate: SamplingRate) -> Result<Self, ConvertError> {
         let images = ImagePlan::new(&config)?;
         let high_pass = |order, cutoff_hz, rate_hz| {
@@ -107,7 +112,7 @@ impl ConvertPlan {
         self.rate
     }
 
-    /// The part behind the prepared signal, which needs no sampling rate.
+    /// The second half of the conversion, from the prepared signal on, which needs no sampling rate.
     pub fn image_plan(&self) -> &ImagePlan {
         &self.images
     }
@@ -117,13 +122,13 @@ impl ConvertPlan {
         self.config.prepared_shape()
     }
 
-    /// First samples of the windows of a prepared signal of which `length` samples are real;
-    /// see [`ConvertConfig::window_starts`].
+    /// Returns where the windows of a prepared signal start, given that its first `length` samples are real; see
+    /// [`ConvertConfig::window_starts`].
     pub fn windows(&self, length: usize) -> Vec<usize> {
         self.config.window_starts(length)
     }
 
-    /// Samples of a recording below which it is refused: 1 with [`ShortRecords::Pad`].
+    /// The smallest number of samples of a recording that is not refused: 1 with [`ShortRecords::Pad`].
     pub fn min_samples(&self) -> usize {
         match self.config.short_records {
             ShortRecords::Pad => 1,
@@ -131,27 +136,34 @@ impl ConvertPlan {
         }
     }
 
-    /// Samples below which a recording is short.
+    /// Number of samples below which a recording is short.
     fn whole_input(&self) -> usize {
         self.window_input().max(self.config.first_samples.unwrap_or_default())
     }
 
-    /// Samples of a recording that a window is made of.
+    /// Number of samples of a recording that make a window.
     fn window_input(&self) -> usize {
-        match (self.config.first_samples, self.config.resample) {
-            (Some(samples), Resample::Fft { .. }) => samples,
-            // Less a rounding, lest 2 s at 500.0004 Hz be 1001 samples.
-            _ => (self.config.window_s * self.rate.hz() * (1.0 - 1e-6)).ceil().max(1.0) as usize,
+        match &self.resampler {
+            Resampler::Fft(resampler) => resampler.lengths().0,
+            // Computed from the factors, not the rates: otherwise 2 s at 500.004 Hz would be 1001 samples.
+            Resampler::Polyphase(resampler) => {
+                let (up, down) = resampler.ratio();
+                (self.config.window_samples() * down).div_ceil(up)
+            }
         }
     }
 
     /// Filters and resamples a recording.
     ///
     /// # Errors
-    /// Another sampling rate than planned, leads that are missing; too few samples or samples that are no finite numbers, as
-    /// [`ConvertConfig::short_records`] and [`ConvertConfig::invalid_samples`] have it; samples so large that they overflow; a
-    /// recording whose names, integers or gains do not fit its signal. With a [`Scale`] a recording that has more than 2^26
-    /// values (leads times samples) once it is resampled, and fewer before.
+    /// Returns an error if:
+    /// - the sampling rate is not the plan's, or leads are missing;
+    /// - there are too few samples, or samples are not finite numbers; [`ConvertConfig::short_records`] and
+    ///   [`ConvertConfig::invalid_samples`] decide;
+    /// - samples are so large that they overflow;
+    /// - the recording's names, integers or gains do not fit its signal;
+    /// - a [`Scale`] is chosen, and resampling raises the number of the recording's values (leads times samples) to
+    ///   more than 2^26.
     pub fn prepare(&self, recording: &Recording) -> Result<Prepared, ConvertError> {
         let mut signal = Array2::zeros(self.prepared_shape());
         let Outcome { length, warnings } =
@@ -159,12 +171,14 @@ impl ConvertPlan {
         Ok(Prepared { signal, length, warnings })
     }
 
-    /// [`ConvertPlan::prepare`] without allocating, but for warnings and for [`crate::FirMethod::Convolution`].
+    /// Like [`ConvertPlan::prepare`], but does not allocate, except for warnings and for
+    /// [`crate::FirMethod::Convolution`].
     ///
     /// All arithmetic is done in `f64`; only the result is rounded to `T`.
     ///
     /// # Errors
-    /// As [`ConvertPlan::prepare`]; an array of another shape than [`ConvertPlan::prepared_shape`].
+    /// Returns the errors of [`ConvertPlan::prepare`], and an error if the array does not have the shape of
+    /// [`ConvertPlan::prepared_shape`].
     pub fn prepare_into<T: Real>(
         &self,
         recording: &Recording,
@@ -181,7 +195,7 @@ impl ConvertPlan {
         if let Some(filter) = &self.filter {
             match self.config.denoise {
                 Denoise::BothWays { padding_s, .. } => {
-                    // Nothing passes of a constant, and of a zero not even a rounding.
+                    // Nothing of a constant passes the filter. Of zeros, not even a rounding error is left.
                     for row in scratch.rows.chunks_exact_mut(n).filter(|row| is_flat(row)) {
                         row.fill(0.0);
                     }
@@ -200,7 +214,7 @@ impl ConvertPlan {
         }
         let width = match &self.resampler {
             Resampler::Fft(plan) => plan.lengths().1,
-            // Each value stands by itself, so that what is cut off counts for nothing.
+            // Each value is computed on its own, so nothing need be computed of what is cut off.
             Resampler::Polyphase(plan) if self.config.scale == Scale::None => {
                 plan.output_len(n).min(kept)
             }
@@ -226,7 +240,7 @@ impl ConvertPlan {
                 plan.resample_rows(&scratch.rows, n, &mut scratch.resampled, &mut scratch.padded)?;
             }
         }
-        // What was made of padding is none of the signal.
+        // What was made from padding is not part of the signal.
         let real = if real < n { (real * width).div_ceil(n) } else { width };
         let rows = || scratch.resampled.chunks_exact(width).map(|row| &row[..real]);
         let (offset, factor) = scaling(self.config.scale, rows().flatten(), rounding)
@@ -246,20 +260,20 @@ impl ConvertPlan {
         Ok(Outcome { length, warnings })
     }
 
-    /// The volume `[depth, height, width]` of a recording's first window.
+    /// Returns the volume `[depth, height, width]` of a recording's first window.
     ///
     /// # Errors
-    /// As [`ConvertPlan::prepare`] and [`ImagePlan::images`].
+    /// Returns the errors of [`ConvertPlan::prepare`] and [`ImagePlan::images`].
     pub fn convert(&self, recording: &Recording) -> Result<Array3<f32>, ConvertError> {
         let mut out = Array3::zeros(self.images.volume_shape());
         self.convert_into(recording, out.view_mut(), &mut Scratch::new())?;
         Ok(out)
     }
 
-    /// [`ConvertPlan::convert`] without allocating, as far as [`ConvertPlan::prepare_into`] does not.
+    /// Like [`ConvertPlan::convert`], but does not allocate, with the same exceptions as [`ConvertPlan::prepare_into`].
     ///
     /// # Errors
-    /// As [`ConvertPlan::convert`]; an array of another shape than the volume's.
+    /// Returns the errors of [`ConvertPlan::convert`], and an error if the array does not have the volume's shape.
     pub fn convert_into<T: Real>(
         &self,
         recording: &Recording,
@@ -283,15 +297,15 @@ impl ConvertPlan {
     }
 }
 
-/// Values that a recording may become where all are needed to scale it: 512 MiB, a day of twelve leads at 50 Hz. One that has
-/// more before it is resampled is let through.
+/// Number of values that a recording may become if all are needed to scale it: 512 MiB, a day of twelve leads at 50 Hz.
+/// A recording that has more values before it is resampled than after is let through.
 const MOST_VALUES: usize = 1 << 26;
 
-/// Share of a recording's largest magnitude below which what the filter leaves is rounding: of a constant, say.
+/// Share of a recording's largest magnitude. What the filter leaves below it is rounding, for example of a constant.
 const ROUNDING: f64 = 1e-12;
 
-/// What is taken from each value, and what it is then multiplied by; nothing is left of values no larger than `rounding`. `None` where
-/// the size of the values overflows.
+/// The number to subtract from each value, and the factor to multiply the difference by. The factor is 0 if the size of
+/// the values (peak or standard deviation) is at most `rounding`. `None` if that size overflows.
 fn scaling<'a>(
     scale: Scale,
     values: impl Iterator<Item = &'a f64> + Clone,
@@ -310,7 +324,7 @@ fn scaling<'a>(
     size.is_finite().then(|| (offset, if size > rounding { 1.0 / size } else { 0.0 }))
 }
 
-/// The row of the largest magnitude; what is no number is larger than any.
+/// The row with the largest magnitude; NaN counts as larger than any number.
 fn largest<'a>(rows: impl Iterator<Item = &'a [f64]>) -> usize {
     let larger = |a: f64, b: &f64| if b.abs().total_cmp(&a).is_gt() { b.abs() } else { a };
     let peaks = rows.map(|row| row.iter().fold(0.0, larger)).enumerate();
@@ -333,7 +347,7 @@ mod tests {
 
     #[test]
     fn no_more_is_resampled_than_is_kept() {
-        // Just above twice the filter's corner; 50 Hz are 5000/101 of it.
+        // Just above twice the filter's corner frequency. 50 Hz is 5000/101 times this rate.
         let rate = SamplingRate::new(1.01).expect("a rate");
         let signal = Array2::from_shape_fn((12, 2000), |(lead, t)| ((t * (lead + 7)) % 41) as f64);
         let recording = Recording::new("slow", rate, Lead::STANDARD_12, signal);
@@ -352,7 +366,7 @@ mod tests {
         let (whole, made) = prepare(Scale::None, 1000.0);
         assert_eq!(made, 12 * 50_000);
         assert_eq!(cut, whole.slice(s![.., ..500]));
-        // Scaling looks at all of it.
+        // Scaling needs the whole recording.
         let (_, made) = prepare(Scale::UnitPeak, 10.0);
         assert_eq!(made, 12 * 99_010);
     }

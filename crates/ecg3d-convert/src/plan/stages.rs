@@ -4,7 +4,7 @@ use ndarray::{ArrayView2, ArrayView3, ArrayView4, ArrayViewMut3, ArrayViewMut4};
 use super::ConvertPlan;
 use crate::{ConvertError, Real, Scratch};
 
-/// The stages behind [`ConvertPlan::prepare_into`], which are those of [`ConvertPlan::image_plan`].
+/// The stages after [`ConvertPlan::prepare_into`], which are those of [`ConvertPlan::image_plan`].
 ///
 /// ```
 /// use ecg_core::{Lead, Recording, SamplingRate};
@@ -28,11 +28,11 @@ use crate::{ConvertError, Real, Scratch};
 /// # }
 /// ```
 impl ConvertPlan {
-    /// Recurrence images `[lead, height, width]` of a window `[lead, sample]` of a prepared signal, without allocating;
-    /// [`ImagePlan::images_into`](crate::ImagePlan::images_into).
+    /// Makes the recurrence images `[lead, height, width]` of a window `[lead, sample]` of a prepared signal, without
+    /// allocating; see [`ImagePlan::images_into`](crate::ImagePlan::images_into).
     ///
     /// # Errors
-    /// An array of another shape than planned; samples that overflow.
+    /// Returns an error if an array does not have the planned shape, or if samples overflow.
     pub fn images_into<T: Real>(
         &self,
         window: ArrayView2<'_, T>,
@@ -42,11 +42,11 @@ impl ConvertPlan {
         self.images.images_into(window, out, scratch)
     }
 
-    /// The volume `[depth, height, width]` of the leads' images, without allocating;
+    /// Makes the volume `[depth, height, width]` from the images of the leads, without allocating; see
     /// [`ImagePlan::volume_into`](crate::ImagePlan::volume_into).
     ///
     /// # Errors
-    /// An array of another shape than planned.
+    /// Returns an error if an array does not have the planned shape.
     pub fn volume_into<T: Real>(
         &self,
         images: ArrayView3<'_, T>,
@@ -56,12 +56,12 @@ impl ConvertPlan {
         self.images.volume_into(images, out, scratch)
     }
 
-    /// The volumes of subsets of the leads, streamed through a caller's buffer `[volume, depth, height, width]`;
-    /// [`ImagePlan::volumes_of_subsets`](crate::ImagePlan::volumes_of_subsets).
+    /// Makes the volumes of subsets of the leads, streamed through the caller's buffer
+    /// `[volume, depth, height, width]`; see [`ImagePlan::volumes_of_subsets`](crate::ImagePlan::volumes_of_subsets).
     ///
     /// # Errors
-    /// Arrays of another shape than planned, a buffer for no volume, a mask that keeps a lead beyond the last, more
-    /// than 32 leads; what `use_volumes` returns, at once.
+    /// Returns an error if arrays do not have the planned shape, the buffer has no room for a volume, a mask keeps a
+    /// lead beyond the last, or there are more than 32 leads. Errors of `use_volumes` are returned at once.
     pub fn volumes_of_subsets<T: Real, E: From<ConvertError>>(
         &self,
         images: ArrayView3<'_, T>,

@@ -1,57 +1,57 @@
 use std::fmt;
 
-/// How much of a recording in seconds the study used: 1000 samples at 500 Hz.
+/// Seconds of each recording that the study used: 1000 samples at 500 Hz.
 pub(super) const STUDY_SECONDS: f64 = 2.0;
 
-/// Something about a recording that its user should know; the conversion goes on.
+/// Something that the user should know about a recording, but that does not stop the conversion.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ConvertWarning {
     /// All samples of a lead are equal.
     FlatLead {
-        /// The lead's name as the recording has it.
+        /// The lead's name in the recording.
         lead: String,
     },
-    /// The integers as stored are used, and a unit of them is not 1 uV.
+    /// The integers are used as stored, and one unit of them is not 1 uV.
     Gain {
-        /// The lead's name as the recording has it.
+        /// The lead's name in the recording.
         lead: String,
         /// ADC units per mV.
         gain_per_mv: f64,
     },
-    /// The recording has no integers as stored: mV times 1000 is used.
+    /// The recording has no stored integers; its values in mV times 1000 are used instead.
     NoAdc,
     /// The recording has more leads than are used.
     MoreLeads {
-        /// Leads used, from the first.
+        /// Number of leads used, from the first.
         used: usize,
-        /// Leads of the recording.
+        /// Number of leads in the recording.
         found: usize,
     },
-    /// Samples that are no finite numbers were filled in, as [`crate::InvalidSamples::Interpolate`] asks for.
+    /// Samples that are not finite numbers were filled in, as requested by [`crate::InvalidSamples::Interpolate`].
     Interpolated {
-        /// The lead's name as the recording has it.
+        /// The lead's name in the recording.
         lead: String,
-        /// Samples filled in.
+        /// Number of samples filled in.
         samples: usize,
-        /// How many of them were infinite.
+        /// How many of these were infinite.
         infinite: usize,
-        /// The longest run of them.
+        /// The longest run of such samples.
         longest: usize,
     },
-    /// The recording is shorter than it should be, and was continued, as [`crate::ShortRecords::Pad`] asks for.
+    /// The recording is too short and was extended, as requested by [`crate::ShortRecords::Pad`].
     Padded {
-        /// Samples of each lead that are needed.
+        /// Number of samples needed per lead.
         expected: usize,
-        /// Samples of each lead that are there.
+        /// Number of samples found per lead.
         found: usize,
     },
-    /// The window, all of the samples that [`crate::Resample::Fft`] takes, lasts another time at this rate than the study's 2 s, by more
-    /// than half a sample.
+    /// At this sampling rate, the length of the window differs from the study's 2 s by more than half a sample. The
+    /// window consists of all the samples that [`crate::Resample::Fft`] takes.
     Rate {
         /// Sampling rate of the recording in Hz.
         rate_hz: f64,
-        /// Samples of the window: [`crate::ConvertConfig::first_samples`].
+        /// Number of samples in the window: [`crate::ConvertConfig::first_samples`].
         samples: usize,
     },
 }

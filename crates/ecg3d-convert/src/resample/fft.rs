@@ -7,10 +7,11 @@ use rustfft::{Fft, FftPlanner};
 
 use crate::ConvertError;
 
-/// Resamples a real signal of `from` samples to `to` samples by way of its spectrum, without a window.
+/// Resamples a real signal of `from` samples to `to` samples by FFT, without a window.
 ///
-/// The signal is taken for one period of a periodic one. The result is that of `scipy.signal.resample`, the bin at half
-/// the lower rate included: it is doubled when the number of samples falls, halved when it rises.
+/// The signal is treated as one period of a periodic signal. The result equals that of `scipy.signal.resample`,
+/// including the bin at half the lower rate, which is doubled when the number of samples falls and halved when it
+/// rises.
 ///
 /// ```
 /// use ecg3d_convert::FftResampler;
@@ -26,14 +27,14 @@ use crate::ConvertError;
 pub struct FftResampler {
     from: usize,
     to: usize,
-    /// Over `from / 2` complex values where `from` is even (pairs of samples), else over `from`.
+    /// Works on `from / 2` complex values (pairs of samples) if `from` is even, otherwise on `from`.
     forward: Arc<dyn Fft<f64>>,
     inverse: Arc<dyn Fft<f64>>,
-    /// exp(-2 pi i k / from) for the bins that are kept, where `from` is even.
+    /// exp(-2 pi i k / from) for the bins that are kept, if `from` is even.
     twiddles: Vec<Complex64>,
 }
 
-/// What [`FftResampler::resample_into`] works in; any can be used with any resampler.
+/// Working memory of [`FftResampler::resample_into`]; can be used with any resampler.
 #[derive(Debug, Clone, Default)]
 pub struct FftScratch {
     spectrum: Vec<Complex64>,
@@ -42,10 +43,10 @@ pub struct FftScratch {
 }
 
 impl FftResampler {
-    /// Plans the resampling of `from` samples to `to`.
+    /// Plans the resampling of `from` samples to `to` samples.
     ///
     /// # Errors
-    /// Either is zero.
+    /// Returns an error if either is zero.
     pub fn new(from: usize, to: usize) -> Result<Self, ConvertError> {
         for found in [from, to] {
             if found == 0 {
@@ -64,12 +65,12 @@ impl FftResampler {
         })
     }
 
-    /// Samples that go in and come out.
+    /// Returns the number of input samples and of output samples.
     pub fn lengths(&self) -> (usize, usize) {
         (self.from, self.to)
     }
 
-    /// Room to work in.
+    /// Creates the working memory for this plan.
     pub fn scratch(&self) -> FftScratch {
         let mut scratch = FftScratch::default();
         self.reserve(&mut scratch);
@@ -90,17 +91,17 @@ impl FftResampler {
     /// Resamples one signal.
     ///
     /// # Errors
-    /// A signal of another length than planned.
+    /// Returns an error if the signal does not have the planned length.
     pub fn resample(&self, signal: &[f64]) -> Result<Vec<f64>, ConvertError> {
         let mut out = vec![0.0; self.to];
         self.resample_into(signal, &mut out, &mut self.scratch())?;
         Ok(out)
     }
 
-    /// Resamples one signal without allocating, if the scratch has been used with this plan before.
+    /// Resamples one signal, without allocating if the scratch has been used with this plan before.
     ///
     /// # Errors
-    /// A signal or an output of another length than planned.
+    /// Returns an error if the signal or the output does not have the planned length.
     pub fn resample_into(
         &self,
         signal: &[f64],
@@ -146,10 +147,11 @@ impl FftResampler {
         Ok(())
     }
 
-    /// Bin `k` of the signal's spectrum, from the transform of its pairs where there is one.
+    /// Returns bin `k` of the signal's spectrum, computed from the transform of pairs of samples if there is one.
     ///
-    /// The pairs' transform Z holds the even samples' E and the odd samples' O as Z = E + iO; both are spectra of real
-    /// signals, so that Z(k) and the conjugate of Z(-k) give them back, and X(k) = E(k) + exp(-2 pi i k / n) O(k).
+    /// The transform of the pairs is Z = E + iO, where E is the transform of the even samples and O that of the odd
+    /// ones. Both are spectra of real signals, so they can be recovered from Z(k) and the conjugate of Z(-k), and
+    /// X(k) = E(k) + exp(-2 pi i k / n) O(k).
     fn bin(&self, spectrum: &[Complex64], k: usize) -> Complex64 {
         if self.twiddles.is_empty() {
             return spectrum[k];

@@ -7,39 +7,40 @@ use crate::ConvertError;
 use crate::fir::{convolve_rows, kaiser_low_pass};
 use crate::simd::{Task, run};
 
-/// Lobes of the filter on each side, and the shape of its window: what scipy uses by default.
+/// Lobes of the filter on each side, and the shape of its window: SciPy's defaults.
 const LOBES: usize = 10;
 const KAISER_BETA: f64 = 5.0;
 
-/// How the filter of a [`PolyResampler`] is computed. Both ways give the same values to rounding.
+/// How the filter of a [`PolyResampler`] is computed. Both ways give the same values up to rounding.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum FirMethod {
-    /// The whole signal is convolved with the filter by FFT (`ndarray-conv`) and every `down`-th value kept. Where the
-    /// rate is also raised (`up` above 1), nearly all of that would be products with zeros, and the other way is taken.
+    /// The whole signal is convolved with the filter by FFT (`ndarray-conv`), and every `down`-th value is kept. If the
+    /// rate is also raised (`up` above 1), nearly all of the products would be with zeros, so the other way is used
+    /// instead.
     #[default]
     Convolution,
-    /// Only the values that are kept are computed, each from the taps that meet a sample. Allocates nothing, and is the
-    /// quicker way for filters of a few hundred taps.
+    /// Only the values that are kept are computed, each from the taps that meet a sample. This allocates nothing, and
+    /// is faster for filters of a few hundred taps.
     Polyphase,
 }
 
-/// How a signal goes on beyond its ends.
+/// How a signal continues beyond its ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Edges {
-    /// Along the line through its first and last sample (`padtype="line"` of scipy).
+    /// Along the line through its first and last sample (SciPy's `padtype="line"`).
     #[default]
     Line,
     /// With zeros (`padtype="constant"`).
     Zero,
 }
 
-/// Resamples by the ratio of two whole numbers with a linear-phase low-pass.
+/// Resamples by the ratio of two whole numbers, with a linear-phase low-pass.
 ///
-/// The result is that of scipy's `resample_poly(x, up, down, padtype="line")` with its default Kaiser(5.0) window:
-/// 20 max(up, down) + 1 taps, the corner at half the lower rate. `n` samples become `n up / down`, rounded up.
+/// The result equals that of SciPy's `resample_poly(x, up, down, padtype="line")` with its default Kaiser(5.0) window:
+/// 20 max(up, down) + 1 taps, with the corner at half the lower rate. `n` samples become `n up / down`, rounded up.
 ///
 /// ```
 /// use ecg3d_convert::{PolyResampler, rate_ratio};
@@ -50,19 +51,19 @@ pub enum Edges {
 /// let line: Vec<f64> = (0..3600).map(|t| t as f64 / 360.0).collect();
 /// let slow = resampler.resample(&line)?;
 /// assert_eq!(slow.len(), 500);
-/// assert!((slow[250] - 5.0).abs() < 1e-3); // a line stays a line, but for the ripple of the filter
+/// assert!((slow[250] - 5.0).abs() < 1e-3); // a line stays a line, except for the ripple of the filter
 /// # Ok::<(), ecg3d_convert::ConvertError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct PolyResampler {
     up: usize,
     down: usize,
-    /// Taps on each side of the middle one.
+    /// Number of taps on each side of the middle one.
     half: usize,
-    /// Samples by which a signal is continued on both sides.
+    /// Number of samples by which a signal is extended on both sides.
     padding: usize,
     taps: Vec<f64>,
-    /// The taps of each phase, last first: those that meet samples where the middle lies `phase` steps behind one.
+    /// The taps of each phase, in reverse order: those that meet samples when tap 0 lies `phase` steps after a sample.
     phases: Vec<Vec<f64>>,
     method: FirMethod,
     edges: Edges,
@@ -72,7 +73,7 @@ impl PolyResampler {
     /// Plans resampling by `up / down`, which need not be in lowest terms.
     ///
     /// # Errors
-    /// A factor of zero, or above 100,000 in lowest terms.
+    /// Returns an error if a factor is zero, or above 100,000 in lowest terms.
     pub fn new(up: usize, down: usize) -> Result<Self, ConvertError> {
         if up == 0 || down == 0 {
             let expected = "two positive whole numbers";
@@ -102,26 +103,26 @@ impl PolyResampler {
         })
     }
 
-    /// Chooses how the filter is computed. Default: [`FirMethod::Convolution`].
+    /// Sets how the filter is computed. Default: [`FirMethod::Convolution`].
     #[must_use]
     pub fn with_method(mut self, method: FirMethod) -> Self {
         self.method = method;
         self
     }
 
-    /// Chooses how a signal goes on beyond its ends. Default: [`Edges::Line`].
+    /// Sets how a signal continues beyond its ends. Default: [`Edges::Line`].
     #[must_use]
     pub fn with_edges(mut self, edges: Edges) -> Self {
         self.edges = edges;
         self
     }
 
-    /// The factors in lowest terms.
+    /// Returns the factors `(up, down)` in lowest terms.
     pub fn ratio(&self) -> (usize, usize) {
         (self.up, self.down)
     }
 
-    /// Samples that `n` samples become.
+    /// Returns the number of samples that `n` samples become.
     pub fn output_len(&self, n: usize) -> usize {
         (n * self.up).div_ceil(self.down)
     }
@@ -129,16 +130,17 @@ impl PolyResampler {
     /// Resamples one signal.
     ///
     /// # Errors
-    /// No sample at all; a convolution that failed.
+    /// Returns an error if the signal is empty, or if the convolution fails.
     pub fn resample(&self, signal: &[f64]) -> Result<Vec<f64>, ConvertError> {
         let mut out = vec![0.0; self.output_len(signal.len())];
         self.resample_rows(signal, signal.len(), &mut out, &mut Vec::new())?;
         Ok(out)
     }
 
-    /// Resamples rows of `n` samples; `out` has as many rows, of `output_len(n)` values or only the first of these.
+    /// Resamples rows of `n` samples. `out` has as many rows, each of `output_len(n)` values or only the first of
+    /// these.
     ///
-    /// Allocates nothing where `extended` has been used with rows of this length before, but for the convolution.
+    /// Does not allocate if `extended` has been used with rows of this length before, except in the convolution.
     pub(crate) fn resample_rows(
         &self,
         rows: &[f64],
@@ -181,7 +183,7 @@ impl PolyResampler {
     }
 }
 
-/// Fills the first and last `padding` values along the line through the first and last of those between.
+/// Fills the first and last `padding` values along the line through the first and last of the values between.
 fn extend_line(padding: usize, out: &mut [f64]) {
     let n = out.len() - 2 * padding;
     let (first, last) = (out[padding], out[padding + n - 1]);
@@ -208,7 +210,8 @@ impl Task for Polyphase<'_> {
         let Self { plan, extended, width, out, kept } = self;
         for (row, out) in extended.chunks_exact(width).zip(out.chunks_exact_mut(kept)) {
             for (m, value) in out.iter_mut().enumerate() {
-                // The last tap that counts meets sample `last`; both in the signal made `up` times longer by zeros.
+                // `position` counts in the signal made `up` times longer by zeros. The last tap of the phase meets
+                // sample `last`.
                 let position = m * plan.down + plan.half;
                 let taps = &plan.phases[position % plan.up];
                 let last = position / plan.up + plan.padding;
@@ -218,7 +221,7 @@ impl Task for Polyphase<'_> {
     }
 }
 
-/// Scalar product in eight sums, which a processor can add side by side.
+/// Returns the scalar product, accumulated in eight sums that a processor can add side by side.
 #[inline(always)]
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     const SUMS: usize = 8;
@@ -247,7 +250,7 @@ mod tests {
             let direct = plan.with_method(FirMethod::Polyphase).resample(&x).expect("resamples");
             assert_eq!(direct.len(), by_fft.len());
             for (a, b) in direct.iter().zip(&by_fft) {
-                // Relative to the peak of 200: the FFT's rounding.
+                // Relative to the peak of 200; the FFT rounds differently.
                 approx::assert_abs_diff_eq!(a, b, epsilon = 200.0 * 1e-14);
             }
         }

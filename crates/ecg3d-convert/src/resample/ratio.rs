@@ -1,25 +1,27 @@
 use crate::ConvertError;
 
-/// The largest factor by which a rate is raised or lowered; the filter has 20 taps for each.
+/// The largest factor by which a rate is raised or lowered. The filter has 20 taps for each unit of the larger factor.
 const LIMIT: u64 = 100_000;
-/// Relative error of a rate that is taken for a fraction: a five-hundredth of a sample in ten seconds of 1 kHz.
+/// Relative error within which a rate counts as a fraction: a five-hundredth of a sample in ten seconds at 1 kHz.
 const TOLERANCE: f64 = 2e-7;
-/// The same where no factors are that near: 0.1 ms in ten seconds. Beside a simple ratio lies a gap of 1e-5 without any.
+/// The same if no factors are that close: 0.1 ms in ten seconds. Around a simple ratio there is a gap of 1e-5 without
+/// any.
 const COARSE: f64 = 1e-5;
-/// Factors of simple fractions up to here are taken as they are, smaller ones within the tolerance or not.
+/// Simple fractions with factors up to this are used as they are, even if smaller factors are within the tolerance.
 const SMALL: usize = 5000;
 /// Largest denominator of a rate: 1000/3 Hz is written as 333.3333.
 const DENOMINATOR: u64 = 1000;
 
-/// The factors `(up, down)`, in lowest terms, that turn a sampling rate into another.
+/// Returns the factors `(up, down)`, in lowest terms, that turn one sampling rate into another.
 ///
-/// A rate that is no whole number is taken for a simple fraction within a relative error of 2e-7 (a denominator of at most 1000).
-/// Where there is none, or it leads to a factor above 5,000, the factors are the smallest up to 100,000 whose ratio is within that
-/// error; where there are none either, as for rates 0.2 to 10 millionths beside 500 Hz, within 1e-5 (0.1 ms in ten seconds). Rates of
-/// up to a thousand times each other always have such factors.
+/// A rate that is not a whole number counts as a simple fraction if one with a denominator of at most 1000 is within a
+/// relative error of 2e-7. If there is none, or if the fractions lead to a factor above 5,000, the result is the
+/// smallest factors up to 100,000 whose ratio is within that error. If there are none of these either, as for rates
+/// that differ from 500 Hz by 0.2 to 10 millionths, the error may be up to 1e-5 (0.1 ms in ten seconds). Two rates that
+/// differ by a factor of at most a thousand always have such factors.
 ///
 /// # Errors
-/// Rates that are not from 1e-6 to 1e9; no such factors up to 100,000.
+/// Returns an error if a rate is not from 1e-6 to 1e9, or if there are no such factors up to 100,000.
 pub fn rate_ratio(from_hz: f64, to_hz: f64) -> Result<(usize, usize), ConvertError> {
     let wrong = || ConvertError::RateRatio { from_hz, to_hz, limit: LIMIT };
     if ![from_hz, to_hz].iter().all(|hz| (1e-6..1e9).contains(hz)) {
@@ -36,10 +38,10 @@ pub fn rate_ratio(from_hz: f64, to_hz: f64) -> Result<(usize, usize), ConvertErr
     near.min_by_key(|&(up, down)| up.max(down)).or_else(|| nearest(ratio, COARSE)).ok_or_else(wrong)
 }
 
-/// A ratio in lowest terms, if both are at most 100,000.
+/// Returns a ratio in lowest terms.
 ///
 /// # Errors
-/// Factors above that.
+/// Returns an error if a factor is above 100,000.
 pub(super) fn lowest_terms(up: usize, down: usize) -> Result<(usize, usize), ConvertError> {
     within_limit(up as u128, down as u128).ok_or(ConvertError::RateRatio {
         from_hz: down as f64,
@@ -54,14 +56,16 @@ fn within_limit(up: u128, down: u128) -> Option<(usize, usize)> {
     (up.max(down) <= u128::from(LIMIT)).then_some((up as usize, down as usize))
 }
 
-/// The factors of two rates that are simple fractions.
+/// Returns the factors of two rates that are simple fractions.
 fn of_fractions(from_hz: f64, to_hz: f64) -> Option<(usize, usize)> {
     let ((from, from_parts), (to, to_parts)) = (fraction(from_hz)?, fraction(to_hz)?);
     within_limit(u128::from(to) * u128::from(from_parts), u128::from(from) * u128::from(to_parts))
 }
 
-/// The fraction of the smallest numbers that is within a relative error of a positive one: among the convergents of its continued
-/// fraction and those between them, which come nearer one after another.
+/// Returns the fraction with the smallest numbers that is within a relative error of a positive value.
+///
+/// The candidates are the convergents of the value's continued fraction and the fractions between these, which come
+/// closer one after another.
 fn nearest(value: f64, tolerance: f64) -> Option<(usize, usize)> {
     let is_near = |fraction| is_near(fraction, value, tolerance);
     let (mut before, mut now) = ((0u64, 1u64), (1u64, 0u64));
@@ -91,18 +95,19 @@ fn nearest(value: f64, tolerance: f64) -> Option<(usize, usize)> {
     None
 }
 
-/// The partial quotients of a number's continued fraction, without end; those behind a fraction that is equal to it mean nothing.
+/// Returns the partial quotients of a number's continued fraction, without end. Those after a fraction that equals the
+/// number have no meaning.
 fn quotients(value: f64) -> impl Iterator<Item = u64> {
     std::iter::successors(Some(value), |rest| Some(1.0 / (rest - rest.floor())))
         .map(|rest| rest.floor() as u64)
 }
 
-/// Whether a fraction is taken for a number.
+/// Returns whether a fraction counts as equal to a number.
 fn is_near((above, below): (u64, u64), value: f64, tolerance: f64) -> bool {
     below > 0 && (above as f64 / below as f64 - value).abs() <= tolerance * value
 }
 
-/// A number from 1e-6 to 1e9 as the simplest fraction near it, by continued fractions.
+/// Returns the simplest fraction near a number from 1e-6 to 1e9, by continued fractions.
 fn fraction(value: f64) -> Option<(u64, u64)> {
     let (mut before, mut now) = ((0u64, 1u64), (1u64, 0u64));
     for step in quotients(value) {
@@ -157,7 +162,7 @@ mod tests {
         }
     }
 
-    /// How far a ratio is from that of a rate to 50 Hz, relative to it.
+    /// The relative difference between a ratio and that of a rate to 50 Hz.
     fn error(from: f64, (up, down): (usize, usize)) -> f64 {
         (up as f64 / down as f64 * from / 50.0 - 1.0).abs()
     }
@@ -179,7 +184,7 @@ mod tests {
             for tenth in -250..=250 {
                 let from = usual * (1.0 + f64::from(tenth) * 1e-7);
                 let (up, down) = rate_ratio(from, 50.0).expect("a ratio");
-                // Farther than 2e-7, but for a rounding, only where none are as near.
+                // Apart from rounding, farther than 2e-7 only if no factors are that close.
                 let limit = match nearest(50.0 / from, TOLERANCE) {
                     Some(_) => TOLERANCE * 1.001,
                     None => COARSE,
@@ -200,8 +205,9 @@ mod tests {
             assert_eq!(found, expected, "{from}");
             assert!(error(from, found) <= TOLERANCE, "{from}");
         }
-        // Whole numbers up to 5,000 are exact, though smaller ones are near enough.
-        assert!(nearest(4998.0 / 4999.0, TOLERANCE) < Some((4998, 4999)));
+        // Whole numbers up to 5,000 are exact, although smaller ones would be close enough.
+        let smaller = nearest(4998.0 / 4999.0, TOLERANCE).expect("a fraction");
+        assert!(smaller < (4998, 4999), "{smaller:?}");
         assert_eq!(rate_ratio(4999.0, 4998.0), Ok((4998, 4999)));
     }
 

@@ -3,43 +3,46 @@ use std::str::FromStr;
 
 use crate::ConvertError;
 
-/// How an array goes on beyond its ends: the modes of `scipy.ndimage`.
+/// How an array continues beyond its ends: the modes of `scipy.ndimage`.
 ///
-/// It decides what the spline's prefilter takes for granted, so that it counts even for places within the array, most
-/// near its ends. For the samples a b c d:
+/// The boundary decides what the spline's prefilter assumes, so it matters even for places within the array, most of
+/// all near its ends. For the samples a b c d:
 ///
-/// | mode | before | after | scipy |
+/// | mode | before | after | SciPy |
 /// |---|---|---|---|
 /// | [`Boundary::Mirror`] | d c b | c b a | `mirror` |
 /// | [`Boundary::Reflect`] | c b a | d c b | `reflect`, `grid-mirror` |
 /// | [`Boundary::Nearest`] | a a a | d d d | `nearest` |
 /// | [`Boundary::GridWrap`] | b c d | a b c | `grid-wrap` |
-/// | [`Boundary::Wrap`] | a b c d without the d | b c d, a and d being one | `wrap` |
+/// | [`Boundary::Wrap`] | a b c | b c d (a and d coincide) | `wrap` |
 /// | [`Boundary::GridConstant`] | k k k | k k k | `grid-constant` |
 /// | [`Boundary::Constant`] | k at once | k at once | `constant` |
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[non_exhaustive]
 pub enum Boundary {
-    /// Turned about its end samples.
+    /// Reflected about the end samples.
     #[default]
     Mirror,
-    /// Turned about the edges of its end samples, half a sample further out.
+    /// Reflected about the outer edges of the end samples, half a sample further out.
     Reflect,
-    /// With its end samples.
+    /// Extended with the end samples.
     Nearest,
-    /// From the start again.
+    /// Starts again from the beginning.
     GridWrap,
-    /// From the start again, where the last sample stands for the first; the prefilter takes [`Boundary::Mirror`].
+    /// Starts again from the beginning, with the last sample standing for the first. The prefilter uses
+    /// [`Boundary::Mirror`].
     Wrap,
-    /// With samples of this value, to which the spline runs smoothly.
+    /// Extended with samples of this value, which the spline approaches smoothly.
     GridConstant(f64),
-    /// A place beyond the end samples has this value, however near; the prefilter takes [`Boundary::Mirror`].
+    /// Any place beyond the end samples has this value, however near. The prefilter uses [`Boundary::Mirror`].
     Constant(f64),
 }
 
 impl Boundary {
-    /// Samples by which an array is continued before it is filtered, since the exact start is only known for the other
-    /// modes. scipy's number: what lies further out changes the result of order 5 by less than 5e-5 of a jump there.
+    /// Number of samples by which an array is extended before it is filtered. The exact start is only known for the
+    /// other modes.
+    ///
+    /// The number is SciPy's. What lies further out changes the result of order 5 by less than 5e-5 of a jump there.
     pub(super) fn padding(self, order: usize) -> usize {
         match self {
             Self::Nearest | Self::GridConstant(_) if order > 1 => 12,
@@ -58,7 +61,7 @@ impl Boundary {
         }
     }
 
-    /// The sample that stands at `index` of an array of `n`; `None` for the constant.
+    /// Returns the sample at `index` of an array of `n` samples, or `None` for the constant.
     pub(super) fn index(self, index: i64, n: usize) -> Option<usize> {
         let inside = (0..n as i64).contains(&index);
         match self {
@@ -69,7 +72,9 @@ impl Boundary {
         }
     }
 
-    /// The place within reach that has the value of `place`, at most half a sample outside; `None` for the constant.
+    /// Returns the place within reach that has the value of `place`, or `None` for the constant.
+    ///
+    /// `place` may be at most half a sample outside the array.
     pub(super) fn place(self, place: f64, n: usize) -> Option<f64> {
         let last = (n - 1) as f64;
         if (0.0..=last).contains(&place) {
@@ -78,23 +83,23 @@ impl Boundary {
         match self {
             Self::Constant(_) => None,
             Self::Nearest => Some(place.clamp(0.0, last)),
-            // Of one sample, every place is that sample's.
+            // If there is one sample, every place has its value.
             _ if n == 1 && !matches!(self, Self::GridConstant(_)) => Some(0.0),
             Self::Wrap => Some(place.rem_euclid(last)),
-            // The taps are turned back into the array one by one.
+            // The taps are reflected back into the array one by one.
             Self::Mirror | Self::Reflect | Self::GridWrap | Self::GridConstant(_) => Some(place),
         }
     }
 }
 
-/// What a signal looks like beyond its ends when its prefilter starts.
+/// What the prefilter assumes about a signal beyond its ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Symmetry {
-    /// About the end samples, with period 2 n - 2.
+    /// Symmetric about the end samples, with period 2 n - 2.
     WholeSample,
-    /// About points half a sample beyond them, with period 2 n.
+    /// Symmetric about points half a sample beyond the end samples, with period 2 n.
     HalfSample,
-    /// None, with period n.
+    /// No symmetry, with period n.
     Periodic,
 }
 
@@ -107,7 +112,7 @@ impl Symmetry {
         }
     }
 
-    /// The sample that stands at any index.
+    /// Returns the sample at any index.
     pub(super) fn index(self, index: i64, n: usize) -> usize {
         let period = self.period(n);
         let inside = index.rem_euclid(period as i64) as usize;
@@ -133,7 +138,7 @@ impl fmt::Display for Boundary {
     }
 }
 
-/// Reads scipy's names; the constants are 0.
+/// Parses SciPy's names; the constants are 0.
 impl FromStr for Boundary {
     type Err = ConvertError;
 

@@ -3,10 +3,11 @@ use super::boundary::Symmetry;
 /// The pole of the cubic B-spline's inverse filter, sqrt(3) - 2.
 pub(crate) const POLE: f64 = -0.267_949_192_431_122_7;
 
-/// Powers of a pole below this are left out of a start value: less than a rounding, even in `f64`.
+/// Powers of a pole below this are left out of a start value: they are less than a rounding error, even in `f64`.
 pub(crate) const NEGLIGIBLE: f64 = 1e-19;
 
-/// Poles of the inverse filter of a B-spline, by order: the roots within the unit circle of its samples at whole numbers.
+/// Returns the poles of the inverse filter of a B-spline: the roots, within the unit circle, of its samples at whole
+/// numbers.
 ///
 /// Orders 0 and 1 have none. Source: Unser, Aldroubi and Eden, IEEE Trans. Signal Process. 41 (1993) 821.
 pub(super) fn poles(order: usize) -> &'static [f64] {
@@ -19,9 +20,9 @@ pub(super) fn poles(order: usize) -> &'static [f64] {
     }
 }
 
-/// Turns samples into the coefficients of the spline that runs through them, in place.
+/// Turns samples into the coefficients of the spline through them, in place.
 ///
-/// For each pole a causal and an anti-causal recursion, each started from the sum over the signal as it is continued.
+/// For each pole there is a causal and an anti-causal recursion. Each starts from the sum over the extended signal.
 pub(super) fn coefficients(line: &mut [f64], order: usize, symmetry: Symmetry) {
     // A single sample is a constant, and its own coefficient.
     if line.len() < 2 {
@@ -37,7 +38,8 @@ pub(super) fn coefficients(line: &mut [f64], order: usize, symmetry: Symmetry) {
 fn one_pole(line: &mut [f64], pole: f64, symmetry: Symmetry) {
     let n = line.len();
     let period = symmetry.period(n);
-    // The sum of pole^k times what lies k steps beyond, over as many steps as count, or over all periods in closed form.
+    // The sum of pole^k times the sample k steps away, over as many steps as matter, or over all periods in closed
+    // form.
     let sum = |line: &[f64], at: &dyn Fn(i64) -> usize| {
         let (mut sum, mut power, mut k) = (0.0, 1.0, 0);
         while k < period && f64::abs(power) > NEGLIGIBLE {
@@ -57,7 +59,7 @@ fn one_pole(line: &mut [f64], pole: f64, symmetry: Symmetry) {
     line[n - 1] = match symmetry {
         Symmetry::WholeSample => (pole * line[n - 2] + line[n - 1]) * pole / (pole * pole - 1.0),
         Symmetry::HalfSample => line[n - 1] * pole / (pole - 1.0),
-        // What the causal recursion gives is periodic too.
+        // The output of the causal recursion is periodic as well.
         Symmetry::Periodic => -pole * sum(line, &|k| symmetry.index(n as i64 - 1 + k, n)),
     };
     for k in (0..n - 1).rev() {
@@ -65,10 +67,10 @@ fn one_pole(line: &mut [f64], pole: f64, symmetry: Symmetry) {
     }
 }
 
-/// The first value of the causal recursion over a signal that is turned about half a sample before its start.
+/// Returns the first value of the causal recursion over a signal that is reflected half a sample before its start.
 ///
-/// scipy takes the sum gathered so far for sample 0 in the very last term. That is off by pole^(2n) of the peak, 4e-7 for 5
-/// samples of order 3 and nothing from 25 on, and is kept so that the results are equal.
+/// In the very last term, SciPy uses the sum so far in place of sample 0. The error is pole^(2n) of the peak: 4e-7 for
+/// 5 samples at order 3, and nothing from 25 samples on. It is kept so that the results are equal.
 fn half_sample_start(line: &[f64], pole: f64) -> f64 {
     let n = line.len();
     let far = pole.powi(n as i32);
@@ -82,11 +84,12 @@ fn half_sample_start(line: &[f64], pole: f64) -> f64 {
     line[0] + sum * pole / (1.0 - far * far)
 }
 
-/// Values of the B-spline of an order at the `order + 1` nodes around a place, and the first of these nodes.
+/// Returns the first of the `order + 1` nodes around a place, and the values of the B-spline at these nodes.
 ///
-/// By the recursion over orders of Cox and de Boor: sums of positive terms, so that no digits are lost.
+/// Computed by the Cox-de Boor recursion over orders: sums of positive terms, so that no digits are lost.
 pub(super) fn weights(place: f64, order: usize) -> (i64, [f64; 6]) {
-    // Even orders have their joints half-way between the nodes. Order 0 takes the upper node half-way, as scipy does.
+    // Splines of even order have their joints half-way between the nodes. Half-way, order 0 takes the upper node, as in
+    // SciPy.
     let shifted = if order.is_multiple_of(2) { place + 0.5 } else { place };
     let base = shifted.floor();
     let share = shifted - base;

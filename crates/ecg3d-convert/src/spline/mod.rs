@@ -1,5 +1,5 @@
-//! B-spline interpolation in full generality: any order to 5, any boundary, any axes. The conversion itself, cubic and
-//! mirrored, works on many lines at once, in [`crate::kernel`].
+//! B-spline interpolation in full generality: any order up to 5, any boundary, any axes. The conversion itself is cubic
+//! and mirrored; it processes many lines at once, in [`crate::kernel`].
 
 mod boundary;
 mod filter;
@@ -15,15 +15,17 @@ use boundary::Symmetry;
 /// The largest array that is made: 32 GiB of `f64`.
 const LARGEST: u64 = 1 << 32;
 
-/// B-spline interpolation of arrays at other sizes, as `scipy.ndimage.zoom`.
+/// Resizes arrays by B-spline interpolation, like `scipy.ndimage.zoom`.
 ///
-/// The values are those of scipy within 1e-12 of the peak, for every order, [`Boundary`] and grid mode. One thing is not
-/// reproduced: where `(to - 1) * ((from - 1) / (to - 1))` is rounded to more than `from - 1`, scipy's modes `constant` and
-/// `wrap` take the last sample for one outside (45 from 26, 51, 62, 90 or 101 are such cases); here the last sample is
-/// always the last. One is: scipy's start value of `reflect` is slightly off where an axis is short (4e-7 of the peak for 5
-/// samples of order 3, nothing from 25 on), and so is that of [`Boundary::Reflect`].
+/// The values equal SciPy's within 1e-12 of the peak, for every order, [`Boundary`] and grid mode, with one exception.
+/// Where `(to - 1) * ((from - 1) / (to - 1))` is rounded to more than `from - 1`, SciPy's modes `constant` and `wrap`
+/// treat the last sample as outside (45 from 26, 51, 62, 90 or 101 are such cases). Here, the last sample is always the
+/// last.
 ///
-/// Source: Unser, IEEE Signal Process. Mag. 16(6) (1999) 22. Arithmetic is done in `f64` throughout.
+/// An error of SciPy's that is reproduced: the start value of `reflect` is slightly off on short axes (by 4e-7 of the
+/// peak for 5 samples at order 3, by nothing from 25 samples on), and so is that of [`Boundary::Reflect`].
+///
+/// All arithmetic is done in `f64`. Source: Unser, IEEE Signal Process. Mag. 16(6) (1999) 22.
 ///
 /// ```
 /// use ecg3d_convert::{Boundary, SplineZoom};
@@ -46,10 +48,10 @@ pub struct SplineZoom {
 }
 
 impl SplineZoom {
-    /// Interpolation by splines of an order: 0 takes the nearest sample, 1 is linear, 3 cubic.
+    /// Creates an interpolation by splines of an order: 0 takes the nearest sample, 1 is linear, 3 cubic.
     ///
     /// # Errors
-    /// An order above 5.
+    /// Returns an error if the order is above 5.
     pub fn new(order: usize) -> Result<Self, ConvertError> {
         if order > 5 {
             return Err(ConvertError::config("the order of a spline", order, "0 to 5"));
@@ -57,26 +59,30 @@ impl SplineZoom {
         Ok(Self { order, boundary: Boundary::default(), grid: false })
     }
 
-    /// Chooses how the array goes on beyond its ends. Default: [`Boundary::Mirror`], which between the end samples is
-    /// scipy's default `constant` too.
+    /// Sets how the array continues beyond its ends. Default: [`Boundary::Mirror`], which between the end samples gives
+    /// the same as SciPy's default, `constant`.
     #[must_use]
     pub fn with_boundary(mut self, boundary: Boundary) -> Self {
         self.boundary = boundary;
         self
     }
 
-    /// Chooses whether the extent of an axis of `n` samples is `n` (samples are areas) or `n - 1` (they are points, and the
-    /// first and last stay where they are). Default: `false`, points. scipy's `grid_mode`.
+    /// Sets whether the extent of an axis of `n` samples is `n` or `n - 1`; this is SciPy's `grid_mode`. Default:
+    /// `false`.
+    ///
+    /// With `true`, samples are areas and the extent is `n`. With `false`, samples are points and the extent is
+    /// `n - 1`; the first and last stay where they are.
     #[must_use]
     pub fn with_grid(mut self, grid: bool) -> Self {
         self.grid = grid;
         self
     }
 
-    /// Interpolates along every axis; `shape` has the new size of each.
+    /// Interpolates along every axis. `shape` is the new size of each axis.
     ///
     /// # Errors
-    /// Not one size for each axis; an axis of no sample, or a size of 0; more than 2^32 values.
+    /// Returns an error if there is not one size for each axis, an axis is empty, a size is 0, or the result has more
+    /// than 2^32 values.
     pub fn zoom<T: Real, D: Dimension>(
         &self,
         array: ArrayView<'_, T, D>,
@@ -93,10 +99,11 @@ impl SplineZoom {
         self.zoom_axes(array, &sizes)
     }
 
-    /// Interpolates along some axes only, in any order; along the others nothing happens at all.
+    /// Interpolates along some of the axes, in any order. The other axes are left unchanged.
     ///
     /// # Errors
-    /// An axis that is not there or comes twice; an axis of no sample, or a size of 0; more than 2^32 values.
+    /// Returns an error if an axis does not exist or is given twice, an axis is empty, a size is 0, or the result has
+    /// more than 2^32 values.
     pub fn zoom_axes<T: Real, D: Dimension>(
         &self,
         array: ArrayView<'_, T, D>,
@@ -107,7 +114,7 @@ impl SplineZoom {
         for &(axis, to) in sizes {
             now = Line::new(self, now.len_of(axis), to).along(now.view(), axis, to);
         }
-        // What lies outside along one axis is outside, whatever the others make of it.
+        // A place that is outside along one axis is outside, whatever the other axes make of it.
         if let Boundary::Constant(value) = self.boundary {
             for &(axis, to) in sizes {
                 let outside = Line::new(self, array.len_of(axis), to).outside;
@@ -122,10 +129,10 @@ impl SplineZoom {
         Ok(now.mapv(T::from_f64))
     }
 
-    /// The spline's coefficients along every axis, of the array's own shape (`scipy.ndimage.spline_filter`).
+    /// Returns the spline's coefficients along every axis, in the array's own shape (`scipy.ndimage.spline_filter`).
     ///
-    /// For [`Boundary::Nearest`] and [`Boundary::GridConstant`] the array is not continued here, so that the coefficients
-    /// near its ends are not those that [`SplineZoom::zoom`] uses.
+    /// For [`Boundary::Nearest`] and [`Boundary::GridConstant`], the array is not extended here, so the coefficients
+    /// near its ends differ from those that [`SplineZoom::zoom`] uses.
     pub fn coefficients<T: Real, D: Dimension>(&self, array: ArrayView<'_, T, D>) -> Array<T, D> {
         let mut out = array.mapv(|value| value.to_f64().unwrap_or(f64::NAN));
         let mut line = Vec::new();
@@ -163,12 +170,12 @@ impl SplineZoom {
     }
 }
 
-/// The coefficients of a cubic spline that is mirrored about its end samples, in place.
+/// Computes the coefficients of a cubic spline that is mirrored about its end samples, in place.
 pub(crate) fn cubic_coefficients(line: &mut [f64]) {
     filter::coefficients(line, 3, Symmetry::WholeSample);
 }
 
-/// The sample that stands at any index of `n` samples that are mirrored about their ends.
+/// Returns the sample at any index of `n` samples that are mirrored about their ends.
 pub(crate) fn mirror(index: i64, n: usize) -> usize {
     Symmetry::WholeSample.index(index, n)
 }
@@ -176,13 +183,13 @@ pub(crate) fn mirror(index: i64, n: usize) -> usize {
 /// The interpolation along one axis.
 struct Line {
     order: usize,
-    /// Samples that are added on both sides.
+    /// Number of samples that are added on both sides.
     padding: usize,
     symmetry: Symmetry,
     boundary: Boundary,
-    /// For each value: the coefficients that it is made of (`None` for the constant) and their weights.
+    /// For each value, the coefficients it is made of (`None` for the constant) and their weights.
     taps: Vec<[(Option<usize>, f64); 6]>,
-    /// Values that lie outside, where these have a value of their own.
+    /// The values that lie outside, if the boundary gives these a value of their own.
     outside: Vec<usize>,
 }
 
@@ -198,7 +205,7 @@ impl Line {
             let place = if grid {
                 (o as f64 + 0.5) * step - 0.5
             } else {
-                // The last place may come out a rounding beyond the last sample.
+                // Rounding may put the last place beyond the last sample.
                 (o as f64 * step).min((from - 1) as f64)
             };
             let Some(place) = boundary.place(place + padding as f64, padded) else {

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use crate::support::{Npz, assert_close, goldens};
 
-/// Allowed, relative to the peak: rounding in other orders of summation.
+/// Tolerance relative to the peak, for rounding in other orders of summation.
 const F64: f64 = 1e-12;
-/// The same for what starts from a steady state: scipy's are up to 3e-12 from the exact ones (in 50 digits), ours up to 2e-12.
+/// The same for filters that start from a steady state. Compared with the exact values (in 50 digits), SciPy's are off
+/// by up to 3e-12, ours by up to 2e-12.
 const STEADY: f64 = 5e-12;
 
 fn json(path: &std::path::Path) -> Value {
@@ -21,11 +22,11 @@ fn sections(value: &Value) -> Vec<[f64; 6]> {
     serde_json::from_value(value.clone()).expect("sections")
 }
 
-/// Coefficients: a few roundings of scipy's, whatever the order.
+/// Compares the coefficients, allowing a few of SciPy's rounding errors, whatever the order.
 fn assert_design(what: &str, own: &Sos, expected: &[[f64; 6]]) {
     assert_eq!(own.sections().len(), expected.len(), "{what}");
     for (own, expected) in own.sections().iter().zip(expected) {
-        // The overall gain in b0 may be tiny: each half is measured by its own peak.
+        // The overall gain in b0 may be tiny, so each half is measured by its own peak.
         for part in [0..3, 3..6] {
             let peak = expected[part.clone()].iter().fold(0.0, |p: f64, v| p.max(v.abs()));
             for (a, b) in own[part.clone()].iter().zip(&expected[part]) {
@@ -83,7 +84,7 @@ fn filters() {
         let expected = sections(&case["sos"]);
         let design = butterworth(order.expect("an order"), band, rate).expect("a design");
         assert_design(name, &design, &expected);
-        // Run with scipy's own coefficients, so that the filters are compared and not the designs.
+        // Run with SciPy's own coefficients, so that the filters are compared and not the designs.
         let sos = Sos::new(&expected).expect("a filter");
         let read = |arrays: &mut Npz, what: &str| arrays.read::<f64>(&format!("{name}__{what}"));
         let steady = sos.steady();
@@ -178,7 +179,7 @@ fn zoom_matrices() {
         let own = CubicZoom::new(from, to).expect("a zoom").matrix();
         assert_close(name, own.view().into_dyn(), arrays.read(name).view(), F64);
     }
-    // Filter and resampling together are one matrix.
+    // Filtering and resampling together are one matrix.
     let expected = arrays.read::<f64>("L").into_dimensionality::<Ix2>().expect("two axes");
     let filter = butterworth(1, Band::High(0.5), 50.0).expect("a filter");
     let resampler = FftResampler::new(1000, 100).expect("a plan");
@@ -193,7 +194,7 @@ fn zoom_matrices() {
 
 #[test]
 fn the_last_value_is_never_lost() {
-    // Where scipy's zoom writes a zero for want of a rounding.
+    // Sizes at which a rounding error makes SciPy's zoom write a zero.
     for (from, to) in [(26, 45), (51, 45), (62, 45), (90, 45), (101, 45), (16, 30), (61, 30)] {
         let ones = ArrayD::from_elem(vec![from], 1.0);
         let zoom = SplineZoom::new(3).expect("a zoom");

@@ -6,7 +6,7 @@ use ecg3d_convert::{
     Scale, ShortRecords, Threshold, Units, Windows,
 };
 
-/// One configuration for each choice that there is.
+/// Returns one configuration for each possible choice.
 fn choices() -> Vec<ConvertConfig> {
     let (published, corrected) = (ConvertConfig::published, ConvertConfig::corrected);
     let polyphase = |fir| Resample::Polyphase { rate_hz: 62.5, fir };
@@ -17,7 +17,7 @@ fn choices() -> Vec<ConvertConfig> {
         corrected().with_scale(Scale::ZScore).with_windows(Windows::First),
         published().with_leads(LeadSelection::File { count: 3 }),
         corrected().with_leads(LeadSelection::Named { leads: vec![Lead::V1, Lead::AVR] }),
-        // What the preset cuts, and this one does not.
+        // This configuration does not make the cut that its preset makes.
         published().with_first_samples(None).with_resample(polyphase(FirMethod::Polyphase)),
         corrected().with_first_samples(Some(2500)).with_resample(polyphase(FirMethod::Convolution)),
         published().with_denoise(Denoise::None),

@@ -7,7 +7,7 @@ use ndarray::{Array2, Axis, s};
 
 use crate::support::{assert_close, fixture, recording, synthetic_adc};
 
-/// Allowed, relative to the peak: rounding in other orders of summation.
+/// Tolerance relative to the peak, for rounding in other orders of summation.
 const F64: f64 = 1e-12;
 
 fn prepare(config: ConvertConfig, rate_hz: f64, samples: usize) -> (Array2<f64>, usize) {
@@ -82,9 +82,15 @@ fn leads_go_by_name() {
 #[test]
 fn two_seconds_are_the_least() {
     let config = ConvertConfig::corrected;
-    for (rate, least) in
-        [(500.0, 1000), (257.0, 514), (333.3333, 667), (500.0004, 1000), (100.0, 200)]
-    {
+    for (rate, least) in [
+        (500.0, 1000),
+        (257.0, 514),
+        (333.3333, 667),
+        (500.0004, 1000),
+        (500.004, 1000),
+        (499.996, 1000),
+        (100.0, 200),
+    ] {
         let rate = SamplingRate::new(rate).expect("a rate");
         let plan = ConvertPlan::new(config(), rate).expect("a plan");
         let enough = plan.prepare(&recording(synthetic_adc(least), rate.hz())).expect("prepares");
@@ -106,7 +112,7 @@ fn all_flat_gives_zeros() {
         (Scale::None, 1234),
         (Scale::UnitPeak, 0),
         (Scale::ZScore, 0),
-        // The filter leaves roundings of a constant, which no scale may make a signal of.
+        // Of a constant, the filter leaves only rounding errors, which no scale may turn into a signal.
         (Scale::UnitPeak, 1234),
         (Scale::ZScore, 1234),
     ] {

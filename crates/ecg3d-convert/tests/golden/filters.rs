@@ -1,4 +1,4 @@
-//! The building blocks' choices against scipy, on the numbers of `scripts/make_block_goldens.py`.
+//! The choices of the building blocks compared with SciPy, on the numbers of `scripts/make_block_goldens.py`.
 
 use ecg3d_convert::{
     Band, Continuation, ConvertError, Edges, Extent, FftResampler, Fir, PolyResampler, Sos,
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::support::{assert_close, fixture};
 
-/// Allowed, relative to the peak: rounding in other orders of summation.
+/// Tolerance relative to the peak, for rounding in other orders of summation.
 const F64: f64 = 1e-12;
 
 fn numbers(count: usize) -> Vec<f64> {
@@ -46,7 +46,7 @@ fn every_band_and_order_and_its_state() {
             let design = sections(&mut file, &name("sos"));
             for (own, expected) in own.sections().iter().zip(design.sections()) {
                 for (a, b) in own.iter().zip(expected) {
-                    // A few roundings; a coefficient that should be 0 has that of its neighbours.
+                    // A few rounding errors; a coefficient that should be 0 has those of its neighbours.
                     approx::assert_relative_eq!(a, b, max_relative = 1e-14, epsilon = 1e-14);
                 }
             }
@@ -57,7 +57,7 @@ fn every_band_and_order_and_its_state() {
             close(&name("filt"), &thinned, &file.read(&name("filt")), F64);
             let expected = file.read::<f64>(&name("state")).flatten().into_owned().into_dyn();
             close(&name("state"), &state.values().concat(), &expected, F64);
-            // In pieces of any length, one of them empty, to the bit.
+            // In pieces of any length, one of them empty: equal to the bit.
             let mut pieces = x.clone();
             let mut state = SosState::new(design.steady().scaled(x[0]).values().to_vec());
             let mut rest = pieces.as_mut_slice();

@@ -1,4 +1,4 @@
-//! The converter against scipy, and what must hold whatever the signal.
+//! The converter compared with SciPy, and properties that must hold for any signal.
 
 mod blocks;
 mod configs;

@@ -30,7 +30,7 @@ proptest! {
             prop_assert_eq!(plot, &plot.t());
             prop_assert!(plot.diag().iter().all(|value| *value == 0.0));
         }
-        // The norms of finite vectors, one above the other.
+        // For finite vectors, each of these norms bounds the one before it.
         for ((maximum, euclidean), manhattan) in maximum.iter().zip(&euclidean).zip(&manhattan) {
             prop_assert!(*maximum <= euclidean * (1.0 + 1e-15));
             prop_assert!(*euclidean <= manhattan * (1.0 + 1e-15));
@@ -55,7 +55,7 @@ proptest! {
         let recurrent = pairs.iter().filter(|pair| pair.1 == 1.0);
         let count = recurrent.clone().count();
         prop_assert!(count as f64 >= rate * pairs.len() as f64);
-        // One distance less, with all its ties, would be too few.
+        // Without the distances equal to the largest one, there would be too few.
         let limit = recurrent.map(|pair| pair.0).fold(0.0, f64::max);
         prop_assert!(pairs.iter().all(|pair| (pair.0 <= limit) == (pair.1 == 1.0)));
         let fewer = pairs.iter().filter(|pair| pair.0 < limit).count();
@@ -146,7 +146,7 @@ fn conversions_use_metric_and_threshold() {
                     .collect();
                 let views: Vec<_> = plots.iter().map(|plot| plot.view()).collect();
                 let plots = ndarray::stack(Axis(0), &views).expect("equal shapes");
-                // Square and not, within one strip of the inner loops and over several.
+                // Square and not square, within one strip of the inner loops and over several.
                 for size in [[5, 21, 30], [5, 24, 24], [4, 71, 83], [2, 150, 150]] {
                     let zoom = SplineZoom::new(3).expect("a zoom");
                     let expected = zoom.zoom(plots.view().into_dyn(), &size).expect("zooms");
@@ -156,7 +156,7 @@ fn conversions_use_metric_and_threshold() {
                     let what = format!("{metric}, {threshold:?}, {dimension}, {delay}, {size:?}");
                     assert_close(&what, volume.view().into_dyn(), expected.view(), 1e-12);
                 }
-                // At the plots' own size they come through as they are.
+                // At the plots' own size they come through unchanged.
                 let n = plots.len_of(Axis(1));
                 let same = ImagePlan::new(&config.with_volume_size([3, n, n])).expect("a plan");
                 let volume = same.volume_of_window(window.view()).expect("a volume");
@@ -177,7 +177,7 @@ fn windows_that_overflow_are_refused() {
         })
     };
     for (metric, fits, beyond) in [
-        // The squares overflow; the others' sums do, and what the splines make of them.
+        // For the Euclidean distance the squares overflow; for the others, the sums and what the splines make of them.
         (Metric::Euclidean, 1e18, 1e19),
         (Metric::Maximum, 1e36, 1e38),
         (Metric::Manhattan, 1e36, 1e38),
@@ -196,7 +196,7 @@ fn windows_that_overflow_are_refused() {
     }
 }
 
-/// In which of its samples a state has no number is of no matter.
+/// It does not matter which sample of a state is NaN.
 #[test]
 fn states_without_a_number_are_never_recurrent() {
     for metric in [Metric::Euclidean, Metric::Maximum, Metric::Manhattan] {

@@ -25,7 +25,7 @@ fn short_gaps_are_filled_along_a_line() {
     for config in presets() {
         let whole = {
             let mut adc = synthetic_adc(1000);
-            // What a line through the gaps gives.
+            // The values that a line through the gaps gives.
             adc.slice_mut(s![2, ..4]).fill(40);
             adc[[2, 4]] = 40;
             for (k, value) in [100, 110, 120, 130, 140].into_iter().enumerate() {
@@ -36,7 +36,7 @@ fn short_gaps_are_filled_along_a_line() {
         let mut gaps = whole.clone();
         gaps.signal.slice_mut(s![2, ..4]).fill(f64::NAN);
         gaps.signal.slice_mut(s![2, 501..504]).fill(f64::INFINITY);
-        // The integers there say nothing.
+        // The integers at these samples mean nothing.
         gaps.adc.as_mut().expect("integers").values.slice_mut(s![2, 501..504]).fill(-32768);
         let config = config.with_invalid_samples(interpolate(0.008));
         let filled = prepare(config.clone(), &gaps).expect("prepares");
@@ -52,7 +52,7 @@ fn short_gaps_are_filled_along_a_line() {
         for (a, b) in filled.signal.iter().zip(&whole.signal) {
             approx::assert_relative_eq!(a, b, max_relative = 1e-6, epsilon = 1e-5);
         }
-        // One sample more is too long; so is a lead without any number, however much is allowed.
+        // One more sample makes the gap too long. A lead without any number is refused too, however long a gap may be.
         gaps.signal[[2, 504]] = f64::NAN;
         gaps.signal[[2, 505]] = f64::NEG_INFINITY;
         let error = prepare(config.clone(), &gaps).expect_err("too long");
@@ -95,7 +95,7 @@ fn short_records_are_padded_where_that_is_asked_for() {
             let volume = plan.convert(&short).expect("converts");
             assert!(volume.iter().all(|value| value.is_finite()));
         }
-        // A whole one is what it is without the policy.
+        // A complete recording gives the same result as without the policy.
         let whole = recording(synthetic_adc(1000), 500.0);
         let strict = config.clone().with_short_records(ShortRecords::Reject);
         assert_eq!(prepare(config.clone(), &whole), prepare(strict, &whole));
@@ -124,7 +124,7 @@ fn what_overflows_is_refused() {
     let plan = ConvertPlan::new(config, large.sampling_rate).expect("a plan");
     let mut out = Array2::<f64>::zeros(plan.prepared_shape());
     assert!(plan.prepare_into(&large, out.view_mut(), &mut Scratch::new()).is_ok());
-    // Nor where only the squares of the distances do.
+    // Also refused if only the squares of the distances overflow.
     let mut volume = Array3::<f64>::zeros((45, 45, 45));
     let result = plan.convert_into(&large, volume.view_mut(), &mut Scratch::new());
     assert_eq!(result, Err(ConvertError::Overflow { lead: 4 }));
@@ -135,7 +135,7 @@ fn what_overflows_is_refused() {
 
 #[test]
 fn a_scale_that_overflows_is_refused() {
-    // Its square overflows: by an infinite deviation all would be zero.
+    // The square of this value overflows. With an infinite deviation, all values would be zero.
     let mut large = recording(synthetic_adc(10_000), 500.0);
     large.signal[[4, 500]] = 1e160;
     for config in presets() {
@@ -145,7 +145,7 @@ fn a_scale_that_overflows_is_refused() {
     let config = ConvertConfig::corrected().with_max_seconds(5.0);
     let peak = prepare(config.clone().with_scale(Scale::UnitPeak), &large).expect("prepares");
     assert_eq!(peak.signal.iter().fold(0.0, |peak: f32, value| peak.max(value.abs())), 1.0);
-    // Nor where what overflows is cut off.
+    // Also refused if what overflows is cut off.
     large.signal[[4, 500]] = 0.0;
     large.signal[[7, 9000]] = f64::MAX;
     large.signal[[7, 9001]] = f64::MIN;
@@ -157,7 +157,7 @@ fn a_scale_that_overflows_is_refused() {
 
 #[test]
 fn a_low_rate_takes_no_memory_without_bound() {
-    // 46 days, 2.4e9 values at 50 Hz.
+    // 46 days, which are 2.4e9 values at 50 Hz.
     let slow = recording(synthetic_adc(40_000), 0.01);
     let config = ConvertConfig::corrected().with_denoise(Denoise::None);
     let prepared = prepare(config.clone(), &slow).expect("prepares");
@@ -190,7 +190,7 @@ fn parts_of_another_shape_than_the_signal_are_refused() {
     assert_eq!(convert(&short), shape(values, &[12, 1000], &[12, 999]));
     let gains = adc(&|adc| adc.gain_per_mv.truncate(11));
     assert_eq!(convert(&gains), shape("the gains of the recording", &[12], &[11]));
-    // Where they are not used, they may be anything.
+    // Where these parts are not used, they may have any shape.
     for one in [rows, short, gains] {
         assert!(prepare(ConvertConfig::corrected(), &one).is_ok());
     }
@@ -215,7 +215,7 @@ fn a_cut_that_leaves_less_than_a_window_is_no_plan() {
     assert_eq!(plan.prepare(&long).expect("prepares").length, 100);
     let short = plan.prepare(&recording(synthetic_adc(150), 100.0));
     assert_eq!(short, Err(ConvertError::TooShort { expected: 200, found: 150, rate_hz: 100.0 }));
-    // Padding makes a window of any number.
+    // With padding, any number of samples makes a window.
     let padded = ConvertPlan::new(cut(100).with_short_records(ShortRecords::Pad), rate);
     let prepared = padded.expect("a plan").prepare(&long).expect("prepares");
     assert_eq!(prepared.length, 50);

@@ -16,11 +16,11 @@ fn window() -> impl Strategy<Value = Array2<f64>> {
     signal(1200).prop_map(|values| Array2::from_shape_vec((12, 100), values).expect("12 x 100"))
 }
 
-/// `f(a x + y)` against `a f(x) + f(y)`.
+/// Compares `f(a x + y)` with `a f(x) + f(y)`.
 fn is_linear(f: impl Fn(&[f64]) -> Vec<f64>, x: &[f64], y: &[f64], a: f64) -> bool {
     let mixed: Vec<f64> = x.iter().zip(y).map(|(x, y)| a * x + y).collect();
     let expected = f(x).into_iter().zip(f(y)).map(|(x, y)| a * x + y);
-    // Values up to 1e4 with a few roundings each.
+    // Values up to 1e4 with a few rounding errors each.
     f(&mixed).into_iter().zip(expected).all(|(own, sum)| (own - sum).abs() < 1e-8)
 }
 
@@ -55,7 +55,7 @@ proptest! {
         let plot = RecurrencePlot::new(dimension, delay).expect("a plot").of(&x).expect("plots");
         prop_assert_eq!(&plot, &plot.t());
         prop_assert!(plot.diag().iter().all(|value| *value == 0.0));
-        // Neither polarity nor an offset is seen.
+        // Neither polarity nor an offset is visible.
         let other: Vec<f64> = x.iter().map(|value| 512.0 - value).collect();
         let other = RecurrencePlot::new(dimension, delay).expect("a plot").of(&other);
         let error = worst(other.expect("plots").view().into_dyn(), plot.view().into_dyn());
@@ -82,7 +82,7 @@ proptest! {
         plan.volume_of_window_into(first.view(), used.view_mut(), &mut scratch).expect("a volume");
         plan.volume_of_window_into(second.view(), used.view_mut(), &mut scratch).expect("a volume");
         prop_assert_eq!(&used, &fresh);
-        // Nor does the layout of the arrays.
+        // Nor does the memory layout of the arrays change the result.
         let mut turned = Array3::zeros((45, 45, 45).f());
         let window = second.t().to_owned();
         plan.volume_of_window_into(window.t(), turned.view_mut(), &mut scratch).expect("a volume");
@@ -99,14 +99,14 @@ proptest! {
             .fold(Array3::<f64>::zeros((45, 45, 45)), |sum, k| sum + volumes.index_axis(Axis(0), k));
         let own = volumes.index_axis(Axis(0), 12);
         prop_assert!((&own - &sum).iter().all(|difference| difference.abs() < 1e-9));
-        // The same as a conversion of the window with those leads set to zero.
+        // The same as converting the window with those leads set to zero.
         let mut masked = window.clone();
         for k in (0..12).filter(|k| bits >> k & 1 == 0) {
             masked.row_mut(k).fill(0.0);
         }
         let direct = plan.volume_of_window(masked.view()).expect("a volume");
         prop_assert_eq!(own, direct);
-        // With a threshold a lead of zeros is recurrent throughout, and volumes are no sums.
+        // With a threshold, a lead of zeros is recurrent throughout, and volumes are not sums.
         for threshold in [Threshold::Distance { distance: 400.0 }, Threshold::Rate { rate: 0.1 }] {
             let config = ConvertConfig::published().with_threshold(threshold);
             let plan = ImagePlan::new(&config).expect("a plan");
@@ -158,7 +158,7 @@ fn masks_and_buffers_are_checked() {
     assert_eq!(beyond, Err(ConvertError::Mask { mask: 1, lead: 12, leads: 12 }));
     assert!(call(&[LeadMask(1)], [0, 45, 45, 45]).is_err());
     assert!(call(&[LeadMask(1)], [1, 45, 45, 44]).is_err());
-    // A mask has 32 bits, and could not keep the last lead.
+    // A mask has 32 bits, so it could not keep the last lead.
     let config = ConvertConfig::published().with_leads(LeadSelection::File { count: 33 });
     let plan = ImagePlan::new(&config.with_volume_size([33, 4, 4])).expect("a plan");
     let many = plan.volumes_of_subsets(

@@ -7,9 +7,9 @@ use ndarray::{Array2, Array3, ArrayViewD, Axis, Ix2, Ix3, s};
 
 use crate::support::{Npz, assert_close, fixture, goldens, recording, synthetic_adc};
 
-/// Allowed, relative to the peak of a stage: rounding in other orders of summation.
+/// Tolerance relative to the peak of a stage, for rounding in other orders of summation.
 const F64: f64 = 1e-12;
-/// The same for arithmetic in f32 behind the prepared signal.
+/// The same for arithmetic in f32 from the prepared signal on.
 const F32: f64 = 3e-6;
 
 fn plan(rate_hz: f64) -> ConvertPlan {
@@ -17,7 +17,7 @@ fn plan(rate_hz: f64) -> ConvertPlan {
     ConvertPlan::new(ConvertConfig::published(), rate).expect("a plan")
 }
 
-/// Every stage behind the cut, in f64 and f32.
+/// The results of every stage after the cut, in f64 and f32.
 struct Stages {
     prepared: Array2<f64>,
     images: Array3<f64>,
@@ -82,7 +82,7 @@ fn equal_to_the_golden_recordings() {
     for file in files {
         let name = file.display().to_string();
         let mut npz = Npz::open(&file);
-        // Recordings in mV stay in mV there; here a source without ADC values counts as uV.
+        // The golden values of recordings in mV are in mV; here, a source without ADC values is taken in uV.
         let (recording, unit) = match npz.try_read::<i16>("raw5000") {
             Some(raw) => {
                 let raw = raw.into_dimensionality::<Ix2>().expect("two axes");
@@ -119,7 +119,7 @@ fn equal_to_the_golden_recordings() {
         for (row, plot) in own.prepared.rows().into_iter().zip(plots.outer_iter()) {
             let own = RecurrencePlot::new(2, 1).expect("a plot");
             let own = own.of(row.as_slice().expect("a row")).expect("distances") / unit;
-            // Samples are exact to a share of the signal's peak, whose offset is not in the plot.
+            // Samples are exact to a fraction of the signal's peak; the plot does not contain the signal's offset.
             let peak =
                 |values: ArrayViewD<'_, f64>| values.iter().fold(0.0, |p: f64, v| p.max(v.abs()));
             let offset = peak(row.into_dyn()) / unit / peak(plot.into_dyn());
@@ -166,7 +166,7 @@ fn a_window_is_held_against_the_two_seconds_of_the_study() {
         plan.prepare(&one).expect("prepares").warnings
     };
     let cut = |samples| ConvertConfig::published().with_first_samples(Some(samples));
-    // As near to 2 s as samples come.
+    // As close to 2 s as a whole number of samples can be.
     for (rate_hz, samples) in [(500.0, 1000), (499.998, 1000), (250.0, 500), (333.3333, 667)] {
         assert_eq!(warnings(cut(samples), rate_hz, samples), [], "{rate_hz} Hz");
     }
@@ -174,10 +174,10 @@ fn a_window_is_held_against_the_two_seconds_of_the_study() {
         let expected = ConvertWarning::Rate { rate_hz, samples };
         assert_eq!(warnings(cut(samples), rate_hz, samples), [expected]);
     }
-    // What is asked for counts, not what is there.
+    // The number of samples asked for counts, not the number found.
     let padded = warnings(cut(1000).with_short_records(ShortRecords::Pad), 1000.0, 600);
     assert!(padded.contains(&ConvertWarning::Rate { rate_hz: 1000.0, samples: 1000 }));
-    // Windows at a rate last as long as they should, however much is cut.
+    // Windows at a fixed rate have the right length, however much is cut.
     let corrected = ConvertConfig::corrected().with_first_samples(Some(2000));
     assert_eq!(warnings(corrected, 250.0, 2000), []);
 }
@@ -202,14 +202,14 @@ fn what_is_refused() {
         assert!(message.starts_with("lead II has 2 samples"), "{message}");
         assert!(message.ends_with("at sample 17 (from 0)"), "{message}");
     }
-    // One that lies behind the cut counts too, unless the configuration says otherwise.
+    // An invalid sample after the cut counts too, unless the configuration says otherwise.
     let mut late = recording(synthetic_adc(1200), 500.0);
     late.signal[[0, 1100]] = f64::NAN;
     refused(&late);
     let config = ConvertConfig::published().with_invalid_samples(InvalidSamples::RejectUsed);
     let lenient = ConvertPlan::new(config, late.sampling_rate).expect("a plan");
     assert!(lenient.prepare(&late).is_ok());
-    // Nor is an array of another shape written to.
+    // An array of another shape is refused as well.
     let mut out = Array2::<f32>::zeros((12, 99));
     assert!(plan(500.0).prepare_into(&whole(), out.view_mut(), &mut Scratch::new()).is_err());
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::support::{Npz, assert_close, fixture, goldens, worst};
 
-/// Allowed, relative to the peak: rounding in other orders of summation.
+/// Tolerance relative to the peak, for rounding in other orders of summation.
 const F64: f64 = 1e-12;
 
 /// In the order of `scripts/make_zoom_goldens.py`.
@@ -23,7 +23,7 @@ fn planned(order: usize, boundary: Boundary, grid: bool) -> SplineZoom {
     SplineZoom::new(order).expect("an order").with_boundary(boundary).with_grid(grid)
 }
 
-/// The numbers of the script.
+/// The numbers that the script uses.
 fn numbers(shape: [usize; 3]) -> Array3<f64> {
     let numbers = (0..shape.iter().product::<usize>())
         .map(|k| ((k * k * 7 + 13 * k + 5) % 801) as f64 / 8.0 - 50.0)
@@ -148,7 +148,7 @@ fn coefficients_give_the_samples_back() {
     for order in 0..=5 {
         let plan = planned(order, Boundary::Mirror, false);
         let own = plan.coefficients(x.view());
-        // The spline at its nodes: its coefficients through the sampled B-spline.
+        // The values of the spline at its nodes: the coefficients convolved with the sampled B-spline.
         let kernel: &[f64] = match order {
             0 | 1 => &[1.0],
             2 => &[1.0 / 8.0, 6.0 / 8.0, 1.0 / 8.0],
@@ -174,7 +174,7 @@ proptest! {
     fn the_same_size_changes_nothing(
         x in prop::collection::vec(-1e3..1e3, 60), order in 0usize..=5, which in 0usize..7,
     ) {
-        // scipy's start of `reflect`, which is kept, is inexact on short axes.
+        // SciPy's start value of `reflect`, which is reproduced, is inexact on short axes.
         let shape = if BOUNDARIES[which] == Boundary::Reflect { vec![60] } else { vec![3, 4, 5] };
         let x = ArrayD::from_shape_vec(shape, x).expect("60 values");
         for grid in [false, true] {

@@ -5,7 +5,7 @@ use ecg_core::{Adc, Lead, Recording, SamplingRate};
 use ndarray::{Array2, ArrayD, ArrayViewD};
 use ndarray_npy::{NpzReader, ReadableElement};
 
-/// A folder of golden values, or `None` (said once for each test) where there is none.
+/// Returns a folder of golden values, or `None` if there is none; each test then says so once.
 pub fn goldens(folder: &str) -> Option<PathBuf> {
     let root = std::env::var_os("ECG_GOLDENS").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens")),
@@ -24,7 +24,7 @@ pub fn goldens(folder: &str) -> Option<PathBuf> {
     None
 }
 
-/// A file that is committed beside the tests.
+/// Opens a file that is committed beside the tests.
 pub fn fixture(name: &str) -> Npz {
     Npz::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name))
 }
@@ -51,7 +51,7 @@ impl Npz {
     }
 }
 
-/// Largest difference, relative to the peak of what is expected; absolute where that is all zero.
+/// Returns the largest difference, relative to the peak of the expected values, or absolute if these are all zero.
 pub fn worst(found: ArrayViewD<'_, f64>, expected: ArrayViewD<'_, f64>) -> f64 {
     assert_eq!(found.shape(), expected.shape());
     let peak = expected.iter().fold(0.0, |peak: f64, v| peak.max(v.abs()));
@@ -82,7 +82,7 @@ pub fn synthetic_adc(samples: usize) -> Array2<i32> {
     })
 }
 
-/// A recording of these integers at 1000 a mV, the twelve leads in the standard order.
+/// Makes a recording of these integers at 1000 per mV, with the twelve leads in the standard order.
 pub fn recording(adc: Array2<i32>, rate_hz: f64) -> Recording {
     let rate = SamplingRate::new(rate_hz).expect("a rate");
     let signal = adc.mapv(|value| f64::from(value) / 1000.0);
