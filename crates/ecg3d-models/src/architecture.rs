@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ModelError, Preset};
 
-/// A network: the study's own, the three that it was compared with, and a yardstick.
+/// A network: the study's own, the three that the study compared it with, and a baseline.
 ///
 /// Written `3decgnet`, `zhang`, `sobahi`, `ribeiro`, `resnet1d` on command lines and in files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,11 +21,11 @@ pub enum Architecture {
     Sobahi,
     /// The residual network of Ribeiro et al. (Nat. Commun. 11, 2020, 1760) on signals.
     Ribeiro,
-    /// A plain residual network on signals of 10 s at 100 Hz, not of the study.
+    /// A plain residual network on signals of 10 s at 100 Hz, which is not from the study.
     ResNet1d,
 }
 
-/// What one input of a network is.
+/// The kind of input that a network reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InputKind {
     /// A volume `[45, 45, 45]` (depth, height, width).
@@ -35,7 +35,7 @@ pub enum InputKind {
 }
 
 impl Architecture {
-    /// Every network that this version has.
+    /// All networks of this version.
     pub const ALL: [Architecture; 5] = [
         Architecture::ThreeDEcgNet,
         Architecture::Zhang,
@@ -47,7 +47,7 @@ impl Architecture {
     /// The names of [`Architecture::ALL`], for messages.
     const NAMES: &str = "3decgnet, zhang, sobahi, ribeiro, resnet1d";
 
-    /// The name on command lines and in files.
+    /// Returns the name on command lines and in files.
     pub const fn name(self) -> &'static str {
         match self {
             Architecture::ThreeDEcgNet => "3decgnet",
@@ -58,7 +58,7 @@ impl Architecture {
         }
     }
 
-    /// Shape of one input, the batch axis left out.
+    /// Returns the shape of one input, without the batch axis.
     pub const fn input_shape(self) -> &'static [usize] {
         match self {
             Architecture::ThreeDEcgNet | Architecture::Zhang | Architecture::Sobahi => {
@@ -69,7 +69,7 @@ impl Architecture {
         }
     }
 
-    /// `[lead, sample]` of the window that an input is made of.
+    /// Returns the shape `[lead, sample]` of the window from which an input is made.
     pub const fn window_shape(self) -> [usize; 2] {
         match self {
             Architecture::ResNet1d => [12, 1000],
@@ -77,8 +77,10 @@ impl Architecture {
         }
     }
 
-    /// The preprocessing of a preset that fits this network. [`Architecture::ResNet1d`], which the study does not have, takes
-    /// the first 10 s at 100 Hz in mV, denoised both ways, with either.
+    /// Returns the preprocessing of a preset for this network.
+    ///
+    /// [`Architecture::ResNet1d`], which is not from the study, takes the first 10 s at 100 Hz in mV, denoised forward
+    /// and backward, with either preset.
     pub fn preprocessing(self, preset: Preset) -> ConvertConfig {
         match self {
             Architecture::ResNet1d => ConvertConfig::corrected()
@@ -89,7 +91,7 @@ impl Architecture {
         }
     }
 
-    /// What one input is.
+    /// Returns the kind of input that this network reads.
     pub const fn input(self) -> InputKind {
         match self {
             Architecture::ThreeDEcgNet | Architecture::Zhang | Architecture::Sobahi => {

@@ -6,49 +6,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Architecture, ModelError, Preset};
 
-/// What a weights file says of itself: the network, its labels, and how its input is made.
+/// What a weights file says about itself: the network, its labels, and how its input is made.
 ///
-/// Stands as JSON in the header of the `.safetensors` file, so that weights never travel without it.
+/// It is stored as JSON in the header of the `.safetensors` file, so that weights never travel without it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ModelCard {
-    /// Version of the card's format, [`ModelCard::FORMAT`].
+    /// Version of the card's format, see [`ModelCard::FORMAT`].
     pub format: u32,
     /// Which network.
     pub architecture: Architecture,
-    /// Whether the network is the study's program or its text.
+    /// Whether the network is that of the study's program or of its text.
     pub mode: Preset,
     /// The labels, in the order of the network's outputs.
     pub labels: LabelSet,
     /// How recordings become prepared signals and volumes.
     pub preprocessing: ConvertConfig,
-    /// [`ConvertConfig::hash`] of the preprocessing when the card was made.
+    /// [`ConvertConfig::hash`] of the preprocessing at the time when the card was made.
     pub preprocessing_hash: String,
-    /// The probability above which a label is predicted, by label; `None` means 0.5 for each.
+    /// The probability above which each label is predicted; `None` means 0.5 for all labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<BTreeMap<String, f64>>,
-    /// Where the weights come from, in words.
+    /// Where the weights come from, as free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
     /// What the network was trained on and how: counts, hash, recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<serde_json::Value>,
-    /// What it reached, and on what.
+    /// What the network reached, and on which data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<serde_json::Value>,
     /// The software that made the file.
     pub software: String,
 }
 
-/// tch is the binding of one minor version of libtorch.
-const SOFTWARE: &str =
+/// A version of tch binds one minor version of libtorch.
+pub(crate) const SOFTWARE: &str =
     concat!("ecg3d-models ", env!("CARGO_PKG_VERSION"), " with tch 0.24 and libtorch 2.11");
 
 impl ModelCard {
-    /// The version of the format that this software writes, and the latest that it reads.
+    /// The format version that this software writes, and the latest one that it reads.
     pub const FORMAT: u32 = 1;
 
-    /// A card with the entries that every model has.
+    /// Returns a card with the entries that every model has.
     pub fn new(
         architecture: Architecture,
         mode: Preset,
@@ -80,7 +80,7 @@ impl ModelCard {
     /// Sets the thresholds, in the order of the labels.
     ///
     /// # Errors
-    /// Not one for each label, or one outside 0 to 1.
+    /// There are not as many thresholds as labels, or one is outside 0 to 1.
     pub fn with_thresholds(mut self, thresholds: &[f64]) -> Result<Self, ModelError> {
         if thresholds.len() != self.labels.len() {
             return Err(ModelError::CardValue {
@@ -95,18 +95,19 @@ impl ModelCard {
         Ok(self)
     }
 
-    /// The probability above which each label is predicted, strictly, in the order of the labels; 0.5 where the card has
-    /// none.
+    /// Returns the probability above which (strictly) each label is predicted, in the order of the labels.
+    ///
+    /// It is 0.5 for a label without a threshold.
     pub fn threshold_values(&self) -> Vec<f64> {
         let own = |label| self.thresholds.as_ref().and_then(|t| t.get(label)).copied();
         self.labels.iter().map(|label| own(label).unwrap_or(0.5)).collect()
     }
 
-    /// Checks the entries against one another.
+    /// Checks that the entries agree with one another.
     ///
     /// # Errors
-    /// The first that can't be: a later format, a preprocessing that this version does otherwise or that makes another
-    /// input than the network reads, a threshold of an unknown label or outside 0 to 1.
+    /// The first entry that is wrong: a later format, a preprocessing that this version performs differently or that
+    /// makes another input than the network reads, or a threshold that is outside 0 to 1 or of an unknown label.
     pub fn check(&self) -> Result<(), ModelError> {
         let wrong = |what, found: String, expected: String| {
             Err(ModelError::CardValue { what, found, expected })

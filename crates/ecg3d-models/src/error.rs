@@ -6,22 +6,22 @@ use tch::TchError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// A name that is no network.
+    /// A name that belongs to no network.
     #[error("unknown model {found:?}; expected one of {expected}")]
     UnknownModel {
         /// The name given.
         found: String,
-        /// The names there are, joined by commas.
+        /// The known names, joined by commas.
         expected: &'static str,
     },
-    /// The input of a network has another shape than the network takes.
+    /// An input with another shape than the network takes.
     #[error("{model} takes a batch of shape [n, {}], found {found:?}", join(.expected))]
     Input {
         /// The network.
         model: &'static str,
-        /// Shape of one input, the batch axis left out.
+        /// Shape of one input, without the batch axis.
         expected: Vec<usize>,
-        /// Shape of the batch given.
+        /// Shape of the given batch.
         found: Vec<usize>,
     },
     /// libtorch refused an operation.
@@ -33,10 +33,10 @@ pub enum ModelError {
         #[source]
         source: TchError,
     },
-    /// The converter refuses a configuration or a signal.
+    /// The converter refused a configuration or a signal.
     #[error("the conversion failed")]
     Convert(#[from] ecg3d_convert::ConvertError),
-    /// A setting of a training run that can't be meant.
+    /// A setting of a training run, or a probability, that is out of range.
     #[error("{what} must be {expected}, found {found}")]
     Setting {
         /// The setting.
@@ -46,26 +46,26 @@ pub enum ModelError {
         /// The value given.
         found: f64,
     },
-    /// No record is left to learn from.
+    /// No record is left to train on.
     #[error("no records to train on, of {records} in the data set")]
     NothingToTrainOn {
-        /// Records of the data set.
+        /// Number of records in the data set.
         records: usize,
     },
-    /// Windows of another shape than the preprocessing cuts.
+    /// Windows of another shape than the preprocessing produces.
     #[error("windows must be [n, {}], found {found:?}", join(.expected))]
     Windows {
-        /// Leads and samples of a window.
+        /// Number of leads and samples of a window.
         expected: [usize; 2],
-        /// Shape of the tensor given.
+        /// Shape of the given tensor.
         found: Vec<usize>,
     },
-    /// Signals to train on that no window fits.
+    /// Signals to train on that are too short for a window.
     #[error("training takes prepared signals [n, 12, {expected} or more], found {found:?}")]
     TrainShape {
-        /// Samples of a window.
+        /// Number of samples of a window.
         expected: usize,
-        /// Shape of the signals given.
+        /// Shape of the given signals.
         found: Vec<usize>,
     },
     /// Parts of a data set that do not fit together.
@@ -78,22 +78,22 @@ pub enum ModelError {
         /// How many there are.
         found: usize,
     },
-    /// A row beyond the end of the data set.
+    /// A row past the end of the data set.
     #[error("row {row} (from 0) is beyond the {records} records of the data set")]
     NoSuchRow {
         /// The row.
         row: usize,
-        /// Records of the data set.
+        /// Number of records in the data set.
         records: usize,
     },
-    /// A record whose real samples are fewer than a window or more than its signal.
+    /// A record with fewer real samples than a window, or more than its signal.
     #[error("record {record} has {found} samples, expected {} to {}", .expected[0], .expected[1])]
     RecordLength {
         /// The record.
         record: String,
-        /// Samples of a window and of the signals.
+        /// Number of samples of a window and of the signals.
         expected: [usize; 2],
-        /// Real samples of the record.
+        /// Number of real samples of the record.
         found: usize,
     },
     /// A prepared signal with values that are not finite.
@@ -102,7 +102,7 @@ pub enum ModelError {
         /// The record.
         record: String,
     },
-    /// A record to train on that gives no volumes.
+    /// A training record from which no volumes can be made.
     #[error("cannot make volumes of record {record}")]
     NoVolumes {
         /// The record.
@@ -111,7 +111,7 @@ pub enum ModelError {
         #[source]
         source: ecg3d_convert::ConvertError,
     },
-    /// The loss left the finite numbers.
+    /// The loss became infinite or NaN.
     #[error(
         "the loss is {loss} in epoch {epoch}, batch {batch}{}; try a lower learning rate, or look for extreme values",
         and_kept(.kept)
@@ -119,29 +119,36 @@ pub enum ModelError {
     NotFinite {
         /// The epoch, from 1.
         epoch: usize,
-        /// The step in its epoch, from 1.
+        /// The step within its epoch, from 1.
         batch: usize,
         /// The loss.
         loss: f64,
-        /// The run folder that keeps the epochs before, if any is kept.
+        /// The run folder that keeps the earlier epochs, if any are kept.
         kept: Option<PathBuf>,
     },
-    /// Weights, or what they make of the validation records, left the finite numbers after steps whose losses were finite.
+    /// The weights, or the logits of the validation records, became infinite or NaN although the losses of all steps
+    /// were finite.
     #[error(
         "the network's {what} are not finite after epoch {epoch}{}; try a lower learning rate",
         and_kept(.kept)
     )]
     NetworkNotFinite {
-        /// What is not finite: `weights`, `logits of validation records`.
+        /// What is not finite: `weights` or `logits of validation records`.
         what: &'static str,
         /// The epoch, from 1.
         epoch: usize,
-        /// The run folder that keeps the epochs before, if any is kept.
+        /// The run folder that keeps the earlier epochs, if any are kept.
         kept: Option<PathBuf>,
     },
-    /// A run folder with a run in it.
+    /// A recipe that fits fresh parameters, applied to parameters that were loaded or trained before.
     #[error(
-        "{path} already holds a run ({found}); give --resume to go on with it, or another folder",
+        "the recipe fits fresh parameters to data (fit_start), but the network's were loaded or trained before; say where they are \
+         from by TrainConfig::with_start, which leaves them as they are"
+    )]
+    NotFresh,
+    /// A run folder that already holds a run.
+    #[error(
+        "{path} already holds a run ({found}); go on with it by TrainConfig::resume (train --resume), or give another folder",
         path = .path.display()
     )]
     RunExists {
@@ -150,19 +157,19 @@ pub enum ModelError {
         /// A file of that run.
         found: &'static str,
     },
-    /// A training that its observer ended before an epoch was done.
+    /// A training run that its observer ended before the first epoch was done.
     #[error("the training was ended before its first epoch was done")]
     Stopped,
-    /// A file of no run that a run would write over.
+    /// A file that a run would overwrite although it does not belong to a run.
     #[error("{path} would be written over, though it is of no run; give another folder", path = .path.display())]
     NotOfARun {
         /// The file.
         path: PathBuf,
     },
-    /// Weights that are to be saved under the name of their card's readable copy.
+    /// Weights that were to be saved under the name reserved for the readable copy of their card.
     #[error("weights can't be saved as {path}, where their card goes; expected a name that ends in .safetensors", path = .path.display())]
     SaveAsJson {
-        /// The name given.
+        /// The given name.
         path: PathBuf,
     },
     /// A network to train whose parameters are not `f32`.
@@ -173,7 +180,7 @@ pub enum ModelError {
         /// libtorch's name of the type.
         found: String,
     },
-    /// A run folder that another training is at work in.
+    /// A run folder in which another training is at work.
     #[error(
         "another training is at work in {path}; wait for its end, or give another folder",
         path = .path.display()
@@ -182,7 +189,7 @@ pub enum ModelError {
         /// The folder.
         path: PathBuf,
     },
-    /// A run that can't be resumed, because its checkpoint is gone.
+    /// A run that can't be resumed because its checkpoint is missing.
     #[error("the run can't be resumed: there is no {path}", path = .path.display())]
     NoCheckpoint {
         /// Where the checkpoint should be.
@@ -196,7 +203,7 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A run that is to go on under other settings or data.
+    /// A run that was to be resumed with other settings or data.
     #[error(
         "the run of {path} can't go on with another {what}: it had {then}, now it is {now}",
         path = .path.display()
@@ -211,7 +218,7 @@ pub enum ModelError {
         /// Its value now.
         now: String,
     },
-    /// A file could not be read or written.
+    /// A file that could not be read or written.
     #[error("cannot {doing} {path}", path = .path.display())]
     Io {
         /// The file.
@@ -232,37 +239,37 @@ pub enum ModelError {
         /// What it was given.
         found: &'static str,
     },
-    /// Prepared signals of another shape than the preprocessing makes.
+    /// Prepared signals of another shape than the preprocessing produces.
     #[error("prepared signals are [n, {}, {}{}], found {found:?}", .expected[0], .expected[1], or_more(.longer))]
     Prepared {
         /// Shape of one signal, `[lead, sample]`.
         expected: [usize; 2],
-        /// Whether signals may have more samples.
+        /// Whether longer signals are accepted too.
         longer: bool,
-        /// Shape of the signals given.
+        /// Shape of the given signals.
         found: Vec<usize>,
     },
-    /// A record that no window fits.
+    /// A record that is too short for a window.
     #[error("row {row} has {found} samples, a window needs {expected}")]
     TooShort {
         /// The row, from 0.
         row: usize,
-        /// Samples of a window.
+        /// Number of samples of a window.
         expected: usize,
-        /// Samples of the record.
+        /// Number of samples of the record.
         found: usize,
     },
-    /// A record said to be longer than its row.
+    /// A record whose stated length exceeds its row.
     #[error("row {row} is said to have {found} samples, but rows have {expected}")]
     TooLong {
         /// The row, from 0.
         row: usize,
-        /// Samples of a row.
+        /// Number of samples of a row.
         expected: usize,
-        /// Samples the record is said to have.
+        /// The stated number of samples.
         found: usize,
     },
-    /// Weights that are fine as a file but can't be used.
+    /// A readable weights file whose content can't be used.
     #[error("cannot use {path}", path = .path.display())]
     Unusable {
         /// The file.
@@ -281,7 +288,7 @@ pub enum ModelError {
         /// What it should say.
         expected: String,
     },
-    /// A network that the study's programs do not have.
+    /// A network that the study's programs do not have, so that no Keras file can hold it.
     #[error("{path} can't hold {model}, which is not a network of the study", path = .path.display())]
     NotInKeras {
         /// The file.
@@ -289,7 +296,7 @@ pub enum ModelError {
         /// The network.
         model: &'static str,
     },
-    /// A number type that there is not.
+    /// A name that belongs to no number type.
     #[error("there is no precision {found:?}, expected f32 or bf16")]
     UnknownPrecision {
         /// What was asked for.
@@ -313,7 +320,7 @@ pub enum ModelError {
         #[source]
         source: serde_json::Error,
     },
-    /// A file that is no `.safetensors`.
+    /// A file that is not a `.safetensors` file.
     #[error("{path} is not a .safetensors weights file", path = .path.display())]
     Safetensors {
         /// The file.
@@ -322,21 +329,21 @@ pub enum ModelError {
         #[source]
         source: safetensors::SafeTensorError,
     },
-    /// A Keras file where weights of this toolkit are wanted.
-    #[error("{path} is an HDF5 file, expected .safetensors; convert it with import-keras first", path = .path.display())]
+    /// A Keras file in place of weights of this toolkit.
+    #[error("{path} is an HDF5 file, expected .safetensors; import it first, with import_keras or the program import-keras", path = .path.display())]
     StillKeras {
         /// The file.
         path: PathBuf,
     },
-    /// A weights file without all the bytes that its header tells of.
+    /// A weights file whose size contradicts its header: it was cut short or damaged.
     #[error("{path} has {found} bytes, not those that its header tells of: it was cut short or damaged", path = .path.display())]
     CutShort {
         /// The file.
         path: PathBuf,
-        /// Bytes there are.
+        /// Number of bytes in the file.
         found: usize,
     },
-    /// A tensor of another number type than `f32`.
+    /// A tensor with another number type than `f32`.
     #[error("{name} in {path} is of type {found}, expected F32", path = .path.display())]
     TensorType {
         /// The file.
@@ -353,12 +360,12 @@ pub enum ModelError {
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// Where the first such value stands, in C order.
+        /// Index of the first such value, in C order.
         at: usize,
         /// That value.
         found: f32,
     },
-    /// A weights file lacks one of the network's tensors.
+    /// A weights file without one of the network's tensors.
     #[error("{path} has no {name}, which {model} needs", path = .path.display())]
     MissingTensor {
         /// The file.
@@ -368,7 +375,7 @@ pub enum ModelError {
         /// The network.
         model: &'static str,
     },
-    /// A weights file has a tensor that the network has not.
+    /// A weights file with a tensor that the network does not have.
     #[error("{path} holds {name}, which {model} does not have", path = .path.display())]
     UnexpectedTensor {
         /// The file.
@@ -378,7 +385,7 @@ pub enum ModelError {
         /// The network.
         model: &'static str,
     },
-    /// A tensor of a weights file has another shape than the network's.
+    /// A tensor of a weights file whose shape differs from the network's.
     #[error("{name} in {path} has shape {found:?}, expected {expected:?}", path = .path.display())]
     TensorShape {
         /// The file.
@@ -390,7 +397,7 @@ pub enum ModelError {
         /// The file's shape.
         found: Vec<usize>,
     },
-    /// A file that should be HDF5 is not, is damaged, or was cut short.
+    /// A file that should be HDF5 but is not, is damaged, or was cut short.
     #[error("cannot read {path} as an HDF5 file", path = .path.display())]
     Hdf5 {
         /// The file.
@@ -399,7 +406,7 @@ pub enum ModelError {
         #[source]
         source: hdf5_reader::error::Error,
     },
-    /// An HDF5 file that is none of Keras's weight files.
+    /// An HDF5 file that is not one of Keras's weight files.
     #[error(
         "{path} is HDF5 but not a weights file of Keras 2: it holds {found}, expected {expected}",
         path = .path.display()
@@ -412,7 +419,7 @@ pub enum ModelError {
         /// What such files hold.
         expected: String,
     },
-    /// The `model_config` of a Keras file is not JSON.
+    /// A Keras file whose `model_config` is not JSON.
     #[error("the model_config of {path} is not JSON", path = .path.display())]
     KerasConfig {
         /// The file.
@@ -421,16 +428,16 @@ pub enum ModelError {
         #[source]
         source: serde_json::Error,
     },
-    /// A Keras file holds another network.
+    /// A Keras file that holds another network.
     #[error("{path} is not {model}: found {found}, expected {expected}", path = .path.display())]
     KerasGraph {
         /// The file.
         path: PathBuf,
-        /// The network asked for.
+        /// The requested network.
         model: &'static str,
         /// What the file has.
         found: String,
-        /// What stands there in the network.
+        /// What the network has at that place.
         expected: String,
     },
     /// A network whose corrected form has no counterpart in Keras files.
@@ -447,19 +454,19 @@ fn or_more(longer: &bool) -> &'static str {
     if *longer { " or more" } else { "" }
 }
 
-/// Lengths of axes as they stand in a message: `45, 45, 45`.
+/// Formats the lengths of axes for a message: `45, 45, 45`.
 fn join(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The end of a message about a run that broke off.
+/// Returns the end of a message about a run that broke off.
 fn and_kept(run_dir: &Option<PathBuf>) -> String {
     run_dir
         .as_ref()
         .map_or(String::new(), |path| format!("; the epochs before are kept in {}", path.display()))
 }
 
-/// Names what was being done when libtorch failed.
+/// Adds to an error of libtorch what was being done.
 pub(crate) trait Doing<T> {
     fn doing(self, doing: &'static str) -> Result<T, ModelError>;
 }

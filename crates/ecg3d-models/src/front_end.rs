@@ -4,12 +4,16 @@ use tch::{Device, Kind, TchError, Tensor, no_grad};
 use crate::ModelError;
 use crate::error::Doing;
 
-/// The converter's second half as tensor operations: windows of prepared signals to lead images and volumes, on any device.
+/// The second half of the converter as tensor operations, on any device.
 ///
-/// Recurrence plots are distances by broadcasting, and each zoom is a product with the spline's matrix. The results equal
-/// those of [`ImagePlan`] within 1e-5 of the largest value, but for a pair of states whose distance is a rounding away from
-/// a threshold; but samples are not looked at, and those too large to compute with, which [`ImagePlan`] refuses, give values that are
-/// not finite. On the CPU [`ImagePlan`] is quicker; on a GPU only `[n, 12, 100]` numbers travel there instead of
+/// It makes lead images and volumes from windows of prepared signals. Recurrence plots are distances computed by
+/// broadcasting, and each zoom is a product with the spline's matrix. The results equal those of [`ImagePlan`] within
+/// 1e-5 of the largest value, except for a pair of states whose distance differs from a threshold only by rounding.
+///
+/// Samples are not checked: those too large to compute with, which [`ImagePlan`] refuses, give meaningless values,
+/// finite or not. [`ImagePlan::check_samples`] finds them.
+///
+/// On the CPU, [`ImagePlan`] is faster. On a GPU, only `[n, 12, 100]` numbers have to be moved there instead of
 /// `[n, 45, 45, 45]`.
 ///
 /// ```
@@ -42,10 +46,10 @@ pub struct FrontEnd {
 }
 
 impl FrontEnd {
-    /// Plans images and volumes as a configuration asks for them, in `f32` on a device.
+    /// Plans the images and volumes of a configuration, in `f32` on a device.
     ///
     /// # Errors
-    /// A configuration that makes no sense; a device that libtorch can't use.
+    /// The configuration makes no sense, or libtorch can't use the device.
     pub fn new(config: &ConvertConfig, device: Device) -> Result<Self, ModelError> {
         let plan = ImagePlan::new(config)?;
         let window_shape = plan.window_shape();
@@ -73,20 +77,20 @@ impl FrontEnd {
         })
     }
 
-    /// The device that the work is done on and the results are on.
+    /// Returns the device that does the work and holds the results.
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// Shape of a window, `[lead, sample]`: `[12, 100]` in both presets.
+    /// Returns the shape of a window, `[lead, sample]`: `[12, 100]` in both presets.
     pub fn window_shape(&self) -> [usize; 2] {
         self.window_shape
     }
 
-    /// Lead images `[n, lead, height, width]` of windows `[n, lead, sample]`, which may be on any device.
+    /// Returns the lead images `[n, lead, height, width]` of windows `[n, lead, sample]`, which may be on any device.
     ///
     /// # Errors
-    /// Windows of another shape; what libtorch refuses, for want of memory for instance.
+    /// The windows have another shape, or libtorch fails, for instance because memory runs out.
     pub fn images(&self, windows: &Tensor) -> Result<Tensor, ModelError> {
         let [leads, samples] = self.window_shape;
         let found = windows.size();
@@ -103,10 +107,10 @@ impl FrontEnd {
         })
     }
 
-    /// Volumes `[n, depth, height, width]` of windows `[n, lead, sample]`, which may be on any device.
+    /// Returns the volumes `[n, depth, height, width]` of windows `[n, lead, sample]`, which may be on any device.
     ///
     /// # Errors
-    /// As [`FrontEnd::images`].
+    /// The same as those of [`FrontEnd::images`].
     pub fn volumes(&self, windows: &Tensor) -> Result<Tensor, ModelError> {
         let images = self.images(windows)?;
         let volumes = || {
@@ -117,7 +121,7 @@ impl FrontEnd {
         no_grad(volumes).doing("make volumes")
     }
 
-    /// Recurrence plots `[n, lead, state, state]`.
+    /// Returns the recurrence plots `[n, lead, state, state]`.
     fn plots(&self, windows: &Tensor) -> Result<Tensor, TchError> {
         let windows = windows.f_to_device(self.device)?.f_to_kind(Kind::Float)?;
         let states = self.height.size()[1];
@@ -167,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    /// Windows of signals with steep and flat parts; the last lead of each is flat.
+    /// Returns windows of signals with steep and flat parts; the last lead of each is flat.
     fn windows([leads, samples]: [usize; 2]) -> Array3<f32> {
         Array3::from_shape_fn((3, leads, samples), |(record, lead, t)| {
             let slow = (t as f32 / (9 + lead) as f32 + record as f32).sin();
@@ -195,7 +199,7 @@ mod tests {
         let expected = tensor(expected.as_slice().expect("standard layout"), expected.shape());
         let peak = expected.abs().max().double_value(&[]);
         let error = (found - expected).abs().max().double_value(&[]);
-        // Both sum in f32, in another order: some roundings of 6e-8 each.
+        // Both sum in f32 but in different orders, which gives some roundings of 6e-8 each.
         assert!(error <= 1e-5 * peak, "{config:?}: {error:e} of {peak}");
     }
 
@@ -217,7 +221,7 @@ mod tests {
                 compare(&config);
             }
         }
-        // 693 of 4950 pairs, though the product is rounded to more.
+        // 693 of 4950 pairs, although rounding puts the product above 693.
         let share = Threshold::Rate { rate: 0.14 };
         compare(&ConvertConfig::corrected().with_embedding_dimension(1).with_threshold(share));
     }

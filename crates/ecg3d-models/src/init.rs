@@ -1,31 +1,31 @@
-//! Keras's initialisers from a seed: the same numbers on every machine.
+//! Keras's initialisers from a seed, with the same numbers on every machine.
 //!
-//! Only additions, multiplications, divisions and square roots of `f64`, and the logarithm of the `libm` crate, are
-//! used, so nothing depends on the platform's own mathematics library.
+//! They use only additions, multiplications, divisions and square roots of `f64`, and the logarithm of the `libm`
+//! crate, so nothing depends on the platform's own mathematics library.
 
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// How a parameter starts. Shapes are Keras's: `[kernel.., input, output]`.
+/// How a parameter is initialised. Shapes are Keras's: `[kernel.., input, output]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Init {
     Zeros,
     Ones,
     /// Uniform within +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio, AISTATS 2010).
     GlorotUniform,
-    /// Normal of variance 2 / fan_in, cut at two deviations (He et al., ICCV 2015).
+    /// Normal with variance 2 / fan_in, truncated at two standard deviations (He et al., ICCV 2015).
     HeNormal,
-    /// Rows or columns orthonormal, whichever are fewer (Saxe et al., ICLR 2014).
+    /// Orthonormal rows or columns, whichever are fewer (Saxe et al., ICLR 2014).
     Orthogonal,
-    /// Gates i, f, c, o: one for the forget gate, zero elsewhere.
+    /// Gates i, f, c, o: one for the forget gate, zero for the others.
     ForgetGate,
 }
 
-/// A truncated normal of unit deviation before the cut at two has this deviation after it.
+/// Standard deviation of a standard normal distribution after truncation at two.
 const TRUNCATED_DEVIATION: f64 = 0.879_625_661_034_239_8;
 
 impl Init {
-    /// Values in C order. `stream` is the parameter's place in the network: each has a stream of its own.
+    /// Returns the values in C order. `stream` is the parameter's index in the network: each has its own random stream.
     pub(crate) fn values(self, shape: &[usize], seed: u64, stream: u64) -> Vec<f32> {
         let n = shape.iter().product();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -50,7 +50,7 @@ impl Init {
     }
 }
 
-/// Inputs and outputs of a weight: the receptive field times the channels.
+/// Returns fan_in and fan_out of a weight: the size of the receptive field times the number of channels.
 fn fans(shape: &[usize]) -> (f64, f64) {
     match shape {
         [field @ .., input, output] => {
@@ -61,12 +61,12 @@ fn fans(shape: &[usize]) -> (f64, f64) {
     }
 }
 
-/// In [0, 1), with 53 bits.
+/// Returns a uniform number in [0, 1), with 53 bits.
 fn uniform(rng: &mut ChaCha8Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Marsaglia's polar method; the second value of a pair is not used.
+/// Returns a normal number by Marsaglia's polar method; the second value of each pair is discarded.
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
     loop {
         let x = 2.0 * uniform(rng) - 1.0;
@@ -87,8 +87,9 @@ fn truncated_normal(rng: &mut ChaCha8Rng) -> f64 {
     }
 }
 
-/// The orthogonal factor, with a positive diagonal of R, of a normal matrix `[prod(shape[..-1]), shape[-1]]` (or of its
-/// transpose, where that is the taller one), by Gram-Schmidt done twice.
+/// Returns the orthogonal factor of a normal matrix `[prod(shape[..-1]), shape[-1]]`, by Gram-Schmidt done twice.
+///
+/// If the transpose of the matrix is taller, it is used instead. The diagonal of R is positive.
 fn orthogonal(rng: &mut ChaCha8Rng, shape: &[usize]) -> Vec<f32> {
     let cols = shape.last().copied().unwrap_or(1);
     let rows = shape.iter().product::<usize>() / cols.max(1);
@@ -163,7 +164,7 @@ mod tests {
         assert_eq!(a, Init::HeNormal.values(&[4, 4], 7, 0));
         assert_ne!(a, Init::HeNormal.values(&[4, 4], 7, 1));
         assert_ne!(a, Init::HeNormal.values(&[4, 4], 8, 0));
-        // A value that another machine must find too.
+        // A value that other machines must reproduce.
         assert_eq!(Init::ForgetGate.values(&[8], 0, 0), [0., 0., 1., 1., 0., 0., 0., 0.]);
     }
 }

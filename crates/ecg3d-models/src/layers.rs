@@ -1,7 +1,7 @@
-//! Layers with Keras's meaning on libtorch's layout: `[n, channel, axis..]`.
+//! Layers with Keras's semantics in libtorch's layout: `[n, channel, axis..]`.
 //!
-//! Each knows its path, the prefix of its parameters' names, under which it shows its output to whoever asked for the
-//! activations.
+//! Each layer knows its path, the prefix of its parameters' names. If activations are requested, it records its output
+//! under this path.
 
 use std::cell::RefCell;
 
@@ -23,25 +23,25 @@ pub(crate) type Result<T> = std::result::Result<T, TchError>;
 /// How a batch goes through a network.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pass<'a> {
-    /// Batch statistics in the normalisations, and their running values updated.
+    /// Whether normalisations use the statistics of the batch and update the running ones.
     pub train: bool,
-    /// Dropout acts.
+    /// Whether dropout is active.
     pub dropout: bool,
     /// Share of the batch in the running statistics of the normalisations, 1 - Keras's momentum.
     pub statistics_rate: f64,
-    /// Where each layer tells what it took and made, when somebody wants to know.
+    /// Where each layer records what it took and made, if the layers are traced.
     pub taps: Option<&'a RefCell<Trace>>,
-    /// Where layers leave backward passes of their own; without it, all is libtorch's.
+    /// Where layers leave backward passes of their own; without it, all backward passes are libtorch's.
     pub tape: Option<&'a Tape>,
 }
 
 impl Pass<'_> {
-    /// What is positive, in the memory of `x` unless somebody wants to see that.
+    /// Sets negative values to zero, in the memory of `x` unless the layers are traced.
     pub(crate) fn relu(&self, x: Tensor) -> Result<Tensor> {
         self.relu_shown(x, |y| Ok(y.shallow_clone()))
     }
 
-    /// The same, shown as `view` has it: `[n, channel, axis..]`.
+    /// Does the same, and shows the output as `view` returns it: `[n, channel, axis..]`.
     fn relu_shown(
         &self,
         mut x: Tensor,
@@ -61,7 +61,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Shows an operation without parameters and hands its output on, in memory of its own when somebody looks.
+    /// Shows an operation without parameters and returns its output, copied if the trace already holds its memory.
     pub(crate) fn step(
         &self,
         op: Op<'_>,
@@ -75,12 +75,12 @@ impl Pass<'_> {
         Ok(y)
     }
 
-    /// The sum of two tensors `[n, channel, axis..]`.
+    /// Returns the sum of two tensors `[n, channel, axis..]`.
     pub(crate) fn add(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
         self.step(Op::Add, Channels::First, &[x, y], x.f_add(y)?)
     }
 
-    /// Tensors behind one another along the channels, axis `axis`.
+    /// Joins tensors along the channels, which are axis `axis`.
     pub(crate) fn concatenate(&self, parts: &[Tensor], axis: i64) -> Result<Tensor> {
         let channels = if axis == 1 { Channels::First } else { Channels::Last };
         let inputs: Vec<&Tensor> = parts.iter().collect();
@@ -93,7 +93,9 @@ impl Pass<'_> {
     }
 }
 
-/// Hands on what a layer with a way back of its own made, as a leaf, whose gradient `back` is given the leaf to go on from.
+/// Returns the output of a layer that has a backward pass of its own, as a leaf.
+///
+/// Once the leaf has its gradient, `back` is called with the leaf, to go on from there.
 pub(crate) fn hand_on(
     y: Tensor,
     tape: &Tape,
@@ -105,22 +107,23 @@ pub(crate) fn hand_on(
     Ok(out)
 }
 
-/// How the ends of an axis are treated.
+/// How the ends of an axis are padded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Padding {
     Same,
     Valid,
 }
 
-/// What Keras's `same` adds before and after an axis of `n`; an even kernel gets less before.
+/// Returns what Keras's `same` adds before and after an axis of length `n`; of an odd total, the smaller part comes
+/// before.
 pub(crate) fn same_padding(n: i64, kernel: i64, stride: i64) -> (i64, i64) {
     let total = (((n + stride - 1) / stride - 1) * stride + kernel - n).max(0);
     (total / 2, total - total / 2)
 }
 
-/// `x` with the axes after the second padded as Keras's `same` does for `kernel` and `stride`.
+/// Pads the axes of `x` after the second like Keras's `same` does for `kernel` and `stride`.
 fn pad_same(x: &Tensor, kernel: &[i64], stride: i64, value: f64) -> Result<Tensor> {
-    // libtorch wants the last axis first.
+    // libtorch expects the last axis first.
     let sizes = x.size();
     let pads: Vec<i64> = sizes[2..]
         .iter()
@@ -148,7 +151,7 @@ pub(crate) struct Conv {
     padding: Padding,
 }
 
-/// What a [`Conv`] is made by; [`ConvOptions::default`] is Keras's default with `same`.
+/// Options of a [`Conv`]; [`ConvOptions::default`] has Keras's defaults, but `same` padding.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConvOptions {
     pub stride: i64,
@@ -191,11 +194,11 @@ impl Conv {
         Ok(y)
     }
 
-    /// The convolution and a normalisation of its output; where nothing is learned and nobody looks in between, that is one
-    /// convolution with another kernel and bias.
+    /// Runs the convolution and a normalisation of its output.
     ///
-    /// The kernel is made anew each time: next to a volume that costs nothing, but a network of signals has more in its
-    /// kernels than goes through them.
+    /// Unless the network trains or its layers are traced, this is a single convolution with another kernel and bias.
+    /// The kernel is made anew each time. That costs nothing compared with a volume, but a network that reads signals
+    /// has more values in its kernels than in its tensors.
     pub(crate) fn forward_normalised(
         &self,
         x: &Tensor,
@@ -217,7 +220,7 @@ impl Conv {
 
     fn convolve(&self, x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
         let rank = self.sizes.len();
-        // Where both ends get the same, libtorch pads as it goes.
+        // If both ends are padded equally, libtorch can pad within the convolution.
         let mut padding = vec![0; rank];
         let mut padded = None;
         if self.padding == Padding::Same {
@@ -232,7 +235,8 @@ impl Conv {
         let x = padded.as_ref().unwrap_or(x);
         let (stride, dilation) = (vec![self.stride; rank], vec![1; rank]);
         let given = x.f_kind()?;
-        // On processors with AMX, libtorch 2.11's bf16 convolution of 12 channels (9 to 15, to be safe) gives wrong sums.
+        // On processors with AMX, libtorch 2.11's bf16 convolution of 12 channels (9 to 15, to be safe) gives wrong
+        // sums.
         let broken = given == Kind::BFloat16
             && x.device() == Device::Cpu
             && (9..16).contains(&kernel.size()[1]);
@@ -242,7 +246,7 @@ impl Conv {
         let bias = bias.map(|bias| bias.f_to_kind(kind)).transpose()?;
         let y = match rank {
             1 => x.f_conv1d(&kernel, bias.as_ref(), &stride, &padding, &dilation, 1)?,
-            // One position each: a product of matrices, which is quicker with the channels last.
+            // A kernel of one position: a matrix product, which is faster with the channels last.
             3 if self.stride == 1 && self.sizes == [1; 3] => {
                 let x = x.f_permute([0, 2, 3, 4, 1])?;
                 x.f_linear(&kernel.f_flatten(1, -1)?, bias.as_ref())?.f_permute([0, 4, 1, 2, 3])?
@@ -253,7 +257,7 @@ impl Conv {
     }
 }
 
-/// The largest value of each block of `size` along every axis after the second, with blocks `stride` apart.
+/// Returns the maximum of each block of `size` along every axis after the second, with blocks `stride` apart.
 pub(crate) fn max_pool(
     x: &Tensor,
     size: i64,
@@ -278,7 +282,8 @@ pub(crate) fn max_pool(
     pass.step(Op::MaxPool { size, stride, padding }, Channels::First, &[x], y)
 }
 
-/// Volumes `[n, depth, height, width]` as `[n, 1, depth, height, width]`, so that convolutions put their channels last in memory.
+/// Returns volumes `[n, depth, height, width]` as `[n, 1, depth, height, width]`, so that convolutions keep their
+/// channels last in memory.
 pub(crate) fn channels_last(x: &Tensor) -> Result<Tensor> {
     x.f_contiguous()?.f_unsqueeze(-1)?.f_permute([0, 4, 1, 2, 3])
 }
@@ -293,7 +298,7 @@ pub(crate) struct BatchNorm {
     variance: Tensor,
 }
 
-/// [`Pass::statistics_rate`] as Keras has it by default.
+/// Keras's default for [`Pass::statistics_rate`].
 pub(crate) const BN_UPDATE: f64 = 0.01;
 const BN_EPSILON: f64 = 1e-3;
 
@@ -308,7 +313,7 @@ impl BatchNorm {
         })
     }
 
-    /// What the running statistics do to each channel: a factor and an addend, `[channel]`.
+    /// Returns what the running statistics amount to for each channel: a factor and an addend, `[channel]`.
     pub(crate) fn scale_and_shift(&self) -> Result<(Tensor, Tensor)> {
         let scale = self.variance.f_add_scalar(BN_EPSILON)?.f_rsqrt()?.f_mul(&self.gamma)?;
         let shift = self.beta.f_sub(&self.mean.f_mul(&scale)?)?;
@@ -318,9 +323,10 @@ impl BatchNorm {
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let n = x.numel() / self.gamma.numel();
         let refined = pass.train && n > 1 && is_refined(x)?;
-        // libtorch feeds the running variance the unbiased batch variance, as Keras does for inputs of rank 4 and 5;
-        // for ranks 2 and 3 Keras feeds it the biased one, and for a single value, which has no unbiased one, 0. The backward
-        // pass wants the tensor that libtorch was given untouched, so that is a copy then.
+        // libtorch updates the running variance with the unbiased batch variance, as Keras does for inputs of rank 4
+        // and 5. For ranks 2 and 3, Keras uses the biased variance, and for a single value, which has no unbiased
+        // variance, 0. The backward pass needs the tensor that was given to libtorch untouched, so that tensor is a
+        // copy in these cases.
         let biased = pass.train && (x.dim() <= 3 || n == 1);
         let variance =
             if biased { self.variance.f_mul_scalar(1.0)? } else { self.variance.shallow_clone() };
@@ -351,8 +357,10 @@ impl BatchNorm {
         Ok(y)
     }
 
-    /// Does what libtorch did in `f32` with the channels last again, with exact sums: output, the mean and reciprocal
-    /// deviation that it keeps for the way back, and the share of the batch in the running statistics.
+    /// Repeats with exact sums what libtorch did in `f32` with the channels last.
+    ///
+    /// This covers the output, the mean and reciprocal deviation that libtorch keeps for the backward pass, and the
+    /// running statistics.
     fn refine(
         &self,
         x: &Tensor,
@@ -373,21 +381,21 @@ impl BatchNorm {
     }
 }
 
-/// `[n, channel, ..]` as `[n, .., channel]`, without its past.
+/// Returns `[n, channel, ..]` as `[n, .., channel]`, detached from the graph.
 fn as_rows(x: &Tensor) -> Result<Tensor> {
     let axes: Vec<i64> = [0].into_iter().chain(2..x.dim() as i64).chain([1]).collect();
     x.f_detach()?.f_permute(&axes)
 }
 
-/// Whether libtorch sums the channels of a batch, and what it makes of them, one value after the other in `f32`.
+/// Returns whether libtorch would sum the channels of a batch one value after the other in `f32`.
 fn is_refined(x: &Tensor) -> Result<bool> {
     let summed_so = x.dim() >= 4 && x.device() == Device::Cpu && x.f_kind()? == Kind::Float;
     Ok(summed_so && as_rows(x)?.is_contiguous())
 }
 
 impl BatchNorm {
-    /// Normalises states `[n, step, channel, height, width]`, and takes what is positive, in the order in which a
-    /// convolutional LSTM has them in memory: `[step, n, height, width, channel]`.
+    /// Normalises states `[n, step, channel, height, width]` and applies a ReLU, in the order that a convolutional LSTM
+    /// has in memory: `[step, n, height, width, channel]`.
     pub(crate) fn forward_steps(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let size = x.f_transpose(0, 1)?.size();
         let merged = x.f_transpose(0, 1)?.f_flatten(0, 1)?;
@@ -419,7 +427,7 @@ impl Dense {
         x.f_to_kind(self.kernel.f_kind()?)?.f_linear::<&Tensor>(&self.kernel, None)
     }
 
-    /// Adds the bias, if there is one, to what [`Dense::linear`] made.
+    /// Adds the bias, if there is one, to an output of [`Dense::linear`].
     pub(crate) fn add_bias(&self, y: &Tensor) -> Result<Tensor> {
         match &self.bias {
             Some(bias) => y.f_add(bias),
@@ -427,7 +435,8 @@ impl Dense {
         }
     }
 
-    /// Multiplies each unit's kernel by `scale`, `[output]` or one number, and adds `change` to the bias, if there is one.
+    /// Multiplies each unit's kernel by `scale`, `[output]` or one number, and adds `change` to the bias, if it has
+    /// one.
     pub(crate) fn rescale(&self, scale: &Tensor, change: &Tensor) -> Result<()> {
         no_grad(|| {
             let _ = self.kernel.shallow_clone().f_mul_(&scale.f_reshape([-1, 1])?)?;
@@ -438,21 +447,23 @@ impl Dense {
         })
     }
 
-    /// Scales and shifts the outputs so that those for `x` have the mean 0 and a standard deviation, over all units together; if
-    /// they are as good as the same, nothing happens. For a layer with a bias.
+    /// Scales and shifts the outputs so that those for `x` have the mean 0 and the given standard deviation, over all
+    /// units together.
+    ///
+    /// Nothing happens if the outputs are practically equal. The layer must have a bias.
     pub(crate) fn standardise(&self, x: &Tensor, deviation: f64) -> Result<()> {
         self.standardise_columns(&self.linear(x)?.f_reshape([-1, 1])?, deviation)
     }
 
-    /// The same, each unit by itself: for `x` `[n, input]`.
+    /// Does the same for each unit separately: for `x` `[n, input]`.
     pub(crate) fn standardise_units(&self, x: &Tensor, deviation: f64) -> Result<()> {
         self.standardise_columns(&self.linear(x)?, deviation)
     }
 
-    /// `y`: outputs without the bias, in a column for each unit, or in one for all.
+    /// `y` holds the outputs without the bias, in one column for each unit or in a single one for all.
     fn standardise_columns(&self, y: &Tensor, deviation: f64) -> Result<()> {
         let (std, mean) = y.f_std_mean_dim([0i64].as_slice(), false, false)?;
-        // Rounding alone makes a difference of a ten-millionth.
+        // Rounding alone gives a relative deviation of a ten-millionth.
         let usable = std.f_gt_tensor(&mean.f_abs()?.f_mul_scalar(1e-4)?)?;
         let scale = std.f_reciprocal()?.f_mul_scalar(deviation)?;
         let scale = scale.f_where_self(&usable, &scale.f_ones_like()?)?;
@@ -460,14 +471,14 @@ impl Dense {
         self.rescale(&scale, &change.f_where_self(&usable, &change.f_zeros_like()?)?)
     }
 
-    /// Shifts each unit so that the mean of its outputs for `x`, `[n, input]`, is the one of `means`, `[output]`.
+    /// Shifts each unit so that the mean of its outputs for `x`, `[n, input]`, becomes the one in `means`, `[output]`.
     pub(crate) fn shift_means_to(&self, x: &Tensor, means: &Tensor) -> Result<()> {
         let found =
             self.add_bias(&self.linear(x)?.f_mean_dim([0i64].as_slice(), false, None)?)?;
         self.rescale(&found.f_ones_like()?, &means.f_sub(&found)?)
     }
 
-    /// Kernel `[output, input]`, and bias, if there is one.
+    /// Returns the kernel `[output, input]`, and the bias if there is one.
     #[cfg(test)]
     pub(crate) fn parameters(&self) -> Vec<&Tensor> {
         std::iter::once(&self.kernel).chain(&self.bias).collect()
@@ -478,7 +489,7 @@ impl Dense {
         Ok(Self { path: path.to_owned(), kernel, bias: None })
     }
 
-    /// `[.., input]` -> `[.., output]`, with `activation` on it.
+    /// `[.., input]` -> `[.., output]`, followed by `activation`.
     pub(crate) fn forward(
         &self,
         x: &Tensor,
@@ -496,7 +507,7 @@ impl Dense {
     }
 }
 
-/// What a dense layer does to its output.
+/// The activation of a dense layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Activation {
     Linear,
@@ -504,13 +515,14 @@ pub(crate) enum Activation {
     Sigmoid,
 }
 
-/// Sets a share of the values to zero while training, and scales the others up.
+/// Sets a fraction of the values to zero in training, and scales the others up.
 pub(crate) fn dropout(x: &Tensor, share: f64, pass: Pass<'_>) -> Result<Tensor> {
     let y = if pass.dropout { x.f_dropout(share, true)? } else { x.shallow_clone() };
     pass.step(Op::Dropout { share }, Channels::First, &[x], y)
 }
 
-/// Squeeze and excitation (Hu et al., CVPR 2018): scales each channel by a gate that sees the means of all.
+/// Squeeze and excitation (Hu et al., CVPR 2018): scales each channel by a gate computed from the means of all
+/// channels.
 #[derive(Debug)]
 pub(crate) struct SqueezeExcite {
     squeeze: Dense,
@@ -530,12 +542,12 @@ impl SqueezeExcite {
         })
     }
 
-    /// Those of the two dense layers.
+    /// Returns the kernels of the two dense layers.
     pub(crate) fn kernels(&self) -> [&Tensor; 2] {
         [&self.squeeze.kernel, &self.excite.kernel]
     }
 
-    /// The gates of channels with these means, `[n, channel]`.
+    /// Returns the gates for channels with these means, `[n, channel]`.
     pub(crate) fn gates(&self, means: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let squeezed = self.squeeze.forward(means, Activation::Relu, pass)?;
         self.excite.forward(&squeezed, Activation::Sigmoid, pass)
@@ -547,8 +559,8 @@ impl SqueezeExcite {
         let means = x.f_mean_dim([2i64, 3, 4].as_slice(), false, kind)?; // [n, channel]
         let means = pass.step(Op::GlobalAverage, Channels::First, &[x], means)?;
         let gate = self.gates(&means, pass)?;
-        // Scaling as a product with a diagonal matrix: the gates' gradient is then one too, instead of a product as large as
-        // `x` and its sum.
+        // The scaling is a product with a diagonal matrix. The gates' gradient is then such a product too, instead of a
+        // tensor as large as `x` and its sum.
         let rows = |x: &Tensor| x.f_permute([0, 2, 3, 4, 1])?.f_flatten(1, 3);
         let scale = gate.f_to_kind(x.f_kind()?)?.f_diag_embed(0, -2, -1)?;
         let y = rows(skip)?.f_baddbmm(&rows(x)?, &scale, 1, 1)?;

@@ -8,7 +8,7 @@
 //! use tch::Device;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // An untrained network; `Model::shipped` and `Model::load` give trained ones.
+//! // An untrained network; `Model::shipped` and `Model::load` return trained ones.
 //! let (architecture, mode) = (Architecture::Ribeiro, Preset::Corrected);
 //! let network = Network::new(architecture, mode, 7, Device::Cpu, 42)?;
 //! let card = ModelCard::new(architecture, mode, LabelSet::seven(), ConvertConfig::corrected());
@@ -23,20 +23,21 @@
 //! # }
 //! ```
 //!
-//! From a recording as a file has it to its labels: [`Model::predict_recording`].
+//! To go from a recording, as read from a file, to its labels, see [`Model::predict_recording`].
 //!
 //! # Set-up
 //!
-//! The crate links libtorch 2.11, which has to be there when it is built and when programs run. In a checkout of the repository
-//! `cargo xtask setup` fetches one for the CPU; elsewhere `LIBTORCH` names its folder, and a `build.rs` of the crate that has the program
-//! says where it is at run time, and has the program load its CUDA half, where there is one:
+//! The crate links libtorch 2.11, which must be present when the crate is built and when programs run. In a checkout of
+//! the repository, `cargo xtask setup` fetches one for the CPU. Elsewhere, the variable `LIBTORCH` names its folder,
+//! and the crate that contains the program needs a `build.rs` that tells the program where libtorch is at run time, and
+//! makes it load libtorch's CUDA half if there is one:
 //!
 //! ```no_run
 //! use std::path::Path;
-//! // With `torch-sys` among the dependencies, which tells.
+//! // Set by `torch-sys`, which must be among the dependencies.
 //! let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") else { return };
 //! println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
-//! // Nothing calls the CUDA half by name: the linker would leave it out, and the program would stay on the CPU.
+//! // Nothing calls the CUDA half by name, so the linker would leave it out, and the program would stay on the CPU.
 //! let cuda = Path::new(&lib).join("libtorch_cuda.so");
 //! if cuda.is_file() {
 //!     let cuda = cuda.display();
@@ -45,54 +46,63 @@
 //! }
 //! ```
 //!
-//! For a GPU it has to be a libtorch that was built for CUDA: `docs/CONTRIBUTING.md` of the repository. An empty
+//! A GPU needs a libtorch that was built for CUDA; see `docs/CONTRIBUTING.md` in the repository. An empty
 //! `CUDA_VISIBLE_DEVICES` keeps a program on the CPU.
 //!
-//! `tch`, `ndarray` and `ecg_core` are exported, in the versions that stand in signatures here.
+//! `tch`, `ndarray`, `ecg_core` and `ecg3d_convert` are re-exported in the versions that this crate's signatures use.
 //!
 //! # Which type for which job
 //!
 //! | type | what |
 //! |---|---|
-//! | [`Model`] | a network with its card: loads and saves weights, predicts from recordings, prepared signals, lead images or volumes, and answers questions about subsets of the leads |
-//! | [`ModelCard`] | what weights say of themselves: network, mode, labels, preprocessing, thresholds |
-//! | [`Network`] | the parameters and the pass through them, for training and looking inside |
+//! | [`Model`] | a network with its card: loads and saves weights, predicts, also from subsets of the leads |
+//! | [`ModelCard`] | what weights say about themselves: network, mode, labels, preprocessing, thresholds |
+//! | [`Network`] | the parameters and the passes through them, for training and for looking inside |
 //! | [`Architecture`], [`InputKind`] | which network, and what it reads |
-//! | [`Summary`], [`LayerSummary`], [`grouped`] | its layers with shapes, parameters and operations |
-//! | [`FrontEnd`] | windows to volumes as tensor operations, on a GPU for instance |
-//! | [`Preset`] | the network of the study's program or of its text |
-//! | [`import_keras`] | the study's weight files |
-//! | [`save`] | weights and card in one file |
-//! | [`replace_best`] | another card for the best weights of a run |
-//! | [`train`](train()), [`TrainConfig`], [`TrainData`], [`Observer`] | training by the study's recipe or another, watched and ended from outside |
-//! | [`KerasAdam`], [`Schedule`], [`Loss`] | its parts |
-//! | [`validation_thresholds`] | the probability above which a label is predicted |
+//! | [`Summary`], [`LayerSummary`], [`grouped`] | a network's layers with shapes, parameters and operations |
+//! | [`FrontEnd`] | from windows to volumes by tensor operations, for instance on a GPU |
+//! | [`Preset`] | the network of the study's program, or of the study's text |
+//! | [`import_keras`] | reads the study's weight files |
+//! | [`save`] | writes weights and card to one file |
+//! | [`replace_best`] | gives the best weights of a run another card |
+//! | [`train`](train()), [`TrainConfig`], [`TrainData`], [`Observer`] | training, with an example |
+//! | [`KerasAdam`], [`Schedule`], [`Loss`] | parts of training |
+//! | [`validation_thresholds`] | chooses the probability above which a label is predicted |
+//!
+//! A [`Model`] predicts from recordings, prepared signals, lead images or volumes. Training follows the study's recipe
+//! or another one, and an [`Observer`] can watch it and end it.
 //!
 //! # Conventions
 //!
-//! Prepared signals are `[record, lead, sample]` at 50 Hz (resnet1d: 100 Hz), volumes `[record, depth, height, width]` (45 each: leads, time,
-//! time), lead images `[record, lead, height, width]`, all `f32` in the units of the preprocessing: ADC units (published)
-//! or mV (corrected). Probabilities are `[record, label]`, `f64`, in the order of the label set; several labels may
-//! hold at once. A label is predicted where its probability is above its threshold, strictly.
+//! Prepared signals are `[record, lead, sample]` at 50 Hz (resnet1d: 100 Hz). Volumes are
+//! `[record, depth, height, width]` (45 each: leads, time, time), and lead images are `[record, lead, height, width]`.
+//! All are `f32` in the units of the preprocessing: ADC units (published) or mV (corrected). Probabilities are
+//! `[record, label]`, `f64`, in the order of the label set; a record can have several labels at once. A label is
+//! predicted if its probability is strictly above its threshold.
 //!
-//! The networks keep Keras's meaning where libtorch's differs (batch normalisation, hard sigmoid, padding, starts), and are
-//! compared with Keras layer by layer. In published mode they are the study's programs, faults included. In corrected mode
-//! 3DECG-Net pads before its pooling by 7, so that no plane is lost (7 x 7 x 7 positions remain instead of 6 x 6 x 6), and
-//! its attention's softmax runs over these 343 positions, times 343, instead of an axis of length 1 (the weights are 1 on
-//! average in both modes); Zhang's network has a ReLU behind each convolution and residual additions, with 576,960 more parameters;
-//! Ribeiro's network gets the signal transposed instead of reshaped. `docs/fidelity.md` lists every difference.
+//! The networks follow Keras where libtorch differs (batch normalisation, hard sigmoid, padding, initial values), and
+//! are compared with Keras layer by layer. In published mode they are the study's programs, faults included. In
+//! corrected mode:
 //!
-//! Fresh parameters depend on the seed alone, not on the machine. [`tch::set_num_threads`] sets the threads of a pass;
-//! networks and models can be sent to another thread, but not shared.
+//! - 3DECG-Net pads before its pooling by 7, so that no plane is lost: 7 x 7 x 7 positions remain instead of 6 x 6 x 6.
+//!   The softmax of its attention runs over these 343 positions, times 343, instead of over an axis of length 1. (The
+//!   weights are 1 on average in both modes.)
+//! - Zhang's network has a ReLU after each convolution except the residual projections, and residual additions, with
+//!   576,960 more parameters.
+//! - Ribeiro's network gets the signal transposed instead of reshaped.
 //!
-//! A [`ModelError`] says what failed; what it was due to is its [`source`](std::error::Error::source). Print the whole chain, as
+//! `docs/fidelity.md` lists every difference.
+//!
+//! Fresh parameters depend on the seed alone, not on the machine. [`tch::set_num_threads`] sets the number of threads
+//! of a pass. Networks and models can be sent to another thread, but not shared between threads.
+//!
+//! A [`ModelError`] says what failed; its [`source`](std::error::Error::source) says why. Print the whole chain, as
 //! anyhow's `{error:#}` does.
 //!
 //! # Sibling crates
 //!
-//! `ecg-core` has the shared types, `ecg-io` reads recordings and deals them into folds by patient, `ecg3d-convert` makes prepared signals
-//! and volumes, `ecg-lime` explains predictions, and
-//! `ecg-metrics` judges them.
+//! `ecg-core` has the shared types, `ecg-io` reads recordings and splits them into folds by patient, `ecg3d-convert`
+//! makes prepared signals and volumes, `ecg-lime` explains predictions, and `ecg-metrics` scores them.
 
 mod architecture;
 mod card;
@@ -115,8 +125,8 @@ mod trace;
 mod train;
 mod weights;
 
-// The types of other crates that stand in signatures here.
-pub use {ecg_core, ndarray, tch};
+// The types of other crates that appear in this crate's signatures.
+pub use {ecg_core, ecg3d_convert, ndarray, tch};
 
 pub use architecture::{Architecture, InputKind};
 pub use card::ModelCard;
@@ -135,7 +145,8 @@ pub use train::{
 };
 pub use weights::save;
 
-/// The folder of golden values; says so on standard output where there is none, and fails where they are required.
+/// Returns the folder of golden values. If there is none, prints that the test is skipped, or panics if they are
+/// required.
 #[cfg(test)]
 fn goldens() -> Option<std::path::PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens");

@@ -14,9 +14,9 @@ use crate::{InputKind, ModelCard, ModelError, Network, Precision};
 
 /// A network with its card, ready to predict.
 ///
-/// A predictor of prepared signals `[record, lead, sample]` whatever its network reads: windows are cut, volumes are made
-/// where needed, and a record's probability is the sigmoid of the mean of its windows' logits. Memory is bounded by
-/// [`Model::batch`], whatever the number of records.
+/// A model predicts from prepared signals `[record, lead, sample]`, whatever its network reads: it cuts windows and
+/// makes volumes if they are needed. The probability of a record is the sigmoid of the mean of its windows' logits.
+/// Memory is bounded by [`Model::batch`], whatever the number of records.
 #[derive(Debug)]
 pub struct Model {
     network: Network,
@@ -31,7 +31,7 @@ const SHIPPED: &[u8] = include_bytes!("../weights/3decgnet.safetensors");
 /// See `weights/README.md`.
 const SYNTHETIC: &[u8] = include_bytes!("../weights/3decgnet_synthetic.safetensors");
 
-/// Logits of the windows of each record, added up.
+/// Sums of the logits of each record's windows.
 struct Sums {
     logits: Array2<f64>,
     windows: Vec<usize>,
@@ -47,7 +47,7 @@ impl Sums {
         self.windows[row] += 1;
     }
 
-    /// Sigmoid of the means.
+    /// Returns the sigmoid of the means.
     fn probabilities(mut self) -> Array2<f64> {
         for (mut row, windows) in self.logits.rows_mut().into_iter().zip(self.windows) {
             row.mapv_inplace(|sum| 1.0 / (1.0 + (-sum / windows as f64).exp()));
@@ -57,10 +57,10 @@ impl Sums {
 }
 
 impl Model {
-    /// A model of a network at hand, say just trained.
+    /// Combines a network in memory, for instance one that was just trained, with its card.
     ///
     /// # Errors
-    /// A card that is not the network's or contradicts itself.
+    /// The card belongs to another network or contradicts itself.
     pub fn new(network: Network, card: ModelCard) -> Result<Self, ModelError> {
         check_pair(&network, &card)?;
         let input = network.architecture().input();
@@ -72,17 +72,22 @@ impl Model {
     /// Loads a weights file.
     ///
     /// # Errors
-    /// A file that can't be read, is cut short, or is no weights file; one without a card; a card that this version can't
-    /// use; tensors that are not those of the card's network. Each names the file, what was found and what was expected.
+    /// - The file can't be read, was cut short, or is not a weights file.
+    /// - It has no card, or a card that this version can't use.
+    /// - Its tensors are not those of the card's network.
+    ///
+    /// Each error names the file, what was found and what was expected.
     pub fn load(path: impl AsRef<Path>, device: Device) -> Result<Self, ModelError> {
         let path = path.as_ref();
         Self::from_bytes(&read(path)?, path, device)
     }
 
-    /// Loads a weights file that is in memory, say by [`include_bytes!`]; `name` is what errors call it.
+    /// Loads a weights file that is already in memory, for instance by [`include_bytes!`].
+    ///
+    /// Errors refer to the file as `name`.
     ///
     /// # Errors
-    /// As those of [`Model::load`], but for reading.
+    /// The same as those of [`Model::load`], except for errors of reading.
     pub fn from_bytes(
         file: &[u8],
         name: impl AsRef<Path>,
@@ -92,9 +97,10 @@ impl Model {
         Self::new(network, card)
     }
 
-    /// The weights that come with this crate: 3DECG-Net in corrected mode, trained on 975 recordings of PTB-XL and the
-    /// PhysioNet/CinC Challenges, and on 120 synthetic ones. What they reached, on which recordings, and how to cite those, is in
-    /// `weights/README.md`, and in the card.
+    /// Loads the weights that come with this crate: 3DECG-Net in corrected mode.
+    ///
+    /// They were trained on 975 recordings of PTB-XL and the PhysioNet/CinC Challenges, and on 120 synthetic ones. What
+    /// they reached, on which recordings, and how to cite these is stated in `weights/README.md` and in the card.
     ///
     /// ```
     /// use ecg3d_models::{Architecture, Model};
@@ -109,46 +115,53 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// A device that libtorch can't use.
+    /// libtorch can't use the device.
     pub fn shipped(device: Device) -> Result<Self, ModelError> {
         Self::from_bytes(SHIPPED, "shipped/3decgnet.safetensors", device)
     }
 
-    /// The file that [`Model::shipped`] reads, as [`save`](crate::save()) writes them: to be written elsewhere, or named by its hash.
+    /// Returns the bytes of the file that [`Model::shipped`] reads, in the format of [`save`](crate::save()).
+    ///
+    /// Write them elsewhere, or name the weights by their hash.
     pub const fn shipped_file() -> &'static [u8] {
         SHIPPED
     }
 
-    /// Weights of 3DECG-Net in corrected mode that were trained on synthetic recordings alone: a start for training on any recordings,
-    /// since nobody's are in it, those of validation and test patients least of all. Not for predictions.
+    /// Loads weights of 3DECG-Net in corrected mode that were trained on synthetic recordings alone.
+    ///
+    /// Nobody's recordings are in them, in particular none of validation or test patients, so training on any
+    /// recordings can start from them. They are not meant for predictions. A network trained from them should say so by
+    /// [`TrainConfig::with_start`](crate::TrainConfig::with_start), and its card should state its own
+    /// [origin](ModelCard::with_origin).
     ///
     /// # Errors
-    /// A device that libtorch can't use.
+    /// libtorch can't use the device.
     pub fn synthetic(device: Device) -> Result<Self, ModelError> {
         Self::from_bytes(SYNTHETIC, "shipped/3decgnet_synthetic.safetensors", device)
     }
 
-    /// The file that [`Model::synthetic`] reads.
+    /// Returns the bytes of the file that [`Model::synthetic`] reads.
     pub const fn synthetic_file() -> &'static [u8] {
         SYNTHETIC
     }
 
-    /// What the weights say of themselves.
+    /// Returns the card: what the weights say about themselves.
     pub fn card(&self) -> &ModelCard {
         &self.card
     }
 
-    /// The labels, in the order of the columns of all predictions.
+    /// Returns the labels, in the order of the columns of all predictions.
     pub fn labels(&self) -> &LabelSet {
         &self.card.labels
     }
 
-    /// The network.
+    /// Returns the network.
     pub fn network(&self) -> &Network {
         &self.network
     }
 
-    /// The network and the card, to train on.
+    /// Returns the network and the card, for further training with
+    /// [`TrainConfig::with_start`](crate::TrainConfig::with_start).
     pub fn into_parts(self) -> (Network, ModelCard) {
         (self.network, self.card)
     }
@@ -160,7 +173,7 @@ impl Model {
         self
     }
 
-    /// Windows that go through the network at once. Default: 64 signals; 4 volumes on the CPU, 32 on a GPU.
+    /// Returns how many windows go through the network at once. Default: 64 signals; 4 volumes on the CPU, 32 on a GPU.
     pub fn batch(&self) -> usize {
         self.batch
     }
@@ -172,26 +185,29 @@ impl Model {
         self
     }
 
-    /// Writes the weights and their card, see [`save`](crate::save()).
+    /// Writes the weights and their card, like [`save`](crate::save()).
     ///
     /// # Errors
-    /// As those of [`save`](crate::save()).
+    /// The same as those of [`save`](crate::save()).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ModelError> {
         save(&self.network, &self.card, path)
     }
 
-    /// Probabilities `[label]` of a recording as it was read, at any sampling rate: prepared as the card says, and judged by the mean of
-    /// its windows' logits. NaN where the network reads volumes and samples are too large to make them of.
+    /// Returns the probabilities `[label]` of a recording as it was read, at any sampling rate.
     ///
-    /// For many recordings a [`ConvertPlan`] of each sampling rate, made once, and [`Model::predict_prepared`] with many at a time are
-    /// quicker.
+    /// The recording is prepared as the card says, and its probabilities come from the mean of its windows' logits.
+    /// Warnings of the converter (a flat lead, for instance) are not reported; [`ConvertPlan::prepare`] returns them.
+    ///
+    /// For many recordings it is faster to use the plans of [`ecg3d_convert::Plans`], each made once, and to pass many
+    /// recordings at a time to [`Model::predict_prepared`].
     ///
     /// ```
     /// use ecg3d_models::{Model, ecg_core, ndarray, tch};
     /// use ecg_core::{Lead, Recording, SamplingRate};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// // From a file with `ecg_io::read_recording`; here a slow sine of 2 s at 250 Hz in all leads: [lead, sample], mV.
+    /// // `ecg_io::read_recording` reads a recording from a file. This one is a slow sine, 2 s at 250 Hz, in all leads:
+    /// // [lead, sample], in mV.
     /// let signal = ndarray::Array2::from_shape_fn((12, 500), |(_, t)| (t as f64 / 40.0).sin());
     /// let leads = Lead::STANDARD_12.map(Lead::name);
     /// let recording = Recording::new("sine", SamplingRate::new(250.0)?, leads, signal)?;
@@ -205,29 +221,38 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// A recording that the converter refuses (a lead that is missing, or too few samples); a failure of libtorch.
+    /// - The converter refuses the recording (a missing lead, or too few samples).
+    /// - The network reads volumes, and the samples are too large to make them ([`ModelError::NoVolumes`]).
+    /// - libtorch fails.
     pub fn predict_recording(&self, recording: &Recording) -> Result<Vec<f64>, ModelError> {
         let plan = ConvertPlan::new(self.card.preprocessing.clone(), recording.sampling_rate)?;
         let prepared = plan.prepare(recording)?;
+        if self.card.architecture.input() == InputKind::Volume {
+            plan.image_plan().check_samples(prepared.signal.view()).map_err(|source| {
+                ModelError::NoVolumes { record: recording.name.clone(), source }
+            })?;
+        }
         let signals = prepared.signal.view().insert_axis(Axis(0));
         Ok(self.predict_prepared(signals, Some(&[prepared.length]))?.into_iter().collect())
     }
 
-    /// The labels whose probabilities, in the order of [`Model::labels`], are above the card's thresholds.
+    /// Returns the labels whose probabilities are above the card's thresholds.
+    ///
+    /// `probabilities` has one value for each of [`Model::labels`], in their order. NaN is above no threshold.
     pub fn labels_of(&self, probabilities: &[f64]) -> Vec<&str> {
         let own = self.card.labels.iter().zip(probabilities).zip(self.card.threshold_values());
         own.filter(|((_, p), threshold)| *p > threshold).map(|((label, _), _)| label).collect()
     }
 
-    /// Probabilities `[record, label]` of prepared signals `[record, lead, sample]`.
+    /// Returns the probabilities `[record, label]` of prepared signals `[record, lead, sample]`.
     ///
-    /// `lengths` says how many samples of each record are real; `None`: all. With preprocessing to a rate (corrected), the
-    /// rows may have any number of samples from one window on, and windows are cut from the real ones; otherwise a row is
-    /// one window. Where the network reads volumes, a record with samples too large to make them of has probabilities that are
-    /// NaN, and disturbs no other.
+    /// `lengths` says how many samples of each record are real; `None` means all. If the preprocessing resamples to a
+    /// rate (corrected), rows may have any number of samples from one window upwards, and windows are cut from the real
+    /// samples. Otherwise a row is one window. If the network reads volumes, a record whose samples are too large to
+    /// make them gets probabilities that are NaN; other records are not affected.
     ///
     /// # Errors
-    /// Signals of another shape; a record of which no window is real; a failure of libtorch.
+    /// The signals have another shape, a record has no window of real samples, or libtorch fails.
     pub fn predict_prepared(
         &self,
         signals: ArrayView3<'_, f32>,
@@ -238,7 +263,7 @@ impl Model {
         })
     }
 
-    /// Cuts windows and adds up what `logits` makes of a batch of them.
+    /// Cuts windows and adds up the logits that `logits` returns for a batch of them.
     fn each_window(
         &self,
         signals: ArrayView3<'_, f32>,
@@ -257,7 +282,7 @@ impl Model {
         Ok(sums.probabilities())
     }
 
-    /// The windows of all records, in their order.
+    /// Returns the windows of all records, in order.
     fn windows(
         &self,
         signals: ArrayView3<'_, f32>,
@@ -281,20 +306,22 @@ impl Model {
         Ok(windows)
     }
 
-    /// Probabilities `[record, label]` of volumes `[record, depth, height, width]`, one of each record.
+    /// Returns the probabilities `[record, label]` of volumes `[record, depth, height, width]`, one for each record.
     ///
     /// # Errors
-    /// A network that reads signals; volumes of another shape; a failure of libtorch.
+    /// The network reads signals, the volumes have another shape, or libtorch fails.
     pub fn predict_volumes(&self, volumes: ArrayView4<'_, f32>) -> Result<Array2<f64>, ModelError> {
         self.check_volume_input("volumes")?;
         self.check_shape(volumes.shape(), &self.inputs.plan.volume_shape())?;
         self.each_chunk(volumes, |chunk| self.logits(chunk))
     }
 
-    /// Probabilities `[record, label]` of lead images `[record, lead, height, width]`, those of one window of each record.
+    /// Returns the probabilities `[record, label]` of lead images `[record, lead, height, width]`.
+    ///
+    /// The images of a record are those of one window.
     ///
     /// # Errors
-    /// A network that reads signals; images of another shape; a failure of libtorch.
+    /// The network reads signals, the images have another shape, or libtorch fails.
     pub fn predict_images(&self, images: ArrayView4<'_, f32>) -> Result<Array2<f64>, ModelError> {
         self.check_volume_input("lead images")?;
         self.check_shape(images.shape(), &self.inputs.plan.images_shape())?;
@@ -324,7 +351,7 @@ impl Model {
         Ok(sums.probabilities())
     }
 
-    /// Logits `[n, label]` of as many volumes as fit a batch.
+    /// Returns the logits `[n, label]` of a batch of volumes.
     fn logits(&self, volumes: ArrayView4<'_, f32>) -> Result<Array2<f64>, ModelError> {
         self.run(&tensor(volumes)?)
     }
@@ -341,7 +368,7 @@ impl Model {
         Ok(out)
     }
 
-    /// First samples of the windows of a record of which `length` samples are real.
+    /// Returns the first samples of the windows of a record with `length` real samples.
     fn starts(&self, row: usize, length: usize) -> Result<Vec<usize>, ModelError> {
         let starts = self.card.preprocessing.window_starts(length);
         if starts.is_empty() {
@@ -386,14 +413,15 @@ impl Model {
     }
 }
 
-/// Names the model: `3decgnet (published)`.
+/// Formats the name of the model: `3decgnet (published)`.
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.card.architecture, self.card.mode)
     }
 }
 
-/// The one shape that fits becomes the trait's own error, the rest its cause.
+/// Converts an error into one of the trait: a wrong shape, if only one is right, becomes `Shape`, and anything else the
+/// cause of `Backend`.
 fn predict_error(error: ModelError, prepared: &[usize]) -> PredictError {
     match error {
         ModelError::Prepared { expected, longer: false, .. } => {
@@ -403,8 +431,8 @@ fn predict_error(error: ModelError, prepared: &[usize]) -> PredictError {
     }
 }
 
-/// Every sample counts as real, and with preprocessing to a rate (corrected) a batch may have any number of samples from one window
-/// on; see [`Model::predict_prepared`].
+/// Every sample counts as real. If the preprocessing resamples to a rate (corrected), a batch may have any number of
+/// samples from one window upwards; see [`Model::predict_prepared`].
 impl Predict<Ix3> for Model {
     fn input_shape(&self) -> Vec<usize> {
         self.card.preprocessing.prepared_shape().to_vec()

@@ -17,7 +17,7 @@ use crate::{Architecture, InputKind, ModelError, Preset, Summary};
 /// A network with its parameters.
 ///
 /// Parameters have names like `block_1.conv_1.kernel`, which are the keys of the weights file, and libtorch's layout,
-/// `[output, input, kernel..]`. A network is `Send` but, as [`Tensor`], not `Sync`.
+/// `[output, input, kernel..]`. A network is `Send` but, like [`Tensor`], not `Sync`.
 #[derive(Debug)]
 pub struct Network {
     architecture: Architecture,
@@ -30,27 +30,34 @@ pub struct Network {
     statistics_rate: f64,
     net: Net,
     parameters: Vec<Parameter>,
+    /// Whether the parameters are still as they were initialised.
+    fresh: bool,
 }
 
-/// Number type of the arithmetic on batches.
+/// The number type of the arithmetic on batches.
 ///
 /// Written `f32`, `bf16` on command lines and in files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// That of the parameters, `f32` unless they were converted. The default. (On a GPU, cuDNN rounds the factors of convolutions in
-    /// `f32` to TF32, 10 bits, unless the variable `NVIDIA_TF32_OVERRIDE` is 0.)
+    /// The number type of the parameters, which is `f32` unless they were converted. This is the default.
+    ///
+    /// On a GPU, cuDNN rounds the factors of `f32` convolutions to TF32 (10 bits), unless the variable
+    /// `NVIDIA_TF32_OVERRIDE` is 0.
     #[default]
     F32,
-    /// `bf16` in convolutions and what goes from one to the next; parameters, statistics of normalisations,
-    /// attention, dense layers and the loss stay as they are, and so do cell states where 3DECG-Net predicts on the CPU. Twice as quick or more where
-    /// the processor or GPU has it ([`Precision::is_native`]), many times as slow elsewhere. 3DECG-Net on the CPU multiplies it where the
-    /// processor has Intel's AMX, and only stores it elsewhere: as quick as `f32` then or a little quicker, training in half the memory.
+    /// `bf16` in convolutions and in the values passed from one to the next.
+    ///
+    /// Parameters, statistics of normalisations, attention, dense layers and the loss keep their type, and so do cell
+    /// states when 3DECG-Net predicts on the CPU. At least twice as fast if the processor or GPU has instructions for
+    /// it ([`Precision::is_native`]), and many times slower otherwise. 3DECG-Net on the CPU multiplies in `bf16` if the
+    /// processor has Intel's AMX, and otherwise only stores it: then it is as fast as `f32` or a little faster, and
+    /// trains in half the memory.
     Bf16,
 }
 
 impl Precision {
-    /// The name on command lines and in files.
+    /// Returns the name on command lines and in files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -58,9 +65,12 @@ impl Precision {
         }
     }
 
-    /// Whether a network on a device needs no instructions for this type, or has them, to predict and to train
-    /// ([`Network::forward_train`]); elsewhere libtorch imitates them, which takes many times as long as `f32`. GPUs are taken to have
-    /// them. What looks into a network ([`Network::activations`], gradients of the input) goes through libtorch with any.
+    /// Returns whether a network can use this type on a device without emulation.
+    ///
+    /// Either it needs no special instructions, or the device has them, to predict and to train
+    /// ([`Network::forward_train`]). Otherwise libtorch emulates the type, which takes many times as long as `f32`.
+    /// GPUs are assumed to have the instructions. Operations that look into a network ([`Network::activations`],
+    /// gradients of the input) go through libtorch for all networks.
     pub fn is_native(self, architecture: Architecture, device: Device) -> bool {
         match (self, device) {
             (Self::F32, _) => true,
@@ -73,7 +83,7 @@ impl Precision {
         }
     }
 
-    /// `bf16` where a network gains by it on a device, else `f32`.
+    /// Returns `bf16` if a network is faster with it on a device, and `f32` otherwise.
     pub fn quickest(architecture: Architecture, device: Device) -> Self {
         let only_stored = architecture == Architecture::ThreeDEcgNet
             && device == Device::Cpu
@@ -104,7 +114,7 @@ impl FromStr for Precision {
     }
 }
 
-/// A batch on its way through a network in training: the logits, and what leads back from them.
+/// The logits of a batch in training, together with the way back from them to the gradients.
 #[derive(Debug)]
 pub struct Forward {
     logits: Tensor,
@@ -112,7 +122,7 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Logits `[n, label]`.
+    /// Returns the logits `[n, label]`.
     pub fn logits(&self) -> &Tensor {
         &self.logits
     }
@@ -120,7 +130,7 @@ impl Forward {
     /// Adds the gradients of `loss`, a number computed from the logits, to those of the parameters.
     ///
     /// # Errors
-    /// A failure of libtorch, such as too little memory.
+    /// libtorch fails, for instance because memory runs out.
     pub fn backward(self, loss: &Tensor) -> Result<(), ModelError> {
         self.tape.backward(loss).doing("compute the gradients")
     }
@@ -136,12 +146,13 @@ enum Net {
 }
 
 impl Network {
-    /// A network with fresh parameters in `f32`, by Keras's initialisers.
+    /// Returns a network with fresh parameters in `f32`, by Keras's initialisers.
     ///
-    /// They depend on the architecture, the mode, the number of labels and the seed alone: every machine gets the same.
+    /// They depend only on the architecture, the mode, the number of labels and the seed, so they are the same on every
+    /// machine.
     ///
     /// # Errors
-    /// libtorch cannot use the device.
+    /// libtorch can't use the device.
     pub fn new(
         architecture: Architecture,
         mode: Preset,
@@ -183,49 +194,66 @@ impl Network {
             statistics_rate: BN_UPDATE,
             net,
             parameters,
+            fresh: true,
         })
     }
 
-    /// Which network this is.
+    /// Returns whether the parameters are still as they were initialised.
+    ///
+    /// They no longer are once they were loaded, copied from a network whose parameters are not fresh, or trained by
+    /// [`train`](crate::train()).
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    pub(crate) fn set_used(&mut self) {
+        self.fresh = false;
+    }
+
+    /// Returns which network this is.
     pub fn architecture(&self) -> Architecture {
         self.architecture
     }
 
-    /// Whether the network is the study's program or its text.
+    /// Returns whether the network is that of the study's program or of its text.
     pub fn mode(&self) -> Preset {
         self.mode
     }
 
-    /// Number of labels.
+    /// Returns the number of labels.
     pub fn n_labels(&self) -> usize {
         self.n_labels
     }
 
-    /// Where the parameters are.
+    /// Returns the device of the parameters.
     pub fn device(&self) -> Device {
         self.device
     }
 
-    /// The parameters' number type.
+    /// Returns the number type of the parameters.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Logits `[n, label]` of a batch: volumes `[n, 45, 45, 45]` or prepared signals `[n, 12, 100]`, see
-    /// [`Architecture::input_shape`], of any float type and on any device.
+    /// Returns the logits `[n, label]` of a batch.
     ///
-    /// With `train`, the batch's own statistics normalise and update the running ones, dropout acts (see
-    /// [`Network::set_dropout`]), and gradients are recorded. Without, call it inside [`tch::no_grad`].
+    /// The batch contains volumes `[n, 45, 45, 45]` or prepared signals `[n, 12, 100]`, see
+    /// [`Architecture::input_shape`], in any float type and on any device.
+    ///
+    /// With `train`, normalisations use the batch's own statistics and update the running statistics, dropout is active
+    /// (see [`Network::set_dropout`]), and gradients are recorded. Without `train`, call this inside [`tch::no_grad`].
     ///
     /// # Errors
-    /// A batch of another shape, or empty; a failure of libtorch, such as too little memory.
+    /// The batch is empty or has another shape, or libtorch fails, for instance because memory runs out.
     pub fn forward_logits(&self, x: &Tensor, train: bool) -> Result<Tensor, ModelError> {
         self.run(self.input(x)?, self.pass(train, None))
     }
 
-    /// As [`Network::forward_logits`] with `train`, for gradients: 3DECG-Net on the CPU goes forth and back in loops of its own,
-    /// which take a fraction of the time and memory, and on a GPU its convolutional LSTMs go back by hand. A batch that wants its own
-    /// gradient goes through libtorch but for those.
+    /// Runs a batch through the network like [`Network::forward_logits`] with `train`, ready for the backward pass.
+    ///
+    /// On the CPU, 3DECG-Net runs forward and backward in loops of its own, which take a fraction of the time and
+    /// memory; on a GPU, only the backward passes of its convolutional LSTMs are its own. If the gradient of the batch
+    /// itself is wanted, everything except those LSTMs goes through libtorch.
     ///
     /// ```
     /// use ecg3d_models::{Architecture, Network, Preset, bce_from_logits};
@@ -244,7 +272,7 @@ impl Network {
     /// ```
     ///
     /// # Errors
-    /// As [`Network::forward_logits`].
+    /// The same as those of [`Network::forward_logits`].
     pub fn forward_train(&self, x: &Tensor) -> Result<Forward, ModelError> {
         let tape = Tape::default();
         let pass = Pass { tape: Some(&tape), ..self.pass(true, None) };
@@ -252,20 +280,28 @@ impl Network {
         Ok(Forward { logits, tape })
     }
 
-    /// Fits fresh parameters of 3DECG-Net, corrected, to a batch: scales and shifts the attention heads, so that their outputs have
-    /// the mean 0 and a fixed standard deviation, and the hidden dense layers, so that the same holds for each unit before its
-    /// activation; and shifts the last layer, so that the mean of each label's logits is that of `logits`, `[label]`. Other networks need
-    /// nothing of the kind and stay as they are. After Mishkin and Matas, "All you need is a good init", ICLR 2016, and, by unit,
-    /// Salimans and Kingma, "Weight normalization", NIPS 2016.
+    /// Fits fresh parameters of the corrected 3DECG-Net to a batch.
+    ///
+    /// - The attention heads are scaled and shifted so that their outputs have the mean 0 and a fixed standard
+    ///   deviation.
+    /// - The hidden dense layers are scaled and shifted so that the same holds for each unit before its activation.
+    /// - The last layer is shifted so that the mean of each label's logits is that of `logits`, `[label]`.
+    ///
+    /// Other networks don't need this and stay as they are. After Mishkin and Matas, "All you need is a good init",
+    /// ICLR 2016, and, for single units, Salimans and Kingma, "Weight normalization", NIPS 2016.
     ///
     /// # Errors
-    /// As [`Network::forward_logits`]; for 3DECG-Net, corrected, another number of logits than of labels.
+    /// The same as those of [`Network::forward_logits`]. For the corrected 3DECG-Net, also if there are not as many
+    /// logits as labels.
     pub fn fit_start(&mut self, x: &Tensor, logits: &[f64]) -> Result<(), ModelError> {
         self.begin(x, Some(logits), false)
     }
 
-    /// [`Network::fit_start`] if there are logits, and the heads are held where they are for the batch if that is wanted: until they are
-    /// released, [`Network::forward_train`] has them as [`TrainConfig::hold_heads`](crate::TrainConfig::hold_heads) says.
+    /// Prepares for training: [`Network::fit_start`] if there are logits, then holds the heads if `hold` says so.
+    ///
+    /// The heads are held in the state that they have for the batch. Until they are released,
+    /// [`Network::forward_train`] treats them as described at
+    /// [`TrainConfig::hold_heads`](crate::TrainConfig::hold_heads).
     pub(crate) fn begin(
         &mut self,
         x: &Tensor,
@@ -274,7 +310,7 @@ impl Network {
     ) -> Result<(), ModelError> {
         let mut x = self.input(x)?;
         if self.device == Device::Cpu {
-            // This goes through libtorch, which may have to imitate `bf16`.
+            // This goes through libtorch, which may have to emulate `bf16`.
             x = x.f_to_kind(self.kind).doing("convert a batch")?;
         }
         let Some(net) = self.holdable() else { return Ok(()) };
@@ -289,7 +325,7 @@ impl Network {
         no_grad(begin).doing("fit parameters to data")
     }
 
-    /// The network whose heads can be held: 3DECG-Net, corrected.
+    /// Returns the network if its heads can be held, which is the corrected 3DECG-Net.
     fn holdable(&self) -> Option<&ThreeDEcgNet> {
         match &self.net {
             Net::ThreeDEcgNet(net) if self.mode == Preset::Corrected => Some(net),
@@ -297,38 +333,39 @@ impl Network {
         }
     }
 
-    /// Brings held heads up to date with the last batch, after the step.
+    /// Updates held heads by the statistics of the last batch, after the step.
     pub(crate) fn settle_heads(&mut self) -> Result<(), ModelError> {
         let settle = |net: &ThreeDEcgNet| no_grad(|| net.settle_heads(self.statistics_rate));
         self.holdable().map_or(Ok(()), settle).doing("settle the heads")
     }
 
-    /// Lets held heads go.
+    /// Releases held heads.
     pub(crate) fn release_heads(&mut self) {
         if let Some(net) = self.holdable() {
             net.release_heads();
         }
     }
 
-    /// What held heads go on with in another process, `[layer, 2]`; `None` if none are held.
+    /// Returns the state of held heads, `[layer, 2]`, with which another process can go on; `None` if none are held.
     pub(crate) fn held_heads(&self) -> Result<Option<Tensor>, ModelError> {
         self.holdable().map_or(Ok(None), ThreeDEcgNet::held).doing("read what is held")
     }
 
-    /// The shape of [`Network::held_heads`], for a network with heads to hold.
+    /// Returns the shape of [`Network::held_heads`] for a network whose heads can be held.
     pub(crate) fn held_shape(&self) -> Option<[i64; 2]> {
         self.holdable().map(|net| [net.held_count() as i64, 2])
     }
 
-    /// Holds the heads as [`Network::held_heads`] has it.
+    /// Holds the heads in a state returned by [`Network::held_heads`].
     pub(crate) fn restore_heads(&mut self, held: &Tensor) -> Result<(), ModelError> {
         let restore = |net: &ThreeDEcgNet| net.restore_held(held);
         self.holdable().map_or(Ok(()), restore).doing("hold the heads")
     }
 
-    /// How many windows go through at a time where nobody says how many.
+    /// Returns how many windows go through at a time by default.
     ///
-    /// A volume takes about 150 MB on its way through 3DECG-Net on a GPU; on the CPU 40, and larger batches gain nothing.
+    /// A volume takes about 150 MB on its way through 3DECG-Net on a GPU, and 40 MB on the CPU, where larger batches
+    /// gain nothing.
     pub(crate) fn windows_at_a_time(&self) -> usize {
         match (self.architecture.input(), self.device) {
             (InputKind::Volume, Device::Cpu) => 4,
@@ -337,28 +374,31 @@ impl Network {
         }
     }
 
-    /// What each layer with parameters makes of a batch, by the layer's path, in order, without training.
+    /// Returns the output of each layer with parameters for a batch, with the layer's path, in order, without training.
     ///
-    /// A dense layer's output is taken after its activation. Axes are libtorch's, `[n, channel, axis..]`, but for the
-    /// convolutional LSTMs, `[n, depth, channel, height, width]`, and dense layers, `[n, axis.., channel]`.
+    /// The output of a dense layer is the one after its activation. Axes are those of libtorch, `[n, channel, axis..]`,
+    /// except for the convolutional LSTMs, `[n, depth, channel, height, width]`, and the dense layers,
+    /// `[n, axis.., channel]`.
     ///
     /// # Errors
-    /// As [`Network::forward_logits`].
+    /// The same as those of [`Network::forward_logits`].
     pub fn activations(&self, x: &Tensor) -> Result<Vec<(String, Tensor)>, ModelError> {
         let layers = self.trace(self.input(x)?)?.into_iter().filter(|layer| !layer.path.is_empty());
         Ok(layers.map(|layer| (layer.path, layer.output)).collect())
     }
 
-    /// The layers with their shapes, parameters and operations, as seen while a record of zeros goes through them.
+    /// Returns the layers with their shapes, parameters and operations, as seen while a record of zeros goes through
+    /// them.
     ///
     /// # Errors
-    /// A failure of libtorch, such as too little memory.
+    /// libtorch fails, for instance because memory runs out.
     pub fn summary(&self) -> Result<Summary, ModelError> {
         Ok(Summary::new(self, self.trace_of_zeros()?))
     }
 
-    /// All layers that a record of zeros goes through, in the parameters' number type: what is seen is the same in any, and libtorch may
-    /// have to imitate `bf16`.
+    /// Traces all layers that a record of zeros goes through, in the parameters' number type.
+    ///
+    /// The trace is the same in any type, and libtorch may have to emulate `bf16`.
     fn trace_of_zeros(&self) -> Result<Vec<Seen>, ModelError> {
         let shape = self.architecture.input_shape().iter().map(|&n| n as i64);
         let shape: Vec<i64> = [1].into_iter().chain(shape).collect();
@@ -366,7 +406,7 @@ impl Network {
         self.trace(x)
     }
 
-    /// All layers that a batch, as [`Network::input`] has it, goes through, without training.
+    /// Traces all layers that a batch from [`Network::input`] goes through, without training.
     fn trace(&self, x: Tensor) -> Result<Vec<Seen>, ModelError> {
         let taps = RefCell::default();
         let _logits = no_grad(|| self.run(x, self.pass(false, Some(&taps))))?;
@@ -378,7 +418,7 @@ impl Network {
         Pass { train, dropout: train && self.dropout, statistics_rate, taps, tape: None }
     }
 
-    /// A batch of the right shape, where and as the network takes it.
+    /// Checks the shape of a batch, and moves it to the device and number type that the network takes.
     fn input(&self, x: &Tensor) -> Result<Tensor, ModelError> {
         let expected = self.architecture.input_shape();
         let found: Vec<usize> = x.size().into_iter().map(|n| n as usize).collect();
@@ -413,33 +453,34 @@ impl Network {
         forward().doing("run a network")
     }
 
-    /// The parameters that training changes, by name, in the order of their making.
+    /// Returns the parameters that training changes, by name, in the order in which they were created.
     pub fn trainable(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.parameters.iter().filter(|p| p.trainable).map(|p| (p.name.as_str(), &p.tensor))
     }
 
-    /// The running statistics of the normalisations, by name, in the order of their making.
+    /// Returns the running statistics of the normalisations, by name, in the order in which they were created.
     pub fn buffers(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.parameters.iter().filter(|p| !p.trainable).map(|p| (p.name.as_str(), &p.tensor))
     }
 
-    /// All that a weights file holds: parameters and running statistics, in the order of their making.
+    /// Returns everything that a weights file holds: parameters and running statistics, in the order in which they were
+    /// created.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.parameters.iter().map(|p| (p.name.as_str(), &p.tensor))
     }
 
-    /// Number of values in [`Network::tensors`], and how many of them are trained.
+    /// Returns the number of values in [`Network::tensors`], and how many of them are trained.
     pub fn parameter_count(&self) -> (usize, usize) {
         let count = |(_, tensor): (&str, &Tensor)| tensor.numel();
         (self.tensors().map(count).sum(), self.trainable().map(count).sum())
     }
 
-    /// Whether dropout acts while training. Default: true.
+    /// Sets whether dropout is active in training. Default: true.
     pub fn set_dropout(&mut self, on: bool) {
         self.dropout = on;
     }
 
-    /// Number type of the arithmetic.
+    /// Returns the number type of the arithmetic.
     pub fn precision(&self) -> Precision {
         self.precision
     }
@@ -449,17 +490,20 @@ impl Network {
         self.precision = precision;
     }
 
-    /// Sets the share of each training batch in the running statistics of the normalisations. Default: 0.01, Keras's; with
-    /// few batches to learn from, more keeps up better.
+    /// Sets the share of each training batch in the running statistics of the normalisations. Default: 0.01, as in
+    /// Keras.
+    ///
+    /// If training has few batches, the running statistics keep up better with a larger share.
     pub fn set_statistics_rate(&mut self, share: f64) {
         self.statistics_rate = share;
     }
 
-    /// Copies the values of another network of the same architecture, mode and labels into this one, whatever their
-    /// number types and devices.
+    /// Copies the values of another network of the same architecture, mode and labels into this one.
+    ///
+    /// Number types and devices may differ.
     ///
     /// # Errors
-    /// A parameter's name or shape differs; then nothing is copied.
+    /// The name or shape of a parameter differs; then nothing is copied.
     pub fn copy_from(&mut self, other: &Network) -> Result<(), ModelError> {
         let same = |(own, theirs): (&Parameter, &Parameter)| {
             own.name == theirs.name && own.tensor.size() == theirs.tensor.size()
@@ -473,6 +517,7 @@ impl Network {
                 });
                 return Err(TchError::Shape(format!("{theirs}, into {own}")));
             }
+            self.fresh = other.fresh;
             for (own, theirs) in self.parameters.iter_mut().zip(&other.parameters) {
                 own.tensor.f_copy_(&theirs.tensor)?;
             }
@@ -481,11 +526,12 @@ impl Network {
         .doing("copy the parameters of a network")
     }
 
-    /// Fills in every parameter and running statistic with what `value` has for its name and present tensor.
+    /// Fills every parameter and running statistic with what `value` returns for its name and present tensor.
     pub(crate) fn fill(
         &mut self,
         mut value: impl FnMut(&str, &Tensor) -> Result<Tensor, ModelError>,
     ) -> Result<(), ModelError> {
+        self.fresh = false;
         for own in &mut self.parameters {
             let new = value(&own.name, &own.tensor)?;
             no_grad(|| own.tensor.f_copy_(&new)).doing("fill in a parameter")?;
@@ -493,19 +539,20 @@ impl Network {
         Ok(())
     }
 
-    /// A copy with its own parameters of another number type: `f64` for comparisons. For speed see [`Network::set_precision`], which
-    /// leaves parameters as they are.
+    /// Returns a copy with its own parameters in another number type, for instance `f64` for comparisons.
+    ///
+    /// To gain speed, use [`Network::set_precision`], which leaves the parameters as they are.
     ///
     /// # Errors
-    /// libtorch refuses.
+    /// libtorch refuses the conversion.
     pub fn to_kind(&self, kind: Kind) -> Result<Self, ModelError> {
         self.copied(self.device, kind)
     }
 
-    /// A copy with its own parameters on another device.
+    /// Returns a copy with its own parameters on another device.
     ///
     /// # Errors
-    /// libtorch cannot use the device.
+    /// libtorch can't use the device.
     pub fn to_device(&self, device: Device) -> Result<Self, ModelError> {
         self.copied(device, self.kind)
     }
@@ -575,7 +622,7 @@ mod tests {
                 .collect();
             let count: i64 = shape.iter().product();
             let x = Tensor::arange(count, (Kind::Float, Device::Cpu)).sin().reshape(&shape);
-            // Where libtorch imitates it, networks of volumes would take minutes.
+            // If libtorch emulates bf16, networks that read volumes would take minutes.
             let precision = match Precision::Bf16.is_native(architecture, Device::Cpu) {
                 false if architecture.input() == InputKind::Volume => Precision::F32,
                 _ => Precision::Bf16,
@@ -588,7 +635,7 @@ mod tests {
                 net.set_precision(precision);
                 let difference = (logits(&net) - &exact).abs().max().double_value(&[]);
                 let peak = exact.abs().max().double_value(&[]);
-                // Fresh running statistics let numbers grow beyond what a probability shows.
+                // With fresh running statistics, numbers grow beyond what a probability shows.
                 assert!(
                     difference < 5e-2 * (1.0 + peak),
                     "{architecture} {mode}: {difference} of {peak}"
@@ -599,7 +646,8 @@ mod tests {
                 for (name, parameter) in net.trainable() {
                     let norm = parameter.grad().abs().max().double_value(&[]);
                     assert!(norm.is_finite(), "{architecture} {mode}: {name}");
-                    // The published heads' keys and queries learn nothing, nor does what a normalisation takes away.
+                    // The keys and queries of the published heads learn nothing, nor do parameters whose effect a
+                    // normalisation removes.
                     let idle = mode == Preset::Published
                         && (name.contains(".key.") || name.contains(".query."));
                     let offset = name.ends_with("bias") || name.ends_with("beta");
@@ -620,12 +668,12 @@ mod tests {
             net.set_statistics_rate(0.5);
             let options = (Kind::Float, Device::Cpu);
             let x = Tensor::arange(2 * 91_125, options).sin().reshape([2, 45, 45, 45]);
-            // Running statistics that are not those of the start.
+            // Running statistics that differ from the initial ones.
             for _ in 0..3 {
                 let _logits = tch::no_grad(|| net.forward_logits(&x, true)).expect("runs");
             }
             let folded = tch::no_grad(|| net.forward_logits(&x, false)).expect("runs");
-            // Whoever looks at the layers gets every one of them.
+            // Looking at the layers gets every one of them separately.
             let apart = net.activations(&x).expect("runs").pop().expect("layers").1;
             let difference = (folded.sigmoid() - apart.sigmoid()).abs().max().double_value(&[]);
             assert!(difference < 1e-5, "{architecture} {mode}: {difference}");
@@ -660,7 +708,7 @@ mod tests {
             let value = tch::no_grad(|| parameter.view(-1).get(0));
             let own = value.double_value(&[]);
             let _ = tch::no_grad(|| value.shallow_clone().fill_(f64::NAN));
-            // One label's own, and running statistics, which training sets anew.
+            // A parameter of one label affects only that label, and training sets running statistics anew.
             let own_label = name.starts_with("dense_3");
             assert!(own_label || lost(&net, &x).is_empty(), "{name}: {:?}", lost(&net, &x));
             let _ = tch::no_grad(|| value.shallow_clone().fill_(own));
@@ -692,7 +740,7 @@ mod tests {
         };
         let expected: Vec<_> = (0..6).map(|k| logits(&net, k)).collect();
         let locked = std::sync::Mutex::new(net);
-        // A thread of a pool must not begin another of these while it waits for one, and holds the lock.
+        // A thread of a pool that holds the lock must not start another of these calls while it waits for its own.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a pool");
         let found: Vec<_> = pool.install(|| {
             let of = |k: i64| logits(&locked.lock().expect("a network"), k);
@@ -719,7 +767,7 @@ mod tests {
         forward.backward(&loss).expect("goes back");
         assert!(x.grad().abs().max().double_value(&[]) > 0.0, "of the input");
         assert!(!first.grad().defined(), "of what is frozen");
-        // The biases, of which libtorch asks first; then all that a convolutional LSTM has.
+        // The biases, which libtorch asks about first; then all parameters of a convolutional LSTM.
         let _ = first.set_requires_grad(true);
         let x = x.detach();
         let _ = parameter("conv_lstm_1.bias").set_requires_grad(false);
@@ -768,7 +816,7 @@ mod tests {
         let logits = no_grad(|| net.forward_logits(&x, true)).expect("runs");
         let means = Vec::<f32>::try_from(logits.mean_dim([0i64].as_slice(), false, None));
         for (found, wanted) in means.expect("a vector").into_iter().zip(wanted) {
-            // Our loops and libtorch's differ by rounding, which the standardised units magnify.
+            // Our loops and libtorch's differ by rounding, which standardising the units magnifies.
             assert!((f64::from(found) - wanted).abs() < 1e-2, "{found}, expected {wanted}");
         }
         let spread = logits.std_dim([0i64].as_slice(), false, false);
@@ -787,7 +835,7 @@ mod tests {
         let gradients = |net: &Network| -> Vec<Tensor> {
             net.trainable()
                 .map(|(_, parameter)| {
-                    // A copy, since what is `f64` already would be zeroed with the parameter's own.
+                    // A copy, because a gradient that is `f64` already would be zeroed with the parameter's own.
                     let gradient = parameter.grad().to_kind(Kind::Double).copy();
                     parameter.shallow_clone().zero_grad();
                     gradient
@@ -806,7 +854,7 @@ mod tests {
         };
         let double = net.to_kind(Kind::Double).expect("copies");
         let exact = by_libtorch(&double);
-        // Without kernels of our own for this number type, as on a GPU; the units that stand at zero are the same.
+        // For this number type there are no kernels of our own, as on a GPU; the units at zero are the same.
         for (((name, _), ours), exact) in double.trainable().zip(by_hand(&double)).zip(&exact) {
             let (off, norm) = ((ours - exact).norm(), exact.norm());
             let (off, norm) = (off.double_value(&[]), norm.double_value(&[]));
@@ -818,8 +866,8 @@ mod tests {
         {
             let off = |gradient: &Tensor| (gradient - exact).norm().double_value(&[]);
             let (ours, theirs, norm) = (off(&ours), off(theirs), exact.norm().double_value(&[]));
-            // Rounding flips a few of the units that stand at zero and of the largest of equals, in either another few; a bias
-            // straight before a normalisation has no gradient but rounding noise.
+            // Rounding flips a few of the units that are at zero and of the maxima among equals, and not the same ones
+            // in both. A bias right before a normalisation has no gradient except rounding noise.
             assert!(
                 ours <= 3.0 * theirs + 1e-4 * (norm + 1.0),
                 "{name}: off by {ours}, libtorch by {theirs}, of {norm}"
@@ -835,7 +883,7 @@ mod tests {
         let (a, b) = (net.forward_logits(&x, false), copy.forward_logits(&x, false));
         let (a, b) = (a.expect("runs"), b.expect("runs"));
         assert_eq!(b.kind(), Kind::Double);
-        // f32 rounding through 10 layers of sums of thousands.
+        // f32 rounding through 10 layers whose sums have thousands of terms.
         assert!((a - b).abs().max().double_value(&[]) < 1e-4);
     }
 }

@@ -1,10 +1,10 @@
-//! The named parameters of a network, and how its layers ask for them.
+//! The named parameters of a network, and how layers request them.
 
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::init::Init;
 
-/// One named tensor of a network, in libtorch's layout: `[output, input, kernel..]`.
+/// A named tensor of a network, in libtorch's layout: `[output, input, kernel..]`.
 #[derive(Debug)]
 pub(crate) struct Parameter {
     pub name: String,
@@ -17,11 +17,11 @@ pub(crate) struct Parameter {
 pub(crate) enum Start {
     /// Keras's initialisers.
     Seed(u64),
-    /// Memory that nobody has touched: the values are about to be filled in.
+    /// Uninitialised memory, because the values are about to be filled in.
     Blank,
 }
 
-/// Hands parameters to the layers of a network under construction, and keeps them in order.
+/// Provides the layers of a network under construction with parameters, and keeps these in order.
 #[derive(Debug)]
 pub(crate) struct Builder {
     start: Start,
@@ -35,7 +35,7 @@ impl Builder {
         Self { start, device, kind, parameters: Vec::new() }
     }
 
-    /// A weight that is trained. `shape` is Keras's, `[kernel.., input, output]`.
+    /// Adds a trained weight. `shape` is in Keras's order, `[kernel.., input, output]`.
     pub(crate) fn weight(
         &mut self,
         name: String,
@@ -45,7 +45,7 @@ impl Builder {
         self.add(name, shape, init, true)
     }
 
-    /// A running statistic.
+    /// Adds a running statistic.
     pub(crate) fn buffer(
         &mut self,
         name: String,
@@ -84,14 +84,15 @@ impl Builder {
     }
 }
 
-/// A tensor in libtorch's layout `[output, input, kernel..]` of values in Keras's, `[kernel.., input, output]`.
+/// Returns a tensor in libtorch's layout `[output, input, kernel..]` from values in Keras's,
+/// `[kernel.., input, output]`.
 pub(crate) fn from_keras(values: &[f32], shape: &[usize]) -> Result<Tensor, TchError> {
     let sizes: Vec<i64> = shape.iter().map(|n| *n as i64).collect();
     let tensor = Tensor::f_from_slice(values)?.f_reshape(&sizes)?;
     tensor.f_permute(axes(sizes.len()))?.f_contiguous()
 }
 
-/// The axes of Keras's layout in the order of libtorch's.
+/// Returns the axes of Keras's layout in the order of libtorch's.
 fn axes(rank: usize) -> Vec<i64> {
     let rank = rank as i64;
     match rank {

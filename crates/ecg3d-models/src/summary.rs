@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::trace::Seen;
 use crate::{Architecture, Network, Preset};
 
-/// What a network is made of, in the manner of Keras's `summary`: see [`Network::summary`].
+/// The layers of a network, in the manner of Keras's `summary`; see [`Network::summary`].
 ///
 /// ```
 /// use ecg3d_models::{Architecture, Network, Preset};
@@ -26,15 +26,15 @@ use crate::{Architecture, Network, Preset};
 pub struct Summary {
     /// Which network.
     pub architecture: Architecture,
-    /// Whether it is the study's program or its text.
+    /// Whether the network is that of the study's program or of its text.
     pub mode: Preset,
-    /// The layers in the order in which a batch goes through them; the first is the input, the last gives the logits.
+    /// The layers in the order in which a batch goes through them. The first is the input, the last gives the logits.
     pub layers: Vec<LayerSummary>,
-    /// Values of all parameters and running statistics.
+    /// Number of values of all parameters and running statistics.
     pub parameters: usize,
-    /// Those of them that training changes.
+    /// How many of these values training changes.
     pub trainable: usize,
-    /// Products that are summed up for one record.
+    /// Number of multiply-adds for one record.
     pub macs: u64,
 }
 
@@ -42,24 +42,26 @@ pub struct Summary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LayerSummary {
-    /// The prefix of its parameters' names, such as `block_1.conv_1`; without parameters, its kind with a number.
+    /// The prefix of the layer's parameter names, such as `block_1.conv_1`; without parameters, its kind with a number.
     pub name: String,
-    /// What it does.
+    /// What the layer does.
     pub kind: LayerKind,
-    /// More on that: sizes of kernels and strides, an activation, a share; empty where there is nothing to say.
+    /// Details: sizes of kernels and strides, an activation, a rate; empty if there are none.
     pub detail: String,
-    /// The layers whose outputs it takes, in order.
+    /// The layers whose outputs this layer takes, in order.
     pub inputs: Vec<String>,
-    /// Shape of the output for one record, the channels last: `[depth, height, width, channel]`, `[time, channel]`. The
-    /// input's is as [`Architecture::input_shape`] has it.
+    /// Shape of the output for one record, channels last: `[depth, height, width, channel]`, `[time, channel]`.
+    ///
+    /// The input has the shape of [`Architecture::input_shape`].
     pub output_shape: Vec<usize>,
-    /// Values of its parameters and running statistics.
+    /// Number of values of the layer's parameters and running statistics.
     pub parameters: usize,
-    /// Those of them that training changes.
+    /// How many of these values training changes.
     pub trainable: usize,
-    /// Products that it sums up for one record: each value of a kernel, at each position of the output. What is less than
-    /// a hundredth of it all, biases, normalisations, activations and attention, is left out, and the edges that `same`
-    /// pads count as the rest.
+    /// Number of multiply-adds for one record: one for each value of a kernel at each position of the output.
+    ///
+    /// Biases, normalisations, activations and attention are left out; they are less than a hundredth of the total.
+    /// Positions at the edges, where `same` pads, count like all others.
     pub macs: u64,
 }
 
@@ -67,7 +69,7 @@ pub struct LayerSummary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum LayerKind {
-    /// What the network is given.
+    /// The input of the network.
     Input,
     /// A convolutional LSTM over the first axis.
     #[serde(rename = "ConvLSTM2D")]
@@ -78,19 +80,19 @@ pub enum LayerKind {
     /// A convolution over depth, height and width.
     #[serde(rename = "Conv3D")]
     Conv3d,
-    /// A normalisation by the statistics of each channel.
+    /// Normalises each channel by its statistics.
     #[serde(rename = "BatchNormalization")]
     BatchNorm,
     /// A matrix product over the last axis, with its activation.
     Dense,
-    /// What is positive.
+    /// Sets negative values to zero.
     #[serde(rename = "ReLU")]
     Relu,
     /// 1 / (1 + exp(-x)).
     Sigmoid,
-    /// Exponentials as shares of their sum.
+    /// Exponentials divided by their sum.
     Softmax,
-    /// Sets a share of the values to zero, in training only.
+    /// Sets a fraction of the values to zero, in training only.
     Dropout,
     /// The largest value of each block.
     #[serde(rename = "MaxPooling")]
@@ -101,22 +103,22 @@ pub enum LayerKind {
     /// The largest value of each channel.
     #[serde(rename = "GlobalMaxPooling")]
     GlobalMax,
-    /// Product, value by value.
+    /// Element-wise product.
     Multiply,
-    /// Sum, value by value.
+    /// Element-wise sum.
     Add,
-    /// The first input scaled, channel by channel, by the second, plus the third.
+    /// The first input, scaled channel by channel by the second, plus the third.
     ScaleAdd,
-    /// Inputs behind one another along the channels.
+    /// Inputs joined along the channels.
     Concatenate,
-    /// All axes as one.
+    /// All axes merged into one.
     Flatten,
     /// The same values on other axes.
     Reshape,
 }
 
 impl LayerKind {
-    /// The name in tables and files, Keras's where there is one.
+    /// Returns the name in tables and files, which is Keras's if Keras has one.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Input => "Input",
@@ -149,7 +151,7 @@ impl fmt::Display for LayerKind {
 }
 
 impl Summary {
-    /// Of a network and what was seen of a pass through it.
+    /// Makes the summary of a network from the trace of a pass through it.
     pub(crate) fn new(network: &Network, seen: Vec<Seen>) -> Self {
         let mut unnamed: HashMap<LayerKind, usize> = HashMap::new();
         let names: Vec<String> = seen
@@ -200,7 +202,7 @@ impl Summary {
     }
 }
 
-/// A table, one line a layer, and the totals.
+/// A table with one line for each layer, and the totals.
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unless_none = |n: u64| if n == 0 { String::new() } else { grouped(n) };
@@ -208,7 +210,7 @@ impl fmt::Display for Summary {
         let mut rows = vec![head.map(str::to_owned)];
         let mut before = "";
         for layer in &self.layers {
-            // What takes the line above alone says nothing.
+            // A layer whose only input is the line above needs no mention of it.
             let takes = match &layer.inputs[..] {
                 [] => String::new(),
                 [one] if one == before => String::new(),
@@ -250,7 +252,7 @@ impl fmt::Display for Summary {
             }
             let mut line = String::new();
             for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-                // Numbers stand at the right.
+                // Numbers are right-aligned.
                 line += &match column {
                     4..=6 => format!("{cell:>width$}  "),
                     _ => format!("{cell:<width$}  "),
@@ -262,7 +264,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Digits in groups of three, as [`Summary`] prints them.
+/// Formats a number with its digits in groups of three, as [`Summary`] prints them.
 ///
 /// ```
 /// assert_eq!(ecg3d_models::grouped(7_000_383), "7,000,383");

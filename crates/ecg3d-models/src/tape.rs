@@ -1,4 +1,4 @@
-//! Backward passes written by hand, beside libtorch's.
+//! Hand-written backward passes, beside those of libtorch.
 
 use std::cell::RefCell;
 
@@ -8,11 +8,12 @@ use crate::layers::Result;
 
 type Step = Box<dyn FnOnce() -> Result<()>>;
 
-/// What is left to do after libtorch has gone back from the loss to the output of a layer that computes its own gradient.
+/// The steps left to do after libtorch has gone back from the loss to the output of a layer that computes its own
+/// gradient.
 ///
-/// Such a layer hands on a leaf, an output that remembers nothing, and leaves a step here. Once the leaf has its gradient,
-/// the step works out those of the layer's inputs and lets libtorch go on from there. Steps run last in, first out, so
-/// that every use of a leaf has been gone through when its step runs.
+/// Such a layer returns a leaf, an output without a graph behind it, and leaves a step on the tape. Once the leaf has
+/// its gradient, the step computes those of the layer's inputs and lets libtorch continue from there. Steps run last
+/// in, first out, so every use of a leaf has been handled when its step runs.
 #[derive(Default)]
 pub(crate) struct Tape(RefCell<Vec<Step>>);
 
@@ -21,9 +22,9 @@ impl Tape {
         self.0.borrow_mut().push(Box::new(step));
     }
 
-    /// Gradients of `loss` in all parameters.
+    /// Computes the gradients of `loss` with respect to all parameters.
     pub(crate) fn backward(self, loss: &Tensor) -> Result<()> {
-        // The steps record what libtorch then goes back through, whatever the caller's mode is.
+        // The steps record operations for libtorch to go back through, whatever the caller's mode.
         tch::with_grad(|| {
             loss.f_backward()?;
             self.0.into_inner().into_iter().rev().try_for_each(|step| step())

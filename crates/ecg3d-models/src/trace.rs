@@ -1,4 +1,4 @@
-//! What is seen of a pass through a network: its layers in order, what each takes, and what it makes.
+//! The trace of a pass through a network: its layers in order, the inputs of each, and its output.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use tch::Tensor;
 use crate::LayerKind;
 use crate::layers::Padding;
 
-/// What a layer does, as its summary tells it.
+/// What a layer does, as shown in a summary.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Op<'a> {
     Input,
@@ -61,7 +61,7 @@ impl Op<'_> {
             if stride > 1 {
                 text += &format!(", stride {stride}");
             }
-            // Without an edge to pad, the two are one.
+            // For a kernel of size 1, both kinds of padding are the same.
             if sizes.iter().any(|size| *size > 1) {
                 text += match padding {
                     Padding::Same => ", same",
@@ -83,7 +83,7 @@ impl Op<'_> {
     }
 }
 
-/// Which axis of a batch's tensor has the channels.
+/// The axis of a batch's tensor that holds the channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Channels {
     /// `[n, channel, axis..]`.
@@ -95,7 +95,7 @@ pub(crate) enum Channels {
 }
 
 impl Channels {
-    /// Shape of one record's part of `y`, the channels last.
+    /// Returns the shape of one record's part of `y`, with the channels last.
     fn last(self, y: &Tensor) -> Vec<usize> {
         let mut shape: Vec<usize> = y.size()[1..].iter().map(|n| *n as usize).collect();
         match self {
@@ -110,21 +110,21 @@ impl Channels {
 /// A layer that a batch went through.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    /// Prefix of the layer's parameters; empty where it has none.
+    /// Prefix of the layer's parameter names; empty if it has no parameters.
     pub path: String,
     pub kind: LayerKind,
     pub detail: String,
-    /// Places of the layers whose outputs it took.
+    /// Indices of the layers whose outputs it took.
     pub inputs: Vec<usize>,
-    /// Shape of one record's output, the channels last.
+    /// Shape of one record's output, with the channels last.
     pub shape: Vec<usize>,
     pub output: Tensor,
 }
 
 /// The layers that a batch has gone through so far.
 ///
-/// A layer's inputs are recognised by where they lie in memory, so what is seen is kept, and an output that lies in the
-/// memory of its input must be copied first ([`Trace::holds`]).
+/// A layer's inputs are recognised by their address in memory. So the trace keeps all outputs alive, and an output that
+/// shares the memory of its input must be copied first ([`Trace::holds`]).
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     layers: Vec<Seen>,
@@ -132,7 +132,7 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Whether a tensor lies in the memory of a layer's output.
+    /// Returns whether a tensor shares the memory of a layer's output.
     pub(crate) fn holds(&self, x: &Tensor) -> bool {
         self.places.contains_key(&address(x))
     }

@@ -15,12 +15,14 @@ use crate::{ModelCard, ModelError, Network};
 /// The card's key in the header's metadata.
 const CARD: &str = "card";
 
-/// Writes a network and its card to a `.safetensors` file, and a readable copy of the card to a `.json` beside it.
+/// Writes a network and its card to a `.safetensors` file, and a readable copy of the card to a `.json` file beside it.
 ///
-/// Both are written whole or not at all; missing folders are made. Values are stored as `f32`, in libtorch's layout.
+/// Each file is written completely or not at all, and missing folders are made. Values are stored as `f32`, in
+/// libtorch's layout.
 ///
 /// # Errors
-/// A card that is not the network's or contradicts itself; a name that ends in `.json`, which is the copy's; a file that can't be written.
+/// The card belongs to another network or contradicts itself, the name ends in `.json`, which is reserved for the copy,
+/// or a file can't be written.
 pub fn save(network: &Network, card: &ModelCard, path: impl AsRef<Path>) -> Result<(), ModelError> {
     let path = path.as_ref();
     let copy = path.with_extension("json");
@@ -31,7 +33,7 @@ pub fn save(network: &Network, card: &ModelCard, path: impl AsRef<Path>) -> Resu
     write_card(card, &copy)
 }
 
-/// The weights alone.
+/// Writes the weights file only.
 pub(crate) fn write_weights(
     network: &Network,
     card: &ModelCard,
@@ -55,7 +57,7 @@ pub(crate) fn write_weights(
     write_atomic(path, &file)
 }
 
-/// The readable copy of a card, which nothing reads.
+/// Writes the readable copy of a card, which nothing reads.
 pub(crate) fn write_card(card: &ModelCard, path: &Path) -> Result<(), ModelError> {
     let mut text = serde_json::to_string_pretty(card)
         .map_err(|source| ModelError::Card { path: path.to_owned(), source })?;
@@ -63,7 +65,7 @@ pub(crate) fn write_card(card: &ModelCard, path: &Path) -> Result<(), ModelError
     write_atomic(path, text.as_bytes())
 }
 
-/// Values in C order as little-endian `f32`.
+/// Returns the values in C order as little-endian `f32`.
 pub(crate) fn values_as_bytes(tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
     let mut values = vec![0.0_f32; tensor.numel()];
     tensor
@@ -74,7 +76,7 @@ pub(crate) fn values_as_bytes(tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
     Ok(values.into_iter().flat_map(f32::to_le_bytes).collect())
 }
 
-/// Whether a card is this network's, and agrees with itself.
+/// Checks that a card belongs to this network and does not contradict itself.
 pub(crate) fn check_pair(network: &Network, card: &ModelCard) -> Result<(), ModelError> {
     card.check()?;
     let found = |what, found: &dyn ToString, expected: &dyn ToString| ModelError::CardValue {
@@ -94,12 +96,12 @@ pub(crate) fn check_pair(network: &Network, card: &ModelCard) -> Result<(), Mode
     Ok(())
 }
 
-/// Reads what [`save`] wrote.
+/// Reads a file written by [`save`].
 pub(crate) fn load(path: &Path, device: Device) -> Result<(Network, ModelCard), ModelError> {
     parse(&read(path)?, path, device)
 }
 
-/// As [`load`], with the file at hand; the path is what errors name.
+/// Does the same as [`load`] with a file in memory; errors name it by `path`.
 pub(crate) fn parse(
     file: &[u8],
     path: &Path,
@@ -130,7 +132,7 @@ pub(crate) fn parse(
     Ok((network, card))
 }
 
-/// Refuses weights that make every prediction NaN.
+/// Refuses weights that would make every prediction NaN.
 pub(crate) fn check_finite(values: &[f32], path: &Path, name: &str) -> Result<(), ModelError> {
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
@@ -143,7 +145,7 @@ pub(crate) fn check_finite(values: &[f32], path: &Path, name: &str) -> Result<()
     }
 }
 
-/// The network that a card names, with the file's values.
+/// Returns the network that a card names, with the file's values.
 fn network(
     path: &Path,
     card: &ModelCard,
@@ -154,7 +156,8 @@ fn network(
     let blank = |labels: usize, device: Device| {
         Network::start(card.architecture, card.mode, labels, device, Kind::Float, Start::Blank)
     };
-    // A card may claim more labels than there is memory for; the file's tensors are no longer than it is.
+    // A card may claim more labels than memory can hold, so its number of labels is first compared with the file's
+    // tensors, which are no longer than the file.
     let one = blank(1, Device::Cpu)?;
     let own: Vec<&str> = one.tensors().map(|(name, _)| name).collect();
     let mut others: Vec<&str> = tensors.names();

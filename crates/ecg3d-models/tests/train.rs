@@ -1,6 +1,6 @@
-//! Whole training runs on small, separable data.
+//! Complete training runs on small, separable data.
 //!
-//! Dropout draws from libtorch's one generator, so these runs take turns.
+//! Dropout uses libtorch's only generator, so these tests take turns.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -10,15 +10,15 @@ use ecg_core::LabelSet;
 use ecg3d_convert::{ShortRecords, Windows};
 use ecg3d_models::{
     Architecture, Event, Loss, Model, ModelCard, ModelError, Network, Outcome, Preset, Thresholds,
-    TrainConfig, TrainData, Warning, train, validation_thresholds,
+    TrainConfig, TrainData, Warning, replace_best, save, train, validation_thresholds,
 };
 use ndarray::{Array2, Array3};
 use tch::{Device, Kind, Tensor};
 
-/// The network with the quickest steps.
+/// The network with the fastest steps.
 const SMALL: Architecture = Architecture::ResNet1d;
 
-/// The observer that lets a run go on.
+/// An observer that lets a run go on.
 fn go_on(_: &Event) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
@@ -27,12 +27,13 @@ static TURN: Mutex<()> = Mutex::new(());
 
 fn turn() -> MutexGuard<'static, ()> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // More threads only wait for one another on batches this small.
+    // On such small batches, more threads would only wait for one another.
     tch::set_num_threads(1);
     turn
 }
 
-/// Sines at two frequencies: the label says which. 16 tenths of a window, the last two of every other record padding.
+/// Sines at two frequencies, which determine the label. They are 16 tenths of a window long, and in every other record
+/// the last two are padding.
 fn data_of(architecture: Architecture, records: usize) -> TrainData {
     let tenth = card_of(architecture).preprocessing.window_samples() / 10;
     let label = |row: usize| (row * 7 / 3) % 2;
@@ -130,7 +131,7 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
     let dir = tempfile::tempdir().expect("a folder");
     let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
     let (best, outcome) = run(&config(3).with_run_dir(&whole), 14).expect("trains");
-    // Cut off in the second epoch: the observer panics, as a kill would, between two steps.
+    // Interrupted in the second epoch: the observer panics between two steps, which has the effect of a kill.
     let broken = std::panic::catch_unwind(|| {
         run_on(&mut network(), &config(3).with_run_dir(&cut), 14, |event| {
             if let Event::Batch { epoch: 2, batch: 2, .. } = event {
@@ -145,12 +146,12 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
     let (resumed, _) = run(&again.with_resume(true), 14).expect("resumes");
     assert_same_bits(&best, &resumed);
     assert_same_bits(&in_last(&whole), &in_last(&cut));
-    // Done already: nothing is trained, the best weights come back.
+    // Already finished: nothing is trained, and the best weights are returned.
     let (done, second) = run(&config(3).with_run_dir(&cut).with_resume(true), 14).expect("done");
     assert_same_bits(&best, &done);
     assert_eq!(second.best_epoch, outcome.best_epoch);
     assert_eq!(second.validation, outcome.validation);
-    // Other data or another recipe is another run.
+    // With other data or another recipe, it is another run.
     let resume = |config: TrainConfig| config.with_run_dir(&cut).with_resume(true);
     let error = run(&resume(config(3)), 13).expect_err("other data").to_string();
     assert!(error.contains("another data"), "{error}");
@@ -158,7 +159,7 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
     assert!(error.contains("another lr: it had 0.001, now it is 0.5"), "{error}");
     let error = run(&resume(config(3).with_start("old weights")), 14).expect_err("other start");
     assert!(error.to_string().contains("another start: it had null"), "{error}");
-    // So are other windows, though a network may mix them.
+    // The same goes for other windows, even if a network can mix them.
     let mut first = card();
     first.preprocessing = first.preprocessing.with_windows(Windows::First);
     let again = resume(config(3));
@@ -186,7 +187,7 @@ fn a_run_that_the_observer_ends_has_the_epochs_done_and_goes_on() {
             train(&mut network, &card(), &data(20), learnt, judged, &config, &mut observer);
         outcome.map(|outcome| (network, outcome))
     };
-    // Before an epoch is done there is nothing to hand out.
+    // Before an epoch is finished, there is nothing to return.
     for last in [(|event| matches!(event, Event::Start { .. })) as fn(&Event) -> bool, |event| {
         matches!(event, Event::Batch { batch: 2, .. })
     }] {
@@ -242,7 +243,7 @@ fn a_folder_is_of_one_training_at_a_time() {
     let mut network = network();
     let mut second = Vec::new();
     run_on(&mut network, &config, 14, |event| {
-        // Before the first checkpoint, and after it.
+        // Once before the first checkpoint, and once after it.
         if let Event::Batch { batch: 1, .. } = event {
             second.push(run(&config, 14).expect_err("in use"));
         }
@@ -252,7 +253,7 @@ fn a_folder_is_of_one_training_at_a_time() {
     for error in second {
         assert!(matches!(&error, ModelError::RunInUse { path } if path == dir.path()), "{error}");
     }
-    // Free again, and the run is whole.
+    // The folder is free again, and the run is complete.
     let (resumed, _) = run(&config, 14).expect("done already");
     assert_same_bits(&network, &resumed);
 }
@@ -272,7 +273,7 @@ fn weights_without_a_checkpoint_are_no_run_to_begin_anew() {
     remove("last.safetensors");
     assert!(matches!(run(&config, 14), Err(ModelError::NoCheckpoint { .. })));
     assert!(best() == before);
-    // What a kill within the first epoch can leave.
+    // This is what a kill within the first epoch can leave.
     std::fs::rename(dir.path().join("best.safetensors"), dir.path().join("last.safetensors"))
         .expect("moves");
     run(&config, 14).expect("begins anew");
@@ -284,7 +285,7 @@ fn what_cannot_be_written_stops_a_run_that_then_goes_on_to_the_same_bits() {
     let dir = tempfile::tempdir().expect("a folder");
     let (whole, cut) = (dir.path().join("whole"), dir.path().join("cut"));
     let (best, _) = run(&config(3).with_run_dir(&whole), 14).expect("trains");
-    // Nothing can be renamed onto a folder, as nothing can be written to a full disk.
+    // Nothing can be renamed onto a folder, just as nothing can be written to a full disk.
     let in_the_way = cut.join("checkpoint.safetensors");
     let kept = cut.join("kept");
     let short = config(3).with_run_dir(&cut);
@@ -306,7 +307,7 @@ fn what_cannot_be_written_stops_a_run_that_then_goes_on_to_the_same_bits() {
 #[test]
 fn patience_ends_a_run_and_validation_may_look_at_fewer_windows() {
     let _turn = turn();
-    // Nothing moves, so no epoch is better than the first.
+    // Nothing changes, so no epoch is better than the first.
     let mut still = config(50).with_lr(1e-30);
     still.statistics_rate = 0.0;
     let (_, outcome) = run(&still.clone().with_patience(Some(2)), 14).expect("trains");
@@ -317,14 +318,14 @@ fn patience_ends_a_run_and_validation_may_look_at_fewer_windows() {
     let (_, one) = run(&still.with_epochs(1).with_validation_windows(Some(1)), 14).expect("trains");
     assert_ne!(one.history[0].val_loss, all.history[0].val_loss);
     assert_eq!(one.card.metrics, all.card.metrics);
-    // The weights that are kept are judged by all.
+    // The final weights are judged by all windows.
     assert_eq!(one.validation, all.validation);
 }
 
 #[test]
 fn held_heads_and_rates_by_size_go_on_to_the_same_bits() {
     let _turn = turn();
-    // Volumes are work enough for two.
+    // Volumes are enough work for two threads.
     tch::set_num_threads(2);
     let dir = tempfile::tempdir().expect("a folder");
     let architecture = Architecture::ThreeDEcgNet;
@@ -353,11 +354,11 @@ fn held_heads_and_rates_by_size_go_on_to_the_same_bits() {
     let trained = part("whole", 1, 0);
     let broken = std::panic::catch_unwind(|| part("cut", 1, 2));
     assert!(broken.is_err());
-    // Whatever network is handed in: all is in the checkpoint.
+    // Any network can be passed in, because everything is in the checkpoint.
     part("cut", 2, 0);
     let of = |name: &str| in_last(&dir.path().join(name));
     assert_same_bits(&of("whole"), &of("cut"));
-    // Nothing stays held: the network is as one from the file.
+    // Nothing is held afterwards: the network is like one from the file.
     let best = Model::load(dir.path().join("whole/best.safetensors"), Device::Cpu).expect("loads");
     let x = Tensor::arange(2 * 91_125, (Kind::Float, Device::Cpu)).sin().reshape([2, 45, 45, 45]);
     let logits = |mut network: Network| {
@@ -372,7 +373,7 @@ fn a_body_without_a_rate_stays_as_it_is() {
     let _turn = turn();
     let mut network = network();
     let before: Vec<Tensor> = network.trainable().map(|(_, own)| own.copy()).collect();
-    // Until patience ends it, and no clock overflows.
+    // Ends by patience, and no clock overflows.
     let config = config(usize::MAX).with_body_rate(0.0).with_patience(Some(1)).with_lr(0.1);
     run_on(&mut network, &config, 14, |_| {}).expect("trains");
     let names = network.trainable().zip(&before);
@@ -391,6 +392,46 @@ fn a_run_goes_on_from_trained_weights_and_says_so() {
     let start = &outcome.card.training.expect("a recipe")["recipe"]["start"];
     assert_eq!(start, "the weights of before");
     assert!(outcome.history[0].train_loss < 0.8 * first.history[0].train_loss);
+}
+
+#[test]
+fn parameters_that_know_something_are_not_fitted_anew() {
+    let _turn = turn();
+    let fits = config(1).with_fit_start(true);
+    let mut network = network();
+    assert!(network.is_fresh());
+    run_on(&mut network, &fits, 14, |_| {}).expect("trains");
+    let copy = network.to_device(Device::Cpu).expect("copies");
+    for mut used in [network, copy] {
+        assert!(!used.is_fresh());
+        let before: Vec<Tensor> = used.trainable().map(|(_, own)| own.copy()).collect();
+        let refused = run_on(&mut used, &fits, 14, |_| {});
+        assert!(matches!(refused, Err(ModelError::NotFresh)), "{refused:?}");
+        assert!(used.trainable().zip(&before).all(|((_, own), old)| own.equal(old)));
+    }
+}
+
+#[test]
+fn best_weights_of_another_epoch_are_neither_taken_nor_replaced() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = config(3).with_run_dir(dir.path());
+    // Nothing changes, so the first of three equal epochs is the best.
+    let config = config.with_lr(1e-30).with_statistics_rate(0.0);
+    let (best, outcome) = run(&config, 14).expect("trains");
+    assert_eq!(outcome.best_epoch, 1);
+    let mut other = outcome.card.clone();
+    other.training.as_mut().expect("a training")["epoch"] = 7.into();
+
+    let wrong = |found: Result<(), ModelError>| {
+        let error = found.expect_err("another epoch").to_string();
+        assert!(error.contains("best.safetensors") && error.contains("its epoch is"), "{error}");
+    };
+    replace_best(dir.path(), &best, &outcome.card).expect("the same epoch");
+    wrong(replace_best(dir.path(), &best, &other));
+    save(&best, &other, dir.path().join("best.safetensors")).expect("saves");
+    wrong(replace_best(dir.path(), &best, &outcome.card));
+    wrong(run(&config.with_resume(true), 14).map(|_| ()));
 }
 
 #[test]
@@ -423,7 +464,7 @@ fn thresholds_travel_in_the_card() {
     let (_, outcome) = run(&half, 14).expect("trains");
     assert_eq!(outcome.card.thresholds, None);
     assert_eq!(load("best.safetensors").card().thresholds, None);
-    // Nor are there any of the weights that a run starts from.
+    // The thresholds of the weights that a run starts from are not kept either.
     let old = card().with_thresholds(&[0.1, 0.2]).expect("thresholds");
     let plain = self::config(1).with_thresholds(Thresholds::Half);
     let rows: Vec<usize> = (0..6).collect();
@@ -503,7 +544,7 @@ fn a_loss_that_is_not_finite_names_its_place_and_keeps_what_was_saved() {
         dir.path().display()
     );
     assert!(error.starts_with(&expected), "{error}");
-    // So does the network, which had one epoch that was the best.
+    // The network also keeps the only epoch, which was the best.
     assert_same_bits(&network, &in_last(dir.path()));
     let finite = |tensor: &Tensor| tensor.isfinite().all().equal(&Tensor::from(true));
     assert!(network.tensors().all(|(_, tensor)| finite(tensor)));
@@ -542,7 +583,7 @@ fn unfit_data_is_refused() {
     let mut bad = data(4);
     bad.patients.pop();
     assert!(fit(&bad, &[0], &once).contains("4 patients expected, found 3"));
-    // A row that is one window has no more samples than that, as for a model.
+    // If a row is one window, it has no more samples than that, as for a model.
     let published = ModelCard::new(
         Architecture::Ribeiro,
         Preset::Published,
@@ -560,7 +601,7 @@ fn unfit_data_is_refused() {
     let mut double = self::network().to_kind(Kind::Double).expect("converts");
     let error = train(&mut double, &card(), &good, &[0], &[1], &once, &mut go_on);
     assert!(matches!(error, Err(ModelError::TrainKind { .. })));
-    // Where the preprocessing pads, a short record is a window.
+    // If the preprocessing pads, a short record is one window.
     let mut short = data(4);
     short.lengths[3] = 999;
     let mut padding = card();

@@ -1,13 +1,13 @@
-//! The networks as Keras's graphs: what a weights file is compared with, layer by layer.
+//! The networks as Keras graphs, with which a weights file is compared layer by layer.
 //!
-//! Every layer of the study's programs is here, weightless ones too, because the order in which Keras lists layers
-//! depends on them all.
+//! They contain every layer of the study's programs, including those without weights, because the order in which Keras
+//! lists layers depends on all of them.
 
 use crate::Architecture;
 use crate::layers::Padding;
 use crate::nets::{ZHANG_STAGES, zhang_conv_path};
 
-/// What a layer does, whichever of Keras's ways of writing it a file uses.
+/// What a layer does, in whichever of Keras's forms a file expresses it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Op {
     /// Shape of one input.
@@ -45,7 +45,7 @@ pub(super) struct Node {
     pub op: Op,
     /// Prefix of our parameters' names; empty for layers without weights.
     pub path: String,
-    /// Indices of the layers that this one takes, in order.
+    /// Indices of the layers whose outputs this layer takes, in order.
     pub inputs: Vec<usize>,
 }
 
@@ -64,7 +64,7 @@ impl Graph {
             Architecture::Zhang => zhang(&mut graph),
             Architecture::Sobahi => sobahi(&mut graph),
             Architecture::Ribeiro => ribeiro(&mut graph),
-            // Never a network of Keras's.
+            // Not a Keras network.
             Architecture::ResNet1d => {}
         }
         graph
@@ -75,7 +75,7 @@ impl Graph {
         self.nodes.len() - 1
     }
 
-    /// A layer without weights.
+    /// Adds a layer without weights.
     fn op(&mut self, op: Op, inputs: &[usize]) -> usize {
         self.add(op, "", inputs)
     }
@@ -89,8 +89,10 @@ impl Graph {
         self.relu(x)
     }
 
-    /// Indices of all layers in the order of Keras's `layer_names`: by depth, the greatest distance to the output, and
-    /// at one depth by the order in which a walk from the output towards the input first meets them.
+    /// Returns the indices of all layers in the order of Keras's `layer_names`.
+    ///
+    /// They are sorted by depth, the greatest distance to the output. Layers of the same depth are in the order in
+    /// which a walk from the output towards the input first visits them.
     pub(super) fn keras_order(&self) -> Vec<usize> {
         let mut walk = Walk { met: Vec::new(), done: Vec::new() };
         self.walk(self.nodes.len() - 1, &mut walk);
@@ -117,7 +119,7 @@ impl Graph {
     }
 }
 
-/// Layers as a walk meets them, and as it leaves them.
+/// Layers in the order in which a walk enters them, and in which it leaves them.
 struct Walk {
     met: Vec<usize>,
     done: Vec<usize>,

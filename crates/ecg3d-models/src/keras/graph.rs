@@ -1,4 +1,4 @@
-//! The graph in a file's `model_config`, and its comparison with the one expected.
+//! The graph in a file's `model_config`, and its comparison with the expected graph.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -8,17 +8,17 @@ use serde_json::Value;
 use super::expected::{Graph, Op};
 use crate::ModelError;
 
-/// A layer as `model_config` has it.
+/// A layer as described in `model_config`.
 #[derive(Debug)]
 struct FileLayer<'a> {
     name: &'a str,
-    /// Its class, or the function of a `TFOpLambda`.
+    /// The class, or the function of a `TFOpLambda`.
     class: &'a str,
     config: &'a Value,
     inputs: Vec<&'a str>,
 }
 
-/// Our path of each layer with weights, with the name of the file's layer that stands there.
+/// Returns our path of each layer with weights, with the name of the corresponding layer in the file.
 pub(super) fn match_layers(
     path: &Path,
     model_config: &str,
@@ -53,8 +53,10 @@ fn layers(config: &Value) -> Option<HashMap<&str, FileLayer<'_>>> {
     Some(layers)
 }
 
-/// Names of the layers whose output a layer takes, in order. An inbound node is a list of `[layer, node, tensor, kwargs]`;
-/// a `TFOpLambda` nests one level less and may hold its second operand in the kwargs, `{"y": [layer, node, tensor]}`.
+/// Returns the names of the layers whose outputs a layer takes, in order.
+///
+/// An inbound node is a list of `[layer, node, tensor, kwargs]`. A `TFOpLambda` has one level of nesting less, and may
+/// hold its second operand in the kwargs, `{"y": [layer, node, tensor]}`.
 fn inputs(nodes: &Value) -> Vec<&str> {
     fn call<'a>(value: &'a Value, names: &mut Vec<&'a str>) {
         let Some([first, rest @ ..]) = value.as_array().map(Vec::as_slice) else { return };
@@ -73,7 +75,7 @@ fn inputs(nodes: &Value) -> Vec<&str> {
     names
 }
 
-/// The output layer's name: as declared, else the layer that no other takes.
+/// Returns the name of the output layer: the declared one, or else the layer whose output no other layer takes.
 fn output<'a>(config: &'a Value, layers: &HashMap<&'a str, FileLayer<'a>>) -> &'a str {
     let declared = config.pointer("/config/output_layers").map(inputs).unwrap_or_default();
     declared.first().copied().unwrap_or_else(|| {
@@ -86,14 +88,14 @@ struct Matcher<'a> {
     path: &'a Path,
     layers: HashMap<&'a str, FileLayer<'a>>,
     expected: &'a Graph,
-    /// The file's layer at each expected one.
+    /// The file's layer for each expected one.
     found: Vec<Option<&'a str>>,
 }
 
 impl<'a> Matcher<'a> {
-    /// The layer of a name, past layers that do nothing outside training.
+    /// Returns the layer of a name, skipping layers that do nothing outside training.
     fn layer(&self, mut name: &'a str) -> Result<&FileLayer<'a>, ModelError> {
-        // A malformed graph may run in a circle; a chain is no longer than the graph.
+        // A malformed graph may contain a cycle; a chain is no longer than the graph.
         for _ in 0..=self.layers.len() {
             let Some(layer) = self.layers.get(name) else { break };
             let idle = matches!(layer.class, "Dropout" | "SpatialDropout3D")
@@ -115,7 +117,7 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    /// Another network shows most clearly in what it takes.
+    /// The input is compared first, because it shows most clearly that a file holds another network.
     fn match_input(&self) -> Result<(), ModelError> {
         let wanted = &self.expected.nodes[0].op;
         match self.layers.values().find(|layer| layer.class == "InputLayer") {
@@ -154,7 +156,7 @@ impl<'a> Matcher<'a> {
         let so_far = self.found.clone();
         let first = self.match_inputs(&node.inputs, inputs.iter().copied());
         if first.is_err() && matches!(node.op, Op::Add | Op::Multiply) {
-            // Sums and products may be written either way round.
+            // The operands of sums and products may be in either order.
             self.found = so_far;
             if self.match_inputs(&node.inputs, inputs.into_iter().rev()).is_ok() {
                 return Ok(());
@@ -199,7 +201,7 @@ fn number(config: &Value, key: &str) -> Option<f64> {
     config.get(key).and_then(Value::as_f64)
 }
 
-/// Whether a layer works along the last axis of `[n, depth, height, width, channel]`, as it does where it does not say.
+/// Returns whether a layer works along the last axis of `[n, depth, height, width, channel]`, which is the default.
 fn last_of_five(config: &Value) -> bool {
     let is_last = |axis: &Value| matches!(axis.as_i64(), Some(-1 | 4));
     match config.get("axis") {
@@ -225,7 +227,7 @@ fn describe(op: &Op, path: &str) -> String {
     if path.is_empty() { what } else { format!("{what} ({path})") }
 }
 
-/// Whether a layer does what is expected; else what it is.
+/// Checks that a layer does what is expected; otherwise returns what it is.
 fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
     let FileLayer { name, class, config, .. } = layer;
     let class = *class;
@@ -242,6 +244,7 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
                 && numbers(config, "kernel_size") == *kernel
                 && padding == "same"
                 && all("strides", 1)
+                && all("dilation_rate", 1)
                 && activation == "tanh"
                 && text(config, "recurrent_activation") == "hard_sigmoid"
                 && config.get("go_backwards").is_none_or(|back| *back == false)
@@ -251,7 +254,7 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
                 && numbers(config, "kernel_size") == *kernel
                 && all("strides", *stride)
                 && all("dilation_rate", 1)
-                // One position has no edge to pad.
+                // A kernel of one position has no edge to pad.
                 && (padding == *expected || kernel.iter().all(|k| *k == 1))
                 && activation == "linear"
         }
@@ -293,6 +296,7 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
         "kernel_size",
         "pool_size",
         "strides",
+        "dilation_rate",
         "padding",
         "epsilon",
         "axis",
@@ -337,14 +341,16 @@ mod tests {
         let other = fits("Softmax", &Op::Softmax, json!({"axis": [1, 2, 3]}));
         assert_eq!(other, Err("layer \"a\", a Softmax, axis [1,2,3]".to_owned()));
         assert!(fits("Concatenate", &Op::Concatenate, json!({"axis": 1})).is_err());
-        let lstm = |back: bool| {
+        let lstm = |dilation: u64, back: bool| {
             let op = Op::ConvLstm2d { kernel: vec![3, 3] };
             let config = json!({"kernel_size": [3, 3], "padding": "same", "strides": [1, 1],
-                "activation": "tanh", "recurrent_activation": "hard_sigmoid", "go_backwards": back});
+                "dilation_rate": [dilation, dilation], "activation": "tanh",
+                "recurrent_activation": "hard_sigmoid", "go_backwards": back});
             fits("ConvLSTM2D", &op, config)
         };
-        assert_eq!(lstm(false), Ok(()));
-        assert!(lstm(true).is_err_and(|found| found.contains("go_backwards true")));
+        assert_eq!(lstm(1, false), Ok(()));
+        assert!(lstm(1, true).is_err_and(|found| found.contains("go_backwards true")));
+        assert!(lstm(2, false).is_err_and(|found| found.contains("dilation_rate [2,2]")));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Weight files of Keras 2: full models and weights alone in the legacy `.h5` layout, compiled or not, and `.weights.h5`.
+//! Weight files of Keras 2: whole models and bare weights in the legacy `.h5` layout, compiled or not, and
+//! `.weights.h5`.
 
 mod expected;
 mod graph;
@@ -24,13 +25,14 @@ use expected::{Graph, Op};
 
 /// Reads a weights file of Keras 2: a legacy `.h5`, compiled or not, or a `.weights.h5`.
 ///
-/// Layers are found by the graph in the file's `model_config`, not by their names, which depend on the session that made
-/// them. The card has the study's seven labels, and the preset's preprocessing.
+/// Layers are found by the graph in the file's `model_config`, not by their names, which depend on the session that
+/// created them. The card has the study's seven labels and the preset's preprocessing.
 ///
 /// # Errors
-/// A file that can't be read, is no HDF5, is cut short, or holds another network: each names the file, what was found and
-/// what was expected. The corrected 3DECG-Net and Zhang's network, which have other
-/// weights.
+/// - The file can't be read, is not HDF5, was cut short, or holds another network. Each error names the file, what was
+///   found and what was expected.
+/// - The network is the corrected 3DECG-Net or the corrected network of Zhang, which have other weights, or resnet1d,
+///   which is not from the study.
 pub fn import_keras(
     h5: impl AsRef<Path>,
     architecture: Architecture,
@@ -46,14 +48,14 @@ pub fn import_keras(
     Ok((network, card))
 }
 
-/// A weight as the file has it, in Keras's order of axes.
+/// A weight of the file, in Keras's order of axes.
 struct Weight {
-    /// Where it stands in the file, for messages.
+    /// Its place in the file, for messages.
     at: String,
     dataset: Dataset,
 }
 
-/// Reads a network of `n_labels` labels.
+/// Reads a network with `n_labels` labels.
 pub(crate) fn import(
     path: &Path,
     architecture: Architecture,
@@ -109,7 +111,7 @@ struct KerasFile<'a> {
 
 impl<'a> KerasFile<'a> {
     fn open(path: &'a Path) -> Result<Self, ModelError> {
-        // A missing file or a folder is told apart from one that is not HDF5.
+        // Distinguishes a missing file or a folder from a file that is not HDF5.
         std::fs::File::open(path)
             .and_then(|file| file.metadata())
             .and_then(|m| {
@@ -126,7 +128,8 @@ impl<'a> KerasFile<'a> {
         ModelError::Hdf5 { path: self.path.to_owned(), source }
     }
 
-    /// The error where something is not there or can't be read; `name` says what, in the file's terms and ours.
+    /// Returns the error for something that is missing or can't be read; `name` describes it in the file's terms and
+    /// ours.
     fn failed(&self, name: &str, architecture: Architecture, source: Hdf5Error) -> ModelError {
         let (path, name) = (self.path.to_owned(), name.to_owned());
         match source {
@@ -141,7 +144,7 @@ impl<'a> KerasFile<'a> {
         }
     }
 
-    /// All weights by our names.
+    /// Returns all weights by our names.
     fn weights(&self, graph: &Graph) -> Result<HashMap<String, Weight>, ModelError> {
         let root = self.file.root_group().map_err(|e| self.wrong(e))?;
         let (groups, _) = root.member_names().map_err(|e| self.wrong(e))?;
@@ -185,7 +188,7 @@ impl<'a> KerasFile<'a> {
         self.legacy(&layers, graph.architecture, paths.into_iter().zip(weighted).collect())
     }
 
-    /// The legacy layout: `<layer>/<weight name>`, where the weight name repeats the layer.
+    /// Reads the legacy layout: `<layer>/<weight name>`, where the weight name repeats the layer.
     fn legacy(
         &self,
         layers: &Group,
@@ -215,8 +218,9 @@ impl<'a> KerasFile<'a> {
         Ok(weights)
     }
 
-    /// The `.weights.h5` layout, which names layers by class and count and has no graph: the `i`-th layer with weights of
-    /// a class, in Keras's order of layers, is `class_{2 i}`.
+    /// Reads the `.weights.h5` layout, which names layers by class and count and has no graph.
+    ///
+    /// The `i`-th layer with weights of a class, in Keras's order of layers, is `class_{2 i}`.
     fn checkpoint(
         &self,
         root: &Group,
@@ -269,7 +273,7 @@ impl<'a> KerasFile<'a> {
         Ok(weights)
     }
 
-    /// The datasets `0`, `1`, ... of a group.
+    /// Returns the datasets `0`, `1`, ... of a group.
     fn sorted(
         &self,
         group: &Group,
@@ -284,7 +288,8 @@ impl<'a> KerasFile<'a> {
         (0..names.len()).map(dataset).collect()
     }
 
-    /// A list of names in an attribute; `None` where there is no such attribute. An empty list is stored as numbers.
+    /// Returns the list of names in an attribute; `None` if there is no such attribute. An empty list is stored as
+    /// numbers.
     fn strings(&self, group: &Group, name: &str) -> Result<Option<Vec<String>>, ModelError> {
         let attribute = match group.attribute(name) {
             Ok(attribute) => attribute,
@@ -298,13 +303,13 @@ impl<'a> KerasFile<'a> {
     }
 }
 
-/// Levels of groups below a layer's that are looked at: Keras makes two or three, and a link may lead back.
+/// Levels of groups below a layer's group that are searched: Keras makes two or three, and a link may lead back.
 const MOST_LEVELS: usize = 4;
 
-/// Groups without weights that are looked at: Keras makes two or three a layer, and many links may lead to one.
+/// Groups without weights that are searched: Keras makes two or three per layer, and many links may lead to one group.
 const MOST_GROUPS: usize = 10_000;
 
-/// The path of a dataset in a group or the groups in it, if it is among the next `left` groups.
+/// Returns the path of a dataset in a group or its subgroups, if there is one among the next `left` groups.
 fn first_dataset(
     group: &Group,
     levels: usize,
@@ -340,13 +345,13 @@ fn find(group: &Group, name: &str) -> hdf5_reader::error::Result<Dataset> {
     Err(Hdf5Error::DatasetNotFound(name.to_owned()))
 }
 
-/// The layers with weights in Keras's order.
+/// Returns the layers with weights in Keras's order.
 fn weighted_paths(graph: &Graph) -> impl Iterator<Item = (&Op, &str)> {
     let order = graph.keras_order().into_iter().map(|k| &graph.nodes[k]);
     order.filter(|node| !node.path.is_empty()).map(|node| (&node.op, node.path.as_str()))
 }
 
-/// A layer's class, the place of its variables and their names in a `.weights.h5` file; `None` for weightless ones.
+/// Returns a layer's class, the place of its variables and their names in a `.weights.h5` file; `None` without weights.
 fn checkpoint_names(op: &Op) -> Option<(&'static str, &'static str, &'static [&'static str])> {
     Some(match op {
         Op::ConvLstm2d { .. } => {
@@ -362,7 +367,8 @@ fn checkpoint_names(op: &Op) -> Option<(&'static str, &'static str, &'static [&'
     })
 }
 
-/// The paths of the layers with weights, each with those that it hears through layers without.
+/// Returns the paths of the layers with weights, each with the paths of those that feed it, directly or through layers
+/// without weights.
 #[cfg(test)]
 pub(crate) fn weighted_inputs(architecture: Architecture) -> Vec<(String, Vec<String>)> {
     fn sources(graph: &Graph, k: usize) -> Vec<String> {

@@ -7,7 +7,7 @@ use tch::{Kind, Tensor, no_grad};
 use super::*;
 use crate::Precision;
 
-/// `models/NAME` among the golden values; says so where there are none.
+/// Returns the path of `models/NAME` among the golden values; prints a message if there are none.
 fn golden(name: &str) -> Option<PathBuf> {
     Some(crate::goldens()?.join("models").join(name))
 }
@@ -69,7 +69,7 @@ fn ribeiro_equals_keras_in_both_modes() {
     let (Some(io), Some(h5)) = (golden("ribeiro.io.npz"), golden("ribeiro.h5")) else { return };
     let mut io = arrays(&io);
     let (x, y) = (tensor(&mut io, "x"), tensor(&mut io, "y"));
-    // Keras's input is [n, 100, 12]: the study's reshape undone, and the transpose undone.
+    // Keras's input is [n, 100, 12]; this undoes the study's reshape and, below, the transpose.
     let published = published(&h5, Architecture::Ribeiro);
     let difference = largest_difference(&probabilities(&published, &x.reshape([-1, 12, 100])), &y);
     println!("ribeiro: {difference:e} from Keras");
@@ -114,7 +114,7 @@ fn activations_equal_kerass() {
         let (theirs, ours) = if let Some(whole) = find("act") {
             (tensor(&mut golden, whole), ours)
         } else if let Some(part) = find("sub") {
-            // Ours to Keras's order of axes, and every seventh position.
+            // Converts ours to Keras's order of axes, and takes every seventh position.
             let ours = match path.starts_with("conv_lstm") {
                 true => ours.permute([0, 1, 3, 4, 2]),
                 false => ours.permute([0, 2, 3, 4, 1]),
@@ -124,7 +124,7 @@ fn activations_equal_kerass() {
         } else {
             continue;
         };
-        // The last layer's golden is a probability.
+        // The golden value of the last layer is a probability.
         let ours = if path == "dense_3" { ours.sigmoid() } else { ours };
         let scale = theirs.abs().max().double_value(&[]);
         let difference = largest_difference(&ours.reshape(theirs.size()), &theirs) / scale;
@@ -178,14 +178,14 @@ fn a_layer_too_many_is_named() {
     let mut graph = Graph::of(Architecture::ThreeDEcgNet);
     let file = KerasFile::open(&h5).expect("opens");
     assert!(file.weights(&graph).is_ok());
-    // The last dense layer is of another network.
+    // Makes the last dense layer one that the network does not have.
     let last = graph.nodes.iter_mut().rfind(|node| !node.path.is_empty()).expect("a layer");
     last.path.clear();
     let error = file.weights(&graph).err().expect("one too many").to_string();
     assert!(error.contains("_layer_checkpoint_dependencies/dense_"), "{error}");
 }
 
-/// A name of a dataset spoilt, as it stands in the table of its group, where no path goes before it.
+/// A dataset's name is spoilt where it is in the table of its group, without a path before it.
 #[test]
 fn a_missing_dataset_is_named() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -1,36 +1,36 @@
-//! The gates of a convolutional LSTM: one step forth, and one back.
+//! The gates of a convolutional LSTM: one step forward, and one backward.
 
 use super::Element;
 use super::vector::{LANES, Vector, VectorTask, run_vectors};
 
-/// Filters of the LSTMs that these loops are for.
+/// Number of filters of the LSTMs that these loops support.
 pub(crate) const FILTERS: usize = LANES;
 
-/// One step for all positions; every slice is `[position, channel]`.
+/// One step for all positions. Every slice is `[position, channel]`.
 pub(crate) struct Forward<'a, T> {
-    /// The sums of the gates i, f, c, o; where `cells` is not empty, the values of the gates are left here.
+    /// The sums of the gates i, f, c, o. If `cells` is not empty, they are replaced by the values of the gates.
     pub gates: &'a mut [T],
     /// The running cell state.
     pub cell: &'a mut [f32],
-    /// Takes the state.
+    /// Receives the state.
     pub state: &'a mut [T],
-    /// Takes the cell state after the step, for the way back; empty where there is none.
+    /// Receives the cell state after the step, for the backward pass; empty if there is none.
     pub cells: &'a mut [T],
 }
 
-/// The same step on the way back.
+/// The same step in the backward pass.
 pub(crate) struct Backward<'a, T> {
-    /// Values of the gates; takes their gradients before the activation.
+    /// The values of the gates, which are replaced by the gradients before the activation.
     pub gates: &'a mut [T],
     /// The cell state after this step.
     pub cells: &'a [T],
-    /// The cell state before it; empty at the first step.
+    /// The cell state before the step; empty at the first step.
     pub before: &'a [T],
-    /// Gradient of the state as the output.
+    /// Gradient of the state as an output.
     pub from_output: &'a [T],
-    /// Gradient of what the next step's convolution took, the state being its last channels; empty at the last step.
+    /// Gradient of the input of the next step's convolution, whose last channels are the state; empty at the last step.
     pub from_next: &'a [T],
-    /// Channels of that.
+    /// Number of channels of `from_next`.
     pub next_channels: usize,
     /// Running gradient of the cell state.
     pub cell: &'a mut [f32],
@@ -105,23 +105,25 @@ fn hard_sigmoid<V: Vector>(x: V) -> V {
     x.mul_add(V::splat(0.2), V::splat(0.5)).clamp(0.0, 1.0)
 }
 
-/// A gradient before a hard sigmoid, from that behind it and its value: the slope is 0.2, or 0 at both ends.
+/// Returns the gradient before a hard sigmoid, from the gradient after it and its value.
+///
+/// The slope is 0.2, or 0 at both ends.
 #[inline(always)]
 fn through_sigmoid<V: Vector>(d: V, value: V) -> V {
     V::splat(0.2).mul(d).where_positive(value).where_positive(V::splat(1.0).sub(value))
 }
 
-/// The hyperbolic tangent, within three units in the last place.
+/// Returns the hyperbolic tangent, within three units in the last place.
 ///
-/// With `u = exp(2 x) - 1` it is `u / (u + 2)`. The exponential is `2^n exp(r)` with `|r|` up to half of ln 2, and `exp(r) - 1` its
-/// Taylor polynomial, which loses nothing near 0.
+/// With `u = exp(2 x) - 1`, it is `u / (u + 2)`. The exponential is `2^n exp(r)`, where `|r|` is at most half of ln 2,
+/// and `exp(r) - 1` is its Taylor polynomial, which loses nothing near 0.
 #[inline(always)]
 fn tanh<V: Vector>(x: V) -> V {
-    /// Adding and taking away this rounds to a whole number, and leaves that in the lowest bits in between.
+    /// Adding and subtracting this rounds to an integer, which in between is in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
-    /// ln 2 in two parts, the first with zeros at its end, so that its multiples are exact.
+    /// ln 2 in two parts, the first with trailing zeros, so that its multiples are exact.
     const LN2: [f32; 2] = [0.693_145_75, 1.428_606_8e-6];
-    // From 9.02 on the nearest f32 is 1.
+    // From 9.02 on, the nearest f32 is 1.
     let y = x.clamp(-10.0, 10.0);
     let y = y.add(y);
     let shifted = y.mul_add(V::splat(std::f32::consts::LOG2_E), V::splat(ROUND));

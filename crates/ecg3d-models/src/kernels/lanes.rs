@@ -1,4 +1,4 @@
-//! Products of small matrices with sixteen channels side by side.
+//! Products of small matrices, with sixteen channels side by side.
 
 pub(super) use super::vector::LANES;
 use super::vector::Vector;
@@ -20,7 +20,7 @@ pub(super) fn add_lanes(sums: &mut [f64], more: &[Lanes]) {
     }
 }
 
-/// Rows of `N` positions, `[row, position, group]`.
+/// Returns rows of `N` positions, `[row, position, group]`.
 pub(super) fn rows<const N: usize, const G: usize>(values: &[Lanes]) -> &[[[Lanes; G]; N]] {
     values.as_chunks().0.as_chunks().0
 }
@@ -31,7 +31,7 @@ pub(super) fn rows_mut<const N: usize, const G: usize>(
     values.as_chunks_mut().0.as_chunks_mut().0
 }
 
-/// Matrices `[output / 16, input / 16, 16]`, one behind the other.
+/// Returns consecutive matrices `[output / 16, input / 16, 16]`.
 pub(super) fn matrices<const I: usize, const O: usize>(
     values: &[Lanes],
 ) -> &[[[[Lanes; LANES]; I]; O]] {
@@ -44,7 +44,7 @@ pub(super) fn matrices_mut<const I: usize, const O: usize>(
     values.as_chunks_mut().0.as_chunks_mut().0.as_chunks_mut().0
 }
 
-/// Code with a number of sixteens of channels that is known when it is compiled: 1, 2 or 4.
+/// Code in which the number of groups of sixteen channels is known at compile time: 1, 2 or 4.
 macro_rules! with_groups {
     ($groups:expr, $n:ident => $code:expr) => {
         match $groups {
@@ -66,7 +66,9 @@ macro_rules! with_groups {
 }
 pub(super) use with_groups;
 
-/// Products of rows `[row, input / 16]` with a matrix `[output / 16, input / 16, 16]`: `[row, output / 16]`. Rows are a multiple of `ROWS`.
+/// Multiplies rows `[row, input / 16]` by a matrix `[output / 16, input / 16, 16]`, giving `[row, output / 16]`.
+///
+/// The number of rows must be a multiple of `ROWS`.
 #[inline(always)]
 pub(super) fn product<V: Vector, const ROWS: usize, const I: usize, const O: usize>(
     values: &[[Lanes; I]],
@@ -93,14 +95,16 @@ pub(super) fn product<V: Vector, const ROWS: usize, const I: usize, const O: usi
     }
 }
 
-/// Adds to `[output / 16, input / 16, 16]` the sum over the rows of `values` `[row, input / 16]` times `gradients` `[row, output / 16]`.
+/// Adds the sum over all rows of `values` `[row, input / 16]` times `gradients` `[row, output / 16]` to `factors`.
+///
+/// `factors` is `[output / 16, input / 16, 16]`.
 #[inline(always)]
 pub(super) fn add_product<V: Vector, const ROWS: usize, const I: usize, const O: usize>(
     values: &[[Lanes; I]],
     gradients: &[[Lanes; O]],
     factors: &mut [[[Lanes; LANES]; I]; O],
 ) {
-    // As many rows of sums as there are registers for, in divisors of 16.
+    // As many rows of sums as the registers can hold, among the divisors of 16.
     if ROWS < LANES / 2 {
         add_blocks::<V, 4, I, O>(values, gradients, factors);
     } else {

@@ -1,9 +1,10 @@
 //! Loops over the values of CPU tensors, where libtorch would go over memory many times.
 //!
-//! `unsafe` is here for three things: reaching a tensor's memory, compiling the loops again for wide vectors, and the instructions of
-//! `amx`, which Rust has no functions for yet.
-//! A training step of 3DECG-Net in `f32` takes a third of the time that it takes with libtorch's operations, and less than half of
-//! the memory (`docs/benchmarks.md`).
+//! A training step of 3DECG-Net in `f32` takes a third of the time that it takes with libtorch's operations, and less
+//! than half of the memory (`docs/benchmarks.md`).
+//!
+//! `unsafe` is used here for three things: accessing a tensor's memory, compiling the loops again for wide vectors, and
+//! the instructions of `amx`, for which Rust has no functions yet.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -32,18 +33,20 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
     const KIND: Kind;
     fn get(self) -> f32;
     fn put(value: f32) -> Self;
-    /// [`Element::get`] of each.
+    /// Applies [`Element::get`] to each value.
     fn load<V: Vector>(values: &[Self; LANES]) -> V;
-    /// [`Element::put`] of each.
+    /// Applies [`Element::put`] to each value.
     fn store<V: Vector>(values: V, out: &mut [Self; LANES]);
-    /// The values, if this type is `bf16`.
+    /// Returns the values if this type is `bf16`.
     fn as_bf16(values: &[Self]) -> Option<&[Bf16]>;
-    /// Likewise.
+    /// Does the same for mutable values.
     fn as_bf16_mut(values: &mut [Self]) -> Option<&mut [Bf16]>;
-    /// Memory that is kept for later.
+    /// Returns the memory that is kept for later.
     fn spare() -> &'static Spare<Self>;
 
-    /// Values to be written over. The system hands out fresh memory page by page, which takes as long as filling it does.
+    /// Returns memory whose values are to be overwritten.
+    ///
+    /// The system hands out fresh memory page by page, which takes as long as filling it.
     fn take(n: usize) -> Vec<Self> {
         let mut spare = Self::spare().lock().unwrap_or_else(PoisonError::into_inner);
         let fits = spare.iter().position(|values| values.capacity() >= n);
@@ -54,7 +57,7 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
         values
     }
 
-    /// Keeps memory for [`Element::take`]: as much as was ever in use at once.
+    /// Keeps memory for [`Element::take`], at most as much as was ever in use at once.
     fn give(values: Vec<Self>) {
         Self::spare().lock().unwrap_or_else(PoisonError::into_inner).push(values);
     }
@@ -62,7 +65,7 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
 
 type Spare<T> = Mutex<Vec<Vec<T>>>;
 
-/// The larger of this and 0; what is not a number stays so, where `f64::max` would drop it.
+/// Returns the larger of this number and 0; NaN stays NaN, whereas `f64::max` would drop it.
 fn not_below_zero(value: f64) -> f64 {
     if value < 0.0 { 0.0 } else { value }
 }
@@ -104,7 +107,7 @@ impl Element for f32 {
     }
 }
 
-/// The upper half of an `f32`.
+/// A `bf16` number, which is the upper half of an `f32`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(transparent)]
 pub(crate) struct Bf16(u16);
@@ -121,7 +124,7 @@ impl Element for Bf16 {
         f32::from_bits(u32::from(self.0) << 16)
     }
 
-    /// Rounds to nearest, ties to even; infinities and what is not a number stay so.
+    /// Rounds to nearest, ties to even; infinities and NaN are kept.
     #[inline(always)]
     fn put(value: f32) -> Self {
         let bits = value.to_bits();
@@ -163,7 +166,7 @@ fn check<T: Element>(tensor: &Tensor) -> Result<usize> {
     }
 }
 
-/// The values of a tensor whose memory nobody writes meanwhile.
+/// Returns the values of a tensor whose memory nobody writes to at the same time.
 #[allow(unsafe_code)]
 pub(crate) fn values<T: Element>(tensor: &Tensor) -> Result<&[T]> {
     let n = check::<T>(tensor)?;
@@ -171,24 +174,24 @@ pub(crate) fn values<T: Element>(tensor: &Tensor) -> Result<&[T]> {
         // Without values there may be no memory.
         return Ok(&[]);
     }
-    // SAFETY: the tensor is contiguous, so that `n` values of its type, which `check` compared, lie behind the pointer, and
-    // it keeps them alive. What is written here belongs to the user of this module alone, and nobody writes a batch or a
-    // parameter during a pass.
+    // SAFETY: the tensor is contiguous, so `n` values of its type, which `check` has compared, lie at the pointer, and
+    // the tensor keeps them alive. Only the user of this module owns memory that is written here, and nobody writes to
+    // a batch or a parameter during a pass.
     Ok(unsafe { std::slice::from_raw_parts(tensor.data_ptr() as *const T, n) })
 }
 
-/// The values of a tensor whose memory nobody else reads or writes meanwhile.
+/// Returns the values of a tensor whose memory nobody else reads or writes at the same time.
 #[allow(unsafe_code)]
 pub(crate) fn values_mut<T: Element>(tensor: &mut Tensor) -> Result<&mut [T]> {
     let n = check::<T>(tensor)?;
     if n == 0 {
         return Ok(&mut []);
     }
-    // SAFETY: as above; nobody else uses the memory of a tensor while it is lent out here.
+    // SAFETY: as above; nobody else uses the memory of a tensor while it is borrowed here.
     Ok(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr() as *mut T, n) })
 }
 
-/// Vectors that a processor has.
+/// The vectors that a processor has.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 enum Level {
@@ -197,7 +200,7 @@ enum Level {
     Avx512,
 }
 
-/// What the processor has, looked up once.
+/// Returns what vectors the processor has, determined once.
 #[cfg(target_arch = "x86_64")]
 fn level() -> Level {
     static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();

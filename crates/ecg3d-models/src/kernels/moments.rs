@@ -1,16 +1,17 @@
 //! Means and variances of channels, for batch normalisation.
 //!
-//! libtorch adds the values of a channel one after the other in `f32` where the channels are last in memory, and loses five
-//! digits over a few hundred thousand of them. Here the sums are of short blocks, and those are added in `f64`. For networks that
-//! otherwise go through libtorch, of any number of channels; `rows` has the same for sixteens of channels, on all threads.
+//! If the channels are last in memory, libtorch adds the values of a channel one after the other in `f32`, and loses
+//! five digits over a few hundred thousand of them. Here, short blocks are summed, and the sums of blocks are added in
+//! `f64`. This is for networks that otherwise go through libtorch, with any number of channels. `rows` has the same for
+//! multiples of sixteen channels, on all threads.
 
 use super::not_below_zero;
 use super::vector::{Vector, VectorTask, run_vectors};
 
-/// Rows of a block.
+/// Number of rows in a block.
 const BLOCK: usize = 256;
 
-/// Mean and biased variance of each channel of `values` `[row, channel]`.
+/// Returns the mean and biased variance of each channel of `values` `[row, channel]`.
 pub(crate) fn moments(values: &[f32], channels: usize) -> Vec<(f64, f64)> {
     let Some(first) = values.get(..channels) else { return vec![(0.0, 0.0); channels] };
     let blocks: Vec<Sums<'_>> = values
@@ -33,7 +34,9 @@ pub(crate) fn moments(values: &[f32], channels: usize) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// Sums of a block's distances from the first row, which keeps the variance of a large mean exact, and of their squares.
+/// Sums of a block's differences from the first row, and of their squares.
+///
+/// Taking the differences keeps the variance exact if the mean is large.
 struct Sums<'a> {
     rows: &'a [f32],
     pivot: &'a [f32],
@@ -55,7 +58,7 @@ impl VectorTask for &mut Sums<'_> {
     }
 }
 
-/// `out = values * scale + shift`, by channel.
+/// Computes `out = values * scale + shift` for each channel.
 pub(crate) fn affine(values: &[f32], scale: &[f32], shift: &[f32], out: &mut [f32]) {
     let channels = scale.len();
     out.chunks_mut(BLOCK * channels)

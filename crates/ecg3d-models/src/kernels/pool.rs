@@ -1,4 +1,4 @@
-//! The largest values of blocks of a volume.
+//! Maxima of blocks of a volume.
 
 use rayon::prelude::*;
 
@@ -7,25 +7,27 @@ use super::vector::{Vector, VectorTask, run_vectors};
 use super::{Element, threads};
 use crate::layers::Result;
 
-/// A volume `[side, side, side, channel]` in blocks of `size` on each axis, the first of which begins `before` positions outside.
+/// Blocks of a volume `[side, side, side, channel]`, with `size` positions along each axis.
+///
+/// The first block begins `before` positions outside the volume.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Blocks {
     pub side: usize,
     pub size: usize,
     pub before: usize,
-    /// Blocks along an axis.
+    /// Number of blocks along an axis.
     pub count: usize,
 }
 
 impl Blocks {
-    /// Positions of a block along an axis.
+    /// Returns the positions of a block along an axis.
     fn range(self, block: usize) -> std::ops::Range<usize> {
         let start = (block * self.size).saturating_sub(self.before);
         start..(block * self.size + self.size - self.before).min(self.side)
     }
 }
 
-/// The largest value of each channel in each block, `[block, block, block, channel]`.
+/// Computes the maximum of each channel in each block, `[block, block, block, channel]`.
 pub(crate) fn max_pool<T: Element>(
     x: &[T],
     blocks: Blocks,

@@ -1,5 +1,7 @@
-//! What 3DECG-Net does to each position apart from convolutions: normalisations, gates and products with small matrices, forth
-//! and back. Slices are `[row, channel]`, channels a multiple of 16; where there is a matrix, 16, 32 or 64.
+//! Operations of 3DECG-Net on single positions, forward and backward.
+//!
+//! These are normalisations, gates and products with small matrices; convolutions are elsewhere. Slices are
+//! `[row, channel]`, with a multiple of 16 channels, or 16, 32 or 64 if there is a matrix.
 
 use rayon::prelude::*;
 
@@ -11,8 +13,9 @@ use super::vector::{Vector, VectorTask, run_vectors};
 use super::{Element, not_below_zero, threads};
 use crate::layers::Result;
 
-/// Rows of a chunk: what is summed by itself in `f32`, and what a thread takes at a time; a multiple of all numbers of rows that are
-/// multiplied at once.
+/// Number of rows in a chunk, which is summed separately in `f32`, and is what a thread takes at a time.
+///
+/// It is a multiple of all numbers of rows that are multiplied at once.
 const CHUNK: usize = 240;
 
 /// A factor and an addend for each channel.
@@ -30,12 +33,12 @@ pub(crate) struct Matrix {
 }
 
 impl Matrix {
-    /// Of `[output, input]`, with both multiples of 16.
+    /// Makes a matrix from `[output, input]`, both multiples of 16.
     pub(crate) fn new(values: &[f32], input: usize) -> Self {
         Self::from_fn(input, values.len() / input, |o, i| values[o * input + i])
     }
 
-    /// The transpose of `[output, input]`.
+    /// Makes the transpose of `[output, input]`.
     pub(crate) fn transposed(values: &[f32], input: usize) -> Self {
         Self::from_fn(values.len() / input, input, |o, i| values[i * input + o])
     }
@@ -51,8 +54,9 @@ impl Matrix {
     }
 }
 
-/// Mean and biased variance of each channel, summed as distances from the first row, which keeps the variance of a large mean
-/// exact.
+/// Returns the mean and biased variance of each channel.
+///
+/// They are sums of differences from the first row, which keeps the variance exact if the mean is large.
 pub(crate) fn moments<T: Element>(x: &[T], channels: usize) -> Result<Vec<(f64, f64)>> {
     let first: Vec<f32> = x[..channels].iter().map(|x| x.get()).collect();
     let pivot = as_lanes(&first);
@@ -69,12 +73,13 @@ pub(crate) fn moments<T: Element>(x: &[T], channels: usize) -> Result<Vec<(f64, 
         .collect())
 }
 
-/// Sums over the rows of `a` and of `a * b`, by channel.
+/// Returns, for each channel, sums over the rows of `a` and of `a * b`.
 pub(crate) fn sums_with<T: Element>(a: &[T], b: &[T], channels: usize) -> Result<[Vec<f64>; 2]> {
     two_sums(Sums { a, b: Some(b), positive: None, pivot: &vec![ZERO; channels / LANES] })
 }
 
-/// Sums over the rows of `dz` where `y * scale + shift` is positive, and of its product with `y - mean` there, by channel.
+/// Returns, for each channel, sums of `dz` and of `dz * (y - mean)` over the rows where `y * scale + shift` is
+/// positive.
 pub(crate) fn sums_where_positive<T: Element>(
     dz: &[T],
     y: &[T],
@@ -88,7 +93,9 @@ pub(crate) fn sums_where_positive<T: Element>(
 #[derive(Clone, Copy)]
 struct Sums<'a, T> {
     a: &'a [T],
-    /// What `a` is multiplied by once the pivot is taken away; without it the sums are of `a` less the pivot and its square.
+    /// The other factor of `a`, from which the pivot is subtracted.
+    ///
+    /// Without it, the sums are those of `a` minus the pivot, and of the square of this difference.
     b: Option<&'a [T]>,
     positive: Option<&'a [Vec<Lanes>; 2]>,
     pivot: &'a [Lanes],
@@ -163,7 +170,7 @@ impl<T: Element> VectorTask for SumsOf<'_, '_, T> {
     }
 }
 
-/// `out = x * scale + shift`, and 0 where that is negative if there is to be a ReLU.
+/// Computes `out = x * scale + shift`, followed by a ReLU if `relu` is set.
 pub(crate) fn affine<T: Element>(
     x: &[T],
     by: &ScaleShift,
@@ -179,7 +186,7 @@ pub(crate) fn affine<T: Element>(
     })
 }
 
-/// Behind one another, `x * scale + shift` or 0 where that is negative, and `y`, both of 16 channels, on this thread.
+/// Places `x * scale + shift`, followed by a ReLU, and `y` one after the other, both of 16 channels, on this thread.
 pub(crate) fn beside<T: Element>(x: &[T], by: &ScaleShift, y: &[T], out: &mut [T]) {
     let (scale, shift) = (&as_lanes(&by.scale), &as_lanes(&by.shift));
     run_vectors(Beside { x, scale, shift, y, out });
@@ -235,7 +242,7 @@ impl<T: Element> VectorTask for Affine<'_, T> {
 /// What is added to a product with a matrix.
 #[derive(Clone, Copy)]
 enum More<'a, T> {
-    /// What `out` holds, times a factor for each channel.
+    /// The content of `out`, times a factor for each channel.
     Own(&'a [Lanes]),
     /// Another tensor, times a factor for each channel.
     Scaled(&'a [T], &'a [Lanes]),
@@ -243,7 +250,7 @@ enum More<'a, T> {
     Norm(&'a [T], &'a NormBack),
 }
 
-/// `out = x · matrix + bias + y * gate` for one image; without `y`, what is in `out` is taken for it.
+/// Computes `out = x · matrix + bias + y * gate` for one image; without `y`, the content of `out` takes its place.
 pub(crate) fn residual<T: Element>(
     x: &[T],
     matrix: &Matrix,
@@ -270,7 +277,7 @@ pub(crate) fn add_product_here<T: Element>(x: &[T], matrix: &Matrix, out: &mut [
     }
 }
 
-/// The way back through a ReLU and a normalisation by a batch's own statistics.
+/// The backward pass through a ReLU and a normalisation by a batch's own statistics.
 #[derive(Debug)]
 pub(crate) struct NormBack {
     positive: [Vec<Lanes>; 2],
@@ -280,7 +287,8 @@ pub(crate) struct NormBack {
 }
 
 impl NormBack {
-    /// From what was normalised, the mean and the reciprocal deviation, and the sums of [`sums_where_positive`] over `n` rows.
+    /// Prepares the backward pass from the normalisation, the mean and reciprocal deviation, and the sums of
+    /// [`sums_where_positive`] over `n` rows.
     pub(crate) fn new(
         norm: &ScaleShift,
         mean: &[f32],
@@ -311,8 +319,9 @@ impl NormBack {
     }
 }
 
-/// Turns gradients `dz` of the output of a ReLU behind a normalisation into those of `y`, which was normalised, and adds a product with a
-/// matrix to them.
+/// Turns gradients `dz` of the output of a ReLU that follows a normalisation of `y` into gradients of `y`.
+///
+/// Also adds a product with a matrix to them, if there is one.
 pub(crate) fn norm_back<T: Element>(
     y: &[T],
     back: &NormBack,
@@ -413,7 +422,7 @@ impl<T: Element> Products<'_, T> {
     }
 }
 
-/// [`product`], compiled once for all types of tensors.
+/// The task of [`product`], compiled once for all types of tensors.
 struct Product<'a, const I: usize, const O: usize> {
     values: &'a [[Lanes; I]],
     matrix: &'a [[[Lanes; LANES]; I]; O],
@@ -428,8 +437,10 @@ impl<const I: usize, const O: usize> VectorTask for Product<'_, I, O> {
     }
 }
 
-/// The nine neighbours of each position of planes `[plane, height, width]` of one channel, row by row, zeros outside, then a 1 and zeros:
-/// `[plane * height * width, 16]`. A convolution is their product with a matrix that has the bias in its tenth column.
+/// Returns the nine neighbours of each position in planes `[plane, height, width]` of one channel.
+///
+/// The result is `[plane * height * width, 16]`: the neighbours row by row, with zeros outside, then a 1, then zeros. A
+/// convolution is its product with a matrix that has the bias in its tenth column.
 pub(crate) fn neighbours<T: Element>(x: &[T], height: usize, width: usize) -> Result<Vec<T>> {
     let zero = T::put(0.0);
     let mut out = vec![zero; x.len() * LANES];
@@ -440,7 +451,7 @@ pub(crate) fn neighbours<T: Element>(x: &[T], height: usize, width: usize) -> Re
                 let (row, column) = (at / width, at % width);
                 out[9] = T::put(1.0);
                 for (tap, out) in out.iter_mut().enumerate().take(9) {
-                    // What is before the first becomes too large.
+                    // Indices before the first wrap around to large numbers.
                     let y = (row + tap / 3).wrapping_sub(1);
                     let left = (column + tap % 3).wrapping_sub(1);
                     if y < height && left < width {
@@ -453,13 +464,13 @@ pub(crate) fn neighbours<T: Element>(x: &[T], height: usize, width: usize) -> Re
     Ok(out)
 }
 
-/// The gradient of a matrix `[output, input]` from what was multiplied by it and the gradients of the products.
+/// Returns the gradient of a matrix `[output, input]` from what it was multiplied by and the gradients of the products.
 pub(crate) fn matrix_gradient<T: Element>(
     x: &[T],
     dy: &[T],
     [input, output]: [usize; 2],
 ) -> Result<Vec<f32>> {
-    /// Chunks that are summed by themselves in `f32`.
+    /// Number of chunks that are summed together in `f32`.
     const TOGETHER: usize = 64;
     let parts: Vec<Vec<Lanes>> = threads::install(|| {
         x.par_chunks(TOGETHER * CHUNK * input)
@@ -513,7 +524,7 @@ impl<T: Element> VectorTask for MatrixGradient<'_, T> {
     }
 }
 
-/// [`add_product`], compiled once for all types of tensors.
+/// The task of [`add_product`], compiled once for all types of tensors.
 struct AddProduct<'a, const I: usize, const O: usize> {
     values: &'a [[Lanes; I]],
     gradients: &'a [[Lanes; O]],

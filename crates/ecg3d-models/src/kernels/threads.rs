@@ -1,4 +1,4 @@
-//! As many threads as libtorch takes for an operation.
+//! As many threads as libtorch uses for an operation.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -10,11 +10,13 @@ use tch::TchError;
 use crate::layers::Result;
 
 thread_local! {
-    /// Whether this thread is one of a pool here.
+    /// Whether this thread belongs to one of these pools.
     static OWN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does work that is spread over the threads of rayon, on as many as [`tch::get_num_threads`] says; within such work, on the same.
+/// Runs work that rayon spreads over threads, on as many threads as [`tch::get_num_threads`] says.
+///
+/// Within such work, it uses the same threads.
 pub(crate) fn install<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R> {
     static POOLS: Mutex<Option<HashMap<usize, Arc<ThreadPool>>>> = Mutex::new(None);
     if OWN.get() {
@@ -39,7 +41,8 @@ pub(crate) fn install<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R> {
     if rayon::current_thread_index().is_none() {
         return Ok(pool.install(work));
     }
-    // A thread of somebody else's pool would take up other work while it waits, which may need a lock that this one holds.
+    // A thread of another pool would take up other work while it waits, and that work may need a lock that this thread
+    // holds.
     std::thread::scope(|scope| scope.spawn(|| pool.install(work)).join())
         .map_err(|panic| std::panic::resume_unwind(panic))
 }

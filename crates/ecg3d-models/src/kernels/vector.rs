@@ -2,46 +2,46 @@
 
 use super::{Bf16, Element};
 
-/// Values that are worked on side by side.
+/// Number of values that are processed side by side.
 pub(super) const LANES: usize = 16;
 
 /// The bits of 1.
 const ONE: u32 = 0x3f80_0000;
 
-/// `LANES` values.
+/// A vector of `LANES` values.
 pub(crate) trait Vector: Copy {
-    /// The same value everywhere.
+    /// Returns a vector with the same value everywhere.
     fn splat(value: f32) -> Self;
-    /// The values of an array.
+    /// Reads the values from an array.
     fn load(values: &[f32; LANES]) -> Self;
     /// Writes the values to an array.
     fn store(self, out: &mut [f32; LANES]);
-    /// The values of an array of `bf16`.
+    /// Reads the values from an array of `bf16`.
     fn load_bf16(values: &[Bf16; LANES]) -> Self;
     /// Writes the values to an array of `bf16`, rounded as by [`Bf16::put`].
     fn store_bf16(self, out: &mut [Bf16; LANES]);
-    /// The sum of both.
+    /// `self + other`.
     fn add(self, other: Self) -> Self;
-    /// What is left of `self`.
+    /// `self - other`.
     fn sub(self, other: Self) -> Self;
-    /// The product of both.
+    /// `self * other`.
     fn mul(self, other: Self) -> Self;
-    /// `self * factor + addend`, rounded once where the processor can.
+    /// `self * factor + addend`, rounded once if the processor can do so.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// `self / other`.
     fn div(self, other: Self) -> Self;
-    /// The larger of both, or what is not a number.
+    /// The larger of both values, or NaN if one is NaN.
     fn max(self, other: Self) -> Self;
-    /// What is nearest between two limits; what is not a number stays so.
+    /// Limits the values to a range; NaN stays NaN.
     fn clamp(self, low: f32, high: f32) -> Self;
-    /// 2 to the power of the whole number in the lowest bits, which is between -126 and 127.
+    /// 2 to the power of the integer in the lowest bits, which is between -126 and 127.
     fn power_of_two(self) -> Self;
-    /// What stands where `condition` is above 0; 0 elsewhere.
+    /// Keeps the values where `condition` is above 0, and sets the others to 0.
     fn where_positive(self, condition: Self) -> Self;
-    /// Runs a part of a task as a function of its own, compiled once and not wherever it is used.
+    /// Runs a part of a task as a separate function, which is compiled once and not inlined wherever it is used.
     fn apart<const ROWS: usize>(part: impl VectorTask);
 
-    /// The values of an array of either number type.
+    /// Reads the values from an array of either number type.
     #[inline(always)]
     fn get<T: Element>(values: &[T; LANES]) -> Self {
         T::load(values)
@@ -54,9 +54,9 @@ pub(crate) trait Vector: Copy {
     }
 }
 
-/// Work with vectors that are named by type, and with `ROWS` of them kept for sums in a product of matrices.
+/// Work with vectors of a generic type, and with `ROWS` of them available for sums in a product of matrices.
 ///
-/// Implementations mark `run`, and everything down to the vectors, `#[inline(always)]`.
+/// Implementations mark `run`, and everything that it calls down to the vectors, `#[inline(always)]`.
 pub(crate) trait VectorTask {
     fn run<V: Vector, const ROWS: usize>(self);
 }
@@ -159,11 +159,12 @@ mod wide {
 
     use super::{Bf16, LANES, ONE, Vector, VectorTask};
 
-    /// `LANES` values in `N` registers. Made only by code that runs under [`super::run_vectors`].
+    /// `LANES` values in `N` registers. Created only by code that runs under [`super::run_vectors`].
     #[derive(Clone, Copy)]
     pub(super) struct Registers<R, const N: usize>([R; N]);
 
-    /// A vector of what an expression gives for each register. No closure: it would be compiled without the wide vectors.
+    /// A vector with the value of an expression for each register. A closure would be compiled without the wide
+    /// vectors.
     macro_rules! each {
         ($like:expr, $n:ident, $value:expr) => {{
             let mut out = $like;
@@ -179,13 +180,14 @@ mod wide {
             impl Vector for Registers<$register, $count> {
                 #[inline(always)]
                 fn splat(value: f32) -> Self {
-                    // SAFETY: only code for which `level` has asked the processor gets to name this type; so below.
+                    // SAFETY: only code that runs after `level` has checked the processor can use this type. The same
+                    // applies below.
                     Self([unsafe { $splat(value) }; $count])
                 }
 
                 #[inline(always)]
                 fn load(values: &[f32; LANES]) -> Self {
-                    // SAFETY: `count` registers hold `LANES` values, read wherever they stand.
+                    // SAFETY: `count` registers hold `LANES` values; they may be read from any address.
                     let first = unsafe { $load(values.as_ptr()) };
                     each!(Self([first; $count]), n, unsafe {
                         $load(values.as_ptr().add(n * (LANES / $count)))
@@ -282,25 +284,25 @@ mod wide {
         };
     }
 
-    /// `f32` from their upper halves, of which eight lie behind the pointer.
+    /// Widens eight upper halves at the pointer to `f32`.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn widen_256(halves: *const u16) -> __m256 {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let halves = unsafe { _mm_loadu_si128(halves.cast()) };
         _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(halves)))
     }
 
-    /// [`widen_256`] of sixteen.
+    /// Does the same as [`widen_256`] for sixteen values.
     #[inline]
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
     unsafe fn widen_512(halves: *const u16) -> __m512 {
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         let halves = unsafe { _mm256_loadu_si256(halves.cast()) };
         _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
     }
 
-    /// Writes the upper halves of `f32`, rounded to nearest, ties to even, to where eight have room.
+    /// Writes the upper halves of `f32`, rounded to nearest, ties to even, to memory with room for eight.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn narrow_256(out: *mut u16, values: __m256) {
@@ -311,11 +313,11 @@ mod wide {
         let rounded = _mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7fc0_0000), none);
         let halves = _mm256_srli_epi32::<16>(rounded);
         let (low, high) = (_mm256_castsi256_si128(halves), _mm256_extracti128_si256::<1>(halves));
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm_storeu_si128(out.cast(), _mm_packus_epi32(low, high)) }
     }
 
-    /// [`narrow_256`] of sixteen.
+    /// Does the same as [`narrow_256`] for sixteen values.
     #[inline]
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
     unsafe fn narrow_512(out: *mut u16, values: __m512) {
@@ -325,11 +327,11 @@ mod wide {
         let none = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(values, values);
         let rounded = _mm512_mask_mov_epi32(rounded, none, _mm512_set1_epi32(0x7fc0_0000));
         let halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
-        // SAFETY: the caller's.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm256_storeu_si256(out.cast(), halves) }
     }
 
-    // The instruction gives its second operand where either is not a number.
+    // The instruction returns its second operand if either is NaN.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     fn larger_256(a: __m256, b: __m256) -> __m256 {
@@ -342,7 +344,7 @@ mod wide {
         _mm512_mask_mov_ps(_mm512_max_ps(b, a), _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(b, b), b)
     }
 
-    // Both instructions give their second operand where either is not a number.
+    // Both instructions return their second operand if either is NaN.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     fn clamped_256(x: __m256, low: f32, high: f32) -> __m256 {
@@ -362,7 +364,7 @@ mod wide {
         _mm256_and_ps(values, _mm256_cmp_ps::<_CMP_GT_OQ>(condition, _mm256_setzero_ps()))
     }
 
-    // Both instructions give their second operand where either is not a number.
+    // Both instructions return their second operand if either is NaN.
     #[inline]
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
     fn clamped_512(x: __m512, low: f32, high: f32) -> __m512 {
@@ -436,13 +438,13 @@ mod wide {
 
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn avx2(task: impl VectorTask) {
-        // Of 16 registers, sums take 10, a row of the other factor 2.
+        // Of 16 registers, the sums take 10, and a row of the other factor takes 2.
         apart_256::<5>(task);
     }
 
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
     pub(super) fn avx512(task: impl VectorTask) {
-        // Of 32 registers, as many as a row has tiles.
+        // Of 32 registers, the sums take as many as a row has tiles.
         apart_512::<15>(task);
     }
 }
@@ -453,9 +455,9 @@ pub(super) fn run_vectors(task: impl VectorTask) {
     #[cfg(target_arch = "x86_64")]
     match super::level() {
         super::Level::Portable => {}
-        // SAFETY: `level` has asked the processor for these features.
+        // SAFETY: `level` has checked that the processor has these features.
         super::Level::Avx2 => return unsafe { wide::avx2(task) },
-        // SAFETY: likewise.
+        // SAFETY: as above.
         super::Level::Avx512 => return unsafe { wide::avx512(task) },
     }
     task.run::<Portable, 5>();
@@ -485,7 +487,7 @@ mod tests {
         }
     }
 
-    /// Each upper half with lower halves around a tie, infinities and what is not a number among them.
+    /// Tests each upper half with lower halves around a tie; infinities and NaN are among them.
     #[test]
     fn bf16_is_rounded_and_read_as_one_by_one() {
         const LOW: [u16; LANES] = [

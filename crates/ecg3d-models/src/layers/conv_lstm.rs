@@ -9,8 +9,10 @@ mod tensors;
 
 pub(crate) use fused::{Kept, Steps};
 
-/// A convolutional LSTM (Shi et al., NeurIPS 2015), without peepholes, as Keras has it: gates i, f, c, o; hard sigmoid
-/// on the gates, tanh inside; the bias in the input convolution; states start at zero.
+/// A convolutional LSTM (Shi et al., NeurIPS 2015) without peepholes, as in Keras.
+///
+/// The gates are i, f, c, o, with a hard sigmoid on the gates and tanh inside. The bias belongs to the input
+/// convolution, and states start at zero.
 #[derive(Debug)]
 pub(crate) struct ConvLstm2d {
     path: String,
@@ -45,16 +47,16 @@ impl ConvLstm2d {
 
     /// `[n, step, input, height, width]` -> the states after each step, `[n, step, filter, height, width]`.
     ///
-    /// The output's memory is `[step, n, height, width, filter]`, which is also the order that the input is quickest in.
+    /// The output is `[step, n, height, width, filter]` in memory, which is also the fastest order for the input.
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let size = x.size();
         let [n, steps, input, height, width] = size[..] else {
             return Err(TchError::Shape(format!("expected 5 axes, found {size:?}")));
         };
-        // The input's part of all gates at all steps in one convolution.
+        // The contribution of the input to all gates at all steps, in one convolution.
         let rows = x.f_permute([1, 0, 3, 4, 2])?.f_reshape([steps * n, height, width, input])?;
         let shape = [steps, n, height, width];
-        // Recorded gradients are libtorch's, unless there is a tape for our own.
+        // If gradients are recorded, libtorch runs the steps, unless there is a tape for our own backward pass.
         let y = if pass.tape.is_none() && self.is_recorded(&rows)? {
             plain(self.gates(&rows)?, shape)?
         } else {
@@ -65,7 +67,7 @@ impl ConvLstm2d {
         Ok(y)
     }
 
-    /// The same parameters once more.
+    /// Returns a layer that shares these parameters.
     pub(crate) fn share(&self) -> Self {
         Self {
             path: self.path.clone(),
@@ -79,9 +81,9 @@ impl ConvLstm2d {
         &self.kernel
     }
 
-    /// Whether libtorch keeps what gradients of something made of `rows` now need.
+    /// Returns whether libtorch would record gradients for something made of `rows` now.
     fn is_recorded(&self, rows: &Tensor) -> Result<bool> {
-        // What is made of a parameter says so only where gradients are on.
+        // The result of an operation on a parameter requires a gradient only while gradients are enabled.
         let learns = |parameter: &Tensor| -> Result<bool> {
             Ok(parameter.f_narrow(0, 0, 1)?.f_mul_scalar(1.0)?.requires_grad())
         };
@@ -91,13 +93,13 @@ impl ConvLstm2d {
             || learns(&self.bias)?)
     }
 
-    /// The gates of `rows`, `[step * n, height, width, input]`.
+    /// Returns the gates for `rows`, `[step * n, height, width, input]`.
     fn gates(&self, rows: &Tensor) -> Result<Gates> {
         Gates::new(rows, &self.kernel, &self.recurrent, &self.bias)
     }
 
-    /// The same with the slope 0.2 of the hard sigmoids of i, f and o in the kernels and the bias, and their 0.5 in the bias:
-    /// what is left of them is to clip to 0 and 1.
+    /// Does the same with the hard sigmoids of i, f and o folded in: their slope 0.2 into kernels and bias, their 0.5
+    /// into the bias. Only the clipping to 0 and 1 remains.
     fn scaled_gates(&self, rows: &Tensor) -> Result<Gates> {
         let options = (self.kernel.f_kind()?, self.kernel.device());
         let filters = self.recurrent.size()[1];
@@ -114,36 +116,37 @@ impl ConvLstm2d {
     }
 }
 
-/// What the steps start from.
+/// The data with which the steps start.
 struct Gates {
-    /// The input's part, bias included, `[step * n, height, width, gate]`.
+    /// The contribution of the input, bias included, `[step * n, height, width, gate]`.
     of_input: Tensor,
-    /// The kernel of the part that comes from the states.
+    /// The kernel for the contribution of the states.
     recurrent: Tensor,
 }
 
 impl Gates {
-    /// In the number type of `rows`.
+    /// Computes in the number type of `rows`.
     fn new(rows: &Tensor, kernel: &Tensor, recurrent: &Tensor, bias: &Tensor) -> Result<Self> {
         let kind = rows.f_kind()?;
         let of_input = conv(rows, &kernel.f_to_kind(kind)?, Some(&bias.f_to_kind(kind)?))?;
         Ok(Self { of_input, recurrent: recurrent.f_to_kind(kind)? })
     }
 
-    /// The kernel that takes gradients of a step's gates back to the states before it: the transposed convolution is one with
-    /// the kernel turned round and its channels exchanged.
+    /// Returns the kernel that takes gradients of a step's gates back to the states before it.
+    ///
+    /// The transposed convolution is a convolution with the kernel flipped and its channels exchanged.
     fn turned(&self) -> Result<Tensor> {
         self.recurrent.f_detach()?.f_transpose(0, 1)?.f_flip([2, 3])
     }
 }
 
-/// A kernel `[output, input, height, width]` with its channels last in memory, as the states have theirs.
+/// Returns a kernel `[output, input, height, width]` with its channels last in memory, like those of the states.
 fn channels_last(kernel: &Tensor) -> Result<Tensor> {
     kernel.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
 }
 
-/// A convolution with the channels last: `[n, height, width, input]` -> `[n, height, width, output]`, in this order in
-/// memory.
+/// Runs a convolution with the channels last: `[n, height, width, input]` -> `[n, height, width, output]`, in this
+/// order in memory.
 fn conv(x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let padding = [kernel.size()[2] / 2, kernel.size()[3] / 2];
     let one = [1i64, 1];
@@ -151,10 +154,11 @@ fn conv(x: &Tensor, kernel: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     y.f_permute([0, 2, 3, 1])?.f_contiguous()
 }
 
-/// The steps as operations that libtorch records: `[step * n, height, width, gate]` -> `[step, n, height, width, filter]`.
+/// Runs the steps as operations that libtorch records: `[step * n, height, width, gate]` ->
+/// `[step, n, height, width, filter]`.
 fn plain(gates: Gates, [steps, n, height, width]: [i64; 4]) -> Result<Tensor> {
     let Gates { of_input, recurrent } = gates;
-    // `unbind` once, because a `select` at each step would cost a whole gradient tensor each.
+    // `unbind` once, because each `select` at a step would cost a gradient tensor of the full size.
     let per_step = of_input.f_reshape([steps, n, height, width, -1])?.f_unbind(0)?;
     let mut states: Vec<Tensor> = Vec::with_capacity(per_step.len());
     let mut cell: Option<Tensor> = None;
@@ -182,15 +186,15 @@ fn hard_sigmoid(x: &Tensor) -> Result<Tensor> {
     x.f_mul_scalar(0.2)?.f_add_scalar(0.5)?.f_clamp(0.0, 1.0)
 }
 
-/// `[step * n, height, width, gate]` as `[step, n, height, width, gate]`, without a graph.
+/// Returns `[step * n, height, width, gate]` as `[step, n, height, width, gate]`, detached from the graph.
 fn step_views(gates: &Tensor, [steps, n, height, width]: [i64; 4]) -> Result<Tensor> {
     gates.f_detach()?.f_view([steps, n, height, width, -1])
 }
 
-/// Lets libtorch go on from the gradients of the gates' sums, `[step, n, height, width, gate]`, to the gates of the input and
-/// the recurrent kernel.
+/// Lets libtorch continue from the gradients of the gates' sums, `[step, n, height, width, gate]`, to the contribution
+/// of the input and the recurrent kernel.
 fn gradients(states: &Tensor, gates: &Gates, of_sums: &Tensor) -> Result<()> {
-    // The sum of a tensor's product with a constant has the constant for its gradient. (`dot` would be slow in bf16.)
+    // The gradient of the sum of a tensor's product with a constant is the constant. (`dot` would be slow in bf16.)
     let product = |x: &Tensor, dx: &Tensor| x.f_mul(&dx.f_view_as(x)?)?.f_sum(None::<Kind>);
     let mut sum = product(&gates.of_input, of_sums)?;
     let steps = of_sums.size()[0];

@@ -1,7 +1,7 @@
-//! Passes forth and back by this crate's own loops, on the CPU, where libtorch would go over memory many times and multiply more.
+//! Forward and backward passes in this crate's own loops, on the CPU.
 //!
-//! Tensors have the channels last here, in memory too. A pass that trains keeps what the way back needs; nothing is recorded
-//! by libtorch.
+//! libtorch would go over memory many times, and multiply more. Tensors have the channels last here, in memory too. A
+//! pass in training keeps what the backward pass needs; libtorch records nothing.
 
 use tch::{Device, Kind, Tensor};
 
@@ -10,31 +10,31 @@ use crate::kernels::convolution::{self, Around, Grid, Kernel};
 use crate::kernels::rows::{self, Matrix, NormBack, ScaleShift};
 use crate::kernels::{Element, values, values_mut};
 
-/// A tensor of this type without values yet.
+/// Returns an uninitialised tensor of this type.
 pub(crate) fn empty<T: Element>(shape: &[i64]) -> Result<Tensor> {
     Tensor::f_empty(shape, (T::KIND, Device::Cpu))
 }
 
-/// The values of a parameter, whether it is trained or not.
+/// Returns the values of a parameter, whether it is trained or not.
 pub(crate) fn parameter(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(values::<f32>(&tensor.f_detach()?.f_contiguous()?)?.to_vec())
 }
 
-/// Parameters with their gradients.
+/// Parameters together with their gradients.
 #[derive(Debug, Default)]
 pub(crate) struct Gradients(Vec<(Tensor, Tensor)>);
 
 impl Gradients {
-    /// Takes the gradient of a parameter, in its order.
+    /// Adds the gradient of a parameter, in the parameter's order of values.
     pub(crate) fn add(&mut self, parameter: &Tensor, gradient: &[f32]) -> Result<()> {
         let gradient = Tensor::f_from_slice(gradient)?.f_view_as(parameter)?;
         self.0.push((parameter.shallow_clone(), gradient));
         Ok(())
     }
 
-    /// Adds them to those that the parameters have.
+    /// Adds the gradients to those that the parameters have.
     pub(crate) fn hand_over(self) -> Result<()> {
-        // The sum of a parameter's product with a constant has the constant for its gradient.
+        // The gradient of the sum of a parameter's product with a constant is the constant.
         let mut sum = Tensor::f_zeros([0i64; 0], (Kind::Float, Device::Cpu))?;
         for (parameter, gradient) in self.0.iter().filter(|(p, _)| p.requires_grad()) {
             sum = sum.f_add(&parameter.f_mul(gradient)?.f_sum(None::<Kind>)?)?;
@@ -43,7 +43,8 @@ impl Gradients {
     }
 }
 
-/// A convolution of images `[image, axis.., channel]`, and the sums of each image's channels, `[image, channel]`.
+/// Returns a convolution of images `[image, axis.., channel]`, and the sums of each image's channels,
+/// `[image, channel]`.
 pub(crate) fn convolve<T: Element>(
     x: &Tensor,
     kernel: &Kernel,
@@ -59,28 +60,30 @@ pub(crate) fn convolve<T: Element>(
     Ok((y, sums))
 }
 
-/// Of `[image, depth, height, width, channel]` or `[image, height, width, channel]`.
+/// Returns the grid of `[image, depth, height, width, channel]` or `[image, height, width, channel]`.
 pub(crate) fn grid(shape: &[i64]) -> Grid {
     let at = |from_end: usize| shape[shape.len() - from_end] as usize;
     let depth = if shape.len() == 5 { at(4) } else { 1 };
     Grid { images: shape[0] as usize, depth, height: at(3), width: at(2) }
 }
 
-/// A kernel `[output, input, axis..]` as the loops take it.
+/// Returns a kernel `[output, input, axis..]` in the form that the loops take.
 pub(crate) fn ready<T: Element>(kernel: &Tensor) -> Result<Kernel> {
     let size = kernel.size();
     let channels = [size[1], size[0]].map(|n| n as usize);
     Kernel::new::<T>(&parameter(kernel)?, size.len() as u32 - 2, channels)
 }
 
-/// That of the convolution that takes gradients back: the kernel turned round, and its channels exchanged.
+/// Returns the kernel of the convolution that takes gradients back: flipped, and with its channels exchanged.
 pub(crate) fn ready_back<T: Element>(kernel: &Tensor) -> Result<Kernel> {
     let axes: Vec<i64> = (2..kernel.dim() as i64).collect();
     ready::<T>(&kernel.f_detach()?.f_transpose(0, 1)?.f_flip(&axes)?)
 }
 
-/// Whether a network with this parameter goes through the loops: parameters are `f32`, the batch `f32` or `bf16`, all on the CPU,
-/// nobody asks for the layers or the gradient of the input, and libtorch is not to record anything.
+/// Returns whether a network with this parameter can use the loops.
+///
+/// The parameters must be `f32`, the batch `f32` or `bf16`, and all of it on the CPU. The layers must not be traced,
+/// the gradient of the input must not be needed, and libtorch must not have to record anything.
 pub(crate) fn fits(parameter: &Tensor, x: &Tensor, pass: Pass<'_>) -> Result<bool> {
     let known = parameter.f_kind()? == Kind::Float
         && matches!(x.f_kind()?, Kind::Float | Kind::BFloat16)
@@ -89,14 +92,14 @@ pub(crate) fn fits(parameter: &Tensor, x: &Tensor, pass: Pass<'_>) -> Result<boo
     Ok(known && way_back && pass.taps.is_none() && !x.requires_grad())
 }
 
-/// Whether libtorch records what is done on this thread, for gradients.
+/// Returns whether libtorch records operations of this thread for gradients.
 fn records() -> Result<bool> {
     let leaf = Tensor::f_zeros([0i64; 0], (Kind::Float, Device::Cpu))?.f_set_requires_grad(true)?;
     Ok(leaf.f_mul_scalar(1.0)?.requires_grad())
 }
 
 impl Conv {
-    /// The same parameters once more.
+    /// Returns a layer that shares these parameters.
     pub(crate) fn share(&self) -> Self {
         Self {
             path: self.path.clone(),
@@ -107,7 +110,8 @@ impl Conv {
         }
     }
 
-    /// The way back through this convolution of `x`, which `before` did something to: the gradient of that something's output.
+    /// Goes back through this convolution, whose input was `x` transformed by `before`, and returns the gradient of
+    /// that input.
     pub(crate) fn back_by_hand<T: Element>(
         &self,
         x: &Tensor,
@@ -124,7 +128,7 @@ impl Conv {
         Ok(convolve::<T>(dy, &ready_back::<T>(&self.kernel)?, &Around::default())?.0)
     }
 
-    /// The kernel, and the bias or zeros.
+    /// Returns the kernel, and the bias or zeros.
     pub(crate) fn parameters(&self) -> Result<(&Tensor, Vec<f32>)> {
         let bias = match &self.bias {
             Some(bias) => parameter(bias)?,
@@ -133,7 +137,7 @@ impl Conv {
         Ok((&self.kernel, bias))
     }
 
-    /// Takes the gradients of a kernel that is a matrix, and of the bias.
+    /// Adds the gradients of a kernel that is a matrix, and of the bias.
     pub(crate) fn take(
         &self,
         kernel: &[f32],
@@ -148,7 +152,7 @@ impl Conv {
     }
 }
 
-/// Gradients of a kernel and of a bias.
+/// Returns the gradients of a kernel and of a bias.
 pub(crate) fn kernel_gradient<T: Element>(
     x: &Tensor,
     kernel: &Tensor,
@@ -168,7 +172,7 @@ pub(crate) fn kernel_gradient<T: Element>(
     )
 }
 
-/// A normalisation by the statistics of a batch, for the way back.
+/// A normalisation by the statistics of a batch, kept for the backward pass.
 #[derive(Debug)]
 pub(crate) struct Norm {
     pub by: ScaleShift,
@@ -179,20 +183,22 @@ pub(crate) struct Norm {
 }
 
 impl BatchNorm {
-    /// What the running statistics do.
+    /// Returns the normalisation by the running statistics.
     pub(crate) fn running(&self) -> Result<ScaleShift> {
         let (scale, shift) = self.scale_and_shift()?;
         Ok(ScaleShift { scale: parameter(&scale)?, shift: parameter(&shift)? })
     }
 
-    /// What the statistics of `x`, `[.., channel]`, do, of which the running ones take a share.
+    /// Returns the normalisation by the statistics of `x`, `[.., channel]`, and updates the running ones with weight
+    /// `share`.
     pub(crate) fn of_batch<T: Element>(&self, x: &[T], share: f64) -> Result<Norm> {
         let channels = self.gamma.numel();
         self.of_moments(&rows::moments(x, channels)?, x.len() / channels, share)
     }
 
-    /// What the mean and biased variance of each channel over `n` values do, of which the running statistics, with the unbiased one, take a
-    /// share.
+    /// Returns the normalisation by the mean and biased variance of each channel over `n` values.
+    ///
+    /// Updates the running statistics with weight `share`, using the unbiased variance.
     pub(super) fn of_moments(&self, moments: &[(f64, f64)], n: usize, share: f64) -> Result<Norm> {
         let n = n as f64;
         let (gamma, beta) = (parameter(&self.gamma)?, parameter(&self.beta)?);
@@ -224,8 +230,9 @@ impl BatchNorm {
 }
 
 impl Norm {
-    /// Turns gradients `dz` of a ReLU behind this normalisation of `y` into those of `y`, and adds the product of another tensor and a
-    /// matrix to them.
+    /// Turns gradients `dz` of the output of a ReLU, which follows this normalisation of `y`, into gradients of `y`.
+    ///
+    /// Also adds the product of another tensor and a matrix to them, if there is one.
     pub(crate) fn back<T: Element>(
         &self,
         y: &[T],

@@ -19,14 +19,15 @@ fn same_padding_is_as_keras_has_it() {
     assert_eq!(same_padding(10, 1, 2), (0, 0));
 }
 
-/// Outputs, gradients and running statistics of single layers against Keras's, small cases that come with the crate.
+/// Compares outputs, gradients and running statistics of single layers with Keras's, in small cases that come with the
+/// crate.
 #[test]
 fn layers_equal_kerass() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/ops.npz");
     assert_eq!(compare(Path::new(path)), 9);
 }
 
-/// The same over all cases of the golden values that have a layer here.
+/// Does the same in all cases of the golden values for which there is a layer here.
 #[test]
 fn layers_equal_kerass_in_all_cases() {
     let Some(goldens) = crate::goldens() else { return };
@@ -43,7 +44,7 @@ struct Case {
 }
 
 impl Case {
-    /// An array as Keras has it.
+    /// Returns an array in Keras's layout.
     fn array(&mut self, what: &str) -> Option<Tensor> {
         let array: ArrayD<f32> = self.npz.by_name(&format!("{}__{what}", self.name)).ok()?;
         let shape: Vec<i64> = array.shape().iter().map(|n| *n as i64).collect();
@@ -54,7 +55,7 @@ impl Case {
         (0..).map_while(|k| self.array(&format!("{what}{k}"))).collect()
     }
 
-    /// The number behind a letter in the case's name: 2 for `s` in `conv3d_same_s2`.
+    /// Returns the number after a letter in the case's name: 2 for `s` in `conv3d_same_s2`.
     fn number(&self, letter: &str) -> Option<i64> {
         self.name.split('_').find_map(|part| part.strip_prefix(letter)?.parse().ok())
     }
@@ -63,7 +64,7 @@ impl Case {
         assert_eq!(ours.size(), theirs.size(), "{} {what}", self.name);
         let peak = theirs.abs().max().double_value(&[]).max(1.0);
         let difference = (ours - theirs).abs().max().double_value(&[]) / peak;
-        // Both are f32: sums of up to some hundred terms round by a few 1e-7 of their peak.
+        // Both are f32: rounding in sums of up to some hundred terms is a few 1e-7 of their peak.
         assert!(difference < 1e-5, "{} {what}: {difference:e} of its peak", self.name);
     }
 }
@@ -75,7 +76,7 @@ fn compare(path: &Path) -> usize {
     cases.filter(|name| compare_case(path, name)).count()
 }
 
-/// Whether there is a layer for the case.
+/// Returns whether there is a layer for the case.
 fn compare_case(path: &Path, name: &str) -> bool {
     let npz = NpzReader::new(File::open(path).expect("opens")).expect("an npz");
     let mut case = Case { npz, name: name.to_owned() };
@@ -176,7 +177,7 @@ fn dense_layers_are_fitted_to_what_they_see() {
     let means = [1.0, -2.0, 0.25];
     dense.shift_means_to(&x, &Tensor::from_slice(&means)).expect("fits");
     all_near(&moments(&[0])[0], &means);
-    // What is always the same, but for rounding, can't be brought to any deviation: it stays.
+    // Outputs that are equal except for rounding can't be scaled to any deviation, so the layer stays as it is.
     let before = dense.parameters().iter().map(|t| t.detach().copy()).collect::<Vec<_>>();
     dense.standardise_units(&x.zeros_like(), 1.0).expect("fits");
     let alike = x.ones_like() * 7.0 + &x * 1e-7;
@@ -184,7 +185,8 @@ fn dense_layers_are_fitted_to_what_they_see() {
     assert!(dense.parameters().iter().zip(&before).all(|(now, then)| now.equal(then)));
 }
 
-/// Keras's `[n, axis.., channel]` to ours; a convolutional LSTM has its steps before the channel.
+/// Converts Keras's `[n, axis.., channel]` to our layout, in which a convolutional LSTM has its steps before the
+/// channel.
 fn channels_first(kind: &str, x: &Tensor) -> Tensor {
     match kind {
         "dense" | "dense5d" => x.shallow_clone(),
@@ -201,7 +203,7 @@ fn channels_last(kind: &str, y: &Tensor) -> Tensor {
     }
 }
 
-/// libtorch adds these values up one after the other in `f32`: its means are off by 2e-5.
+/// libtorch adds these values one after the other in `f32`, so its means are off by 2e-5.
 #[test]
 fn running_statistics_are_of_exact_sums() {
     let mut b = Builder::new(Start::Seed(1), Device::Cpu, Kind::Float);

@@ -8,14 +8,16 @@ use super::{Model, Sums, predict_error, tensor};
 use crate::{InputKind, ModelError};
 
 impl Model {
-    /// The mean lead images `[lead, height, width]` of prepared signals `[record, lead, sample]`, over all their windows: what
-    /// stands in for a removed lead of a volume network ([`PredictSubsets::predict_with_images`]).
+    /// Returns the mean lead images `[lead, height, width]` of prepared signals `[record, lead, sample]`.
     ///
-    /// `lengths` is as for [`Model::predict_prepared`].
+    /// The mean is taken over all windows. These images can stand in for removed leads of a network that reads volumes;
+    /// see [`PredictSubsets::predict_with_images`]. `lengths` has the same meaning as in [`Model::predict_prepared`].
     ///
     /// # Errors
-    /// A network that reads signals; no signal; signals of another shape; a record of which no window is real; samples too large to
-    /// make images of.
+    /// - The network reads signals.
+    /// - There is no signal, or the signals have another shape.
+    /// - A record has no window of real samples.
+    /// - Samples are too large to make images of.
     pub fn mean_images(
         &self,
         signals: ArrayView3<'_, f32>,
@@ -32,13 +34,16 @@ impl Model {
         let (mut images, mut scratch) = (Array3::zeros(plan.images_shape()), Scratch::new());
         for (row, start) in &windows {
             let window = signals.slice(s![*row, .., *start..start + samples]);
-            plan.images_into(window, images.view_mut(), &mut scratch)?;
+            plan.images_into(window, images.view_mut(), &mut scratch).map_err(|source| {
+                ModelError::NoVolumes { record: format!("{row} (from 0)"), source }
+            })?;
             sum.zip_mut_with(&images, |sum, value| *sum += f64::from(*value));
         }
         Ok(sum.mapv(|sum| (sum / windows.len() as f64) as f32))
     }
 
-    /// Probabilities `[input, label]`, where leads that an input's mask leaves out enter as the images that stand in for them.
+    /// Returns the probabilities `[input, label]`, with the leads that an input's mask leaves out replaced by their
+    /// stand-ins.
     fn with_images(
         &self,
         signals: ArrayView3<'_, f32>,
@@ -74,7 +79,7 @@ impl Model {
         })
     }
 
-    /// Probabilities `[mask, label]` of one prepared signal under masks.
+    /// Returns the probabilities `[mask, label]` of one prepared signal under masks.
     fn subsets(
         &self,
         prepared: ArrayView2<'_, f32>,
@@ -111,7 +116,7 @@ impl Model {
         Ok(())
     }
 
-    /// A lead that is left out has the image of a flat one: no recurrence plot is made again.
+    /// A lead that is left out gets the image of a flat lead, so that no recurrence plot has to be made again.
     fn volume_subsets(
         &self,
         window: ArrayView2<'_, f32>,
@@ -139,8 +144,10 @@ impl Model {
     }
 }
 
-/// Every sample counts as real: leave a record's padding out of `prepared`. A subset holds in all windows. Subsets of a signal with samples
-/// too large to make images of are refused; with images that stand in, it has probabilities that are NaN.
+/// Every sample counts as real, so `prepared` should not contain a record's padding.
+///
+/// A subset of the leads applies to all windows. Subsets of a signal with samples too large to make images of are
+/// refused; with stand-in images, the probabilities of such a signal are NaN.
 impl PredictSubsets for Model {
     fn predict_subsets(
         &self,

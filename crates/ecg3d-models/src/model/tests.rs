@@ -25,7 +25,7 @@ fn signals(n: usize, samples: usize) -> Array3<f32> {
     })
 }
 
-/// Sums in other orders round otherwise.
+/// Sums in another order round differently.
 #[track_caller]
 fn assert_close(a: &Array2<f64>, b: &Array2<f64>) {
     assert_eq!(a.dim(), b.dim());
@@ -80,7 +80,7 @@ fn images_stand_in_for_leads() {
     let model = model(Architecture::ThreeDEcgNet, Preset::Corrected).with_batch(2);
     let plan = ImagePlan::new(&ConvertConfig::corrected()).expect("plans");
     let x = signals(2, 150);
-    // Two windows of the first record, one of the second.
+    // Two windows of the first record, and one of the second.
     let mean = model.mean_images(x.view(), Some(&[150, 100])).expect("averages");
     let windows = [(0, 0), (0, 50), (1, 0)];
     let sum = windows.iter().fold(Array3::<f32>::zeros(plan.images_shape()), |sum, (n, start)| {
@@ -88,7 +88,7 @@ fn images_stand_in_for_leads() {
     });
     assert!((&mean * 3.0 - sum).iter().all(|difference| difference.abs() < 1e-5));
 
-    // A record of one window whose leads 1 and 11 are taken away, beside one that is whole.
+    // A record of one window without leads 1 and 11, together with a complete one.
     let x = x.slice(s![.., .., ..100]);
     let gone = LeadMask(LeadMask::all(12).0 & !(1 << 1 | 1 << 11));
     let found =
@@ -102,7 +102,7 @@ fn images_stand_in_for_leads() {
     }
     assert_close(&found, &model.predict_images(images.view()).expect("predicts"));
 
-    // A lead whose image is zero adds nothing: as if its signal were zero.
+    // A lead whose image is zero adds nothing, as if its signal were zero.
     let none = Array3::zeros(mean.dim());
     let zeroed = model.predict_with_images(x, &[gone; 2], none.view()).expect("predicts");
     let subsets = model.predict_subsets(x.index_axis(Axis(0), 0), &[gone]).expect("predicts");
@@ -130,7 +130,7 @@ fn volumes_images_and_signals_agree() {
     let from_volume = model.predict_volumes(volume.view().insert_axis(Axis(0))).expect("predicts");
     assert_close(&from_signal, &from_images);
     assert_close(&from_signal, &from_volume);
-    // As it goes where the network is on a GPU.
+    // As for a network on a GPU.
     let mut model = model;
     model.inputs.front_end = FrontEnd::new(&ConvertConfig::published(), Device::Cpu).ok();
     assert!(model.inputs.front_end.is_some());
@@ -178,13 +178,13 @@ fn samples_too_large_cost_their_own_record_alone() {
             let images = Array3::zeros(model.inputs.plan.images_shape());
             let found = model.predict_with_images(x.view(), &whole, images.view());
             assert!(found.expect("predicts").row(1).iter().all(|p| p.is_nan()));
-            // As it goes where the network is on a GPU.
+            // As for a network on a GPU.
             model.inputs.front_end = FrontEnd::new(&ConvertConfig::preset(mode), Device::Cpu).ok();
             let found = model.predict_proba(x.view()).expect("predicts");
             assert!(found.row(1).iter().all(|p| p.is_nan()), "{architecture} {mode}: {found}");
         }
     }
-    // One window of three is enough.
+    // One such window of three is enough.
     let model = model(Architecture::Sobahi, Preset::Corrected);
     let mut x = signals(1, 200);
     x[[0, 4, 199]] = -1e20;
@@ -207,12 +207,13 @@ fn a_thread_that_predicts_takes_up_no_other_work_of_its_pool() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().expect("a pool");
     let found = pool.scope(|scope| {
         scope.spawn(|scope| {
-            // One thread has work to give, another looks for some: it may find windows, whose volumes the first then waits for.
+            // One thread has work to share and another looks for work: it may pick up windows, for whose volumes the
+            // first then waits.
             for _ in 0..100_000 {
                 if done.load(Ordering::Relaxed) {
                     break;
                 }
-                // If this needed the model as well, it would wait for the lock for good.
+                // If this task needed the model as well, it would wait for the lock forever.
                 scope.spawn(|_| _ = taken_up.fetch_or(PREDICTS.get(), Ordering::Relaxed));
                 std::thread::sleep(Duration::from_micros(10));
             }
@@ -296,7 +297,7 @@ fn bad_weights_are_refused_by_name() {
     refused(&path, "dense_1.kernel");
     with(&replaced("\\\"STach\\\"]", "\\\"ST\\\"   ]"));
     assert!(Model::load(&path, Device::Cpu).is_ok(), "a label may have any name");
-    // More labels than memory has room for are none of the file's.
+    // More labels than memory can hold are not the labels of this file.
     let many: Vec<String> = (0..400_000).map(|k| k.to_string()).collect();
     let card = ModelCard::new(
         Architecture::Sobahi,
@@ -349,6 +350,12 @@ fn a_recording_is_prepared_and_judged_as_the_card_says() {
 
     let short = Recording::new("r", rate, leads, Array2::zeros((12, 100))).expect("a recording");
     assert!(matches!(model.predict_recording(&short), Err(ModelError::Convert(_))));
+
+    // Finite, but too large to square.
+    let volumes = self::model(Architecture::Zhang, Preset::Corrected);
+    let huge = Recording::new("huge", rate, leads, signal * 1e30).expect("a recording");
+    let refused = volumes.predict_recording(&huge);
+    assert!(matches!(&refused, Err(ModelError::NoVolumes { record, .. }) if record == "huge"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The networks, each as the figure of its paper.
+//! The networks, each built as in the figure of its paper.
 
 mod resnet1d;
 mod ribeiro;

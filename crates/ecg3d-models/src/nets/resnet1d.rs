@@ -1,5 +1,7 @@
-//! A plain residual network on signals of 10 s at 100 Hz (He et al., CVPR 2016, <https://doi.org/10.1109/CVPR.2016.90>, along
-//! one axis): not of the study, but the yardstick that its networks are measured by. Both modes are one.
+//! A plain residual network on signals of 10 s at 100 Hz (He et al., CVPR 2016, <https://doi.org/10.1109/CVPR.2016.90>,
+//! along one axis).
+//!
+//! It is not from the study, but a baseline for the study's networks. Both modes are the same.
 
 use tch::Tensor;
 
@@ -13,7 +15,7 @@ use crate::trace::{Channels, Op};
 const STEM: usize = 15;
 const KERNEL: usize = 7;
 const DROPOUT: f64 = 0.2;
-/// Channels of the residual units, each of which halves the length: 250, 125, 63, 32.
+/// Channels of the residual units. Each unit halves the length: 250, 125, 63, 32.
 const UNITS: [usize; 4] = [64, 96, 128, 192];
 
 fn conv(
@@ -88,7 +90,7 @@ impl ResNet1d {
         for unit in &self.units {
             x = unit.forward(&x, pass)?; // [n, 64, 250], [n, 96, 125], [n, 128, 63], [n, 192, 32]
         }
-        // What there is on average, and what there is at least once.
+        // The average of each feature, and its maximum: whether it occurs at all.
         let mean = x.f_mean_dim([2i64].as_slice(), false, None)?;
         let mean = pass.step(Op::GlobalAverage, Channels::Last, &[&x], mean)?;
         let most = x.f_amax([2i64].as_slice(), false)?;

@@ -1,5 +1,5 @@
 //! Ribeiro et al., "Automatic diagnosis of the 12-lead ECG using a deep neural network", Nat. Commun. 11, 2020, 1760,
-//! <https://doi.org/10.1038/s41467-020-15432-4>, at the size the 3DECG-Net study gave it.
+//! <https://doi.org/10.1038/s41467-020-15432-4>, at the size that the 3DECG-Net study gave it.
 
 use tch::Tensor;
 
@@ -16,7 +16,7 @@ const DROPOUT: f64 = 0.2;
 /// Channels and stride of each residual unit; the lengths are 100, 100, 34 and 17.
 const UNITS: [(usize, i64); 4] = [(128, 1), (196, 1), (256, 3), (320, 2)];
 
-/// Every convolution here has neither bias nor Glorot's start.
+/// Returns a convolution without a bias and with He's initialiser, not Glorot's, like all of this network.
 fn conv(
     b: &mut Builder,
     path: &str,
@@ -28,7 +28,7 @@ fn conv(
     Conv::new(b, path, &[size], channels, options)
 }
 
-/// A residual unit with the sum taken before the normalisation and handed on.
+/// A residual unit that returns its sum, taken before the normalisation, as the next unit's skip path.
 #[derive(Debug)]
 struct Unit {
     conv_1: Conv,
@@ -52,7 +52,7 @@ impl Unit {
         })
     }
 
-    /// Main path `x` and skip path `y`, both `[n, input, time]`, to both `[n, output, time / stride]`.
+    /// Takes a main path `x` and a skip path `y`, both `[n, input, time]`, to both `[n, output, time / stride]`.
     fn forward(&self, x: &Tensor, y: &Tensor, pass: Pass<'_>) -> Result<(Tensor, Tensor)> {
         let shorter = max_pool(y, self.stride, self.stride, Padding::Same, pass)?;
         let skip = self.skip.forward(&shorter, pass)?;

@@ -1,7 +1,8 @@
-//! Sobahi et al., "Attention-based 3D CNN with residual connections for efficient ECG-based COVID-19 detection", Comput. Biol.
-//! Med. 143, 2022, 105335, <https://doi.org/10.1016/j.compbiomed.2022.105335>, as the 3DECG-Net study built it.
+//! Sobahi et al., "Attention-based 3D CNN with residual connections for efficient ECG-based COVID-19 detection",
+//! Comput. Biol. Med. 143, 2022, 105335, <https://doi.org/10.1016/j.compbiomed.2022.105335>, as built in the 3DECG-Net
+//! study.
 //!
-//! Both modes are one: nothing in the study's program departs from its text.
+//! Both modes are the same, because the study's program does not depart from its text here.
 
 use tch::Tensor;
 
@@ -14,7 +15,7 @@ use crate::trace::{Channels, Op};
 
 const DROPOUT: f64 = 0.25;
 const CHANNELS: usize = 8;
-/// Positions along an axis behind the first convolution, which does not pad.
+/// Positions along an axis after the first convolution, which does not pad.
 const SIDE: usize = 43;
 
 #[derive(Debug)]

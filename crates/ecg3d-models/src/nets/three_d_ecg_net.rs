@@ -1,7 +1,7 @@
 //! 3DECG-Net: Sadeghi et al., Comput. Biol. Med. 182, 2024, 109126, <https://doi.org/10.1016/j.compbiomed.2024.109126>.
 //!
-//! Two departures of the study's program from its figure are kept in both modes, since its weights need them: there are
-//! no peepholes in the convolutional LSTM, and one dense layer fewer at the end.
+//! Both modes keep two departures of the study's program from its figure, because the study's weights need them: the
+//! convolutional LSTMs have no peepholes, and there is one dense layer fewer at the end.
 
 use tch::{Kind, Tensor};
 
@@ -25,11 +25,13 @@ use held::HeldDense;
 const DROPOUT: f64 = 0.25;
 const POOL: i64 = 7;
 
-/// Standard deviation of keys and queries at the start: their products, the scores, then have about .5, and attention tells the positions
-/// apart, but none of them takes it all.
+/// Initial standard deviation of keys and queries.
+///
+/// Their products, the scores, then have a standard deviation of about .5. Attention thus tells the positions apart,
+/// but no position takes all of it.
 const KEY_DEVIATION: f64 = 0.7;
 
-/// A residual block, normalised before each convolution, with squeeze and excitation.
+/// A residual block with a normalisation before each convolution, and with squeeze and excitation.
 #[derive(Debug)]
 struct Block {
     bn_1: BatchNorm,
@@ -90,23 +92,23 @@ impl Head {
         [&self.key, &self.query, &self.value]
     }
 
-    /// Standardises what the head makes of `x`, `[n, depth, height, width, 32]`.
+    /// Standardises the outputs of the head's layers for `x`, `[n, depth, height, width, 32]`.
     fn standardise(&self, x: &Tensor) -> Result<()> {
         self.key.dense().standardise(x, KEY_DEVIATION)?;
         self.query.dense().standardise(x, KEY_DEVIATION)?;
         self.value.dense().standardise(x, 1.0)
     }
 
-    /// How much of each position's value is taken, `[n, depth, height, width, 1]`: 1 on average in both modes.
+    /// Returns the weight of each position's value, `[n, depth, height, width, 1]`: 1 on average in both modes.
     ///
-    /// The corrected softmax is multiplied by the number of positions for that: the dense layers would see little of values of a
-    /// 343th.
+    /// For this, the corrected softmax is multiplied by the number of positions. The dense layers would hardly notice
+    /// values divided by 343.
     fn attention(&self, x: &Tensor, mode: Preset, pass: Pass<'_>) -> Result<Tensor> {
         let key = self.key.forward(x, pass)?;
         let query = self.query.forward(x, pass)?;
         let score = product(&key, &query, pass)?;
         let (over, alpha) = match mode {
-            // The study's softmax runs over an axis of length 1, so all is 1, and key and query learn nothing.
+            // The study's softmax runs over an axis of length 1, so all weights are 1, and key and query learn nothing.
             Preset::Published => ("over one channel", score.f_softmax(-1, None)?),
             Preset::Corrected => {
                 let flat = score.f_flatten(1, -1)?; // [n, 343]
@@ -118,7 +120,7 @@ impl Head {
     }
 }
 
-/// The product of two tensors `[n, axis.., channel]`.
+/// Returns the product of two tensors `[n, axis.., channel]`.
 fn product(x: &Tensor, y: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
     pass.step(Op::Multiply, Channels::Last, &[x, y], x.f_mul(y)?)
 }
@@ -137,7 +139,7 @@ pub(crate) struct ThreeDEcgNet {
     dense_3: Dense,
 }
 
-/// What pooling leaves of a side; corrected, nothing is dropped at the far ends.
+/// Returns the side of a volume after pooling; in corrected mode, nothing is dropped at the far ends.
 const fn pooled_side(mode: Preset) -> usize {
     match mode {
         Preset::Published => 6,
@@ -176,13 +178,16 @@ impl ThreeDEcgNet {
         })
     }
 
-    /// Makes ready for training by a batch `[n, 45, 45, 45]`: fits fresh parameters to it, if the logits that they are to have on
-    /// average, `[label]`, are given, and holds the outputs of the heads where they are for it, if that is wanted.
+    /// Prepares the network for training by a batch `[n, 45, 45, 45]`.
     ///
-    /// Fitting standardises the outputs of the heads, and of each unit of the hidden dense layers before its ReLU. The largest of 343 values is
-    /// far above zero, whatever the record: fresh heads hand on a thousand numbers that are large and nearly the same for all. About half of
-    /// the dense layers' units are then on for every record, the others off, and none tells records apart; and Adam's first steps, which
-    /// lower the logits, since most records lack most labels, turn off the units that were on.
+    /// If `logits`, `[label]`, are given, fresh parameters are fitted to the batch, so that these become its mean
+    /// logits. With `hold`, the outputs of the heads are then held in the state that they have for the batch.
+    ///
+    /// Fitting standardises the outputs of the heads, and of each unit of the hidden dense layers before its ReLU. The
+    /// maximum of 343 values is far above zero for any record, so fresh heads pass on a thousand numbers that are large
+    /// and nearly the same for all records. About half of the dense layers' units are then on for every record and the
+    /// others off, and none tells records apart. Moreover, the first steps of Adam lower the logits, since most records
+    /// lack most labels, and so turn off the units that were on.
     pub(crate) fn begin(
         &self,
         x: &Tensor,
@@ -210,28 +215,28 @@ impl ThreeDEcgNet {
         self.heads.iter().flat_map(Head::layers)
     }
 
-    /// How many layers can be held.
+    /// Returns how many layers can be held.
     pub(crate) fn held_count(&self) -> usize {
         self.held_layers().count()
     }
 
-    /// Settles the heads after a step; if none are held, nothing happens.
+    /// Settles the heads after a step; does nothing if none are held.
     pub(crate) fn settle_heads(&self, share: f64) -> Result<()> {
         self.held_layers().try_for_each(|layer| layer.settle(share))
     }
 
-    /// Lets the heads go.
+    /// Releases the heads.
     pub(crate) fn release_heads(&self) {
         self.held_layers().for_each(HeldDense::release);
     }
 
-    /// What is held, `[layer, 2]`; `None` if nothing is.
+    /// Returns the state of the held layers, `[layer, 2]`; `None` if none are held.
     pub(crate) fn held(&self) -> Result<Option<Tensor>> {
         let held = self.held_layers().map(HeldDense::held).collect::<Result<Option<Vec<_>>>>()?;
         held.map(|held| Tensor::f_stack(&held, 0)).transpose()
     }
 
-    /// Holds the heads as [`ThreeDEcgNet::held`] has it.
+    /// Holds the heads in a state returned by [`ThreeDEcgNet::held`].
     pub(crate) fn restore_held(&self, held: &Tensor) -> Result<()> {
         self.held_layers().zip(0..).try_for_each(|(layer, k)| layer.restore(&held.f_get(k)?))
     }
@@ -245,7 +250,7 @@ impl ThreeDEcgNet {
         self.dense_3.forward(&dropout(&x, DROPOUT, pass)?, Activation::Linear, pass)
     }
 
-    /// What the heads see -> what they make of it, `[n, 648]`; corrected 1029.
+    /// Input of the heads -> their output, `[n, 648]`; corrected 1029.
     fn attended(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let heads: Vec<Tensor> = self
             .heads
@@ -255,7 +260,7 @@ impl ThreeDEcgNet {
         pass.flatten(&pass.concatenate(&heads, -1)?)
     }
 
-    /// `[n, 45, 45, 45]` -> what the heads see, `[n, 6, 6, 6, 32]`; corrected 7, 7, 7.
+    /// `[n, 45, 45, 45]` -> input of the heads, `[n, 6, 6, 6, 32]`; corrected 7, 7, 7.
     fn pooled(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let by_hand = hand::fits(self.conv_lstm_1.kernel(), x, pass)?;
         let half = x.f_kind()? == Kind::BFloat16;
@@ -279,8 +284,10 @@ impl ThreeDEcgNet {
         x.f_permute([0, 2, 3, 4, 1])
     }
 
-    /// What the heads see in training, at most eight records at a time normalised by their own statistics. libtorch computes it, on the CPU
-    /// too, at more than 100 MB a record.
+    /// Returns the input of the heads in training, with at most eight records at a time, normalised by their own
+    /// statistics.
+    ///
+    /// libtorch computes it, even on the CPU, and needs more than 100 MB for each record.
     fn pooled_in_parts(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let pass = Pass { train: true, statistics_rate: 0.0, ..pass };
         let parts = x.f_split(8, 0)?;
@@ -291,8 +298,8 @@ impl ThreeDEcgNet {
 
     /// `[n, 45, 45, 45]` -> the output of the last block, `[n, 32, 45, 45, 45]`.
     fn blocks(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
-        // Depth is the time axis of the LSTMs: [n, step, channel, height, width]; then [n, channel, depth, height, width],
-        // with the channels last in memory.
+        // Depth is the time axis of the LSTMs: [n, step, channel, height, width]. Afterwards the order is
+        // [n, channel, depth, height, width], with the channels last in memory.
         let x = self.conv_lstm_1.forward(&x.f_unsqueeze(2)?, pass)?;
         let x = self.bn_1.forward_steps(&x, pass)?; // [n, 45, 16, 45, 45]
         let x = self.conv_lstm_2.forward(&x, pass)?;

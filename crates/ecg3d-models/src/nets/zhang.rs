@@ -1,5 +1,5 @@
 //! Zhang et al.'s network of three-dimensional recurrence plots, an Inception-ResNet (Szegedy et al., AAAI 2017,
-//! <https://doi.org/10.1609/aaai.v31i1.11231>) at the size the 3DECG-Net study gave it.
+//! <https://doi.org/10.1609/aaai.v31i1.11231>), at the size that the 3DECG-Net study gave it.
 
 use tch::Tensor;
 
@@ -16,19 +16,19 @@ use crate::trace::{Channels, Op};
 pub(crate) struct Cell {
     pub kernel: [usize; 3],
     pub filters: usize,
-    /// 2 without padding, 1 with; the first convolution of all has neither.
+    /// 2 without padding, or 1 with padding; only the very first convolution has stride 1 and no padding.
     pub stride: i64,
     pub padding: Padding,
 }
 
-/// Branches that all take the stage's input, and whose outputs are joined along the channels.
+/// Branches that all take the input of the stage, and whose outputs are joined along the channels.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stage {
     pub name: &'static str,
     pub branches: &'static [&'static [Cell]],
-    /// Size of a pooling with stride 2 that is one more branch.
+    /// Size of a pooling with stride 2 that forms another branch.
     pub pool: Option<i64>,
-    /// In corrected mode, the joined branches are brought to the input's channels and added to it.
+    /// Whether, in corrected mode, the joined branches are projected to the input's channels and added to the input.
     pub residual: bool,
 }
 
@@ -49,7 +49,7 @@ const fn halving(filters: usize) -> Cell {
     Cell { kernel: [3; 3], filters, stride: 2, padding: Padding::Valid }
 }
 
-/// Output channels and sides in published mode, where there are no residual additions, are in the comments.
+/// The comments show the output channels and sides in published mode, where there are no residual additions.
 pub(crate) const STAGES: [Stage; 9] = [
     Stage {
         name: "stem_1",
@@ -103,7 +103,7 @@ pub(crate) const STAGES: [Stage; 9] = [
     }, // 64, 1
 ];
 
-/// Name of a convolution, by the branch and its place in there.
+/// Returns the name of a convolution, by its branch and its place within the branch.
 pub(crate) fn conv_path(stage: &str, branch: usize, place: usize) -> String {
     format!("{stage}.branch_{}.conv_{}", branch + 1, place + 1)
 }
@@ -112,12 +112,12 @@ pub(crate) fn conv_path(stage: &str, branch: usize, place: usize) -> String {
 struct Module {
     branches: Vec<Vec<Conv>>,
     pool: Option<i64>,
-    /// Back to the input's channels, in corrected mode.
+    /// The projection back to the input's channels, in corrected mode.
     residual: Option<Conv>,
 }
 
 impl Module {
-    /// A stage for `input` channels, and its output's.
+    /// Returns a stage for `input` channels, and the number of its output channels.
     fn new(b: &mut Builder, stage: &Stage, mode: Preset, input: usize) -> Result<(Self, usize)> {
         let mut joined = if stage.pool.is_some() { input } else { 0 };
         let mut branches = Vec::new();
@@ -201,8 +201,9 @@ impl Zhang {
 
     /// `[n, 45, 45, 45]` -> logits `[n, label]`.
     ///
-    /// The study's program has no activation but the last; corrected, each convolution but a residual one has a ReLU behind it, and
-    /// the Inception modules add what they make to their input, as the network that they are named after.
+    /// The study's program has no activation except the last one. In corrected mode, each convolution except the
+    /// residual projections is followed by a ReLU, and the Inception modules add their output to their input, like the
+    /// network that they are named after.
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let mut x = channels_last(x)?;
         for module in &self.modules {

@@ -22,8 +22,8 @@ fn totals_are_kerass() {
         let Summary { parameters, trainable, macs, .. } = summary(architecture, Preset::Published);
         (parameters, trainable, macs)
     };
-    // 16.66, 0.296, 6.15 and 0.337 G. Of 3DECG-Net 2,571,912,000 in the LSTMs, 14,090,112,768 in the blocks, 62,208 in the heads
-    // and 85,104 behind them.
+    // 16.66, 0.296, 6.15 and 0.337 G. For 3DECG-Net: 2,571,912,000 in the LSTMs, 14,090,112,768 in the blocks, 62,208
+    // in the heads and 85,104 after them.
     assert_eq!(totals(Architecture::ThreeDEcgNet), (270_416, 270_000, 16_662_172_080));
     let (parameters, _, macs) = totals(Architecture::Sobahi);
     assert_eq!((parameters, macs), (7_000_383, 296_402_096));
@@ -84,13 +84,13 @@ fn corrected_zhang_has_a_relu_behind_each_convolution_and_adds_back_its_inceptio
     for add in of(LayerKind::Add) {
         assert_eq!(takers(&add.name), [LayerKind::Relu]);
     }
-    // The study's program has a ReLU only as the activation of a dense layer.
+    // The study's program has no residual additions.
     let published = super::tests::summary(Architecture::Zhang, Preset::Published);
     let without = |kind| published.layers.iter().all(|layer| layer.kind != kind);
     assert!(without(LayerKind::Add));
 }
 
-/// Which layers with parameters each such layer hears, through those that have none.
+/// Returns which layers with parameters feed each such layer, directly or through layers without parameters.
 fn heard(summary: &Summary) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut sources: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut heard = BTreeMap::new();

@@ -6,9 +6,9 @@ use crate::error::Doing;
 /// Adam in the form that Keras computes (Kingma and Ba 2015, the "epsilon hat" of its section 2):
 /// `theta -= lr sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon)`.
 ///
-/// libtorch's own adds epsilon to the *corrected* `sqrt(v)`, which is another number. Betas are 0.9 and 0.999, epsilon is
-/// 1e-7, as in Keras. `weight_decay` is decoupled (Loshchilov and Hutter 2019): a share `lr weight_decay` of every tensor
-/// with two axes or more (kernels, not biases or gains) is taken away at each step.
+/// libtorch's own Adam adds epsilon to the *corrected* `sqrt(v)`, which gives other numbers. Betas are 0.9 and 0.999,
+/// and epsilon is 1e-7, as in Keras. `weight_decay` is decoupled (Loshchilov and Hutter 2019): each step takes a share
+/// `lr weight_decay` away from every tensor with two axes or more (kernels, not biases or gains).
 #[derive(Debug)]
 pub struct KerasAdam {
     slots: Vec<Slot>,
@@ -21,7 +21,7 @@ pub struct KerasAdam {
 struct Slot {
     name: String,
     parameter: Tensor,
-    /// Share of the learning rate.
+    /// The parameter's share of the learning rate.
     rate: f64,
     first: Tensor,
     second: Tensor,
@@ -31,18 +31,19 @@ const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-7;
 
-/// Root mean square of a kernel that moves by the whole rate where rates go by size: a fresh one, 3 x 3 x 3, of 32 channels to 32.
+/// Root mean square of a kernel that learns at the whole rate when rates depend on size: that of a fresh kernel of 3 x
+/// 3 x 3, from 32 channels to 32.
 const UNIT_SIZE: f64 = 0.034;
-/// Shares of the rate that a kernel's size may give: one that has become nearly nothing learns on, and none is torn up.
+/// Limits of the shares that sizes give: a kernel that is nearly zero still learns, and none is torn apart.
 const SHARES: [f64; 2] = [0.1, 10.0];
-/// Share of the rate of gains and biases where rates go by size; their own at the start, 1 and 0, says nothing.
+/// Share for gains and biases when rates depend on size, because their initial values, 1 and 0, tell nothing.
 const WITHOUT_SIZE: f64 = 3.0;
 
 impl KerasAdam {
-    /// An optimizer of the named parameters, which stay shared with the network; moments start at zero.
+    /// Returns an optimizer of the named parameters, which stay shared with the network. Moments start at zero.
     ///
     /// # Errors
-    /// libtorch could not make the moments (memory).
+    /// libtorch can't create the moments (memory).
     pub fn new(
         parameters: impl IntoIterator<Item = (String, Tensor)>,
         weight_decay: f64,
@@ -59,7 +60,7 @@ impl KerasAdam {
         Ok(Self { slots, weight_decay, steps: 0 })
     }
 
-    /// Gives each parameter, in its order, a share of the learning rate, by its name. Weight decay keeps to the whole rate.
+    /// Gives each parameter, in order, a share of the learning rate by its name. Weight decay uses the whole rate.
     pub fn with_rates(mut self, mut rate: impl FnMut(&str) -> f64) -> Self {
         for slot in &mut self.slots {
             slot.rate = rate(&slot.name);
@@ -67,11 +68,13 @@ impl KerasAdam {
         self
     }
 
-    /// Multiplies each kernel's share of the learning rate by its present size: the root mean square of its values over 0.034, from a
-    /// tenth to ten. Gains and biases, of one axis, have their share threefold.
+    /// Multiplies each kernel's share of the learning rate by the kernel's present size.
+    ///
+    /// The size is the root mean square of its values over 0.034, clamped between a tenth and ten. Gains and biases,
+    /// which have one axis, get three times their share.
     ///
     /// # Errors
-    /// libtorch's.
+    /// libtorch fails.
     pub fn scale_rates_by_size(&mut self) -> Result<(), ModelError> {
         tch::no_grad(|| {
             for slot in &mut self.slots {
@@ -82,7 +85,7 @@ impl KerasAdam {
                 } else {
                     WITHOUT_SIZE
                 };
-                // As a checkpoint has it.
+                // Rounded as in a checkpoint.
                 slot.rate = f64::from((slot.rate * share) as f32);
             }
             Ok(())
@@ -90,34 +93,35 @@ impl KerasAdam {
         .doing("look at the sizes of the parameters")
     }
 
-    /// The shares of the learning rate, in the order of the parameters.
+    /// Returns the shares of the learning rate, in the order of the parameters.
     pub(crate) fn rates(&self) -> Vec<f32> {
         self.slots.iter().map(|slot| slot.rate as f32).collect()
     }
 
-    /// Takes up the shares of another run.
+    /// Restores the shares of another run.
     pub(crate) fn restore_rates(&mut self, rates: &[f32]) {
         for (slot, &rate) in self.slots.iter_mut().zip(rates) {
             slot.rate = f64::from(rate);
         }
     }
 
-    /// Steps taken so far.
+    /// Returns the number of steps taken so far.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// Forgets the gradients, so that the next backward pass does not add to them.
+    /// Clears the gradients, so that the next backward pass does not add to them.
     pub fn zero_grad(&mut self) {
         for slot in &mut self.slots {
             slot.parameter.zero_grad();
         }
     }
 
-    /// Scales all gradients together so that their joint Euclidean norm is `limit` at most; returns the norm before.
+    /// Scales all gradients together so that their joint Euclidean norm is at most `limit`, and returns the norm
+    /// before.
     ///
     /// # Errors
-    /// libtorch's.
+    /// libtorch fails.
     pub fn clip_norm(&mut self, limit: f64) -> Result<f64, ModelError> {
         tch::no_grad(|| {
             let mut squares = Vec::with_capacity(self.slots.len());
@@ -145,10 +149,10 @@ impl KerasAdam {
         .doing("clip the gradients")
     }
 
-    /// One step with learning rate `lr`. Parameters without a gradient, or frozen, stay as they are.
+    /// Takes one step with learning rate `lr`. Parameters that are frozen or have no gradient stay as they are.
     ///
     /// # Errors
-    /// libtorch's.
+    /// libtorch fails.
     pub fn step(&mut self, lr: f64) -> Result<(), ModelError> {
         self.steps += 1;
         let t = self.steps as f64;
@@ -157,7 +161,7 @@ impl KerasAdam {
         tch::no_grad(|| {
             for slot in &mut self.slots {
                 let grad = slot.parameter.grad();
-                // One that was frozen after an earlier training still has that one's.
+                // A parameter that was frozen after an earlier training run still has the gradient of that run.
                 if !grad.defined() || !slot.parameter.requires_grad() {
                     continue;
                 }
@@ -165,7 +169,7 @@ impl KerasAdam {
                 let _ = slot.second.f_lerp_(&grad.f_square()?, 1.0 - BETA2)?;
                 let root = slot.second.f_sqrt()?.f_add_scalar_(EPSILON)?;
                 let change = slot.first.f_div(&root)?.f_mul_scalar_(-alpha * slot.rate)?;
-                // What does not learn does not shrink either.
+                // A parameter that does not learn does not shrink either.
                 if decay > 0.0 && slot.rate > 0.0 && slot.parameter.dim() > 1 {
                     let _ = slot.parameter.f_mul_scalar_(1.0 - decay)?;
                 }
@@ -176,12 +180,12 @@ impl KerasAdam {
         .doing("change the parameters")
     }
 
-    /// The moments by parameter name, for a checkpoint: `(name, m, v)`.
+    /// Returns the moments by parameter name, for a checkpoint: `(name, m, v)`.
     pub(crate) fn moments(&self) -> impl Iterator<Item = (&str, &Tensor, &Tensor)> {
         self.slots.iter().map(|slot| (slot.name.as_str(), &slot.first, &slot.second))
     }
 
-    /// Takes up the state of another run. `moment` gives the tensor of a name and a slot, `m` or `v`.
+    /// Restores the state of another run. `moment` returns the tensor for a name and a slot, `m` or `v`.
     pub(crate) fn restore(
         &mut self,
         steps: u64,
@@ -208,7 +212,7 @@ mod tests {
         Tensor::from_slice(values).set_requires_grad(true)
     }
 
-    /// Minimises sum(c theta) with given c at each step, so that the gradient is c.
+    /// Minimises sum(c theta) with a given c at each step, so that the gradient is c.
     fn steps_with(theta: &Tensor, adam: &mut KerasAdam, lr: f64, gradients: &[[f64; 2]]) {
         for gradient in gradients {
             adam.zero_grad();
@@ -225,7 +229,7 @@ mod tests {
         adam.step(0.1).expect("steps");
         let before = values(&theta);
         assert_ne!(before, [1.0, 2.0]);
-        // Its gradient is still there.
+        // The gradient is still there.
         let _ = theta.set_requires_grad(false);
         adam.step(0.1).expect("steps");
         assert_eq!(values(&theta), before);
@@ -264,7 +268,7 @@ mod tests {
         theta.square().sum(Kind::Float).backward();
         adam.step(0.001).expect("steps");
         assert_eq!(theta.kind(), Kind::Float);
-        // The first step is lr in the direction of the sign, but for epsilon.
+        // The first step has the size lr and the sign of the gradient, except for epsilon.
         for (found, expected) in values(&theta).iter().zip([0.999, -0.999]) {
             assert!((found - expected).abs() < 1e-6, "{found}");
         }
@@ -295,7 +299,7 @@ mod tests {
         let mut adam = KerasAdam::new(named, 0.0).expect("new");
         adam = adam.with_rates(|name| if name == "z" { 0.5 } else { 1.0 });
         adam.scale_rates_by_size().expect("looks");
-        // sqrt((9 + 1) / 2), the least share of half, and thrice the whole for a bias.
+        // sqrt((9 + 1) / 2), the least share times a half, and three times the whole for a bias.
         assert_eq!(adam.rates(), [5.0_f32.sqrt(), 0.05, 3.0]);
         let before = [values(&kernel), values(&zeros), values(&bias)].concat();
         let all = kernel.sum(Kind::Double) + zeros.sum(Kind::Double) + bias.sum(Kind::Double);
@@ -304,7 +308,8 @@ mod tests {
         let after = [values(&kernel), values(&zeros), values(&bias)].concat();
         let root = 5.0_f64.sqrt();
         for ((then, now), rate) in before.iter().zip(&after).zip([root, root, 0.05, 0.05, 3.0]) {
-            // The first step is the rate in the direction of the sign, but for epsilon, 3e-6 of it; shares are f32.
+            // The first step has the size of the rate and the sign of the gradient, except for epsilon, 3e-6 of it;
+            // shares are f32.
             assert!((then - now - 1e-3 * rate).abs() < 1e-8, "{then} {now} {rate}");
         }
     }

@@ -3,11 +3,11 @@ use serde::{Deserialize, Serialize};
 
 use super::random::Stream;
 
-/// Random changes to a prepared signal `[lead, sample]` before it is learned from. Everything is drawn anew for each
-/// record and epoch; what a field of 0 stands for is left out.
+/// Random changes to a prepared signal `[lead, sample]` before training on it.
 ///
-/// All leads are scaled together: scaling each by itself would destroy the amplitudes between them. Noise and wander are
-/// measured against the root mean square of the whole signal, so they fit any unit.
+/// All changes are drawn anew for each record and epoch; a field of 0 turns its change off. All leads are scaled
+/// together, because scaling each by itself would destroy the relative amplitudes. Noise and wander are relative to the
+/// root mean square of the whole signal, so they suit any unit.
 ///
 /// ```
 /// use ecg3d_models::{Augment, TrainConfig};
@@ -22,16 +22,16 @@ use super::random::Stream;
 pub struct Augment {
     /// Standard deviation of the natural logarithm of a factor for all leads.
     pub scale: f64,
-    /// Standard deviation of white noise, largest value: a record's is uniform from 0 to this.
+    /// Largest standard deviation of white noise; each record's is drawn uniformly from 0 to this.
     pub noise: f64,
-    /// Amplitude of a slow sine (0.1 to 0.5 Hz) on each lead, largest value.
+    /// Largest amplitude of a slow sine (0.1 to 0.5 Hz) on each lead.
     pub wander: f64,
-    /// Probability that a lead is set to zero. At least one lead stays.
+    /// Probability that a lead is set to zero. At least one lead is kept.
     pub lead_dropout: f64,
 }
 
 impl Augment {
-    /// Nothing is changed.
+    /// No change.
     pub const NONE: Self = Self { scale: 0.0, noise: 0.0, wander: 0.0, lead_dropout: 0.0 };
 
     /// Sets [`Augment::scale`].
@@ -54,7 +54,7 @@ impl Augment {
         Self { lead_dropout, ..self }
     }
 
-    /// Changes a signal `[lead, sample]` of `rate_hz` samples a second in place.
+    /// Changes a signal `[lead, sample]` with `rate_hz` samples per second in place.
     pub(crate) fn apply(
         &self,
         mut signal: ArrayViewMut2<'_, f32>,

@@ -10,37 +10,37 @@ use tch::{Device, Kind, Tensor};
 use super::{EpochLog, KerasAdam, TrainConfig};
 use crate::error::Doing;
 use crate::files::{read, remove_unfinished, write_atomic};
-use crate::weights::{values_as_bytes, write_card, write_weights};
+use crate::weights::{load as load_weights, values_as_bytes, write_card, write_weights};
 use crate::{ModelCard, ModelError, Network};
 
 /// Version of the checkpoint's layout.
 const FORMAT: u32 = 1;
-/// Name of the best weights' file.
+/// Name of the file of the best weights.
 const BEST: &str = "best.safetensors";
-/// Name of the file of their card.
+/// Name of the file with their card.
 const CARD: &str = "model.json";
-/// Name of what held heads go on with, see [`Network::held_heads`].
+/// Name of the tensor with the state of held heads, see [`Network::held_heads`].
 const HELD: &str = "held";
-/// Name of the parameters' shares of the learning rate.
+/// Name of the tensor with the parameters' shares of the learning rate.
 const RATES: &str = "rates";
 /// Key of the state in the file's header.
 const KEY: &str = "training";
 
-/// What a run needs beside its tensors to go on: everything else is drawn from the seed and the epoch.
+/// What a run needs, besides its tensors, to go on. Everything else is drawn from the seed and the epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
     format: u32,
-    /// Steps that the optimizer took.
+    /// Number of steps that the optimizer took.
     steps: u64,
-    /// The recipe, to be compared.
+    /// The recipe, for comparison.
     config: serde_json::Value,
-    /// Architecture, mode, labels, preprocessing and SHA-256 of the data, to be compared.
+    /// Architecture, mode, labels, preprocessing and SHA-256 of the data, for comparison.
     run: serde_json::Value,
-    /// The epochs done.
+    /// The finished epochs.
     pub(crate) history: Vec<EpochLog>,
 }
 
-/// The folder of a run and the names in it, locked for as long as this lives.
+/// The folder of a run and the names in it. It is locked during the lifetime of this value.
 #[derive(Debug)]
 pub(crate) struct RunDir {
     path: PathBuf,
@@ -48,7 +48,7 @@ pub(crate) struct RunDir {
 }
 
 impl RunDir {
-    /// Takes a folder for a run, and makes it where it is missing. Returns whether it has a checkpoint to go on from.
+    /// Takes a folder for a run, creating it if necessary. Returns whether it has a checkpoint to go on from.
     pub(crate) fn open(path: &Path, resume: bool) -> Result<(Self, bool), ModelError> {
         std::fs::create_dir_all(path).map_err(|source| ModelError::Io {
             path: path.to_owned(),
@@ -56,7 +56,8 @@ impl RunDir {
             source,
         })?;
         let dir = Self { path: path.to_owned(), _lock: lock(path)? };
-        // Only now: until the folder was locked another training could have begun a run in it, or gone on with one.
+        // Only now, because before the folder was locked, another training run could have started or resumed a run in
+        // it.
         let goes_on = check_run_dir(path, resume)?;
         for file in [dir.best(), dir.last(), dir.card(), dir.checkpoint(), dir.log()] {
             remove_unfinished(&file);
@@ -76,7 +77,7 @@ impl RunDir {
         self.path.join("last.safetensors")
     }
 
-    /// The card of the best weights, to read.
+    /// The readable card of the best weights.
     pub(crate) fn card(&self) -> PathBuf {
         self.path.join(CARD)
     }
@@ -89,7 +90,13 @@ impl RunDir {
         self.path.join("log.csv")
     }
 
-    /// Writes `log.csv` anew from all epochs, so that it agrees with the checkpoint whatever happened before.
+    /// Writes the best weights and, beside them, their card.
+    pub(crate) fn write_best(&self, network: &Network, card: &ModelCard) -> Result<(), ModelError> {
+        write_weights(network, card, &self.best())?;
+        write_card(card, &self.card())
+    }
+
+    /// Rewrites `log.csv` from all epochs, so that it agrees with the checkpoint whatever happened before.
     pub(crate) fn write_log(&self, history: &[EpochLog]) -> Result<(), ModelError> {
         let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
         let mut text =
@@ -110,7 +117,9 @@ impl RunDir {
     }
 }
 
-/// Locks a run's folder. The system takes the lock away when the file is closed, so that a killed run leaves none; the file stays.
+/// Locks a run's folder.
+///
+/// The system releases the lock when the file is closed, so a killed run leaves no lock. The file stays.
 fn lock(dir: &Path) -> Result<File, ModelError> {
     let path = dir.join("run.lock");
     let failed = |doing, source| ModelError::Io { path: path.clone(), doing, source };
@@ -119,13 +128,15 @@ fn lock(dir: &Path) -> Result<File, ModelError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(ModelError::RunInUse { path: dir.to_owned() }),
-        // Some network file systems have no locks: better to train without one than not at all.
+        // Some network file systems have no locks. It is better to train without one than not at all.
         Err(TryLockError::Error(error)) if has_no_locks(&error) => Ok(file),
         Err(TryLockError::Error(source)) => Err(failed("lock", source)),
     }
 }
 
-/// Whether an error says that a file system has no locks, or none to be had: `ENOLCK` is what NFS says without its lock service.
+/// Returns whether an error says that a file system has no locks, or can't provide one.
+///
+/// `ENOLCK` is what NFS reports without its lock service.
 fn has_no_locks(error: &std::io::Error) -> bool {
     #[cfg(unix)]
     if error.raw_os_error() == Some(libc::ENOLCK) {
@@ -134,20 +145,40 @@ fn has_no_locks(error: &std::io::Error) -> bool {
     error.kind() == ErrorKind::Unsupported
 }
 
-/// Writes the best weights of a run again, with another card: one with more figures, say.
+/// Rewrites the best weights of a run with another card, for instance one with more metrics.
 ///
 /// # Errors
-/// As [`save`](crate::save()).
+/// - A training run is at work in the folder ([`ModelError::RunInUse`]).
+/// - The best weights there can't be read.
+/// - They are of another epoch or other data than the card says, because the run went on.
+/// - The errors of [`save`](crate::save()).
 pub fn replace_best(run_dir: &Path, network: &Network, card: &ModelCard) -> Result<(), ModelError> {
-    write_weights(network, card, &run_dir.join(BEST))?;
-    write_card(card, &run_dir.join(CARD))
+    let dir = RunDir { path: run_dir.to_owned(), _lock: lock(run_dir)? };
+    let (_, present) = load_weights(&dir.best(), Device::Cpu)?;
+    for what in ["data_sha256", "epoch"] {
+        let [found, expected] = [&present, card].map(|card| told(card, what));
+        if found != expected {
+            let reason = format!("its {what} is {found}, that of the card {expected}");
+            return Err(ModelError::Checkpoint { path: dir.best(), reason });
+        }
+    }
+    dir.write_best(network, card)
 }
 
-/// Checks that a folder is free for a run, or, with `resume`, that its run can go on; [`train`](super::train) does so too,
-/// but a program may want to know before it loads any data. Returns whether there is a checkpoint to go on from.
+/// Returns what a card says about its training under a key.
+pub(crate) fn told(card: &ModelCard, key: &str) -> String {
+    card.training.as_ref().map_or(String::new(), |training| training[key].to_string())
+}
+
+/// Checks that a folder is free for a run or, with `resume`, that its run can go on.
+///
+/// Returns whether there is a checkpoint to go on from. [`train`](super::train) checks this too, but with this function
+/// a program can find out before it loads any data.
 ///
 /// # Errors
-/// A folder with a run in it, without `resume`; with it, one whose checkpoint is gone; a `model.json` that is of no run.
+/// - Without `resume`, the folder already holds a run.
+/// - With `resume`, the checkpoint of the run is missing.
+/// - The folder has a `model.json` that does not belong to a run.
 pub fn check_run_dir(path: &Path, resume: bool) -> Result<bool, ModelError> {
     const FILES: [&str; 4] = ["checkpoint.safetensors", "last.safetensors", "log.csv", BEST];
     match FILES.into_iter().find(|name| path.join(name).exists()) {
@@ -155,7 +186,7 @@ pub fn check_run_dir(path: &Path, resume: bool) -> Result<bool, ModelError> {
         None => Ok(false),
         Some(found) if !resume => Err(ModelError::RunExists { path: path.to_owned(), found }),
         Some("checkpoint.safetensors") => Ok(true),
-        // Killed in its first epoch, before the checkpoint: nothing is lost by starting over.
+        // The run was killed in its first epoch, before the checkpoint: nothing is lost by starting over.
         Some("last.safetensors") if !path.join("log.csv").exists() && !path.join(BEST).exists() => {
             Ok(false)
         }
@@ -163,7 +194,7 @@ pub fn check_run_dir(path: &Path, resume: bool) -> Result<bool, ModelError> {
     }
 }
 
-/// The recipe as it is compared: without what may change between the parts of one run.
+/// Returns the recipe for comparison: without the settings that may change between the parts of a run.
 fn comparable(config: &TrainConfig) -> serde_json::Value {
     let mut value = serde_json::to_value(config).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {
@@ -177,7 +208,7 @@ fn comparable(config: &TrainConfig) -> serde_json::Value {
     value
 }
 
-/// Saves the whole state of a run behind the epochs of `history`.
+/// Saves the whole state of a run after the epochs in `history`.
 pub(crate) fn save(
     path: &Path,
     network: &Network,
@@ -227,7 +258,7 @@ pub(crate) fn save(
     write_atomic(path, &bytes)
 }
 
-/// Takes up the state that [`save`] left, and returns the epochs done.
+/// Restores the state saved by [`save`], and returns the finished epochs.
 pub(crate) fn load(
     path: &Path,
     network: &mut Network,
@@ -243,7 +274,7 @@ pub(crate) fn load(
     }
     let mut run = run.clone();
     if let (Some(own), None) = (run.as_object_mut(), state.run.get("windows")) {
-        // Checkpoints did not always say.
+        // Older checkpoints do not have this entry.
         own.remove("windows");
     }
     for (now, then) in [(&comparable(config), &state.config), (&run, &state.run)] {
@@ -272,7 +303,7 @@ pub(crate) fn load(
     Ok(state.history)
 }
 
-/// Copies values into a network, in its order.
+/// Copies values into a network, in the network's order.
 pub(crate) fn assign(network: &Network, values: &[Tensor]) -> Result<(), ModelError> {
     tch::no_grad(|| {
         network
@@ -283,7 +314,7 @@ pub(crate) fn assign(network: &Network, values: &[Tensor]) -> Result<(), ModelEr
     .doing("copy the values of a network")
 }
 
-/// Copies of the values of a network, in its order.
+/// Returns copies of the values of a network, in the network's order.
 pub(crate) fn values_of(network: &Network) -> Result<Vec<Tensor>, ModelError> {
     network
         .tensors()
@@ -321,7 +352,7 @@ impl<'a> TensorFile<'a> {
             .ok_or_else(|| self.wrong(format_args!("its header has no entry {key:?}")))
     }
 
-    /// The tensor of a key, which must have a shape, on a device.
+    /// Returns the tensor of a key on a device, and checks its shape.
     fn tensor(&self, key: &str, expected: &[i64], device: Device) -> Result<Tensor, ModelError> {
         let file = SafeTensors::deserialize(&self.bytes).map_err(|error| self.wrong(error))?;
         let view = file.tensor(key).map_err(|error| self.wrong(error))?;
@@ -338,7 +369,7 @@ impl<'a> TensorFile<'a> {
     }
 }
 
-/// The first field that differs between two JSON objects, with its values in both.
+/// Returns the first field that differs between two JSON objects, with both values.
 fn difference(
     now: &serde_json::Value,
     then: &serde_json::Value,

@@ -5,15 +5,16 @@ use serde::{Deserialize, Serialize};
 use super::{Augment, Loss, Schedule, Thresholds};
 use crate::{Architecture, ModelError, Precision, Preset};
 
-/// Which epoch's weights are the best.
+/// Which epoch counts as the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum BestBy {
     /// The lowest loss on the validation records.
     Loss,
-    /// The highest macro ROC-AUC on them, over the labels for which it is defined. A network that grows too sure of itself
-    /// loses by the loss long before it ranks worse.
+    /// The highest macro ROC-AUC on the validation records, over the labels for which it is defined.
+    ///
+    /// If a network becomes overconfident, its loss rises long before its ranking gets worse.
     Auroc,
 }
 
@@ -28,80 +29,98 @@ pub enum BestBy {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TrainConfig {
-    /// Passes over the training records. Default: 100; corrected: 30.
+    /// Number of passes over the training records. Default: 100; corrected: 30.
     pub epochs: usize,
-    /// Records in a step; the last step of an epoch takes what is left. Default: 32; [`TrainConfig::of`] 3DECG-Net, corrected: 8.
+    /// Number of records in a step; the last step of an epoch takes the rest. Default: 32; [`TrainConfig::of`]
+    /// 3DECG-Net, corrected: 8.
     pub batch: usize,
     /// Base learning rate. Default: 1e-3; [`TrainConfig::of`] 3DECG-Net, corrected: 3e-4.
     pub lr: f64,
-    /// How the rate moves. Default: [`Schedule::Decay`] with 100 epochs a decade; corrected: one epoch of warm-up, then
-    /// a cosine down to a hundredth; [`TrainConfig::of`] 3DECG-Net, corrected: a fifth of an epoch of warm-up.
+    /// How the learning rate changes during training. Default: [`Schedule::Decay`] with 100 epochs per decade;
+    /// corrected: one epoch of warm-up, then a cosine down to a hundredth; [`TrainConfig::of`] 3DECG-Net, corrected: a
+    /// fifth of an epoch of warm-up.
     pub schedule: Schedule,
     /// Decoupled weight decay of [`super::KerasAdam`]. Default: 0; corrected: 0.01.
     pub weight_decay: f64,
-    /// Share of each batch in the running statistics of the normalisations, see [`crate::Network::set_statistics_rate`].
-    /// Default: 0.01, Keras's; corrected: 0.1, which keeps up in runs of a few hundred steps.
+    /// Share of each batch in the running statistics of the normalisations, see
+    /// [`crate::Network::set_statistics_rate`]. Default: 0.01, Keras's; corrected: 0.1, which keeps up in runs of a few
+    /// hundred steps.
     pub statistics_rate: f64,
-    /// Largest joint norm of the gradients. Default: none; corrected: 1.
+    /// Limit for the joint norm of the gradients. Default: none; corrected: 1.
     pub clip_norm: Option<f64>,
-    /// What is made small. Default: [`Loss::Bce`].
+    /// The loss to minimise. Default: [`Loss::Bce`].
     #[serde(default, skip_serializing_if = "is_default")]
     pub loss: Loss,
-    /// Weight of a rare label's positives: sqrt(negatives / positives), from 1 to this limit. Default: none, all
-    /// weigh 1; corrected: 3.
+    /// Upper limit for the weight of a rare label's positives.
+    ///
+    /// The weight is sqrt(negatives / positives), from 1 to this limit. Default: none, all weights are 1; corrected: 3.
     pub positive_weight_limit: Option<f64>,
     /// Random changes to each record in each epoch. Default: none; corrected: see [`TrainConfig::corrected`].
     pub augment: Augment,
-    /// Which epoch is the best. Default: [`BestBy::Loss`]; corrected: [`BestBy::Auroc`].
+    /// Which epoch counts as the best. Default: [`BestBy::Loss`]; corrected: [`BestBy::Auroc`].
     pub best_by: BestBy,
-    /// Thresholds of the card. Default: [`Thresholds::Half`]; corrected: [`Thresholds::Validation`].
+    /// The thresholds in the card. Default: [`Thresholds::Half`]; corrected: [`Thresholds::Validation`].
     #[serde(default)]
     pub thresholds: Thresholds,
-    /// Share of the learning rate for all layers before the first attention head or dense layer, from 0 (they stay as they are, but
-    /// for the running statistics of normalisations) to 1; weight decay keeps to the whole rate above 0. Default: 1.
+    /// Share of the learning rate for all layers before the first attention head or dense layer, from 0 to 1.
+    ///
+    /// At 0 these layers stay as they are, except for the running statistics of normalisations. Above 0, weight decay
+    /// uses the whole rate. Default: 1.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub body_rate: f64,
-    /// Whether [`Network::fit_start`](crate::Network::fit_start) comes before the first step, with up to 32 training records; for fresh
-    /// parameters. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
+    /// Whether [`Network::fit_start`](crate::Network::fit_start) runs before the first step, with up to 32 training
+    /// records.
+    ///
+    /// Parameters that are not [fresh](crate::Network::is_fresh) would lose what they have learned, so they are refused
+    /// ([`ModelError::NotFresh`]); use [`TrainConfig::with_start`] for them. Default: no; [`TrainConfig::of`]
+    /// 3DECG-Net, corrected: yes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fit_start: bool,
-    /// Whether the keys, queries and values of the attention heads of 3DECG-Net, corrected, are normalised in training: by the batch's own
-    /// mean and standard deviation, to the standard deviation that they had at the start and a mean that is learned. After each step this is
-    /// folded into the heads' kernels and biases. Nothing else normalises what the heads see: when the convolutions move, all of
-    /// it moves with them, and the dense layers' units die. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
+    /// Whether the keys, queries and values in the attention heads of the corrected 3DECG-Net are normalised in
+    /// training.
+    ///
+    /// They are normalised by the batch's own mean and standard deviation, to the standard deviation that they had at
+    /// the start and a mean that is learned. After each step, this is folded into the heads' kernels and biases.
+    /// Nothing else normalises the input of the heads: when the convolutions move, all of it moves with them, and the
+    /// units of the dense layers die. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hold_heads: bool,
-    /// Whether each kernel learns at a rate by its size before the first step, see [`super::KerasAdam::scale_rates_by_size`]. A step of
-    /// Adam is as large for every value: at a rate that suits the small ones of a dense layer with a thousand inputs, the heads, with 32,
-    /// hardly change. By size, a step changes about the same share of each. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes. In
-    /// the manner of Shazeer and Stern, "Adafactor", ICML 2018, and You et al., "Large batch optimization", ICLR 2020, who look at the size at
-    /// each step.
+    /// Whether the learning rate of each kernel depends on the kernel's size before the first step, see
+    /// [`super::KerasAdam::scale_rates_by_size`].
+    ///
+    /// A step of Adam is equally large for every value. At a rate that suits the small values of a dense layer with a
+    /// thousand inputs, the heads, with 32 inputs, hardly change. With rates by size, a step changes about the same
+    /// share of each. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes. Similar to Shazeer and Stern,
+    /// "Adafactor", ICML 2018, and You et al., "Large batch optimization", ICLR 2020, which use the size at each step.
     #[serde(default, skip_serializing_if = "is_default")]
     pub rates_by_size: bool,
-    /// What the parameters start from where they are not fresh, in words that say it exactly, a file's SHA-256 say: for the card,
-    /// and because a resumed run has to start from the same. Default: none, they are fresh.
+    /// Where parameters that are not fresh come from, in words that identify them exactly, for instance a file's
+    /// SHA-256.
+    ///
+    /// This is recorded in the card, and a resumed run has to start from the same. Default: none, the parameters are
+    /// fresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
-    /// Windows of each validation record that an epoch is judged by, spread evenly; the best epoch's weights are judged by
-    /// all at the end. Default: all.
+    /// Number of windows of each validation record by which an epoch is judged, spread evenly. At the end, the best
+    /// epoch's weights are judged by all windows. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_windows: Option<usize>,
-    /// Ends the run after so many epochs without a better one. Default: never.
+    /// Ends the run after this many epochs without a better one. Default: never.
     pub patience: Option<usize>,
-    /// Number type of the arithmetic; parameters and moments are `f32` with any. Default: [`Precision::F32`].
+    /// Number type of the arithmetic; parameters and moments are always `f32`. Default: [`Precision::F32`].
     #[serde(default)]
     pub precision: Precision,
-    /// Seed of the order, the windows, the augmentation and dropout. Default: 0.
+    /// Seed of the order of records, the windows, the augmentation and dropout. Default: 0.
     pub seed: u64,
-    /// Folder for weights, log and checkpoint; without one nothing is written. Default: none.
+    /// Folder for weights, log and checkpoint; without it, nothing is written. Default: none.
     #[serde(skip)]
     pub run_dir: Option<PathBuf>,
-    /// Goes on with the run that is in `run_dir`, rather than refuse a folder with a run in it. Default: false.
+    /// Whether to resume the run in `run_dir` instead of refusing a folder that holds a run. Default: false.
     #[serde(skip)]
     pub resume: bool,
 }
 
-/// What a recipe says that was written before it could say otherwise.
+/// The value for recipes that were written before this setting existed.
 fn whole() -> f64 {
     1.0
 }
@@ -111,7 +130,8 @@ fn is_whole(rate: &f64) -> bool {
 }
 
 impl TrainConfig {
-    /// The study's recipe: Adam at 1e-3, falling to a tenth over 100 epochs, batches of 32, plain cross-entropy.
+    /// Returns the study's recipe: Adam at 1e-3, falling to a tenth over 100 epochs, batches of 32, plain
+    /// cross-entropy.
     pub fn published() -> Self {
         Self {
             epochs: 100,
@@ -140,10 +160,13 @@ impl TrainConfig {
         }
     }
 
-    /// A recipe for a few hundred to a few thousand records: decoupled weight decay, warm-up and cosine, clipped
-    /// gradients, rare labels lifted, augmentation (scale .15, noise .05, wander .1, one lead in twenty dropped), and
-    /// thresholds from the validation records.
-    /// The window of each record is drawn anew in each epoch with any recipe, where the preprocessing gives more than one.
+    /// Returns a recipe for a few hundred to a few thousand records.
+    ///
+    /// It has decoupled weight decay, warm-up and cosine, clipped gradients, larger weights for rare labels,
+    /// augmentation (scale .15, noise .05, wander .1, one lead in twenty dropped), and thresholds from the validation
+    /// records.
+    ///
+    /// With any recipe, the window of each record is drawn anew in each epoch if the preprocessing gives more than one.
     pub fn corrected() -> Self {
         Self {
             epochs: 30,
@@ -159,9 +182,11 @@ impl TrainConfig {
         }
     }
 
-    /// The recipe for a network: that of its preset, but for 3DECG-Net, corrected, with more and smaller steps (batches of 8, a rate of
-    /// 3e-4 that goes by a kernel's size, warm-up for a fifth of an epoch), parameters fitted to data before the first and heads that are
-    /// held.
+    /// Returns the recipe for a network, which is that of its preset except for the corrected 3DECG-Net.
+    ///
+    /// The corrected 3DECG-Net takes more and smaller steps (batches of 8, a rate of 3e-4 that depends on each kernel's
+    /// size, warm-up for a fifth of an epoch). Its parameters are fitted to data before the first step, and its heads
+    /// are held.
     pub fn of(architecture: Architecture, preset: Preset) -> Self {
         match (architecture, preset) {
             (Architecture::ThreeDEcgNet, Preset::Corrected) => Self {
@@ -177,7 +202,7 @@ impl TrainConfig {
         }
     }
 
-    /// The recipe that goes with a preset.
+    /// Returns the recipe of a preset.
     pub fn preset(preset: Preset) -> Self {
         match preset {
             Preset::Published => Self::published(),
@@ -185,7 +210,10 @@ impl TrainConfig {
         }
     }
 
-    /// Refuses what can't be meant; [`train`](super::train()) does so too, but a program may want to know before it loads any data.
+    /// Checks that all settings are in range.
+    ///
+    /// [`train`](super::train()) checks this too, but with this function a program can find out before it loads any
+    /// data.
     ///
     /// # Errors
     /// The first setting that is out of range, with what was expected.
@@ -328,8 +356,10 @@ impl TrainConfig {
         Self { rates_by_size, ..self }
     }
 
-    /// Starts from parameters that were trained before: sets [`TrainConfig::start`], and does without
-    /// [`TrainConfig::fit_start`]. Heads are held, and rates go by size, as the trained ones have it.
+    /// Starts from parameters that were trained before: sets [`TrainConfig::start`] and turns
+    /// [`TrainConfig::fit_start`] off.
+    ///
+    /// If heads are held or rates depend on size, both start from the trained parameters.
     pub fn with_start(self, start: impl Into<String>) -> Self {
         Self { start: Some(start.into()), fit_start: false, ..self }
     }
@@ -365,12 +395,13 @@ impl TrainConfig {
     }
 }
 
-/// The default is left out of files, so that checkpoints from before there was a choice still go on.
+/// Returns whether a value is the default, which is left out of files, so that checkpoints from before the setting
+/// existed can still be resumed.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// [`TrainConfig::published`].
+/// Returns [`TrainConfig::published`].
 impl Default for TrainConfig {
     fn default() -> Self {
         Self::published()

@@ -8,30 +8,30 @@ use crate::{InputKind, ModelCard, ModelError};
 /// Records to train on, in memory as prepared signals.
 #[derive(Debug, Clone)]
 pub struct TrainData {
-    /// Prepared signals `[record, lead, sample]` at the rate of the preprocessing, zero behind the end of a record.
+    /// Prepared signals `[record, lead, sample]` at the rate of the preprocessing, zero after the end of a record.
     pub prepared: Array3<f32>,
-    /// Real samples of each record.
+    /// Number of real samples of each record.
     pub lengths: Vec<usize>,
     /// 0 or 1, `[record, label]`.
     pub labels: Array2<u8>,
-    /// Whose record it is; equal for the records of one person.
+    /// The patient of each record; equal for records of the same person.
     pub patients: Vec<String>,
     /// Record names.
     pub names: Vec<String>,
 }
 
 impl TrainData {
-    /// Number of records.
+    /// Returns the number of records.
     pub fn len(&self) -> usize {
         self.prepared.len_of(Axis(0))
     }
 
-    /// Whether there is no record.
+    /// Returns whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Checks that the parts fit together and a card's network, that `rows` are there and hold numbers that it can use.
+    /// Checks that the parts fit together and fit a card's network, and that `rows` exist and hold usable numbers.
     pub(crate) fn check(
         &self,
         card: &ModelCard,
@@ -44,7 +44,7 @@ impl TrainData {
         };
         let (records, leads, samples) = self.prepared.dim();
         let window = preprocessing.window_samples();
-        // Else a row is one window, as for a model.
+        // Otherwise a row is exactly one window, as for a model.
         let longer = matches!(preprocessing.resample, Resample::Polyphase { .. });
         if leads == 12 && samples > window && !longer {
             let (expected, found) = ([12, window], self.prepared.shape().to_vec());
@@ -100,14 +100,14 @@ impl TrainData {
         Ok(())
     }
 
-    /// SHA-256 of what is learned from and validated on, in lower-case hexadecimal.
+    /// Returns the SHA-256 of the training and validation data, in lower-case hexadecimal.
     pub(crate) fn hash(&self, train: &[usize], val: &[usize]) -> String {
         let mut hash = Sha256::new();
         for (rows, use_of) in [(train, "train"), (val, "val")] {
             hash.update(use_of);
             hash.update((rows.len() as u64).to_le_bytes());
             for &row in rows {
-                // The row draws the record's windows and changes.
+                // A record's windows and random changes depend on its row.
                 hash.update((row as u64).to_le_bytes());
                 hash.update((self.lengths[row] as u64).to_le_bytes());
                 let values = self.prepared.index_axis(Axis(0), row);

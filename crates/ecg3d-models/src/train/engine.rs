@@ -24,20 +24,20 @@ pub(crate) struct Engine<'a> {
     pub(crate) config: &'a TrainConfig,
     /// Weight of each label's positives.
     pub(crate) label_weights: Option<Tensor>,
-    /// Logits `[row, label]` of the validation records by the present weights.
+    /// Logits `[row, label]` of the validation records under the present weights.
     pub(crate) val_logits: Array2<f64>,
 }
 
-/// Records that fresh parameters are fitted to.
+/// Number of records to which fresh parameters are fitted.
 const START_BATCH: usize = 32;
 
 impl Engine<'_> {
-    /// Steps in an epoch.
+    /// Returns the number of steps in an epoch.
     pub(crate) fn batches(&self) -> usize {
         self.train_rows.len().div_ceil(self.config.batch)
     }
 
-    /// Trains for one epoch (from 0) and validates; `None` where the observer ended it.
+    /// Trains for one epoch (from 0) and validates; returns `None` if the observer ended it.
     pub(crate) fn epoch(
         &mut self,
         epoch: usize,
@@ -95,8 +95,12 @@ impl Engine<'_> {
         }))
     }
 
-    /// Fits fresh parameters to some of the training records, holds the heads and scales the rates, as far as the recipe has it.
+    /// Fits fresh parameters to some of the training records, holds the heads and scales the rates, as the recipe
+    /// demands.
     pub(crate) fn begin(&mut self) -> Result<(), ModelError> {
+        if self.config.fit_start && !self.network.is_fresh() {
+            return Err(ModelError::NotFresh);
+        }
         if self.config.fit_start || self.config.hold_heads {
             self.fit_to_records()?;
         }
@@ -115,8 +119,10 @@ impl Engine<'_> {
         self.network.begin(&x, logits.as_deref(), self.config.hold_heads)
     }
 
-    /// The logits, the same for all records, of the least weighted cross-entropy on the training records, whatever the loss, with
-    /// half a record more that has each label and half a one that has not.
+    /// Returns the logits that, used for all records, minimise the weighted cross-entropy on the training records.
+    ///
+    /// This is independent of the recipe's loss. For each label, half a record that has it and half a record that has
+    /// not are added.
     fn constant_logits(&self) -> Vec<f64> {
         let (records, rows) = (self.train_rows.len() as f64, self.train_rows);
         let limit = self.config.positive_weight_limit.unwrap_or(1.0);
@@ -131,7 +137,8 @@ impl Engine<'_> {
             .collect()
     }
 
-    /// Whether the last step left numbers: the next one's loss would tell too late.
+    /// Returns whether all parameters are finite after the last step; the loss of the next step would show this too
+    /// late.
     fn weights_are_finite(&self) -> Result<bool, tch::TchError> {
         for (_, tensor) in self.network.tensors() {
             if !tensor.f_detach()?.f_abs()?.f_max()?.f_double_value(&[])?.is_finite() {
@@ -141,7 +148,7 @@ impl Engine<'_> {
         Ok(true)
     }
 
-    /// One step on some records; returns the loss, and changes nothing where that is not finite.
+    /// Takes one step on some records and returns the loss; changes nothing if the loss is not finite.
     fn step(&mut self, rows: &[usize], epoch: usize, lr: f64) -> Result<f64, ModelError> {
         let x = self.feed.drawn(rows, epoch)?;
         let targets = self.feed.targets(rows, self.network.kind())?;
@@ -151,7 +158,7 @@ impl Engine<'_> {
         let loss = self.config.loss.of_logits(forward.logits(), &targets, weights)?;
         self.adam.zero_grad();
         forward.backward(&loss)?;
-        // Read only now: until then a GPU need not wait for the next operation.
+        // The loss is read only now, because a GPU need not wait for the next operation until then.
         let value = loss.f_double_value(&[]).doing("read the loss")?;
         if value.is_finite() {
             if let Some(limit) = self.config.clip_norm {
@@ -163,7 +170,8 @@ impl Engine<'_> {
         Ok(value)
     }
 
-    /// Logits `[row, label]` without training: the mean over at most `limit` windows of each record, or over all.
+    /// Returns the logits `[row, label]` without training: the mean over all windows of each record, or at most
+    /// `limit`.
     fn logits(&self, rows: &[usize], limit: Option<usize>) -> Result<Array2<f64>, ModelError> {
         let limit = limit.unwrap_or(usize::MAX);
         let n_labels = self.network.n_labels();
@@ -199,23 +207,24 @@ impl Engine<'_> {
         Ok(sums)
     }
 
-    /// Looks at the validation records, at most `windows` of each, after the weights were changed from outside.
+    /// Evaluates the validation records, at most `windows` of each, after the weights were changed from outside.
     pub(crate) fn validate(&mut self, windows: Option<usize>) -> Result<(), ModelError> {
         self.val_logits = self.logits(self.val_rows, windows)?;
         Ok(())
     }
 
-    /// Probabilities `[row, label]` of the validation records by the present weights.
+    /// Returns the probabilities `[row, label]` of the validation records under the present weights.
     pub(crate) fn val_probabilities(&self) -> Array2<f64> {
         self.val_logits.mapv(|x| 1.0 / (1.0 + (-x).exp()))
     }
 
-    /// How good the present weights are on the validation records, as they were last looked at.
+    /// Returns the score of the present weights on the validation records, as last evaluated.
     pub(crate) fn val_score(&self) -> Option<Score> {
         self.score(&self.val_logits)
     }
 
-    /// The thresholds of the present weights, where they are to come from validation records and there are any.
+    /// Returns the thresholds of the present weights, if the recipe takes them from validation records and there are
+    /// any.
     pub(crate) fn thresholds(&self) -> Result<Option<Vec<f64>>, ModelError> {
         match self.config.thresholds {
             Thresholds::Validation if !self.val_rows.is_empty() => {
@@ -226,13 +235,13 @@ impl Engine<'_> {
         }
     }
 
-    /// How many of some records have each label.
+    /// Counts how many of some records have each label.
     pub(crate) fn positives(&self, rows: &[usize]) -> Vec<usize> {
         let columns = self.data.labels.axis_iter(Axis(1));
         columns.map(|column| rows.iter().filter(|&&row| column[row] != 0).count()).collect()
     }
 
-    /// How good logits `[row, label]` of the validation records are; `None` without such records.
+    /// Scores logits `[row, label]` of the validation records; returns `None` if there are no such records.
     fn score(&self, logits: &Array2<f64>) -> Option<Score> {
         if self.val_rows.is_empty() {
             return None;
@@ -257,7 +266,7 @@ impl Engine<'_> {
     }
 }
 
-/// Figures of one validation.
+/// The metrics of one validation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Score {
     pub loss: f64,
@@ -265,7 +274,7 @@ pub(crate) struct Score {
     pub auroc: Option<f64>,
 }
 
-/// Guesses how long the rest takes from what was done since the start.
+/// Estimates the remaining time from the steps done since the start.
 #[derive(Debug)]
 pub(crate) struct Clock {
     began: Instant,

@@ -13,69 +13,69 @@ pub struct EpochLog {
     pub epoch: usize,
     /// Learning rate of its last step.
     pub lr: f64,
-    /// Mean over its records of the loss that was minimised, label weights included.
+    /// Mean training loss over the records of the epoch, label weights included.
     pub train_loss: f64,
-    /// Unweighted cross-entropy of the validation records; none without such records.
+    /// Unweighted cross-entropy on the validation records; `None` without such records.
     pub val_loss: Option<f64>,
-    /// Mean over the labels of F1 at one half.
+    /// Mean over the labels of F1 at a threshold of one half.
     pub val_f1: Option<f64>,
-    /// Mean ROC-AUC over the labels for which it is defined; none where it is for no label.
+    /// Mean ROC-AUC over the labels for which it is defined; `None` if it is defined for none.
     pub val_auroc: Option<f64>,
-    /// Wall-clock time of the epoch, validation included.
+    /// Wall-clock time of the epoch in seconds, validation included.
     pub seconds: f64,
 }
 
-/// Hears of a run while it goes on, and ends it with [`ControlFlow::Break`].
+/// Receives the events of a run, and ends the run by returning [`ControlFlow::Break`].
 pub type Observer<'a> = dyn FnMut(&Event) -> ControlFlow<()> + 'a;
 
-/// What a training run reports while it goes on.
+/// What a training run reports while it is running.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Training begins, or goes on behind `done` epochs.
+    /// Training begins, or is resumed after `done` epochs.
     Start {
-        /// Epochs of the whole run.
+        /// Number of epochs of the whole run.
         epochs: usize,
-        /// Epochs that an earlier run did.
+        /// Number of epochs that an earlier part of the run did.
         done: usize,
-        /// Steps in an epoch.
+        /// Number of steps in an epoch.
         batches: usize,
-        /// Records to learn from.
+        /// Number of training records.
         train: usize,
-        /// Records to validate on.
+        /// Number of validation records.
         val: usize,
     },
     /// A step is done.
     Batch {
         /// The epoch, from 1.
         epoch: usize,
-        /// The step in its epoch, from 1.
+        /// The step within its epoch, from 1.
         batch: usize,
-        /// Steps in an epoch.
+        /// Number of steps in an epoch.
         batches: usize,
         /// Loss of this step.
         loss: f64,
         /// Learning rate of this step.
         lr: f64,
-        /// Training records a second, in this epoch.
+        /// Training records per second in this epoch.
         records_per_s: f64,
-        /// About how long the rest of the run takes.
+        /// Estimated time until the end of the run.
         remaining: Duration,
     },
-    /// An epoch is done and, where there is a run folder, saved.
+    /// An epoch is done and, if there is a run folder, saved.
     Epoch {
-        /// What `log.csv` says of it.
+        /// The epoch's line of `log.csv`.
         log: EpochLog,
-        /// Whether it is the best so far.
+        /// Whether this epoch is the best so far.
         best: bool,
-        /// About how long the rest of the run takes.
+        /// Estimated time until the end of the run.
         remaining: Duration,
     },
-    /// Something that deserves a look, in words.
+    /// Something that deserves attention, in words.
     Warning(Warning),
 }
 
-/// What deserves a look, but stops nothing.
+/// Conditions that deserve attention but do not stop a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
@@ -89,14 +89,14 @@ pub enum Warning {
         /// The label.
         label: String,
     },
-    /// Patients with records on both sides make validation look better than it is.
+    /// Some patients have both training and validation records, which makes validation look better than it is.
     SharedPatients {
-        /// How many.
+        /// Number of such patients.
         patients: usize,
     },
-    /// There are no validation records: the last epoch counts as the best.
+    /// There are no validation records, so the last epoch counts as the best.
     NoValidation,
-    /// `resume` was asked for, but the folder has no checkpoint: the run starts at the beginning.
+    /// `resume` was requested, but the folder has no checkpoint, so the run starts from the beginning.
     NoCheckpoint {
         /// The run folder.
         run_dir: PathBuf,

@@ -10,7 +10,7 @@ use crate::inputs::{Inputs, Window};
 use crate::kernels::threads;
 use crate::{InputKind, ModelError};
 
-/// Makes a network's input of records: chooses windows, and changes them at random for training.
+/// Makes a network's input from records: chooses windows, and in training changes them at random.
 #[derive(Debug)]
 pub(crate) struct Feed<'a> {
     data: &'a TrainData,
@@ -32,14 +32,15 @@ impl<'a> Feed<'a> {
         Ok(Self { data, inputs, preprocessing, augment: config.augment, seed: config.seed })
     }
 
-    /// The windows of a record, or `limit` of them, spread evenly.
+    /// Returns the windows of a record, or `limit` of them, spread evenly.
     pub(crate) fn windows_of(&self, row: usize, limit: usize) -> Vec<Window> {
         let starts = self.preprocessing.window_starts(self.data.lengths[row]);
         let n = limit.min(starts.len());
         (0..n).map(|k| (row, starts[(2 * k + 1) * starts.len() / (2 * n)])).collect()
     }
 
-    /// Any window of a record, whether or not prediction would use it; the first where it uses only that.
+    /// Draws a window of a record, which prediction need not use; if prediction uses only the first window, returns
+    /// that.
     fn draw(&self, row: usize, random: &mut Stream) -> Window {
         let last = self.data.lengths[row].saturating_sub(self.preprocessing.window_samples());
         match self.preprocessing.windows {
@@ -48,19 +49,19 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// The network's input for windows as they are.
+    /// Returns the network's input for unchanged windows.
     pub(crate) fn plain(&self, windows: &[Window]) -> Result<Tensor, ModelError> {
         self.inputs.of(self.inputs.cut(self.data.prepared.view(), windows).view())
     }
 
-    /// The network's input for one epoch's look at some records: a window drawn at random of each, and changed.
+    /// Returns the network's input for some records in an epoch: a random window of each, randomly changed.
     pub(crate) fn drawn(&self, rows: &[usize], epoch: usize) -> Result<Tensor, ModelError> {
         let mut streams: Vec<Stream> =
             rows.iter().map(|&row| Stream::new(self.seed, Purpose::Record, epoch, row)).collect();
         let windows: Vec<Window> =
             rows.iter().zip(&mut streams).map(|(&row, random)| self.draw(row, random)).collect();
         let mut signals = self.inputs.cut(self.data.prepared.view(), &windows);
-        // Threads may share the settings, not what is on the device.
+        // Threads may share the settings, but not the data on the device.
         let augment = self.augment;
         let rate_hz = self.preprocessing.window_samples() as f64 / self.preprocessing.window_s;
         let each = signals.axis_iter_mut(Axis(0)).into_par_iter().zip(&mut streams);
@@ -71,7 +72,7 @@ impl<'a> Feed<'a> {
         self.inputs.of(signals.view())
     }
 
-    /// Labels `[record, label]` as numbers.
+    /// Returns the labels `[record, label]` as numbers.
     pub(crate) fn targets(&self, rows: &[usize], kind: Kind) -> Result<Tensor, ModelError> {
         let labels = self.data.labels.select(Axis(0), rows);
         let (n, k) = labels.dim();

@@ -1,4 +1,4 @@
-//! One training step against Keras's.
+//! Compares one training step with Keras's.
 
 use std::fs::File;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn array<T: ReadableElement>(npz: &mut NpzReader<File>, name: &str) -> ArrayD<T>
     npz.by_name(name).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Volumes and labels of the golden case.
+/// Returns the volumes and labels of the golden case.
 fn case(dir: &Path) -> (Tensor, Tensor) {
     let x: ArrayD<f32> = array(&mut open(&dir.join("models/3decgnet.io.npz")), "x");
     let x = x.into_shape_with_order(IxDyn(&[3, 45, 45, 45])).expect("without its last axis");
@@ -44,7 +44,7 @@ fn adam_of(network: &Network) -> KerasAdam {
     KerasAdam::new(named, 0.0).expect("moments")
 }
 
-/// One step of training; returns the loss before it.
+/// Takes one training step and returns the loss before it.
 fn step(network: &Network, adam: &mut KerasAdam, x: &Tensor, y: &Tensor) -> f64 {
     let forward = network.forward_train(x).expect("runs");
     let loss = bce_from_logits(forward.logits(), y, None).expect("a loss");
@@ -54,16 +54,16 @@ fn step(network: &Network, adam: &mut KerasAdam, x: &Tensor, y: &Tensor) -> f64 
     loss.double_value(&[])
 }
 
-/// Values in Keras's layout.
+/// Returns the values in Keras's layout.
 fn values(tensor: &Tensor) -> Vec<f64> {
     let tensor = to_keras(&tensor.detach()).expect("a layout").to_kind(Kind::Double);
     Vec::try_from(tensor.contiguous().view(-1)).expect("a flat tensor")
 }
 
-/// Golden names of the trained variables, `LAYER|VAR`, in the order of our parameters.
+/// Returns the golden names of the trained variables, `LAYER|VAR`, in the order of our parameters.
 ///
-/// The file lists layers by depth in the graph, so keys and queries of all heads come before the values; by number, the
-/// nine dense layers 6 to 14 stand head by head.
+/// The file lists layers by depth in the graph, so keys and queries of all heads come before the values. By number, the
+/// nine dense layers 6 to 14 are grouped by head.
 fn golden_names(npz: &mut NpzReader<File>) -> Vec<String> {
     let names = npz.names().expect("names");
     let mut names: Vec<String> = names
@@ -101,8 +101,8 @@ fn a_training_step_of_3decgnet_is_kerass() {
         let peak = golden.iter().fold(0.0_f64, |peak, value| peak.max(value.abs()));
         let found = values(&parameter.grad());
         for (found, expected) in found.iter().zip(&golden) {
-            // Keras's f64 gradients go through ln(p + 1e-7), which is 3e-6 at most off those from logits here. What is 0
-            // in truth is below 1e-12 in both.
+            // Keras's f64 gradients go through ln(p + 1e-7), which differs by at most 3e-6 from the computation by
+            // logits here. Gradients that are really 0 are below 1e-12 in both.
             assert!(
                 (found - expected).abs() <= 1e-5 * peak + 1e-12,
                 "gradient of {own} ({name}): {found}, expected {expected}, peak {peak}"
@@ -120,8 +120,9 @@ fn a_training_step_of_3decgnet_is_kerass() {
     {
         let golden: ArrayD<f32> = array(&mut npz, &format!("after1__{name}"));
         for ((found, expected), gradient) in values(parameter).iter().zip(&golden).zip(gradient) {
-            // Elsewhere the first step goes by the sign of rounding noise. Here it is 1e-3, less by what f32 gradients
-            // stray: Keras's do by up to 5 % of the step (measured in one kernel; ours stay within 0.1 % of f64's there).
+            // For smaller gradients, the first step follows the sign of rounding noise. For these it is 1e-3, less the
+            // error of the f32 gradients: Keras's are off by up to 5 % of the step (measured in one kernel; ours stay
+            // within 0.1 % of f64's there).
             if *peak > 1e-10 && gradient.abs() > 1e-2 * peak {
                 let difference = (found - f64::from(*expected)).abs();
                 assert!(difference < 1e-4, "{own} ({name}): {found}, expected {expected}");
@@ -142,7 +143,7 @@ fn a_training_step_of_3decgnet_is_kerass() {
             assert!(close, "{own} ({name}): {found}, expected {expected}");
         }
     }
-    // Later losses drift with the noise of the first step's signs.
+    // Later losses drift, because of the noise in the signs of the first step.
     let logits = tch::no_grad(|| f32s.forward_logits(&x, true)).expect("runs");
     let loss = bce_from_logits(&logits, &y, None).expect("a loss").double_value(&[]);
     assert!((loss - golden[1]).abs() < 5e-3, "{loss}, expected {}", golden[1]);

@@ -5,7 +5,7 @@ use tch::{Kind, Reduction, Tensor};
 use crate::ModelError;
 use crate::error::Doing;
 
-/// What training makes small: a mean over records and labels, from logits.
+/// The loss to minimise: a mean over records and labels, computed from logits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -13,31 +13,32 @@ pub enum Loss {
     /// Binary cross-entropy, see [`bce_from_logits`]. The default.
     #[default]
     Bce,
-    /// The asymmetric loss (Ridnik et al., Asymmetric Loss for Multi-Label Classification, ICCV 2021, equation 7). With p
-    /// the probability, a record that has the label adds `-(1 - p)^gamma_positive ln p`, one that has not
-    /// `-q^gamma_negative ln(1 - q)`, q = max(p - margin, 0). Of rare labels nearly all records are easy negatives, and this
-    /// takes their weight. With exponents and margin 0 it is [`Loss::Bce`]. The paper sums where this takes the mean, so
-    /// that the learning rate does not depend on the batch.
+    /// The asymmetric loss (Ridnik et al., Asymmetric Loss for Multi-Label Classification, ICCV 2021, equation 7).
+    ///
+    /// With the probability p, a record that has the label adds `-(1 - p)^gamma_positive ln p`, and one that has not
+    /// adds `-q^gamma_negative ln(1 - q)`, where q = max(p - margin, 0). For rare labels, nearly all records are easy
+    /// negatives, and this loss reduces their weight. With exponents and margin 0, it is [`Loss::Bce`]. The paper sums
+    /// and this loss takes the mean, so that the learning rate does not depend on the batch.
     Asymmetric {
-        /// Exponent that takes weight from easy positives; 0, or 1 and more.
+        /// Exponent that reduces the weight of easy positives; 0, or 1 and more.
         gamma_positive: f64,
-        /// Exponent that takes weight from easy negatives; 0, or 1 and more.
+        /// Exponent that reduces the weight of easy negatives; 0, or 1 and more.
         gamma_negative: f64,
-        /// Probability below which a negative counts nothing; from 0 to below 1.
+        /// Probability below which a negative contributes nothing; at least 0 and below 1.
         margin: f64,
     },
 }
 
 impl Loss {
-    /// The asymmetric loss with its authors' values: positives as in cross-entropy, negatives with exponent 4 and margin
-    /// 0.05.
+    /// The asymmetric loss with its authors' values: positives as in cross-entropy, negatives with exponent 4 and
+    /// margin 0.05.
     pub const ASYMMETRIC: Self =
         Self::Asymmetric { gamma_positive: 0.0, gamma_negative: 4.0, margin: 0.05 };
 
-    /// The loss of logits `[record, label]`, see [`bce_from_logits`] for the arguments.
+    /// Returns the loss of logits `[record, label]`; see [`bce_from_logits`] for the arguments.
     ///
     /// # Errors
-    /// Shapes that differ.
+    /// The shapes differ.
     pub fn of_logits(
         self,
         logits: &Tensor,
@@ -56,7 +57,7 @@ impl Loss {
         }
     }
 
-    /// Refuses what can't be meant.
+    /// Checks that the parameters of the loss are in range.
     pub(crate) fn check(self) -> Result<(), ModelError> {
         let Self::Asymmetric { gamma_positive, gamma_negative, margin } = self else {
             return Ok(());
@@ -77,13 +78,13 @@ impl Loss {
     }
 }
 
-/// Binary cross-entropy from logits `[record, label]`, the mean over records and labels, as Keras computes it in
-/// training: `max(x, 0) - x z + ln(1 + exp(-|x|))`. No probability is clipped.
+/// Returns the binary cross-entropy of logits `[record, label]`, the mean over records and labels.
 ///
-/// `positive_weights` `[label]` multiplies the term of the records that have the label.
+/// It is computed as Keras does in training: `max(x, 0) - x z + ln(1 + exp(-|x|))`. No probability is clipped.
+/// `positive_weights` `[label]` multiplies the terms of the records that have the label.
 ///
 /// # Errors
-/// Shapes that differ.
+/// The shapes differ.
 pub fn bce_from_logits(
     logits: &Tensor,
     targets: &Tensor,
@@ -99,7 +100,7 @@ pub fn bce_from_logits(
         .doing("compute the loss")
 }
 
-/// [`Loss::Asymmetric`]; `gammas` are those of positives and negatives.
+/// Returns [`Loss::Asymmetric`]; `gammas` are the exponents of positives and negatives.
 fn asymmetric_from_logits(
     logits: &Tensor,
     targets: &Tensor,
@@ -111,7 +112,7 @@ fn asymmetric_from_logits(
         let [gamma_positive, gamma_negative] = gammas;
         let negated = logits.f_neg()?;
         let (p, not_p) = (logits.f_sigmoid()?, negated.f_sigmoid()?);
-        // ln(1 - q) from the logit where there is no margin: 1 - p may round to 0.
+        // Without a margin, ln(1 - q) is computed from the logit, because 1 - p may round to 0.
         let (q, log_not_q) = if margin > 0.0 {
             let q = p.f_sub_scalar(margin)?.f_clamp_min(0.0)?;
             (q, not_p.f_add_scalar(margin)?.f_clamp_max(1.0)?.f_log()?)
@@ -136,8 +137,10 @@ fn asymmetric_from_logits(
     compute().doing("compute the loss")
 }
 
-/// Weights `[label]` that lift rare labels: the square root of negatives over positives, 1 at least and `limit` at most;
-/// 1 for a label that never occurs.
+/// Returns weights `[label]` that increase the weight of rare labels.
+///
+/// They are the square root of negatives over positives, at least 1 and at most `limit`; 1 for a label that never
+/// occurs.
 pub(crate) fn positive_weights(labels: ArrayView2<'_, u8>, rows: &[usize], limit: f64) -> Vec<f64> {
     labels
         .axis_iter(Axis(1))
@@ -151,8 +154,10 @@ pub(crate) fn positive_weights(labels: ArrayView2<'_, u8>, rows: &[usize], limit
         .collect()
 }
 
-/// The area under the ROC curve: the share of (positive, negative) pairs that the scores put in the right order, ties
-/// counting half (Mann and Whitney 1947). `None` where all or none of `truth` are positive.
+/// Returns the area under the ROC curve.
+///
+/// It is the share of (positive, negative) pairs that the scores rank correctly, with ties counting half (Mann and
+/// Whitney 1947). `None` if all or none of `truth` are positive.
 pub(crate) fn roc_auc(truth: ArrayView1<'_, u8>, scores: ArrayView1<'_, f64>) -> Option<f64> {
     let mut order: Vec<usize> = (0..truth.len()).collect();
     order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
@@ -171,7 +176,7 @@ pub(crate) fn roc_auc(truth: ArrayView1<'_, u8>, scores: ArrayView1<'_, f64>) ->
     Some(right / (positives * negatives))
 }
 
-/// F1 of logits above 0, that is of probabilities above one half; 0 where nothing is positive.
+/// Returns F1 for logits above 0, i.e. probabilities above one half; 0 if nothing is positive.
 pub(crate) fn f1(truth: ArrayView1<'_, u8>, logits: ArrayView1<'_, f64>) -> f64 {
     let (mut hits, mut errors) = (0_u32, 0_u32);
     for (&label, &logit) in truth.iter().zip(logits) {
@@ -201,7 +206,7 @@ mod tests {
         assert!((loss.double_value(&[]) - 0.5 * (3.0 * 2.0_f64.ln() + 40.0)).abs() < 1e-12);
     }
 
-    /// The asymmetric loss of one logit, and its gradient.
+    /// Returns the asymmetric loss of one logit, and its gradient.
     fn asymmetric(logit: f64, target: f64, gammas: [f64; 2], margin: f64) -> [f64; 2] {
         let logits = Tensor::from_slice(&[logit]).view([1, 1]).set_requires_grad(true);
         let targets = Tensor::from_slice(&[target]).view([1, 1]);
@@ -225,7 +230,7 @@ mod tests {
             let difference = (beside(logit + 1e-5) - beside(logit - 1e-5)) / 2e-5;
             assert!((slope - difference).abs() < 1e-8, "{slope} {difference}");
         }
-        // Below the margin a negative counts nothing, and far out nothing is lost to rounding.
+        // Below the margin a negative contributes nothing, and far from 0 nothing is lost to rounding.
         assert_eq!(asymmetric(-4.0, 0.0, [0.0, 4.0], 0.05), [0.0, 0.0]);
         for (logit, target) in [(-800.0, 1.0), (800.0, 0.0), (-800.0, 0.0), (800.0, 1.0)] {
             for margin in [0.0, 0.05] {

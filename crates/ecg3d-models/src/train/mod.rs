@@ -1,4 +1,4 @@
-//! Training: recipes, the optimizer and the loop around them.
+//! Training: recipes, the optimizer, and the training loop.
 
 mod adam;
 mod augment;

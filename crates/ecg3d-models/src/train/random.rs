@@ -1,7 +1,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
-/// What a stream of random numbers is for; streams of different purposes never meet.
+/// The purpose of a stream of random numbers; streams of different purposes never coincide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub(crate) enum Purpose {
@@ -11,12 +11,13 @@ pub(crate) enum Purpose {
     Record = 2,
     /// libtorch's own generator (dropout) in one epoch.
     Torch = 3,
-    /// The records that fresh parameters are fitted to.
+    /// The records to which fresh parameters are fitted.
     Start = 5,
 }
 
-/// Random numbers that depend on (seed, purpose, epoch, item) alone, not on what was drawn before: an epoch that is
-/// replayed after a crash draws the same ones, and so does any number of threads.
+/// Random numbers that depend only on (seed, purpose, epoch, item), not on what was drawn before.
+///
+/// An epoch that is repeated after a crash therefore draws the same numbers, with any number of threads.
 #[derive(Debug, Clone)]
 pub(crate) struct Stream(ChaCha8Rng);
 
@@ -34,17 +35,17 @@ impl Stream {
         self.0.next_u64()
     }
 
-    /// A number from 0 to `n - 1`; 0 for `n = 0`. The bias of the multiplication is below 2^-64 n.
+    /// Returns a number from 0 to `n - 1`; 0 for `n = 0`. The bias of the multiplication is below 2^-64 n.
     pub(crate) fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.bits()) * n as u128) >> 64) as usize
     }
 
-    /// Uniform in [0, 1).
+    /// Returns a uniform number in [0, 1).
     pub(crate) fn uniform(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Standard normal, by Box and Muller (1958).
+    /// Returns a standard normal number (Box and Muller 1958).
     pub(crate) fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
@@ -95,7 +96,7 @@ mod tests {
             sum += x;
             squares += x * x;
         }
-        // Five standard errors of 20,000 draws.
+        // Five standard errors for 20,000 draws.
         assert!((sum / 20_000.0).abs() < 0.036, "{sum}");
         assert!((squares / 20_000.0 - 1.0).abs() < 0.05, "{squares}");
     }

@@ -10,49 +10,102 @@ use super::engine::{Clock, Engine, Score};
 use super::feed::Feed;
 use super::loss::positive_weights;
 use super::{BestBy, EpochLog, Event, KerasAdam, Observer, TrainConfig, TrainData, Warning};
+use crate::card::SOFTWARE;
 use crate::error::Doing;
 use crate::weights::{check_pair, load, write_weights};
 use crate::{ModelCard, ModelError, Network};
 
-/// What a training run came to.
+/// The result of a training run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// The card of the best weights: the one given, with the training and its validation figures.
+    /// The card of the best weights: the given card, with the training and its validation metrics added.
     pub card: ModelCard,
-    /// Every epoch done, in order.
+    /// All finished epochs, in order.
     pub history: Vec<EpochLog>,
-    /// The epoch whose weights are the best, from 1.
+    /// The epoch with the best weights, from 1.
     pub best_epoch: usize,
-    /// Probabilities `[record, label]` of the validation records, by the best weights, in the order of the rows given.
+    /// Probabilities `[record, label]` of the validation records under the best weights, in the order of the given
+    /// rows.
     pub validation: Array2<f64>,
     /// Whether [`TrainConfig::patience`] or the observer ended the run.
     pub stopped_early: bool,
 }
 
-/// Trains a network on rows of `data`, and chooses its best epoch on others.
+/// Trains a network on some rows of `data`, and chooses the best epoch on others.
 ///
-/// At the end the network holds the best weights, after an error those of the epochs that were done, if any were; it stays in the
-/// recipe's precision and at its rate of the running statistics. Where [`TrainConfig::run_dir`] is given, each epoch leaves there,
-/// every file whole or not at all: `best.safetensors` and `last.safetensors` with their cards, `log.csv`, `model.json`
-/// (the card of the best weights, to read) and `checkpoint.safetensors`, from which [`TrainConfig::resume`] goes on.
+/// At the end, the network holds the best weights. After an error, it holds the best weights of the finished epochs, if
+/// there were any. It keeps the recipe's precision and rate of the running statistics.
 ///
-/// The observer hears of each step, and ends the run with [`ControlFlow::Break`], after which it hears no more: with the epochs that were
-/// done, by an earlier part of the run too, as if there were to be no more; [`TrainConfig::resume`] goes on from them. An epoch that was
-/// not done to its end is lost.
+/// If [`TrainConfig::run_dir`] is set, each epoch writes these files to it, each of them completely or not at all:
 ///
-/// A record with several windows is learned from through one that is drawn anew in each epoch, and validated by the mean
-/// of the logits over all of them. Everything random is drawn from the seed, the epoch and the record, so that a run gives
-/// the same weights every time, bit for bit on the CPU with a fixed number of threads, and a run that was killed and
-/// resumed gives those of one that was not. Dropout draws from libtorch's one generator: a second training in the same
-/// process at the same time would disturb it.
+/// - `best.safetensors` and `last.safetensors` with their cards,
+/// - `log.csv`,
+/// - `model.json` (the readable card of the best weights), and
+/// - `checkpoint.safetensors`, from which [`TrainConfig::resume`] continues.
+///
+/// The observer receives an event for each step. It can end the run with [`ControlFlow::Break`], after which it
+/// receives no more events. The run then ends with the finished epochs, including those of an earlier part of the run,
+/// as if no more had been planned; [`TrainConfig::resume`] continues after them. An unfinished epoch is lost.
+///
+/// For a record with several windows, training draws one window in each epoch, and validation uses the mean of the
+/// logits over all windows (in an epoch, at most [`TrainConfig::validation_windows`]). Everything random is drawn from
+/// the seed, the epoch and the record. A run therefore gives the same weights every time, bit for bit on the CPU with a
+/// fixed number of threads, and a run that was killed and resumed gives the same as one that was not. Dropout uses
+/// libtorch's only generator, so a second training run in the same process at the same time would disturb it.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use ecg3d_models::ecg_core::{LabelSet, Predict};
+/// use ecg3d_models::ecg3d_convert::ConvertConfig;
+/// use ecg3d_models::ndarray::{Array2, Array3};
+/// use ecg3d_models::{Architecture, Model, ModelCard, Network, Preset, TrainConfig, TrainData, tch, train};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // Ten prepared signals [record, lead, sample] of 2 s at 50 Hz, in mV, each of another patient.
+/// // Odd records have a higher frequency and the label AF.
+/// let names: Vec<String> = (0..10).map(|record| format!("record{record}")).collect();
+/// let data = TrainData {
+///     prepared: Array3::from_shape_fn((10, 12, 100), |(record, lead, t)| {
+///         ((0.1 + 0.1 * (record % 2) as f32) * t as f32 + lead as f32).sin()
+///     }),
+///     lengths: vec![100; 10],
+///     labels: Array2::from_shape_fn((10, 1), |(record, _)| (record % 2) as u8),
+///     patients: names.clone(),
+///     names,
+/// };
+/// let (architecture, mode) = (Architecture::Ribeiro, Preset::Corrected);
+/// let labels = LabelSet::new(["AF"])?;
+/// let mut network = Network::new(architecture, mode, labels.len(), tch::Device::Cpu, 1)?;
+/// let card = ModelCard::new(architecture, mode, labels, ConvertConfig::corrected());
+///
+/// let recipe = TrainConfig::corrected().with_epochs(2); // in memory; with `run_dir`, each epoch is saved
+/// let (learnt, held_back) = ([0, 1, 2, 3, 4, 5, 6, 7], [8, 9]);
+/// let outcome = train(&mut network, &card, &data, &learnt, &held_back, &recipe, &mut |_| {
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!((outcome.history.len(), outcome.validation.dim()), (2, (2, 1)));
+///
+/// // The card contains the thresholds and metrics; `save` writes weights and card.
+/// let model = Model::new(network, outcome.card)?;
+/// assert_eq!(model.predict_proba(data.prepared.view())?.dim(), (10, 1));
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
-/// No training record; an observer that ends the run before an epoch is done ([`ModelError::Stopped`]); a network that is not `f32`; data
-/// whose parts do not fit together, the network or the card; values that are not finite, or too large to make volumes of where the network
-/// reads those ([`ModelError::NoVolumes`]); a loss, or a network, that is not finite ([`ModelError::NotFinite`],
-/// [`ModelError::NetworkNotFinite`]), with all earlier epochs kept; a run folder with another run, one that another training is at work in
-/// ([`ModelError::RunInUse`]), one that can't be written, or whose checkpoint is of another run; a failure of libtorch.
+/// - There is no training record.
+/// - The observer ended the run before an epoch was finished ([`ModelError::Stopped`]).
+/// - The network is not `f32`, or was loaded or trained before although the recipe fits fresh parameters
+///   ([`ModelError::NotFresh`]).
+/// - The parts of the data do not fit together, the network or the card.
+/// - Values are not finite, or too large to make volumes of if the network reads those ([`ModelError::NoVolumes`]).
+/// - The loss or the network is not finite ([`ModelError::NotFinite`], [`ModelError::NetworkNotFinite`]); all earlier
+///   epochs are kept.
+/// - The run folder holds another run, another training run is at work in it ([`ModelError::RunInUse`]), it can't be
+///   written, or its checkpoint is of another run.
+/// - libtorch fails.
 pub fn train(
     network: &mut Network,
     card: &ModelCard,
@@ -74,7 +127,7 @@ pub fn train(
     data.check(card, rows)?;
     let input = network.architecture().input();
     let feed = Feed::new(input, &card.preprocessing, data, config, network.device())?;
-    // Who has ended the run hears no more of it, and stays with that.
+    // An observer that has ended the run receives no more events, and its decision stands.
     let mut told = ControlFlow::Continue(());
     let observer: &mut Observer<'_> = &mut |event| {
         if told.is_continue() {
@@ -87,7 +140,7 @@ pub fn train(
     }
     network.set_statistics_rate(config.statistics_rate);
     network.set_precision(config.precision);
-    // The observer of an earlier training may have panicked in between.
+    // The observer of an earlier training run may have panicked in between.
     network.release_heads();
     let named = network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
     let mut behind_body = false;
@@ -137,7 +190,7 @@ pub fn train(
     ran?;
     engine.validate(None)?;
     let best_epoch = best_epoch(&run.history, config.best_by);
-    // Again, since a resumed run may ask for other thresholds than the part that wrote these weights.
+    // Once more, because a resumed run may use other thresholds than the part that wrote these weights.
     let card = run.write_best(&engine, best_epoch)?;
     Ok(Outcome {
         card,
@@ -148,20 +201,20 @@ pub fn train(
     })
 }
 
-/// What a run has to show so far, and where it is kept.
+/// The results of a run so far, and the place where they are kept.
 struct Run<'a> {
-    /// The card that the weights start from.
+    /// The card with which the run starts.
     card: &'a ModelCard,
     /// What a checkpoint must agree with.
     identity: serde_json::Value,
     dir: Option<RunDir>,
     history: Vec<EpochLog>,
-    /// Values of the best epoch's network.
+    /// The values of the best epoch's network.
     best: Option<Vec<Tensor>>,
 }
 
 impl Run<'_> {
-    /// Takes the folder, and does the epochs that are left.
+    /// Opens the run folder, if there is one, and runs the remaining epochs.
     fn epochs(
         &mut self,
         engine: &mut Engine<'_>,
@@ -175,6 +228,7 @@ impl Run<'_> {
         if done == 0 {
             engine.begin()?;
         }
+        engine.network.set_used();
         let mut told = observer(&Event::Start {
             epochs: config.epochs,
             done,
@@ -195,7 +249,7 @@ impl Run<'_> {
         if self.history.is_empty() { Err(ModelError::Stopped) } else { Ok(()) }
     }
 
-    /// Takes a folder, and what an earlier part of the run left in it.
+    /// Opens a folder, and restores what an earlier part of the run left in it.
     fn open(
         &mut self,
         path: &Path,
@@ -214,19 +268,23 @@ impl Run<'_> {
             let (last, best) =
                 (self.history.len(), best_epoch(&self.history, engine.config.best_by));
             dir.write_log(&self.history)?;
-            let found = load(&dir.best(), engine.network.device());
+            let path = dir.best();
+            let found = load(&path, engine.network.device());
             self.dir = Some(dir);
-            let is_of = |card: &ModelCard| {
-                card.training.as_ref().is_some_and(|training| training["epoch"] == best)
+            let found = match found {
+                Ok((network, card)) => self.check_best(&path, &card, best).map(|()| network),
+                Err(error) => Err(error),
             };
-            if best == last && !found.as_ref().is_ok_and(|(_, card)| is_of(card)) {
-                // The run ended before the last epoch's weights became the best.
-                engine.validate(engine.config.validation_windows)?;
-                self.write_best(engine, last)?;
-                self.best = Some(checkpoint::values_of(engine.network)?);
-            } else {
-                self.best = Some(checkpoint::values_of(&found?.0)?);
-            }
+            self.best = Some(match found {
+                Ok(network) => checkpoint::values_of(&network)?,
+                // The process ended before it saved the last epoch's weights as the best.
+                Err(_) if best == last => {
+                    engine.validate(engine.config.validation_windows)?;
+                    self.write_best(engine, last)?;
+                    checkpoint::values_of(engine.network)?
+                }
+                Err(error) => return Err(error),
+            });
             return Ok(());
         }
         if engine.config.resume {
@@ -236,10 +294,29 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Takes up one more epoch, saves it, and says whether it is the best so far.
+    /// Checks that the best weights in a folder are those of this run's best epoch.
+    fn check_best(&self, path: &Path, card: &ModelCard, epoch: usize) -> Result<(), ModelError> {
+        let network =
+            |card: &ModelCard| format!("{} ({}), {}", card.architecture, card.mode, card.labels);
+        let (hash, best) = (&self.identity["data"], serde_json::json!(epoch));
+        for (what, found, expected) in [
+            ("network", network(card), network(self.card)),
+            ("data_sha256", checkpoint::told(card, "data_sha256"), hash.to_string()),
+            ("epoch", checkpoint::told(card, "epoch"), best.to_string()),
+        ] {
+            if found != expected {
+                let path = path.to_owned();
+                let reason = format!("its {what} is {found}, that of the run's best {expected}");
+                return Err(ModelError::Checkpoint { path, reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an epoch, saves it, and returns whether it is the best so far.
     ///
-    /// The best weights come after the checkpoint, so that they are never of an epoch that the history does not have; killed in
-    /// between, a resumed run writes them first.
+    /// The best weights are written after the checkpoint, so that they never belong to an epoch missing from the
+    /// history. If the process is killed in between, the resumed run writes them first.
     fn keep(&mut self, log: EpochLog, engine: &Engine<'_>) -> Result<bool, ModelError> {
         self.history.push(log);
         let epoch = self.history.len();
@@ -265,19 +342,20 @@ impl Run<'_> {
         Ok(is_best)
     }
 
-    /// Writes the present weights, those of an epoch, as the best, and returns their card.
+    /// Writes the present weights, which are those of `epoch`, as the best, and returns their card.
     fn write_best(&self, engine: &Engine<'_>, epoch: usize) -> Result<ModelCard, ModelError> {
         let card = self.describe(engine, epoch)?;
         if let Some(dir) = &self.dir {
-            checkpoint::replace_best(dir.path(), engine.network, &card)?;
+            dir.write_best(engine.network, &card)?;
         }
         Ok(card)
     }
 
-    /// The card of the present weights, those of an epoch.
+    /// Returns the card of the present weights, which are those of `epoch`.
     fn describe(&self, engine: &Engine<'_>, epoch: usize) -> Result<ModelCard, ModelError> {
         let mut card = self.card.clone();
-        // Those of other weights decide nothing here.
+        SOFTWARE.clone_into(&mut card.software);
+        // The thresholds of other weights do not apply here.
         card.thresholds = None;
         if let Some(thresholds) = engine.thresholds()? {
             card = card.with_thresholds(&thresholds)?;
@@ -291,7 +369,7 @@ impl Run<'_> {
             "validation_positives": engine.positives(engine.val_rows),
             "data_sha256": self.identity["data"],
         }));
-        // By as many windows as the thresholds.
+        // From as many windows as the thresholds.
         card.metrics = engine.val_score().map(|Score { loss, f1, auroc }| {
             serde_json::json!({
                 "validation": { "loss": loss, "macro_f1": f1, "macro_roc_auc": auroc }
@@ -306,7 +384,7 @@ impl Run<'_> {
         })
     }
 
-    /// The folder that keeps the epochs done, if there are any.
+    /// Returns the folder that keeps the finished epochs, if there are any.
     fn kept(&self) -> Option<PathBuf> {
         let dir = self.dir.as_ref().filter(|_| !self.history.is_empty());
         dir.map(|dir| dir.path().to_owned())
@@ -325,7 +403,7 @@ impl Run<'_> {
     }
 }
 
-/// Patients who are in both lists of rows.
+/// Counts the patients with records in both lists of rows.
 fn shared_patients(patients: &[String], a: &[usize], b: &[usize]) -> usize {
     let of = |rows: &[usize]| -> BTreeSet<&str> {
         rows.iter().map(|&row| patients[row].as_str()).collect()
@@ -333,7 +411,7 @@ fn shared_patients(patients: &[String], a: &[usize], b: &[usize]) -> usize {
     of(a).intersection(&of(b)).count()
 }
 
-/// The best epoch, from 1, the earliest of equals; the last without validation; 0 before the first.
+/// Returns the best epoch, from 1: the earliest among equals, the last without validation, 0 before the first.
 fn best_epoch(history: &[EpochLog], by: BestBy) -> usize {
     let score = |log: &EpochLog| {
         let loss = log.val_loss.map_or(log.epoch as f64, |loss| -loss);
@@ -351,7 +429,7 @@ fn best_epoch(history: &[EpochLog], by: BestBy) -> usize {
     best.map_or(0, |log| log.epoch)
 }
 
-/// Whether a parameter belongs to an attention head or a dense layer at a network's end.
+/// Returns whether a parameter belongs to an attention head or to a dense layer at the end of a network.
 fn is_head(name: &str) -> bool {
     name.starts_with("head_") || name.starts_with("dense")
 }
@@ -367,7 +445,7 @@ fn label_weights(
         .doing("make the label weights' tensor")
 }
 
-/// What deserves a look before a run begins.
+/// Returns what deserves attention before a run begins.
 fn warnings(card: &ModelCard, data: &TrainData, train: &[usize], val: &[usize]) -> Vec<Warning> {
     let mut warnings = Vec::new();
     for (label, column) in card.labels.iter().zip(data.labels.columns()) {
@@ -406,7 +484,7 @@ mod tests {
             log(4, Some(0.6), None),
         ];
         assert_eq!(best_epoch(&history, BestBy::Loss), 2);
-        // Equal by the area: the loss decides.
+        // The area is equal, so the loss decides.
         assert_eq!(best_epoch(&history, BestBy::Auroc), 3);
         let blind = [log(1, None, None), log(2, None, None)];
         assert_eq!(best_epoch(&blind, BestBy::Loss), 2);

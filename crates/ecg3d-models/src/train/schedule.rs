@@ -1,28 +1,29 @@
 use serde::{Deserialize, Serialize};
 
-/// How the learning rate moves during training, as a factor of the base rate.
+/// How the learning rate changes during training, as a factor of the base rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Schedule {
-    /// The base rate throughout.
+    /// Always the base rate.
     Constant,
-    /// The study's: 10^(-e / epochs_per_decade) for epoch e, counted from 0, and constant within an epoch.
+    /// The study's schedule: 10^(-e / epochs_per_decade) for epoch e, counted from 0, and constant within an epoch.
     Decay {
-        /// Epochs after which the rate is a tenth; the study's is 100.
+        /// Number of epochs after which the rate is a tenth; 100 in the study.
         epochs_per_decade: f64,
     },
-    /// Rises in a straight line over the first epochs, then falls on half a cosine to `floor` at the last step.
+    /// A linear rise over the first epochs, then half a cosine down to `floor` at the last step.
     WarmupCosine {
-        /// Epochs of rising; fractions count.
+        /// Number of epochs of the rise; may be fractional.
         warmup_epochs: f64,
-        /// Factor at the very end.
+        /// Factor at the last step.
         floor: f64,
     },
 }
 
 impl Schedule {
-    /// The factor at a step: `epoch` and `batch` from 0, of `epochs` epochs with `batches` batches each.
+    /// Returns the factor at a step, with `epoch` and `batch` from 0, in a run of `epochs` epochs with `batches`
+    /// batches each.
     pub fn factor(&self, epoch: usize, batch: usize, epochs: usize, batches: usize) -> f64 {
         match *self {
             Self::Constant => 1.0,
@@ -30,7 +31,7 @@ impl Schedule {
             Self::WarmupCosine { warmup_epochs, floor } => {
                 let batches = batches.max(1) as f64;
                 let steps = epochs as f64 * batches;
-                // A warm-up longer than half the run would leave nothing to learn with.
+                // A warm-up over more than half the run would leave nothing to learn with.
                 let warmup = (warmup_epochs * batches).min(0.5 * steps);
                 let step = epoch as f64 * batches + batch as f64;
                 if step < warmup {
@@ -43,7 +44,7 @@ impl Schedule {
         }
     }
 
-    /// Whether the number of epochs changes the rates, so that a run can't be made longer afterwards.
+    /// Returns whether the number of epochs affects the rates, so that a run can't be extended afterwards.
     pub(crate) fn depends_on_epochs(&self) -> bool {
         matches!(self, Self::WarmupCosine { .. })
     }
@@ -70,7 +71,7 @@ mod tests {
         assert_eq!(rates[10], 1.0);
         assert!(rates[10..].windows(2).all(|w| w[0] > w[1]));
         assert!((rates[39] - 0.01).abs() < 1e-12);
-        // One epoch of one batch, all warm-up: still a rate that learns.
+        // One epoch of one batch consists only of warm-up, but its rate must still be useful.
         assert!(cosine.factor(0, 0, 1, 1) > 0.5);
     }
 }

@@ -11,19 +11,19 @@ pub enum Thresholds {
     /// One half for every label. The default.
     #[default]
     Half,
-    /// [`validation_thresholds`] of the validation records; one half without such records.
+    /// Those of [`validation_thresholds`] on the validation records; one half without such records.
     Validation,
 }
 
-/// Labels with fewer positives than this get a threshold drawn towards one half.
+/// Labels with fewer positives than this get a threshold that is shrunk towards one half.
 const ENOUGH_POSITIVES: usize = 20;
 
-/// Thresholds, one for each label, from labels and probabilities `[record, label]` of validation records.
+/// Returns thresholds, one for each label, from labels and probabilities `[record, label]` of validation records.
 ///
-/// For each label, `t` makes F1 of `probability > t` as large as it can. It lies halfway between two neighbouring
-/// probabilities, and of equally good ones the nearest to one half is taken. With few positives `t` is mostly chance, so
-/// it is drawn towards one half by how many there are: `0.5 + min(1, positives / 20) (t - 0.5)`. A label that all or none
-/// of the records have keeps one half.
+/// For each label, the threshold `t` maximises F1 of `probability > t`. It lies halfway between two neighbouring
+/// probabilities; among equally good ones, the one nearest to one half is taken. With few positives, `t` is mostly
+/// chance, so it is shrunk towards one half according to their number: `0.5 + min(1, positives / 20) (t - 0.5)`. A
+/// label that all or none of the records have keeps one half.
 ///
 /// ```
 /// use ecg3d_models::validation_thresholds;
@@ -32,14 +32,14 @@ const ENOUGH_POSITIVES: usize = 20;
 /// # fn main() -> Result<(), ecg3d_models::ModelError> {
 /// let (truth, probabilities) = (array![[1], [1], [0]], array![[0.9], [0.3], [0.2]]);
 /// let found = validation_thresholds(truth.view(), probabilities.view())?;
-/// // 0.25 parts them, but two positives of twenty count a tenth.
+/// // 0.25 separates them, but two positives of twenty count a tenth.
 /// assert!((found[0] - 0.475).abs() < 1e-12);
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Errors
-/// Arrays of different shapes; a probability that is not from 0 to 1.
+/// The arrays have different shapes, or a probability is not from 0 to 1.
 pub fn validation_thresholds(
     truth: ArrayView2<'_, u8>,
     probabilities: ArrayView2<'_, f64>,
@@ -84,11 +84,11 @@ fn largest_f1(
         predicted += equals.len();
         let above = equals[0].0;
         if above == 0.0 {
-            // No threshold predicts a probability of 0.
+            // A probability of 0 is above no threshold.
             break;
         }
         let below = ranked.get(predicted).map_or(0.0, |next| next.0);
-        // Between neighbouring floating-point numbers the middle may round to the upper one.
+        // Between neighbouring floating-point numbers, the middle may round to the upper one.
         let middle = 0.5 * (above + below);
         let threshold = if middle < above { middle } else { below };
         let f1 = 2.0 * hits as f64 / (predicted + positives) as f64;
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use ndarray::{Array2, array};
 
-    /// `n` records of each of (label, probability).
+    /// Returns the threshold for `n` records of each (label, probability).
     fn chosen(n: usize, records: &[(u8, f64)]) -> f64 {
         let rows: Vec<(u8, f64)> = records.iter().flat_map(|&one| vec![one; n]).collect();
         let truth = Array2::from_shape_fn((rows.len(), 1), |(row, _)| rows[row].0);
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn of_equals_the_nearest_to_one_half() {
-        // F1 is 2/3 above 0.8 and above 0.3, less between.
+        // F1 is 2/3 for the thresholds 0.8 and 0.3, and less in between.
         let found = chosen(20, &[(1, 0.9), (0, 0.7), (0, 0.5), (1, 0.4), (0, 0.2)]);
         assert!((found - 0.3).abs() < 1e-12, "{found}");
     }

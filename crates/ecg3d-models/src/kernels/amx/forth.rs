@@ -1,4 +1,4 @@
-//! A slab's way through a convolution.
+//! The forward pass of a slab through a convolution.
 
 use std::cell::RefCell;
 
@@ -12,11 +12,11 @@ use super::{
 };
 use crate::layers::Result;
 
-/// Columns that a row of 45 takes, and one more, which an image of 16 channels reads and multiplies by zeros.
+/// The columns that a row of 45 needs, and one more, which an image of 16 channels reads and multiplies by zeros.
 const COLUMNS: usize = ROW + TAPS;
 
 thread_local! {
-    /// Memory that a thread keeps.
+    /// Memory that each thread keeps.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
@@ -24,34 +24,34 @@ thread_local! {
 struct Scratch {
     /// Rows of the image with zeros around them, `[plane, row % 3, column, line]`.
     lines: Vec<Line>,
-    /// Where each step begins in them, for the first plane of the output.
+    /// Where each step begins in `lines`, for the first plane of the output.
     offsets: Vec<usize>,
     sums: Vec<[[Lanes; ROW]; 2]>,
 }
 
-/// A kernel as tiles.
+/// A kernel in the form of tiles.
 #[derive(Debug)]
 pub(crate) struct Kernel {
     axes: u32,
     channels: [usize; 2],
     steps: Vec<Step>,
-    /// `[32 outputs, step, 16 outputs, pair of inputs, output, 2]`; zeros stand for outputs that are not there.
+    /// `[32 outputs, step, 16 outputs, pair of inputs, output, 2]`; zeros stand for missing outputs.
     matrices: Vec<Line>,
 }
 
-/// What is multiplied at a time: 32 channels of a tap, or 16 channels of two taps beside one another.
+/// What is multiplied at a time: 32 channels of one tap, or 16 channels each of two adjacent taps.
 #[derive(Debug, Clone, Copy)]
 struct Step {
     depth: usize,
     height: usize,
-    /// Of the first tap.
+    /// Column of the first tap.
     column: usize,
     /// Which 32 channels.
     line: usize,
 }
 
 impl Step {
-    /// The tap and input channel of a factor; the second tap may be beyond the kernel.
+    /// Returns the tap and input channel of a factor; `None` if the second tap is beyond the kernel.
     fn source(self, factor: usize, inputs: usize) -> Option<[usize; 2]> {
         let column = self.column + if inputs < TOGETHER { factor / inputs } else { 0 };
         let channel = self.line * TOGETHER + factor % inputs;
@@ -60,7 +60,7 @@ impl Step {
 }
 
 impl Kernel {
-    /// Of `[output, input, axis..]`, rounded.
+    /// Makes the tiles of a kernel `[output, input, axis..]`, with rounded values.
     pub(crate) fn new(kernel: &[f32], axes: u32, [input, output]: [usize; 2]) -> Self {
         let mut steps = Vec::new();
         for rows in 0..TAPS.pow(axes - 1) {
@@ -91,12 +91,12 @@ impl Kernel {
         self.channels
     }
 
-    /// Whether the kernel has three axes.
+    /// Returns whether the kernel has three axes.
     pub(crate) fn is_deep(&self) -> bool {
         self.axes == 3
     }
 
-    /// The convolution of one slab.
+    /// Runs the convolution of one slab.
     pub(crate) fn convolve<T: Element>(&self, slab: Slab<'_, T>) -> Result<()> {
         let Slab { x, slab, out, grid, before, bias, relu, sums } = slab;
         let (Some(x), Some(out)) = (T::as_bf16(x), T::as_bf16_mut(out)) else {
@@ -110,13 +110,14 @@ impl Kernel {
         Ok(())
     }
 
-    /// With so many lines for a position.
+    /// Does this with `STRIDE` lines per position.
     fn rows<const STRIDE: usize>(&self, slab: Slab<'_, Bf16>, scratch: &mut Scratch) {
         let Slab { x, slab, out, grid, before, bias, relu, sums } = slab;
         let Grid { depth, height, width, .. } = grid;
         let groups = self.channels.map(|n| n / LANES);
         let start = slab * SLAB;
-        // Planes of the output and of the image, and the first of these, counted from the one of zeros before it.
+        // The number of planes of the output and of the image, the first plane of the image, counted from the plane of
+        // zeros before it, and the rows of the output.
         let (planes, taken, z, rows) = if self.is_deep() {
             let planes = SLAB.min(depth - start);
             (planes, planes + TAPS - 1, start, 0..height)
@@ -159,10 +160,10 @@ impl Kernel {
     }
 }
 
-/// The last three rows of each plane that a slab takes, with zeros around them.
+/// The last three rows of each plane that a slab needs, with zeros around them.
 struct Taken<'a, const STRIDE: usize> {
     x: &'a [[Bf16; LANES]],
-    /// Sixteens of channels.
+    /// Number of groups of sixteen channels.
     groups: usize,
     grid: Grid,
     /// The first plane, the next row and the first column, each counted from the zeros before the image.
@@ -172,18 +173,18 @@ struct Taken<'a, const STRIDE: usize> {
 }
 
 impl<const STRIDE: usize> Taken<'_, STRIDE> {
-    /// Takes the rows that row `y` of the output needs.
+    /// Fetches the rows needed for row `y` of the output.
     fn go_on(&mut self, y: usize) {
         let Grid { depth, height, width, .. } = self.grid;
         let (groups, before) = (self.groups, self.before);
         let [first_plane, next, first] = &mut self.place;
-        // Where the image's columns stand among those that are taken, of which the first may be one of zeros.
+        // The image's columns begin here among the fetched ones, the first of which may be a column of zeros.
         let left = usize::from(*first == 0);
         let columns = COLUMNS.min(width + 1 - *first) - left;
         while *next < y + TAPS {
             let slots = self.lines.chunks_exact_mut(COLUMNS * STRIDE);
             for (plane, out) in slots.skip(*next % TAPS).step_by(TAPS).enumerate() {
-                // What is before the first becomes too large.
+                // Indices before the first wrap around to large numbers.
                 let (z, y) = ((*first_plane + plane).wrapping_sub(1), next.wrapping_sub(1));
                 if z >= depth || y >= height {
                     out.fill(EMPTY);
@@ -201,11 +202,11 @@ impl<const STRIDE: usize> Taken<'_, STRIDE> {
     }
 }
 
-/// A row of an image of 16 channels, each position's followed by the next one's.
+/// A row of an image of 16 channels, in which each position is followed by the next one.
 struct Doubled<'a> {
     x: &'a [[Bf16; LANES]],
     before: Option<&'a [Vec<Lanes>; 2]>,
-    /// Where the first position goes.
+    /// Where the first position is written.
     left: usize,
     out: &'a mut [Line],
 }
@@ -226,11 +227,11 @@ impl VectorTask for Doubled<'_> {
     }
 }
 
-/// A row of an image of more channels.
+/// A row of an image with more than 16 channels.
 struct Copied<'a> {
     x: &'a [[Bf16; LANES]],
     before: Option<&'a [Vec<Lanes>; 2]>,
-    /// Sixteens of channels.
+    /// Number of groups of sixteen channels.
     groups: usize,
     left: usize,
     out: &'a mut [Line],
@@ -248,7 +249,7 @@ impl VectorTask for Copied<'_> {
     }
 }
 
-/// Sums of products, to a row of the output.
+/// Sums of products on their way to a row of the output.
 struct Finish<'a> {
     products: &'a [[[Lanes; ROW]; 2]],
     bias: &'a [Lanes],
@@ -265,7 +266,7 @@ impl VectorTask for Finish<'_> {
 }
 
 impl Finish<'_> {
-    /// All channels of a position at once, so that a line of memory is written once.
+    /// Handles all channels of a position at once, so that each cache line is written once.
     #[inline(always)]
     fn of<V: Vector, const O: usize>(self) {
         let Self { products, bias, relu, sums, out } = self;

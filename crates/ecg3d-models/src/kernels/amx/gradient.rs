@@ -1,8 +1,8 @@
 //! The gradient of a convolution's kernel.
 //!
-//! Positions are what is summed over. In planes that have one column of zeros behind each row, the neighbours of all positions
-//! are the same memory again, read from another place on. The gradients of the output become rows of positions; of the
-//! image, each position stands beside the next one.
+//! The sums run over positions. In planes with one column of zeros after each row, the neighbours of all positions are
+//! the same memory, read from another offset. The gradients of the output are turned into rows of positions. In the
+//! image, each position is placed beside the next one.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use super::tiles::{HEIGHT, TOGETHER, Tiles};
 use super::{Bf16, EMPTY, LANES, Lanes, Line, TAPS, Vector, VectorTask, ZERO, filled, run_vectors};
 
 thread_local! {
-    /// Memory that a thread keeps.
+    /// Memory that each thread keeps.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
@@ -22,11 +22,13 @@ struct Scratch {
     x: Vec<Line>,
     /// A plane of the gradients, `[32 outputs, step, 16 outputs, output, position]`.
     dy: Vec<Line>,
-    /// The same, `[position, 16 outputs, output]`.
+    /// The same as `[position, 16 outputs, output]`.
     flat: Vec<[Bf16; LANES]>,
 }
 
-/// Sums by planes counted over all images: of products with the kernel's gradient, for [`kernel_back`], and of `dy`.
+/// Returns two sums over `planes`, which are counted over all images: of products, for [`kernel_back`], and of `dy`.
+///
+/// The products are those of the image and `dy` that make up the kernel's gradient.
 pub(crate) fn gradient(
     pair: Pair<'_, Bf16>,
     axes: u32,
@@ -38,7 +40,7 @@ pub(crate) fn gradient(
     let deep = if axes == 3 { TAPS } else { 1 };
     let stride = width + 1;
     let steps = (height * stride).div_ceil(TOGETHER);
-    // Up to what the last step reads at the last tap.
+    // As far as the last step reads at the last tap.
     let length = steps * TOGETHER + (TAPS - 1) * stride + 1;
     let mut sums = vec![[[ZERO; HEIGHT]; 6]; deep * TAPS * inputs * pairs];
     let mut bias = vec![ZERO; outputs];
@@ -59,7 +61,7 @@ pub(crate) fn gradient(
                 let z = plane % depth + tap;
                 let source = match deep {
                     1 => plane,
-                    // Of planes of zeros nothing comes.
+                    // Planes of zeros contribute nothing.
                     _ if z == 0 || z > depth => continue,
                     _ => plane + tap - 1,
                 };
@@ -91,7 +93,7 @@ fn plane_of(all: &[[Bf16; LANES]], plane: usize, size: usize) -> &[[Bf16; LANES]
     &all[plane * size..][..size]
 }
 
-/// The sums of [`gradient`], as `[output, input, axis..]`.
+/// Returns the sums of [`gradient`] as `[output, input, axis..]`.
 pub(crate) fn kernel_back(sums: &[Lanes], axes: u32, [input, output]: [usize; 2]) -> Vec<f32> {
     let (inputs, pairs) = (input / LANES, (output / LANES).div_ceil(2));
     let tiles = sums.as_chunks::<HEIGHT>().0.as_chunks::<TAPS>().0.as_chunks::<2>().0;
@@ -106,14 +108,14 @@ pub(crate) fn kernel_back(sums: &[Lanes], axes: u32, [input, output]: [usize; 2]
     out
 }
 
-/// A plane of the image as [`Tiles::add_products`] takes it, 16 channels after the other.
+/// A plane of the image in the form that [`Tiles::add_products`] takes, one group of 16 channels after the other.
 struct Paired<'a> {
     x: &'a [[Bf16; LANES]],
     before: Option<&'a [Vec<Lanes>; 2]>,
-    /// Sixteens of channels.
+    /// Number of groups of sixteen channels.
     inputs: usize,
     width: usize,
-    /// Where there is no position, there are zeros already.
+    /// Where there is no position, this already contains zeros.
     out: &'a mut [Line],
 }
 
@@ -141,10 +143,10 @@ impl VectorTask for Paired<'_> {
     }
 }
 
-/// A plane of gradients in tiles with a row for each channel, and their sums.
+/// A plane of gradients in tiles with one row for each channel, and the sums of the gradients.
 struct Turned<'a> {
     flat: &'a [[Bf16; LANES]],
-    /// Sixteens of channels.
+    /// Number of groups of sixteen channels.
     outputs: usize,
     steps: usize,
     out: &'a mut [Line],
@@ -176,7 +178,7 @@ impl VectorTask for Turned<'_> {
     }
 }
 
-/// Rows and columns exchanged, by four times putting the rows of both halves between one another.
+/// Exchanges rows and columns by interleaving the rows of both halves four times.
 #[inline(always)]
 fn transposed(mut rows: [[Bf16; LANES]; LANES]) -> [[Bf16; LANES]; LANES] {
     for _ in 0..4 {

@@ -1,4 +1,4 @@
-//! The instructions. Their registers are named in the assembly alone: the compiler uses none of them by itself.
+//! The AMX instructions. Only the assembly names the tile registers; the compiler itself uses none of them.
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
@@ -8,16 +8,16 @@ use std::sync::OnceLock;
 use super::super::lanes::Lanes;
 use super::Line;
 
-/// Rows of a tile.
+/// Number of rows of a tile.
 pub(super) const HEIGHT: usize = 16;
-/// Products that a value of a tile of sums takes at a time.
+/// Number of products that each value in a tile of sums receives at a time.
 pub(super) const TOGETHER: usize = 32;
-/// Rows of a tile of positions, of which three are a row of a volume.
+/// Number of rows of a tile of positions; three such tiles make a row of a volume.
 pub(super) const POSITIONS: usize = 15;
-/// Positions of a row that are worked on together.
+/// Number of positions of a row that are processed together.
 pub(super) const ROW: usize = 3 * POSITIONS;
 
-/// What the tiles are: rows of 64 bytes each.
+/// The layout of the tiles, whose rows have 64 bytes each.
 #[repr(C, align(64))]
 struct Layout {
     palette: u8,
@@ -40,29 +40,29 @@ impl Layout {
     }
 }
 
-/// Sums in six, then one of each factor.
+/// Six tiles of sums, then one tile of each factor.
 static FORTH: Layout = Layout::new([15, 15, 15, 15, 15, 15, 16, 15]);
 static GRADIENT: Layout = Layout::new([16; 8]);
 
-/// Whether the processor multiplies tiles of `bf16` and the system lets this process do so; asked once.
+/// Returns whether the processor multiplies tiles of `bf16` and the system lets this process do so; determined once.
 pub(crate) fn is_here() -> bool {
     static HERE: OnceLock<bool> = OnceLock::new();
     *HERE.get_or_init(|| has_tiles() && is_permitted())
 }
 
-/// AMX-BF16 and AMX-TILE.
+/// Returns whether the processor has AMX-BF16 and AMX-TILE.
 fn has_tiles() -> bool {
     let has = |bit: u32| __cpuid_count(7, 0).edx >> bit & 1 == 1;
     __cpuid(0).eax >= 7 && has(22) && has(24)
 }
 
-/// Linux keeps the tiles of a process that has asked for that.
+/// Asks Linux for permission; it saves the tiles only of processes that asked.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 fn is_permitted() -> bool {
     const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
     const XFEATURE_XTILEDATA: libc::c_long = 18;
-    // SAFETY: this call touches no memory of ours.
+    // SAFETY: this call accesses no memory of ours.
     unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0 }
 }
 
@@ -71,16 +71,16 @@ fn is_permitted() -> bool {
     false
 }
 
-/// The tiles of this thread, laid out for one kind of product until this is dropped.
+/// The tiles of this thread, configured for one kind of product until this value is dropped.
 pub(super) struct Tiles(PhantomData<*const ()>);
 
 impl Tiles {
-    /// For [`Tiles::convolve_row`].
+    /// Configures the tiles for [`Tiles::convolve_row`].
     pub(super) fn forth() -> Self {
         Self::new(&FORTH)
     }
 
-    /// For [`Tiles::add_products`].
+    /// Configures the tiles for [`Tiles::add_products`].
     pub(super) fn gradient() -> Self {
         Self::new(&GRADIENT)
     }
@@ -88,15 +88,15 @@ impl Tiles {
     #[allow(unsafe_code)]
     fn new(layout: &'static Layout) -> Self {
         assert!(is_here(), "a processor with AMX");
-        // SAFETY: the processor has the instruction, which reads 64 bytes, and the layout is one that it knows.
+        // SAFETY: the processor has this instruction, which reads 64 bytes, and the layout is valid.
         unsafe { asm!("ldtilecfg [{}]", in(reg) layout, options(nostack, readonly)) };
         Self(PhantomData)
     }
 
-    /// Sums over the steps of products of 45 positions with 32 columns of a matrix: `out` is `[column / 16, position]`.
+    /// Sums, over all steps, products of 45 positions with 32 columns of a matrix: `out` is `[column / 16, position]`.
     ///
-    /// A step takes `STRIDE` lines from one position to the next, the first of them at its offset in `x`, and two tiles of `matrices`, of
-    /// sixteen lines each: `[pair of channels, output, 2]`. Steps are a multiple of three.
+    /// A step reads `x` from its offset, with `STRIDE` lines from one position to the next, and two tiles of `matrices`
+    /// of sixteen lines each: `[pair of channels, output, 2]`. The number of steps must be a multiple of three.
     #[allow(unsafe_code)]
     pub(super) fn convolve_row<const STRIDE: usize>(
         &mut self,
@@ -139,8 +139,8 @@ impl Tiles {
                 )
             };
         }
-        // SAFETY: the layout is `FORTH`. All that is read lies in `x` and `matrices`, which was asked above, and what is written is
-        // as large as `out`: six tiles of 15 rows.
+        // SAFETY: the layout is `FORTH`. All reads lie within `x` and `matrices`, as asserted above. The writes are as
+        // large as `out`: six tiles of 15 rows.
         unsafe {
             asm!(
                 "tilezero tmm0",
@@ -153,7 +153,7 @@ impl Tiles {
                 step!(0),
                 step!(1),
                 step!(2),
-                // For speed alone: without a store for more than twenty steps, all takes a third longer.
+                // Only for speed: without a store for more than twenty steps, everything takes a third longer.
                 "tilestored [{out} + {line}], tmm0",
                 "add {offsets}, 3 * 8",
                 "add {matrices}, 3 * 2048",
@@ -182,10 +182,11 @@ impl Tiles {
         }
     }
 
-    /// Adds to `sums`, `[output / 16, tap, output, input]` of two times three tiles, products over `steps` times 32 positions.
+    /// Adds products over `steps` times 32 positions to `sums`, `[output / 16, tap, output, input]`, which are two
+    /// times three tiles.
     ///
-    /// A step takes two tiles of `dy`, `[output, position]`, and lines of `x` from two positions each, `[input, 2]`, the first of them as
-    /// many lines from the start as the step has positions before it, and one more for each tap.
+    /// A step takes two tiles of `dy`, `[output, position]`, and lines of `x` that hold two positions each,
+    /// `[input, 2]`. Its first line of `x` is at the number of positions in the steps before, plus one for each tap.
     #[allow(unsafe_code)]
     pub(super) fn add_products(
         &mut self,
@@ -196,8 +197,9 @@ impl Tiles {
     ) {
         assert!(steps > 0 && dy.len() >= steps * 2 * HEIGHT);
         assert!(x.len() > steps * 2 * HEIGHT);
-        // SAFETY: the layout is `GRADIENT`. A step's last line of `x` is 32 behind its first, at the last tap, less one; so all that is read
-        // lies in `dy` and `x`, and the tiles of sums are as large as `sums`.
+        // SAFETY: the layout is `GRADIENT`. The last line of `x` that a step reads, at the last tap, is 32 after the
+        // step's first line. So all reads lie within `dy` and `x`, as asserted above, and the tiles of sums are as
+        // large as `sums`.
         unsafe {
             asm!(
                 "tileloadd tmm0, [{sums} + {line}]",
@@ -221,7 +223,7 @@ impl Tiles {
                 "tdpbf16ps tmm4, tmm6, tmm7",
                 "tileloadd tmm7, [{x} + {two} + 128]",
                 "tdpbf16ps tmm5, tmm6, tmm7",
-                // For speed alone, as above.
+                // Only for speed, as above.
                 "tilestored [{sums} + {line}], tmm0",
                 "add {dy}, 2048",
                 "add {x}, 2048",
@@ -250,7 +252,7 @@ impl Tiles {
 impl Drop for Tiles {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
-        // SAFETY: the processor has the instruction; nobody needs the tiles' values any longer.
+        // SAFETY: the processor has this instruction, and the values in the tiles are no longer needed.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
     }
 }

@@ -1,7 +1,8 @@
-//! Convolutions with kernels of 3 x 3 x 3 and 3 x 3, stride 1 and the size kept, with the channels last.
+//! Convolutions with kernels of 3 x 3 x 3 and 3 x 3, with stride 1, the size preserved, and the channels last.
 //!
-//! What would be passes over memory of their own is done on the way: a normalisation and a ReLU in front, a bias, a ReLU and the
-//! channels' sums behind. Numbers are multiplied by Winograd's method in `f32`, or in `bf16` by the tiles of a processor that has them.
+//! Operations that would otherwise be passes over memory of their own are done within the convolution: a normalisation
+//! and a ReLU before it, and a bias, a ReLU and the channels' sums after it. Numbers are multiplied by Winograd's
+//! method in `f32`, or in `bf16` by the tiles of a processor that has them.
 
 use std::cell::RefCell;
 
@@ -16,20 +17,20 @@ use super::winograd::{self, Factors, POINTS};
 use super::{Element, threads};
 use crate::layers::Result;
 
-/// Planes of a volume, or rows of a plane, that are worked on together.
+/// Number of planes of a volume, or of rows of a plane, that are processed together.
 pub(super) const SLAB: usize = winograd::TILE;
 
 thread_local! {
-    /// Memory for a row of tiles, which a thread keeps.
+    /// Memory for a row of tiles, which each thread keeps.
     static SCRATCH: RefCell<winograd::Scratch> = RefCell::default();
 }
 
-/// Whether there is a convolution here for so many channels.
+/// Returns whether convolutions here support this number of channels.
 pub(crate) const fn fits(channels: usize) -> bool {
     matches!(channels, 16 | 32 | 64)
 }
 
-/// Whether images of `bf16` are multiplied as such by this processor; elsewhere their numbers are `f32` in between.
+/// Returns whether this processor multiplies images of `bf16` as such; otherwise their numbers are converted to `f32`.
 pub(crate) fn multiplies_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     return amx::is_here();
@@ -37,7 +38,7 @@ pub(crate) fn multiplies_bf16() -> bool {
     false
 }
 
-/// Images `[image, depth, height, width, channel]`; of kernels 3 x 3, depth is 1.
+/// The shape of images `[image, depth, height, width, channel]`; for kernels of 3 x 3, the depth is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grid {
     pub images: usize,
@@ -52,18 +53,18 @@ impl Grid {
     }
 }
 
-/// What is done on the way in and out; nothing by default.
+/// What is done before and after a convolution; nothing by default.
 #[derive(Debug, Default)]
 pub(crate) struct Around<'a> {
-    /// Factor and addend of each channel of the input, after which what is negative becomes 0.
+    /// Factor and addend for each channel of the input, followed by a ReLU.
     pub before: Option<[&'a [f32]; 2]>,
-    /// Added to each channel of the output.
+    /// Bias for each channel of the output.
     pub bias: Option<&'a [f32]>,
-    /// What is negative then becomes 0.
+    /// Whether a ReLU follows.
     pub relu: bool,
 }
 
-/// A kernel, made ready for images of one number type.
+/// A kernel, prepared for images of one number type.
 #[derive(Debug)]
 pub(crate) enum Kernel {
     Points(Factors),
@@ -72,7 +73,9 @@ pub(crate) enum Kernel {
 }
 
 impl Kernel {
-    /// Of `[output, input, axis..]` with two or three axes of 3, and as many channels as [`fits`] knows, for images of `T`.
+    /// Prepares a kernel `[output, input, axis..]` for images of `T`.
+    ///
+    /// The kernel has two or three axes of 3, and numbers of channels that [`fits`] accepts.
     pub(crate) fn new<T: Element>(
         kernel: &[f32],
         axes: u32,
@@ -89,7 +92,7 @@ impl Kernel {
         Ok(Self::Points(Factors::new(kernel, axes, [input, output])))
     }
 
-    /// Of the input and the output.
+    /// Returns the number of channels of the input and of the output.
     pub(crate) fn channels(&self) -> [usize; 2] {
         match self {
             Self::Points(factors) => factors.channels(),
@@ -98,7 +101,7 @@ impl Kernel {
         }
     }
 
-    /// Whether it has three axes.
+    /// Returns whether the kernel has three axes.
     fn is_deep(&self) -> bool {
         match self {
             Self::Points(factors) => factors.is_deep(),
@@ -108,7 +111,9 @@ impl Kernel {
     }
 }
 
-/// Sums over the positions of each image, `[image, channel]`, of what was written to `out`, before it was rounded.
+/// Convolves images, and returns sums over the positions of each image, `[image, channel]`.
+///
+/// The sums are those of what is written to `out`, before it is rounded.
 pub(crate) fn convolve<T: Element>(
     x: &[T],
     kernel: &Kernel,
@@ -120,32 +125,32 @@ pub(crate) fn convolve<T: Element>(
     convolve_then(x, kernel, grid, around, out, vec![(); slabs], |(), _| {})
 }
 
-/// Slabs of an image.
+/// Returns the number of slabs of an image.
 const fn slabs(grid: Grid, deep: bool) -> usize {
     if deep { grid.depth.div_ceil(SLAB) } else { grid.height.div_ceil(SLAB) }
 }
 
-/// Positions of a slab of a plane; the last may have fewer.
+/// Returns the number of positions in a slab of a plane; the last slab may have fewer.
 pub(crate) const fn slab_of_plane(grid: Grid) -> usize {
     SLAB * grid.width
 }
 
-/// One slab on its way through a convolution.
+/// A slab on its way through a convolution.
 pub(crate) struct Slab<'a, T> {
-    /// One image.
+    /// The image.
     pub x: &'a [T],
-    /// Which of its slabs.
+    /// Index of the slab within the image.
     pub slab: usize,
     pub out: &'a mut [T],
     pub grid: Grid,
     pub before: Option<&'a [Vec<Lanes>; 2]>,
     pub bias: &'a [Lanes],
     pub relu: bool,
-    /// Takes the sums of the slab's output.
+    /// Receives the sums of the slab's output.
     pub sums: &'a mut [Lanes],
 }
 
-/// `x`, after a normalisation and a ReLU if there are to be any.
+/// Returns `x` after a normalisation and a ReLU, if there is a normalisation.
 #[inline(always)]
 pub(super) fn normalised<V: Vector>(x: V, before: Option<&[Vec<Lanes>; 2]>, group: usize) -> V {
     match before {
@@ -157,8 +162,9 @@ pub(super) fn normalised<V: Vector>(x: V, before: Option<&[Vec<Lanes>; 2]>, grou
     }
 }
 
-/// [`convolve`], with each slab of the output handed on while it is in the cache, together with its own of `with`, of which there is
-/// one for each slab of each image.
+/// Like [`convolve`], but passes each slab of the output to `then` while it is in the cache.
+///
+/// `with` has one value for each slab of each image, which is passed along.
 pub(crate) fn convolve_then<T: Element, E: Send>(
     x: &[T],
     kernel: &Kernel,
@@ -224,24 +230,25 @@ pub(crate) fn convolve_then<T: Element, E: Send>(
     Ok(out)
 }
 
-/// Parts of the sums of a gradient, which do not depend on the number of threads.
+/// Number of parts in which a gradient is summed; independent of the number of threads.
 const PARTS: usize = 8;
 
-/// What the gradient of a kernel is made of.
+/// The data from which the gradient of a kernel is computed.
 #[derive(Clone, Copy)]
 pub(crate) struct Pair<'a, T> {
     /// All images, and the gradients of the output.
     pub x: &'a [T],
     pub dy: &'a [T],
     pub grid: Grid,
-    /// Sixteens of input and output channels.
+    /// Numbers of groups of sixteen input and output channels.
     pub groups: [usize; 2],
     pub before: Option<&'a [Vec<Lanes>; 2]>,
 }
 
-/// Gradients of a kernel `[output, input, axis..]` with as many axes as told, and of a bias, from those of the output.
+/// Returns the gradients of a kernel `[output, input, axis..]` with `axes` axes, and of a bias, from those of the
+/// output.
 ///
-/// `before` is what [`Around::before`] was on the way forth.
+/// `before` is what [`Around::before`] was in the forward pass.
 pub(crate) fn kernel_gradient<T: Element>(
     x: &[T],
     dy: &[T],
@@ -281,7 +288,7 @@ pub(crate) fn kernel_gradient<T: Element>(
     Ok((winograd::kernel_back(sums, axes, [input, output]), bias))
 }
 
-/// Sums over a number of slabs or planes of what gradients of the kernel and the bias each run of them gives.
+/// Sums the gradients of the kernel and the bias that `part` returns for ranges of the `count` slabs or planes.
 fn in_parts(
     count: usize,
     part: impl Fn(std::ops::Range<usize>) -> (Vec<Lanes>, Vec<Lanes>) + Sync,

@@ -3,14 +3,14 @@ use tch::{Device, Kind, Tensor};
 use super::*;
 use crate::kernels::{Bf16, values, values_mut};
 
-/// Numbers between -1 and 1 without a pattern that matters here.
+/// Returns numbers between -1 and 1 without a pattern that matters here.
 pub(crate) fn noise(shape: &[i64], seed: f64) -> Tensor {
     let n: i64 = shape.iter().product();
     let x = Tensor::arange(n, (Kind::Double, Device::Cpu));
     ((x * 12.9898 + seed).sin() * 43758.547).frac().view(shape).to_kind(Kind::Float)
 }
 
-/// A case: axes, channels in and out, images, depth, height, width.
+/// A test case: axes; input and output channels; images, depth, height, width.
 pub(crate) type Case = (u32, [usize; 2], [usize; 4]);
 
 pub(crate) const CASES: [Case; 8] = [
@@ -50,7 +50,7 @@ pub(crate) fn data((axes, [input, output], size): Case) -> Data {
 }
 
 impl Data {
-    /// With numbers that a type has.
+    /// Rounds the numbers to a type.
     fn rounded<T: Element>(self) -> Self {
         let [x, kernel, dy] = [self.x, self.kernel, self.dy].map(|x| x.to_kind(T::KIND));
         Self { x, kernel, dy, ..self }
@@ -61,12 +61,12 @@ fn ready<T: Element>(kernel: &Tensor, axes: u32, channels: [usize; 2]) -> Kernel
     Kernel::new::<T>(values(kernel).expect("kernel"), axes, channels).expect("fits")
 }
 
-/// As it goes into the products in `bf16`.
+/// Rounds numbers as the products in `bf16` do.
 fn as_multiplied(x: Tensor) -> Tensor {
     if multiplies_bf16() { x.to_kind(Kind::BFloat16).to_kind(Kind::Float) } else { x }
 }
 
-/// libtorch's convolution in `f64`, channels last.
+/// Returns libtorch's convolution in `f64`, with the channels last.
 pub(crate) fn expected(x: &Tensor, kernel: &Tensor) -> Tensor {
     let (kernel, padding) = match kernel.dim() {
         5 => (kernel.shallow_clone(), [1, 1, 1]),
@@ -89,7 +89,7 @@ pub(crate) fn off(found: &Tensor, expected: &Tensor) -> f64 {
     (found - expected).abs().max().double_value(&[]) / expected.abs().max().double_value(&[])
 }
 
-/// In `bf16`, with numbers that it has, only what is written is rounded, whether the processor multiplies it or not.
+/// If the inputs are `bf16` numbers, only the output is rounded, whether or not the processor multiplies in `bf16`.
 #[test]
 fn convolutions_equal_libtorchs() {
     fn check<T: Element>(bound: f64) {
@@ -107,9 +107,9 @@ fn convolutions_equal_libtorchs() {
             assert!((found - total).abs().max().double_value(&[]) < 1e-6 * y.numel() as f64);
         }
     }
-    // Sums of up to 1728 products, each point's off by some roundings, which the transforms add up: see `winograd::axis`.
+    // Sums of up to 1728 products. Rounding at each point adds up in the transforms, see `winograd::axis`.
     check::<f32>(4e-6);
-    // Half of the last of eight binary digits.
+    // Half a unit in the last of eight binary digits.
     check::<Bf16>(2f64.powi(-8));
 }
 
@@ -129,7 +129,7 @@ fn what_is_done_on_the_way_in_and_out() {
     let mut out = vec![0f32; y.numel()];
     convolve(values(&x).expect("x"), &ready, grid, &around, &mut out).expect("runs");
     assert!(off(&Tensor::from_slice(&out), &y) < 4e-6);
-    // In bf16 the input is rounded before, and the output after.
+    // In bf16, the input is rounded before the convolution, and the output after it.
     let rounded = x.to_kind(Kind::BFloat16);
     let taken = as_multiplied((rounded.to_kind(Kind::Float) * &scale + &shift).relu());
     let y = expected(&taken, &as_multiplied(kernel.shallow_clone()));
@@ -183,8 +183,8 @@ fn gradients_behind_a_normalisation_and_in_bf16() {
     let (inputs, gradients) = (values::<Bf16>(&half_x).expect("x"), values(&half_dy).expect("dy"));
     let (found, _) =
         kernel_gradient(inputs, gradients, axes, channels, grid, before).expect("runs");
-    // What is read is exact, and the sums are in f32. Where `bf16` is multiplied, what goes into the product is rounded, now and then
-    // the other way than here.
+    // The inputs are exact, and the sums are in f32. If the processor multiplies in `bf16`, the factors are rounded,
+    // occasionally differently than here.
     let (x, dy) = (half_x.to_kind(Kind::Float), half_dy.to_kind(Kind::Float));
     let bound = if multiplies_bf16() { 2e-5 } else { 4e-6 };
     assert!(off(&Tensor::from_slice(&found), &of(&x, &dy, as_multiplied)) < bound);
@@ -215,7 +215,7 @@ fn threads_do_not_change_anything() {
     check::<Bf16>();
 }
 
-/// What is not a number spreads over its neighbours, and no further than the columns that are multiplied together.
+/// NaN spreads to the neighbours, but not beyond the columns that are multiplied together.
 #[test]
 fn what_is_not_a_number_stays_so() {
     fn check<T: Element>() {

@@ -3,7 +3,7 @@ use tch::{Device, Kind, Tensor};
 use super::*;
 use crate::kernels::values;
 
-/// More than a chunk, and not a multiple of anything.
+/// More than a chunk, and not a multiple of anything relevant.
 const ROWS: i64 = 601;
 
 fn noise(shape: &[i64], seed: f64) -> Tensor {
@@ -16,7 +16,7 @@ fn slice(x: &Tensor) -> &[f32] {
     values(x).expect("values")
 }
 
-/// Within a few roundings of sums of some hundred terms.
+/// Checks for equality within a few roundings in sums of some hundred terms.
 fn assert_close(found: &[f32], expected: &Tensor) {
     let found = Tensor::from_slice(found).to_kind(Kind::Double);
     let expected = expected.to_kind(Kind::Double).contiguous().view(-1);
@@ -88,7 +88,7 @@ fn the_way_back_through_relu_and_normalisation() {
     let reciprocal = (y.var_dim([0i64].as_slice(), false, false) + 1e-3).rsqrt();
     let z = ((&y - &mean) * &reciprocal * &gamma + &beta).relu();
     (z * &dz).sum(Kind::Double).backward();
-    // A product with a matrix on top.
+    // With a product with a matrix added.
     let (dout, kernel) = (noise(&[ROWS, 16], 0.8), noise(&[16, channels], 0.9));
     let expected = y.grad() + dout.matmul(&kernel);
 

@@ -1,19 +1,19 @@
 //! The transforms along one axis: F(3, 3), three outputs of a kernel of three from five products.
 //!
-//! A tile of an axis and the kernel are polynomials. Their product is found from its values at five points (A. Toom, 1963;
-//! S. Winograd, Arithmetic Complexity of Computations, 1980; for convolutions of networks A. Lavin and S. Gray,
-//! <https://arxiv.org/abs/1509.09308>). The points here are 1/2, -1/2, 3/2, -3/2 and infinity, the best of 495 choices of small
-//! fractions: over three axes and 32 channels, sums in `f32` are off by 6e-7 of their root mean square, where the usual
-//! 0, 1, -1, 2 give 1.3e-6.
+//! A tile of an axis and the kernel are regarded as polynomials. Their product is determined from its values at five
+//! points (A. Toom, 1963; S. Winograd, Arithmetic Complexity of Computations, 1980; for convolutions of networks A.
+//! Lavin and S. Gray, <https://arxiv.org/abs/1509.09308>). The points here are 1/2, -1/2, 3/2, -3/2 and infinity, the
+//! best of 495 choices of small fractions. Over three axes and 32 channels, sums in `f32` are off by 6e-7 of their root
+//! mean square, compared with 1.3e-6 for the usual 0, 1, -1, 2.
 
 use super::super::vector::Vector;
 
-/// Outputs of a tile along an axis.
+/// Number of outputs of a tile along an axis.
 pub(crate) const TILE: usize = 3;
-/// Inputs of a tile, and points.
+/// Number of inputs of a tile, and of points.
 pub(crate) const POINTS: usize = 5;
 
-/// The finite points come in pairs of opposites.
+/// The finite points come in pairs of opposite numbers.
 const NEAR: f32 = 0.5;
 const FAR: f32 = 1.5;
 
@@ -52,7 +52,8 @@ pub(super) fn output_back<V: Vector>([y0, y1, y2]: [V; TILE]) -> [V; POINTS] {
     [even.add(odd), even.sub(odd), even_far.add(odd_far), even_far.sub(odd_far), y2]
 }
 
-/// A kernel -> its factors: its polynomial's values at the points, over the products of their distances from the others.
+/// A kernel -> its factors: the values of its polynomial at the points, over the products of each point's distances
+/// from the others.
 #[inline(always)]
 pub(super) fn kernel<V: Vector>([k0, k1, k2]: [V; TILE]) -> [V; POINTS] {
     let even = V::splat(0.5).mul_add(k0, V::splat(0.125).mul(k2));

@@ -1,7 +1,7 @@
 use super::axis::{self, POINTS, TILE};
 use super::{LANES, Lanes, Vector, VectorTask, ZERO, run_vectors};
 
-/// A kernel's values at the points: for each point a matrix, `[output / 16, input, 16]`.
+/// The values of a kernel at the points: for each point a matrix, `[output / 16, input, 16]`.
 #[derive(Debug)]
 pub(crate) struct Factors {
     axes: u32,
@@ -14,7 +14,7 @@ pub(crate) struct Factors {
 struct Along {
     x: Vec<Lanes>,
     axes: u32,
-    /// From the kernel to its factors, or from their gradients to those of the kernel.
+    /// Whether from the kernel to its factors, or from the gradients of the factors to those of the kernel.
     forth: bool,
 }
 
@@ -39,7 +39,7 @@ impl VectorTask for &mut Along {
     }
 }
 
-/// `[along, after]` -> another number of values along the first axis.
+/// Transforms the first axis of `[along, after]`, which changes its length.
 #[inline(always)]
 fn along<V: Vector, const FROM: usize, const TO: usize>(
     x: &[Lanes],
@@ -58,13 +58,14 @@ fn along<V: Vector, const FROM: usize, const TO: usize>(
     }
 }
 
-/// The place of a pair of channels in `[output / 16, input, 16]`.
+/// Returns the index of a pair of channels in `[output / 16, input, 16]`.
 fn place(output: usize, input: usize, inputs: usize) -> usize {
     (output / LANES * inputs + input) * LANES + output % LANES
 }
 
 impl Factors {
-    /// Of a kernel `[output, input, axis..]` with two or three axes of 3, and channels in sixteens.
+    /// Computes the factors of a kernel `[output, input, axis..]`, with two or three axes of 3, and multiples of 16
+    /// channels.
     pub(crate) fn new(kernel: &[f32], axes: u32, [input, output]: [usize; 2]) -> Self {
         let (taps, pairs) = (3usize.pow(axes), input * output);
         let mut x = vec![ZERO; kernel.len() / LANES];
@@ -84,7 +85,7 @@ impl Factors {
         [self.input, self.output]
     }
 
-    /// Whether the kernel has three axes.
+    /// Returns whether the kernel has three axes.
     pub(crate) fn is_deep(&self) -> bool {
         self.axes == 3
     }
@@ -94,7 +95,7 @@ impl Factors {
     }
 }
 
-/// Gradients of the factors `[point, output / 16, input, 16]` -> those of the kernel, `[output, input, axis..]`.
+/// Gradients of the factors `[point, output / 16, input, 16]` -> gradients of the kernel, `[output, input, axis..]`.
 pub(crate) fn kernel_back(x: Vec<Lanes>, axes: u32, [input, output]: [usize; 2]) -> Vec<f32> {
     let (taps, pairs) = (3usize.pow(axes), input * output);
     let mut along = Along { x, axes, forth: false };

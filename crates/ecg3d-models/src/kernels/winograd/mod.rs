@@ -1,8 +1,9 @@
-//! Convolutions with kernels of 3 x 3 x 3 and 3 x 3 by Winograd's method, with sums and products in `f32` whatever the type of the tensors.
+//! Convolutions with kernels of 3 x 3 x 3 and 3 x 3 by Winograd's method.
 //!
-//! In place of 27 multiplications a value of the output takes 125 / 27 = 4.6, or 25 / 9 = 2.8 in place of 9, and 45, the side of
-//! a volume, is 15 tiles of 3 with nothing left over. A row of 15 tiles goes through all that is to be done while it lies in the cache:
-//! its values at the points, at each point a product with a matrix `[input, output]`, and back.
+//! Sums and products are in `f32`, whatever the type of the tensors. A value of the output takes 125 / 27 = 4.6
+//! multiplications instead of 27, or 25 / 9 = 2.8 instead of 9. The side of a volume, 45, is exactly 15 tiles of 3. A
+//! row of 15 tiles goes through everything while it is in the cache: its values at the points, a product with a matrix
+//! `[input, output]` at each point, and back.
 
 mod axis;
 mod factors;

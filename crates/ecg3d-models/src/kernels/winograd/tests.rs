@@ -6,7 +6,7 @@ use crate::kernels::convolution::{Pair, Slab};
 use crate::kernels::values;
 use crate::kernels::vector::Portable;
 
-/// The vectors of other processors than this, and as many rows as AVX-512 has registers for.
+/// The vectors of other processors, with as many rows as AVX-512 has registers for.
 #[test]
 fn other_vectors_give_the_same() {
     fn run<const ROWS: usize>(case: Case) {

@@ -1,7 +1,8 @@
 //! The way of rows of tiles through a convolution.
 //!
-//! Axis by axis, each loop goes along rows `[width, channel]` in memory. The points of the depth, where there is one, are gone
-//! through one after the other, and for each the points of the height, so that what is multiplied at once is a line of points.
+//! Each loop handles one axis and runs along rows `[width, channel]` in memory. The points of the depth, if there is
+//! one, are handled one after the other, and for each of them the points of the height. So a line of points is
+//! multiplied at once.
 
 use std::ops::Range;
 
@@ -12,15 +13,15 @@ use super::{
 };
 use crate::kernels::convolution::{Slab, normalised};
 
-/// Tiles of a row that are worked on together.
+/// Number of tiles of a row that are processed together.
 pub(super) const ROW: usize = 15;
-/// Columns that they take.
+/// Number of columns that they need.
 const COLUMNS: usize = ROW * TILE + 2;
 
-/// Points of a plane.
+/// Number of points of a plane.
 pub(super) const PLANE: usize = POINTS * POINTS;
 
-/// An array of vectors. No closure: it would be compiled without the wide vectors.
+/// An array of vectors. A closure would be compiled without the wide vectors.
 macro_rules! vectors {
     ($count:expr, $k:ident => $value:expr) => {{
         let mut out = [V::splat(0.0); $count];
@@ -32,27 +33,27 @@ macro_rules! vectors {
 }
 pub(super) use vectors;
 
-/// A row of the input at one point of the depth, and perhaps one of the height, `[column, group]`.
+/// A row of the input at one point of the depth, and possibly at one of the height, `[column, group]`.
 pub(super) type Columns<const G: usize> = [[Lanes; G]; COLUMNS];
-/// What a row of tiles has at a point, `[tile, group]`.
+/// The values of a row of tiles at a point, `[tile, group]`.
 pub(super) type Tiles<const G: usize> = [[Lanes; G]; ROW];
-/// The same of the output or its gradient.
+/// A row of the output or its gradient, `[column, group]`.
 pub(super) type Line<const G: usize> = [[Lanes; G]; ROW * TILE];
 
-/// The rows of an image `[depth, height, width, channel]` that a row of tiles takes, at the points of the depth.
+/// The rows of an image `[depth, height, width, channel]` that a row of tiles needs, at the points of the depth.
 pub(super) struct Values<'a, T, const Z: usize> {
     x: &'a [[T; LANES]],
-    /// Sixteens of channels.
+    /// Number of groups of sixteen channels.
     groups: usize,
     grid: Grid,
-    /// The first plane that the tiles take, one too high: 0 is the plane of zeros before the image.
+    /// The first plane that the tiles need, plus one: 0 is the plane of zeros before the image.
     z: usize,
     /// The first column of the tiles.
     first: usize,
     before: Option<&'a [Vec<Lanes>; 2]>,
-    /// The last five, `[row % 5, point, column, group]`.
+    /// The last five rows, `[row % 5, point, column, group]`.
     rows: &'a mut Vec<Lanes>,
-    /// The next one, counted from the one of zeros before the image.
+    /// The next row, counted from the row of zeros before the image.
     done: usize,
 }
 
@@ -72,7 +73,7 @@ impl<'a, T: Element, const Z: usize> Values<'a, T, Z> {
         Self { x, groups, grid, z, first, before, rows, done: y }
     }
 
-    /// Makes the rows that the row of tiles from row `y` on takes.
+    /// Prepares the rows that are needed for the row of tiles starting at row `y`.
     #[inline(always)]
     pub(super) fn go_on<V: Vector, const ROWS: usize>(&mut self, y: usize) {
         while self.done < y + POINTS {
@@ -80,17 +81,17 @@ impl<'a, T: Element, const Z: usize> Values<'a, T, Z> {
         }
     }
 
-    /// These rows at a point of the depth.
+    /// Returns these rows at a point of the depth.
     pub(super) fn rows<const G: usize>(&self, y: usize, point: usize) -> [&Columns<G>; POINTS] {
         let all = rows::<COLUMNS, G>(self.rows);
         [0, 1, 2, 3, 4].map(|k| &all[(y + k) % POINTS * Z + point])
     }
 
-    /// Brings the next row to the points of the depth.
+    /// Transforms the next row to the points of the depth.
     #[inline(always)]
     fn next_row<V: Vector, const ROWS: usize, const G: usize>(&mut self) {
         let Grid { depth, height, width, .. } = self.grid;
-        // Where the row's columns stand among the tiles', of which the first may be one of zeros.
+        // The row's columns begin here among those of the tiles, the first of which may be a column of zeros.
         let start = usize::from(self.first == 0);
         let columns = start..COLUMNS.min(width + 1 - self.first);
         let x = self.x.as_chunks::<G>().0;
@@ -110,12 +111,12 @@ impl<'a, T: Element, const Z: usize> Values<'a, T, Z> {
     }
 }
 
-/// A row of each plane that tiles take, to the points of the depth.
+/// Transforms a row of each plane that the tiles need to the points of the depth.
 struct Deep<'a, T, const Z: usize, const G: usize> {
-    /// Without those of zeros.
+    /// The planes; `None` for planes of zeros.
     planes: [Option<&'a [[[T; LANES]; G]]>; Z],
     before: Option<&'a [Vec<Lanes>; 2]>,
-    /// Where the planes' columns go.
+    /// Where the columns of the planes are written.
     columns: Range<usize>,
     out: &'a mut [Columns<G>; Z],
 }
@@ -142,7 +143,7 @@ impl<T: Element, const Z: usize, const G: usize> VectorTask for Deep<'_, T, Z, G
     }
 }
 
-/// Rows at a point of the depth, to the points of the height.
+/// Transforms rows at a point of the depth to the points of the height.
 #[inline(always)]
 pub(super) fn to_lines<V: Vector, const G: usize>(
     rows: [&Columns<G>; POINTS],
@@ -158,7 +159,7 @@ pub(super) fn to_lines<V: Vector, const G: usize>(
     }
 }
 
-/// A row at a point of the depth and one of the height, to the points of the width.
+/// Transforms a row at a point of the depth and one of the height to the points of the width.
 #[inline(always)]
 pub(super) fn to_points<V: Vector, const G: usize>(
     line: &Columns<G>,
@@ -181,24 +182,25 @@ pub(crate) struct Forth<'a, T> {
     pub scratch: &'a mut Scratch,
 }
 
-/// Memory that a thread keeps, of a row of tiles, `[.., group]`.
+/// Memory that each thread keeps for a row of tiles, `[.., group]`.
 #[derive(Default)]
 pub(crate) struct Scratch {
     /// See [`Values`].
     pub(super) rows: Vec<Lanes>,
-    /// At a point of the depth, `[point of the height, column]`.
+    /// At a point of the depth: `[point of the height, column]`.
     pub(super) lines: Vec<Lanes>,
-    /// At one of the height too, `[point of the width, tile]`, and their products with the kernel or the gradients of those.
+    /// At a point of the depth and one of the height: `[point of the width, tile]`. `products` holds the products with
+    /// the kernel, or their gradients.
     pub(super) points: Vec<Lanes>,
     pub(super) products: Vec<Lanes>,
-    /// Outputs along the width or their gradients, `[point of the height, column]`.
+    /// Outputs along the width, or their gradients: `[point of the height, column]`.
     pub(super) wide: Vec<Lanes>,
-    /// The same along height and width, `[point of the depth, row, column]`.
+    /// Outputs along height and width, or their gradients: `[point of the depth, row, column]`.
     pub(super) flat: Vec<Lanes>,
 }
 
 impl Scratch {
-    /// With room for so many sixteens of channels.
+    /// Makes room for these numbers of groups of sixteen channels.
     pub(super) fn with_room(&mut self, [inputs, outputs]: [usize; 2]) -> &mut Self {
         let Self { rows: _, lines, points, products, wide, flat } = self;
         let grow = |x: &mut Vec<Lanes>, n: usize| x.resize(n.max(x.len()), ZERO);
@@ -232,7 +234,7 @@ impl<T: Element> Forth<'_, T> {
         let Scratch { rows: kept, lines, points, products, wide, flat } =
             self.scratch.with_room(channels);
         let start = slab * TILE;
-        // A plane's slab is one row of tiles.
+        // A slab of a plane is one row of tiles.
         let (z, tiles) = if Z == 1 { (0, start..start + 1) } else { (start, 0..height) };
         let planes = self.factors.values().chunks_exact(PLANE * outputs * inputs * LANES);
         for first in (0..width).step_by(ROW * TILE) {
@@ -254,7 +256,7 @@ impl<T: Element> Forth<'_, T> {
                         });
                     }));
                 }
-                // Where the rows go, in each plane of the slab.
+                // Where the rows are written in each plane of the slab.
                 let at = (if Z == 1 { 0 } else { y }) * width + first;
                 with_groups!(outputs, O => {
                     let out = out.as_chunks_mut::<LANES>().0.as_chunks_mut::<O>().0;
@@ -277,7 +279,7 @@ impl<T: Element> Forth<'_, T> {
     }
 }
 
-/// A row of tiles at a point of the depth, to its rows of the output there.
+/// Transforms a row of tiles at a point of the depth to its rows of the output there.
 struct Plane<'a, const I: usize, const O: usize> {
     rows: [&'a Columns<I>; POINTS],
     /// `[point of the height, point of the width]`.
@@ -321,13 +323,13 @@ impl<const I: usize, const O: usize> VectorTask for Plane<'_, I, O> {
     }
 }
 
-/// Rows at the points of the depth, to the planes of a slab.
+/// Transforms rows at the points of the depth to the planes of a slab.
 struct Finish<'a, T, const Z: usize, const O: usize> {
     flat: &'a [[Line<O>; TILE]; Z],
     bias: &'a [Lanes; O],
     relu: bool,
     sums: &'a mut [Lanes; O],
-    /// From the first position on that is written; empty behind the last plane.
+    /// The planes from the first position that is written; empty past the last plane.
     out: [&'a mut [[[T; LANES]; O]]; TILE],
     rows: usize,
     columns: usize,

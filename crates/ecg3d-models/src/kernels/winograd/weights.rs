@@ -1,6 +1,6 @@
 //! The gradient of a convolution's kernel.
 //!
-//! At each point it is the product of the input's values and the output's gradients there, summed over all tiles.
+//! At each point, it is the product of the input's values and the output's gradients there, summed over all tiles.
 
 use super::axis::{self, POINTS, TILE};
 use super::tiles::{
@@ -14,14 +14,14 @@ use super::{
 };
 use crate::kernels::convolution::Pair;
 
-/// The gradient by some slabs.
+/// The contribution of some slabs to the gradient.
 pub(crate) struct Gradient<'a, T> {
     pub pair: Pair<'a, T>,
-    /// Counted over all images.
+    /// The slabs, counted over all images.
     pub slabs: Range<usize>,
-    /// Added to: gradients of the factors, `[point, output / 16, input, 16]`; 25 or 125 points.
+    /// Receives, by addition, the gradients of the factors, `[point, output / 16, input, 16]`; 25 or 125 points.
     pub factors: &'a mut [Lanes],
-    /// Added to: sums of `dy`.
+    /// Receives, by addition, the sums of `dy`.
     pub bias: &'a mut [Lanes],
     pub scratch: &'a mut Scratch,
 }
@@ -101,9 +101,9 @@ impl<T: Element> Gradient<'_, T> {
     }
 }
 
-/// Rows of gradients of the planes of a slab, to the points of the depth.
+/// Transforms rows of gradients of the planes of a slab to the points of the depth.
 struct Deepen<'a, T, const Z: usize, const O: usize> {
-    /// From the first position on; empty behind the last plane.
+    /// The planes from the first position; empty past the last plane.
     dy: [&'a [[[T; LANES]; O]]; TILE],
     rows: usize,
     columns: usize,
@@ -141,7 +141,7 @@ impl<T: Element, const Z: usize, const O: usize> VectorTask for Deepen<'_, T, Z,
     }
 }
 
-/// The gradients of the matrices of a plane of points, by a row of tiles.
+/// The contribution of a row of tiles to the gradients of the matrices of a plane of points.
 struct PlaneGradient<'a, const I: usize, const O: usize> {
     rows: [&'a Columns<I>; POINTS],
     /// Gradients of the rows of the output.
@@ -150,7 +150,7 @@ struct PlaneGradient<'a, const I: usize, const O: usize> {
     points: &'a mut [Tiles<I>; POINTS],
     gradients: &'a mut [Tiles<O>; POINTS],
     wide: &'a mut [Line<O>; POINTS],
-    /// Added to, `[point of the height, point of the width]`.
+    /// Receives, by addition, `[point of the height, point of the width]`.
     factors: &'a mut [[[[[Lanes; LANES]; I]; O]; POINTS]],
 }
 

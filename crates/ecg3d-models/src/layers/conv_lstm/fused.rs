@@ -1,8 +1,8 @@
-//! The steps by this crate's own loops, on the CPU.
+//! The steps in this crate's own loops, on the CPU.
 //!
-//! What a step's convolution gives goes through the gates slab by slab, while it lies in the cache. An input of many channels stands
-//! beside the state of the step before, so that one convolution takes both; one of a single channel is a product with its
-//! neighbours.
+//! The output of a step's convolution goes through the gates slab by slab while it is in the cache. If the input has
+//! many channels, it is placed beside the state of the step before, so that one convolution takes both. If it has a
+//! single channel, its contribution is a product with the neighbours of each position.
 
 use rayon::prelude::*;
 use tch::{TchError, Tensor};
@@ -17,11 +17,11 @@ const GATES: usize = 4 * FILTERS;
 /// Columns of [`rows::neighbours`].
 const TAPS: usize = 16;
 
-/// The weights of a convolutional LSTM of 16 filters as its loops take them.
+/// The weights of a convolutional LSTM with 16 filters, in the form that the loops take.
 #[derive(Debug)]
 pub(crate) struct Steps {
     input: Input,
-    /// Of the state, or of the input and the state beside one another.
+    /// Kernel of the state, or of the input and the state side by side.
     kernel: Kernel,
 }
 
@@ -29,16 +29,16 @@ pub(crate) struct Steps {
 enum Input {
     /// One channel: a matrix for the neighbours of a position.
     Taps(Matrix),
-    /// Sixteen, with the bias.
+    /// Sixteen channels: the bias.
     Channels(Vec<f32>),
 }
 
-/// What the way back needs, `[step, n, height, width, channel]`.
+/// What the backward pass needs, `[step, n, height, width, channel]`.
 #[derive(Debug)]
 pub(crate) struct Kept<T> {
-    /// The neighbours of the input, where it has one channel.
+    /// The neighbours of the input, if it has one channel.
     taps: Vec<T>,
-    /// What the convolutions took, where that is not the states alone.
+    /// The inputs of the convolutions, if they are not only the states.
     taken: Vec<T>,
     /// Values of the gates.
     gates: Vec<T>,
@@ -74,8 +74,9 @@ impl Steps {
         }
     }
 
-    /// `[step, n, height, width, input]` -> the states after each step, `[step, n, height, width, filter]`. An input of many channels
-    /// first goes through `before` and a ReLU. `grid` is that of a step.
+    /// `[step, n, height, width, input]` -> the states after each step, `[step, n, height, width, filter]`.
+    ///
+    /// An input of many channels first goes through `before` and a ReLU. `grid` is the grid of a step.
     pub(crate) fn forth<T: Element>(
         &self,
         x: &[T],
@@ -94,8 +95,8 @@ impl Steps {
             Input::Channels(bias) => (Vec::new(), Some(&bias[..])),
         };
         let around = Around { bias, ..Around::default() };
-        // Without a way back, a step's gates go where those of the step before were, and what the convolutions take goes to
-        // and fro between two places.
+        // Without a backward pass, each step's gates overwrite those of the step before, and the inputs of the
+        // convolutions alternate between two buffers.
         let gate_places = if keep { steps } else { 1 };
         let places = if keep { steps.max(2) } else { 2 };
         let mut gates = vec![zero; gate_places * n * GATES];
@@ -148,19 +149,19 @@ impl Steps {
     }
 }
 
-/// What a slab of a step needs and makes; empty is what there is none of.
+/// What a slab of a step needs and makes; slices that do not apply are empty.
 struct SlabForth<'a, T> {
     cell: &'a mut [f32],
     state: &'a mut [T],
     cells: &'a mut [T],
-    /// Takes what the next step's convolution takes.
+    /// Receives the input of the next step's convolution.
     next: &'a mut [T],
     taps: &'a [T],
     /// The input of the next step.
     x: &'a [T],
 }
 
-/// The same on the way back.
+/// The same for the backward pass.
 struct SlabBack<'a, T> {
     gates: &'a mut [T],
     cells: &'a [T],
@@ -171,8 +172,9 @@ struct SlabBack<'a, T> {
 }
 
 impl<T: Element> Kept<T> {
-    /// Backpropagation through time from the gradient of the states, to that of what the input's `before` and ReLU made; the
-    /// gradient of an input of one channel, which is the network's, is not asked for and empty.
+    /// Backpropagation through time, from the gradient of the states to that of the input after `before` and its ReLU.
+    ///
+    /// An input of one channel is that of the network; its gradient is not needed, and the result is empty.
     pub(crate) fn back(
         mut self,
         layer: &ConvLstm2d,
@@ -190,7 +192,7 @@ impl<T: Element> Kept<T> {
         Ok(dx)
     }
 
-    /// Puts the gradients of the gates' sums where their values are.
+    /// Replaces the values of the gates by the gradients of their sums.
     fn steps_back(&mut self, layer: &ConvLstm2d, from_output: &[T], grid: Grid) -> Result<Vec<T>> {
         let cut = Cut::new(grid);
         let n = cut.positions();
@@ -211,8 +213,8 @@ impl<T: Element> Kept<T> {
             let next_channels = channels;
             Backward { gates, cells, before, from_output, from_next, next_channels, cell }.run();
         };
-        // The convolution of step `t` gives the slabs of the step before it what they need, and its own input the gradient. There is
-        // none behind the last step, and before the first nothing but that input.
+        // The convolution of step `t` gives the slabs of the step before what they need, and step `t`'s own input its
+        // gradient. After the last step there is none, and before the first there is only that input.
         for t in (0..=steps).rev() {
             let (earlier, later) = self.gates.split_at_mut(t * n * GATES);
             let gates = earlier.rchunks_exact_mut(n * GATES).next().unwrap_or_default();
@@ -244,7 +246,7 @@ impl<T: Element> Kept<T> {
         Ok(dx)
     }
 
-    /// Of an input beside the states.
+    /// Gradients for an input beside the states.
     fn gradients_of_both(
         &self,
         layer: &ConvLstm2d,
@@ -263,7 +265,7 @@ impl<T: Element> Kept<T> {
         gradients.add(&layer.bias, &bias)
     }
 
-    /// Of an input of one channel.
+    /// Gradients for an input of one channel.
     fn gradients_apart(
         &self,
         layer: &ConvLstm2d,
@@ -289,7 +291,7 @@ impl<T: Element> Kept<T> {
     }
 }
 
-/// The kernel that takes gradients of the gates back to the state, or to the input and the state.
+/// Returns the kernel that takes gradients of the gates back to the state, or to the input and the state.
 fn turned<T: Element>(layer: &ConvLstm2d, both: bool) -> Result<Kernel> {
     let recurrent = layer.recurrent.f_detach()?;
     let kernel = match both {
@@ -299,7 +301,7 @@ fn turned<T: Element>(layer: &ConvLstm2d, both: bool) -> Result<Kernel> {
     ready_back::<T>(&kernel)
 }
 
-/// The values of one step; none where there is no such step.
+/// Returns the values of one step; empty if there is no such step.
 fn step<T>(x: &[T], t: usize, size: usize) -> &[T] {
     x.chunks_exact(size).nth(t).unwrap_or_default()
 }
@@ -331,7 +333,7 @@ impl Cut {
         self.images * self.image.div_ceil(self.slab)
     }
 
-    /// The slabs of `[n, height, width, channel]`.
+    /// Returns the slabs of `[n, height, width, channel]`.
     fn of<T>(self, x: &[T], channels: usize) -> impl Iterator<Item = &[T]> {
         x.chunks(self.image * channels).flat_map(move |x| x.chunks(self.slab * channels))
     }

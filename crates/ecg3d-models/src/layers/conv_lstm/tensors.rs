@@ -1,8 +1,8 @@
-//! The steps as libtorch's operations in place, where this crate's loops cannot be: on other devices than the CPU, in other number
-//! types, and where the layers are looked at.
+//! The steps as in-place operations of libtorch, for cases that this crate's loops do not cover.
 //!
-//! These are half as many as a recorded graph would run: on a GPU the steps are short, and starting an operation takes as long
-//! as doing it. A network that only predicts gains a fifth by that; one that trains with large batches hardly anything.
+//! These are devices other than the CPU, other number types, and traced layers. The operations are half as many as
+//! those of a recorded graph: on a GPU the steps are short, and starting an operation takes as long as running it. This
+//! makes a network that only predicts a fifth faster; one that trains with large batches hardly gains anything.
 
 use tch::{Tensor, no_grad};
 
@@ -16,20 +16,21 @@ fn split(gates: &Tensor) -> Result<[Tensor; 3]> {
     Ok([part(0, 2)?, part(2, 3)?, part(3, 4)?])
 }
 
-/// i and f.
+/// Returns i and f.
 fn halves(i_f: &Tensor) -> Result<[Tensor; 2]> {
     let filters = i_f.size()[3] / 2;
     Ok([i_f.f_narrow(3, 0, filters)?, i_f.f_narrow(3, filters, filters)?])
 }
 
-/// `[step * n, height, width, gate]` -> `[step, n, height, width, filter]`, of scaled gates. With a tape, the way back is left
-/// on it; the values of the gates are left where their sums were.
+/// Runs the steps with scaled gates: `[step * n, height, width, gate]` -> `[step, n, height, width, filter]`.
+///
+/// If there is a tape, the backward pass is left on it. The values of the gates replace their sums.
 pub(super) fn forward(gates: Gates, shape: [i64; 4], pass: Pass<'_>) -> Result<Tensor> {
     let [steps, n, height, width] = shape;
     let options = (gates.of_input.f_kind()?, gates.of_input.device());
     let filters = gates.recurrent.size()[1];
     let states = Tensor::f_empty([steps, n, height, width, filters], options)?;
-    // Going forth only, a step needs the cells of the one before.
+    // Without a backward pass, a step needs only the cells of the step before.
     let keep = if pass.tape.is_some() { steps } else { steps.min(2) };
     let cells = Tensor::f_empty([keep, n, height, width, filters], options)?;
     no_grad(|| -> Result<()> {
@@ -66,9 +67,9 @@ fn back(states: &Tensor, gates: &Gates, cells: &Tensor, shape: [i64; 4]) -> Resu
         let options = (cells.f_kind()?, cells.device());
         let products = Tensor::f_empty([n, height, width, 2 * filters], options)?;
         let [for_i, for_f] = halves(&products)?;
-        // Of all steps in one operation.
+        // For all steps in one operation.
         let all_squashed = cells.f_tanh()?;
-        // What comes from the next step: through its gates, and through its cell.
+        // The contributions of the next step: through its gates, and through its cell.
         let mut later: Option<(Tensor, Tensor)> = None;
         for t in (0..steps).rev() {
             let [i_f, c, o] = split(&inner.f_select(0, t)?)?;
@@ -83,14 +84,14 @@ fn back(states: &Tensor, gates: &Gates, cells: &Tensor, shape: [i64; 4]) -> Resu
                 let _ = cell.f_add_(from_cell)?;
             }
             let to_before = cell.f_mul(&f)?;
-            // Products first, since each gate's gradient takes its value's place.
+            // Products first, since the gradient of each gate overwrites its value.
             let (for_c, for_o) = (cell.f_mul(&i)?, state.f_mul(&squashed)?);
             let _ = cell.f_mul_out(&for_i, &c)?;
             let _ = match t {
                 0 => for_f.shallow_clone().f_zero_()?,
                 _ => cell.f_mul_out(&for_f, &cells.f_select(0, t - 1)?)?,
             };
-            // The gradient of a hard sigmoid's sum passes where its value is strictly between 0 and 1.
+            // The gradient passes through a hard sigmoid where the value is strictly between 0 and 1.
             let _ = i_f.f_hardtanh_backward_grad_input(&i_f, &products, 0.0, 1.0)?;
             let _ = Tensor::f_tanh_backward_grad_input(&c, &for_c, &c)?;
             let _ = o.f_hardtanh_backward_grad_input(&o, &for_o, 0.0, 1.0)?;

@@ -1,4 +1,4 @@
-//! Training by this crate's own loops, on the CPU: the network up to its pooling, forth and back.
+//! Training in this crate's own loops, on the CPU: the network up to its pooling, forward and backward.
 
 use tch::{Kind, TchError, Tensor};
 
@@ -10,7 +10,7 @@ use crate::layers::hand::{Gradients, Norm, convolve, empty, grid, parameter, rea
 use crate::layers::{Conv, ConvLstm2d, Kept, Pass, Result, Steps, hand_on};
 use crate::tape::Tape;
 
-/// What the way back needs of a block.
+/// What the backward pass needs of a block.
 #[derive(Debug)]
 struct KeptBlock {
     convolutions: [Conv; 2],
@@ -20,7 +20,7 @@ struct KeptBlock {
     y_2: Tensor,
     norm_1: Norm,
     norm_2: Norm,
-    /// `[n, channel]`: the means that squeeze and excitation saw, and the gates they made.
+    /// `[n, channel]`: the means that went into squeeze and excitation, and the resulting gates.
     means: Tensor,
     gates: Tensor,
 }
@@ -39,7 +39,7 @@ struct KeptAll<T> {
     blocks: Vec<KeptBlock>,
 }
 
-/// The values of each image.
+/// Returns the values of each image.
 fn images<'a, T: Element>(x: &'a Tensor) -> Result<std::slice::ChunksExact<'a, T>> {
     let n = x.size()[0] as usize;
     Ok(values::<T>(x)?.chunks_exact(x.numel() / n))
@@ -89,7 +89,7 @@ impl Block {
 }
 
 impl KeptBlock {
-    /// The gradient of the block's input from that of its output.
+    /// Returns the gradient of the block's input from that of its output.
     fn back<T: Element>(self, dout: &Tensor, gradients: &mut Gradients) -> Result<Tensor> {
         let Self {
             convolutions: [conv_1, conv_2],
@@ -115,7 +115,8 @@ impl KeptBlock {
         let positions: i64 = x.size()[1..4].iter().product();
         let of_means = parameter(&means.grad().f_div_scalar(positions)?)?;
         let gates = parameter(&gates)?;
-        // What goes into the second convolution's output: through its product with the gates, and through its means.
+        // The gradient of the second convolution's output, which acts through its product with the gates and through
+        // its means.
         let mut dy = empty::<T>(&dout.size())?;
         let by = gates.chunks_exact(channels).zip(of_means.chunks_exact(channels));
         for ((dout, dy), (gate, mean)) in images::<T>(dout)?.zip(images_mut(&mut dy)?).zip(by) {
@@ -143,7 +144,7 @@ impl KeptBlock {
 }
 
 impl ThreeDEcgNet {
-    /// `[n, 45, 45, 45]` -> the output of the last block, `[n, 45, 45, 45, 32]`; the way back is left on the tape.
+    /// `[n, 45, 45, 45]` -> the output of the last block, `[n, 45, 45, 45, 32]`; the backward pass is left on the tape.
     pub(super) fn blocks_by_hand<T: Element>(
         &self,
         x: &Tensor,
@@ -161,7 +162,7 @@ impl ThreeDEcgNet {
             let kept = kept.ok_or_else(|| TchError::Shape("nothing was kept".to_owned()))?;
             Ok((states, kept))
         };
-        // The first takes the volume as it is.
+        // The first LSTM takes the volume as it is.
         let nothing = ScaleShift { scale: Vec::new(), shift: Vec::new() };
         let (states_1, steps_1) = keep(&Steps::new::<T>(&self.conv_lstm_1)?, &x, &nothing)?;
         let norm_1 = self.bn_1.of_batch::<T>(values(&states_1)?, share)?;
@@ -185,7 +186,7 @@ impl ThreeDEcgNet {
 }
 
 impl<T: Element> KeptAll<T> {
-    /// The gradients of all parameters from that of the last block's output.
+    /// Computes the gradients of all parameters from that of the last block's output.
     fn back(self, dout: Tensor) -> Result<()> {
         let Self { lstms, step, steps_1, states_1, norm_1, steps_2, states_2, norm_2, blocks } =
             self;

@@ -6,16 +6,18 @@ use crate::init::Init;
 use crate::layers::{Activation, Dense, Pass, Result};
 use crate::params::Builder;
 
-/// Added to a variance, so that outputs that are all the same are no division by zero; far below what heads have.
+/// Added to a variance, so that equal outputs do not lead to a division by zero; far below the variances of heads.
 const EPSILON: f64 = 1e-6;
 
-/// A dense layer `[.., input]` -> `[.., 1]` whose outputs can be held, while the network trains, at the standard deviation that they
-/// had at some moment, around a mean that is the bias's to learn.
+/// A dense layer `[.., input]` -> `[.., 1]` whose outputs can be held while the network trains.
 ///
-/// Nothing normalises what the heads see, the largest of 343 values each, so that whatever moves the convolutions moves all the
-/// outputs of a head together, and farther than records differ. Held, a batch's outputs are normalised by its own statistics on
-/// the way forward (Ioffe and Szegedy 2015), and after each step the parameters are settled: scaled and shifted so that the layer
-/// as it is makes the same of the running statistics. The layer's parameters thus stay all that there is to it.
+/// Held outputs keep the standard deviation that they had at some moment, around a mean that the bias learns.
+///
+/// Nothing normalises the input of the heads, each value of which is the maximum of 343. Whatever moves the
+/// convolutions therefore moves all outputs of a head together, and farther than records differ. If the layer is held,
+/// the outputs of a batch are normalised by the batch's own statistics in the forward pass (Ioffe and Szegedy 2015).
+/// After each step the parameters are settled: scaled and shifted so that the plain layer gives the same result with
+/// the running statistics. So the layer's parameters remain its only state.
 #[derive(Debug)]
 pub(super) struct HeldDense {
     dense: Dense,
@@ -28,7 +30,7 @@ struct Held {
     deviation: Tensor,
     /// Running mean of the outputs without the bias.
     mean: Tensor,
-    /// Mean and standard deviation of the last batch's outputs without the bias, to be settled.
+    /// Mean and standard deviation of the last batch's outputs without the bias, not yet settled.
     batch: Option<[Tensor; 2]>,
 }
 
@@ -55,14 +57,17 @@ impl HeldDense {
         self.dense.add_bias(&y.f_add(&held.mean)?)
     }
 
-    /// Holds the outputs where they are for `x`, `[.., input]`.
+    /// Holds the outputs in the state that they have for `x`, `[.., input]`.
     pub(super) fn hold(&self, x: &Tensor) -> Result<()> {
         let [mean, deviation] = no_grad(|| statistics(&self.dense.linear(x)?))?;
         self.held.replace(Some(Held { deviation, mean, batch: None }));
         Ok(())
     }
 
-    /// After a step: takes a share of the last batch into the running statistics, and scales and shifts the parameters by that.
+    /// Updates the running statistics by the last batch, with weight `share`, and scales and shifts the parameters
+    /// accordingly.
+    ///
+    /// To be called after each step.
     pub(super) fn settle(&self, share: f64) -> Result<()> {
         let mut held = self.held.borrow_mut();
         let Some(held) = held.as_mut() else { return Ok(()) };
@@ -75,18 +80,18 @@ impl HeldDense {
         Ok(())
     }
 
-    /// Lets the outputs go.
+    /// Releases the outputs.
     pub(super) fn release(&self) {
         self.held.replace(None);
     }
 
-    /// What is held, `[2]`, for a checkpoint.
+    /// Returns the state of held outputs, `[2]`, for a checkpoint.
     pub(super) fn held(&self) -> Result<Option<Tensor>> {
         let held = self.held.borrow();
         held.as_ref().map(|held| Tensor::f_stack(&[&held.deviation, &held.mean], 0)).transpose()
     }
 
-    /// Holds the outputs as [`HeldDense::held`] has it.
+    /// Holds the outputs in a state returned by [`HeldDense::held`].
     pub(super) fn restore(&self, held: &Tensor) -> Result<()> {
         let held = Held { deviation: held.f_get(0)?, mean: held.f_get(1)?, batch: None };
         self.held.replace(Some(held));
@@ -94,7 +99,7 @@ impl HeldDense {
     }
 }
 
-/// Mean and standard deviation of all values, without axes.
+/// Returns the mean and standard deviation of all values, as tensors without axes.
 fn statistics(y: &Tensor) -> Result<[Tensor; 2]> {
     Ok([y.f_mean(None)?, y.f_var(false)?.f_add_scalar(EPSILON)?.f_sqrt()?])
 }
@@ -108,7 +113,7 @@ mod tests {
     use crate::params::Start;
     use crate::tape::Tape;
 
-    /// Rounding of sums of 32 products around 10 in `f32`.
+    /// Rounding in sums of 32 products around 10 in `f32`.
     const ROUNDING: f64 = 1e-4;
 
     fn layer() -> HeldDense {
@@ -144,11 +149,11 @@ mod tests {
         let before = plain(&layer, &x);
         layer.hold(&x).expect("holds");
         assert_close(&training(&layer, &x), &before);
-        // What the layer sees moves and grows, and so does what it makes of it, unless it is held.
+        // The layer's input moves and grows, and so does its output, unless it is held.
         let moved = &x * 3.0 + 10.0;
         assert!((plain(&layer, &moved) - &before).abs().max().double_value(&[]) > 1.0);
         assert_close(&training(&layer, &moved), &before);
-        // Settled altogether, the parameters alone make the same of it.
+        // Once settled completely, the parameters alone give the same outputs.
         layer.settle(1.0).expect("settles");
         assert_close(&plain(&layer, &moved), &before);
         assert_close(&training(&layer, &moved), &before);
@@ -162,7 +167,7 @@ mod tests {
         training(&layer, &x).sum(Kind::Float).backward();
         let bias = layer.dense.parameters()[1].shallow_clone();
         assert!((bias.grad().double_value(&[0]) - 686.0).abs() < ROUNDING);
-        // Scale and shift of all outputs together are the bias's alone.
+        // The kernel can't scale or shift all outputs together; the shift is left to the bias.
         let kernel = layer.dense.parameters()[0].grad();
         assert!(kernel.abs().max().double_value(&[]) < ROUNDING, "{kernel:?}");
         let _ = no_grad(|| bias.shallow_clone().f_add_scalar_(0.5)).expect("a step");

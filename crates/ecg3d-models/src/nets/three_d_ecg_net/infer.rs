@@ -1,5 +1,4 @@
-//! The network up to its pooling where nothing is learned: each image by itself, in a few places in memory that are used again and
-//! again.
+//! The network up to its pooling, without learning: image by image, in a few buffers that are used again and again.
 
 use rayon::prelude::*;
 use tch::Tensor;
@@ -17,7 +16,7 @@ use crate::layers::{Result, Steps, same_padding};
 const SIDE: usize = 45;
 const POSITIONS: usize = SIDE * SIDE * SIDE;
 
-/// The weights as the loops take them, normalisations included.
+/// The weights in the form that the loops take, normalisations included.
 #[derive(Debug)]
 struct Ready {
     steps_1: Steps,
@@ -31,7 +30,7 @@ struct Ready {
 #[derive(Debug)]
 struct ReadyBlock {
     norm_1: ScaleShift,
-    /// With the second normalisation.
+    /// Includes the second normalisation.
     conv_1: Kernel,
     bias_1: Vec<f32>,
     conv_2: Kernel,
@@ -68,7 +67,8 @@ impl Block {
 const VOLUME: Grid = Grid { images: 1, depth: SIDE, height: SIDE, width: SIDE };
 
 impl ReadyBlock {
-    /// `[45, 45, 45, input]` -> `out` `[45, 45, 45, output]`, with `inner` as large for what is in between.
+    /// `[45, 45, 45, input]` -> `out` `[45, 45, 45, output]`, with `inner` of the same size for the intermediate
+    /// result.
     fn run<T: Element>(&self, x: &[T], inner: &mut [T], out: &mut [T]) -> Result<()> {
         let norm = Some([&self.norm_1.scale[..], &self.norm_1.shift]);
         let around = Around { before: norm, bias: Some(&self.bias_1), relu: true };
@@ -79,14 +79,14 @@ impl ReadyBlock {
         rows::residual(x, &self.skip, &self.skip_bias, None, &self.gates(&means), out)
     }
 
-    /// Squeeze and excitation.
+    /// Returns the gates of squeeze and excitation.
     fn gates(&self, means: &[f32]) -> Vec<f32> {
         let product = |rows: &[f32], x: &[f32]| -> Vec<f32> {
             rows.chunks_exact(x.len())
                 .map(|row| row.iter().zip(x).map(|(a, b)| a * b).sum())
                 .collect()
         };
-        // `f32::max` would drop what is not a number.
+        // `f32::max` would drop NaN.
         let relu = |x: &f32| if *x < 0.0 { 0.0 } else { *x };
         let squeezed: Vec<f32> = product(&self.squeeze, means).iter().map(relu).collect();
         product(&self.excite, &squeezed).iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect()
@@ -134,7 +134,7 @@ impl ThreeDEcgNet {
         })
     }
 
-    /// `[n, 45, 45, 45]` -> what the heads see, `[n, 6, 6, 6, 32]`; corrected 7, 7, 7.
+    /// `[n, 45, 45, 45]` -> input of the heads, `[n, 6, 6, 6, 32]`; corrected 7, 7, 7.
     pub(super) fn pooled_without_gradients<T: Element>(&self, x: &Tensor) -> Result<Tensor> {
         let ready = self.ready::<T>()?;
         let side = pooled_side(self.mode) as i64;
