@@ -1,4 +1,4 @@
-//! The converter, one core: prepared signals, images, volumes, and the volumes of subsets of leads.
+//! The converter on one core: prepared signals, images, volumes, and the volumes of subsets of leads.
 
 use std::hint::black_box;
 
@@ -8,7 +8,7 @@ use ecg_lime::published_masks;
 use ecg3d_convert::{ConvertConfig, ConvertPlan, FirMethod, Resample, Scratch};
 use ndarray::{Array2, Array3, Array4};
 
-/// A recording of ten seconds, the same each time: whole numbers that look like nothing in particular.
+/// A recording of ten seconds, the same each time, of integers without any particular pattern.
 fn recording(rate_hz: f64) -> Recording {
     let samples = (10.0 * rate_hz) as usize;
     let values = Array2::from_shape_fn((12, samples), |(lead, t)| {
@@ -134,7 +134,7 @@ fn subsets(c: &mut Criterion) {
     group.finish();
 }
 
-/// The same recordings on one thread and on two; their ratio is what counts.
+/// Measures the same recordings on one thread and on two; the ratio is what counts.
 fn threads(c: &mut Criterion) {
     const RECORDINGS: usize = 256;
     let mut group = c.benchmark_group("records [12, 5000] to volumes [45, 45, 45], f32");

@@ -1,4 +1,4 @@
-//! The networks on the CPU: prepared signals to probabilities, and a step of training.
+//! The networks on the CPU: from prepared signals to probabilities, and a training step.
 
 use std::hint::black_box;
 
@@ -20,7 +20,7 @@ fn network(architecture: Architecture, precision: Precision) -> Network {
     network
 }
 
-/// Waves of another frequency in each lead, `[record, lead, sample]`.
+/// Waves with a different frequency in each lead, `[record, lead, sample]`.
 fn signals(records: usize, [leads, samples]: [usize; 2]) -> Array3<f32> {
     Array3::from_shape_fn((records, leads, samples), |(n, lead, t)| {
         ((t * (lead + 2) + 31 * n) as f32 * 0.05).sin()
@@ -32,7 +32,7 @@ fn id(architecture: Architecture, shape: &[usize], threads: i32) -> BenchmarkId 
     BenchmarkId::new(architecture.name(), format!("{shape:?}, {threads} threads"))
 }
 
-/// What `predict` and all who use the library call, volumes included.
+/// Measures what `predict` and all users of the library call, volumes included.
 fn predict(c: &mut Criterion) {
     keep_freed_memory();
     for precision in [Precision::F32, Precision::Bf16] {
@@ -66,8 +66,8 @@ fn predict(c: &mut Criterion) {
     }
 }
 
-/// Forward, backward and Adam on inputs that are ready. The training engine also makes the inputs, reads the loss and clips
-/// gradients where it is told to.
+/// Measures forward, backward and Adam on inputs that are ready. The training engine also makes the inputs,
+/// reads the loss, and clips gradients if told to.
 fn training_step(c: &mut Criterion) {
     for precision in [Precision::F32, Precision::Bf16] {
         let mut group = c.benchmark_group(format!("training step, {precision}"));

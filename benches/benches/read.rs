@@ -1,4 +1,5 @@
-//! Reading recordings from disk: header, signals, calibration and checksums. All files are in the system's memory.
+//! Reading recordings from disk: header, signals, calibration and checksums. All files are cached in memory by
+//! the system.
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -14,10 +15,10 @@ use ecg_io::{
 };
 use ecg_synth::{SynthOptions, Synthesizer};
 
-/// Records of the folder that is read whole.
+/// Number of records in the folder that is read as a whole.
 const RECORDS: u64 = 100;
 
-/// Frames of the long record: 24 h at 360 Hz.
+/// Number of frames of the long record: 24 h at 360 Hz.
 const DAY_FRAMES: u64 = 24 * 3600 * 360;
 
 fn recordings(c: &mut Criterion) {
@@ -69,7 +70,7 @@ fn recordings(c: &mut Criterion) {
     group.finish();
 }
 
-/// A record as the CinC challenges have it: a MATLAB container of `[12, 5000]`, checksums, comments.
+/// Writes a record in the form of the CinC challenges: a MATLAB container of `[12, 5000]`, checksums, comments.
 fn write_container(dir: &Path) {
     let at = |signal: usize, t: usize| ((t * (signal + 7)) % 1401) as i16 - 700;
     let mut bytes = Vec::new();

@@ -1,5 +1,5 @@
-//! What explanations cost beyond the forward passes, in processor time, with an untrained network (which costs what a trained
-//! one does).
+//! Measures what explanations cost beyond the forward passes, in processor time, with an untrained network
+//! (which costs the same as a trained one).
 //!
 //! `cargo run --release -p ecg3d-examples --example explain_cost -- --model 3decgnet --precision bf16`
 
@@ -25,10 +25,11 @@ struct Arguments {
     /// f32 or bf16
     #[arg(long, default_value_t = Precision::F32)]
     precision: Precision,
-    /// Inputs a round, 3 to 795: all and none of the leads, and some of the published 793 subsets; made whole batches
+    /// Inputs per round, 3 to 795: all and none of the leads, and some of the published 793 subsets; rounded to
+    /// whole batches
     #[arg(long, default_value_t = 32)]
     inputs: usize,
-    /// Rounds of each
+    /// Rounds of each of the two
     #[arg(long, default_value_t = 4)]
     rounds: usize,
     /// Inputs that go through the network at once [default: the model's]
@@ -52,7 +53,7 @@ fn cost(arguments: Arguments) -> Result<ExitCode> {
     if let Some(batch) = arguments.batch {
         model = model.with_batch(batch);
     }
-    // One prepared signal, [lead, sample]; what it shows does not matter.
+    // One prepared signal, [lead, sample]; its contents do not matter.
     let signal = Array2::from_shape_fn((12, 100), |(lead, t)| {
         ((t * (lead + 2)) as f32 * 0.05).sin() * 100.0
     });
@@ -60,7 +61,7 @@ fn cost(arguments: Arguments) -> Result<ExitCode> {
     let mut masks = published_masks();
     let batches = (arguments.inputs / model.batch()).max(1);
     let count = batches.saturating_mul(model.batch());
-    // With others, the two sides would do unequal work.
+    // With any other number, the two sides would do unequal work.
     ensure!(
         (3..=masks.len() + 2).contains(&count),
         "found {count} inputs in whole batches, expected 3 to {}",
@@ -107,7 +108,7 @@ fn cost(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A batch of what the network reads.
+/// Returns a batch of the network's input.
 fn inputs(model: &Model, config: &ConvertConfig, signal: &Array2<f32>) -> Result<Tensor> {
     let one: Vec<f32> = match model.network().architecture().input() {
         InputKind::Signal => signal.iter().copied().collect(),

@@ -1,11 +1,13 @@
-//! How often each method points at the cause, where the cause is known because it was planted.
+//! Measures how often each method points at the cause, on recordings whose cause is known because it was
+//! planted.
 //!
 //! `cargo run --release -p ecg3d-examples --example known_cause`
 //!
-//! Recordings of two seconds in normal sinus rhythm, in which some leads are replaced by those of a stranger: of a stranger with
-//! left bundle branch block in one half, who is then the only reason for the label, and of a healthy one in the other. Ribeiro's network
-//! learns to tell them apart, and unseen recordings that it gets right are explained. A second network of the same kind with fresh
-//! weights shows what such a score is worth by chance.
+//! The recordings last two seconds and are in normal sinus rhythm, except that some leads are replaced by those
+//! of another recording. In one half, that recording has left bundle branch block, which is then the only
+//! reason for the label; in the other half, it is healthy. Ribeiro's network learns to tell the halves apart,
+//! and unseen recordings with the label that it recognises are explained. A second network of the same kind
+//! with fresh weights shows how high such a score is by chance.
 
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -28,15 +30,15 @@ use tch::Device;
 
 /// The one label.
 const LABEL: &str = "planted";
-/// Strangers are these many records further on.
+/// The recordings that leads are taken from are this many records further on.
 const FURTHER: u64 = 1_000_000;
-/// Recordings of the background baseline.
+/// Number of recordings for the background baseline.
 const BACKGROUND: usize = 2;
 
-/// Says how often each method points at a planted cause.
+/// Reports how often each method points at a planted cause.
 #[derive(Parser)]
 struct Arguments {
-    /// Recordings to learn from and to be judged on; a fifth is kept unseen
+    /// Recordings for training and evaluation; a fifth is kept unseen
     #[arg(long, default_value_t = 600)]
     records: u64,
     /// Passes over the recordings
@@ -49,7 +51,7 @@ struct Arguments {
     seed: u64,
 }
 
-/// Recordings, and what was planted in each.
+/// Recordings, and the leads planted in each.
 struct Planted {
     /// `[record, lead, sample]`.
     signals: Array3<f32>,
@@ -65,7 +67,7 @@ fn main() -> ExitCode {
 fn known_cause(arguments: Arguments) -> Result<ExitCode> {
     let both = |_: u64| vec![Lead::V1, Lead::V6];
     const CHEST: [Lead; 6] = [Lead::V1, Lead::V2, Lead::V3, Lead::V4, Lead::V5, Lead::V6];
-    // Each chest lead is as often among the planted (odd) as among the others (even).
+    // Each chest lead is equally often among the planted (odd) and among the others (even).
     let one = |index: u64| vec![CHEST[(index / 2 % 6) as usize]];
     experiment("in V1 and V6", &arguments, both)?;
     experiment("in one chest lead, another in each recording", &arguments, one)?;
@@ -97,7 +99,7 @@ fn experiment(what: &str, arguments: &Arguments, cause: impl Fn(u64) -> Vec<Lead
     let mut scores: Vec<(String, [f64; 3])> = Vec::new();
     for &row in &rows {
         let signal = planted.signals.index_axis(Axis(0), row);
-        // Healthy recordings from among those it has learnt from.
+        // Healthy recordings from the training set.
         let others = (0..unseen).filter(|other| planted.labels[[*other, 0]] == 0).take(BACKGROUND);
         let others: Vec<Array2<f32>> =
             others.map(|row| planted.signals.index_axis(Axis(0), row).to_owned()).collect();
@@ -122,7 +124,7 @@ fn experiment(what: &str, arguments: &Arguments, cause: impl Fn(u64) -> Vec<Lead
     Ok(())
 }
 
-/// Every second recording is planted.
+/// Makes the recordings, of which every second one is planted.
 fn plant(arguments: &Arguments, cause: impl Fn(u64) -> Vec<Lead>) -> Result<Planted> {
     let options = SynthOptions::default().with_seed(arguments.seed).with_seconds(2.0);
     let synthesizer = Synthesizer::new(options)?;
@@ -140,7 +142,7 @@ fn plant(arguments: &Arguments, cause: impl Fn(u64) -> Vec<Lead>) -> Result<Plan
             let row = stranger.signal.row(lead.index());
             recording.signal.row_mut(lead.index()).assign(&row);
         }
-        // In mV: the corrected preset does not look at the stored integers.
+        // In mV: the corrected preset does not use the stored integers.
         recording.adc = None;
         let prepared = plan.prepare(&recording)?;
         signals.push(prepared.signal.slice(s![.., ..prepared.length]).to_owned());
@@ -182,7 +184,7 @@ fn untrained(model: &Model, seed: u64) -> Result<Model> {
     Ok(Model::new(network, model.card().clone())?)
 }
 
-/// One explanation by each method; `None` of the published LIME where all hard labels agree.
+/// Returns one explanation by each method; `None` for the published LIME if all hard labels agree.
 fn explanations(
     model: &Model,
     signal: ArrayView2<'_, f32>,
@@ -239,7 +241,7 @@ fn of(evaluations: &SubsetEvaluations, method: Method) -> Result<Explanation> {
     Ok(outcome.explanation().context("this method always has values")?.clone())
 }
 
-/// Lead x segment players summed up by lead.
+/// Sums lead x segment players by lead.
 fn whole(mut own: Explanation) -> Explanation {
     let lead = |name: &str| name.split('[').next().unwrap_or_default().to_owned();
     let mut sums: Vec<ecg_lime::Contribution> = Vec::new();
@@ -254,7 +256,8 @@ fn whole(mut own: Explanation) -> Explanation {
     own
 }
 
-/// Whether the largest value is a cause's, whether the largest are exactly the causes', and the causes' share of all that is positive.
+/// Returns whether the largest value belongs to a cause, whether the largest values are exactly those of the
+/// causes, and the causes' share of the positive values.
 fn score(own: &Explanation, causes: &[Lead]) -> [f64; 3] {
     let is_cause = |lead: &str| causes.iter().any(|cause| cause.name() == lead);
     let mut order: Vec<_> = own.values.iter().filter(|own| own.value > 0.0).collect();

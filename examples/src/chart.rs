@@ -1,16 +1,16 @@
-//! Charts as SVG text: lines, signed bars and box plots, in colours that colour-blind people tell apart.
+//! Charts as SVG text: lines, signed bars and box plots, in colours that colour-blind people can tell apart.
 //!
-//! The pictures need nothing from elsewhere: no script, no style sheet, no font file.
+//! The pictures are self-contained: no script, no style sheet, no font file.
 
 use std::fmt::Write;
 
-/// The colours of Okabe and Ito, without their yellow, which white paper swallows.
+/// The colours of Okabe and Ito, except their yellow, which is hard to see on white paper.
 pub const COLOURS: [&str; 7] =
     ["#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7"];
 
-/// Colour of what speaks for a label.
+/// Colour for values that support a label.
 pub const FOR: &str = crate::ecg_paper::FOR;
-/// Colour of what speaks against it.
+/// Colour for values that speak against a label.
 pub const AGAINST: &str = crate::ecg_paper::AGAINST;
 
 /// Dash patterns, taken in turn once the colours are used up.
@@ -19,9 +19,9 @@ const DASHES: [&str; 3] = ["", "6 3", "2 2"];
 /// One line of a [`LineChart`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
-    /// What the legend says.
+    /// Name in the legend.
     pub name: String,
-    /// Points in order; those that are not finite leave a gap.
+    /// Points in order; a point that is not finite leaves a gap.
     pub points: Vec<(f64, f64)>,
     /// Whether each point gets a dot.
     pub dots: bool,
@@ -30,23 +30,23 @@ pub struct Series {
 /// Lines over two linear axes, with a legend at the right.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LineChart {
-    /// Above the picture.
+    /// Title above the picture.
     pub title: String,
-    /// Below the x axis.
+    /// Label below the x axis.
     pub x_label: String,
-    /// Beside the y axis.
+    /// Label beside the y axis.
     pub y_label: String,
     /// Range of the x axis.
     pub x: (f64, f64),
     /// Range of the y axis.
     pub y: (f64, f64),
-    /// Whether a grey line runs from corner to corner (what a guess gives, what perfect calibration is).
+    /// Whether a grey line runs from corner to corner (the result of guessing, or perfect calibration).
     pub diagonal: bool,
     /// The lines.
     pub series: Vec<Series>,
 }
 
-/// Where the plot lies within a picture, and the ranges it shows.
+/// The position of the plot within a picture, and the ranges it shows.
 struct Frame {
     left: f64,
     top: f64,
@@ -175,22 +175,22 @@ impl LineChart {
 /// One bar of a chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bar {
-    /// What stands below it.
+    /// Name below the bar.
     pub name: String,
-    /// Its height, with its sign.
+    /// Signed height.
     pub value: f64,
-    /// The ends of its whisker, if it has one.
+    /// Ends of the whisker, if the bar has one.
     pub interval: Option<[f64; 2]>,
 }
 
-/// One bar for each name, up or down by its value, which stands beside it.
+/// Draws one bar for each name, up or down according to its value, with the value beside it.
 pub fn bars_svg(title: &str, y_label: &str, values: &[(String, f64)]) -> String {
     let bar =
         |(name, value): &(String, f64)| Bar { name: name.clone(), value: *value, interval: None };
     bars_with_intervals_svg(title, y_label, &values.iter().map(bar).collect::<Vec<_>>())
 }
 
-/// [`bars_svg`] with a whisker over each bar that has an interval.
+/// Like [`bars_svg`], with a whisker over each bar that has an interval.
 pub fn bars_with_intervals_svg(title: &str, y_label: &str, bars: &[Bar]) -> String {
     let ends = |bar: &Bar| {
         [Some(bar.value), bar.interval.map(|own| own[0]), bar.interval.map(|own| own[1])]
@@ -200,7 +200,7 @@ pub fn bars_with_intervals_svg(title: &str, y_label: &str, bars: &[Bar]) -> Stri
     if low == high {
         high = 1.0;
     }
-    // A plus sign says something only where there could be a minus.
+    // A plus sign is informative only if there could be a minus.
     let signs = low < 0.0;
     let room = (high - low) * 0.12;
     low -= if low < 0.0 { room } else { 0.0 };
@@ -247,7 +247,8 @@ pub fn bars_with_intervals_svg(title: &str, y_label: &str, bars: &[Bar]) -> Stri
     svg + "</svg>"
 }
 
-/// A box plot for each name: quartiles, median, whiskers to the furthest value within 1.5 box heights, dots beyond.
+/// Draws a box plot for each name: quartiles, median, whiskers to the furthest value within 1.5 box heights,
+/// and dots for values beyond.
 pub fn boxes_svg(title: &str, y_label: &str, groups: &[(String, Vec<f64>)]) -> String {
     let finite = || groups.iter().flat_map(|g| &g.1).copied().filter(|v| v.is_finite());
     let (mut low, mut high) = (finite().fold(0.0, f64::min), finite().fold(0.0, f64::max));
@@ -307,7 +308,7 @@ pub fn boxes_svg(title: &str, y_label: &str, groups: &[(String, Vec<f64>)]) -> S
     svg + "</svg>"
 }
 
-/// A quantile of sorted values, by linear interpolation; the slice must not be empty.
+/// Returns a quantile of sorted values, by linear interpolation. The slice must not be empty.
 pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     let at = share.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
     let below = at.floor() as usize;
@@ -342,7 +343,7 @@ pub(crate) fn open(width: f64, height: f64, title: &str) -> String {
     )
 }
 
-/// The points joined up; those that would not be seen apart from the one before are left out.
+/// Joins the points; those too close to the one before to be told apart are left out.
 fn path(frame: &Frame, points: &[(f64, f64)]) -> String {
     let mut path = String::new();
     let mut last: Option<(f64, f64)> = None;
@@ -388,7 +389,7 @@ fn number(value: f64) -> String {
     text.to_owned()
 }
 
-/// A value with its sign and two digits that count.
+/// Formats a value with its sign and two significant digits.
 pub(crate) fn signed(value: f64) -> String {
     if value != 0.0 && value.abs() < 5e-4 {
         return format!("{value:+.0e}");
@@ -403,7 +404,7 @@ pub(crate) fn signed(value: f64) -> String {
     format!("{value:+.digits$}")
 }
 
-/// Text as it may stand within SVG.
+/// Escapes text for use within SVG.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

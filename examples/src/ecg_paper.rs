@@ -1,16 +1,17 @@
-//! The 12-lead ECG as a clinician draws it, as one SVG picture.
+//! The 12-lead ECG as clinicians print it, as one SVG picture.
 //!
-//! Paper of 1 mm and 5 mm squares, 25 mm/s and 10 mm/mV; three rows of four leads, 2.5 s each, above ten seconds of
-//! lead II. The user unit is the millimetre. In recordings of ten seconds or more the four columns follow one another
-//! in time, as on a recorder; in shorter ones every column starts at the first sample.
+//! The paper has squares of 1 mm and 5 mm; the scale is 25 mm/s and 10 mm/mV. Three rows of four leads, 2.5 s
+//! each, stand above ten seconds of lead II. The user unit is the millimetre. In recordings of ten seconds or
+//! more, the four columns follow one another in time, as on a recorder; in shorter ones, every column starts at
+//! the first sample.
 
 use std::fmt::Write;
 
 use ecg_core::{Lead, Recording};
 
-/// Millimetres of paper for a second.
+/// Millimetres of paper per second.
 const MM_PER_S: f64 = 25.0;
-/// Millimetres of paper for a millivolt.
+/// Millimetres of paper per millivolt.
 const MM_PER_MV: f64 = 10.0;
 /// Millimetres between the baselines of two rows.
 const ROW_MM: f64 = 30.0;
@@ -23,22 +24,24 @@ const COLUMN_S: f64 = 2.5;
 /// Seconds of the rhythm strip.
 const STRIP_S: f64 = 10.0;
 
-/// Rows of the picture above the rhythm strip, in the order of the printed page.
+/// The leads in the rows above the rhythm strip, in the order of the printed page.
 const LAYOUT: [[Lead; 4]; 3] = [
     [Lead::I, Lead::AVR, Lead::V1, Lead::V4],
     [Lead::II, Lead::AVL, Lead::V2, Lead::V5],
     [Lead::III, Lead::AVF, Lead::V3, Lead::V6],
 ];
 
-/// The colour of a lead that spoke for the label (positive share), or against it; blue and orange differ for all eyes.
+/// Colour for a lead that supports the label (positive share). It and [`AGAINST`] are blue and orange, which
+/// can be told apart with any colour vision.
 pub const FOR: &str = "#0072b2";
-/// See [`FOR`].
+/// Colour for a lead that speaks against the label; see [`FOR`].
 pub const AGAINST: &str = "#d55e00";
 
-/// Draws a recording; leads that it lacks stay empty.
+/// Draws a recording. Leads that it lacks stay empty.
 ///
-/// `shares` tints the background of each lead by its share in a decision, in the order of [`Lead::STANDARD_12`]: the
-/// largest magnitude gets the full tint, positive [`FOR`], negative [`AGAINST`].
+/// `shares` tints the background of each lead by its share in a decision, in the order of
+/// [`Lead::STANDARD_12`]. The largest magnitude gets the full tint; positive values are [`FOR`], negative ones
+/// [`AGAINST`].
 pub fn ecg_svg(recording: &Recording, shares: Option<&[f64; 12]>) -> String {
     let width = LEFT_MM + STRIP_S * MM_PER_S + 5.0;
     let height = TOP_MM + 4.0 * ROW_MM + 5.0;
@@ -104,10 +107,10 @@ pub(crate) fn grid(svg: &mut String, width: f64, height: f64) {
     }
 }
 
-/// Opacity of the full tint: the trace and the paper stay visible.
+/// Opacity of the full tint, chosen so that the trace and the paper stay visible.
 const TINT: f64 = 0.45;
 
-/// The background of a part of the paper for a share of -1 to 1.
+/// Tints a part of the paper for a share of -1 to 1.
 pub(crate) fn tint(svg: &mut String, share: f64, (x, y): (f64, f64), (width, height): (f64, f64)) {
     let colour = if share >= 0.0 { FOR } else { AGAINST };
     let _ = write!(
@@ -117,7 +120,7 @@ pub(crate) fn tint(svg: &mut String, share: f64, (x, y): (f64, f64), (width, hei
     );
 }
 
-/// What the tints mean; `peak` is the value of the full one.
+/// Draws what the tints mean; `peak` is the value of the full tint.
 pub(crate) fn legend(svg: &mut String, x: f64, y: f64, peak: f64) {
     for (k, (colour, what)) in
         [(FOR, "speaks for the label"), (AGAINST, "against it")].iter().enumerate()
@@ -139,7 +142,7 @@ pub(crate) fn legend(svg: &mut String, x: f64, y: f64, peak: f64) {
     );
 }
 
-/// The pulse of 1 mV and 0.2 s that shows the scale.
+/// Draws the pulse of 1 mV and 0.2 s that shows the scale.
 fn calibration(svg: &mut String, y: f64) {
     let _ = write!(
         svg,
@@ -148,7 +151,8 @@ fn calibration(svg: &mut String, y: f64) {
     );
 }
 
-/// One lead between two times, its baseline starting at `(x, y)`, its name above the beginning; gaps where samples are missing.
+/// Draws one lead between two times. Its baseline starts at `(x, y)`, its name stands above the beginning, and
+/// missing samples leave gaps.
 pub(crate) fn trace(
     svg: &mut String,
     recording: &Recording,
@@ -208,7 +212,7 @@ mod tests {
             assert!(svg.contains(&format!(">{lead}</text>")), "{lead}");
         }
         assert!(!svg.contains("NaN"));
-        // Lead V6 stands 1.1 mV above its baseline of 90 mm: 11 mm higher.
+        // Lead V6 is at 1.1 mV, that is, 11 mm above its baseline at 90 mm.
         assert!(svg.contains("202.50 79.00"), "V6 starts at its column, 11 mm up");
     }
 

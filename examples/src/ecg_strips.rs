@@ -1,4 +1,4 @@
-//! The twelve leads one under the other, shaded in time by what each segment did for a decision.
+//! The twelve leads one below the other, shaded in time by the contribution of each segment to a decision.
 
 use std::fmt::Write;
 
@@ -6,26 +6,27 @@ use ecg_core::{Lead, Recording};
 
 use crate::ecg_paper::{grid, legend, tint, trace};
 
-/// Millimetres of paper for the shown time, whatever it is.
+/// Millimetres of paper for the time shown, however long it is.
 const WIDTH_MM: f64 = 250.0;
-/// Millimetres of paper for a lead.
+/// Millimetres of paper for each lead.
 const ROW_MM: f64 = 20.0;
 const LEFT_MM: f64 = 5.0;
 const TOP_MM: f64 = 10.0;
 
-/// What each segment of each lead did.
+/// The contribution of each segment of each lead.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SegmentShares {
-    /// When the segments begin, in seconds from the start of the recording, and when the last one ends.
+    /// Start times of the segments, in seconds from the start of the recording, followed by the end of the last
+    /// one.
     pub borders_s: Vec<f64>,
-    /// Leads by name, with the value of each segment; leads that are not named stay white.
+    /// Leads by name, with the value of each segment. Leads that are not listed stay white.
     pub leads: Vec<(String, Vec<f64>)>,
 }
 
-/// Draws a recording from the first border to the last; leads that it lacks stay empty.
+/// Draws a recording from the first border to the last. Leads that it lacks stay empty.
 ///
-/// The largest magnitude gets the full tint, in the colours of [`ecg_svg`](crate::ecg_paper::ecg_svg). The user unit is the millimetre; 10 mm are 1
-/// mV, and how many are a second stands at the bottom.
+/// The largest magnitude gets the full tint, in the colours of [`ecg_svg`](crate::ecg_paper::ecg_svg). The user
+/// unit is the millimetre; 10 mm are 1 mV, and the scale of time stands at the bottom.
 pub fn ecg_segments_svg(recording: &Recording, shares: &SegmentShares) -> String {
     let width = LEFT_MM + WIDTH_MM + 5.0;
     let height = TOP_MM + 12.0 * ROW_MM + 8.0;
@@ -97,7 +98,7 @@ mod tests {
             leads: vec![("II".into(), vec![1.0, -0.5]), ("V9".into(), vec![9.0, 9.0])],
         };
         let svg = ecg_segments_svg(&recording.expect("twelve leads"), &shares);
-        // A quarter and three quarters of 250 mm, in the second row; V9 has no row, but sets the scale.
+        // A quarter and three quarters of 250 mm, in the second row. V9 has no row, but it sets the scale.
         assert!(svg.contains(&format!(
             "<rect x=\"5.00\" y=\"30.00\" width=\"62.50\" height=\"20\" fill=\"{FOR}\" opacity=\"0.050\"/>"
         )));

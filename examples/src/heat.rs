@@ -1,10 +1,12 @@
-//! Matrices as small PNG pictures, in colours that grow evenly lighter, for all eyes and in grey.
+//! Matrices as small PNG pictures. The colours grow evenly lighter, so that they work with any colour vision
+//! and in grey.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ndarray::ArrayView2;
 
-/// Nine points of the viridis colour map (van der Walt and Smith, CC0), from dark to light; straight lines between.
+/// Nine points of the viridis colour map (van der Walt and Smith, CC0), from dark to light, interpolated
+/// linearly.
 const COLOURS: [[f64; 3]; 9] = [
     [68.0, 1.0, 84.0],
     [71.0, 45.0, 123.0],
@@ -17,7 +19,7 @@ const COLOURS: [[f64; 3]; 9] = [
     [253.0, 231.0, 37.0],
 ];
 
-/// The colour of `share`, from 0 (dark) to 1 (light); what lies outside takes the nearer end, NaN the dark one.
+/// Returns the colour of `share`, from 0 (dark) to 1 (light). Values outside are clamped, and NaN is dark.
 fn colour(share: f64) -> [u8; 3] {
     let position = share.clamp(0.0, 1.0) * (COLOURS.len() - 1) as f64;
     let k = (position as usize).min(COLOURS.len() - 2);
@@ -27,10 +29,10 @@ fn colour(share: f64) -> [u8; 3] {
     })
 }
 
-/// Draws `[row, column]`, one pixel a value, row 0 on top, `low` dark and `high` light.
+/// Draws `[row, column]` as PNG, one pixel per value, with row 0 on top, `low` dark and `high` light.
 ///
 /// # Errors
-/// An empty matrix.
+/// Returns an error if the matrix is empty.
 pub fn png(
     values: ArrayView2<'_, f32>,
     low: f32,
@@ -51,10 +53,10 @@ pub fn png(
     Ok(file)
 }
 
-/// The same as a `data:` address that an `<img>` takes, so that a page stays one file.
+/// Draws the same picture as a `data:` address for an `<img>`, so that a page stays one file.
 ///
 /// # Errors
-/// An empty matrix.
+/// Returns an error if the matrix is empty.
 pub fn data_url(
     values: ArrayView2<'_, f32>,
     low: f32,
@@ -64,8 +66,8 @@ pub fn data_url(
 }
 
 fn address(png: &[u8]) -> String {
-    // Base64 spells `http` by chance, which in an address of a page would look as if something were loaded. The `%70` is a `p`
-    // again before base64 is decoded (WHATWG Fetch, "data: URL processor").
+    // Base64 may by chance contain `http`, which in the address of a page would look as if something were
+    // loaded. The `%70` becomes a `p` again before base64 is decoded (WHATWG Fetch, "data: URL processor").
     let encoded = STANDARD.encode(png).replace("http", "htt%70");
     format!("data:image/png;base64,{encoded}")
 }

@@ -1,4 +1,5 @@
-//! Probabilities that are done, in a file beside the output: a run that was ended, however, goes on from them.
+//! Keeps finished probabilities in a file beside the output, so that a run that ended for any reason can be
+//! continued.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -11,28 +12,30 @@ use ndarray::{Array2, ArrayView2};
 use crate::output::real;
 use crate::write_atomic;
 
-/// Time between two writes; what is done in between is lost with the run.
+/// Time between two writes. Results of the last interval are lost if the run is killed.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Rows of probabilities that wait in `OUT.part` until all are done.
+/// Rows of probabilities that are kept in `OUT.part` until all are done.
 ///
-/// The file begins with the key of the run in hexadecimal and a line break; behind it are the rows, as `f64` in little-endian order. It
-/// is written anew each time, whole or not at all.
+/// The file begins with the key of the run in hexadecimal and a line break. The rows follow, as `f64` in
+/// little-endian order. Each time, the file is written anew, whole or not at all.
 #[derive(Debug)]
 pub struct Kept {
-    /// `None` where the output is no file.
+    /// `None` if the output is not a file.
     path: Option<PathBuf>,
     key: String,
-    /// What an earlier run left.
+    /// The rows that an earlier run left.
     before: Array2<f64>,
     written: Option<Instant>,
 }
 
 impl Kept {
-    /// What an earlier run of the same `key` left beside `out`, at most `[rows, columns]`; with `restart`, nothing.
+    /// Opens what an earlier run of the same `key` left beside `out`, at most `[rows, columns]`. With
+    /// `restart`, nothing is taken over.
     ///
     /// # Errors
-    /// Rows of another run, or more than there can be; a file that cannot be read.
+    /// Returns an error if the rows belong to another run, if there are more of them than there can be, or if
+    /// the file cannot be read.
     pub fn open(
         out: &Path,
         key: String,
@@ -70,15 +73,15 @@ impl Kept {
         Ok(Self { path, key, before, written: None })
     }
 
-    /// The rows that an earlier run left.
+    /// Returns the rows that an earlier run left.
     pub fn rows(&self) -> ArrayView2<'_, f64> {
         self.before.view()
     }
 
-    /// Writes the rows that are done, now and then.
+    /// Writes the rows that are done, but not more often than every few seconds.
     ///
     /// # Errors
-    /// What the file system says, with the path.
+    /// Returns the error of the file system, with the path.
     pub fn keep(&mut self, rows: ArrayView2<'_, f64>) -> Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         if self.written.is_some_and(|written| written.elapsed() < EVERY) {
@@ -92,10 +95,10 @@ impl Kept {
         Ok(())
     }
 
-    /// Removes the file: all is done, and written or of no use.
+    /// Removes the file, once everything has been written or is of no use.
     ///
     /// # Errors
-    /// What the file system says, with the path.
+    /// Returns the error of the file system, with the path.
     pub fn remove(&self) -> Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         match fs::remove_file(path) {
@@ -107,7 +110,7 @@ impl Kept {
     }
 }
 
-/// The file, if there is one, or its first `most` bytes and one more.
+/// Reads the file, if there is one, up to `most` bytes and one more.
 fn read(path: &Path, most: usize) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     match File::open(path).and_then(|file| file.take(most as u64 + 1).read_to_end(&mut bytes)) {
@@ -134,7 +137,7 @@ mod tests {
         assert_eq!(kept.rows().dim(), (0, 2));
         let rows = array![[0.25, f64::NAN], [0.1 + 0.2, 1.0]];
         kept.keep(rows.slice(s![..1, ..])).expect("writes");
-        // Too soon for another write.
+        // Too soon after the last write.
         kept.keep(rows.view()).expect("waits");
         let kept = open(&out, "ab", false).expect("the same run");
         let found = kept.rows();

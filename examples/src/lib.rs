@@ -1,6 +1,6 @@
-//! What the command-line programs share: how they end, how they report progress and write files, how they load data.
+//! Code shared by the command-line programs: exit status, progress, writing files and loading data.
 //!
-//! Nothing here names libtorch, so that a program which needs no network starts without it.
+//! Nothing here depends on libtorch, so that programs that need no network start without it.
 
 pub mod chart;
 mod digest;
@@ -31,15 +31,15 @@ pub use kept::Kept;
 pub use messages::{print_json, print_result};
 pub use output::{check_inputs, check_place, run, write_atomic};
 pub use pool::pool;
-pub use predictions::write_predictions;
+pub use predictions::{table_writer, write_predictions};
 pub use progress::Progress;
 pub use rows_by_name::{RowsByName, base_name};
 pub use truth::contradictory;
 
-/// Exit status of a run in which some records failed and the others went on.
+/// Exit status of a run in which some records failed and the others were processed.
 pub const SOME_FAILED: u8 = 2;
 
-/// The quick start of the front page is run as a test.
+/// Runs the quick start of the front page as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

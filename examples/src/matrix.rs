@@ -1,4 +1,4 @@
-//! Matrices of signed numbers as SVG, each cell coloured by its value and holding it.
+//! Matrices of signed numbers as SVG, each cell with its value and a colour for it.
 
 use std::fmt::Write;
 
@@ -8,9 +8,10 @@ const CELL: f64 = 52.0;
 const LEFT: f64 = 70.0;
 const TOP: f64 = 62.0;
 
-/// A table of signed values, blue above zero and orange below, paler towards zero.
+/// Draws a table of signed values, blue above zero and orange below, paler towards zero.
 ///
-/// `values` has a row for each of `rows` and in it a cell for each of `columns`; `None` and what is not finite stay white.
+/// `values` has a row for each of `rows`, with a cell for each of `columns`. Cells that are `None` or not
+/// finite stay white.
 pub fn matrix_svg(
     title: &str,
     rows: &[String],

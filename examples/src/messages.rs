@@ -1,4 +1,5 @@
-//! Lines for people: one that cannot be printed, because nobody reads on or the disk is full, is lost and ends nothing.
+//! Messages for people. A line that cannot be printed, because nobody reads on or the disk is full, is lost
+//! without ending the program.
 
 use std::io::{self, BufWriter, Write};
 
@@ -23,19 +24,20 @@ macro_rules! say_err {
     }};
 }
 
-/// Prints what a program was asked for to standard output: this must not be lost.
+/// Prints a program's result to standard output. Unlike a message, it must not be lost.
 ///
 /// # Errors
-/// What standard output says; a reader that has seen enough is no error.
+/// Returns the error of standard output. A reader that has seen enough is not an error.
 pub fn print_result(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     printed(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// Prints JSON to standard output as it is made, as [`print_result`] does: a record may have millions of annotations.
+/// Prints JSON to standard output as it is made, like [`print_result`], because a record may have millions of
+/// annotations.
 ///
 /// # Errors
-/// As [`print_result`].
+/// The errors of [`print_result`].
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     let done = serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from);

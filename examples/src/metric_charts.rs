@@ -1,4 +1,5 @@
-//! Pictures of how a classifier does: which labels it mistakes, and whether its probabilities can be believed.
+//! Pictures of a classifier's performance: which labels it confuses, and whether its probabilities can be
+//! trusted.
 
 use std::fmt::Write;
 
@@ -6,10 +7,11 @@ use ecg_metrics::{CrossTable, LabelCalibration, wilson};
 
 use crate::chart::{escape, open};
 
-/// A blue that colour-blind people tell from white at every depth (Okabe and Ito).
+/// A blue that colour-blind people can tell from white at every depth (Okabe and Ito).
 const BLUE: [u8; 3] = [0x00, 0x72, 0xb2];
 
-/// What is predicted (columns) on the records of each label (rows): shares by depth of colour, with counts.
+/// Draws the predicted labels (columns) for the records of each label (rows): shares by depth of colour, with
+/// counts.
 pub fn cross_table_svg(title: &str, table: &CrossTable) -> String {
     const CELL: (f64, f64) = (66.0, 42.0);
     let n = table.records.len();
@@ -43,7 +45,7 @@ pub fn cross_table_svg(title: &str, table: &CrossTable) -> String {
         let share = table.share(row, column);
         let depth = if share.is_nan() { 0.0 } else { share };
         let [r, g, b] = BLUE.map(|full| 255.0 - (255.0 - f64::from(full)) * depth);
-        // White has the better contrast on nearly the full blue only.
+        // White has the better contrast only on nearly full blue.
         let ink = if depth > 0.95 { "#fff" } else { "#000" };
         let percent =
             if share.is_nan() { "-".to_owned() } else { format!("{:.0} %", share * 100.0) };
@@ -78,14 +80,15 @@ pub fn cross_table_svg(title: &str, table: &CrossTable) -> String {
     svg
 }
 
-/// Side of a reliability panel, height of the strip of counts below it, and where the first one starts.
+/// Side of a reliability panel, height of the strip of counts below it, size of a panel, and position of the
+/// first one.
 const SIDE: f64 = 180.0;
 const STRIP: f64 = 36.0;
 const PANEL: (f64, f64) = (SIDE + 44.0, SIDE + STRIP + 62.0);
 const START: (f64, f64) = (54.0, 62.0);
 
-/// A panel for each label: share of records with the label against mean probability, over bins of equal width, with Wilson's
-/// 95 % intervals, and how many records each bin has.
+/// Draws a panel for each label: the share of records with the label against the mean probability, over bins of
+/// equal width, with Wilson's 95 % intervals and the number of records in each bin.
 pub fn reliability_svg(title: &str, all: &[LabelCalibration]) -> String {
     let columns = all.len().clamp(1, 4);
     let rows = all.len().div_ceil(columns).max(1);

@@ -8,10 +8,10 @@ use clap::Parser;
 
 use crate::say_err;
 
-/// Runs a program on its arguments: an error is printed to standard error as one line, cause after cause, and ends it with
-/// status 1.
+/// Runs a program on its arguments. An error is printed to standard error as one line, cause after cause, and
+/// ends the program with status 1.
 ///
-/// So do bad arguments: clap's own status for them, 2, means here that some records failed.
+/// So do bad arguments, because clap's own status for them, 2, means here that some records failed.
 pub fn run<A: Parser>(main: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
     let arguments = match A::try_parse() {
         Ok(arguments) => arguments,
@@ -27,13 +27,13 @@ pub fn run<A: Parser>(main: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// Writes a file whole or not at all: to a temporary name beside it, then renamed.
+/// Writes a file whole or not at all: under a temporary name beside it, which is then renamed.
 ///
-/// Folders that are missing are made. A link stays, and the file that it leads to is written; what is no file, such as a pipe or
-/// `/dev/stdout`, is written to straight away.
+/// Missing folders are created. A link is kept, and its target is written. Anything that is not a file, such as
+/// a pipe or `/dev/stdout`, is written to directly.
 ///
 /// # Errors
-/// What the file system or `write` says, with the path.
+/// Returns the error of the file system or of `write`, with the path.
 pub fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -58,15 +58,22 @@ pub fn write_atomic(
     result.with_context(failed)
 }
 
-/// The file behind a path and its links; `None` where something is there that is no file.
+/// Returns the file behind a path and its links, whether or not it exists yet; `None` if something exists there
+/// that is not a file.
 pub(crate) fn real(path: &Path) -> Option<PathBuf> {
-    match std::fs::metadata(path) {
-        Ok(found) if !found.is_file() && !found.is_dir() => None,
-        _ => Some(path.canonicalize().unwrap_or_else(|_| path.to_owned())),
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return None;
     }
+    let mut path = path.to_owned();
+    // As many links as Linux follows.
+    for _ in 0..40 {
+        let Ok(target) = std::fs::read_link(&path) else { break };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    Some(path.canonicalize().unwrap_or(path))
 }
 
-/// Whether a named pipe is there, or what standard output may be.
+/// Whether the path is a named pipe, or something that standard output may be.
 fn is_pipe(path: &Path) -> bool {
     #[cfg(unix)]
     {
@@ -80,10 +87,10 @@ fn is_pipe(path: &Path) -> bool {
     }
 }
 
-/// Makes sure that no output is written over what is read.
+/// Makes sure that the output does not overwrite an input.
 ///
 /// # Errors
-/// One of `inputs` is the file that `output` names.
+/// Returns an error if `output` names the same file as one of `inputs`.
 pub fn check_inputs<'a>(
     output: &Path,
     inputs: impl IntoIterator<Item = &'a PathBuf>,
@@ -99,7 +106,7 @@ pub fn check_inputs<'a>(
     Ok(())
 }
 
-/// The name under which a file is written, in its folder, which is made.
+/// Returns the temporary name of a file, in the same folder, which is created.
 fn temporary(path: &Path) -> Result<PathBuf> {
     let name = path
         .file_name()
@@ -110,18 +117,19 @@ fn temporary(path: &Path) -> Result<PathBuf> {
     Ok(dir.join(format!(".{name}.{}.tmp", std::process::id())))
 }
 
-/// Makes sure, before long work, that a file can be written there afterwards, as [`write_atomic`] writes it.
+/// Makes sure, before long work, that a file can be written there afterwards in the way of [`write_atomic`].
 ///
-/// Folders that are missing are made; what is there stays as it is.
+/// Missing folders are created. Whatever exists already stays as it is.
 ///
 /// # Errors
-/// A folder of that name; what the file system says to a file in its place.
+/// Returns an error if there is a folder of that name, or the error of the file system on writing a file in its
+/// place.
 pub fn check_place(path: &Path) -> Result<()> {
     let shown = path.display();
     ensure!(!path.is_dir(), "cannot write {shown}: found a folder, expected the name of a file");
     let Some(real) = real(path) else {
         if is_pipe(path) {
-            // Its reader would take a writer that comes and goes for the end.
+            // Its reader would take a writer that opens and closes it for the end of the data.
             return Ok(());
         }
         return File::options()
@@ -164,8 +172,9 @@ mod tests {
         use std::os::unix::fs::FileTypeExt as _;
         let dir = tempfile::tempdir().expect("a folder");
         let (real, link) = (dir.path().join("real.txt"), dir.path().join("link.txt"));
-        std::fs::write(&real, b"first").expect("writes");
         std::os::unix::fs::symlink(&real, &link).expect("links");
+        // The file does not exist yet.
+        write_atomic(&link, |w| w.write_all(b"first")).expect("writes");
         write_atomic(&link, |w| w.write_all(b"second")).expect("writes");
         assert!(link.symlink_metadata().expect("is there").is_symlink());
         assert_eq!(std::fs::read(&real).expect("reads"), b"second");

@@ -1,4 +1,4 @@
-//! Pictures as files: SVG, and the same as PNG.
+//! Writes pictures as files: SVG, and the same as PNG.
 
 use std::path::Path;
 
@@ -10,18 +10,20 @@ use crate::write_atomic;
 /// Writes `dir/name.svg` and `dir/name.png`.
 ///
 /// # Errors
-/// Text that is no SVG; a file that cannot be written.
+/// Returns an error if the text is not SVG, or if a file cannot be written.
 pub fn write_picture(dir: &Path, name: &str, svg: &str) -> Result<()> {
     let png = png(svg).with_context(|| format!("cannot draw {name}.png"))?;
     write_atomic(&dir.join(format!("{name}.svg")), |file| file.write_all(svg.as_bytes()))?;
     write_atomic(&dir.join(format!("{name}.png")), |file| file.write_all(&png))
 }
 
-/// Removes pictures of an earlier run, which would pass for those of this one: every `.svg` and `.png` whose name is one of
-/// `names`, followed by one of `suffixes` or by nothing.
+/// Removes pictures of an earlier run, which would be taken for those of this one.
+///
+/// These are all `.svg` and `.png` files whose name is one of `names`, followed by one of `suffixes` or by
+/// nothing.
 ///
 /// # Errors
-/// A folder that cannot be listed, a file that cannot be removed.
+/// Returns an error if the folder cannot be listed or a file cannot be removed.
 pub fn remove_pictures(dir: &Path, names: &[&str], suffixes: &[String]) -> Result<()> {
     let listing =
         std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;

@@ -3,10 +3,11 @@ use std::num::NonZero;
 use anyhow::{Context, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Threads for so many pieces of work: as many as are asked for, with 0 one for each processor, and no more than there are pieces.
+/// Makes a pool of threads: as many as are asked for (0 stands for one per processor), but no more than there
+/// are pieces of work.
 ///
 /// # Errors
-/// The system has no more threads.
+/// Returns an error if the system has no more threads.
 pub fn pool(threads: u32, pieces: usize) -> Result<ThreadPool> {
     let threads = match threads as usize {
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),

@@ -6,22 +6,22 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::say_err;
 
-/// Seconds between the lines that stand for a bar where standard error is not a terminal.
+/// Seconds between the lines that replace the bar if standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// How far a long piece of work has come: a bar on a terminal, a line now and then elsewhere; on standard error.
+/// Progress of a long piece of work on standard error: a bar on a terminal, and a line now and then elsewhere.
 ///
 /// Shared between threads by reference.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
     what: String,
-    /// When the last line was printed; `None` on a terminal, where the bar prints.
+    /// Time of the last line; `None` on a terminal, where the bar prints.
     last_line: Option<Mutex<Instant>>,
 }
 
 impl Progress {
-    /// Work of `len` steps; `what` says what a step is, in the plural ("records").
+    /// Starts progress over `len` steps. `what` names the steps, in the plural ("records").
     pub fn new(len: u64, what: &str) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let target =
@@ -39,7 +39,7 @@ impl Progress {
         }
     }
 
-    /// `n` more steps are done.
+    /// Counts `n` more steps as done.
     pub fn inc(&self, n: u64) {
         self.bar.inc(n);
         let Some(last) = &self.last_line else { return };
@@ -61,13 +61,13 @@ impl Progress {
         }
     }
 
-    /// `n` steps were done before; the rate does not count them.
+    /// Counts `n` steps as done before this run, which do not enter the rate.
     pub fn skip(&self, n: u64) {
         self.bar.inc(n);
         self.bar.reset_eta();
     }
 
-    /// What is going on, shown behind the numbers.
+    /// Sets the message shown behind the numbers.
     pub fn message(&self, message: impl Into<String>) {
         self.bar.set_message(message.into());
     }
@@ -77,7 +77,7 @@ impl Progress {
         self.bar.suspend(|| say_err!("{line}"));
     }
 
-    /// The work is done: the bar goes away.
+    /// Removes the bar, once the work is done.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
     }

@@ -1,8 +1,9 @@
-//! The pictures of this crate as pixels: just as much of SVG as they are written in, and an error for anything else.
+//! Draws the pictures of this crate as pixels. Only the part of SVG that they use is supported; anything else
+//! is an error.
 //!
-//! Elements `rect`, `circle`, `path` (straight lines, stroked), `text` (one line) and `title`, with their presentation attributes;
-//! lengths in user units, of the whole picture in pixels or millimetres. Text is set in one built-in font, so that a picture looks
-//! alike on every machine.
+//! This is the elements `rect`, `circle`, `path` (straight lines, stroked), `text` (one line) and `title`, with
+//! their presentation attributes. Lengths are in user units, those of the whole picture in pixels or
+//! millimetres. Text is set in one built-in font, so that a picture looks the same on every machine.
 
 mod canvas;
 mod elements;
@@ -12,15 +13,15 @@ use anyhow::{Context, Result, bail, ensure};
 use canvas::Canvas;
 use elements::{Element, elements};
 
-/// Pixels for each CSS pixel (a 96th of an inch): sharp enough to print.
+/// Pixels per CSS pixel (a 96th of an inch): sharp enough to print.
 const SCALE: f64 = 2.0;
-/// No picture of ours is larger; one that claims to be is a mistake.
+/// No picture of this crate is larger; one that claims to be is a mistake.
 const MOST_PIXELS: f64 = 1e8;
 
-/// The picture as PNG, on white.
+/// Draws a picture as PNG, on white.
 ///
 /// # Errors
-/// Text that is no SVG of the kind that this crate writes, or a picture without area.
+/// Returns an error if the text is not SVG of the kind that this crate writes, or if the picture has no area.
 pub fn png(svg: &str) -> Result<Vec<u8>> {
     let mut elements = elements(svg)?.into_iter();
     let page = elements.next().filter(|own| own.name == "svg").context("no svg element")?;
@@ -105,7 +106,7 @@ fn draw(canvas: &mut Canvas, own: &Element<'_>, page: [f64; 2], font_size: f64) 
     Ok(())
 }
 
-/// Lines cut into dashes of these lengths, drawn and left out in turn; whole where there are none.
+/// Cuts lines into dashes of these lengths, drawn and left out in turn. Without dashes, the lines stay whole.
 fn dashed(lines: Vec<Vec<[f64; 2]>>, dashes: &[f64]) -> Vec<Vec<[f64; 2]>> {
     if dashes.is_empty() || dashes.iter().sum::<f64>() <= 0.0 {
         return lines;
@@ -183,7 +184,7 @@ mod tests {
         let drawn = page(
             "<path d=\"M2 5h6v-3M12 5l4 0\" stroke=\"#000\" stroke-width=\"1\" fill=\"none\"/>",
         );
-        // Half a unit on either side, two pixels a unit.
+        // Half a unit on either side, two pixels per unit.
         assert_eq!(
             (drawn[8][8], drawn[9][8], drawn[10][8], drawn[11][8]),
             (WHITE, [0; 3], [0; 3], WHITE)
@@ -208,7 +209,7 @@ mod tests {
         assert!(!end.is_empty() && end.iter().all(|x| *x < 20), "{end:?}");
         let amp = columns("<text x=\"10\" y=\"8\" font-size=\"8\">&amp;</text>");
         assert_eq!(amp, columns("<text x=\"10\" y=\"8\" font-size=\"8\">&#38;</text>"));
-        // Turned a quarter to the left, the letter stands above its place instead of right of it.
+        // Turned a quarter to the left, the letter stands above its position instead of to the right of it.
         let turned = columns(
             "<text x=\"10\" y=\"8\" font-size=\"8\" transform=\"rotate(-90 10 8)\">H</text>",
         );

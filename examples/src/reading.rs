@@ -1,47 +1,48 @@
-//! Flags that say how recordings are read.
+//! Flags that control how recordings are read.
 
 use clap::{Args, ValueEnum};
 use ecg_core::SamplingRate;
 use ecg_io::{CsvOptions, CsvOrientation, DatasetOptions, PtbXlRecords, ReadOptions};
 use serde::Serialize;
 
-/// How recordings are read where they do not show it; flags that several programs share.
+/// How recordings are read if their files do not say; flags that several programs share.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize)]
 pub struct ReadingArgs {
     /// Sampling rate of tables (CSV, TSV) that state none
     #[arg(long, value_name = "HZ", value_parser = rate)]
     pub csv_rate: Option<SamplingRate>,
-    /// What parts the cells of tables: a sign, `tab` or `blank` [default: found in the first row]
+    /// Delimiter of the cells of tables: a character, `tab` or `blank` [default: found in the first row]
     #[arg(long, value_name = "SIGN", value_parser = delimiter)]
     pub csv_delimiter: Option<u8>,
-    /// What the rows of tables are [default: found in the first rows]
+    /// Layout of tables: a row for each sample or for each lead [default: found in the first rows]
     #[arg(long, value_name = "ROWS")]
     pub csv_layout: Option<CsvLayout>,
     /// Units of tables that state none, such as uV [default: mV]
     #[arg(long, value_name = "UNITS")]
     pub csv_units: Option<String>,
-    /// Columns of tables (or rows, where they are leads) that are leads, by name or by number from 1, with commas between
-    /// them [default: all but times and row numbers]
+    /// Columns of tables (or rows, if these are leads) that are leads, by name or by number from 1, separated
+    /// by commas [default: all except times and row numbers]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub csv_columns: Option<Vec<String>>,
-    /// Names of the leads of tables in their order, with commas between them [default: those in the table]
+    /// Names of the leads of tables, in order, separated by commas [default: those in the table]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub csv_leads: Option<Vec<String>>,
-    /// Which recordings of PTB-XL are taken where it is there at both rates [default: both, with a warning]
+    /// Which recordings of PTB-XL are taken if it has both rates [default: both, with a warning]
     #[arg(long, value_name = "HZ", value_parser = ["100", "500"])]
     pub ptbxl_rate: Option<String>,
     /// Follow links of WFDB records that lead out of their folder
     #[arg(long)]
     pub allow_links: bool,
-    /// Read WFDB signals whose checksum is wrong, with a warning
+    /// Read WFDB signals with a wrong checksum, with a warning
     #[arg(long)]
     pub no_checksums: bool,
-    /// Samples in gaps and null signals that a WFDB record may have beyond those in its files [default: 2097152]
+    /// Largest number of samples in gaps and null signals that a WFDB record may have beyond those in its files
+    /// [default: 2097152]
     #[arg(long, value_name = "N")]
     pub max_null_samples: Option<u64>,
 }
 
-/// What the rows of a table are.
+/// What a row of a table holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CsvLayout {
@@ -52,7 +53,7 @@ pub enum CsvLayout {
 }
 
 impl ReadingArgs {
-    /// The options under which a recording is read.
+    /// Returns the options for reading a recording.
     pub fn read_options(&self) -> ReadOptions {
         let mut csv = CsvOptions::default()
             .with_sampling_rate(self.csv_rate)
@@ -80,7 +81,7 @@ impl ReadingArgs {
         }
     }
 
-    /// The options under which a folder is opened.
+    /// Returns the options for opening a folder.
     pub fn dataset_options(&self) -> DatasetOptions {
         let records = match self.ptbxl_rate.as_deref() {
             Some("100") => PtbXlRecords::Hz100,

@@ -1,19 +1,19 @@
-//! Loads what `--data` names: a folder of recordings, or an `.npz` that `convert` wrote.
+//! Loads the data that `--data` names: a folder of recordings, or an `.npz` that `convert` wrote.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use ecg_core::{LabelSet, SamplingRate};
+use ecg_core::LabelSet;
 use ecg_io::{
-    Dataset, DatasetOptions, IoError, LabelMap, Loaded, NsrRule, RecordTable, read_labels,
+    Dataset, DatasetOptions, IoError, LabelMap, Loaded, NsrRule, RecordRow, RecordTable,
+    read_labels,
 };
-use ecg3d_convert::{ConvertConfig, ConvertError, ConvertPlan, ImagePlan, Preset};
+use ecg3d_convert::{ConvertConfig, ConvertError, ImagePlan, Plans, Preset};
 use ndarray::{
     Array, Array2, Array3, Array4, ArrayD, Axis, Dimension, Ix3, Ix4, RemoveAxis, ShapeBuilder,
 };
@@ -24,21 +24,21 @@ use serde_json::Value;
 use crate::reading::ReadingArgs;
 use crate::{Progress, RowsByName, base_name, check_inputs, say_err};
 
-/// How labels are found, and they and recordings read; flags that several programs share.
+/// How labels and recordings are found and read; flags that several programs share.
 #[derive(Debug, Clone, Default, Args)]
 pub struct LabelArgs {
-    /// Label table with a column `record` and one 0/1 column a label [default: labels.csv in the data folder, else
-    /// ptbxl_database.csv, else each header's #Dx; of an .npz, its own]
+    /// Label table with a column `record` and a 0/1 column for each label [default: labels.csv in the data
+    /// folder, else ptbxl_database.csv, else each header's #Dx; for an .npz, its own labels]
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// Diagnosis codes that count: `default` (with their equivalents), `published` (those of the study alone), or a table
-    /// with columns label, system (snomed, scp, text or extends) and code
+    /// Diagnosis codes that count: `default` (with their equivalents), `published` (those of the study alone),
+    /// or a table with columns label, system (snomed, scp, text or extends) and code
     #[arg(long, value_name = "MAP", default_value = "default")]
     pub label_map: String,
     /// When normal sinus rhythm counts: as in the PhysioNet challenges, or as a statement of rhythm
-    #[arg(long, value_name = "RULE", default_value = "challenge", value_parser = ["challenge", "rhythm"])]
-    pub nsr_rule: String,
-    /// Whether labels are left alone, as by [`LabelArgs::ignored`].
+    #[arg(long, value_name = "RULE", default_value_t)]
+    pub nsr_rule: NsrRule,
+    /// Whether labels are ignored, as by [`LabelArgs::ignored`].
     #[arg(skip)]
     pub ignore: bool,
     /// How recordings are read.
@@ -47,45 +47,42 @@ pub struct LabelArgs {
 }
 
 impl LabelArgs {
-    /// For work that needs no labels, and that no labels stop: of the tables in a folder only patients and folds count, and
-    /// the labels of an archive are not read.
+    /// Returns arguments for work that needs no labels and that labels must not stop. From the tables in a
+    /// folder, only patients and folds are used, and the labels of an archive are not read.
     pub fn ignored(reading: ReadingArgs) -> Self {
         Self { ignore: true, reading, ..Self::default() }
     }
 
-    /// For recordings beside those that are labelled: read in the same way, their own labels left alone.
+    /// Returns arguments for further recordings beside the labelled ones: read in the same way, with their own
+    /// labels ignored.
     pub fn for_reference(&self) -> Self {
         Self::ignored(self.reading.clone())
     }
 
-    /// The options under which a folder is opened.
+    /// Returns the options for opening a folder.
     ///
     /// # Errors
-    /// A label map that is neither a known name nor a table that can be read.
+    /// Returns an error if the label map is neither a known name nor a table that can be read.
     pub fn dataset_options(&self) -> Result<DatasetOptions> {
         let map = match self.label_map.as_str() {
-            // As `LabelArgs::default` has it.
+            // As in `LabelArgs::default`.
             "" => LabelMap::default(),
             name => label_map(name)?,
-        };
-        let rule = match self.nsr_rule.as_str() {
-            "rhythm" => NsrRule::Rhythm,
-            _ => NsrRule::Challenge,
         };
         Ok(self
             .reading
             .dataset_options()
             .with_label_map(map)
-            .with_nsr_rule(rule)
+            .with_nsr_rule(self.nsr_rule)
             .with_labels_file(self.labels.clone())
             .with_ignore_labels(self.ignore))
     }
 }
 
-/// The label map that `--label-map` names.
+/// Returns the label map that `--label-map` names.
 ///
 /// # Errors
-/// Neither a known name nor a table that can be read.
+/// Returns an error if it is neither a known name nor a table that can be read.
 pub fn label_map(name: &str) -> Result<LabelMap> {
     let path = Path::new(name);
     match name.parse() {
@@ -94,7 +91,7 @@ pub fn label_map(name: &str) -> Result<LabelMap> {
     }
 }
 
-/// A record that could not be used, and why.
+/// A record that could not be used, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
     /// The record's name.
@@ -103,19 +100,20 @@ pub struct Failed {
     pub reason: String,
 }
 
-/// The status that a program ends with which used other records: 0 if none failed, else [`crate::SOME_FAILED`].
+/// Returns the exit status of a program that went on with the other records: 0 if none failed, else
+/// [`crate::SOME_FAILED`].
 pub fn exit_code(failed: &[Failed]) -> ExitCode {
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(crate::SOME_FAILED) }
 }
 
-/// What the rows of a source are.
+/// The rows of a source, by kind.
 #[derive(Debug, Clone)]
 pub enum Rows {
-    /// Prepared signals `[record, lead, sample]` and how many samples of each are real.
+    /// Prepared signals `[record, lead, sample]` and the number of real samples in each.
     Prepared {
-        /// `[record, lead, sample]`, zero behind the end of a record.
+        /// `[record, lead, sample]`, padded with zeros after the end of a record.
         signals: Array3<f32>,
-        /// Real samples of each record.
+        /// Number of real samples of each record.
         lengths: Vec<usize>,
     },
     /// Lead images `[record, lead, height, width]`.
@@ -125,7 +123,7 @@ pub enum Rows {
 }
 
 impl Rows {
-    /// Number of records.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         match self {
             Self::Prepared { signals, .. } => signals.len_of(Axis(0)),
@@ -133,7 +131,7 @@ impl Rows {
         }
     }
 
-    /// Whether there is no record.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -142,31 +140,31 @@ impl Rows {
 /// A data set in memory.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// What the networks read: one row a record, unless `row_record` says otherwise.
+    /// The input of the networks: one row per record, unless `row_record` says otherwise.
     pub rows: Rows,
-    /// Where a record has a row for each window: the record of each row, an index of `names`.
+    /// The record of each row, as an index of `names`, if a record has a row for each window.
     pub row_record: Option<Vec<usize>>,
     /// Record names in order.
     pub names: Vec<String>,
-    /// Columns of `labels`.
+    /// Labels in the order of the columns of `labels`.
     pub label_set: LabelSet,
-    /// The labels of each record, where known.
+    /// The labels of each record, if known.
     pub labels: Vec<Option<Vec<bool>>>,
-    /// Whose record it is; the record's own name where unknown.
+    /// The patient of each record, or the record's own name if unknown.
     pub patients: Vec<String>,
-    /// The fold that a label table puts the record in.
+    /// The fold in which a label table puts the record.
     pub folds: Vec<Option<u32>>,
-    /// What could not be used.
+    /// The records that could not be used.
     pub failed: Vec<Failed>,
-    /// Where the labels come from, in words.
+    /// Description of where the labels come from.
     pub label_source: String,
 }
 
 impl Source {
-    /// Labels `[record, label]` in the order of `wanted`.
+    /// Returns the labels `[record, label]` in the order of `wanted`.
     ///
     /// # Errors
-    /// A record without labels; a label that the source does not have.
+    /// Returns an error if a record has no labels, or if the source does not have one of the labels.
     pub fn require_labels(&self, wanted: &LabelSet) -> Result<Array2<bool>> {
         let columns = wanted
             .iter()
@@ -195,16 +193,19 @@ impl Source {
         Ok(out)
     }
 
-    /// Takes labels, patients and folds from a table, which may know some of the records only. A row is that of the record of its
-    /// name, else of the base name, where no other row and no other record has that. Gives a warning of rows that are of no record.
+    /// Takes labels, patients and folds from a table, which may cover only some of the records.
+    ///
+    /// A row belongs to the record with its name, or else to the record with its base name if no other row and
+    /// no other record has that base name. Returns a warning if some rows belong to no record.
     fn label_by(&mut self, path: &Path, table: RecordTable<bool>) -> Option<String> {
+        let full: Vec<_> = table.rows.iter().map(RecordRow::full_name).collect();
         let mut rows = RowsByName::default();
-        for (k, row) in table.rows.iter().enumerate() {
-            for name in [Some(&row.record), row.other_name.as_ref()].into_iter().flatten() {
-                rows.insert(name, k);
-            }
+        for (k, (row, full)) in table.rows.iter().zip(&full).enumerate() {
+            let names =
+                [full.as_ref(), row.record.as_str()].into_iter().chain(row.other_name.as_deref());
+            names.for_each(|name| rows.insert(name, k));
         }
-        // Rows of records that failed are no strangers.
+        // Rows of records that failed are known, too.
         let names = self.names.iter().chain(self.failed.iter().map(|failed| &failed.record));
         let mut records_of = BTreeMap::new();
         for name in names.clone() {
@@ -244,10 +245,10 @@ impl Source {
         warning
     }
 
-    /// Moves records without labels to `failed`: they cannot be learned from or judged.
+    /// Moves records without labels to `failed`: they cannot be used for training or evaluation.
     ///
     /// # Errors
-    /// No record has labels.
+    /// Returns an error if no record has labels.
     pub fn drop_unlabelled(&mut self) -> Result<()> {
         let reason = format!("no labels in {}", self.label_source);
         let unlabelled: Vec<bool> = self.labels.iter().map(Option::is_none).collect();
@@ -260,11 +261,11 @@ impl Source {
         Ok(())
     }
 
-    /// Moves records whose signals have samples too large to make volumes of to `failed`. Signals of another shape than the plan's are
-    /// left to whoever uses them.
+    /// Moves records to `failed` whose signals have samples too large for volumes. Signals whose shape is not
+    /// the plan's are left to their user to refuse.
     ///
     /// # Errors
-    /// No record is left.
+    /// Returns an error if no record is left.
     pub fn drop_without_volumes(&mut self, plan: &ImagePlan) -> Result<()> {
         let (Rows::Prepared { signals, .. }, None) = (&self.rows, &self.row_record) else {
             return Ok(());
@@ -288,7 +289,7 @@ impl Source {
         Ok(())
     }
 
-    /// Moves the marked records, and their rows, to `failed`.
+    /// Moves the marked records and their rows to `failed`.
     fn drop_records(&mut self, dropped: &[bool], reason: &str) {
         if !dropped.contains(&true) {
             return;
@@ -301,7 +302,8 @@ impl Source {
         self.keep_records(&kept);
     }
 
-    /// Moves records whose rows hold NaN or an infinity to `failed`: networks may make probabilities of them that look sound.
+    /// Moves records whose rows contain NaN or an infinity to `failed`: networks may turn them into
+    /// probabilities that look sound.
     fn drop_not_finite(&mut self) {
         let (rows, what) = match &self.rows {
             Rows::Prepared { signals, .. } => (not_finite(signals), "prepared signal holds"),
@@ -312,7 +314,7 @@ impl Source {
         self.drop_records(&self.records_of(&rows), &reason);
     }
 
-    /// The records of which a row is marked.
+    /// Marks the records that have a marked row.
     fn records_of(&self, rows: &[bool]) -> Vec<bool> {
         let Some(records) = &self.row_record else { return rows.to_vec() };
         let mut marked = vec![false; self.names.len()];
@@ -322,7 +324,7 @@ impl Source {
         marked
     }
 
-    /// Leaves out all records but the marked ones, and their rows.
+    /// Removes all records except the marked ones, and their rows.
     pub fn keep_records(&mut self, marked: &[bool]) {
         let record_of = |row: usize| self.row_record.as_ref().map_or(row, |records| records[row]);
         let rows: Vec<usize> = (0..self.rows.len()).filter(|&row| marked[record_of(row)]).collect();
@@ -351,12 +353,13 @@ impl Source {
         keep(&mut self.folds, marked);
     }
 
-    /// Says on standard error which records failed, and how many.
+    /// Reports on standard error which records failed, and how many.
     pub fn report_failures(&self) {
         self.report_failures_beside(self.names.len());
     }
 
-    /// The same where some of the records that are left are among those that failed, and so many are used.
+    /// Reports the same if some of the remaining records are among those that failed; `used` is the number of
+    /// records used.
     pub fn report_failures_beside(&self, used: usize) {
         for failed in &self.failed {
             say_err!("failed: {}: {}", failed.record, failed.reason);
@@ -366,27 +369,29 @@ impl Source {
         }
     }
 
-    /// The status that the program ends with, see [`exit_code`].
+    /// Returns the exit status of the program, see [`exit_code`].
     pub fn exit_code(&self) -> ExitCode {
         exit_code(&self.failed)
     }
 }
 
-/// Which rows hold NaN or an infinity.
+/// Marks the rows that contain NaN or an infinity.
 fn not_finite<D: RemoveAxis>(rows: &Array<f32, D>) -> Vec<bool> {
     rows.outer_iter().map(|row| row.iter().any(|value| !value.is_finite())).collect()
 }
 
-/// Whether a path is taken for an archive that `convert` wrote.
+/// Returns whether a path is taken for an archive that `convert` wrote.
 pub fn is_npz(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
 }
 
-/// Loads a folder of recordings, prepared as `config` says, or an `.npz`.
+/// Loads a folder of recordings, prepared according to `config`, or an `.npz`.
 ///
 /// # Errors
-/// A folder without recordings, one in which every record failed, an `.npz` that `config` did not make; labels that are not 0 or
-/// 1, where they are not ignored.
+/// Returns an error in these cases:
+/// - A folder has no recordings, or every record of it failed.
+/// - An `.npz` was not made with `config`, or its manifest does not have a patient or a fold for each record.
+/// - Labels that are not ignored are not 0 or 1.
 pub fn load(data: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
     if !is_npz(data) {
         return load_folder(data, config, labels);
@@ -403,26 +408,25 @@ pub fn load(data: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<S
     Ok(source)
 }
 
-/// Makes sure that a table is not written over a file that `data` is read from: an archive or its sidecar, a recording's file
-/// or a label table of a folder.
+/// Makes sure that a table does not overwrite a file that `data` is read from: an archive or its sidecar, or a
+/// recording's file or a label table of a folder.
 ///
 /// # Errors
-/// `out` is such a file; a folder that cannot be opened.
+/// Returns an error if `out` is such a file, or if a folder cannot be opened.
 pub fn check_not_read(out: &Path, data: &PathBuf, labels: &LabelArgs) -> Result<()> {
     if is_npz(data) {
         return check_inputs(out, [data, &data.with_extension("json")]);
     }
-    let is_below = |folder: PathBuf| out.canonicalize().is_ok_and(|own| own.starts_with(folder));
-    if data.canonicalize().is_ok_and(is_below) {
+    if out.is_file() && data.is_dir() {
         check_not_of(out, &Dataset::open(data, &labels.dataset_options()?)?)?;
     }
     Ok(())
 }
 
-/// The same for a folder that is open.
+/// Makes the same check for a folder that is already open.
 ///
 /// # Errors
-/// `out` is a file that the data set is read from.
+/// Returns an error if the data set is read from `out`.
 pub fn check_not_of(out: &Path, dataset: &Dataset) -> Result<()> {
     ensure!(
         !dataset.reads(out),
@@ -432,48 +436,7 @@ pub fn check_not_of(out: &Path, dataset: &Dataset) -> Result<()> {
     Ok(())
 }
 
-/// Plans for the sampling rates met last: most folders have one or two.
-#[derive(Debug)]
-pub struct Plans {
-    config: ConvertConfig,
-    /// The newest last.
-    made: Mutex<std::collections::VecDeque<std::sync::Arc<ConvertPlan>>>,
-}
-
-impl Plans {
-    /// Plans that are kept; one of an odd rate may take 30 MB.
-    const MOST: usize = 8;
-
-    /// Plans of one configuration.
-    pub fn new(config: &ConvertConfig) -> Self {
-        Self { config: config.clone(), made: Mutex::default() }
-    }
-
-    /// The plan for a rate, made where it is not among the last eight that were.
-    ///
-    /// # Errors
-    /// A configuration or rate that the converter refuses.
-    pub fn at(&self, rate: SamplingRate) -> Result<std::sync::Arc<ConvertPlan>> {
-        let made = || self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let of_rate = |plan: &&std::sync::Arc<ConvertPlan>| plan.sampling_rate() == rate;
-        if let Some(plan) = made().iter().find(of_rate) {
-            return Ok(plan.clone());
-        }
-        // Others go on meanwhile, and may make the same one.
-        let plan = std::sync::Arc::new(ConvertPlan::new(self.config.clone(), rate)?);
-        let mut made = made();
-        if let Some(plan) = made.iter().find(of_rate) {
-            return Ok(plan.clone());
-        }
-        if made.len() == Self::MOST {
-            made.pop_front();
-        }
-        made.push_back(plan.clone());
-        Ok(plan)
-    }
-}
-
-/// Warnings about recordings that are printed; a folder may have one for each recording.
+/// Largest number of warnings about recordings that are printed; a folder may have one for each recording.
 const SHOWN: usize = 20;
 
 fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
@@ -481,7 +444,7 @@ fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result
     for warning in dataset.warnings() {
         say_err!("warning: {warning}");
     }
-    let plans = Plans::new(config);
+    let plans = Plans::new(config.clone());
     let progress = Progress::new(dataset.len() as u64, "records read");
     let mut source = Source {
         rows: Rows::Prepared { signals: Array3::zeros((0, 0, 0)), lengths: Vec::new() },
@@ -546,7 +509,7 @@ fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result
     Ok(source)
 }
 
-/// What `convert` writes beside an `.npz`.
+/// The manifest that `convert` writes beside an `.npz`.
 #[derive(Debug, Deserialize)]
 struct Sidecar {
     records: Vec<String>,
@@ -564,7 +527,7 @@ struct Sidecar {
     unlabelled: HashSet<String>,
 }
 
-/// Loads an archive, its labels with `labelled` only.
+/// Loads an archive, with its labels only if `labelled`.
 fn load_npz(path: &Path, config: &ConvertConfig, labelled: bool) -> Result<Source> {
     let shown = path.display();
     let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
@@ -638,8 +601,8 @@ fn load_npz(path: &Path, config: &ConvertConfig, labelled: bool) -> Result<Sourc
         }
     }
     let (patients, folds) = sidecar.map_or((None, None), |own| (own.patients, own.folds));
-    let patients = patients.filter(|own| own.len() == records).unwrap_or_else(|| names.clone());
-    let folds = folds.filter(|own| own.len() == records).unwrap_or_else(|| vec![None; records]);
+    let patients = of_each(patients, "patients", path, records)?.unwrap_or_else(|| names.clone());
+    let folds = of_each(folds, "folds", path, records)?.unwrap_or_else(|| vec![None; records]);
     let short: Vec<bool> = match &rows {
         Rows::Prepared { lengths, .. } => {
             lengths.iter().map(|&length| config.window_starts(length).is_empty()).collect()
@@ -668,7 +631,23 @@ fn load_npz(path: &Path, config: &ConvertConfig, labelled: bool) -> Result<Sourc
     Ok(source)
 }
 
-/// Reads the sidecar, and refuses an archive that another preprocessing made.
+/// Returns a list of the sidecar, if it has it, after checking that it has a value for each record.
+fn of_each<T>(
+    list: Option<Vec<T>>,
+    key: &str,
+    npz: &Path,
+    records: usize,
+) -> Result<Option<Vec<T>>> {
+    let found = list.as_ref().map_or(records, Vec::len);
+    ensure!(
+        found == records,
+        "{}: {key} has {found} values, expected one for each of {records} records",
+        npz.with_extension("json").display()
+    );
+    Ok(list)
+}
+
+/// Reads the sidecar, and refuses an archive that was made with another preprocessing.
 fn read_sidecar(npz: &Path, config: &ConvertConfig) -> Result<Option<Sidecar>> {
     let path = npz.with_extension("json");
     if !path.exists() {
@@ -700,7 +679,8 @@ fn read_sidecar(npz: &Path, config: &ConvertConfig) -> Result<Option<Sidecar>> {
     Ok(Some(sidecar))
 }
 
-/// What differs between the configuration of an archive and the one that is wanted: `: FIELD is VALUE, not VALUE, ..`.
+/// Describes how the configuration of an archive differs from the one wanted:
+/// `: FIELD is VALUE, not VALUE, ..`.
 fn differences(found: &Value, wanted: &ConvertConfig) -> Result<String> {
     let wanted = serde_json::to_value(wanted)?;
     let fields = wanted.as_object().into_iter().flatten();
@@ -712,19 +692,19 @@ fn differences(found: &Value, wanted: &ConvertConfig) -> Result<String> {
     Ok(if own.is_empty() { String::new() } else { format!(": {}", own.join(", ")) })
 }
 
-/// The preset that a configuration's hash belongs to.
+/// Returns the preset whose configuration has this hash.
 fn preset_of(hash: &str) -> Option<Preset> {
     [Preset::Published, Preset::Corrected]
         .into_iter()
         .find(|preset| ConvertConfig::preset(*preset).hash() == hash)
 }
 
-/// The preset that a configuration's hash belongs to, or the hash.
+/// Returns the name of the preset whose configuration has this hash, or else the hash.
 fn name_of(hash: &str) -> String {
     preset_of(hash).map_or_else(|| format!("configuration {hash}"), |preset| preset.to_string())
 }
 
-/// An array of that name, if the archive holds one.
+/// Reads the array of that name, if the archive holds one.
 fn read_array<T: ReadableElement>(
     npz: &mut NpzReader<File>,
     path: &Path,
@@ -740,7 +720,8 @@ fn read_array<T: ReadableElement>(
     Ok(Some(array))
 }
 
-/// Reads `len` numbers of `N` bytes, and nothing but them. What a header claims is not set aside before it is there.
+/// Reads `len` numbers of `N` bytes, and nothing else. Memory is reserved only for values that exist, whatever
+/// a header claims.
 fn read_numbers<const N: usize, T>(
     mut reader: impl Read,
     len: usize,
@@ -767,7 +748,7 @@ fn read_numbers<const N: usize, T>(
     }
 }
 
-/// The type of numbers in an array's header, such as `<f4`.
+/// Returns the type of numbers in an array's header, such as `<f4`.
 fn type_of(descriptor: &py_literal::Value) -> &str {
     match descriptor {
         py_literal::Value::String(text) => text,
@@ -824,7 +805,7 @@ impl ReadableElement for Integer {
     }
 }
 
-/// A number of any of these kinds, as labels may be.
+/// A number of any of these kinds, as used for labels.
 struct Number(f64);
 
 impl ReadableElement for Number {
@@ -842,7 +823,7 @@ impl ReadableElement for Number {
     }
 }
 
-/// The array of labels, each 0 or 1, if the archive holds one.
+/// Reads the array of labels, each 0 or 1, if the archive holds one.
 fn read_label_array(
     npz: &mut NpzReader<File>,
     path: &Path,
@@ -857,7 +838,7 @@ fn read_label_array(
     Ok(Some(labels.map(|label| label.0 == 1.0).into_dimensionality()?))
 }
 
-/// An array of whole numbers or booleans of that name, if the archive holds one.
+/// Reads the array of whole numbers or booleans of that name, if the archive holds one.
 fn read_integers(
     npz: &mut NpzReader<File>,
     path: &Path,
@@ -867,7 +848,7 @@ fn read_integers(
     Ok(array.map(|array| array.map(|number| number.0)))
 }
 
-/// An array of f16, f32 or f64 of that name, a trailing axis of 1 dropped.
+/// Reads the array of f16, f32 or f64 of that name, and drops a trailing axis of length 1.
 fn read_floats<D: Dimension>(
     npz: &mut NpzReader<File>,
     path: &Path,
@@ -876,7 +857,7 @@ fn read_floats<D: Dimension>(
     let Some(array) = read_array::<Float>(npz, path, name)? else { return Ok(None) };
     let shape = array.raw_dim().set_f(!array.is_standard_layout());
     let (values, _) = array.into_raw_vec_and_offset();
-    // In place, for it may be all that fits into memory.
+    // Converted in place, because the array may be all that fits into memory.
     let values: Vec<f32> = values.into_iter().map(|number| number.0).collect();
     let mut array = ArrayD::from_shape_vec(shape, values)?;
     let axes = D::NDIM.unwrap_or(array.ndim());
@@ -892,6 +873,8 @@ fn read_floats<D: Dimension>(
 
 #[cfg(test)]
 mod tests {
+    use ecg_core::SamplingRate;
+
     use super::*;
     use std::io::Write;
 
@@ -1006,7 +989,7 @@ mod tests {
         assert_eq!(source.failed[0].record, "0");
     }
 
-    /// An archive with an array `images` of a header's claims.
+    /// An archive with an array `images` whose header makes these claims.
     fn images(descr: &str, fortran: bool, shape: &str, values: &[u8]) -> (TempDir, PathBuf) {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("rows.npz");
@@ -1115,6 +1098,31 @@ mod tests {
     }
 
     #[test]
+    fn patients_and_folds_of_an_archive_are_of_each_record_or_of_none() {
+        let (dir, path) = npz(|archive| {
+            archive.add_array("prepared", &Array3::<f32>::zeros((2, 12, 100))).expect("adds");
+        });
+        let published = ConvertConfig::published();
+        let open_with = |key: &str, list: Value| {
+            let mut sidecar = serde_json::json!({"records": ["a", "b"],
+                "config_hash": published.hash()});
+            sidecar[key] = list;
+            std::fs::write(dir.path().join("rows.json"), sidecar.to_string()).expect("writes");
+            open(&path, &published)
+        };
+        let source = open_with("patients", vec!["p", "p"].into()).expect("loads");
+        assert_eq!((source.patients.join(" "), source.folds), ("p p".to_owned(), vec![None; 2]));
+        for (key, value) in [("patients", "p".into()), ("folds", Value::Null)] {
+            let source = open_with(key, Value::Null).expect("knows none");
+            assert_eq!((source.patients, source.folds), (source.names, vec![None; 2]));
+            let error = open_with(key, vec![value; 3].into()).expect_err("one too many");
+            let expected =
+                format!("rows.json: {key} has 3 values, expected one for each of 2 records");
+            assert!(error.to_string().ends_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
     fn a_table_labels_the_records_of_an_archive() {
         let (dir, path) = npz(|archive| {
             archive.add_array("prepared", &Array3::<f32>::zeros((3, 12, 100))).expect("adds");
@@ -1124,7 +1132,7 @@ mod tests {
             "config_hash": published.hash(), "failed": []});
         std::fs::write(dir.path().join("rows.json"), sidecar.to_string()).expect("writes");
         let table = dir.path().join("mine.csv");
-        // By base name where that is unique.
+        // By base name if that is unique.
         std::fs::write(&table, "record,AF,SB\n1,1,0\nx/2,0,1\n").expect("writes");
         let labels = LabelArgs { labels: Some(table.clone()), ..LabelArgs::default() };
         let source = load(&path, &published, &labels).expect("loads");
@@ -1282,19 +1290,5 @@ mod tests {
         let Rows::Prepared { signals, .. } = &mut source.rows else { panic!("prepared signals") };
         signals.fill(1e20);
         assert!(source.drop_without_volumes(&plan).is_err());
-    }
-
-    #[test]
-    fn plans_are_kept_for_the_last_rates_only() {
-        let plans = Plans::new(&ConvertConfig::corrected());
-        let at = |hz: f64| plans.at(SamplingRate::new(hz).expect("a rate")).expect("a plan");
-        let first = at(500.0);
-        assert!(std::sync::Arc::ptr_eq(&first, &at(500.0)));
-        for k in 1..=20 {
-            assert_eq!(at(500.0 + f64::from(k)).sampling_rate().hz(), 500.0 + f64::from(k));
-        }
-        assert_eq!(plans.made.lock().expect("no panic").len(), Plans::MOST);
-        assert!(!std::sync::Arc::ptr_eq(&first, &at(500.0)));
-        assert!(plans.at(SamplingRate::new(0.7).expect("a rate")).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! From a recording to probabilities in one picture.
+//! The way from a recording to probabilities in one picture.
 
 use std::fmt::Write;
 
@@ -7,14 +7,14 @@ use ndarray::{Array2, Array3, ArrayView2, Axis};
 
 use crate::heat;
 
-/// What the picture shows, all of one recording.
+/// The contents of the picture, all from one recording.
 #[derive(Debug)]
 pub struct Stages<'a> {
     /// The recording.
     pub recording: &'a Recording,
     /// The prepared window `[lead, sample]` that became the volume.
     pub window: ArrayView2<'a, f32>,
-    /// How long the window is.
+    /// Length of the window in seconds.
     pub window_s: f64,
     /// Recurrence plots `[lead, time, time]`.
     pub recurrence: &'a Array3<f32>,
@@ -34,7 +34,7 @@ impl Stages<'_> {
     /// Draws the picture as SVG.
     ///
     /// # Errors
-    /// An empty array.
+    /// Returns an error if an array is empty.
     pub fn svg(&self) -> Result<String, png::EncodingError> {
         let (leads, samples) = self.recording.signal.dim();
         let hz = self.recording.sampling_rate.hz();
@@ -98,20 +98,21 @@ impl Stages<'_> {
         Ok(svg)
     }
 
-    /// The volume seen from above, right and before: its first plane (lead I) in front, its top and its right side behind.
+    /// Draws the volume seen from above, right and front: its first plane (lead I) is in front, its top and its
+    /// right side behind.
     fn cube(&self, svg: &mut String, x: f64) -> Result<(), png::EncodingError> {
         let (low, high) =
             self.volume.iter().fold((f32::MAX, f32::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
         let (depth, height, width) = self.volume.dim();
         let front = self.volume.index_axis(Axis(0), 0).to_owned();
-        // Rows from far to near, so that the edge at the front plane meets it.
+        // Rows from far to near, so that the edge meets the front plane.
         let top =
             Array2::from_shape_fn((depth, width), |(r, c)| self.volume[[depth - 1 - r, 0, c]]);
         let side = Array2::from_shape_fn((height, depth), |(r, c)| self.volume[[c, r, width - 1]]);
         let (size, slant) = (125.0, 55.0);
         let y = TOP + 5.0;
         let faces = [
-            // Matrices that take the unit square to a face.
+            // Matrices that map the unit square to a face.
             (top, [size, 0.0, -slant, slant, x + slant, y]),
             (side, [slant, -slant, 0.0, size, x + size, y + slant]),
             (front, [size, 0.0, 0.0, size, x, y + slant]),
@@ -145,7 +146,7 @@ fn arrow(svg: &mut String, x: f64) {
     );
 }
 
-/// All rows of a signal one under the other, on one scale.
+/// Draws all rows of a signal one below the other, on one scale.
 fn traces(svg: &mut String, signal: ArrayView2<'_, f32>, x: f64, width: f64) {
     let peak = signal.iter().filter(|v| v.is_finite()).fold(0.0_f32, |a, b| a.max(b.abs()));
     let scale = if peak > 0.0 { 22.0 / f64::from(peak) } else { 0.0 };

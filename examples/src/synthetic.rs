@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Progress, write_atomic};
 
-/// How recordings are written.
+/// The format of recordings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -22,7 +22,7 @@ pub enum Format {
     Csv,
 }
 
-/// What tells a folder of one run from that of another.
+/// Identifies the run that a folder belongs to.
 #[derive(PartialEq, Serialize, Deserialize)]
 struct Manifest {
     program: String,
@@ -31,14 +31,15 @@ struct Manifest {
     options: SynthOptions,
 }
 
-/// Name of the [`Manifest`] within the folder.
+/// Name of the [`Manifest`] in the folder.
 const MANIFEST: &str = "synthesize.json";
 
-/// Writes `records` recordings, and last `labels.csv`, into a folder that is new, empty, or holds what a run with the
-/// same arguments left.
+/// Writes `records` recordings and finally `labels.csv` into a folder. The folder is new or empty, or holds
+/// what a run with the same arguments left.
 ///
 /// # Errors
-/// Options that the synthesizer refuses; a folder that holds something else; a file that cannot be written.
+/// Returns an error if the synthesizer refuses the options, if the folder holds something else, or if a file
+/// cannot be written.
 pub fn write_folder(dir: &Path, records: u64, options: SynthOptions, format: Format) -> Result<()> {
     let synthesizer = Synthesizer::new(options.clone())?;
     let program = format!("synthesize {}", env!("CARGO_PKG_VERSION"));
@@ -62,7 +63,7 @@ pub fn write_folder(dir: &Path, records: u64, options: SynthOptions, format: For
     })
 }
 
-/// Makes the folder and writes the manifest, unless the folder belongs to something else.
+/// Creates the folder and writes the manifest, unless the folder belongs to something else.
 fn claim(dir: &Path, manifest: &Manifest) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let path = dir.join(MANIFEST);

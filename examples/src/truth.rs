@@ -2,7 +2,7 @@ use ecg_core::LabelSet;
 use ecg_io::is_contradictory;
 use ndarray::ArrayView2;
 
-/// How many rows of `truth`, `[record, label]`, say NSR together with AF, SB or STach.
+/// Counts the rows of `truth`, `[record, label]`, that have NSR together with AF, SB or STach.
 pub fn contradictory(labels: &LabelSet, truth: ArrayView2<'_, bool>) -> usize {
     truth.rows().into_iter().filter(|row| is_contradictory(labels, &row.to_vec())).count()
 }

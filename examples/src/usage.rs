@@ -1,6 +1,6 @@
-//! What this process has used so far, where the system tells: Linux does.
+//! The resources that this process has used so far, if the system reports them, as Linux does.
 
-/// Processor time of the threads that run, in seconds.
+/// Returns the processor time of the running threads, in seconds.
 pub fn processor_seconds() -> Option<f64> {
     let mut nanoseconds = 0.0;
     for thread in std::fs::read_dir("/proc/self/task").ok()? {

@@ -1,4 +1,4 @@
-//! What a conversion says is no reason for it to end: standard output and error may be closed or full.
+//! Messages of a conversion must not end it, even if standard output and error are closed or full.
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use ecg_synth::SynthOptions;
 use ecg3d_examples::synthetic::{Format, write_folder};
 
-/// A folder with ten records, of which one fails: a line on standard error.
+/// A folder with ten records, one of which fails and causes a line on standard error.
 fn data() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a folder");
     let data = dir.path().join("data");

@@ -1,4 +1,4 @@
-//! A conversion that is killed and started again gives the same files to the byte.
+//! A conversion that is killed and started again gives files that are identical byte for byte.
 
 mod common;
 
@@ -13,7 +13,7 @@ const RECORDS: usize = 1500;
 
 fn convert(data: &Path, out: &Path, more: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_convert"));
-    // A minute of zeros behind each second of signal makes parts that fill quickly.
+    // A minute of zeros after each second of signal makes parts that fill quickly.
     command.args(["--stage", "prepared", "--preset", "corrected", "--seconds", "60"]);
     command.arg("--data").arg(data).arg("--out").arg(out).args(more);
     command.stdin(Stdio::null());
@@ -30,7 +30,7 @@ fn parts(out: &Path) -> PathBuf {
     out.with_extension("npz.parts")
 }
 
-/// Starts a conversion and kills it once a part is in the journal; false if it was done before that was seen.
+/// Starts a conversion and kills it once a part is in the journal; false if it finished before that was seen.
 fn killed(data: &Path, out: &Path) -> bool {
     let journal = parts(out).join("journal.jsonl");
     killed_when(convert(data, out, &["--threads", "1"]), || {
@@ -53,7 +53,7 @@ fn a_killed_run_goes_on() {
     assert!(!parts(&whole).exists());
 
     let out = dir.path().join("killed.npz");
-    // A machine that is busy may not see the first part in time.
+    // On a busy machine, the first part may not be seen in time.
     let kept = (0..10).any(|_| killed(&data, &out));
     assert!(kept, "every run was done before it was killed");
     assert!(!out.exists() && parts(&out).join("run.json").is_file());

@@ -1,4 +1,4 @@
-//! What `explain` writes, and what it leaves when it is stopped.
+//! Tests of what `explain` writes, and of what it leaves when it is stopped.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
@@ -13,7 +13,7 @@ use ecg3d_models::{Architecture, ModelCard, Network, Preset, save};
 use serde_json::Value;
 use tch::Device;
 
-/// An untrained network that finds every label everywhere, and `records` recordings of one window.
+/// An untrained network that predicts every label for every record, and `records` recordings of one window.
 struct Set {
     dir: tempfile::TempDir,
 }
@@ -71,7 +71,7 @@ impl Set {
             .filter(|name| name.ends_with(".png"))
             .collect();
         names.sort();
-        // Each is there as SVG too.
+        // Each also exists as SVG.
         for name in &names {
             assert!(self.path("out").join(name).with_extension("svg").is_file(), "{name}");
         }
@@ -109,7 +109,7 @@ fn a_record_and_all_that_is_said_about_it() {
     assert_eq!(json["random_weights"]["models"], 1);
     assert_eq!(set.pictures(), ["bars.png", "ecg.png", "interactions.png"]);
 
-    // Other pictures, and none left of the first run.
+    // Other pictures, with none left of the first run.
     succeeds(set.of_record("--label AF,SB --method owen --segments 4 --permutations 2"));
     let json = set.json();
     assert_eq!(json["labels"].as_array().map(Vec::len), Some(2));
@@ -130,13 +130,14 @@ fn requests_that_make_no_sense_are_refused() {
     refused(set.of_record("--label AF --method published --players 8"), "twelve players");
 }
 
-/// Sends what Ctrl-C sends.
+/// Sends the signal that Ctrl-C sends.
 fn interrupt(child: &Child) {
     let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(status.expect("kill starts").success());
 }
 
-/// Starts a command and reads what it says until it listens for Ctrl-C; the rest must be read too, lest the program wait.
+/// Starts a command and reads its messages until it listens for Ctrl-C. The rest must be read as well, or the
+/// program would wait.
 fn listening(mut command: Command) -> (Child, BufReader<impl Read>) {
     let mut child = command.stderr(Stdio::piped()).spawn().expect("explain starts");
     let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
@@ -180,7 +181,7 @@ fn a_stopped_record_leaves_an_estimate() {
 #[test]
 fn each_record_draws_for_itself_and_names_its_background() {
     let set = Set::new(3);
-    // A table of the one label that is explained will do.
+    // A table of only the label that is explained is enough.
     let table = "record,AF\nsynth00000,1\nsynth00001,1\nsynth00002,1\n";
     std::fs::write(set.path("data/labels.csv"), table).expect("writes");
     let arguments = "--label AF --method lime-sampled --samples 20 --baseline background";
@@ -212,7 +213,7 @@ fn a_stopped_data_set_leaves_its_finished_records() {
     assert_eq!(code, Some(130), "{text}");
     assert_finished(&set, true);
 
-    // To the end, the same folder holds all.
+    // Run to the end, the same folder holds everything.
     succeeds(set.of_data("--label all --limit 3"));
     assert_finished(&set, false);
     let json = set.json();
@@ -220,7 +221,7 @@ fn a_stopped_data_set_leaves_its_finished_records() {
     assert!(held.map(|own| own["explained"].as_u64().expect("a number")).sum::<u64>() >= 3);
 }
 
-/// The summary counts the lines.
+/// Checks that the summary counts the lines.
 #[track_caller]
 fn assert_finished(set: &Set, stopped: bool) {
     let json = set.json();

@@ -1,9 +1,9 @@
-//! What a program reads it does not write over.
+//! A program does not overwrite what it reads.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Runs a program that has to refuse: what it said.
+/// Runs a program that must refuse, and returns its messages.
 fn refused(program: &str, dir: &Path, arguments: &str) -> String {
     let mut command = Command::new(program);
     command.current_dir(dir).args(arguments.split(' '));

@@ -1,4 +1,4 @@
-//! What `inspect` prints and writes for records of many kinds, and how it ends.
+//! Tests of what `inspect` prints and writes for many kinds of records, and of its exit status.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -8,7 +8,7 @@ use ndarray::{Array1, Array2, array};
 use ndarray_npy::NpzReader;
 use serde_json::Value;
 
-/// Standard output, standard error and exit status.
+/// Returns standard output, standard error and exit status.
 fn inspect(arguments: &[&str]) -> (String, String, Option<i32>) {
     let output = Command::new(env!("CARGO_BIN_EXE_inspect"))
         .args(arguments)
@@ -37,7 +37,8 @@ fn names(archive: &mut NpzReader<File>) -> Vec<String> {
     names
 }
 
-/// A record of two signals with an invalid code and an annotation, one with two rates, one of two segments, a broken one.
+/// A record of two signals with an invalid code and an annotation, one with two rates, one of two segments, and
+/// a broken one.
 fn records(folder: &Path) {
     let write = |name: &str, content: &[u8]| fs::write(folder.join(name), content).expect("writes");
     let words = |values: &[i16]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
@@ -119,14 +120,14 @@ fn what_cannot_be_read_is_said_in_json_too() {
         assert!(out.is_empty() && error.contains(named), "{error}");
         assert_eq!(status, Some(1));
     }
-    // A quirk that is read, but not strictly; the checksums of this copy are wrong in either mode.
+    // A quirk that is accepted, but not with --strict. The checksums of this copy are wrong in either mode.
     fs::write(dir.path().join("q.hea"), "q.mat 1 500 2\nb.dat 16 1000/mV\n").expect("writes");
     fs::write(dir.path().join("b.dat"), [1, 0, 2, 0]).expect("writes");
     assert_eq!(json(&path("q")).1, Some(0));
     let (out, _, status) = inspect(&[&path("q"), "--strict", "--json"]);
     assert_eq!(status, Some(1));
     assert!(serde_json::from_str::<Value>(&out).is_ok_and(|report| report["error"].is_string()));
-    // Nor over anything but an archive.
+    // Nothing except an archive is overwritten, either.
     let header = fs::read(path("a.hea")).expect("the header");
     let (_, error, status) = inspect(&[&path("a"), "--npz", &path("a.hea")]);
     assert!(status == Some(1) && error.contains("is no .npz archive"), "{error}");
@@ -185,13 +186,13 @@ fn flags_say_what_a_recording_does_not() {
     assert_eq!(report["signals"].as_array().map(Vec::len), Some(1));
     let signal = &report["signals"][0];
     assert_eq!((&signal["lead"], &signal["max"]), (&"I".into(), &2.0.into()));
-    // A checksum of 0 that is none.
+    // A checksum of 0 that is not correct.
     fs::write(path("c.hea"), "c 1 500 1\nc.dat 16 200 16 0 0 0 0 I\n").expect("writes");
     fs::write(path("c.dat"), [7, 0]).expect("writes");
     let (_, error, status) = inspect(&[&path("c")]);
     assert!(status == Some(1) && error.contains("checksum"), "{error}");
     assert_eq!(inspect(&[&path("c"), "--no-checksums"]).2, Some(0));
-    // Of a folder too.
+    // Also for a folder.
     let folder = dir.path().display().to_string();
     assert_eq!(inspect(&[&folder, "--no-checksums"]).2, Some(0));
 }

@@ -1,4 +1,4 @@
-//! Recordings that one preset cannot take are measured by the other all the same.
+//! Recordings that one preset cannot use are still measured by the other.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! A prediction that is killed and started again ends with the same table to the byte.
+//! A prediction that is killed and started again ends with a table that is identical byte for byte.
 
 mod common;
 
@@ -9,7 +9,7 @@ use common::killed_when;
 use ecg_synth::SynthOptions;
 use ecg3d_examples::synthetic::{Format, write_folder};
 
-/// 3DECG-Net on the CPU classifies four records in a step.
+/// 3DECG-Net on the CPU classifies four records per step.
 const RECORDS: u64 = 10;
 
 fn data(dir: &Path, options: SynthOptions) {
@@ -25,7 +25,7 @@ fn program(path: &str, data: &Path, out: &Path) -> Command {
     command
 }
 
-/// Runs a program to its end: whether all went well, and what it said.
+/// Runs a program to its end. Returns whether all went well, and its messages.
 fn run(mut command: Command) -> (bool, String) {
     let output = command.output().expect("starts");
     (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())

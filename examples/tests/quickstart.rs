@@ -24,7 +24,7 @@ fn recordings_need_no_labels() {
     let (_, page, with) = run();
     assert!(page.contains("How good it is") && out.join("metrics.json").exists());
 
-    // Without the table and the diagnoses of the headers; what was judged before is no longer there.
+    // Without the table and the diagnoses of the headers, the earlier metrics are removed.
     fs::remove_file(data.join("labels.csv")).expect("removes");
     for name in ["synth00000.csv", "synth00001.csv"] {
         let text = fs::read_to_string(data.join(name)).expect("reads");

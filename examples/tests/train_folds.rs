@@ -1,4 +1,5 @@
-//! All folds in one go are the folds by themselves, put together, and `evaluate` chooses thresholds across them.
+//! Training all folds in one run equals the single folds put together, and `evaluate` chooses thresholds across
+//! them.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -41,7 +42,8 @@ fn all_folds_and_thresholds_across_them() {
     let folds: Vec<&str> = labels.lines().skip(1).filter_map(|l| l.split(',').nth(2)).collect();
     assert_eq!(folds, [["0"; 16], ["1"; 16]].concat());
 
-    // A second go needs --resume, and ends with the same; one fold does not go where all are, nor all where one is.
+    // A second run needs --resume, and ends with the same result. One fold is not trained in a folder of all
+    // folds, nor all in a folder of one.
     assert!(said(&train(&data, &all, "all", &[]), false).contains("is there already"));
     let before = read(&all.join("validation.csv"));
     std::fs::remove_dir_all(all.join("fold-1")).expect("removes");
@@ -81,7 +83,7 @@ fn all_folds_and_thresholds_across_them() {
     let same = by_fold["0"]["NSR"] == by_fold["1"]["NSR"];
     assert_eq!(metrics["thresholds"]["NSR"].is_null(), !same);
     assert!(read(&out.join("report.md")).contains("Thresholds of each fold, chosen on the others"));
-    // The same predictions with thresholds chosen in the same way: no record is decided otherwise.
+    // The same predictions with thresholds chosen in the same way: no record is decided differently.
     assert_eq!(metrics["against"][0]["subset_mcnemar"]["first_only"], 0);
     assert_eq!(metrics["against"][0]["subset_mcnemar"]["second_only"], 0);
 

@@ -1,4 +1,4 @@
-//! A training run that is killed and resumed ends with the same files to the byte.
+//! A training run that is killed and resumed ends with files that are identical byte for byte.
 
 mod common;
 
@@ -34,7 +34,8 @@ fn epochs(run: &Path) -> usize {
     log.lines().count().saturating_sub(1)
 }
 
-/// Starts a run, or goes on with one, and kills it once it has done more epochs; false if it was done before that was seen.
+/// Starts or continues a run, and kills it once it has done more epochs; false if it finished before that was
+/// seen.
 fn killed(command: Command, run: &Path) -> bool {
     let before = epochs(run);
     killed_when(command, || epochs(run) > before)
@@ -48,17 +49,17 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     let output = train(&data, &whole, EPOCHS).output().expect("train starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 
-    // In the first epoch, and behind it.
+    // In the first epoch, and after it.
     assert!(killed_when(train(&data, &cut, EPOCHS), || cut.join("run.lock").exists()));
     assert!(killed(train(&data, &cut, EPOCHS), &cut), "the run was done before it was killed");
-    // What a write leaves that was killed itself.
+    // What a killed write leaves behind.
     std::fs::write(cut.join(".checkpoint.safetensors.1-1.tmp"), "half").expect("writes");
     let resumed = || {
         let mut command = train(&data, &cut, EPOCHS);
         command.arg("--resume");
         command
     };
-    // Once more in the middle; a machine that is busy may see the end instead.
+    // Once more in the middle; on a busy machine, the run may end before that is seen.
     killed(resumed(), &cut);
     let output = resumed().output().expect("train starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -78,7 +79,7 @@ fn two_trainings_in_one_folder_are_kept_apart() {
     let dir = tempfile::tempdir().expect("a folder");
     let data = data(dir.path());
     let run = dir.path().join("run");
-    // Far more epochs than the second takes to begin.
+    // Far more epochs than are done before the second run begins.
     let train = || train(&data, &run, 10_000);
     let said = OnceCell::new();
     let killed = killed_when(train(), || {

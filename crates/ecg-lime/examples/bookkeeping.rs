@@ -1,4 +1,4 @@
-//! How long explanations take beyond the forward passes: everything is asked of a predictor that costs nothing.
+//! Measures how long explanations take beyond the forward passes, with a predictor that costs nothing.
 //!
 //! `cargo run --release -p ecg-lime --example bookkeeping`
 
@@ -12,7 +12,7 @@ use ecg_lime::{
 };
 use ndarray::{Array2, ArrayView2, ArrayView3, Ix3};
 
-/// Seven labels that depend on nothing but the place in the batch.
+/// Seven labels that depend only on the position in the batch.
 struct Free(LabelSet);
 
 impl Free {

@@ -10,24 +10,25 @@ use crate::{
     spearman,
 };
 
-/// How far two explanations of the same players agree: of two methods, baselines, seeds or models.
+/// How far two explanations of the same players agree, be they of two methods, baselines, seeds or models.
 ///
-/// Values below 1e-10 of the largest magnitude are rounding and count as zero: a lead without a part has exactly none by one method
-/// and 1e-16 by another.
+/// Values below 1e-10 of the largest magnitude are rounding and count as zero: a lead without a part has
+/// exactly zero by one method and 1e-16 by another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Agreement {
-    /// Spearman's rank correlation of the values; `None` where one side is constant.
+    /// Spearman's rank correlation of the values; `None` if one side is constant.
     pub spearman: Option<f64>,
-    /// Kendall's tau-b of the values; `None` where one side is constant.
+    /// Kendall's tau-b of the values; `None` if one side is constant.
     pub kendall: Option<f64>,
-    /// Spearman's rank correlation of the magnitudes, which does not see signs; `None` where one side is constant.
+    /// Spearman's rank correlation of the magnitudes, which ignores signs; `None` if one side is constant.
     pub spearman_of_magnitudes: Option<f64>,
-    /// How many players the overlap is of.
+    /// Number of players that enter the overlap.
     pub k: usize,
-    /// Share of the k players of largest magnitude that both name. Ties go to the player that comes first.
+    /// Share of the k players of largest magnitude that both explanations have in common. Ties go to the player
+    /// that comes first.
     pub top_overlap: f64,
-    /// Whether both have the same player on top ([`Explanation::top`]); not where either has none.
+    /// Whether both have the same player on top ([`Explanation::top`]). False if either has none.
     pub same_top: bool,
     /// Share of the players whose values have the same sign (zero agrees with zero only).
     pub same_sign: f64,
@@ -37,7 +38,8 @@ impl Agreement {
     /// Compares two explanations; `k` players enter the overlap (at most all of them).
     ///
     /// # Errors
-    /// Explanations of different players, or in a different order; `k` of zero.
+    /// Returns an error if the explanations have different players, or the same in a different order, or if `k`
+    /// is zero.
     pub fn of(a: &Explanation, b: &Explanation, k: usize) -> Result<Self, LimeError> {
         let names = |own: &Explanation| -> Vec<String> {
             own.values.iter().map(|own| own.lead.clone()).collect()
@@ -75,26 +77,26 @@ impl Agreement {
     }
 }
 
-/// Agreements of many records, averaged.
+/// The agreements of many records, averaged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct MeanAgreement {
-    /// Records.
+    /// Number of records.
     pub n: usize,
     /// Mean of Spearman's rank correlation over the records that have one.
     pub spearman: Option<f64>,
     /// Share of the records in which both sides have the same player on top.
     pub same_top: f64,
-    /// How many players the overlap is of.
+    /// Number of players that enter the overlap.
     pub k: usize,
-    /// Mean share of the k players of largest magnitude that both sides name.
+    /// Mean share of the k players of largest magnitude that both sides have in common.
     pub top_overlap: f64,
     /// Mean share of the players whose values have the same sign.
     pub same_sign: f64,
 }
 
 impl MeanAgreement {
-    /// Averages; `None` of nothing.
+    /// Averages the agreements; `None` if there are none.
     pub fn of(agreements: &[Agreement]) -> Option<Self> {
         let first = agreements.first()?;
         let n = agreements.len() as f64;
@@ -112,7 +114,7 @@ impl MeanAgreement {
     }
 }
 
-/// The `k` largest, by place.
+/// The indices of the `k` largest values.
 fn largest(values: &[f64], k: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     // The sort is stable, so ties stay in order.
@@ -121,35 +123,38 @@ fn largest(values: &[f64], k: usize) -> Vec<usize> {
     order
 }
 
-/// Falling order, in which zeros of either sign are equal.
+/// Compares in descending order; zeros of either sign are equal.
 pub(crate) fn falling(a: f64, b: f64) -> Ordering {
     b.partial_cmp(&a).unwrap_or(Ordering::Equal)
 }
 
-/// What became of an explanation when the model's weights were replaced by random ones.
+/// How an explanation changed when the model's weights were replaced by random ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Randomisation {
-    /// Of the model.
+    /// The explanation of the model.
     pub original: Explanation,
-    /// Of the model with random weights.
+    /// The explanation of the model with random weights.
     pub randomised: Explanation,
-    /// How far the two agree. An explanation that hardly changes is one of the signal or of the architecture, not of what
-    /// the model has learnt.
+    /// How far the two agree. An explanation that hardly changes reflects the signal or the architecture, not
+    /// what the model has learnt.
     pub agreement: Agreement,
 }
 
-/// The weight-randomisation check (Adebayo et al. 2018): explains the same label of the same record by a model and by one of the
-/// same architecture with random weights, which the caller provides.
+/// Runs the weight-randomisation check (Adebayo et al. 2018).
 ///
-/// Do it with several random models and records, and compare the correlations with zero; the correlation of a single pair over eight
-/// leads is as often as not beyond +-0.25 by chance.
+/// It explains the same label of the same record by a model and by one of the same architecture with random
+/// weights, which the caller provides.
 ///
-/// `Ok(None)` where the published LIME finds one class only, in either model.
+/// Repeat the check with several random models and records, and compare the correlations with zero. The
+/// correlation of a single pair over eight leads is beyond +-0.25 about half the time by chance.
+///
+/// Returns `Ok(None)` if the published LIME finds only one class in either model.
 ///
 /// # Errors
-/// As [`explain`], for either model; limb leads that contradict each other affect both alike. Work that is stopped at the first
-/// model, whatever [`EvaluateOptions::keep_partial`](crate::EvaluateOptions::keep_partial) says.
+/// The errors of [`explain`], for either model. Limb leads that contradict each other affect both models alike.
+/// Also returns an error if the work is stopped at the first model, whatever
+/// [`EvaluateOptions::keep_partial`](crate::EvaluateOptions::keep_partial) says.
 pub fn randomisation_check<P: PredictSubsets + ?Sized, R: PredictSubsets + ?Sized>(
     model: &P,
     randomised: &R,

@@ -6,41 +6,50 @@ use ndarray::{Array2, Array3, ArrayView2};
 
 use crate::{ExplainOptions, LimeError, Outcome, Players, explain};
 
-/// What stands in for a lead that is removed.
+/// What replaces a lead that is removed.
 ///
-/// No choice is neutral: a value says "compared with this". Explain with two and look where they differ
-/// ([`explain_with_baselines`](crate::explain_with_baselines)).
+/// No choice is neutral: every value is relative to the baseline. Explain with two baselines and look at where
+/// the values differ ([`explain_with_baselines`](crate::explain_with_baselines)).
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Baseline {
-    /// A flat line at zero. For networks of recurrence plots the same as any constant lead: a plane of full recurrence, which
-    /// hardly any recording has. Needs nothing, and has the fast path of [`ecg_core::PredictSubsets`].
+    /// A flat line at zero.
+    ///
+    /// For networks of recurrence plots it is the same as any other constant lead: a plane of full recurrence,
+    /// which hardly any recording has. It needs no data, and predictors may have a fast path for it
+    /// ([`ecg_core::PredictSubsets`]).
     #[default]
     Zero,
-    /// The same lead of this `[lead, sample]`, usually a mean over training records ([`Baseline::mean_of`]). Means of
-    /// unaligned signals are nearly flat.
+    /// The same lead of this `[lead, sample]`, usually a mean over training records ([`Baseline::mean_of`]).
+    ///
+    /// Means of unaligned signals are nearly flat.
     Mean(Array2<f32>),
-    /// For predictors that turn leads into images ([`PredictSubsets::predict_with_images`]): the same lead of these images `[lead,
-    /// height, width]`, usually the mean over training records, which keeps a texture that no mean of signals has. For whole
-    /// leads, not for time segments. A derived limb lead has its image made of what is left of I and II; where both are
-    /// removed, it is removed too.
+    /// The same lead of these images `[lead, height, width]`, for predictors that turn leads into images
+    /// ([`PredictSubsets::predict_with_images`]).
+    ///
+    /// Usually the mean over training records, which keeps a texture that no mean of signals has. It replaces
+    /// whole leads, not time segments. The image of a derived limb lead is made from what is left of I and II;
+    /// if both are removed, the derived lead is removed too.
     MeanImage(Array3<f32>),
-    /// The same lead of each of these other recordings `[lead, sample]`; the target is averaged over them. Every lead for
-    /// itself is then a real one, at as many times the evaluations.
+    /// The same lead of each of these other recordings `[lead, sample]`, with the target averaged over them.
+    ///
+    /// Each lead by itself is then a real one, at the cost of as many times the evaluations as there are
+    /// recordings.
     Background(Vec<Array2<f32>>),
 }
 
 impl Baseline {
-    /// Which kind of baseline the name is of that an explanation carries. A background may be of fewer recordings in one record than
-    /// in another, and is the same kind.
+    /// Returns the kind of baseline from the name that an explanation carries.
+    ///
+    /// Backgrounds of different numbers of recordings are the same kind.
     pub fn kind_of(name: &str) -> &str {
         name.split(" of ").next().unwrap_or(name)
     }
 
-    /// The mean of signals (or flattened images) `[lead, sample]`.
+    /// Returns the mean of signals `[lead, sample]` as a [`Baseline::Mean`].
     ///
     /// # Errors
-    /// No signal; signals of unlike shape.
+    /// Returns an error if there is no signal, or if the signals differ in shape.
     pub fn mean_of(signals: &[Array2<f32>]) -> Result<Self, LimeError> {
         let first = signals.first().ok_or(LimeError::EmptyBaseline)?;
         let mut sum = Array2::<f64>::zeros(first.dim());
@@ -69,7 +78,7 @@ impl Baseline {
         }
     }
 
-    /// What stands in for removed rows of the signal, one after another; `None` is zero.
+    /// What replaces removed rows of the signal, one item per recording; `None` stands for zero.
     pub(crate) fn replacements(&self) -> Vec<Option<ArrayView2<'_, f32>>> {
         match self {
             Self::Zero | Self::MeanImage(_) => vec![None],
@@ -91,14 +100,18 @@ impl fmt::Display for Baseline {
     }
 }
 
-/// Explains one label under each of several baselines, in their order: the subsets are evaluated anew under each. Work that is stopped
-/// ([`EvaluateOptions::keep_partial`](crate::EvaluateOptions::keep_partial)) ends with the baseline at hand, or the one before if too little of it is done.
+/// Explains one label under each of several baselines, in order.
 ///
-/// The usual two are [`Baseline::Zero`] and one that needs training records. Where [`Explanation::top`](crate::Explanation::top) differs between them, the
-/// statement "this lead mattered most" is one about the baseline, not about the record: say so.
+/// The subsets are evaluated anew under each baseline. If the work is stopped
+/// ([`EvaluateOptions::keep_partial`](crate::EvaluateOptions::keep_partial)), the results end with the baseline
+/// that was being evaluated, or with the one before if too little of it is done.
+///
+/// The usual two are [`Baseline::Zero`] and one that is made from training records. If
+/// [`Explanation::top`](crate::Explanation::top) differs between them, the statement "this lead mattered most"
+/// is about the baseline, not about the record, and should be reported as such.
 ///
 /// # Errors
-/// As [`explain`]; no baseline.
+/// The errors of [`explain`], and an error if there is no baseline.
 pub fn explain_with_baselines<P: PredictSubsets + ?Sized>(
     predictor: &P,
     prepared: ArrayView2<'_, f32>,

@@ -1,3 +1,4 @@
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use rand::{Rng, SeedableRng};
@@ -6,21 +7,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Baseline, Explanation, LimeError};
 
-/// How the explanations of many records are put together.
+/// Options for combining the explanations of many records.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct CohortOptions {
-    /// Bootstrap resamples behind the intervals. Default: 1000.
+    /// Number of bootstrap resamples behind the intervals. Default: 1000.
     pub resamples: usize,
-    /// Share of the resamples that an interval covers. Default: 0.95.
-    pub level: f64,
+    /// Confidence of the intervals, that is, the share of the resamples that an interval covers: more than 0
+    /// and less than 1. Default: 0.95.
+    pub confidence: f64,
     /// Seed of the resamples. Default: 0.
     pub seed: u64,
 }
 
 impl Default for CohortOptions {
     fn default() -> Self {
-        Self { resamples: 1000, level: 0.95, seed: 0 }
+        Self { resamples: 1000, confidence: 0.95, seed: 0 }
     }
 }
 
@@ -31,9 +33,9 @@ impl CohortOptions {
         self
     }
 
-    /// Sets the share of the resamples that an interval covers.
-    pub fn with_level(mut self, level: f64) -> Self {
-        self.level = level;
+    /// Sets the confidence of the intervals, more than 0 and less than 1.
+    pub fn with_confidence(mut self, confidence: f64) -> Self {
+        self.confidence = confidence;
         self
     }
 
@@ -50,59 +52,68 @@ impl CohortOptions {
 pub struct Spread {
     /// The lead, or the group of leads.
     pub lead: String,
-    /// Records that have a value of it.
+    /// Number of records that have a value for it.
     pub n: usize,
     /// Mean of the values.
     pub mean: f64,
-    /// Interval of the mean; `None` where all records with the player are of one patient.
+    /// Confidence interval of the mean; `None` if all records with the player are from one patient.
     pub mean_interval: Option<[f64; 2]>,
     /// Median of the values.
     pub median: f64,
-    /// Interval of the median; `None` where all records with the player are of one patient.
+    /// Confidence interval of the median; `None` if all records with the player are from one patient.
     pub median_interval: Option<[f64; 2]>,
-    /// Mean of the magnitudes: how much it did either way.
+    /// Mean of the magnitudes: how much the player did in either direction.
     pub mean_magnitude: f64,
     /// First and third quartile.
     pub quartiles: [f64; 2],
-    /// Records in which it has the largest value ([`Explanation::top`]).
+    /// Number of records in which it has the largest value ([`Explanation::top`]).
     pub top: usize,
 }
 
 /// What the explanations of one label have in common over the records of a data set.
 ///
-/// Intervals are percentile bootstrap intervals (Efron 1979) over patients: all records of a patient are drawn together, so that
-/// somebody with many recordings does not make the interval narrow. They say how far the mean or the median of such patients is
-/// known, not how far a single record's values may be trusted.
+/// Intervals are percentile bootstrap intervals (Efron 1979) over patients. All records of a patient are drawn
+/// together, so that a patient with many recordings does not make the interval narrow. The intervals say how
+/// precisely the mean or the median over such patients is known, not how far a single record's values may be
+/// trusted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Cohort {
-    /// Records.
+    /// Number of records.
     pub records: usize,
-    /// Patients.
+    /// Number of patients.
     pub patients: usize,
-    /// Bootstrap resamples.
+    /// Number of bootstrap resamples.
     pub resamples: usize,
-    /// Share of the resamples that an interval covers.
-    pub level: f64,
+    /// Confidence of the intervals, that is, the share of the resamples that an interval covers. Called `level`
+    /// in JSON.
+    #[serde(rename = "level")]
+    pub confidence: f64,
     /// Seed of the resamples.
     pub seed: u64,
-    /// Each player, in the order in which they first appear.
+    /// Each player, in order of first appearance.
     pub leads: Vec<Spread>,
 }
 
 impl Cohort {
-    /// Puts explanations together; `patients` names the patient of each. Players are matched by name, so that records that fell
-    /// back to twelve players ([`Explanation::fallback`]) join those of eight: count them.
+    /// Combines explanations, owned or borrowed. `patients` names the patient of each, in the same order.
+    ///
+    /// Players are matched by name. Records that fell back to twelve players ([`Explanation::fallback`]) are
+    /// therefore combined with those of eight, so count them.
     ///
     /// # Errors
-    /// Another number of patients than of explanations; explanations of several labels, methods, targets or kinds of baseline, or
-    /// stopped ones among others; a level outside 0 to 1;
-    /// no resample.
-    pub fn of(
-        explanations: &[Explanation],
-        patients: &[String],
+    /// Returns an error in these cases:
+    /// - The numbers of patients and explanations differ.
+    /// - The explanations have different labels, methods, targets or kinds of baseline, or only some of them
+    ///   were stopped.
+    /// - The confidence is not more than 0 and less than 1.
+    /// - There are no resamples.
+    pub fn of<E: Borrow<Explanation>, P: AsRef<str>>(
+        explanations: &[E],
+        patients: &[P],
         options: &CohortOptions,
     ) -> Result<Self, LimeError> {
+        let explanations: Vec<&Explanation> = explanations.iter().map(Borrow::borrow).collect();
         if explanations.len() != patients.len() {
             let (explanations, patients) = (explanations.len(), patients.len());
             return Err(LimeError::CohortLength { explanations, patients });
@@ -116,8 +127,8 @@ impl Cohort {
                 own.partial.is_some(),
             )
         };
-        if let Some(first) = explanations.first().map(alike)
-            && let Some(other) = explanations.iter().map(alike).find(|own| *own != first)
+        if let Some(first) = explanations.first().copied().map(alike)
+            && let Some(other) = explanations.iter().copied().map(alike).find(|own| *own != first)
         {
             let [left, right] = [first, other].map(|(label, method, target, baseline, stopped)| {
                 let target = target.map(|target| format!("the {target} of ")).unwrap_or_default();
@@ -126,10 +137,11 @@ impl Cohort {
             });
             return Err(LimeError::Mixed { left, right });
         }
-        let CohortOptions { resamples, level, seed } = *options;
-        if !(level > 0.0 && level < 1.0) {
-            let (setting, expected) = ("the level of an interval", "between 0 and 1");
-            return Err(LimeError::Setting { setting, expected, found: level });
+        let CohortOptions { resamples, confidence, seed } = *options;
+        if !(confidence > 0.0 && confidence < 1.0) {
+            let (setting, expected) =
+                ("the confidence of intervals", "more than 0 and less than 1");
+            return Err(LimeError::Setting { setting, expected, found: confidence });
         }
         if resamples == 0 {
             let (setting, expected) = ("the number of resamples", "at least 1");
@@ -137,10 +149,10 @@ impl Cohort {
         }
         let mut rows_of: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (row, patient) in patients.iter().enumerate() {
-            rows_of.entry(patient).or_default().push(row);
+            rows_of.entry(patient.as_ref()).or_default().push(row);
         }
         let clusters: Vec<Vec<usize>> = rows_of.into_values().collect();
-        let columns = columns(explanations);
+        let columns = columns(&explanations);
         let of_several: Vec<bool> = columns
             .iter()
             .map(|(_, values)| {
@@ -151,7 +163,7 @@ impl Cohort {
         let mut drawn: Vec<Drawn> = columns.iter().map(|_| Drawn::default()).collect();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut rows = Vec::new();
-        // One resample after another: all together they would be a thousand times the records.
+        // Resamples are taken one after another, since all together they would be a thousand times the records.
         let wanted = if clusters.len() > 1 { resamples } else { 0 };
         for _ in 0..wanted {
             rows.clear();
@@ -167,22 +179,22 @@ impl Cohort {
         let leads = columns
             .iter()
             .zip(drawn)
-            .map(|((lead, values), drawn)| spread(lead, values, explanations, drawn, level))
+            .map(|((lead, values), drawn)| spread(lead, values, &explanations, drawn, confidence))
             .collect();
         Ok(Self {
             records: explanations.len(),
             patients: clusters.len(),
             resamples,
-            level,
+            confidence,
             seed,
             leads,
         })
     }
 }
 
-/// The values of each player, one place for each record.
-fn columns(explanations: &[Explanation]) -> Vec<(&str, Vec<Option<f64>>)> {
-    let mut columns: Vec<(&str, Vec<Option<f64>>)> = Vec::new();
+/// The values of each player, with one entry for each record.
+fn columns<'a>(explanations: &[&'a Explanation]) -> Vec<(&'a str, Vec<Option<f64>>)> {
+    let mut columns: Vec<(&'a str, Vec<Option<f64>>)> = Vec::new();
     for (row, own) in explanations.iter().enumerate() {
         for value in &own.values {
             let place = columns.iter().position(|(lead, _)| *lead == value.lead);
@@ -196,7 +208,7 @@ fn columns(explanations: &[Explanation]) -> Vec<(&str, Vec<Option<f64>>)> {
     columns
 }
 
-/// Figures of one player's values in resamples.
+/// Statistics of one player's values over the resamples.
 #[derive(Default)]
 struct Drawn {
     means: Vec<f64>,
@@ -204,7 +216,7 @@ struct Drawn {
 }
 
 impl Drawn {
-    /// Takes the sorted values of a resample: by chance none, where few records have the player.
+    /// Takes the sorted values of a resample, which by chance may be none if few records have the player.
     fn take(&mut self, values: Vec<f64>) {
         if !values.is_empty() {
             self.means.push(mean(&values));
@@ -222,17 +234,17 @@ fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
 fn spread(
     lead: &str,
     values: &[Option<f64>],
-    explanations: &[Explanation],
+    explanations: &[&Explanation],
     drawn: Drawn,
-    level: f64,
+    confidence: f64,
 ) -> Spread {
     let own = sorted(values.iter().flatten().copied());
     let interval = |values: Vec<f64>| {
         let values = sorted(values.into_iter());
-        let beyond = (1.0 - level) / 2.0;
+        let beyond = (1.0 - confidence) / 2.0;
         (!values.is_empty()).then(|| [quantile(&values, beyond), quantile(&values, 1.0 - beyond)])
     };
-    let top = |own: &&Explanation| own.top().is_some_and(|top| top.lead == lead);
+    let top = |own: &&&Explanation| own.top().is_some_and(|top| top.lead == lead);
     Spread {
         lead: lead.to_owned(),
         n: own.len(),
@@ -250,7 +262,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// A quantile of sorted values, at least one, by linear interpolation.
+/// Quantile of sorted values, of which there is at least one, by linear interpolation.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let at = share * (sorted.len() - 1) as f64;
     let below = at.floor() as usize;

@@ -1,7 +1,8 @@
-//! Recipes that run: each is a test of this crate.
+//! Runnable recipes. Each is a test of this crate.
 //!
-//! All share a toy model of twelve leads x 40 samples: AF where V1 swings in its first half, LBBB where V6 is large. Take a predictor of
-//! `ecg3d-models` in its place.
+//! All share a toy model of twelve leads x 40 samples. It predicts AF if V1 swings in its first half, and LBBB
+//! if V6 is large. Its image of a lead is the row of the lead's magnitudes. Replace it by a predictor of
+//! `ecg3d-models`.
 //!
 //! # All labels and both targets from one set of evaluations
 //!
@@ -82,7 +83,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (model, signal) = (Toy::new(), signal());
-//! /// Set by a handler of Ctrl-C.
+//! /// Set by a Ctrl-C handler.
 //! static STOP: AtomicBool = AtomicBool::new(false);
 //!
 //! let segments = Segments::equal(&Players::leads(&Lead::STANDARD_12), 40, 4)?;
@@ -93,7 +94,7 @@
 //!     .with_unions(segments.unions_of_leads());
 //! let walks = SampledShapley::new(&model, signal.view(), &segments, &options, &mut |done, total| {
 //!     eprintln!("{done} of {total} permutations");
-//!     // What is done by then is returned, and marked.
+//!     // What has been done by then is returned, and marked as partial.
 //!     let stop = STOP.load(Ordering::Relaxed) || done >= 20;
 //!     if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 //! })?;
@@ -172,7 +173,7 @@
 //! let players = Players::independent(&Lead::STANDARD_12)?;
 //! let lime = ExplainOptions::default().with_method(Method::Lime);
 //! let (mut explanations, mut patients, mut agreements) = (Vec::new(), Vec::new(), Vec::new());
-//! // Prepared signals with whose they are.
+//! // Prepared signals, each with its patient.
 //! for (patient, signal) in [("a", &signal * 0.5), ("b", &signal * 0.6), ("c", &signal * 0.7)] {
 //!     let evaluations = SubsetEvaluations::new(
 //!         &model,
@@ -187,7 +188,7 @@
 //!     let (own, other) = (own.explanation().ok_or("none")?, other.explanation().ok_or("none")?);
 //!     agreements.push(Agreement::of(own, other, 3)?);
 //!     explanations.push(own.clone());
-//!     patients.push(patient.to_owned());
+//!     patients.push(patient);
 //! }
 //! let cohort = Cohort::of(&explanations, &patients, &CohortOptions::default())?;
 //! let v6 = cohort.leads.iter().find(|own| own.lead == "V6").ok_or("V6 plays")?;
@@ -200,11 +201,29 @@
 //!
 //! # Mean images as a baseline of a network of volumes
 //!
-//! `Model` of `ecg3d-models` answers [`PredictSubsets::predict_with_images`](ecg_core::PredictSubsets::predict_with_images), and
-//! `Model::mean_images` makes the images from training records:
+//! `Model` of `ecg3d-models` implements
+//! [`PredictSubsets::predict_with_images`](ecg_core::PredictSubsets::predict_with_images), and its
+//! `Model::mean_images` makes the images from training records, as the toy model does:
 //!
-//! ```text
+//! ```
+//! # use std::ops::ControlFlow;
+#![doc = include_str!("cookbook_model.txt")]
+//! use ecg_lime::{Baseline, EvaluateOptions, ExplainOptions, Players, explain};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (model, signal) = (Toy::new(), signal());
+//! // Prepared signals of training records, `[record, lead, sample]`, and how many samples of each are real.
+//! let signals = ndarray::stack![Axis(0), &signal * 0.1, &signal * 0.3];
+//! let lengths = [40, 40];
 //! let images = model.mean_images(signals.view(), Some(&lengths))?;
 //! let options = ExplainOptions::default()
 //!     .with_evaluate(EvaluateOptions::default().with_baseline(Baseline::MeanImage(images)));
+//! let players = Players::independent(&Lead::STANDARD_12)?;
+//! let go_on = &mut |_, _| ControlFlow::Continue(());
+//! let outcome = explain(&model, signal.view(), "LBBB", &players, &options, go_on)?;
+//! let explanation = outcome.explanation().ok_or("Shapley values always exist")?;
+//! assert_eq!(explanation.baseline, "mean-image");
+//! assert_eq!(explanation.top().map(|own| own.lead.as_str()), Some("V6"));
+//! # Ok(())
+//! # }
 //! ```

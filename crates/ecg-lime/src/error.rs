@@ -1,6 +1,8 @@
 use ecg_core::{Lead, PredictError};
 
-/// Why an explanation could not be made.
+use crate::players::MAX_LEADS;
+
+/// The reasons why an explanation could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LimeError {
@@ -11,23 +13,23 @@ pub enum LimeError {
         first: usize,
         /// Last input of the batch.
         last: usize,
-        /// What the predictor said.
+        /// The predictor's error.
         source: PredictError,
     },
-    /// The predictor returned an array of another shape than asked for.
+    /// The predictor returned an array of an unexpected shape.
     #[error(
         "the predictor returned {found:?} probabilities ([input, label]), expected {expected:?}"
     )]
     PredictedShape {
-        /// What was expected.
+        /// The expected shape.
         expected: [usize; 2],
-        /// What came.
+        /// The shape returned.
         found: [usize; 2],
     },
-    /// A probability that is NaN or outside 0 to 1.
+    /// A predicted value that is not a probability: NaN, or outside 0 to 1.
     #[error("perturbed input {input} (from 0), label {label}: {found} is not a probability")]
     Probability {
-        /// The input.
+        /// Index of the input.
         input: usize,
         /// The label.
         label: String,
@@ -42,15 +44,15 @@ pub enum LimeError {
         /// The predictor's labels, joined by commas.
         known: String,
     },
-    /// The signal has another number of leads than the players were made for.
+    /// The signal does not have as many leads as the players were made for.
     #[error("the signal has {found} leads, the players cover {expected}")]
     LeadCount {
-        /// Leads that the players were made for.
+        /// Number of leads that the players were made for.
         expected: usize,
-        /// Rows of the signal.
+        /// Number of rows of the signal.
         found: usize,
     },
-    /// A lead that the eight independent players need.
+    /// A lead that the eight independent players need is missing.
     #[error("lead {lead} is missing; the eight independent players need the twelve standard leads")]
     MissingLead {
         /// The lead.
@@ -61,26 +63,26 @@ pub enum LimeError {
     Group {
         /// Row of the lead.
         lead: usize,
-        /// In how many groups it is.
+        /// Number of groups that contain it.
         times: usize,
     },
-    /// A group of rows that are no lead's.
+    /// A group names a row that belongs to no lead.
     #[error("a group names row {row} (from 0), but there are {leads} leads")]
     GroupRow {
         /// The row.
         row: usize,
-        /// Leads given.
+        /// Number of leads given.
         leads: usize,
     },
     /// More leads than a mask has bits.
     #[error("{found} leads, expected at most {max}")]
     TooManyLeads {
-        /// Leads given.
+        /// Number of leads given.
         found: usize,
-        /// The most that are possible.
+        /// The largest possible number.
         max: usize,
     },
-    /// A given subset that keeps a player who does not exist.
+    /// A given subset keeps a player that does not exist.
     #[error(
         "subset {subset} (from 0) keeps player {player} (from 0), but there are {players} players"
     )]
@@ -92,12 +94,12 @@ pub enum LimeError {
         /// Number of players.
         players: usize,
     },
-    /// No player at all, or more than subsets can be counted for.
-    #[error("{found} players, expected 1 to {max}; permutation sampling takes any number")]
+    /// No player at all, or too many to enumerate their subsets.
+    #[error("{found} players, expected 1 to {max}{}", where_more(*max))]
     PlayerCount {
-        /// Players given.
+        /// Number of players given.
         found: usize,
-        /// The most that are possible.
+        /// The largest possible number.
         max: usize,
     },
     /// A method was given other subsets than it needs.
@@ -105,62 +107,62 @@ pub enum LimeError {
     Incomplete {
         /// The method.
         method: &'static str,
-        /// Subsets needed.
+        /// Number of subsets needed.
         expected: usize,
-        /// Subsets given.
+        /// Number of subsets given.
         found: usize,
     },
-    /// Masks, weights and targets of a fit that differ in number.
+    /// The numbers of masks, weights and targets of a fit differ.
     #[error(
         "{masks} masks, {targets} targets and {weights} weights; expected one of each for every mask"
     )]
     FitLength {
-        /// Masks.
+        /// Number of masks.
         masks: usize,
-        /// Targets.
+        /// Number of targets.
         targets: usize,
-        /// Weights.
+        /// Number of weights.
         weights: usize,
     },
-    /// Images of a baseline that are not of the signal's leads.
+    /// The baseline's images are not those of the signal's leads.
     #[error("the baseline has images of {found} leads, the signal has {expected} leads")]
     BaselineLeads {
-        /// Leads of the signal.
+        /// Number of leads of the signal.
         expected: usize,
-        /// Leads that the baseline has images of.
+        /// Number of leads for which the baseline has images.
         found: usize,
     },
-    /// Images cannot stand in for a part of a lead.
+    /// Images cannot replace a part of a lead.
     #[error("images stand in for whole leads, not for {segments} time segments of each")]
     ImagesOfSegments {
-        /// Segments of each lead.
+        /// Number of segments of each lead.
         segments: usize,
     },
-    /// A list of patients that is not as long as that of the explanations.
+    /// The numbers of patients and of explanations differ.
     #[error("{explanations} explanations but {patients} patients; expected one for each")]
     CohortLength {
-        /// Explanations.
+        /// Number of explanations.
         explanations: usize,
-        /// Patients.
+        /// Number of patients.
         patients: usize,
     },
-    /// A weight that is negative or not finite, or weights that are all zero.
+    /// A weight is negative or not finite, or all weights are zero.
     #[error("weights must be finite, not negative and not all zero")]
     Weights,
-    /// A setting outside its range.
+    /// A setting is out of range.
     #[error("{setting} must be {expected}, found {found}")]
     Setting {
         /// The setting.
         setting: &'static str,
-        /// What it may be.
+        /// The values it may have.
         expected: &'static str,
         /// The value given.
         found: f64,
     },
-    /// A fit that did not reach its minimum.
+    /// A fit did not reach its minimum.
     #[error("the fit stopped after {iterations} iterations with a gradient of {gradient:e}")]
     NotConverged {
-        /// Newton steps made.
+        /// Number of Newton steps made.
         iterations: usize,
         /// Largest component of the gradient.
         gradient: f64,
@@ -168,91 +170,108 @@ pub enum LimeError {
     /// The observer asked to stop.
     #[error("stopped after {done} of {total} evaluations")]
     Stopped {
-        /// Evaluations made.
+        /// Number of evaluations made.
         done: usize,
-        /// Evaluations wanted.
+        /// Number of evaluations wanted.
         total: usize,
     },
-    /// The signal has another length than the segments cover.
+    /// The signal is not as long as the segments.
     #[error("the signal has {found} samples, the segments cover {expected}")]
     SampleCount {
-        /// Samples that the segments cover.
+        /// Number of samples that the segments cover.
         expected: usize,
-        /// Columns of the signal.
+        /// Number of columns of the signal.
         found: usize,
     },
-    /// No segment, or more of them than samples.
+    /// No segment, or more segments than samples.
     #[error("{found} segments over {samples} samples, expected 1 or more and at most one a sample")]
     SegmentCount {
-        /// Segments asked for.
+        /// Number of segments asked for.
         found: usize,
-        /// Samples there are.
+        /// Number of samples.
         samples: usize,
     },
-    /// Borders of segments that do not start at 0 or do not rise.
+    /// The borders of segments do not start at 0 or do not rise.
     #[error("border {border} (from 0) of the segments is {found}; borders start at 0 and rise")]
     SegmentBorder {
-        /// Which border.
+        /// Index of the border.
         border: usize,
         /// Its value.
         found: usize,
     },
-    /// A baseline of another shape than the signal.
+    /// The baseline does not have the signal's shape.
     #[error("record {record} (from 0) of the baseline has shape {found:?}, expected {expected:?}")]
     BaselineShape {
-        /// The baseline's record.
+        /// Index of the baseline's record.
         record: usize,
         /// Shape of the signal, `[lead, sample]`.
         expected: [usize; 2],
         /// Shape of the record.
         found: [usize; 2],
     },
-    /// NaN or infinity in a baseline.
+    /// The baseline contains NaN or infinity.
     #[error("record {record} (from 0) of the baseline has values that are not finite")]
     BaselineNotFinite {
-        /// The baseline's record.
+        /// Index of the baseline's record.
         record: usize,
     },
-    /// A baseline without a record.
+    /// The baseline has no record.
     #[error("the baseline has no record, expected at least one")]
     EmptyBaseline,
-    /// Coalitions of Owen values that are no partition of the players.
+    /// The unions for Owen values are not a partition of the players.
     #[error("player {player} (from 0) is in {times} of the unions, expected 1")]
     Partition {
         /// The player.
         player: usize,
-        /// In how many unions it is.
+        /// Number of unions that contain it.
         times: usize,
+    },
+    /// Owen values were asked for without unions, and the players are not limb leads and chest leads only.
+    #[error(
+        "Owen values of {players} need `ExplainOptions::unions`; the usual ones are of limb leads and of chest leads"
+    )]
+    NoUnions {
+        /// The players, joined by commas.
+        players: String,
     },
     /// Too few subsets were evaluated before the work was stopped.
     #[error("{done} of {total} subsets do not determine the values of {players} players")]
     TooFew {
-        /// Subsets evaluated.
+        /// Number of subsets evaluated.
         done: usize,
-        /// Subsets wanted.
+        /// Number of subsets wanted.
         total: usize,
         /// Number of players.
         players: usize,
     },
-    /// Permutation sampling from evaluations that are already made.
+    /// Permutation sampling was asked for from evaluations that have already been made.
     #[error("permutation sampling evaluates as it goes; make a `SampledShapley` instead")]
     EvaluatesAsItGoes,
-    /// Explanations of unlike things, which cannot be put together.
+    /// Explanations of different kinds, which cannot be combined.
     #[error(
         "one explanation is {left}, another {right}; expected one label, method, target and baseline, all finished or all stopped"
     )]
     Mixed {
-        /// What the one is.
+        /// Description of the first.
         left: String,
-        /// What the other is.
+        /// Description of the other.
         right: String,
     },
-    /// Explanations of unlike players, which cannot be compared.
+    /// Explanations of different players, which cannot be compared.
     #[error("one explanation is of {left}, the other of {right}; expected the same players")]
     Unlike {
-        /// Players of the one, joined by commas.
+        /// Players of the first, joined by commas.
         left: String,
-        /// Players of the other.
+        /// Players of the other, joined by commas.
         right: String,
     },
+}
+
+/// Names what takes more players than all subsets can be evaluated for.
+fn where_more(max: usize) -> &'static str {
+    if max < MAX_LEADS {
+        "; permutation sampling takes up to 32 leads, each in any number of segments"
+    } else {
+        ""
+    }
 }

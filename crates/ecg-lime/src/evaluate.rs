@@ -20,16 +20,19 @@ use crate::{Baseline, LimeError, Players, Segments, Target, all_masks};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Subsets {
-    /// All 2^n, in counting order. What Shapley values need.
+    /// All 2^n, in counting order. Shapley values need these.
     All,
-    /// All ways to remove 1 to this many players, at most 2^20; 4 of twelve leads are the published 793.
+    /// All ways to remove 1 to this many players, at most 2^20 subsets. Removing up to 4 of twelve leads gives
+    /// the published 793.
     Removed(usize),
-    /// These. They must keep no player that does not exist.
+    /// The given subsets, which must not keep a player that does not exist.
     Given(Vec<LeadMask>),
-    /// The full subset, then `samples` - 1 that keep each player with probability 1/2: what the `lime` package draws (with
-    /// another generator). A subset drawn twice is evaluated once.
+    /// The full subset, then `samples` - 1 that keep each player with probability 1/2.
+    ///
+    /// This is how the `lime` package draws, although with another generator. A subset that is drawn twice is
+    /// evaluated once.
     Sampled {
-        /// Subsets, the full one included: 1 to 2^20.
+        /// Number of subsets, including the full one: 1 to 2^20.
         samples: usize,
         /// Seed of the draw.
         seed: u64,
@@ -40,16 +43,19 @@ pub enum Subsets {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct EvaluateOptions {
-    /// Most perturbed inputs handed to the predictor at once. Default: 64.
+    /// The largest number of perturbed inputs handed to the predictor at once. Default: 64.
     pub batch: usize,
-    /// How far the derived limb leads may be from what I and II make of them, in the signal's units (50 uV is the usual
-    /// limit). Default: `None`, a twentieth of the largest value among the limb leads.
+    /// How far the derived limb leads may differ from what I and II imply for them, in the signal's units (50
+    /// uV is the usual limit). Default: `None`, which stands for a twentieth of the largest value among the
+    /// limb leads.
     pub einthoven_tolerance: Option<f64>,
-    /// What stands in for a removed lead. Default: [`Baseline::Zero`].
+    /// What replaces a removed lead. Default: [`Baseline::Zero`].
     pub baseline: Baseline,
-    /// Whether an observer that stops the work gets what is done rather than [`LimeError::Stopped`]. Subsets are then evaluated in a
-    /// random order of fixed seed, all 2^n of them in one that takes small and large subsets sooner, which decide most about
-    /// Shapley values. Default: false.
+    /// Whether an observer that stops the work gets what has been done rather than [`LimeError::Stopped`].
+    /// Default: false.
+    ///
+    /// If set, subsets are evaluated in a random order with a fixed seed. For all 2^n subsets, this order takes
+    /// small and large subsets sooner, since they decide most about Shapley values.
     pub keep_partial: bool,
 }
 
@@ -60,35 +66,35 @@ impl Default for EvaluateOptions {
 }
 
 impl EvaluateOptions {
-    /// Sets the largest batch.
+    /// Sets the largest batch size.
     pub fn with_batch(mut self, batch: usize) -> Self {
         self.batch = batch;
         self
     }
 
-    /// Sets the tolerance of the limb leads, in the signal's units.
+    /// Sets the tolerance for the limb leads, in the signal's units.
     pub fn with_einthoven_tolerance(mut self, tolerance: f64) -> Self {
         self.einthoven_tolerance = Some(tolerance);
         self
     }
 
-    /// Sets what stands in for a removed lead.
+    /// Sets what replaces a removed lead.
     pub fn with_baseline(mut self, baseline: Baseline) -> Self {
         self.baseline = baseline;
         self
     }
 
-    /// Sets whether stopped work returns what is done.
+    /// Sets whether stopped work returns what has been done.
     pub fn with_keep_partial(mut self, keep: bool) -> Self {
         self.keep_partial = keep;
         self
     }
 
-    /// By how much the limb leads of a signal contradict each other, where that is more than is tolerated and `players` derive
-    /// some from others: each lead is then a player for itself.
+    /// Returns by how much the limb leads of a signal contradict each other, if that exceeds the tolerance and
+    /// `players` derive some limb leads from others. Each lead then becomes a player of its own.
     ///
     /// # Errors
-    /// A signal whose leads are not those of the players; a tolerance that is not a number.
+    /// Returns an error if the signal does not have the players' leads, or if the tolerance is not a number.
     pub fn fallback(
         &self,
         players: &Players,
@@ -109,26 +115,26 @@ impl EvaluateOptions {
     }
 }
 
-/// Limb leads that contradict each other, for which each of the twelve leads was made a player.
+/// A contradiction between the limb leads, because of which each of the twelve leads was made a player.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Einthoven {
-    /// Largest difference from what I and II make of the derived leads, in the signal's units.
+    /// Largest difference between the derived leads and what I and II imply for them, in the signal's units.
     pub residual: f64,
-    /// What was tolerated.
+    /// The difference that was tolerated.
     pub tolerance: f64,
 }
 
-/// Probabilities of every label for one record under many subsets of its leads.
+/// The probabilities of every label for one record under many subsets of its leads.
 ///
-/// One set of evaluations serves all labels, both targets and all methods that need no other subsets.
+/// One set of evaluations serves all labels, both targets and every method that needs no other subsets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubsetEvaluations {
     pub(crate) players: Players,
     pub(crate) labels: LabelSet,
     pub(crate) masks: Vec<LeadMask>,
     pub(crate) values: Values,
-    /// Row 0 is of the full subset, row 1 of the empty one.
+    /// Row 0 is the full subset, row 1 the empty one.
     pub(crate) ends: Values,
     pub(crate) evaluations: usize,
     pub(crate) fallback: Option<Einthoven>,
@@ -141,24 +147,28 @@ pub struct SubsetEvaluations {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Partial {
-    /// Subsets (or permutations) done.
+    /// Number of subsets (or permutations) done.
     pub done: usize,
-    /// Those asked for.
+    /// Number of subsets (or permutations) asked for.
     pub total: usize,
 }
 
 impl SubsetEvaluations {
     /// Evaluates a predictor on subsets of one prepared signal `[lead, sample]`.
     ///
-    /// The full and the empty subset are always evaluated, first of all. Where `players` derive limb leads that the recording
-    /// itself contradicts, each lead becomes a player, and [`SubsetEvaluations::fallback`] says so. At most `options.batch`
-    /// perturbed inputs exist at a time; `observer` hears `(done, total)` in subsets after each batch and may stop the work.
+    /// The full and the empty subset are always evaluated, before any others. If `players` derive limb leads
+    /// that the recording itself contradicts, each lead becomes a player, and [`SubsetEvaluations::fallback`]
+    /// reports it. At most `options.batch` perturbed inputs exist at a time. `observer` is called with
+    /// `(done, total)` subsets after each batch and may stop the work.
     ///
     /// # Errors
-    /// A signal whose leads are not those of the players, or a baseline of another shape; too many players for all subsets; a
-    /// given subset that keeps a player who does not exist; what the predictor reports, or values from it that are no
-    /// probabilities; an observer that asked to stop ([`EvaluateOptions::keep_partial`] returns what is done instead, once
-    /// the first batch is).
+    /// Returns an error in these cases:
+    /// - The signal does not have the players' leads, or the baseline has another shape.
+    /// - There are too many players for all subsets.
+    /// - A given subset keeps a player that does not exist.
+    /// - The predictor fails, or returns values that are not probabilities.
+    /// - The observer asks to stop. With [`EvaluateOptions::keep_partial`], what has been done is returned
+    ///   instead, once the first batch is done.
     pub fn new<P: PredictSubsets + ?Sized>(
         predictor: &P,
         prepared: ArrayView2<'_, f32>,
@@ -175,7 +185,7 @@ impl SubsetEvaluations {
             _ => None,
         };
 
-        // Each distinct subset once, the ends first.
+        // Each distinct subset once, starting with the full and the empty one.
         let mut wanted = vec![LeadMask::all(players.len()), LeadMask(0)];
         let mut places: HashMap<LeadMask, usize> =
             wanted.iter().enumerate().map(|(place, mask)| (*mask, place)).collect();
@@ -207,7 +217,7 @@ impl SubsetEvaluations {
             every.logit.slice_mut(s![done..next, ..]).assign(&found.logit);
             done = next;
             if observer(done, wanted.len()).is_break() {
-                // Whoever stops after the last batch has everything.
+                // An observer that stops after the last batch gets the complete result.
                 if done < wanted.len() && (!options.keep_partial || done < 2) {
                     return Err(LimeError::Stopped { done, total: wanted.len() });
                 }
@@ -235,68 +245,72 @@ impl SubsetEvaluations {
         })
     }
 
-    /// Who plays: those asked for, or each lead where the limb leads contradict each other.
+    /// Returns the players: those asked for, or each lead if the limb leads contradict each other.
     pub fn players(&self) -> &Players {
         &self.players
     }
 
-    /// The predictor's labels: the columns of [`SubsetEvaluations::probabilities`].
+    /// Returns the predictor's labels, which are the columns of [`SubsetEvaluations::probabilities`].
     pub fn labels(&self) -> &LabelSet {
         &self.labels
     }
 
-    /// The subsets, over the players; of stopped work, those that were evaluated.
+    /// Returns the subsets as masks over the players. If the work was stopped, these are the subsets that were
+    /// evaluated.
     pub fn masks(&self) -> &[LeadMask] {
         &self.masks
     }
 
-    /// Probabilities `[subset, label]`, averaged over the baseline's recordings.
+    /// Returns the probabilities `[subset, label]`, averaged over the baseline's recordings.
     pub fn probabilities(&self) -> ArrayView2<'_, f64> {
         self.values.probability.view()
     }
 
-    /// A target `[subset, label]`, averaged over the baseline's recordings.
+    /// Returns the values of a target `[subset, label]`, averaged over the baseline's recordings.
     pub fn values(&self, target: Target) -> ArrayView2<'_, f64> {
         self.values.of(target).view()
     }
 
-    /// Probability of each label with every player kept: that of the record itself.
+    /// Returns the probability of each label with every player kept, that is, for the record itself.
     pub fn probability_of_all(&self) -> ArrayView1<'_, f64> {
         self.ends.probability.row(0)
     }
 
-    /// Probability of each label with no player kept.
+    /// Returns the probability of each label with no player kept.
     pub fn probability_of_none(&self) -> ArrayView1<'_, f64> {
         self.ends.probability.row(1)
     }
 
-    /// Set where the work was stopped and only a part of the subsets was evaluated.
+    /// Returns how much was done if the work was stopped and only some of the subsets were evaluated.
     pub fn partial(&self) -> Option<Partial> {
         self.partial
     }
 
-    /// Perturbed inputs that were evaluated: subsets, times the baseline's recordings.
+    /// Returns the number of perturbed inputs that were evaluated: subsets times the baseline's recordings.
     pub fn evaluations(&self) -> usize {
         self.evaluations
     }
 
-    /// Set where the limb leads contradict each other and each lead was made a player for that reason.
+    /// Returns the contradiction between the limb leads if it is the reason why each lead was made a player.
     pub fn fallback(&self) -> Option<Einthoven> {
         self.fallback
     }
 
-    /// Whether the subsets are all 2^n, each once and in counting order: what exact values and
-    /// [`SubsetEvaluations::faithfulness`] need. As many random subsets are not all of them.
+    /// Returns whether the subsets are all 2^n, each once and in counting order.
+    ///
+    /// Exact values and [`SubsetEvaluations::faithfulness`] need this. Random subsets do not qualify, even if
+    /// there are 2^n of them.
     pub fn has_all(&self) -> bool {
         self.masks.len() == 1 << self.players.len()
             && self.masks.iter().enumerate().all(|(m, mask)| mask.0 as usize == m)
     }
 
-    /// How many of all 2^n subsets each of those evaluated stands for, by its size: one, but in stopped work.
+    /// How many of all 2^n subsets an evaluated subset stands for, by its size. This is 1 unless the work was
+    /// stopped.
     pub(crate) fn stands_for(&self) -> Vec<f64> {
         let n = self.players.len();
         match self.partial {
-            // Draws that happened to find all of them count as they were drawn.
+            // Random draws count as they were drawn, even if they happened to find all subsets.
             Some(partial) if self.seed.is_none() && partial.total == 1 << n => {
                 stands_for(&self.masks, n)
             }
@@ -309,7 +323,8 @@ impl SubsetEvaluations {
         column(&self.labels, label)
     }
 
-    /// Whether the subsets are all 2^n in counting order, or as many of them as were done when the work was stopped.
+    /// Refuses subsets that are not all 2^n in counting order. If the work was stopped, those done out of all
+    /// 2^n are accepted.
     pub(crate) fn require_all(&self, method: &'static str) -> Result<(), LimeError> {
         let expected = 1 << self.players.len();
         if self.partial.is_some_and(|partial| partial.total == expected) || self.has_all() {
@@ -328,9 +343,11 @@ pub(crate) fn column(labels: &LabelSet, label: &str) -> Result<usize, LimeError>
     })
 }
 
-/// Subsets of 1 to n - 1 players in a random order of fixed seed: those of one player, or of all but one, then the others, drawn one
-/// after another with chances by the Shapley kernel (Efraimidis and Spirakis 2006). Wherever it is broken off, the sizes that decide
-/// most have been seen most, and of each size a fair sample.
+/// Puts the subsets of 1 to n - 1 players in a random order with a fixed seed.
+///
+/// Subsets of one player and of all but one come first. The others follow, drawn one after another with
+/// probabilities given by the Shapley kernel (Efraimidis and Spirakis 2006). Wherever the work is broken off,
+/// the sizes that decide most have been seen most, and the subsets of each size are a fair sample.
 fn shuffle_by_kernel(masks: &mut [LeadMask], players: usize) {
     let kernel = shapley_kernel(players);
     let mut random = ChaCha8Rng::seed_from_u64(0);
@@ -347,8 +364,8 @@ fn shuffle_by_kernel(masks: &mut [LeadMask], players: usize) {
     masks.iter_mut().zip(keyed).for_each(|(mask, (.., own))| *mask = own);
 }
 
-/// Subsets in their order, the first two where they are, and each other one followed by its complement where that is wanted too: what
-/// one of a pair overstates, the other understates.
+/// Moves the complement of each subset directly behind it, if the complement is wanted too; the first two
+/// subsets stay where they are. What one of a pair overstates, the other understates.
 fn in_pairs(wanted: &[LeadMask], all: LeadMask) -> Vec<LeadMask> {
     let mut left: HashSet<LeadMask> = wanted[2..].iter().copied().collect();
     let mut out = wanted[..2].to_vec();

@@ -25,7 +25,7 @@ impl Values {
         }
     }
 
-    /// Leaves out all rows but the first `inputs`.
+    /// Keeps only the first `inputs` rows.
     pub(crate) fn truncate(&mut self, inputs: usize) {
         for own in [&mut self.probability, &mut self.logit] {
             own.slice_axis_inplace(Axis(0), Slice::from(..inputs));
@@ -46,9 +46,9 @@ pub(crate) struct Evaluator<'a, P: ?Sized> {
     prepared: ArrayView2<'a, f32>,
     segments: &'a Segments,
     replacements: Vec<Option<ArrayView2<'a, f32>>>,
-    /// Images that stand in for removed leads.
+    /// Images that replace removed leads.
     images: Option<ArrayView3<'a, f32>>,
-    /// Only zeroes whole leads, so that the predictor's own way of doing that can be used.
+    /// Whether whole leads are simply set to zero, so that the predictor's own way of doing that can be used.
     plain: bool,
     inputs: Array3<f32>,
     /// Perturbed inputs predicted so far.
@@ -57,7 +57,8 @@ pub(crate) struct Evaluator<'a, P: ?Sized> {
 
 impl<'a, P: PredictSubsets + ?Sized> Evaluator<'a, P> {
     /// # Errors
-    /// No player, or more leads among them than a mask has bits; a signal, segments or a baseline that do not fit each other.
+    /// Returns an error if there is no player, if the players have more leads than a mask has bits, or if the
+    /// signal, the segments and the baseline do not fit each other.
     pub(crate) fn new(
         predictor: &'a P,
         prepared: ArrayView2<'a, f32>,
@@ -93,7 +94,8 @@ impl<'a, P: PredictSubsets + ?Sized> Evaluator<'a, P> {
         Ok(Self { predictor, prepared, segments, replacements, images, plain, inputs, evaluations })
     }
 
-    /// Values of coalitions, each one mask over the lead players for every segment, all in one batch.
+    /// Returns the values of coalitions, all in one batch. A coalition is one mask over the lead players for
+    /// every segment.
     pub(crate) fn values(&mut self, coalitions: &[LeadMask]) -> Result<Values, LimeError> {
         let count = coalitions.len() / self.segments.count();
         let mut out = Values::zeros(count, self.predictor.labels().len());
@@ -120,10 +122,7 @@ impl<'a, P: PredictSubsets + ?Sized> Evaluator<'a, P> {
     ) -> Result<Array2<f64>, LimeError> {
         let labels = self.predictor.labels();
         let found = if self.plain {
-            let players = self.segments.leads();
-            let leads: Vec<LeadMask> =
-                coalitions.iter().map(|mask| players.lead_mask(*mask)).collect();
-            self.predictor.predict_subsets(self.prepared, &leads)
+            self.predictor.predict_subsets(self.prepared, &self.leads_left(coalitions))
         } else {
             let shape = (count, self.prepared.nrows(), self.prepared.ncols());
             if self.inputs.dim() != shape {
@@ -137,9 +136,7 @@ impl<'a, P: PredictSubsets + ?Sized> Evaluator<'a, P> {
             }
             match self.images {
                 Some(images) => {
-                    let players = self.segments.leads();
-                    let left: Vec<LeadMask> =
-                        coalitions.iter().map(|mask| players.leads_left(*mask)).collect();
+                    let left = self.leads_left(coalitions);
                     self.predictor.predict_with_images(self.inputs.view(), &left, images)
                 }
                 None => self.predictor.predict_proba(self.inputs.view()),
@@ -161,5 +158,10 @@ impl<'a, P: PredictSubsets + ?Sized> Evaluator<'a, P> {
             }
         }
         Ok(found)
+    }
+
+    fn leads_left(&self, coalitions: &[LeadMask]) -> Vec<LeadMask> {
+        let players = self.segments.leads();
+        coalitions.iter().map(|mask| players.leads_left(*mask)).collect()
     }
 }

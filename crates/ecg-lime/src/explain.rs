@@ -15,30 +15,37 @@ use crate::{
     softmax_percent,
 };
 
-/// How an explanation is made.
+/// Options for making an explanation.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ExplainOptions {
-    /// Default: exact Shapley values.
+    /// The method. Default: exact Shapley values.
     pub method: Method,
-    /// What is shared out; the published LIME always takes hard labels. Default: the probability.
+    /// The quantity that is divided among the players. The published LIME ignores it and always takes hard
+    /// labels. Default: the probability.
     pub target: Target,
-    /// Published LIME: a subset is positive where its probability exceeds this. Default: 0.5.
+    /// Published LIME: a subset is positive if its probability exceeds this. Default: 0.5.
     pub threshold: f64,
     /// Published LIME: inverse of the penalty. Default: 1.
     pub c: f64,
-    /// LIME, exhaustive or sampled: distance of a subset from the full one. Default: Euclidean.
+    /// LIME, exhaustive or sampled: the distance of a subset from the full one. Default: Euclidean.
     pub distance: Distance,
-    /// LIME, exhaustive or sampled: width of the kernel. Default: `None`, [`Distance::usual_width`].
+    /// LIME, exhaustive or sampled: the width of the kernel. Default: `None`, which stands for
+    /// [`Distance::usual_width`].
     pub kernel_width: Option<f64>,
-    /// LIME, exhaustive or sampled: ridge penalty. Default: 1. Of fewer subsets than [`ExplainOptions::samples`], all of which are
-    /// evaluated, it counts in proportion, so that it shrinks as little as it does with that many draws.
+    /// LIME, exhaustive or sampled: the ridge penalty. Default: 1.
+    ///
+    /// If exhaustive LIME has fewer subsets than [`ExplainOptions::samples`], the penalty is scaled down in
+    /// proportion, so that it shrinks the coefficients no more than it would with that many draws.
     pub penalty: f64,
-    /// Sampled LIME: subsets drawn. Default: 1000.
+    /// Sampled LIME: the number of subsets drawn. Default: 1000.
     pub samples: usize,
-    /// Sampled LIME: seed of the draw. Default: 0.
+    /// Sampled LIME: the seed of the draw. Default: 0.
     pub seed: u64,
-    /// Owen values: players that act together, by their places. Default: empty, which is refused.
+    /// Owen values: players that act together, by index. Every player is in exactly one union.
+    ///
+    /// Default: empty, which stands for [`Players::limb_unions`] if the players are limb leads and chest leads
+    /// and nothing else. Any other players are refused without unions.
     pub unions: Vec<Vec<usize>>,
     /// How subsets are evaluated.
     pub evaluate: EvaluateOptions,
@@ -69,13 +76,13 @@ impl ExplainOptions {
         self
     }
 
-    /// Sets what is shared out.
+    /// Sets the quantity that is divided among the players.
     pub fn with_target(mut self, target: Target) -> Self {
         self.target = target;
         self
     }
 
-    /// Sets the threshold of the published LIME's hard labels.
+    /// Sets the threshold for the published LIME's hard labels.
     pub fn with_threshold(mut self, threshold: f64) -> Self {
         self.threshold = threshold;
         self
@@ -87,7 +94,7 @@ impl ExplainOptions {
         self
     }
 
-    /// Sets the distance of LIME.
+    /// Sets LIME's distance.
     pub fn with_distance(mut self, distance: Distance) -> Self {
         self.distance = distance;
         self
@@ -105,19 +112,19 @@ impl ExplainOptions {
         self
     }
 
-    /// Sets the unions of Owen values.
+    /// Sets the unions for Owen values: a partition of the players, by index.
     pub fn with_unions(mut self, unions: Vec<Vec<usize>>) -> Self {
         self.unions = unions;
         self
     }
 
-    /// Sets the kernel width of LIME.
+    /// Sets LIME's kernel width.
     pub fn with_kernel_width(mut self, width: f64) -> Self {
         self.kernel_width = Some(width);
         self
     }
 
-    /// Sets the ridge penalty of LIME.
+    /// Sets LIME's ridge penalty.
     pub fn with_penalty(mut self, penalty: f64) -> Self {
         self.penalty = penalty;
         self
@@ -129,7 +136,7 @@ impl ExplainOptions {
         self
     }
 
-    /// The subsets that the method needs.
+    /// Returns the subsets that the method needs.
     pub fn subsets(&self) -> Subsets {
         match self.method {
             Method::Shapley | Method::Lime | Method::Owen | Method::Permutation => Subsets::All,
@@ -138,8 +145,21 @@ impl ExplainOptions {
         }
     }
 
-    /// Refuses settings by which evaluations of so many players cannot be explained.
-    fn check(&self, players: usize) -> Result<(), LimeError> {
+    /// The unions for Owen values of these players: the ones set, or else the limb leads and the chest leads.
+    fn unions_of(&self, players: &Players) -> Result<Vec<Vec<usize>>, LimeError> {
+        if !self.unions.is_empty() {
+            check_partition(&self.unions, players.len())?;
+            return Ok(self.unions.clone());
+        }
+        if players.are_limb_and_chest() {
+            return Ok(players.limb_unions());
+        }
+        let names: Vec<&str> = players.iter().map(|player| player.name.as_str()).collect();
+        Err(LimeError::NoUnions { players: names.join(", ") })
+    }
+
+    /// Refuses settings with which evaluations of these players cannot be explained.
+    fn check(&self, players: &Players) -> Result<(), LimeError> {
         let refuse =
             |setting, expected, found| Err(LimeError::Setting { setting, expected, found });
         match self.method {
@@ -156,11 +176,11 @@ impl ExplainOptions {
                     _ => check_penalty(self.penalty),
                 }
             }
-            Method::Owen => check_partition(&self.unions, players),
+            Method::Owen => self.unions_of(players).map(drop),
             Method::Published if !(0.0..=1.0).contains(&self.threshold) => {
                 refuse("the threshold", "from 0 to 1", self.threshold)
             }
-            Method::Published if players < 2 => {
+            Method::Published if players.len() < 2 => {
                 refuse("the number of players of the published method", "at least 2", 1.0)
             }
             Method::Published => check_c(self.c),
@@ -171,11 +191,22 @@ impl ExplainOptions {
 
 /// Explains one label of one prepared signal `[lead, sample]`.
 ///
-/// To explain several labels, make [`SubsetEvaluations`] once and ask it for each of them.
+/// To explain several labels, make a [`SubsetEvaluations`] once and ask it for each of them.
+///
+/// Every method except one is available:
+/// - [`Method::Permutation`] is refused because it chooses its evaluations as it goes. Use
+///   [`SampledShapley`](crate::SampledShapley) instead, over [`Segments::whole`](crate::Segments::whole) if the
+///   players are whole leads.
+/// - [`Method::Owen`] uses the limb leads and the chest leads as its unions by default; other players need
+///   [`ExplainOptions::unions`]. For Owen values of time segments, use
+///   [`SampledShapley`](crate::SampledShapley).
+/// - [`Method::Shapley`], [`Method::Lime`] and [`Method::Owen`] evaluate all subsets, of at most
+///   [`MAX_PLAYERS`](crate::MAX_PLAYERS) players. For more players, use
+///   [`SampledShapley`](crate::SampledShapley) or [`Method::LimeSampled`].
 ///
 /// # Errors
-/// As [`SubsetEvaluations::new`] and [`SubsetEvaluations::explain`]; an unknown label and settings out of range are noticed
-/// before anything is evaluated.
+/// The errors of [`SubsetEvaluations::new`] and [`SubsetEvaluations::explain`]. An unknown label,
+/// [`Method::Permutation`], missing unions and settings out of range are reported before anything is evaluated.
 pub fn explain<P: PredictSubsets + ?Sized>(
     predictor: &P,
     prepared: ArrayView2<'_, f32>,
@@ -185,10 +216,10 @@ pub fn explain<P: PredictSubsets + ?Sized>(
     observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Result<Outcome, LimeError> {
     column(predictor.labels(), label)?;
-    options.check(match options.evaluate.fallback(players, prepared)? {
-        Some(_) => players.lead_names().len(),
-        None => players.len(),
-    })?;
+    match options.evaluate.fallback(players, prepared)? {
+        Some(_) => options.check(&players.each_lead())?,
+        None => options.check(players)?,
+    }
     let evaluations = SubsetEvaluations::new(
         predictor,
         prepared,
@@ -201,18 +232,27 @@ pub fn explain<P: PredictSubsets + ?Sized>(
 }
 
 impl SubsetEvaluations {
-    /// Explains one label from what was evaluated.
+    /// Explains one label from the evaluations.
     ///
-    /// Of stopped work ([`SubsetEvaluations::partial`]), Shapley values are estimated by [`kernel_shapley`] and the regressions see
-    /// the subsets that were evaluated, if these determine each player's part; the explanation carries the mark. [`Method::Permutation`] evaluates as it
-    /// goes: [`SampledShapley`](crate::SampledShapley).
+    /// If the work was stopped ([`SubsetEvaluations::partial`]), Shapley values are estimated by
+    /// [`kernel_shapley`], and the regressions use the subsets that were evaluated, provided that these
+    /// determine each player's part. The explanation is marked as partial. Exact Owen values have no such
+    /// estimate.
+    ///
+    /// [`Method::Permutation`] chooses its evaluations as it goes; use
+    /// [`SampledShapley`](crate::SampledShapley) instead.
     ///
     /// # Errors
-    /// An unknown label; subsets other than the method needs, or too few of them; a setting outside its range; permutation
-    /// sampling, which evaluates as it goes.
+    /// Returns an error in these cases:
+    /// - The label is unknown.
+    /// - The subsets are not those that the method needs, or there are too few of them.
+    /// - A setting is out of range.
+    /// - The unions do not contain each player exactly once, or are missing although the players are not limb
+    ///   leads and chest leads only.
+    /// - The method is [`Method::Permutation`].
     pub fn explain(&self, label: &str, options: &ExplainOptions) -> Result<Outcome, LimeError> {
         let column = self.column(label)?;
-        options.check(self.players.len())?;
+        options.check(&self.players)?;
         match options.method {
             Method::Shapley => self.shapley(label, column, options.target),
             Method::Lime => {
@@ -227,7 +267,7 @@ impl SubsetEvaluations {
         }
     }
 
-    /// A target's values over the subsets, then with no player and with all.
+    /// A target's values over the subsets, followed by its values with no player and with all players.
     fn game(&self, column: usize, target: Target) -> (Vec<f64>, [f64; 2]) {
         let ends = self.ends.of(target);
         let values = self.values.of(target).column(column).to_vec();
@@ -264,14 +304,15 @@ impl SubsetEvaluations {
             return Err(LimeError::TooFew { done, total, players: self.players.len() });
         }
         let (values, ends) = self.game(column, options.target);
-        let phi = owen_values(&values, self.players.len(), &options.unions)?;
-        let settings = Settings::Owen { target: options.target, unions: options.unions.clone() };
+        let unions = options.unions_of(&self.players)?;
+        let phi = owen_values(&values, self.players.len(), &unions)?;
+        let settings = Settings::Owen { target: options.target, unions };
         let mut explanation = self.explanation(label, Method::Owen, &phi, ends[0], ends, settings);
         explanation.weighted_r2 = self.additive_r2(&values, &phi, ends[0]);
         Ok(Outcome::Explained(explanation))
     }
 
-    /// How well values that add up explain the subsets under the Shapley kernel.
+    /// How well the sum of the parts explains the subsets, weighted by the Shapley kernel.
     fn additive_r2(&self, values: &[f64], phi: &[f64], f_none: f64) -> f64 {
         let (kernel, stands_for) = (shapley_kernel(self.players.len()), self.stands_for());
         let sizes = self.masks.iter().map(|mask| mask.kept() as usize);
@@ -321,7 +362,7 @@ impl SubsetEvaluations {
             settings,
         );
         explanation.weighted_r2 = fit.weighted_r2;
-        // A subset that was drawn twice is one that was evaluated before others: in stopped work the draws are not independent.
+        // In stopped work the draws are not independent: all draws of one subset are kept or dropped together.
         if self.seed.is_some() && self.partial.is_none() {
             let errors = ridge_standard_errors(&self.masks, n, &values, &weights, penalty, &fit);
             for (own, error) in explanation.values.iter_mut().zip(errors.unwrap_or_default()) {
@@ -383,7 +424,8 @@ impl SubsetEvaluations {
         })
     }
 
-    /// Refuses stopped work whose subsets do not tell each player's part from the others': a penalty alone would.
+    /// Refuses stopped work whose subsets cannot tell one player's part from another's; only the penalty would
+    /// decide between them.
     fn require_determined(&self, masks: &[LeadMask], weights: &[f64]) -> Result<(), LimeError> {
         let players = self.players.len();
         match self.partial {
@@ -394,8 +436,8 @@ impl SubsetEvaluations {
         }
     }
 
-    /// Rows of the published method's subsets, which must all be among those that were evaluated; of work on these alone that was
-    /// stopped, what is done.
+    /// Rows of the published method's subsets, all of which must have been evaluated. If these alone were asked
+    /// for and the work was stopped, the rows that were done.
     fn rows_of(&self, needed: &[LeadMask]) -> Result<Vec<usize>, LimeError> {
         let places: HashMap<LeadMask, usize> =
             self.masks.iter().enumerate().map(|(row, mask)| (*mask, row)).collect();
@@ -409,7 +451,7 @@ impl SubsetEvaluations {
         Err(LimeError::Incomplete { method: "published", expected, found })
     }
 
-    /// What all methods fill in alike.
+    /// Fills in what all methods have in common.
     fn explanation(
         &self,
         label: &str,
@@ -445,7 +487,8 @@ impl SubsetEvaluations {
     }
 }
 
-/// Weight of a subset at a distance from the full one: sqrt(exp(-d^2 / width^2)) (Ribeiro et al. 2016, as their package has it).
+/// Returns the weight of a subset at a distance from the full one: sqrt(exp(-d^2 / width^2)) (Ribeiro et al.
+/// 2016, as implemented in their package).
 pub fn lime_kernel(distance: f64, width: f64) -> f64 {
     (-distance * distance / (2.0 * width * width)).exp()
 }

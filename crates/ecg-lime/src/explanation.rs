@@ -5,22 +5,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Einthoven, Partial};
 
-/// What is explained.
+/// The quantity that is explained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
     /// The probability.
     #[default]
     Probability,
-    /// ln(p / (1 - p)), with p kept 1e-12 away from 0 and 1.
+    /// The logit, ln(p / (1 - p)), with p kept 1e-12 away from 0 and 1.
     ///
-    /// For probabilities that a predictor computed in double precision. Single precision has none between 1 - 6e-8 and 1, whose
-    /// logits are 16.6 and 27.6, so that one rounding step near 1 is a part of 11.
+    /// Meant for probabilities that a predictor computes in double precision. Single precision has no values
+    /// between 1 - 6e-8 and 1, whose logits are 16.6 and 27.6, so one rounding step near 1 changes it by 11.
     Logit,
 }
 
 impl Target {
-    /// The target's value for a probability.
+    /// Returns the target's name: `probability` or `logit`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Target::Probability => "probability",
+            Target::Logit => "logit",
+        }
+    }
+
+    /// Returns the target's value for a probability.
     pub fn of(self, probability: f64) -> f64 {
         match self {
             Target::Probability => probability,
@@ -34,14 +42,28 @@ impl Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Target::Probability => "probability",
-            Target::Logit => "logit",
-        })
+        f.write_str(self.name())
     }
 }
 
-/// How a decision is shared out.
+/// An error for a word that names no target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown target {found:?}; expected probability or logit")]
+pub struct UnknownTarget {
+    /// The word.
+    pub found: String,
+}
+
+impl FromStr for Target {
+    type Err = UnknownTarget;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTarget> {
+        let named = [Target::Probability, Target::Logit].into_iter().find(|own| own.name() == text);
+        named.ok_or_else(|| UnknownTarget { found: text.to_owned() })
+    }
+}
+
+/// How a decision is divided among the players.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -57,8 +79,9 @@ pub enum Method {
     LimeSampled,
     /// Shapley values estimated from random permutations ([`SampledShapley`](crate::SampledShapley)).
     Permutation,
-    /// Owen values: Shapley values where players act in unions. Exact from all subsets, estimated by
-    /// [`SampledShapley`](crate::SampledShapley).
+    /// Owen values, that is, Shapley values of players that act in unions.
+    ///
+    /// Exact from all subsets; estimated by [`SampledShapley`](crate::SampledShapley).
     Owen,
 }
 
@@ -73,7 +96,7 @@ impl Method {
         (Method::Owen, "owen"),
     ];
 
-    /// The method's name: `shapley`, `lime`, `published`, `lime-sampled`, `permutation` or `owen`.
+    /// Returns the method's name: `shapley`, `lime`, `published`, `lime-sampled`, `permutation` or `owen`.
     pub fn name(self) -> &'static str {
         Self::NAMES.iter().find(|(own, _)| *own == self).map_or("", |(_, name)| name)
     }
@@ -85,7 +108,7 @@ impl fmt::Display for Method {
     }
 }
 
-/// A word that names no method.
+/// An error for a word that names no method.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "unknown method {found:?}; expected shapley, lime, published, lime-sampled, permutation or owen"
@@ -104,21 +127,21 @@ impl FromStr for Method {
     }
 }
 
-/// How far a subset is from the full one, for the kernel of LIME.
+/// How far a subset is from the full one, for LIME's kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Distance {
-    /// sqrt(players removed); the usual kernel width is 0.75 sqrt(players) (the package's tabular LIME).
+    /// sqrt(players removed). The usual kernel width is 0.75 sqrt(players), as in the package's tabular LIME.
     #[default]
     Euclidean,
-    /// 1 - sqrt(kept / players), the cosine distance of the 0/1 vectors (1 where nothing is kept); the usual kernel width is 0.25
-    /// (the package's image LIME).
+    /// 1 - sqrt(kept / players), the cosine distance of the 0/1 vectors (1 if nothing is kept). The usual
+    /// kernel width is 0.25, as in the package's image LIME.
     Cosine,
 }
 
 impl Distance {
-    /// Distance of a subset that keeps `kept` of `players`.
+    /// Returns the distance of a subset that keeps `kept` of `players`.
     pub fn of(self, kept: u32, players: usize) -> f64 {
         let (kept, players) = (f64::from(kept), players as f64);
         match self {
@@ -127,7 +150,7 @@ impl Distance {
         }
     }
 
-    /// The package's kernel width.
+    /// Returns the kernel width that the `lime` package uses.
     pub fn usual_width(self, players: usize) -> f64 {
         match self {
             Distance::Euclidean => 0.75 * (players as f64).sqrt(),
@@ -136,19 +159,19 @@ impl Distance {
     }
 }
 
-/// The settings under which an explanation was made.
+/// The settings with which an explanation was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Settings {
-    /// Of exact Shapley values.
+    /// Settings for exact Shapley values.
     Shapley {
-        /// What is shared out.
+        /// The quantity that is divided among the players.
         target: Target,
     },
-    /// Of LIME, exhaustive or sampled.
+    /// Settings for LIME, exhaustive or sampled.
     Lime {
-        /// What is fitted.
+        /// The quantity that is fitted.
         target: Target,
         /// The distance from the full subset.
         distance: Distance,
@@ -156,44 +179,44 @@ pub enum Settings {
         kernel_width: f64,
         /// Ridge penalty of the fit.
         penalty: f64,
-        /// Subsets that entered the regression.
+        /// Number of subsets that entered the regression.
         masks: usize,
     },
-    /// Of the published LIME.
+    /// Settings for the published LIME.
     Published {
-        /// A subset is positive where the probability exceeds this.
+        /// A subset is positive if its probability exceeds this.
         threshold: f64,
         /// Inverse of the penalty.
         c: f64,
-        /// Subsets that entered the regression.
+        /// Number of subsets that entered the regression.
         masks: usize,
-        /// Those of them that were positive.
+        /// Number of those that were positive.
         positive: usize,
     },
-    /// Of permutation sampling, Owen's included.
+    /// Settings for permutation sampling, with or without unions.
     Permutation {
-        /// What is shared out.
+        /// The quantity that is divided among the players.
         target: Target,
-        /// Permutations walked through, both of an antithetic pair.
+        /// Number of permutations walked through, counting both of an antithetic pair.
         permutations: usize,
         /// Whether each permutation was also walked backwards.
         antithetic: bool,
-        /// Players that act together, by their places; `None` where each acts alone.
+        /// Players that act together, by index; `None` if each acts alone.
         unions: Option<Vec<Vec<usize>>>,
-        /// Samples at which time segments begin, and the number of samples last.
+        /// The samples at which time segments begin, followed by the number of samples.
         borders: Vec<usize>,
     },
-    /// Of exact Owen values.
+    /// Settings for exact Owen values.
     Owen {
-        /// What is shared out.
+        /// The quantity that is divided among the players.
         target: Target,
-        /// Players that act together, by their places.
+        /// Players that act together, by index.
         unions: Vec<Vec<usize>>,
     },
 }
 
 impl Settings {
-    /// What was shared out; `None` of the published LIME, which goes by hard labels.
+    /// Returns the quantity that was divided; `None` for the published LIME, which uses hard labels.
     pub fn target(&self) -> Option<Target> {
         match *self {
             Settings::Shapley { target }
@@ -205,7 +228,7 @@ impl Settings {
     }
 }
 
-/// NaN as JSON's null and back.
+/// Writes NaN as JSON's null, and reads it back.
 mod nan_as_null {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -224,12 +247,13 @@ mod nan_as_null {
 pub struct Contribution {
     /// The lead, or the group of leads.
     pub lead: String,
-    /// Its part, with its sign: above zero where it speaks for the label.
+    /// The player's signed contribution: above zero if it supports the label.
     pub value: f64,
-    /// Published LIME only: the softmax over the players in percent, which the study's pictures show.
+    /// Published LIME only: the softmax over the players in percent, as shown in the study's pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub softmax_percent: Option<f64>,
-    /// Where permutations or subsets were drawn at random: the standard error of the value, if there are enough of them to tell.
+    /// The standard error of the value, if permutations or subsets were drawn at random and there are enough of
+    /// them to tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standard_error: Option<f64>,
 }
@@ -238,47 +262,49 @@ pub struct Contribution {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// How it was made.
+    /// The method that made it.
     pub method: Method,
     /// The label that is explained.
     pub label: String,
     /// The parts, in the order of the players.
     pub values: Vec<Contribution>,
-    /// Value with no player: f(none) for Shapley and Owen values, the fitted intercept otherwise.
+    /// The value with no player: f(none) for Shapley and Owen values, the fitted intercept otherwise.
     pub intercept: f64,
-    /// The target for the record itself; of the published LIME, its probability.
+    /// The target for the record itself; for the published LIME, the record's probability.
     pub f_all: f64,
     /// The target with every lead removed.
     pub f_none: f64,
-    /// f(all) - (intercept + sum of the values): rounding only for Shapley values. `None` for the published LIME, whose values
-    /// are in units of its own.
+    /// f(all) - (intercept + sum of the values), which for Shapley values is rounding only. `None` for the
+    /// published LIME, whose values have units of their own.
     pub efficiency_residual: Option<f64>,
-    /// Weighted share of the variance over the subsets that the sum of the parts explains; NaN where nothing varies. Shapley
-    /// values are judged under the Shapley kernel.
+    /// Weighted share of the variance over the subsets that the sum of the parts explains. NaN if nothing
+    /// varies. Shapley values are judged under the Shapley kernel.
     #[serde(with = "nan_as_null")]
     pub weighted_r2: f64,
-    /// Perturbed inputs that were evaluated, for all labels together.
+    /// Number of perturbed inputs that were evaluated, for all labels together.
     pub evaluations: usize,
-    /// Seed of the sampling; `None` where nothing is sampled.
+    /// Seed of the sampling; `None` if nothing is sampled.
     pub seed: Option<u64>,
     /// The method's settings.
     pub settings: Settings,
-    /// What stood in for removed leads, as [`Baseline`](crate::Baseline) prints.
+    /// What replaced removed leads, as printed by [`Baseline`](crate::Baseline).
     pub baseline: String,
-    /// Set where the work was stopped: the values are then an estimate from what was done.
+    /// Set if the work was stopped. The values are then an estimate from what was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partial: Option<Partial>,
     /// Shapley interaction indices `[player, player]`; Shapley values only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interactions: Option<Vec<Vec<f64>>>,
-    /// Set where the limb leads contradict each other, so that each lead became a player.
+    /// Set if the limb leads contradict each other, so that each lead became a player.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Einthoven>,
 }
 
 impl Explanation {
-    /// The player with the largest part for the label (the largest value, not the largest magnitude), the first of equals; `None`
-    /// where all of several players have the same. Values that differ by less than 1e-10 of the largest magnitude are equal.
+    /// Returns the player with the largest value for the label (the largest value, not the largest magnitude).
+    ///
+    /// Of equal values, the first is taken. Returns `None` if there are several players and all have the same
+    /// value. Values that differ by less than 1e-10 of the largest magnitude are equal.
     pub fn top(&self) -> Option<&Contribution> {
         let values = || self.values.iter().map(|own| own.value);
         let largest = values().fold(f64::NEG_INFINITY, f64::max);
@@ -289,18 +315,19 @@ impl Explanation {
         self.values.iter().find(|own| is_top(own.value))
     }
 
-    /// What a value may differ by from another without being another, nor another than zero: 1e-10 of the largest magnitude.
+    /// The difference below which two values count as equal, and a value as zero: 1e-10 of the largest
+    /// magnitude.
     pub(crate) fn rounding(&self) -> f64 {
         1e-10 * self.values.iter().map(|own| own.value.abs()).fold(0.0, f64::max)
     }
 
-    /// The value of a lead or group by name.
+    /// Returns the value of a lead or group by name.
     pub fn value_of(&self, lead: &str) -> Option<f64> {
         self.values.iter().find(|own| own.lead == lead).map(|own| own.value)
     }
 }
 
-/// A table of the parts.
+/// Formats the parts as a table.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -341,10 +368,10 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// What came of asking for an explanation.
+/// The result of asking for an explanation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-// An explanation is the rule, and few are held at a time.
+// Almost all outcomes are explanations, and few are held at a time.
 #[allow(clippy::large_enum_variant)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -354,13 +381,13 @@ pub enum Outcome {
     OneClass(OneClass),
 }
 
-/// Hard labels that are all the same.
+/// A result without an explanation: all hard labels are the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OneClass {
     /// The label that was to be explained.
     pub label: String,
-    /// Whether every subset has the label (or none).
+    /// Whether every subset has the label, rather than none.
     pub positive: bool,
     /// The threshold that made the hard labels.
     pub threshold: f64,
@@ -370,18 +397,18 @@ pub struct OneClass {
     pub f_all: f64,
     /// Probability with every lead removed.
     pub f_none: f64,
-    /// Perturbed inputs that were evaluated.
+    /// Number of perturbed inputs that were evaluated.
     pub evaluations: usize,
-    /// What stood in for removed leads, as [`Baseline`](crate::Baseline) prints.
+    /// What replaced removed leads, as printed by [`Baseline`](crate::Baseline).
     #[serde(default)]
     pub baseline: String,
-    /// Set where the work was stopped: the classes of the other inputs are not known.
+    /// Set if the work was stopped. The classes of the remaining inputs are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partial: Option<Partial>,
 }
 
 impl Outcome {
-    /// Set where the work was stopped.
+    /// Returns how much was done if the work was stopped.
     pub fn partial(&self) -> Option<Partial> {
         match self {
             Outcome::Explained(explanation) => explanation.partial,
@@ -389,7 +416,7 @@ impl Outcome {
         }
     }
 
-    /// The explanation, if there is one.
+    /// Returns the explanation, if there is one.
     pub fn explanation(&self) -> Option<&Explanation> {
         match self {
             Outcome::Explained(explanation) => Some(explanation),

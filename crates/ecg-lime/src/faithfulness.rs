@@ -9,25 +9,27 @@ use crate::evaluate::column;
 use crate::evaluator::Evaluator;
 use crate::{EvaluateOptions, Explanation, LimeError, Segments, SubsetEvaluations, Target};
 
-/// How the target falls and rises as players go and come in the order of their values (Petsiuk, Das and Saenko 2018).
+/// How the target falls and rises as players are removed and added in the order of their values (Petsiuk, Das
+/// and Saenko 2018).
 ///
-/// Both curves go by the share of the players, from 0 to 1 in equal steps, and an area is a mean height (trapezia), in units of the
-/// target. An order that is worth something has a small area under deletion and a large one under insertion.
+/// Both curves run over the share of the players, from 0 to 1 in equal steps. The area under a curve is its
+/// mean height (trapezoidal rule), in units of the target. An order that is worth something has a small area
+/// under deletion and a large one under insertion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Faithfulness {
-    /// What the curves are of.
+    /// The quantity whose curves these are.
     pub target: Target,
-    /// The target as players are removed, the largest value first: from f(all) to f(none).
+    /// The target as players are removed, largest value first: from f(all) to f(none).
     pub deletion: Vec<f64>,
     /// Area under `deletion`.
     pub deletion_auc: f64,
-    /// The target as players are added, the largest value first: from f(none) to f(all).
+    /// The target as players are added, largest value first: from f(none) to f(all).
     pub insertion: Vec<f64>,
     /// Area under `insertion`.
     pub insertion_auc: f64,
-    /// Mean area under either curve over all orders, what an order that knows nothing gets; `None` where not every subset was
-    /// evaluated.
+    /// Mean area under either curve over all orders, which is what an uninformed order achieves. `None` if not
+    /// every subset was evaluated.
     pub chance_auc: Option<f64>,
 }
 
@@ -38,13 +40,13 @@ impl Faithfulness {
     }
 }
 
-/// Trapezia over equal steps from 0 to 1.
+/// Area by the trapezoidal rule over equal steps from 0 to 1.
 fn area(curve: &[f64]) -> f64 {
     let steps = curve.len() - 1;
     curve.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0).sum::<f64>() / steps as f64
 }
 
-/// Players by falling value; ties stay in order.
+/// Players by decreasing value; ties keep their order.
 fn order(explanation: &Explanation) -> Vec<usize> {
     let mut order: Vec<usize> = (0..explanation.values.len()).collect();
     let value = |k: usize| explanation.values[k].value;
@@ -65,10 +67,12 @@ fn require_players(
 }
 
 impl SubsetEvaluations {
-    /// Deletion and insertion curves of an explanation, looked up among all subsets: no further evaluation.
+    /// Returns the deletion and insertion curves of an explanation, looked up among all subsets without further
+    /// evaluations.
     ///
     /// # Errors
-    /// Subsets other than all; an unknown label; an explanation of other players.
+    /// Returns an error if not all subsets were evaluated, if the label is unknown, or if the explanation has
+    /// other players.
     pub fn faithfulness(
         &self,
         explanation: &Explanation,
@@ -92,7 +96,7 @@ impl SubsetEvaluations {
             deletion.push(values[(full & !added) as usize]);
         }
         let mut found = Faithfulness::new(target, deletion, insertion);
-        // Every subset of a size is equally likely along a random order.
+        // Every subset of one size is equally likely along a random order.
         let (mut sums, mut counts) = (vec![0.0; n + 1], vec![0.0; n + 1]);
         for (mask, value) in self.masks.iter().zip(&values) {
             sums[mask.kept() as usize] += value;
@@ -104,15 +108,22 @@ impl SubsetEvaluations {
     }
 }
 
-/// Deletion and insertion curves of an explanation of lead x time segments (or of whole leads, [`Segments::whole`]), by 2 x (players + 1)
-/// further evaluations. `observer` hears `(done, total)` in those after each batch.
+/// Evaluates the deletion and insertion curves of an explanation of lead x time segments, or of whole leads
+/// ([`Segments::whole`]).
 ///
-/// Where the explanation fell back to each lead for itself, pass the segments that
+/// This takes 2 x (players + 1) further evaluations. `observer` is called with `(done, total)` evaluations
+/// after each batch.
+///
+/// If the explanation fell back to making each lead a player, pass the segments that
 /// [`SampledShapley::segments`](crate::SampledShapley::segments) returns.
 ///
 /// # Errors
-/// A signal or baseline whose shape is not that of the segments; an unknown label; an explanation of other players; what the
-/// predictor reports, or values from it that are no probabilities; an observer that asked to stop: a part of a curve has no area.
+/// Returns an error in these cases:
+/// - The signal or the baseline does not have the shape of the segments.
+/// - The label is unknown.
+/// - The explanation has other players.
+/// - The predictor fails, or returns values that are not probabilities.
+/// - The observer asks to stop: an incomplete curve has no area.
 pub fn faithfulness<P: PredictSubsets + ?Sized>(
     predictor: &P,
     prepared: ArrayView2<'_, f32>,
@@ -139,7 +150,7 @@ pub fn faithfulness<P: PredictSubsets + ?Sized>(
         for chunk in coalitions.chunks(options.batch.max(1).saturating_mul(count)) {
             values.extend(evaluator.values(chunk)?.of(target).column(column));
             done += chunk.len() / count;
-            // Whoever stops after the last batch has everything.
+            // An observer that stops after the last batch gets the complete result.
             if observer(done, total).is_break() && done < total {
                 return Err(LimeError::Stopped { done, total });
             }

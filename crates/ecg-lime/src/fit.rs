@@ -8,26 +8,26 @@ use crate::masks::check_masks;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LinearFit {
-    /// One for each player.
+    /// One coefficient for each player.
     pub coefficients: Vec<f64>,
-    /// Value with no player kept; for a logistic fit, the logit.
+    /// The value with no player kept. For a logistic fit, this is a logit.
     pub intercept: f64,
-    /// Weighted share of the variance that the fit explains (of the 0/1 targets, for a logistic fit); NaN where the targets
-    /// do not vary.
+    /// Weighted share of the variance that the fit explains (for a logistic fit, of the 0/1 targets). NaN if
+    /// the targets do not vary.
     pub weighted_r2: f64,
-    /// Newton steps; 0 for a fit in closed form.
+    /// Number of Newton steps; 0 for a fit in closed form.
     pub iterations: usize,
 }
 
-/// What a logistic regression came to.
+/// The result of a logistic regression.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum LogisticOutcome {
-    /// The exact minimiser.
+    /// The fit at the exact minimum.
     Fit(LinearFit),
     /// Every target is the same, so there is nothing to regress.
     OneClass {
-        /// Which class that is.
+        /// The class of all targets.
         positive: bool,
     },
 }
@@ -69,12 +69,12 @@ pub(crate) fn check_c(c: f64) -> Result<(), LimeError> {
     Err(LimeError::Setting { setting: "the inverse penalty C", expected, found: c })
 }
 
-/// Row of the design matrix: the players kept, then 1 for the intercept.
+/// A row of the design matrix: 0 or 1 for each player, then 1 for the intercept.
 fn design(mask: LeadMask, players: usize) -> impl Iterator<Item = f64> {
     (0..players).map(move |k| f64::from(u8::from(mask.keeps(k)))).chain([1.0])
 }
 
-/// 1 - (weighted squared error) / (weighted variance); NaN where the targets vary by no more than rounding.
+/// 1 - (weighted squared error) / (weighted variance); NaN if the targets vary by no more than rounding.
 pub(crate) fn weighted_r2(
     targets: impl Iterator<Item = f64> + Clone,
     fitted: impl Iterator<Item = f64>,
@@ -92,12 +92,17 @@ pub(crate) fn weighted_r2(
     if variance > total * rounding * rounding { 1.0 - error / variance } else { f64::NAN }
 }
 
-/// Weighted ridge regression of `targets` on the players kept; the intercept is not penalised.
+/// Fits a weighted ridge regression of `targets` on the players kept.
 ///
-/// Minimises sum of w (y - fit)^2 + `penalty` |coefficients|^2, in closed form.
+/// Minimises sum of w (y - fit)^2 + `penalty` |coefficients|^2, in closed form. The intercept is not penalised.
 ///
 /// # Errors
-/// Lengths that differ; no mask, or one that keeps other players; unusable weights; a penalty that is negative or not finite; no unique minimum (only with penalty 0).
+/// Returns an error in these cases:
+/// - The lengths differ.
+/// - There is no mask, or one that keeps other players.
+/// - The weights are unusable.
+/// - The penalty is negative or not finite.
+/// - The minimum is not unique (only with penalty 0).
 pub fn ridge(
     masks: &[LeadMask],
     players: usize,
@@ -108,7 +113,7 @@ pub fn ridge(
     check(masks, players, targets.len(), weights)?;
     check_penalty(penalty)?;
     let size = players + 1;
-    // Reckoned from one of the targets, so that players who change nothing get exactly nothing.
+    // Targets are taken relative to one of them, so that players who change nothing get exactly zero.
     let start = targets[0];
     let mut right = DVector::<f64>::zeros(size);
     for ((mask, y), w) in masks.iter().zip(targets).zip(weights) {
@@ -130,8 +135,8 @@ pub fn ridge(
     })
 }
 
-/// The factor of the normal matrix, sum of w x x' + penalty; `None` where the masks leave a player undetermined: its pivot is but
-/// rounding.
+/// Returns the Cholesky factor of the normal matrix, sum of w x x' + penalty. `None` if the masks leave a
+/// player undetermined, so that its pivot is only rounding.
 fn factor(
     masks: &[LeadMask],
     players: usize,
@@ -154,15 +159,17 @@ fn factor(
     normal.cholesky().filter(pivots)
 }
 
-/// Whether the masks tell each player's part from the others', without the help of a penalty.
+/// Returns whether the masks tell each player's part from the others' without the help of a penalty.
 pub(crate) fn determines(masks: &[LeadMask], players: usize, weights: &[f64]) -> bool {
     factor(masks, players, weights, 0.0).is_some()
 }
 
-/// Standard errors of ridge coefficients whose masks were drawn at random: the sandwich A^-1 (sum of w^2 r^2 x x') A^-1 with
-/// A = sum of w x x' + penalty (White 1980), which holds though no linear model is true, times masks / (masks - parameters) (Hinkley 1977).
+/// Standard errors of ridge coefficients whose masks were drawn at random.
 ///
-/// `None` of no more masks than parameters: residuals of so few say nothing about the noise.
+/// This is the sandwich A^-1 (sum of w^2 r^2 x x') A^-1 with A = sum of w x x' + penalty (White 1980), which
+/// holds even though no linear model is true, times masks / (masks - parameters) (Hinkley 1977).
+///
+/// `None` if there are no more masks than parameters: the residuals of so few say nothing about the noise.
 pub(crate) fn ridge_standard_errors(
     masks: &[LeadMask],
     players: usize,
@@ -186,7 +193,7 @@ pub(crate) fn ridge_standard_errors(
     let factor = factor(masks, players, weights, penalty)?;
     let half = factor.solve(&meat);
     let covariance = factor.solve(&half.transpose());
-    // Residuals of a fit are smaller than the noise, by its share of the masks.
+    // The fit makes the residuals smaller than the noise, by the share of parameters among the masks.
     let share = masks.len() as f64 / (masks.len() - size) as f64;
     Some((0..players).map(|k| (share * covariance[(k, k)].max(0.0)).sqrt()).collect())
 }
@@ -209,14 +216,15 @@ fn sigmoid(z: f64) -> f64 {
     }
 }
 
-/// Weighted logistic regression of hard labels on the players kept, at its exact minimum.
+/// Fits a weighted logistic regression of hard labels on the players kept, at its exact minimum.
 ///
-/// Minimises sum of w ln(1 + exp(-s z)) + |coefficients|^2 / (2 `c`), s = 1 or -1, z = intercept + coefficients; the intercept
-/// is not penalised. With both classes present the minimum exists and is unique, separable or not; Newton's method with
-/// step halving finds it.
+/// Minimises sum of w ln(1 + exp(-s z)) + |coefficients|^2 / (2 `c`), s = 1 or -1, z = intercept +
+/// coefficients. The intercept is not penalised. If both classes are present, the minimum exists and is unique,
+/// whether or not they are separable; Newton's method with step halving finds it.
 ///
 /// # Errors
-/// Lengths that differ; no mask, or one that keeps other players; unusable weights; a `c` that is not positive and finite.
+/// Returns an error if the lengths differ, if there is no mask or one that keeps other players, if the weights
+/// are unusable, or if `c` is not positive and finite.
 pub fn logistic(
     masks: &[LeadMask],
     players: usize,
@@ -226,14 +234,15 @@ pub fn logistic(
 ) -> Result<LogisticOutcome, LimeError> {
     check(masks, players, labels.len(), weights)?;
     check_c(c)?;
-    // A record without weight has no say, not even about how many classes there are.
+    // A subset without weight does not count, not even towards the number of classes.
     let mut seen = labels.iter().zip(weights).filter(|(_, w)| **w > 0.0).map(|(label, _)| *label);
     let first = seen.next().unwrap_or(false);
     if seen.all(|label| label == first) {
         return Ok(LogisticOutcome::OneClass { positive: first });
     }
 
-    // Weights that add up to 1, and the penalty in proportion: what is small does not hang on their scale.
+    // The weights are scaled to add up to 1, and the penalty in proportion, so that the thresholds below do not
+    // depend on their scale.
     let total: f64 = weights.iter().sum();
     let weights: Vec<f64> = weights.iter().map(|w| w / total).collect();
     let c = c * total;
@@ -258,7 +267,7 @@ pub fn logistic(
         for ((mask, label), w) in masks.iter().zip(labels).zip(&weights) {
             let row = DVector::from_iterator(size, design(*mask, players));
             let z = dot(&b, *mask, players);
-            // 1 - p by itself: where p is nearly 1, the difference is rounding.
+            // 1 - p is computed by itself: if p is nearly 1, the difference would be rounding.
             let (p, not_p) = (sigmoid(z), sigmoid(-z));
             gradient.axpy(w * if *label { -not_p } else { p }, &row, 1.0);
             hessian.ger(w * p * not_p, &row, &row, 1.0);
@@ -268,14 +277,15 @@ pub fn logistic(
             hessian[(k, k)] += 1.0 / c;
         }
         largest = gradient.amax();
-        // The intercept's curvature can underflow far from the minimum; a trace of a penalty keeps the matrix invertible.
+        // The intercept's curvature can underflow far from the minimum. A tiny penalty keeps the matrix
+        // invertible.
         hessian[(players, players)] += 1e-300;
         let Some(factor) = hessian.cholesky() else { break };
         let step = factor.solve(&gradient);
         let slope = step.dot(&gradient);
         iterations += 1;
-        // Half the slope is what the objective can still lose. Near the minimum its rounding hides that from a line search, and
-        // full steps square the error each time.
+        // Half the slope is what the objective can still lose. Near the minimum, rounding hides that from a
+        // line search, while full steps square the error each time.
         if slope <= 1e-9 * value {
             b -= &step;
             polished += 1;
@@ -299,7 +309,7 @@ pub fn logistic(
         let Some(better) = improved else { break };
         (b, value) = better;
     }
-    // Far from a minimum the gradient is of the order of the weights.
+    // Far from a minimum, the gradient is of the order of the weights.
     if largest > 1e-4 {
         return Err(LimeError::NotConverged { iterations, gradient: largest });
     }
@@ -313,7 +323,7 @@ pub fn logistic(
     }))
 }
 
-/// Softmax of coefficients in percent: how the study's pictures show them. It hides signs.
+/// Returns the softmax of coefficients in percent, as the study's pictures show it. It hides signs.
 pub fn softmax_percent(coefficients: &[f64]) -> Vec<f64> {
     let largest = coefficients.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let exps: Vec<f64> = coefficients.iter().map(|c| (c - largest).exp()).collect();
@@ -357,7 +367,7 @@ mod tests {
                 let LogisticOutcome::Fit(fit) = outcome.expect("converges") else {
                     panic!("two classes")
                 };
-                // Where the derivative is zero: 32 sigmoid(-b / 2) = b / c.
+                // At the zero of the derivative: 32 sigmoid(-b / 2) = b / c.
                 let b = fit.coefficients[3];
                 let ratio = b * (1.0 + (b / 2.0).exp()) / (32.0 * c);
                 assert!((ratio - 1.0).abs() < 1e-9, "{c:e} {scale:e}: {b} {ratio}");
@@ -383,10 +393,10 @@ mod tests {
             ridge(&partial, 2, &[1.0, 0.0], &[1.0; 2], 0.0),
             Err(LimeError::Setting { .. })
         ));
-        // Small weights by themselves leave nothing open.
+        // Small weights alone leave nothing undetermined.
         let small = ridge(&masks, 2, &[0.0, 0.5, 0.0, 0.5], &[1e-14; 4], 1e-16).expect("valid");
         assert!((small.coefficients[0] - 0.5).abs() < 0.01, "{small:?}");
-        // Nor do weights whose rounding leaves it a pivot of 3e-17.
+        // Weights whose rounding gives player 1 a pivot of 3e-17 still do not determine it.
         assert!(matches!(
             ridge(&partial, 2, &[1.0, 0.0], &[0.3, 0.1], 0.0),
             Err(LimeError::Setting { .. })

@@ -4,13 +4,16 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::LimeError;
 
-/// The 793 masks of the published LIME, for twelve leads: all ways to remove 1, then 2, 3 and 4 leads, each in
-/// lexicographic order of the removed leads (Python's `itertools.combinations`). The full mask is not among them.
+/// Returns the 793 masks of the published LIME, for twelve leads.
+///
+/// They are all ways to remove 1, then 2, 3 and 4 leads, each in lexicographic order of the removed leads (as
+/// in Python's `itertools.combinations`). The full mask is not among them.
 pub fn published_masks() -> Vec<LeadMask> {
     removals(12, 4)
 }
 
-/// All ways to remove 1 to `most` of `players` (at most 32), in that order.
+/// Returns all ways to remove 1 to `most` of `players` (at most 32), in the same order: by number removed, then
+/// lexicographic.
 pub fn removals(players: usize, most: usize) -> Vec<LeadMask> {
     let mut masks = Vec::new();
     for size in 1..=most.min(players) {
@@ -18,7 +21,7 @@ pub fn removals(players: usize, most: usize) -> Vec<LeadMask> {
         loop {
             let gone = removed.iter().fold(0u32, |bits, k| bits | 1 << k);
             masks.push(LeadMask(LeadMask::all(players).0 & !gone));
-            // The last place that can still move up moves, and those after it follow close behind.
+            // Moves up the last index that still can, and puts those after it directly behind.
             let Some(place) = (0..size).rev().find(|&k| removed[k] + size < players + k) else {
                 break;
             };
@@ -31,22 +34,25 @@ pub fn removals(players: usize, most: usize) -> Vec<LeadMask> {
     masks
 }
 
-/// All 2^players masks (at most 20 players), in counting order: mask `m` has the bits of `m`; the first keeps nothing, the last everything.
+/// Returns all 2^players masks (at most 20 players) in counting order.
+///
+/// Mask `m` has the bits of `m`; the first keeps nothing, the last everything.
 pub fn all_masks(players: usize) -> Vec<LeadMask> {
     (0..1u32 << players.min(20)).map(LeadMask).collect()
 }
 
-/// The full mask, then `samples` - 1 masks over `players` (at most 32) that keep each player with probability 1/2.
+/// Returns the full mask, then `samples` - 1 masks over `players` (at most 32) that keep each player with
+/// probability 1/2.
 pub fn sampled_masks(players: usize, samples: usize, seed: u64) -> Vec<LeadMask> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let full = LeadMask::all(players);
     (0..samples).map(|k| if k == 0 { full } else { LeadMask(random.next_u32() & full.0) }).collect()
 }
 
-/// The most subsets that are held at a time.
+/// The largest number of subsets that are held at a time.
 const MAX_SUBSETS: usize = 1 << 20;
 
-/// Refuses no draw, or more of them than [`MAX_SUBSETS`].
+/// Refuses zero draws, or more than [`MAX_SUBSETS`].
 pub(crate) fn check_samples(samples: usize) -> Result<(), LimeError> {
     if (1..=MAX_SUBSETS).contains(&samples) {
         return Ok(());
@@ -55,7 +61,7 @@ pub(crate) fn check_samples(samples: usize) -> Result<(), LimeError> {
     Err(LimeError::Setting { setting, expected, found: samples as f64 })
 }
 
-/// Refuses more ways to remove 1 to `most` of at most 32 players than [`MAX_SUBSETS`].
+/// Refuses removals of 1 to `most` of at most 32 players if there are more of them than [`MAX_SUBSETS`].
 pub(crate) fn check_removals(players: usize, most: usize) -> Result<(), LimeError> {
     let (mut ways, mut choose) = (0, 1);
     for size in 1..=most.min(players) {
@@ -69,8 +75,8 @@ pub(crate) fn check_removals(players: usize, most: usize) -> Result<(), LimeErro
     Err(LimeError::Setting { setting, expected, found: ways as f64 })
 }
 
-/// How many of all subsets a mask stands for, by its size, so that those of each size count as all of that size do; 0 for sizes
-/// without one.
+/// How many of all subsets a mask stands for, by its size: the masks of a size together count as much as all
+/// subsets of that size. 0 for sizes without a mask.
 pub(crate) fn stands_for(masks: &[LeadMask], players: usize) -> Vec<f64> {
     let mut seen = vec![0u64; players + 1];
     masks.iter().for_each(|mask| seen[mask.kept() as usize] += 1);

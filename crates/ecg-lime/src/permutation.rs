@@ -15,21 +15,22 @@ use crate::{
     Settings, Target,
 };
 
-/// How Shapley or Owen values are sampled.
+/// Options for sampling Shapley or Owen values.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SampleOptions {
-    /// Permutations to walk through; rounded up to an even number where they are antithetic. Each costs players - 1
-    /// evaluations (times the baseline's recordings). Default: 64.
+    /// Number of permutations to walk through, rounded up to an even number if they are antithetic. Each costs
+    /// players - 1 evaluations (times the baseline's recordings). Default: 64.
     pub permutations: usize,
-    /// Whether each permutation is walked backwards too, which cancels much of the sampling error at the same cost. Default: true.
+    /// Whether each permutation is also walked backwards, which cancels much of the sampling error at the same
+    /// cost. Default: true.
     pub antithetic: bool,
     /// Seed of the permutations. Default: 0.
     pub seed: u64,
-    /// Players that act together ([`Segments::unions_of_leads`], [`Segments::unions_of_segments`]): Owen values. Default: `None`, Shapley
-    /// values.
+    /// Players that act together ([`Segments::unions_of_leads`], [`Segments::unions_of_segments`]), which makes
+    /// the values Owen values. Default: `None`, for Shapley values.
     pub unions: Option<Vec<Vec<usize>>>,
-    /// How perturbed inputs are made and evaluated; stopped work always keeps what is done, whatever
+    /// How perturbed inputs are made and evaluated. Stopped work always keeps what has been done, whatever
     /// [`EvaluateOptions::keep_partial`] says.
     pub evaluate: EvaluateOptions,
 }
@@ -65,7 +66,7 @@ impl SampleOptions {
         self
     }
 
-    /// Sets the unions, which makes the values Owen's.
+    /// Sets the unions, which makes the values Owen values.
     pub fn with_unions(mut self, unions: Vec<Vec<usize>>) -> Self {
         self.unions = Some(unions);
         self
@@ -79,14 +80,14 @@ impl SampleOptions {
 }
 
 impl Segments {
-    /// One union for each lead: its segments act together.
+    /// Returns one union for each lead: its segments act together.
     pub fn unions_of_leads(&self) -> Vec<Vec<usize>> {
         (0..self.leads().len())
             .map(|lead| (lead * self.count()..(lead + 1) * self.count()).collect())
             .collect()
     }
 
-    /// One union for each time segment: all leads of the same moment act together.
+    /// Returns one union for each time segment: all leads of the same moment act together.
     pub fn unions_of_segments(&self) -> Vec<Vec<usize>> {
         (0..self.count())
             .map(|segment| {
@@ -96,22 +97,26 @@ impl Segments {
     }
 }
 
-/// Walks through random permutations of players, from which Shapley or Owen values of every label follow.
+/// Random walks through permutations of the players, from which the Shapley or Owen values of every label
+/// follow.
 ///
-/// A walk adds the players one by one in a random order; a player's value is the mean, over the walks, of what the target gains when
-/// it enters (Castro, Gomez and Tejada 2009). That is without bias, and each walk's gains add up to f(all) - f(none), so the values do
-/// too. With unions, only orders that keep each union together are drawn, and the means are Owen values. Standard errors come from
-/// the spread between walks, or between antithetic pairs of them (Mitchell et al. 2022).
+/// A walk adds the players one by one in a random order. A player's value is the mean, over the walks, of what
+/// the target gains when the player enters (Castro, Gomez and Tejada 2009). This estimate is unbiased. Each
+/// walk's gains add up to f(all) - f(none), so the values do as well.
 ///
-/// For 16 players or fewer [`SubsetEvaluations`](crate::SubsetEvaluations) is exact: this is for lead x time segments.
+/// With unions, only orders that keep each union together are drawn, and the means are Owen values. Standard
+/// errors come from the spread between walks, or between antithetic pairs of them (Mitchell et al. 2022).
+///
+/// For 16 players or fewer, [`SubsetEvaluations`](crate::SubsetEvaluations) is exact. This type is meant for
+/// lead x time segments.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampledShapley {
     segments: Segments,
     labels: LabelSet,
     orders: Vec<Vec<usize>>,
-    /// Row `walk * (players - 1) + k` is of the first k + 1 players of the walk's order.
+    /// Row `walk * (players - 1) + k` is the coalition of the first k + 1 players in the walk's order.
     walks: Values,
-    /// Row 0 is of all players, row 1 of none.
+    /// Row 0 is with all players, row 1 with none.
     ends: Values,
     evaluations: usize,
     fallback: Option<Einthoven>,
@@ -122,14 +127,20 @@ pub struct SampledShapley {
 impl SampledShapley {
     /// Samples one prepared signal `[lead, sample]`.
     ///
-    /// `observer` hears `(done, total)` in permutations after each batch, an antithetic pair counting once it is whole. Where it
-    /// stops the work after the first pair (or the first permutation), the result is of the permutations done, and says so.
-    /// Where the players derive limb leads that the recording contradicts, each lead becomes a player of its own, as in
-    /// [`SubsetEvaluations::new`](crate::SubsetEvaluations::new); unions must then fit those.
+    /// `observer` is called with `(done, total)` permutations after each batch; an antithetic pair counts once
+    /// it is complete. If it stops the work after the first pair (or the first permutation), the result covers
+    /// the permutations done and is marked as partial.
+    ///
+    /// If the players derive limb leads that the recording contradicts, each lead becomes a player of its own,
+    /// as in [`SubsetEvaluations::new`](crate::SubsetEvaluations::new). The unions must then fit those players.
     ///
     /// # Errors
-    /// A signal or baseline whose shape is not that of the segments; no permutation; unions that do not hold each player once;
-    /// what the predictor reports, or values from it that are no probabilities; an observer that stops before anything is done.
+    /// Returns an error in these cases:
+    /// - The signal or the baseline does not have the shape of the segments.
+    /// - There are no permutations.
+    /// - The unions do not contain each player exactly once.
+    /// - The predictor fails, or returns values that are not probabilities.
+    /// - The observer stops the work before anything is done.
     pub fn new<P: PredictSubsets + ?Sized>(
         predictor: &P,
         prepared: ArrayView2<'_, f32>,
@@ -163,7 +174,7 @@ impl SampledShapley {
         let batch = options.evaluate.batch.max(1);
         let unit = if options.antithetic { 2 } else { 1 };
         let total = options.permutations.div_ceil(unit).saturating_mul(unit);
-        // As many units at a time as fill a batch.
+        // As many permutations or pairs at a time as fill a batch.
         let round = (batch / (unit * (n - 1)).max(1)).max(1).saturating_mul(unit);
         let mut orders: Vec<Vec<usize>> = Vec::new();
         let mut found = Values::zeros(0, predictor.labels().len());
@@ -183,7 +194,7 @@ impl SampledShapley {
             let coalitions: Vec<LeadMask> =
                 orders[first..].iter().flat_map(|order| prefixes(order, &segments)).collect();
             let mut rest = coalitions.as_slice();
-            // A single player has no coalition to evaluate, and the observer hears of it all the same.
+            // A single player has no coalition to evaluate, but the observer is called all the same.
             loop {
                 let (chunk, later) = rest.split_at(rest.len().min(batch.saturating_mul(count)));
                 found.append(&evaluator.values(chunk)?);
@@ -218,32 +229,32 @@ impl SampledShapley {
         })
     }
 
-    /// Who plays: those asked for, or each lead's segments where the limb leads contradict each other.
+    /// Returns the players: those asked for, or each lead's segments if the limb leads contradict each other.
     pub fn segments(&self) -> &Segments {
         &self.segments
     }
 
-    /// The predictor's labels.
+    /// Returns the predictor's labels.
     pub fn labels(&self) -> &LabelSet {
         &self.labels
     }
 
-    /// Permutations walked through.
+    /// Returns the number of permutations walked through.
     pub fn permutations(&self) -> usize {
         self.orders.len()
     }
 
-    /// Set where the work was stopped before all permutations were done.
+    /// Returns how much was done if the work was stopped before all permutations were done.
     pub fn partial(&self) -> Option<Partial> {
         self.partial
     }
 
-    /// Values of one label, from the walks that serve all labels and both targets.
+    /// Explains one label, from the walks that serve all labels and both targets.
     ///
-    /// The standard error is NaN, and left out, where there was a single permutation or pair.
+    /// The standard error is undefined, and left out, if there was only a single permutation or pair.
     ///
     /// # Errors
-    /// An unknown label.
+    /// Returns an error if the label is unknown.
     pub fn explain(&self, label: &str, target: Target) -> Result<Explanation, LimeError> {
         let column = column(&self.labels, label)?;
         let ends = self.ends.of(target);
@@ -309,7 +320,7 @@ impl SampledShapley {
         })
     }
 
-    /// How well values that add up explain the coalitions on the walks.
+    /// How well the sum of the parts explains the coalitions on the walks.
     fn additive_r2(&self, walks: ArrayView1<'_, f64>, phi: &[f64], f_none: f64) -> f64 {
         let n = phi.len();
         let (mut fitted, mut weights) = (Vec::new(), Vec::new());
@@ -318,7 +329,8 @@ impl SampledShapley {
             for (place, player) in order[..n - 1].iter().enumerate() {
                 sum += phi[*player];
                 fitted.push(sum);
-                // Walks pass each size equally often, where the Shapley kernel gives all subsets of a size 1 / (s (n - s)).
+                // Walks pass each size equally often, while the Shapley kernel gives all subsets of a size
+                // together 1 / (s (n - s)).
                 let size = (place + 1) as f64;
                 weights.push(1.0 / (size * (n as f64 - size)));
             }
@@ -330,7 +342,8 @@ impl SampledShapley {
     }
 }
 
-/// An order of the players that keeps each union together: the unions shuffled, and the players within each.
+/// An order of the players that keeps each union together: the unions are shuffled, and so are the players
+/// within each.
 fn draw(unions: &[Vec<usize>], random: &mut ChaCha8Rng) -> Vec<usize> {
     let mut order: Vec<&Vec<usize>> = unions.iter().collect();
     order.shuffle(random);
@@ -343,7 +356,7 @@ fn draw(unions: &[Vec<usize>], random: &mut ChaCha8Rng) -> Vec<usize> {
     players
 }
 
-/// The coalitions of the first 1 to n - 1 players of an order, each one mask for every segment.
+/// The coalitions of the first 1 to n - 1 players of an order, each as one mask for every segment.
 fn prefixes(order: &[usize], segments: &Segments) -> Vec<LeadMask> {
     let mut coalition = vec![LeadMask(0); segments.count()];
     let mut out = Vec::with_capacity(order.len() * coalition.len());

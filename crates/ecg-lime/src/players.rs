@@ -3,25 +3,26 @@ use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use crate::LimeError;
 
-/// The most players for which all subsets are evaluated.
+/// The largest number of players for which all subsets are evaluated.
 pub const MAX_PLAYERS: usize = 16;
 
-/// Bits of a [`LeadMask`].
+/// Number of bits of a [`LeadMask`].
 pub(crate) const MAX_LEADS: usize = 32;
 
-/// One of those among whom a decision is shared out: a lead, or a group of leads that go together.
+/// One player, to which part of a decision is attributed: a lead, or a group of leads that are removed
+/// together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Player {
-    /// What it is called: the lead's or the group's name.
+    /// The player's name: the name of the lead or the group.
     pub name: String,
-    /// Rows of the signal that are removed with it.
+    /// Rows of the signal that are removed with this player.
     pub rows: Vec<usize>,
 }
 
-/// Those among whom a decision is shared out, and what removing one of them does to the signal.
+/// The players among which a decision is divided, and what removing each of them does to the signal.
 ///
-/// A mask over players has bit `k` set where player `k` is kept.
+/// Bit `k` of a mask over players is set if player `k` is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Players {
     list: Vec<Player>,
@@ -41,7 +42,7 @@ struct LimbRows {
 }
 
 impl LimbRows {
-    /// Each derived lead with its share of I and of II (Einthoven, Goldberger).
+    /// Each derived lead with its coefficients for I and II (Einthoven, Goldberger).
     fn derived(self) -> [(usize, f32, f32); 4] {
         [
             (self.iii, -1.0, 1.0),
@@ -53,10 +54,12 @@ impl LimbRows {
 }
 
 impl Players {
-    /// Each lead for itself, under its standard name where it has one (aVR, however the file spells it).
+    /// Makes each lead a player of its own, under its standard name if it has one (aVR, however the file spells
+    /// it).
     ///
-    /// For the published comparison. The six limb leads hold two signals' worth of information, so their values split what they
-    /// share, and removing one of them makes an ECG that no body can produce.
+    /// Meant for comparison with the published study. The six limb leads hold two signals' worth of
+    /// information, so their values split what they share, and removing one of them makes an ECG that no body
+    /// can produce.
     pub fn leads<L: Clone + Into<LeadName>>(leads: &[L]) -> Self {
         let leads: Vec<LeadName> = leads.iter().cloned().map(Into::into).collect();
         let list = leads
@@ -66,10 +69,12 @@ impl Players {
         Self { list: list.collect(), limb: None, leads }
     }
 
-    /// The eight independent leads I, II and V1 to V6. Removing I or II recomputes III, aVR, aVL and aVF from what is left.
+    /// Makes the eight independent leads I, II and V1 to V6 the players.
+    ///
+    /// Removing I or II recomputes III, aVR, aVL and aVF from what is left.
     ///
     /// # Errors
-    /// More than 32 leads; one of the twelve standard leads is missing.
+    /// Returns an error if there are more than 32 leads, or if one of the twelve standard leads is missing.
     pub fn independent<L: Clone + Into<LeadName>>(leads: &[L]) -> Result<Self, LimeError> {
         let leads: Vec<LeadName> = leads.iter().cloned().map(Into::into).collect();
         check_leads(&leads)?;
@@ -94,10 +99,11 @@ impl Players {
         Ok(Self { list, limb: Some(limb), leads })
     }
 
-    /// Groups of leads that go together, by name and rows.
+    /// Makes groups of leads the players. A group has a name and rows, which are removed together.
     ///
     /// # Errors
-    /// More than 32 leads; a row that is no lead's; a lead that is in no group or in several.
+    /// Returns an error if there are more than 32 leads, if a row belongs to no lead, or if a lead is in no
+    /// group or in several.
     pub fn groups<L: Clone + Into<LeadName>>(
         leads: &[L],
         groups: &[(&str, &[usize])],
@@ -120,7 +126,7 @@ impl Players {
         Ok(Self { list: list.collect(), limb: None, leads })
     }
 
-    /// The limb leads against the precordial ones, of twelve leads in standard order.
+    /// Makes two players of twelve leads in standard order: the limb leads and the precordial leads.
     pub fn limb_and_precordial() -> Self {
         let player = |name: &str, rows: std::ops::Range<usize>| Player {
             name: name.to_owned(),
@@ -133,28 +139,30 @@ impl Players {
         }
     }
 
-    /// The players in order.
+    /// Iterates over the players in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Player> {
         self.list.iter()
     }
 
-    /// Number of players.
+    /// Returns the number of players.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// The signal's leads, in the order of its rows.
+    /// Returns the signal's leads, in the order of its rows.
     pub fn lead_names(&self) -> &[LeadName] {
         &self.leads
     }
 
-    /// Whether removing I or II recomputes the derived limb leads.
+    /// Returns whether removing I or II recomputes the derived limb leads.
     pub fn derives_limb_leads(&self) -> bool {
         self.limb.is_some()
     }
 
-    /// The same, with each lead of a player, and each derived one, a player for itself. Rows that always stay still do.
+    /// Returns a copy in which each lead of a player, and each derived lead, is a player of its own.
+    ///
+    /// Rows that are always kept remain so.
     pub fn each_lead(&self) -> Self {
         let derived = self.limb.into_iter().flat_map(|limb| limb.derived()).map(|(row, ..)| row);
         let mut rows: Vec<usize> = self
@@ -169,14 +177,37 @@ impl Players {
         all
     }
 
-    /// The leads kept by a mask over players, where removal only zeroes rows.
-    pub(crate) fn lead_mask(&self, mask: LeadMask) -> LeadMask {
-        let kept = self.list.iter().enumerate().filter(|(k, _)| mask.keeps(*k));
-        LeadMask(kept.flat_map(|(_, player)| &player.rows).fold(0, |bits, row| bits | 1 << row))
+    /// Returns the usual unions for Owen values, by the players' indices: the players made of limb leads (I,
+    /// II, III, aVR, aVL, aVF), then all others.
+    ///
+    /// If one of the two is empty, there is a single union, and the Owen values are the Shapley values.
+    pub fn limb_unions(&self) -> Vec<Vec<usize>> {
+        let (limb, others): (Vec<usize>, Vec<usize>) =
+            (0..self.len()).partition(|&k| self.is_limb(k) == Some(true));
+        [limb, others].into_iter().filter(|union| !union.is_empty()).collect()
     }
 
-    /// The leads of which something is left under a mask over players: those of removed players are gone, and derived limb
-    /// leads where both I and II are. Rows that are neither a player's nor derived always stay.
+    /// Whether [`Players::limb_unions`] are exactly the limb leads and the chest leads: both occur, and nothing
+    /// else does.
+    pub(crate) fn are_limb_and_chest(&self) -> bool {
+        let kinds: Vec<Option<bool>> = (0..self.len()).map(|k| self.is_limb(k)).collect();
+        [Some(true), Some(false)].iter().all(|kind| kinds.contains(kind)) && !kinds.contains(&None)
+    }
+
+    /// Whether a player consists of limb leads or of chest leads; `None` if it mixes the two or has other
+    /// leads.
+    fn is_limb(&self, player: usize) -> Option<bool> {
+        let mut kinds = self.list[player]
+            .rows
+            .iter()
+            .map(|row| self.leads[*row].lead().map(|lead| lead < Lead::V1));
+        let first = kinds.next()??;
+        kinds.all(|kind| kind == Some(first)).then_some(first)
+    }
+
+    /// The leads of which something is left under a mask over players. The leads of removed players are gone,
+    /// and so are the derived limb leads if both I and II are. Rows that are neither a player's nor derived are
+    /// always kept.
     pub(crate) fn leads_left(&self, mask: LeadMask) -> LeadMask {
         let removed = self.list.iter().enumerate().filter(|(k, _)| !mask.keeps(*k));
         let mut gone =
@@ -188,11 +219,11 @@ impl Players {
         LeadMask(LeadMask::all(self.leads.len()).0 & !gone)
     }
 
-    /// Writes the signal `[lead, sample]` of one mask: removed leads come from `replacement` (zero where there is none), and the
-    /// derived limb leads are recomputed from what I and II then are.
+    /// Writes the signal `[lead, sample]` of one mask. Removed leads are taken from `replacement` (zero if
+    /// there is none), and the derived limb leads are recomputed from the resulting I and II.
     ///
-    /// Where both I and II are kept, the derived leads stay as recorded, so that the full mask gives back the signal itself.
-    /// Rows that are neither a player's nor derived always stay.
+    /// If both I and II are kept, the derived leads stay as recorded, so that the full mask gives back the
+    /// signal itself. Rows that are neither a player's nor derived are always kept.
     pub(crate) fn masked_into(
         &self,
         prepared: ArrayView2<'_, f32>,
@@ -218,8 +249,10 @@ impl Players {
         }
     }
 
-    /// By how much the derived limb leads differ at most from what I and II make of them, in the signal's units; 0 for players
-    /// that derive nothing.
+    /// Returns the largest difference between the derived limb leads and what I and II imply for them, in the
+    /// signal's units.
+    ///
+    /// It is 0 for players that derive nothing.
     pub fn einthoven_residual(&self, prepared: ArrayView2<'_, f32>) -> f64 {
         let Some(limb) = self.limb else { return 0.0 };
         let mut largest = 0.0f32;
@@ -233,7 +266,7 @@ impl Players {
         f64::from(largest)
     }
 
-    /// Largest absolute value of the rows of the limb leads.
+    /// Largest absolute value among the limb leads' rows.
     pub(crate) fn limb_peak(&self, prepared: ArrayView2<'_, f32>) -> f64 {
         let Some(limb) = self.limb else { return 0.0 };
         let rows = [limb.i, limb.ii, limb.iii, limb.avr, limb.avl, limb.avf];
@@ -243,7 +276,7 @@ impl Players {
     }
 }
 
-/// Refuses more leads than a mask over them has bits.
+/// Refuses more leads than a mask has bits.
 fn check_leads(leads: &[LeadName]) -> Result<(), LimeError> {
     if leads.len() > MAX_LEADS {
         return Err(LimeError::TooManyLeads { found: leads.len(), max: MAX_LEADS });
@@ -330,7 +363,7 @@ mod tests {
         let mut x = body(7);
         x[[3, 2]] += 0.25;
         assert_eq!(players.einthoven_residual(x.view()), 0.25);
-        // The recorded signal is kept as it is where nothing limb-like is removed.
+        // The recorded signal is kept as it is if neither I nor II is removed.
         let batch = masked(&players, &x, &[LeadMask::all(8)]);
         assert_eq!(batch.index_axis(ndarray::Axis(0), 0), x);
     }
@@ -362,18 +395,43 @@ mod tests {
         }
         assert!(batch.slice(s![0, ..12, ..]).iter().all(|v| *v == 0.0));
         assert_eq!(batch.index_axis(ndarray::Axis(0), 255), x);
-        // Nor is it a player where each of the twelve is.
+        // Nor is it a player when each of the twelve leads is.
         let each = players.each_lead();
         let names: Vec<&str> = each.iter().map(|player| player.name.as_str()).collect();
         assert_eq!(names, Lead::STANDARD_12.map(Lead::name));
         assert_eq!(masked(&each, &x, &[LeadMask(0)]).slice(s![0, 12, ..]), x.row(12));
+        assert_eq!(each.leads_left(LeadMask(0)), LeadMask(1 << 12));
+    }
+
+    #[test]
+    fn limb_leads_are_a_union_and_the_others_another() {
+        let eight = Players::independent(&Lead::STANDARD_12).expect("twelve leads");
+        assert_eq!(eight.limb_unions(), [vec![0, 1], (2..8).collect()]);
+        assert_eq!(
+            eight.each_lead().limb_unions(),
+            [(0..6).collect::<Vec<_>>(), (6..12).collect()]
+        );
+        assert!(eight.are_limb_and_chest() && eight.each_lead().are_limb_and_chest());
+        assert_eq!(Players::limb_and_precordial().limb_unions(), [[0], [1]]);
+        // However they are spelt, and wherever they stand. Anything else goes with the chest leads.
+        let other = Players::leads(&["v1", "AVF", "Pleth"].map(LeadName::from));
+        assert_eq!(
+            (other.limb_unions(), other.are_limb_and_chest()),
+            (vec![vec![1], vec![0, 2]], false)
+        );
+        let chest = Players::leads(&[Lead::V1, Lead::V2]);
+        assert_eq!((chest.limb_unions(), chest.are_limb_and_chest()), (vec![vec![0, 1]], false));
+        // A group with leads of both kinds counts as neither.
+        let leads = [Lead::I, Lead::V1, Lead::V2];
+        let mixed = Players::groups(&leads, &[("a", &[0, 1]), ("b", &[2])]).expect("covered");
+        assert_eq!((mixed.limb_unions(), mixed.are_limb_and_chest()), (vec![vec![0, 1]], false));
     }
 
     #[test]
     fn groups_cover_each_lead_once() {
         let leads = [Lead::I, Lead::II, Lead::V1];
         let groups = Players::groups(&leads, &[("limb", &[0, 1]), ("V", &[2])]).expect("covered");
-        assert_eq!(groups.lead_mask(LeadMask(0b01)), LeadMask(0b011));
+        assert_eq!(groups.leads_left(LeadMask(0b01)), LeadMask(0b011));
         let twice = Players::groups(&leads, &[("a", &[0, 1]), ("b", &[1, 2])]);
         assert!(matches!(twice, Err(LimeError::Group { lead: 1, times: 2 })));
         let beyond = Players::groups(&leads, &[("a", &[0, 1, 2, 3])]);
@@ -384,7 +442,8 @@ mod tests {
         let many = Players::groups(&[Lead::I; 33], &[("a", &rows)]);
         assert!(matches!(many, Err(LimeError::TooManyLeads { found: 33, max: 32 })));
         let most = Players::groups(&[Lead::I; 32], &[("a", &rows[..32])]).expect("covered");
-        assert_eq!(most.lead_mask(LeadMask(1)), LeadMask::all(32));
+        assert_eq!(most.leads_left(LeadMask(1)), LeadMask::all(32));
+        assert_eq!(most.leads_left(LeadMask(0)), LeadMask(0));
         assert!(matches!(
             Players::independent(&leads),
             Err(LimeError::MissingLead { lead: Lead::III })

@@ -1,8 +1,9 @@
-/// Spearman's rank correlation, ties at their mean rank; NaN for fewer than two values or where one side is constant or has NaN
-/// (as `scipy.stats.spearmanr`).
+/// Returns Spearman's rank correlation, with ties at their mean rank (as `scipy.stats.spearmanr`).
+///
+/// It is NaN if there are fewer than two values, or if one side is constant or contains NaN.
 ///
 /// # Panics
-/// Slices of different length.
+/// Panics if the slices differ in length.
 pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len(), "as many values on either side");
     if a.len() < 2 || a.iter().chain(b).any(|v| v.is_nan()) {
@@ -16,16 +17,17 @@ pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
         of_a += (a - middle) * (a - middle);
         of_b += (b - middle) * (b - middle);
     }
-    // 0 / 0 is NaN where a side is constant.
+    // 0 / 0 is NaN if a side is constant.
     (both / (of_a * of_b).sqrt()).clamp(-1.0, 1.0)
 }
 
-/// Kendall's tau-b; NaN for fewer than two values or where one side is constant or has NaN (as `scipy.stats.kendalltau`).
+/// Returns Kendall's tau-b (as `scipy.stats.kendalltau`).
 ///
-/// (concordant - discordant) / sqrt((pairs - ties in a)(pairs - ties in b)), over all pairs (Kendall 1945).
+/// It is (concordant - discordant) / sqrt((pairs - ties in a)(pairs - ties in b)), over all pairs (Kendall
+/// 1945). It is NaN if there are fewer than two values, or if one side is constant or contains NaN.
 ///
 /// # Panics
-/// Slices of different length.
+/// Panics if the slices differ in length.
 pub fn kendall_tau_b(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len(), "as many values on either side");
     if a.iter().chain(b).any(|v| v.is_nan()) {
@@ -44,7 +46,7 @@ pub fn kendall_tau_b(a: &[f64], b: &[f64]) -> f64 {
     (score as f64 / (of_a as f64).sqrt() / (of_b as f64).sqrt()).clamp(-1.0, 1.0)
 }
 
-/// Ranks from 1, ties at their mean.
+/// Ranks from 1, with ties at their mean rank.
 fn mean_ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));

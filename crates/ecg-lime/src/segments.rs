@@ -3,11 +3,11 @@ use ndarray::{ArrayView2, ArrayViewMut2, s};
 
 use crate::{LimeError, Players};
 
-/// Players of lead x time segments: each player of [`Players`] is cut at the same samples.
+/// Players made of lead x time segments: each player of [`Players`] is cut at the same samples.
 ///
 /// Player `lead * segments + segment` is lead player `lead` from sample `borders[segment]` to the one before
-/// `borders[segment + 1]`. Removing a segment of I or II recomputes the derived limb leads within that segment where the lead
-/// players say so.
+/// `borders[segment + 1]`. Removing a segment of I or II recomputes the derived limb leads within that segment
+/// if the lead players derive them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segments {
     leads: Players,
@@ -15,11 +15,12 @@ pub struct Segments {
 }
 
 impl Segments {
-    /// `count` segments of equal width over `samples` samples; widths differ by one sample at most where `count` does not divide
-    /// `samples`.
+    /// Makes `count` segments of equal width over `samples` samples.
+    ///
+    /// If `count` does not divide `samples`, widths differ by at most one sample.
     ///
     /// # Errors
-    /// No segment, or more segments than samples.
+    /// Returns an error if there is no segment, or if there are more segments than samples.
     pub fn equal(leads: &Players, samples: usize, count: usize) -> Result<Self, LimeError> {
         if count == 0 || count > samples {
             return Err(LimeError::SegmentCount { found: count, samples });
@@ -28,10 +29,12 @@ impl Segments {
         Ok(Self { leads: leads.clone(), borders })
     }
 
-    /// Segments between given borders: the first is 0, the last the number of samples (heart beats, say, or P, QRS and T).
+    /// Makes segments between given borders, such as heart beats, or P, QRS and T.
+    ///
+    /// The first border is 0, the last is the number of samples.
     ///
     /// # Errors
-    /// Fewer than two borders, borders that do not start at 0 or do not rise.
+    /// Returns an error if there are fewer than two borders, or if they do not start at 0 or do not rise.
     pub fn with_borders(leads: &Players, borders: &[usize]) -> Result<Self, LimeError> {
         if borders.len() < 2 {
             return Err(LimeError::SegmentCount { found: 0, samples: 0 });
@@ -45,33 +48,36 @@ impl Segments {
         Ok(Self { leads: leads.clone(), borders: borders.to_vec() })
     }
 
-    /// Whole leads: one segment over `samples` samples.
+    /// Makes one segment over `samples` samples, so that the players are whole leads.
     pub fn whole(leads: &Players, samples: usize) -> Self {
         Self { leads: leads.clone(), borders: vec![0, samples] }
     }
 
-    /// The lead players.
+    /// Returns the lead players.
     pub fn leads(&self) -> &Players {
         &self.leads
     }
 
-    /// The samples at which segments begin, and the number of samples last.
+    /// Returns the samples at which segments begin, followed by the number of samples.
     pub fn borders(&self) -> &[usize] {
         &self.borders
     }
 
-    /// Segments of each lead.
+    /// Returns the number of segments of each lead.
     pub fn count(&self) -> usize {
         self.borders.len() - 1
     }
 
-    /// Number of players: lead players x segments.
+    /// Returns the number of players: lead players x segments.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.leads.len() * self.count()
     }
 
-    /// Names in the order of the players: the lead where it is whole, else `V1[20..40]` with the samples it covers.
+    /// Returns the names of the players in order.
+    ///
+    /// The name is that of the lead if it is whole; otherwise it includes the samples covered, as in
+    /// `V1[20..40]`.
     pub fn names(&self) -> Vec<String> {
         let spans = self.borders.windows(2);
         self.leads
@@ -85,12 +91,12 @@ impl Segments {
             .collect()
     }
 
-    /// The same cuts, with each lead a player for itself.
+    /// The same segments, with each lead a player of its own.
     pub(crate) fn each_lead(&self) -> Self {
         Self { leads: self.leads.each_lead(), borders: self.borders.clone() }
     }
 
-    /// Lead player and segment of a player.
+    /// Returns the lead player and the segment of a player.
     pub(crate) fn place(&self, player: usize) -> (usize, usize) {
         (player / self.count(), player % self.count())
     }

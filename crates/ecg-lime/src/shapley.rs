@@ -6,13 +6,15 @@ use crate::LimeError;
 use crate::masks::{check_masks, stands_for};
 use crate::players::MAX_LEADS;
 
-/// Shapley values of a game given on all subsets of `players`: `values[m]` is what the players in the bits of `m` get together.
+/// Returns the Shapley values of a game given on all subsets of `players`.
 ///
-/// phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (f(S + i) - f(S)) (Shapley 1953). They add up to
-/// f(all) - f(none).
+/// `values[m]` is what the players in the bits of `m` achieve together.
+///
+/// phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (f(S + i) - f(S)) (Shapley 1953). The values add up
+/// to f(all) - f(none).
 ///
 /// # Panics
-/// `values` must have 2^players entries.
+/// Panics if `values` does not have 2^players entries.
 pub fn shapley_values(values: &[f64], players: usize) -> Vec<f64> {
     assert_eq!(values.len(), 1 << players, "one value for each subset");
     let weight = size_weights(players);
@@ -26,13 +28,14 @@ pub fn shapley_values(values: &[f64], players: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Shapley interaction indices `[player, player]`, zero on the diagonal.
+/// Returns the Shapley interaction indices `[player, player]`, with zeros on the diagonal.
 ///
-/// How much two players have together beyond what they have apart, averaged over the others: sum over S without i and j of
-/// |S|! (n - |S| - 2)! / (n - 1)! (f(S + i + j) - f(S + i) - f(S + j) + f(S)) (Grabisch and Roubens 1999).
+/// An index says how much two players achieve together beyond what they achieve apart, averaged over the
+/// others: sum over S without i and j of |S|! (n - |S| - 2)! / (n - 1)! (f(S + i + j) - f(S + i) - f(S + j) +
+/// f(S)) (Grabisch and Roubens 1999).
 ///
 /// # Panics
-/// `values` must have 2^players entries.
+/// Panics if `values` does not have 2^players entries.
 pub fn shapley_interactions(values: &[f64], players: usize) -> Array2<f64> {
     assert_eq!(values.len(), 1 << players, "one value for each subset");
     let mut out = Array2::zeros((players, players));
@@ -58,17 +61,20 @@ pub fn shapley_interactions(values: &[f64], players: usize) -> Array2<f64> {
     out
 }
 
-/// Owen values: Shapley values where the players act in `unions`, a partition of them.
+/// Returns the Owen values: Shapley values of players that act in `unions`, a partition of the players.
 ///
-/// A permutation counts only where each union stays together: phi_i = sum over sets H of other unions and T of i's own
-/// companions of w(|H|, unions) w(|T|, companions and i) (f(H + T + i) - f(H + T)), w(s, n) = s! (n - s - 1)! / n! (Owen 1977). They add up to
-/// f(all) - f(none); with unions of one, or a single union, they are the Shapley values.
+/// Only permutations that keep each union together count: phi_i = sum over sets H of other unions and T of i's
+/// own companions of w(|H|, unions) w(|T|, companions and i) (f(H + T + i) - f(H + T)), w(s, n) = s! (n - s -
+/// 1)! / n! (Owen 1977).
+///
+/// The values add up to f(all) - f(none). If each union has one player, or if there is a single union, they are
+/// the Shapley values.
 ///
 /// # Errors
-/// Unions that do not hold each player once.
+/// Returns an error if the unions do not contain each player exactly once.
 ///
 /// # Panics
-/// `values` must have 2^players entries.
+/// Panics if `values` does not have 2^players entries.
 pub fn owen_values(
     values: &[f64],
     players: usize,
@@ -76,7 +82,7 @@ pub fn owen_values(
 ) -> Result<Vec<f64>, LimeError> {
     assert_eq!(values.len(), 1 << players, "one value for each subset");
     check_partition(unions, players)?;
-    // One without a player changes nothing but the work.
+    // An empty union changes nothing except the amount of work.
     let unions: Vec<&Vec<usize>> = unions.iter().filter(|union| !union.is_empty()).collect();
     let bits = |members: &[usize]| members.iter().fold(0usize, |bits, k| bits | 1 << k);
     let across = size_weights(unions.len());
@@ -105,7 +111,7 @@ pub fn owen_values(
     Ok(phi)
 }
 
-/// Refuses unions that do not hold each of `players` once.
+/// Refuses unions that do not contain each of `players` exactly once.
 pub(crate) fn check_partition(unions: &[Vec<usize>], players: usize) -> Result<(), LimeError> {
     let mut times = vec![0; players];
     for &player in unions.iter().flatten() {
@@ -120,13 +126,16 @@ pub(crate) fn check_partition(unions: &[Vec<usize>], players: usize) -> Result<(
     }
 }
 
-/// Estimates Shapley values from some subsets: the additive values that fit best under the Shapley kernel and add up to `all` - `none`
-/// (Lundberg and Lee 2017, theorem 2). Exact where every subset is given; else those of each size stand for all of that size, so
-/// that sizes may be seen more or less often, as long as the subsets of one size are a fair sample of it.
+/// Estimates Shapley values from some of the subsets.
+///
+/// The estimates are the additive values that fit best under the Shapley kernel and add up to `all` - `none`
+/// (Lundberg and Lee 2017, theorem 2). They are exact if every subset is given. Otherwise the subsets of each
+/// size stand for all subsets of that size. Sizes may therefore be over- or under-represented, as long as the
+/// subsets of each size are a fair sample of that size.
 ///
 /// # Errors
-/// Numbers of masks and values that differ; no player or more than 32; masks that keep others, or do not determine every
-/// player.
+/// Returns an error if the numbers of masks and values differ, if there is no player or more than 32, or if the
+/// masks keep a player that does not exist or do not determine every player's value.
 pub fn kernel_shapley(
     masks: &[LeadMask],
     players: usize,
@@ -142,7 +151,7 @@ pub fn kernel_shapley(
     }
     check_masks(masks, players)?;
     let (kernel, stands_for) = (shapley_kernel(players), stands_for(masks, players));
-    // The last player gets what the others leave, so its column is taken from the others'.
+    // The last player gets what the others leave, so its column is subtracted from theirs.
     let (free, gain) = (players - 1, all - none);
     let mut normal = DMatrix::<f64>::zeros(free, free);
     let mut right = DVector::<f64>::zeros(free);
@@ -155,7 +164,7 @@ pub fn kernel_shapley(
         right.axpy(weight * (value - none - last * gain), &row, 1.0);
     }
     let scale = normal.diagonal().iter().copied().fold(0.0, f64::max);
-    // A pivot of rounding size is one that the masks leave open.
+    // A pivot as small as rounding belongs to a player that the masks do not determine.
     let solved = normal
         .cholesky()
         .filter(|factor| factor.l_dirty().diagonal().iter().all(|l| l * l > 1e-12 * scale));
@@ -168,7 +177,7 @@ pub fn kernel_shapley(
     Ok(phi)
 }
 
-/// s! (n - s - 1)! / n! for s = 0 .. n - 1, without a factorial: 1 / (n C(n - 1, s)).
+/// s! (n - s - 1)! / n! for s = 0 .. n - 1, computed without factorials as 1 / (n C(n - 1, s)).
 fn size_weights(n: usize) -> Vec<f64> {
     let mut choose = 1.0;
     (0..n)
@@ -180,8 +189,8 @@ fn size_weights(n: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Weights under which the Shapley values are the best additive fit: (n - 1) / (C(n, s) s (n - s)), 0 for none and all
-/// (Lundberg and Lee 2017).
+/// Weights under which the Shapley values are the best additive fit: (n - 1) / (C(n, s) s (n - s)), and 0 for
+/// the empty and the full subset (Lundberg and Lee 2017).
 pub(crate) fn shapley_kernel(players: usize) -> Vec<f64> {
     let n = players as f64;
     let mut choose = 1.0;
@@ -202,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_glove_game() {
-        // Player 0 has a left glove, 1 and 2 a right one each; a pair is worth 1.
+        // Player 0 has a left glove, players 1 and 2 have a right one each; a pair is worth 1.
         let values: Vec<f64> =
             (0u32..8).map(|s| f64::from(u8::from(s & 1 == 1 && s & 6 != 0))).collect();
         let phi = shapley_values(&values, 3);
@@ -258,7 +267,7 @@ mod tests {
 
     #[test]
     fn owens_worked_majority() {
-        // Three players, two of whom win; 0 and 1 have agreed to act together: the third is worth nothing.
+        // Any two of three players win. 0 and 1 have agreed to act together, so the third is worth nothing.
         let values: Vec<f64> =
             (0u32..8).map(|s| f64::from(u8::from(s.count_ones() >= 2))).collect();
         let owen = owen_values(&values, 3, &[vec![0, 1], vec![2]]).expect("a partition");

@@ -2,28 +2,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Agreement, Explanation, LimeError};
 
-/// How little explanations of the same decision change from seed to seed (Visani et al. 2022, as shares rather than percent).
+/// How little explanations of the same decision change from seed to seed (Visani et al. 2022, as shares rather
+/// than percent).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Stability {
-    /// Explanations compared.
+    /// Number of explanations compared.
     pub runs: usize,
-    /// Players of largest magnitude that enter the index of variables.
+    /// Number of players of largest magnitude that enter the variables stability index.
     pub k: usize,
-    /// Variables stability index: mean share, over pairs of runs, of the k top players that both name.
+    /// Variables stability index: the mean share, over pairs of runs, of the k top players that both have in
+    /// common.
     pub variables: f64,
-    /// Coefficients stability index: share of the pairs of runs, mean over the players, whose 95 % intervals overlap; `None` where a
-    /// value has no standard error.
+    /// Coefficients stability index: the share of the pairs of runs whose 95 % intervals overlap, averaged over
+    /// the players. `None` if a value has no standard error.
     pub coefficients: Option<f64>,
-    /// Mean rank correlation (Spearman) over pairs of runs; `None` where one is undefined.
+    /// Mean rank correlation (Spearman) over pairs of runs; `None` if one is undefined.
     pub spearman: Option<f64>,
 }
 
 impl Stability {
-    /// Compares runs of one sampled method under different seeds.
+    /// Compares runs of one sampled method with different seeds.
     ///
     /// # Errors
-    /// Fewer than two runs; runs of different players; `k` of zero.
+    /// Returns an error if there are fewer than two runs, if the runs have different players, or if `k` is
+    /// zero.
     pub fn of(runs: &[Explanation], k: usize) -> Result<Self, LimeError> {
         if runs.len() < 2 {
             let (setting, expected) = ("the number of runs", "at least 2");

@@ -1,4 +1,4 @@
-//! Against scikit-learn's exact minimisers, the `lime` package and independent Shapley values.
+//! Comparison with scikit-learn's exact minimisers, the `lime` package and independent Shapley values.
 #![allow(clippy::unwrap_used)]
 
 use std::fs::File;
@@ -154,7 +154,7 @@ fn softmax_of_the_pictures() {
     let Some(root) = goldens() else { return };
     for (report, name) in CASES {
         let golden = &json(root.join("lime").join(report))[name];
-        // The golden percentages are of the default solver's coefficients.
+        // The golden percentages belong to the default solver's coefficients.
         let ours = softmax_percent(&numbers(&golden["lr_default"]["coef"]));
         same(name, &ours, &numbers(&golden["softmax_importance_percent"]), 1e-10);
     }
@@ -290,7 +290,7 @@ fn sampled_permutations_approach_the_golden_shapley_values() {
         for (own, golden) in own.values.iter().zip(&golden) {
             let error = own.standard_error.unwrap();
             assert!(error < 0.01, "{name} {}: {error}", own.lead);
-            // With a fixed seed: five standard errors leave room for twelve leads at once.
+            // The seed is fixed; five standard errors leave room for twelve leads at once.
             assert!((own.value - golden).abs() < 5.0 * error, "{name} {own:?} {golden}");
         }
     }

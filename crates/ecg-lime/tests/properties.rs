@@ -1,4 +1,4 @@
-//! What explanations promise, over black boxes whose reasons are known.
+//! Properties of explanations, checked on black boxes whose reasons are known.
 #![allow(clippy::unwrap_used)]
 
 use std::ops::ControlFlow;
@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use ecg_core::{LabelSet, Lead, LeadMask, Predict, PredictError, PredictSubsets};
 use ecg_lime::{
     EvaluateOptions, ExplainOptions, Explanation, LimeError, Method, Outcome, Players,
-    SubsetEvaluations, Subsets, Target, explain,
+    SubsetEvaluations, Subsets, Target, UnknownTarget, explain,
 };
 use ndarray::{Array2, ArrayView3, Axis, Ix3};
 use proptest::prelude::*;
@@ -150,7 +150,8 @@ fn exhaustive_lime_shrinks_few_players_no_more_than_a_thousand_draws() {
         outcome.explanation().unwrap().values.iter().map(|own| own.value).collect::<Vec<_>>()
     };
     for (all, drawn) in values(Method::Lime).into_iter().zip(values(Method::LimeSampled)) {
-        // The penalty of 1 takes about 1 % from either, in other shares because draws of any number removed are as many.
+        // The penalty of 1 takes about 1 % from either, in different shares because the draws remove every
+        // number of leads equally often.
         assert!((all - drawn).abs() < 0.01 * drawn.abs(), "{all} {drawn}");
     }
 }
@@ -291,6 +292,20 @@ fn bad_requests_are_refused() {
     .unwrap();
     let incomplete = some.explain("x", &options).unwrap_err();
     assert!(matches!(incomplete, LimeError::Incomplete { expected: 4096, found: 793, .. }));
+}
+
+#[test]
+fn names_are_read_back() {
+    for target in [Target::Probability, Target::Logit] {
+        assert_eq!(target.name().parse(), Ok(target));
+        assert_eq!(target.to_string(), target.name());
+    }
+    for word in ["Logit", " logit", "logits", ""] {
+        assert_eq!(word.parse::<Target>(), Err(UnknownTarget { found: word.to_owned() }));
+    }
+    let error = "odds".parse::<Target>().unwrap_err();
+    assert_eq!(error.to_string(), "unknown target \"odds\"; expected probability or logit");
+    assert_eq!("lime-sampled".parse(), Ok(Method::LimeSampled));
     assert!("shap".parse::<Method>().is_err());
 }
 
@@ -317,7 +332,7 @@ fn other_subsets_than_a_method_needs_are_refused() {
     );
 }
 
-/// Returns what no probability is.
+/// Returns something that is not a probability.
 struct Broken(LabelSet, f64);
 impl Predict<Ix3> for Broken {
     fn input_shape(&self) -> Vec<usize> {

@@ -117,7 +117,7 @@ fn curves_of_a_linear_model() {
         );
         (found, heard)
     };
-    // Each curve is of seven inputs, and whoever stops after the last has both.
+    // Each curve has seven inputs. An observer that stops after the last gets both curves.
     let (curves, heard) = again(14);
     let curves = curves.unwrap();
     assert_eq!((&curves.deletion, &curves.insertion), (&found.deletion, &found.insertion));
@@ -162,7 +162,7 @@ fn random_weights_change_the_explanation() {
     assert!((same.agreement.spearman.unwrap() - 1.0).abs() < 1e-12);
     assert_eq!(same.original, same.randomised);
     let flat = Known::new([6, 2], |_| 0.5);
-    // Published LIME has nothing to say about a constant; Shapley values are all zero and correlate with nothing.
+    // The published LIME says nothing about a constant. Shapley values are all zero and correlate with nothing.
     assert!(check(&flat, &logit().with_method(Method::Published)).is_none());
     assert_eq!(check(&flat, &logit()).unwrap().agreement.spearman, None);
     assert!(matches!(
@@ -173,7 +173,7 @@ fn random_weights_change_the_explanation() {
 
 #[test]
 fn sampled_lime_knows_its_own_noise() {
-    // Not linear, so that the draw of the subsets matters.
+    // A model that is not linear, so that the draw of the subsets matters.
     let model = Known::new([6, 2], |x| {
         let v = |k: usize| f64::from(x[[k, 0]]);
         3.0 * v(0) * v(1) - 2.0 * v(2) + v(3) * v(4) * v(5) - 0.5
@@ -211,7 +211,7 @@ fn sampled_lime_knows_its_own_noise() {
     assert!(matches!(Stability::of(&exact[..1], 3), Err(LimeError::Setting { .. })));
 }
 
-/// Explanations of the linear model for records that are its leads at various heights.
+/// Explanations of the linear model for records that have the same leads at various heights.
 fn many(heights: &[f32]) -> Vec<Explanation> {
     let model = linear(WEIGHTS);
     let own = |height: &f32| {
@@ -235,7 +235,7 @@ fn rounding_is_no_disagreement() {
     let own = Agreement::of(&exact, &noisy, 3).unwrap();
     assert_eq!((own.spearman, own.same_sign, own.top_overlap), (Some(1.0), 1.0, 1.0));
     assert!(own.same_top);
-    // Where all have the same, none is on top; of several equals it is the first.
+    // If all have the same value, none is on top. Of several equal values, the first is.
     let flat = values([0.2; 6]);
     assert_eq!(flat.top(), None);
     assert!(!Agreement::of(&flat, &flat, 3).unwrap().same_top);
@@ -250,7 +250,7 @@ fn a_cohort_has_the_spread_of_its_records() {
     let options = CohortOptions::default();
     let cohort = Cohort::of(&explanations, &patients, &options).unwrap();
     assert_eq!((cohort.records, cohort.patients, cohort.leads.len()), (5, 5, 6));
-    // Lead I has weight 2, II has -1: in a linear model the values are weight times height.
+    // Lead I has weight 2 and II has -1. In a linear model the values are weight times height.
     let [i, ii] = [&cohort.leads[0], &cohort.leads[1]];
     assert_eq!((i.lead.as_str(), i.n, i.top, ii.top), ("I", 5, 5, 0));
     for (own, expected) in [
@@ -262,7 +262,7 @@ fn a_cohort_has_the_spread_of_its_records() {
     ] {
         assert!((own - expected).abs() < 1e-6, "{own} {expected}");
     }
-    // Twice the height is twice the interval, turned round by the sign.
+    // Twice the height gives twice the interval, reversed by the sign.
     let ([low, high], [of_ii_low, of_ii_high]) =
         (i.mean_interval.unwrap(), ii.mean_interval.unwrap());
     assert!(0.2 < low && low < 0.8 && 0.8 < high && high < 2.0, "{low} {high}");
@@ -273,7 +273,12 @@ fn a_cohort_has_the_spread_of_its_records() {
     assert_eq!(cohort, Cohort::of(&explanations, &patients, &options).unwrap());
     assert_ne!(cohort, Cohort::of(&explanations, &patients, &options.with_seed(1)).unwrap());
     let json = serde_json::to_string(&cohort).unwrap();
+    assert!(json.contains("\"level\":0.95"), "{json}");
     assert_eq!(serde_json::from_str::<Cohort>(&json).unwrap(), cohort);
+    // Borrowed explanations work as well.
+    let borrowed: Vec<&Explanation> = explanations.iter().collect();
+    let names = patients.each_ref().map(String::as_str);
+    assert_eq!(Cohort::of(&borrowed, &names, &CohortOptions::default()).unwrap(), cohort);
 }
 
 #[test]
@@ -286,7 +291,7 @@ fn records_of_a_patient_are_drawn_together() {
     let [low, high] = two.leads[0].mean_interval.unwrap();
     assert!((low - 2.0).abs() < 1e-6 && (high - 10.0).abs() < 1e-6, "{low} {high}");
     assert_eq!(of(["a"; 4]).leads[0].mean_interval, None);
-    // A player that one patient alone has tells nothing of others.
+    // A player that only one patient has says nothing about others.
     let mut some = explanations.clone();
     some[2..].iter_mut().for_each(|own| own.values.retain(|value| value.lead != "I"));
     let names = owners(["a", "a", "b", "c"]);
@@ -296,7 +301,7 @@ fn records_of_a_patient_are_drawn_together() {
     assert!(spread("I").median_interval.is_none() && spread("II").mean_interval.is_some());
     let wrong = |options| Cohort::of(&explanations, &owners(["a"; 4]), &options).unwrap_err();
     for bad in [0.0, 1.0, f64::NAN] {
-        let error = wrong(CohortOptions::default().with_level(bad));
+        let error = wrong(CohortOptions::default().with_confidence(bad));
         assert!(matches!(error, LimeError::Setting { .. }), "{error}");
     }
     assert!(matches!(wrong(CohortOptions::default().with_resamples(0)), LimeError::Setting { .. }));
@@ -304,9 +309,11 @@ fn records_of_a_patient_are_drawn_together() {
     mixed[3].label = "not x".to_owned();
     let error = Cohort::of(&mixed, &owners(["a"; 4]), &CohortOptions::default()).unwrap_err();
     assert!(error.to_string().contains("another shapley for the logit of not x"), "{error}");
-    let error = Cohort::of(&explanations, &[], &CohortOptions::default()).unwrap_err();
+    let nobody: [&str; 0] = [];
+    let error = Cohort::of(&explanations, &nobody, &CohortOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), "4 explanations but 0 patients; expected one for each");
-    assert_eq!(Cohort::of(&[], &[], &CohortOptions::default()).unwrap().leads, []);
+    let none: [Explanation; 0] = [];
+    assert_eq!(Cohort::of(&none, &nobody, &CohortOptions::default()).unwrap().leads, []);
 }
 
 #[test]

@@ -6,13 +6,13 @@ mod common;
 use std::ops::ControlFlow;
 
 use common::{Known, amount, go_on};
-use ecg_core::{LabelSet, Lead, LeadMask, Predict, PredictError, PredictSubsets};
+use ecg_core::{LabelSet, Lead, LeadMask, LeadName, Predict, PredictError, PredictSubsets};
 use ecg_lime::{
-    Baseline, EvaluateOptions, ExplainOptions, Explanation, FlatImages, LimeError, Method, Players,
+    Baseline, EvaluateOptions, ExplainOptions, Explanation, LimeError, Method, Players,
     SampleOptions, SampledShapley, Segments, SubsetEvaluations, Subsets, Target, explain,
     explain_with_baselines,
 };
-use ndarray::{Array2, Array3, ArrayView3, ArrayView4, Axis, Ix3, Ix4};
+use ndarray::{Array2, Array3, ArrayView3, Ix3};
 use proptest::prelude::*;
 
 const THREE: [Lead; 3] = [Lead::V1, Lead::V2, Lead::V6];
@@ -25,7 +25,7 @@ fn ones(leads: usize, samples: usize) -> Array2<f32> {
     Array2::ones((leads, samples))
 }
 
-/// Multiplies what the first lead has early with what the second has late, and ignores the third.
+/// Multiplies what the first lead has early by what the second has late, and ignores the third.
 fn early_and_late() -> Known {
     Known::new([3, 8], |x| amount(x, 0, 0..4) * amount(x, 1, 4..8) / 8.0 - 1.0)
 }
@@ -85,11 +85,11 @@ proptest! {
         prop_assert!(own.efficiency_residual.unwrap().abs() < 1e-12);
         prop_assert!((own.f_all - exact.f_all).abs() < 1e-14);
         for (own, exact) in own.values.iter().zip(&exact.values) {
-            // Seven standard errors (and a little for players without spread): chance does not get there.
+            // Chance does not reach seven standard errors (plus a little for players without spread).
             let allowed = 7.0 * own.standard_error.unwrap() + 1e-12;
             prop_assert!((own.value - exact.value).abs() < allowed, "{:?} {:?}", own, exact);
         }
-        // Ten times the work, a third of the error.
+        // Ten times the work gives a third of the error.
         let mean = |own: &Explanation| own.values.iter().filter_map(|v| v.standard_error).sum::<f64>();
         prop_assert!(mean(&own) < 0.6 * mean(&at(200)) + 1e-12);
     }
@@ -239,22 +239,22 @@ fn sampling_stops_within_a_pair() {
         })
     };
     let options = SampleOptions::default().with_permutations(6).with_evaluate(evaluate);
-    // Four batches a pair: the second of the second pair, which is dropped.
+    // Four batches make a pair. The work stops in the second batch of the second pair, which is dropped.
     let stopped = run(6, &options).unwrap();
     assert_eq!((stopped.partial().unwrap().done, stopped.permutations()), (2, 2));
     let own = stopped.explain("x", Target::Logit).unwrap();
-    // The ends, a pair of 22 coalitions, and two batches in vain.
+    // The two ends, a pair of 22 coalitions, and two batches that were not used.
     assert_eq!(own.evaluations, 2 + 22 + 14);
     let pair = run(usize::MAX, &options.clone().with_permutations(2)).unwrap();
     assert_eq!(own.values, pair.explain("x", Target::Logit).unwrap().values);
     assert!(own.weighted_r2 <= 1.0);
     let error = run(3, &options).unwrap_err();
     assert!(matches!(error, LimeError::Stopped { done: 0, total: 6 }), "{error}");
-    // Without pairs the first batch that is more than a permutation of 11 coalitions does.
+    // Without pairs, the first batch that goes beyond a permutation of 11 coalitions is enough.
     let single = options.with_antithetic(false);
     assert!(run(1, &single).is_err());
     assert_eq!(run(2, &single).unwrap().partial().unwrap().done, 1);
-    // Whoever stops after the last batch has everything; a permutation takes two.
+    // An observer that stops after the last batch gets the complete result. A permutation takes two batches.
     assert_eq!(run(12, &single).unwrap().partial(), None);
 }
 
@@ -284,7 +284,10 @@ fn bad_settings_are_refused_before_anything_is_evaluated() {
     let of = |method| ExplainOptions::default().with_method(method);
     assert!(matches!(ask(of(Method::Permutation)), LimeError::EvaluatesAsItGoes));
     let error = ask(of(Method::Owen));
-    assert!(matches!(error, LimeError::Partition { player: 0, times: 0 }), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "Owen values of V1, V2, V6 need `ExplainOptions::unions`; the usual ones are of limb leads and of chest leads"
+    );
     for (options, setting) in [
         (of(Method::Lime).with_kernel_width(0.0), "the kernel width"),
         (of(Method::LimeSampled).with_kernel_width(f64::NAN), "the kernel width"),
@@ -296,7 +299,7 @@ fn bad_settings_are_refused_before_anything_is_evaluated() {
         let error = ask(options);
         assert!(matches!(error, LimeError::Setting { setting: s, .. } if s == setting), "{error}");
     }
-    // Unions are of who will play: here of twelve leads, since the limb leads contradict each other.
+    // Unions refer to the final players: here twelve leads, since the limb leads contradict each other.
     let model = Known::new([12, 8], |x| f64::from(x[[0, 0]]));
     let players = Players::independent(&Lead::STANDARD_12).unwrap();
     let ask = |unions: Vec<Vec<usize>>| {
@@ -306,6 +309,52 @@ fn bad_settings_are_refused_before_anything_is_evaluated() {
     let error = ask(vec![(0..8).collect()]).unwrap_err();
     assert!(matches!(error, LimeError::Partition { player: 8, times: 0 }), "{error}");
     assert!(ask(vec![(0..6).collect(), (6..12).collect()]).is_ok());
+}
+
+#[test]
+fn owen_values_are_of_limb_and_chest_leads_unless_told() {
+    let model = Known::new([12, 2], |x| {
+        let v = |k: usize| f64::from(x[[k, 0]]);
+        v(0) * v(6) + v(1) * v(7) * v(8) - 0.5
+    });
+    let players = Players::independent(&Lead::STANDARD_12).unwrap();
+    let default = ExplainOptions::default().with_method(Method::Owen);
+    let ask = |x: &Array2<f32>, options: &ExplainOptions| {
+        let outcome = explain(&model, x.view(), "x", &players, options, &mut go_on).unwrap();
+        outcome.explanation().unwrap().clone()
+    };
+    // Limb leads that follow from I and II, both 1; then ones that contradict each other.
+    let limb = [1.0, 1.0, 0.0, -1.0, 0.5, 0.5];
+    let body = Array2::from_shape_fn((12, 2), |(lead, _)| limb.get(lead).copied().unwrap_or(1.0));
+    for (x, limb, count) in [(body, 2, 8), (ones(12, 2), 6, 12)] {
+        let explicit = vec![(0..limb).collect(), (limb..count).collect()];
+        let own = ask(&x, &default);
+        assert_eq!((own.values.len(), own.fallback.is_some()), (count, count == 12));
+        assert_eq!(own, ask(&x, &default.clone().with_unions(explicit)));
+        let shapley = ask(&x, &ExplainOptions::default());
+        assert!(
+            own.values.iter().zip(&shapley.values).any(|(a, b)| (a.value - b.value).abs() > 1e-3)
+        );
+    }
+}
+
+#[test]
+fn a_lead_that_does_not_play_stays_under_any_baseline() {
+    // Twelve leads that contradict each other, so that each plays, and one more.
+    let mut leads: Vec<LeadName> = Lead::STANDARD_12.map(LeadName::from).to_vec();
+    leads.push("V7".into());
+    let players = Players::independent(&leads).unwrap();
+    let model = Known::new([13, 2], |x| f64::from(x[[0, 0]] + 2.0 * x[[12, 0]]) - 1.5);
+    let sigmoid = |logit: f64| 1.0 / (1.0 + (-logit).exp());
+    for baseline in [Baseline::Zero, Baseline::Mean(Array2::zeros((13, 2)))] {
+        let evaluate = EvaluateOptions::default().with_baseline(baseline);
+        let options = ExplainOptions::default().with_evaluate(evaluate);
+        let outcome = explain(&model, ones(13, 2).view(), "x", &players, &options, &mut go_on);
+        let own = outcome.unwrap().explanation().unwrap().clone();
+        assert_eq!(own.values.len(), 12);
+        assert!((own.f_all - sigmoid(1.5)).abs() < 1e-12, "{own:?}");
+        assert!((own.f_none - sigmoid(0.5)).abs() < 1e-12, "{own:?}");
+    }
 }
 
 #[test]
@@ -377,7 +426,7 @@ fn stopped_subsets_that_leave_a_player_open_give_no_estimate() {
         explain(&model, ones(12, 1).view(), "x", &players, &options, &mut observer)
     };
     for method in [Method::Lime, Method::LimeSampled, Method::Published, Method::Shapley] {
-        // With two there are but the ends, neither of which is one of the published subsets.
+        // After two evaluations there are only the ends, neither of which is one of the published subsets.
         for stop in [2, 4, 12] {
             let error = run(method, stop).unwrap_err();
             let expected =
@@ -393,8 +442,9 @@ fn stopped_subsets_that_leave_a_player_open_give_no_estimate() {
     }
 }
 
-/// Half of the subsets of a saturating game, of which a few leads decide: drawn evenly, those of one lead and of all but one would
-/// decide by chance (errors of .05 to .3 of the largest value).
+/// Half of the subsets of a saturating game that a few leads decide. If the subsets were drawn evenly, chance
+/// would decide whether those of one lead and of all but one are included (errors of .05 to .3 of the largest
+/// value).
 #[test]
 fn stopped_subsets_are_of_the_sizes_that_decide() {
     let players = Players::leads(&Lead::STANDARD_12);
@@ -450,7 +500,7 @@ fn stopped_work_keeps_the_baselines_that_are_done() {
         let three = three();
         explain_with_baselines(&model, x.view(), "x", &three, &baselines, &options, &mut observer)
     };
-    // Four batches of a baseline; two subsets of the second are not enough for three players, six are.
+    // Four batches make a baseline. Two subsets of the second are not enough for three players; six are.
     assert_eq!(run(5, true).unwrap().len(), 1);
     let two = run(7, true).unwrap();
     assert!(two.len() == 2 && two[0].partial().is_none() && two[1].partial().is_some());
@@ -487,7 +537,8 @@ fn a_baseline_is_what_removed_leads_become() {
     let outcomes =
         explain_with_baselines(&model, x.view(), "x", &three(), &baselines, &options, &mut go_on)
             .unwrap();
-    // Of a linear logit, a lead's part is what it has beyond the baseline: 4 x 1, 4 x 0.75, and the mean of 2 and 4.
+    // For a linear logit, a lead's part is what it has beyond the baseline: 4 x 1, 4 x 0.75, and the mean of 2
+    // and 4.
     for ((outcome, part), (name, evaluations)) in outcomes.iter().zip([4.0, 3.0, 3.0]).zip([
         ("zero", 8),
         ("mean", 8),
@@ -504,36 +555,8 @@ fn a_baseline_is_what_removed_leads_become() {
     assert!(matches!(found, Err(LimeError::BaselineShape { record: 0, .. })));
 }
 
-/// Probability = mean of the image of the second lead.
-struct Images(LabelSet);
-impl Predict<Ix4> for Images {
-    fn input_shape(&self) -> Vec<usize> {
-        vec![3, 2, 2]
-    }
-    fn labels(&self) -> &LabelSet {
-        &self.0
-    }
-    fn predict_proba(&self, batch: ArrayView4<'_, f32>) -> Result<Array2<f64>, PredictError> {
-        let p = batch.outer_iter().map(|own| f64::from(own.index_axis(Axis(0), 1).sum()) / 4.0);
-        Ok(Array2::from_shape_vec((batch.dim().0, 1), p.collect()).unwrap())
-    }
-}
-
-#[test]
-fn the_mean_image_is_a_baseline_of_flattened_images() {
-    let model = FlatImages::new(Images(LabelSet::new(["x"]).unwrap())).unwrap();
-    assert_eq!(model.input_shape(), [3, 4]);
-    let mean = Baseline::mean_of(&[ones(3, 4) * 0.5, ones(3, 4) * 0.3]).unwrap();
-    let options =
-        ExplainOptions::default().with_evaluate(EvaluateOptions::default().with_baseline(mean));
-    let outcome = explain(&model, ones(3, 4).view(), "x", &three(), &options, &mut go_on).unwrap();
-    let own = outcome.explanation().unwrap();
-    assert!((own.value_of("V2").unwrap() - 0.6).abs() < 1e-7);
-    assert!(own.value_of("V1").unwrap().abs() < 1e-12);
-}
-
-/// Probability = sum over the leads of weight times brightness, which for a signal is its first sample and for an image its
-/// first pixel.
+/// Probability = sum over the leads of weight times brightness. The brightness of a signal is its first sample,
+/// that of an image its first pixel.
 struct Brightness(LabelSet, Vec<f64>);
 impl Brightness {
     fn of(&self, brightness: impl Fn(usize) -> f32) -> f64 {
@@ -604,7 +627,7 @@ fn images_stand_in_for_removed_leads() {
     let sample = SampleOptions::default().with_evaluate(options.evaluate.clone());
     let error = SampledShapley::new(&model, x.view(), &segments, &sample, &mut go_on).unwrap_err();
     assert!(matches!(error, LimeError::ImagesOfSegments { segments: 2 }), "{error}");
-    // A predictor that has no images says so.
+    // A predictor without images reports that.
     let signals = Known::new([12, 2], |x| f64::from(x[[0, 0]]));
     let players = Players::leads(&Lead::STANDARD_12);
     let error = explain(&signals, x.view(), "x", &players, &options, &mut go_on).unwrap_err();
@@ -652,7 +675,7 @@ fn every_explanation_survives_json() {
             assert!(text.contains(&format!("\"{key}\"")), "{text}");
         }
     }
-    // Nothing varies: R2 is not a number, which JSON calls null.
+    // If nothing varies, R2 is not a number, which is null in JSON.
     let flat = Known::new([3, 8], |_| 1.0);
     let outcome =
         explain(&flat, x.view(), "x", &three(), &ExplainOptions::default(), &mut go_on).unwrap();

@@ -18,7 +18,7 @@ struct Step {
     run: fn(&Workspace) -> Result<()>,
 }
 
-/// All of it builds in the dev profile with one set of flags, so that each crate is compiled once.
+/// Everything is built in the dev profile with one set of flags, so that each crate is compiled once.
 const STEPS: [Step; 14] = [
     Step { name: "setup", what: "libtorch and the compilers are there", run: setup::run },
     Step { name: "fmt", what: "the sources are formatted", run: fmt },
@@ -45,21 +45,21 @@ const STEPS: [Step; 14] = [
     },
     Step {
         name: "package",
-        what: "each library crate is packaged, and the converter built from its package",
+        what: "each library crate is packaged; the converter and ecg-core build from their packages",
         run: publish::package,
     },
     Step { name: "linkage", what: "programs that need no libtorch do not load it", run: linkage },
     Step { name: "programs", what: "every program runs once on small data", run: smoke::run },
 ];
 
-/// The step that builds the programs, and those that run what it has built.
+/// The step that builds the programs, and the steps that run what it has built.
 const BUILD: &str = "build";
 const ON_PROGRAMS: [&str; 2] = ["linkage", "programs"];
 
 /// Programs that start in milliseconds because they load nothing of libtorch.
 const LIGHT_PROGRAMS: [&str; 4] = ["inspect", "synthesize", "convert", "losses"];
 
-/// Runs the gate, or the part of it that the arguments name, up to the first step that fails.
+/// Runs the gate, or the part of it that the arguments select, up to the first step that fails.
 pub fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {
     let names: Vec<&str> = args.iter().filter_map(|arg| arg.to_str()).collect();
     if names == ["--list"] {
@@ -93,8 +93,8 @@ pub fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The steps that `--from STEP` or `--only STEP` leaves; all without either. What runs programs has them built before, so
-/// that they are those of the sources.
+/// Returns the steps that `--from STEP` or `--only STEP` selects, or all steps without either. If a step runs
+/// programs, they are built before, so that they match the sources.
 fn select(args: &[&str]) -> Result<Vec<&'static Step>> {
     let position = |name: &str| {
         STEPS.iter().position(|step| step.name == name).with_context(|| {
@@ -118,7 +118,7 @@ fn select(args: &[&str]) -> Result<Vec<&'static Step>> {
     Ok(steps)
 }
 
-/// A cargo command of the gate: nothing is asked, nothing changes the lock file.
+/// Returns a cargo command of the gate, which asks nothing. Its arguments must not change the lock file.
 fn cargo(workspace: &Workspace, args: &[&str]) -> Command {
     let mut command = workspace.cargo();
     command.args(args).stdin(Stdio::null());
@@ -144,9 +144,11 @@ fn test(workspace: &Workspace) -> Result<()> {
     workspace::run(&mut cargo(workspace, &["test", "--locked", "--workspace"]))
 }
 
-/// What no other step compiles: the only unsafe code of `ecg-io`, and `ecg3d-models` as docs.rs documents it, which needs no
-/// libtorch. Of the whole workspace, so that nothing else is compiled with other features; the targets named are those that
-/// take the feature, and one that needs the crate.
+/// Compiles what no other step does: the only unsafe code of `ecg-io`, and `ecg3d-models` as docs.rs documents
+/// it, which needs no libtorch.
+///
+/// Both run for the whole workspace, so that nothing else is compiled with other features. The targets named
+/// are those that use the feature, and one that needs the crate.
 fn features(workspace: &Workspace) -> Result<()> {
     let mapped = ["--features", "ecg-io/mmap", "--test", "all_formats", "--example", "read_speed"];
     let documented = ["--features", "ecg3d-models/doc-only", "--example", "network_speed"];
@@ -170,8 +172,8 @@ fn doc(workspace: &Workspace) -> Result<()> {
     workspace::run(&mut command)
 }
 
-/// Every crate but `ecg3d-models` builds, tests and documents without libtorch: none may have it among what it
-/// depends on, not even for tests.
+/// Checks that every crate except `ecg3d-models` builds, tests and documents without libtorch: it must not be
+/// among a crate's dependencies, not even those for tests.
 fn free(workspace: &Workspace) -> Result<()> {
     let folder = workspace.root().join("crates");
     let mut names = Vec::new();
@@ -200,14 +202,14 @@ fn free(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The first package of a `cargo tree` that links libtorch.
+/// Returns the first package of a `cargo tree` that links libtorch.
 fn libtorch_package(tree: &str) -> Option<&str> {
     tree.lines()
         .filter_map(|line| line.split_whitespace().next())
         .find(|name| ["tch", "torch-sys", "ecg3d-models"].contains(name))
 }
 
-/// Looks at what the light programs load, down to the libraries of their libraries.
+/// Checks what the light programs load, down to the libraries of their libraries.
 fn linkage(workspace: &Workspace) -> Result<()> {
     if !cfg!(target_os = "linux") {
         println!("skipped: looks at Linux programs only");
@@ -226,11 +228,11 @@ fn linkage(workspace: &Workspace) -> Result<()> {
         }
     }
     println!("{} load nothing of libtorch", LIGHT_PROGRAMS.join(", "));
-    // The lines are out before a child writes its own.
+    // Flushes the lines before a child writes its own.
     std::io::stdout().flush().context("cannot write to the terminal")
 }
 
-/// The libraries of libtorch in what `ldd` prints.
+/// Returns the libraries of libtorch in the output of `ldd`.
 fn libtorch_libraries(ldd: &str) -> Vec<&str> {
     ldd.lines()
         .filter_map(|line| line.split_whitespace().next())

@@ -1,4 +1,4 @@
-//! Where libtorch is: a copy of our own, kept once per machine and linked into each checkout, or the user's.
+//! Locates libtorch: either our own copy, kept once per machine and linked into each checkout, or the user's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,17 +8,17 @@ use anyhow::{Context, Result, bail};
 use crate::recipe;
 use crate::tools::beside;
 
-/// The libtorch that this workspace's tch is made for.
+/// The version of libtorch that this workspace's tch needs.
 pub const VERSION: &str = "2.11.0";
 
-/// Raised when the layout below changes; part of the name of a copy and of its stamp.
+/// Raised when the layout below changes. Part of the name of a copy and of its stamp.
 const RECIPE: u32 = 1;
 
-/// What must be there for tch to build and for a program to load.
+/// The files that must exist for tch to build and for a program to load.
 const HEADER: &str = "include/torch/csrc/api/include/torch/torch.h";
 const CPU_LIBRARIES: [&str; 3] = ["libtorch_cpu.so", "libtorch_cpu.dylib", "torch_cpu.lib"];
 
-/// What our own layout has in `lib`.
+/// The libraries that our own layout has in `lib`.
 const OUR_LIBRARIES: [&str; 6] = [
     "libtorch.so",
     "libtorch_cpu.so",
@@ -31,12 +31,12 @@ const OUR_LIBRARIES: [&str; 6] = [
 /// Written last into a finished copy.
 pub const STAMP_FILE: &str = ".recipe";
 
-/// What the stamp of a finished copy says.
+/// Returns the contents of a finished copy's stamp.
 pub fn stamp() -> String {
     format!("{VERSION}+cpu-from-pypi recipe {RECIPE}")
 }
 
-/// Makes sure that `link` leads to a complete libtorch, fetching it where need be.
+/// Makes sure that `link` leads to a complete libtorch, and fetches it if necessary.
 pub fn provide(link: &Path) -> Result<()> {
     let stamped = link.join(STAMP_FILE).exists();
     if is_complete(link) || (!stamped && check(link).is_ok()) {
@@ -92,12 +92,12 @@ pub fn bypassed() -> bool {
     std::env::var_os("LIBTORCH_BYPASS_VERSION_CHECK").is_some()
 }
 
-/// torch-sys lets a variable of its own name another parent for `lib` and for `include`.
+/// Returns the parent folder of `lib` or `include`, for which torch-sys has a variable each.
 fn folder_or(variable: &str, folder: &Path) -> PathBuf {
     std::env::var_os(variable).map_or_else(|| folder.to_path_buf(), PathBuf::from)
 }
 
-/// The version that a libtorch (`build-version`) or Python's torch (`version.py`) gives, if any.
+/// Returns the version stated by a libtorch (`build-version`) or by Python's torch (`version.py`), if any.
 fn version_of(folder: &Path) -> Option<String> {
     if let Ok(text) = fs::read_to_string(folder.join("build-version")) {
         return Some(text.trim().to_owned());
@@ -107,7 +107,7 @@ fn version_of(folder: &Path) -> Option<String> {
     line.split(['\'', '"']).nth(1).map(str::to_owned)
 }
 
-/// Whether a folder is a finished copy of this recipe with nothing taken away.
+/// Whether a folder is a finished copy of this recipe with nothing removed.
 pub fn is_complete(folder: &Path) -> bool {
     let stamped =
         fs::read_to_string(folder.join(STAMP_FILE)).is_ok_and(|text| text.trim() == stamp());
@@ -118,7 +118,8 @@ pub fn is_complete(folder: &Path) -> bool {
         && OUR_LIBRARIES.iter().all(|name| lib.join(name).is_file())
 }
 
-/// Where the finished copy belongs: in the user's cache, or, with an empty `LIBTORCH_CACHE`, in the checkout.
+/// Returns where the finished copy belongs: in the user's cache or, with an empty `LIBTORCH_CACHE`, in the
+/// checkout.
 fn home(link: &Path) -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let cache = match std::env::var_os("LIBTORCH_CACHE") {
@@ -137,7 +138,7 @@ fn home(link: &Path) -> Result<PathBuf> {
     Ok(cache.join(format!("{VERSION}-cpu-r{RECIPE}")))
 }
 
-/// Points the link of the checkout to the copy, in one step for whoever looks.
+/// Points the link of the checkout to the copy, in one atomic step.
 #[cfg(unix)]
 fn relink(link: &Path, home: &Path) -> Result<()> {
     let new = beside(link, &format!(".{}.tmp", std::process::id()));
@@ -147,7 +148,7 @@ fn relink(link: &Path, home: &Path) -> Result<()> {
         .with_context(|| format!("cannot link {} to {}", link.display(), home.display()))
 }
 
-/// Never reached: set-up stops before at a platform that has no copy of ours.
+/// Never reached: set-up stops earlier on a platform for which we have no copy.
 #[cfg(not(unix))]
 fn relink(link: &Path, _home: &Path) -> Result<()> {
     bail!("cannot link {} on this platform", link.display())

@@ -1,6 +1,6 @@
 //! `cargo xtask`: sets the workspace up, runs the demo, the tests and the gate.
 //!
-//! Plain Rust with one small dependency, so that it is built in seconds on a machine that has nothing yet.
+//! Plain Rust with one small dependency, so that it builds in seconds on a machine that has nothing yet.
 
 mod ci;
 mod libtorch;
@@ -61,7 +61,7 @@ fn dispatch(command: &OsStr, rest: &[OsString]) -> Result<ExitCode> {
         Some("test") => test(&Workspace::locate()?, rest),
         Some("ci") => ci::run(&Workspace::locate()?, rest),
         Some("help" | "--help" | "-h" | "") => {
-            // A reader that goes early (`| head`) is no fault.
+            // It is not an error if the reader stops early (`| head`).
             let _ = writeln!(std::io::stdout(), "{HELP}");
             Ok(ExitCode::SUCCESS)
         }
@@ -69,7 +69,7 @@ fn dispatch(command: &OsStr, rest: &[OsString]) -> Result<ExitCode> {
     }
 }
 
-/// Sets up, builds every program in release and runs the main job; says where its page is.
+/// Sets up, builds every program in release mode and runs the main job, which reports where its page is.
 fn demo(workspace: &Workspace, rest: &[OsString]) -> Result<ExitCode> {
     setup::run(workspace)?;
     workspace::run(workspace.cargo().args([
@@ -88,7 +88,7 @@ fn demo(workspace: &Workspace, rest: &[OsString]) -> Result<ExitCode> {
     workspace::status(&mut quickstart)
 }
 
-/// Sets up and runs all tests under cargo's own output.
+/// Sets up and runs all tests, with cargo's own output.
 fn test(workspace: &Workspace, rest: &[OsString]) -> Result<ExitCode> {
     setup::run(workspace)?;
     workspace::status(workspace.cargo().args(["test", "--workspace"]).args(rest))

@@ -1,4 +1,4 @@
-//! Fetching wheels with pip, which checks their hashes, and saying in one line why it could not.
+//! Fetches wheels with pip, which checks their hashes, and explains in one line why it could not.
 
 use std::fs;
 use std::io::Read;
@@ -12,10 +12,11 @@ use crate::libtorch::VERSION;
 use crate::recipe::{WHEELS, Wheel};
 use crate::tools::{Python, last_line};
 
-/// The first pip that takes several `--platform` options.
+/// The first version of pip that accepts several `--platform` options.
 const OLDEST_PIP: u32 = 21;
 
-/// Makes pip choose the files that are wanted, whatever machine it runs on; `docs/CONTRIBUTING.md` has them too.
+/// Makes pip choose the right files, whatever machine it runs on. `docs/CONTRIBUTING.md` has these options,
+/// too.
 const CHOICE: [&str; 18] = [
     "--no-deps",
     "--only-binary=:all:",
@@ -37,7 +38,7 @@ const CHOICE: [&str; 18] = [
     "manylinux2014_x86_64",
 ];
 
-/// How often a download tells how far it is.
+/// How often a download reports its progress.
 const REPORT_EVERY: Duration = Duration::from_secs(20);
 
 /// Checks that the interpreter has a pip that is new enough.
@@ -66,12 +67,12 @@ pub fn check(python: &Python) -> Result<()> {
     }
 }
 
-/// Major version out of `pip 23.2.1 from ...`.
+/// Returns the major version in `pip 23.2.1 from ...`.
 fn major_version(text: &str) -> Option<u32> {
     text.strip_prefix("pip ")?.split('.').next()?.parse().ok()
 }
 
-/// Downloads wheels into `folder`; what pip needs meanwhile goes into `temp`.
+/// Downloads wheels into `folder`. Temporary files of pip go into `temp`.
 pub fn download(python: &Python, wheels: &[&Wheel], folder: &Path, temp: &Path) -> Result<()> {
     let total_mb: u64 = wheels.iter().map(|wheel| wheel.mb).sum();
     println!("libtorch {VERSION} (CPU): {total_mb} MB to download");
@@ -88,7 +89,7 @@ pub fn download(python: &Python, wheels: &[&Wheel], folder: &Path, temp: &Path) 
     command.args(["--disable-pip-version-check", "--no-input", "--no-cache-dir"]);
     command.arg("--require-hashes").args(CHOICE);
     command.arg("-r").arg(&requirements).arg("-d").arg(folder);
-    // pip unpacks beside its target, so that one file system needs the room and one clean-up is enough.
+    // pip unpacks beside its target, so that only one file system needs the room and one clean-up is enough.
     command.env("TMPDIR", temp);
 
     let mut child = command
@@ -99,7 +100,7 @@ pub fn download(python: &Python, wheels: &[&Wheel], folder: &Path, temp: &Path) 
     let mut errors = child.stderr.take().context("pip has no standard error")?;
     let reader = std::thread::spawn(move || {
         let mut text = Vec::new();
-        // What was read before a failure still tells something.
+        // Whatever was read before a failure is still informative.
         let _ = errors.read_to_end(&mut text);
         text
     });
@@ -110,7 +111,7 @@ pub fn download(python: &Python, wheels: &[&Wheel], folder: &Path, temp: &Path) 
         }
         std::thread::sleep(Duration::from_millis(100));
         if reported.elapsed() >= REPORT_EVERY {
-            // At the end pip has some of it twice.
+            // At the end, pip has some of it twice.
             println!("  {} of {total_mb} MB", folder_mb(temp).min(total_mb));
             reported = Instant::now();
         }
@@ -122,7 +123,7 @@ pub fn download(python: &Python, wheels: &[&Wheel], folder: &Path, temp: &Path) 
     Ok(())
 }
 
-/// What pip and its HTTP library write when the index cannot be reached, or goes away in the middle.
+/// Messages of pip and its HTTP library if the index cannot be reached or the connection is lost.
 const NETWORK_ERRORS: [&str; 12] = [
     "NameResolutionError",
     "Temporary failure in name resolution",
@@ -138,7 +139,7 @@ const NETWORK_ERRORS: [&str; 12] = [
     "Connection broken",
 ];
 
-/// One line, with the remedy, for what a failed pip wrote.
+/// Turns the output of a failed pip into one line with the remedy.
 fn diagnose(output: &str) -> String {
     let has = |word: &&str| output.contains(*word);
     let own = "or set LIBTORCH to a libtorch of your own";
@@ -168,7 +169,7 @@ fn diagnose(output: &str) -> String {
     }
 }
 
-/// Size of all files under a folder, in MB; what vanishes meanwhile does not count.
+/// Returns the size of all files under a folder, in MB. Files that vanish meanwhile do not count.
 fn folder_mb(folder: &Path) -> u64 {
     fn bytes(folder: &Path) -> u64 {
         let Ok(entries) = fs::read_dir(folder) else { return 0 };

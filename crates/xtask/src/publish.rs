@@ -1,4 +1,5 @@
-//! What others meet: the converter in a workspace of theirs, the packages, the stated Rust version.
+//! Checks what users of the crates meet: the converter in a workspace of their own, the packages, the stated
+//! Rust version.
 
 use std::fs;
 use std::path::Path;
@@ -8,14 +9,16 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::workspace::{self, Workspace};
 
-/// The library crates. They are packaged together, because none is on a registry where the others would find it.
+/// The library crates. They are packaged together, because none of them is on a registry where the others would
+/// find it.
 const CRATES: [&str; 7] =
     ["ecg-core", "ecg-io", "ecg3d-convert", "ecg-lime", "ecg-metrics", "ecg-synth", "ecg3d-models"];
-/// Those that are also built from their packages alone: the converter, which others import, and what it needs. To build
-/// all would take minutes, and libtorch for the last.
+/// The crates that are also built from their packages alone: the converter, which others import, and its
+/// dependency. To build all would take minutes, and libtorch for the last one.
 const BUILT: [&str; 2] = ["ecg-core", "ecg3d-convert"];
 
-/// What a crate of somebody else says about the converter; @ stands for this checkout, # for whether it takes all features.
+/// The manifest of an outside crate that uses the converter. `@` stands for this checkout, `#` for whether all
+/// features are enabled.
 const OUTSIDE_MANIFEST: &str = r#"[package]
 name = "outside"
 version = "0.0.0"
@@ -48,11 +51,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 "#;
 
-/// Two states of a sine of height 1 are at most 2 sqrt(2) = 2.83 apart; the high-pass and the zoom take a little of it.
+/// Two states of a sine of height 1 are at most 2 sqrt(2) = 2.83 apart. The high-pass and the zoom reduce this
+/// slightly.
 const OUTSIDE_PEAK: std::ops::Range<f64> = 2.5..2.9;
 
-/// Builds and runs a crate in a workspace of its own that depends on the converter alone, by its path, with its features and
-/// without.
+/// Builds and runs a crate in a workspace of its own that depends on the converter alone, by its path, with its
+/// features and without.
 pub fn outside(workspace: &Workspace) -> Result<()> {
     let folder = workspace.scratch("outside");
     let root = workspace.root();
@@ -60,7 +64,7 @@ pub fn outside(workspace: &Workspace) -> Result<()> {
     fs::create_dir_all(&source).with_context(|| format!("cannot make {}", source.display()))?;
     let path = root.to_str().with_context(|| format!("{} is no text", root.display()))?;
     write(&source.join("main.rs"), OUTSIDE_PROGRAM)?;
-    // With the versions of this workspace nothing has to be fetched.
+    // With the versions of this workspace, nothing has to be fetched.
     let lock = folder.join("Cargo.lock");
     fs::copy(root.join("Cargo.lock"), &lock)
         .with_context(|| format!("cannot write {}", lock.display()))?;
@@ -70,7 +74,7 @@ pub fn outside(workspace: &Workspace) -> Result<()> {
         write(&folder.join("Cargo.toml"), &manifest)?;
         let mut command = workspace.cargo();
         command.args(["run", "--quiet", "--manifest-path"]).arg(folder.join("Cargo.toml"));
-        // Shared, so that what is built for this workspace need not be built again.
+        // Shared, so that what was built for this workspace need not be built again.
         command.arg("--target-dir").arg(workspace.target());
         command.stdin(Stdio::null()).stderr(Stdio::inherit());
         let output = command.output().context("cannot run cargo")?;
@@ -90,7 +94,7 @@ pub fn outside(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Whether the program printed the shape of a volume and a peak that its sines can have.
+/// Checks that the program printed the shape of a volume and a peak that its sines can have.
 fn check_outside(text: &str) -> Result<()> {
     let peak = text.trim().strip_prefix("(45, 45, 45) ").and_then(|peak| peak.parse::<f64>().ok());
     match peak {
@@ -103,11 +107,11 @@ fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Makes the package of each library crate, and builds the converter from its package.
+/// Makes the package of each library crate, and builds the crates of [`BUILT`] from their packages.
 pub fn package(workspace: &Workspace) -> Result<()> {
     let make = |crates: &[&str], verify: bool| {
         let mut command = workspace.cargo();
-        // A change that is not committed yet is checked too.
+        // Changes that are not committed yet are checked, too.
         command.args(["package", "--quiet", "--locked", "--allow-dirty"]);
         if !verify {
             command.arg("--no-verify");
@@ -123,7 +127,7 @@ pub fn package(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Checks the default members with the Rust version that `Cargo.toml` states, where it is at hand.
+/// Checks the default members with the Rust version that `Cargo.toml` states, if it is installed.
 pub fn msrv(workspace: &Workspace) -> Result<()> {
     let manifest = workspace.root().join("Cargo.toml");
     let text = fs::read_to_string(&manifest)
@@ -159,7 +163,7 @@ fn stated_version(manifest: &str) -> Option<&str> {
     line.split('"').nth(1)
 }
 
-/// Version of the compiler that cargo runs: `1.95.0`.
+/// Returns the version of the compiler that cargo runs: `1.95.0`.
 fn running_version(workspace: &Workspace) -> Result<String> {
     let mut command = workspace.cargo();
     let output = command.arg("--version").output().context("cannot run cargo")?;
@@ -173,7 +177,7 @@ fn same_minor(a: &str, b: &str) -> bool {
     a.split('.').take(2).eq(b.split('.').take(2))
 }
 
-/// The toolchain of that version that rustup has.
+/// Returns the installed rustup toolchain of that version.
 fn installed(version: &str) -> Option<String> {
     let output = Command::new("rustup").args(["toolchain", "list"]).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);

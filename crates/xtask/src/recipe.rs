@@ -1,13 +1,13 @@
-//! How a CPU-only libtorch for x86_64 Linux is laid out from the wheels of the package index.
+//! Lays out a CPU-only libtorch for x86_64 Linux from the wheels of the package index.
 //!
-//! The only Linux build of torch 2.11.0 there is the one for CUDA 13. Its CPU half (libtorch_cpu, libc10, libgomp)
-//! is complete but for two small CUDA libraries that its profiler links; they load without a GPU. So that half and
-//! those two are taken, and `libtorch.so`, which is empty and only names its halves, is made anew to name the CPU
-//! half alone.
+//! The only Linux build of torch 2.11.0 is the one for CUDA 13. Its CPU half (libtorch_cpu, libc10, libgomp) is
+//! complete except for two small CUDA libraries that its profiler links; these load without a GPU. So the CPU
+//! half and these two are taken. `libtorch.so`, which is empty and only names its halves, is made anew to name
+//! only the CPU half.
 //!
-//! One run at a time works on a copy (a lock file beside it), in a temporary folder that becomes the copy by a
-//! rename. An interrupted run leaves that folder, which the next one removes, and the wheels that it fetched, which
-//! the next one takes.
+//! One run at a time works on a copy (with a lock file beside it), in a temporary folder that is finally
+//! renamed to become the copy. An interrupted run leaves that folder, which the next run removes, and the
+//! wheels that it fetched, which the next run uses.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -22,10 +22,11 @@ use crate::libtorch::{STAMP_FILE, VERSION, is_complete, stamp};
 use crate::pip;
 use crate::tools::{self, Python, Temporary, beside, last_line};
 
-/// Most room that a set-up takes: the wheels twice while pip hands them over, or once beside what is unpacked.
+/// The most room that set-up takes: the wheels twice while pip hands them over, or once beside the unpacked
+/// files.
 const ROOM_MB: u64 = 1200;
 
-/// What Linux says of a file system whose locks are not to be had: NFS without its lock service, say.
+/// The Linux error for a file system whose locks are not available, such as NFS without its lock service.
 const ENOLCK: i32 = 37;
 
 /// A file of the package index.
@@ -41,7 +42,7 @@ pub struct Wheel {
     pub mb: u64,
 }
 
-/// torch, CUPTI and the CUDA runtime, in the order that `unpack.py` wants.
+/// torch, CUPTI and the CUDA runtime, in the order that `unpack.py` expects.
 pub const WHEELS: [Wheel; 3] = [
     Wheel {
         file: "torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl",
@@ -63,7 +64,7 @@ pub const WHEELS: [Wheel; 3] = [
     },
 ];
 
-/// Lays the copy out, alone: a second run waits here and then finds it done.
+/// Lays the copy out, one run at a time: a second run waits here and then finds it done.
 pub fn build(home: &Path) -> Result<()> {
     let python = Python::find()?;
     let mut linker = tools::cc()?;
@@ -100,7 +101,7 @@ pub fn build(home: &Path) -> Result<()> {
     write(STAMP_FILE, format!("{}\n", stamp()))?;
 
     if lock.is_none() && is_complete(home) {
-        // Another run was first.
+        // Another run was faster.
         return Ok(());
     }
     if home.is_symlink() {
@@ -109,14 +110,14 @@ pub fn build(home: &Path) -> Result<()> {
         fs::remove_dir_all(home).with_context(|| format!("cannot remove {}", home.display()))?;
     }
     fs::rename(&tree, home).with_context(|| format!("cannot make {}", home.display()))?;
-    // Left over at worst.
+    // At worst, it is left over.
     let _ = fs::remove_dir_all(&store);
     println!("libtorch {VERSION} laid out in {:.0} s", started.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// Takes the lock; it is freed when the file is dropped, or the process ends in whatever way. None where the file
-/// system has no locks: better to set up without one than not at all.
+/// Takes the lock, which is released when the file is dropped or the process ends in any way. Returns `None` if
+/// the file system has no locks: it is better to set up without one than not at all.
 fn lock(path: &Path) -> Result<Option<File>> {
     let file =
         File::options().create(true).truncate(false).write(true).open(path).with_context(|| {
@@ -143,19 +144,20 @@ fn lock(path: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Whether an error says that a file system has no locks, or none to be had.
+/// Whether an error means that a file system has no locks, or that they are not available.
 fn has_no_locks(error: &Error) -> bool {
     error.kind() == ErrorKind::Unsupported || error.raw_os_error() == Some(ENOLCK)
 }
 
-/// Removes the temporary folders of runs that were interrupted. Only with the lock: then none is in use.
+/// Removes the temporary folders of interrupted runs. Called only with the lock, so that none of them is in
+/// use.
 fn remove_leftovers(home: &Path) {
     let mut prefix = home.file_name().unwrap_or_default().to_owned();
     prefix.push(".tmp.");
     let Some(entries) = home.parent().and_then(|parent| fs::read_dir(parent).ok()) else { return };
     for entry in entries.flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
-            // What cannot be removed is in nobody's way.
+            // A folder that cannot be removed does no harm.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -173,7 +175,7 @@ fn check_room(folder: &Path, store: &Path) -> Result<()> {
     }
 }
 
-/// The room that a set-up takes beside the wheels that are kept already.
+/// Returns the room that set-up takes in addition to the wheels that are already kept.
 fn room_mb(store: &Path) -> u64 {
     let kept = WHEELS.iter().filter(|wheel| store.join(wheel.file).is_file());
     ROOM_MB - kept.map(|wheel| wheel.mb).sum::<u64>()
@@ -186,7 +188,8 @@ fn disk_line(path: &Path) -> String {
     )
 }
 
-/// The wheels, each with its hash checked: those at hand, and the others from the index, by way of `temp` into `store`.
+/// Returns the wheels, each with its hash checked: those at hand, and the others from the index, by way of
+/// `temp` into `store`.
 fn fetch(python: &Python, given: Option<&Path>, store: &Path, temp: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     let mut wanted = Vec::new();
@@ -208,8 +211,8 @@ fn fetch(python: &Python, given: Option<&Path>, store: &Path, temp: &Path) -> Re
     Ok(paths)
 }
 
-/// A wheel with the right hash that an earlier run kept in `store`, or that lies in `given`, the folder of
-/// `LIBTORCH_WHEELS`. Says what that folder lacks.
+/// Returns a wheel with the right hash that an earlier run kept in `store`, or that is in `given`, the folder
+/// of `LIBTORCH_WHEELS`. Reports what that folder lacks.
 fn at_hand(wheel: &Wheel, given: Option<&Path>, store: &Path) -> Result<Option<PathBuf>> {
     let kept = store.join(wheel.file);
     if kept.is_file() && verify(&kept, wheel.sha256)? {
@@ -224,7 +227,7 @@ fn at_hand(wheel: &Wheel, given: Option<&Path>, store: &Path) -> Result<Option<P
     Ok(fault.is_none().then_some(path))
 }
 
-/// Why a file is not the wheel that it should be, if it is not.
+/// Returns why a file is not the expected wheel, if it is not.
 fn fault(path: &Path, wheel: &Wheel) -> Result<Option<String>> {
     if !path.is_file() {
         return Ok(Some(format!("{} is not there", path.display())));
@@ -248,7 +251,7 @@ fn keep(wheels: &[&Wheel], fetched: &Path, store: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a file has the SHA-256 it should have.
+/// Whether a file has the expected SHA-256.
 fn verify(path: &Path, sha256: &str) -> Result<bool> {
     Ok(tools::sha256(path)? == sha256)
 }
@@ -296,7 +299,8 @@ fn link_umbrella(linker: &mut Command, tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Loads the result once: a C library that is too old, say, shows here and not in a build later.
+/// Loads the result once, so that, for example, a C library that is too old shows here and not in a later
+/// build.
 fn try_loading(python: &Python, tree: &Path) -> Result<()> {
     let program = "import ctypes, os, sys; ctypes.CDLL(sys.argv[1], os.RTLD_NOW)";
     let output = python
@@ -319,7 +323,7 @@ mod tests {
     use super::*;
     use crate::tools::scratch::{put, scratch};
 
-    /// Made of "abc".
+    /// The file contains "abc".
     #[cfg(target_os = "linux")]
     const SMALL: Wheel = Wheel {
         file: "small.whl",
@@ -328,7 +332,7 @@ mod tests {
         mb: 1,
     };
 
-    // Only there is `sha256sum` sure to be, and only there set-up needs it.
+    // Only Linux is sure to have `sha256sum`, and only there does set-up need it.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_tampered_file_is_told_by_its_hash() {

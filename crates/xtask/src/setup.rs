@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 /// Whose libtorch the build will use.
 #[derive(Debug, PartialEq, Eq)]
 enum Source {
-    /// Python's torch: `LIBTORCH_USE_PYTORCH` is set, to whatever.
+    /// Python's torch: `LIBTORCH_USE_PYTORCH` is set, to any value.
     Python,
     /// The user's own `LIBTORCH`.
     Folder(PathBuf),
@@ -20,7 +20,7 @@ enum Source {
     Ours,
 }
 
-/// torch-sys lets `LIBTORCH_USE_PYTORCH` win over `LIBTORCH`.
+/// Chooses the source. In torch-sys, `LIBTORCH_USE_PYTORCH` takes precedence over `LIBTORCH`.
 fn source(use_pytorch: bool, own: Option<PathBuf>) -> Source {
     match own {
         _ if use_pytorch => Source::Python,
@@ -29,7 +29,7 @@ fn source(use_pytorch: bool, own: Option<PathBuf>) -> Source {
     }
 }
 
-/// Makes the workspace ready to build. Quick and silent when it is.
+/// Makes the workspace ready to build. Quick and silent if it already is.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let use_pytorch = std::env::var_os("LIBTORCH_USE_PYTORCH").is_some();
     let source = source(use_pytorch, workspace.own_libtorch());
@@ -46,8 +46,8 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     }
 }
 
-/// There is a recipe for x86_64 Linux with glibc; elsewhere a libtorch of the user's own works, which is Python's torch
-/// where the package index has it for the platform.
+/// Refuses platforms without a recipe. There is one for x86_64 Linux with glibc. Elsewhere the user's own
+/// libtorch works, which is Python's torch if the package index has it for the platform.
 fn check_platform(os: &str, arch: &str, musl: bool) -> Result<()> {
     if os == "linux" && arch == "x86_64" && !musl {
         return Ok(());
@@ -68,14 +68,14 @@ fn check_platform(os: &str, arch: &str, musl: bool) -> Result<()> {
     )
 }
 
-/// Many systems let pip install into an environment only.
+/// Many systems allow pip to install only into an environment.
 const NEW_ENVIRONMENT: &str = "python3 -m venv .venv && . .venv/bin/activate";
 
 fn install() -> String {
     format!("python -m pip install torch=={VERSION} setuptools")
 }
 
-/// How the Python that torch-sys asks gets the right torch.
+/// Returns how to give the right torch to the Python that torch-sys asks.
 fn torch_remedy(in_environment: bool) -> String {
     if in_environment { install() } else { format!("{NEW_ENVIRONMENT} && {}", install()) }
 }
@@ -95,7 +95,7 @@ fn check_own(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Asks the Python that torch-sys will ask.
+/// Checks the torch of the Python that torch-sys will ask.
 fn check_python_torch() -> Result<()> {
     let in_environment = std::env::var_os("VIRTUAL_ENV").is_some();
     let python = if in_environment { "python" } else { "python3" };

@@ -1,4 +1,5 @@
-//! Every program once, on a few synthetic records: does each start, understand its flags and write its files?
+//! Runs every program once, on a few synthetic records: does each start, understand its flags and write its
+//! files?
 
 use std::ffi::OsString;
 use std::fs;
@@ -17,10 +18,10 @@ struct Run {
     writes: &'static [&'static str],
 }
 
-/// The way a user would go, from records to an explanation.
+/// The steps of a user, from records to an explanation.
 const RUNS: [Run; 14] = [
     Run { program: "synthesize", args: "--out @/data --records 40 --seed 1", writes: &["data"] },
-    // With few windows, for what asks a network about each many times.
+    // With few windows, for programs that ask a network about each window many times.
     Run {
         program: "synthesize",
         args: "--out @/short --records 8 --seconds 4 --seed 1",
@@ -89,7 +90,7 @@ const RUNS: [Run; 14] = [
     },
 ];
 
-/// What can be run where the golden values are; `@GOLDENS` stands for their folder.
+/// Runs that need the golden values; `@GOLDENS` stands for their folder.
 const RUNS_ON_GOLDENS: [Run; 2] = [
     Run {
         program: "import-keras",
@@ -103,7 +104,7 @@ const RUNS_ON_GOLDENS: [Run; 2] = [
     },
 ];
 
-/// Runs them all; `programs` of the gate.
+/// Runs all of them; the gate's step `programs`.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let folder = workspace.scratch("ci");
     if folder.exists() {
@@ -130,7 +131,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The names of all programs, from their sources.
+/// Returns the names of all programs, from their sources.
 fn programs(root: &Path) -> Result<Vec<String>> {
     let folder = root.join("examples/src/bin");
     let entries =
@@ -178,7 +179,7 @@ fn execute(workspace: &Workspace, one: &Run, folder: &Path, goldens: Option<&Pat
     Ok(())
 }
 
-/// Puts the real paths into a word of a command line.
+/// Replaces placeholders in a word of a command line by the real paths.
 fn resolve(word: &str, folder: &Path, goldens: Option<&Path>) -> Result<OsString> {
     if word == "@RECORD" {
         return first_record(&folder.join("data")).map(PathBuf::into_os_string);
@@ -193,7 +194,7 @@ fn resolve(word: &str, folder: &Path, goldens: Option<&Path>) -> Result<OsString
     })
 }
 
-/// The first WFDB record of a folder by name, without its extension.
+/// Returns the first WFDB record of a folder by name, without its extension.
 fn first_record(folder: &Path) -> Result<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
         .with_context(|| format!("cannot read {}", folder.display()))?
@@ -213,7 +214,7 @@ fn first_record(folder: &Path) -> Result<PathBuf> {
     bail!("no record in {}", folder.display())
 }
 
-/// Where the golden values are: `$ECG_GOLDENS`, else beside the checkout.
+/// Returns the folder of the golden values: `$ECG_GOLDENS`, or else beside the checkout.
 fn goldens(root: &Path) -> Option<PathBuf> {
     let given = std::env::var_os("ECG_GOLDENS").map(PathBuf::from);
     let folder = given.unwrap_or_else(|| root.join("../shared/goldens"));

@@ -1,4 +1,4 @@
-//! The programs of the machine that set-up and build need, and what to say when one is not there.
+//! The system programs that set-up and build need, and the messages if one is missing.
 
 use std::ffi::OsString;
 use std::fs;
@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Where a program is, by the rules of a shell: a name with a slash is a path, any other is looked up in `PATH`.
+/// Locates a program by the rules of a shell: a name with a slash is a path, any other name is looked up in
+/// `PATH`.
 pub fn find(program: &str) -> Option<PathBuf> {
     let is_file = |path: &PathBuf| path.is_file();
     if program.contains('/') {
@@ -17,12 +18,12 @@ pub fn find(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&folders).map(|folder| folder.join(program)).find(is_file)
 }
 
-/// A compiler command: the words of `$CXX` or `$CC` when set, else the default name.
+/// Returns a compiler command: the words of `$CXX` or `$CC` if set, else the default name.
 fn compiler(variable: &str, default: &str) -> Vec<String> {
     words(&std::env::var(variable).unwrap_or_default(), default)
 }
 
-/// The words of a command; the path of a program may have blanks in it, and is then one word.
+/// Returns the words of a command. The path of a program may contain spaces, and is then one word.
 fn words(value: &str, default: &str) -> Vec<String> {
     let value = value.trim();
     if value.is_empty() {
@@ -58,7 +59,7 @@ fn no_cxx(wanted: &str, other: Option<&str>) -> String {
     }
 }
 
-/// The C compiler as a command to which arguments can be added.
+/// Returns the C compiler as a command to which arguments can be added.
 pub fn cc() -> Result<Command> {
     let words = compiler("CC", "cc");
     if find(&words[0]).is_none() {
@@ -73,7 +74,7 @@ pub fn cc() -> Result<Command> {
     Ok(command)
 }
 
-/// A Python that runs: `$PYTHON`, else `python3`.
+/// A working Python: `$PYTHON`, else `python3`.
 #[derive(Debug)]
 pub struct Python {
     program: OsString,
@@ -102,12 +103,12 @@ impl Python {
         }
     }
 
-    /// Its name for messages.
+    /// Returns its name for messages.
     pub fn name(&self) -> String {
         format!("`{}`", self.program.to_string_lossy())
     }
 
-    /// A command that runs it.
+    /// Returns a command that runs it.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.stdin(Stdio::null());
@@ -115,7 +116,7 @@ impl Python {
     }
 }
 
-/// SHA-256 of a file in lower-case hexadecimal.
+/// Returns the SHA-256 of a file in lower-case hexadecimal.
 pub fn sha256(path: &Path) -> Result<String> {
     let output = Command::new("sha256sum")
         .arg("--")
@@ -125,51 +126,51 @@ pub fn sha256(path: &Path) -> Result<String> {
     if !output.status.success() {
         bail!("cannot read {}: {}", path.display(), last_line(&output.stderr));
     }
-    // A file name with odd characters is printed after a backslash, which is no part of the sum.
+    // A file name with unusual characters is printed after a backslash, which is not part of the sum.
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.trim_start_matches('\\').split_whitespace().next().unwrap_or_default().to_owned())
 }
 
-/// MB free for this user in the file system of a folder; none where `df` does not tell.
+/// Returns the MB free for this user in the file system of a folder; `None` if `df` does not report them.
 pub fn free_mb(folder: &Path) -> Option<u64> {
     let output = Command::new("df").arg("-Pk").arg(folder).output().ok()?;
     parse_df(&String::from_utf8_lossy(&output.stdout))
 }
 
 fn parse_df(text: &str) -> Option<u64> {
-    // Counted from the share in use, since the device before it may have blanks in its name.
+    // Counted from the percentage, since the device before it may have spaces in its name.
     let fields: Vec<&str> = text.lines().nth(1)?.split_whitespace().collect();
     let mut before_share = fields.windows(2).filter(|pair| pair[1].ends_with('%'));
     let kib: u64 = before_share.find_map(|pair| pair[0].parse().ok())?;
     Some(kib * 1024 / 1_000_000)
 }
 
-/// The last line with something in it, for one-line messages.
+/// Returns the last line that is not empty, for one-line messages.
 pub fn last_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
     last.unwrap_or("it gave no reason").to_owned()
 }
 
-/// A path with a suffix to its name.
+/// Returns a path with a suffix added to its name.
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
 }
 
-/// A folder that goes when the value does.
+/// A folder that is removed when the value is dropped.
 #[derive(Debug)]
 pub struct Temporary(PathBuf);
 
 impl Temporary {
-    /// Makes the folder.
+    /// Creates the folder.
     pub fn new(path: PathBuf) -> Result<Self> {
         fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -177,7 +178,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // Left over at worst, and then the next run's to remove.
+        // At worst, it is left over for the next run to remove.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -187,13 +188,13 @@ impl Drop for Temporary {
 pub mod scratch {
     use super::*;
 
-    /// A folder of its own for a test.
+    /// Makes a separate folder for a test.
     pub fn scratch(name: &str) -> Temporary {
         let path = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
         Temporary::new(path).expect("the temporary folder can be written")
     }
 
-    /// Writes a file, with the folders above it.
+    /// Writes a file, and creates the folders above it.
     pub fn put(folder: &Path, name: &str, text: &str) {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a new folder");

@@ -1,4 +1,4 @@
-//! The checkout: its folders, and child processes that see the environment a user's shell would give them.
+//! The checkout: its folders, and child processes that see the environment that a user's shell would give them.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 /// Name of the link in the checkout that `.cargo/config.toml` points `LIBTORCH` to.
 pub const LINK_NAME: &str = ".libtorch";
 
-/// This checkout and where its build output goes.
+/// This checkout, and the folder of its build output.
 #[derive(Debug)]
 pub struct Workspace {
     root: PathBuf,
@@ -32,37 +32,39 @@ impl Workspace {
         Ok(Self { root: root.to_path_buf(), profile_dir: profile_dir.to_path_buf() })
     }
 
-    /// Folder of the root `Cargo.toml`.
+    /// Returns the folder of the root `Cargo.toml`.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// The link (or folder) in the checkout through which everything finds libtorch.
+    /// Returns the link (or folder) in the checkout through which everything finds libtorch.
     pub fn libtorch_link(&self) -> PathBuf {
         self.root.join(LINK_NAME)
     }
 
-    /// The user's own `LIBTORCH`, if any.
+    /// Returns the user's own `LIBTORCH`, if any.
     pub fn own_libtorch(&self) -> Option<PathBuf> {
         own_libtorch(std::env::var_os("LIBTORCH").as_deref(), &self.root)
     }
 
-    /// Where cargo builds.
+    /// Returns the folder where cargo builds.
     pub fn target(&self) -> &Path {
         self.profile_dir.parent().unwrap_or(&self.profile_dir)
     }
 
-    /// Folder beside the build output for files that a run of the gate makes. Its name is no other project's: several may
-    /// build into one folder, where `ci` alone is the output of a profile of that name.
+    /// Returns a folder beside the build output for files that a run of the gate makes.
+    ///
+    /// No other project has its name: several projects may build into one folder, where `ci` alone is the
+    /// output of a profile of that name.
     pub fn scratch(&self, name: &str) -> PathBuf {
         self.profile_dir.with_file_name(format!("ecg3d-{name}"))
     }
 
-    /// A cargo command in the root of the checkout.
+    /// Returns a cargo command in the root of the checkout.
     ///
-    /// It is the cargo that runs xtask, and it gets the environment of the shell: what cargo set for xtask alone is
-    /// taken out, because build scripts that watch such a variable would run again at every change between
-    /// `cargo xtask` and plain `cargo`.
+    /// It is the cargo that runs xtask, with the environment of the shell. Variables that cargo set only for
+    /// xtask are removed, because build scripts that watch such a variable would run again at every change
+    /// between `cargo xtask` and plain `cargo`.
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(&self.root);
@@ -75,14 +77,15 @@ impl Workspace {
         command
     }
 
-    /// A program of this workspace, run in the caller's folder. `profile` is the folder name, `debug` or `release`.
+    /// Returns a command for a program of this workspace, run in the caller's folder. `profile` is the folder
+    /// name, `debug` or `release`.
     pub fn program(&self, profile: &str, name: &str) -> Command {
         let mut command = Command::new(self.program_path(profile, name));
         self.clean(&mut command);
         command
     }
 
-    /// Where cargo puts a program of this workspace.
+    /// Returns where cargo puts a program of this workspace.
     pub fn program_path(&self, profile: &str, name: &str) -> PathBuf {
         let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
         self.profile_dir.with_file_name(profile).join(file)
@@ -100,14 +103,15 @@ impl Workspace {
     }
 }
 
-/// A relative target folder from the caller's folder on, where the cargo that built xtask took it from; a cargo in the root
-/// would take it from there. None where it can stay as it is.
+/// Makes a relative target folder absolute, starting from the caller's folder, as the cargo that built xtask
+/// did; a cargo in the root would start from there. Returns `None` if it can stay as it is.
 fn absolute_target(value: Option<OsString>) -> Option<PathBuf> {
     let folder = value.map(PathBuf::from).filter(|folder| folder.is_relative())?;
     std::path::absolute(folder).ok()
 }
 
-/// A `LIBTORCH` other than the one that `.cargo/config.toml` sets for every program that cargo runs, xtask included.
+/// Returns `LIBTORCH`, unless it is the one that `.cargo/config.toml` sets for every program that cargo runs,
+/// including xtask.
 fn own_libtorch(value: Option<&OsStr>, root: &Path) -> Option<PathBuf> {
     let path = PathBuf::from(value?);
     let same_folder = || {
@@ -119,7 +123,7 @@ fn own_libtorch(value: Option<&OsStr>, root: &Path) -> Option<PathBuf> {
     (!from_config).then_some(path)
 }
 
-/// Runs a child to its end; anything but success is an error that shows the command line.
+/// Runs a child to its end. Anything except success is an error that shows the command line.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run {}", line(command)))?;
     if !status.success() {
@@ -128,7 +132,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a child to its end and hands its exit status on.
+/// Runs a child to its end and passes its exit status on.
 pub fn status(command: &mut Command) -> Result<ExitCode> {
     let status = command.status().with_context(|| format!("cannot run {}", line(command)))?;
     match status.code().map(u8::try_from) {
@@ -137,7 +141,7 @@ pub fn status(command: &mut Command) -> Result<ExitCode> {
     }
 }
 
-/// A command as one would type it, the program by its bare name.
+/// Formats a command as one would type it, with the bare name of the program.
 pub fn line(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     std::iter::once(program)

@@ -1,4 +1,4 @@
-//! Turns the study's Keras weight files into weights of this toolkit.
+//! Converts the study's Keras weight files to weights of this toolkit.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,12 +8,12 @@ use clap::Parser;
 use ecg3d_examples::{check_inputs, say};
 use ecg3d_models::{Architecture, ModelCard, Preset, import_keras, save};
 
-/// Turns a weights file of Keras 2 (.h5, compiled or not, or .weights.h5) into a .safetensors file with a model card, and a
-/// readable copy of the card beside it.
+/// Converts a weights file of Keras 2 (.h5, compiled or not, or .weights.h5) to a .safetensors file with a
+/// model card, and writes a readable copy of the card beside it.
 #[derive(Parser)]
 #[command(name = "import-keras", version)]
 struct Arguments {
-    /// Keras's file
+    /// Keras weights file
     #[arg(long, value_name = "FILE")]
     h5: PathBuf,
     /// The network in it: 3decgnet, zhang, sobahi or ribeiro
@@ -22,8 +22,8 @@ struct Arguments {
     /// Weights file to write; its name ends in .safetensors
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Preprocessing and mode that the weights were trained under: published or corrected, which 3DECG-Net and Zhang's network have
-    /// other weights for, so that Keras's cannot be
+    /// Preprocessing and mode that the weights were trained with: published or corrected. Corrected 3DECG-Net
+    /// and Zhang's network have other weights, so Keras's cannot be imported for them
     #[arg(long, value_name = "P", default_value_t = Preset::Published)]
     preset: Preset,
 }

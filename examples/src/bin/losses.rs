@@ -1,4 +1,4 @@
-//! Measures what each form of a recording costs and what it loses.
+//! Measures the size of each form of a recording, and what it loses.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,12 +8,12 @@ use clap::Parser;
 use ecg_core::Recording;
 use ecg_io::Dataset;
 use ecg3d_convert::{
-    ConvertConfig, ConvertPlan, Denoise, FftResampler, ImagePlan, LeadSelection, Preset, Resample,
-    Units, rate_ratio,
+    ConvertConfig, ConvertPlan, Denoise, FftResampler, ImagePlan, LeadSelection, Plans, Preset,
+    Resample, Units, rate_ratio,
 };
 use ecg3d_examples::chart::quantile;
 use ecg3d_examples::reading::ReadingArgs;
-use ecg3d_examples::source::{Failed, Plans, check_not_of, exit_code};
+use ecg3d_examples::source::{Failed, check_not_of, exit_code};
 use ecg3d_examples::{Progress, check_place, pool, print_result, say_err, write_atomic};
 use half::f16;
 use ndarray::{Array2, ArrayView1, s};
@@ -21,20 +21,22 @@ use rayon::prelude::*;
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex;
 
-/// Frequency in Hz up to which a signal at 50 Hz can tell anything.
+/// Largest frequency in Hz that a signal sampled at 50 Hz can represent.
 const NYQUIST_HZ: f64 = 25.0;
 
-/// Measures, over the recordings of a folder, the bytes of each form and what is lost on the way to it, for both presets.
+/// Measures, over the recordings of a folder, the bytes of each form and what is lost on the way to it, for
+/// both presets.
 ///
-/// Prints a table in Markdown: the median over the recordings, and the 5th and 95th percentile. docs/data-loss.md defines
-/// each figure. Exit status: 0 all well, 2 some records failed, 1 nothing done.
+/// Prints a table in Markdown with the median over the recordings and the 5th and 95th percentile.
+/// docs/data-loss.md defines each figure. Exit status: 0 if all went well, 2 if some records failed, 1 if
+/// nothing was done.
 #[derive(Parser)]
 #[command(name = "losses", version)]
 struct Arguments {
-    /// Folder of WFDB and CSV records, searched with all below it
+    /// Folder of WFDB and CSV records, searched with all its subfolders
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Write the figures of each record too
+    /// Write the figures of each record, too
     #[arg(long, value_name = "FILE.csv")]
     out: Option<PathBuf>,
     /// Threads, at most 1024; 0: one for each processor
@@ -44,7 +46,7 @@ struct Arguments {
     reading: ReadingArgs,
 }
 
-/// The figures in the order of the table: heading, digits behind the point.
+/// The figures in the order of the table: heading, and number of decimals.
 const FIGURES: [(&str, usize); 17] = [
     ("raw, 16 bit: bytes", 0),
     ("prepared, f32: bytes", 0),
@@ -82,17 +84,17 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
     let mut table = format!("{} recordings\n", dataset.len());
     let mut rows = format!("preset,record,{}\n", FIGURES.map(|(name, _)| quoted(name)).join(","));
     for preset in [Preset::Published, Preset::Corrected] {
-        let plans = Plans::new(&ConvertConfig::preset(preset));
+        let plans = Plans::new(ConvertConfig::preset(preset));
         let progress = Progress::new(dataset.len() as u64, "records");
+        let measure = |index| -> Result<[f64; FIGURES.len()]> {
+            let loaded = dataset.load(index)?;
+            let plan = plans.at(loaded.recording.sampling_rate)?;
+            Measured::new(&plan, &loaded.recording)?.figures()
+        };
         let results: Vec<Result<[f64; FIGURES.len()]>> = pool.install(|| {
-            let work = (0..dataset.len()).into_par_iter().map(|index| {
-                let loaded = dataset.load(index)?;
-                let plan = plans.at(loaded.recording.sampling_rate)?;
-                let figures = Measured::new(&plan, &loaded.recording)?.figures();
-                progress.inc(1);
-                figures
-            });
-            work.collect()
+            let work = (0..dataset.len()).into_par_iter().map(measure);
+            // Records that failed are done, too.
+            work.inspect(|_| progress.inc(1)).collect()
         });
         progress.finish();
         let mut columns = vec![Vec::new(); FIGURES.len()];
@@ -134,26 +136,29 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
 }
 
 fn quoted(text: &str) -> String {
-    if text.contains([',', '"']) {
+    if text.contains([',', '"', '#', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
         text.to_owned()
     }
 }
 
-/// A recording and what became of it.
+/// A recording and its converted forms.
 struct Measured<'a> {
     plan: &'a ConvertPlan,
     rate_hz: f64,
     samples: usize,
-    /// What is converted, at the rate of the recording: `[lead, sample]`, in the units of the preset.
+    /// The part that is converted, at the sampling rate of the recording: `[lead, sample]`, in the units of the
+    /// preset.
     used: Array2<f64>,
-    /// The prepared signal, without the zeros behind its end.
+    /// The same part, denoised but not resampled.
+    filtered: Array2<f64>,
+    /// The prepared signal, without the zeros after its end.
     prepared: Array2<f64>,
-    /// That of the recording turned upside down.
+    /// The prepared signal of the inverted recording.
     turned: Array2<f32>,
     window: Array2<f32>,
-    /// Of each lead: what no voltage is, and the units of the preset in a microvolt.
+    /// For each lead: the value of zero voltage, and the units of the preset per microvolt.
     scale: Vec<[f64; 2]>,
 }
 
@@ -169,9 +174,11 @@ impl<'a> Measured<'a> {
             }
             plan.prepare(&other)?
         };
+        // All of this is denoised; what does not fit into a prepared signal is cut off afterwards.
+        let samples = config.first_samples.unwrap_or(recording.n_samples());
         let used_samples = config.first_samples.unwrap_or_else(|| {
             let kept = (config.max_seconds * recording.sampling_rate.hz()).round() as usize;
-            recording.n_samples().min(kept)
+            samples.min(kept)
         });
         let rows: Vec<usize> = match &config.leads {
             LeadSelection::Named { leads } => {
@@ -192,13 +199,17 @@ impl<'a> Measured<'a> {
             _ => [0.0, 1e-3],
         };
         let scale = rows.iter().map(scale).collect();
-        let used = Array2::from_shape_fn((rows.len(), used_samples), |(k, t)| value(rows[k], t));
+        let whole = Array2::from_shape_fn((rows.len(), samples), |(k, t)| value(rows[k], t));
+        let used = whole.slice(s![.., ..used_samples]).to_owned();
+        let filtered = filtered(config, recording.sampling_rate.hz(), whole)?;
+        let filtered = filtered.slice(s![.., ..used_samples]).to_owned();
         let length = prepared.length;
         Ok(Self {
             plan,
             rate_hz: recording.sampling_rate.hz(),
             samples: recording.n_samples(),
             used,
+            filtered,
             prepared: prepared.signal.slice(s![.., ..length]).mapv(f64::from),
             turned: upside_down.signal.slice(s![.., ..length]).to_owned(),
             window: prepared.signal.slice(s![.., ..config.window_samples()]).to_owned(),
@@ -213,7 +224,6 @@ impl<'a> Measured<'a> {
         let [depth, height, width] = config.volume_size;
         let image_values = (lead_count * height * width) as f64;
         let back = self.reconstructed()?;
-        let filtered = self.filtered()?;
         let no_mean = without_mean(&self.used);
         let cutoff_hz = self.cutoff_hz();
         let (above, below) = self.energy(cutoff_hz);
@@ -236,7 +246,7 @@ impl<'a> Measured<'a> {
             (4 * depth * height * width) as f64,
             prd(self.used.view(), back.view()),
             prd(no_mean.view(), without_mean(&back).view()),
-            prd(filtered.view(), back.view()),
+            prd(self.filtered.view(), back.view()),
             100.0 * above,
             100.0 * below,
             cutoff_hz,
@@ -249,7 +259,7 @@ impl<'a> Measured<'a> {
         ])
     }
 
-    /// The prepared signal at the rate of the recording again, through its spectrum.
+    /// Returns the prepared signal resampled to the recording's rate, through its spectrum.
     fn reconstructed(&self) -> Result<Array2<f64>> {
         let (from, samples) = (self.prepared.ncols(), self.used.ncols());
         let mut back = Array2::zeros(self.used.dim());
@@ -269,40 +279,15 @@ impl<'a> Measured<'a> {
         Ok(back)
     }
 
-    /// What is used, denoised and not resampled.
-    fn filtered(&self) -> Result<Array2<f64>> {
-        let config = self.plan.config();
-        let mut out = self.used.clone();
-        for mut row in out.rows_mut() {
-            let mut values = row.to_vec();
-            match config.denoise {
-                Denoise::Causal { order, cutoff_hz, design_rate_hz } => {
-                    let rate_hz = design_rate_hz.unwrap_or(self.rate_hz);
-                    let band = ecg3d_convert::Band::High(cutoff_hz);
-                    let filter = ecg3d_convert::butterworth(order, band, rate_hz)?;
-                    filter.filter(&mut values, &mut filter.rest())?;
-                }
-                Denoise::BothWays { order, cutoff_hz, padding_s } => {
-                    let band = ecg3d_convert::Band::High(cutoff_hz);
-                    let filter = ecg3d_convert::butterworth(order, band, self.rate_hz)?;
-                    let padding = (padding_s * self.rate_hz).round() as usize;
-                    filter.filter_both_ways(&mut values, padding.min(row.len() - 1))?;
-                }
-                _ => {}
-            }
-            row.iter_mut().zip(values).for_each(|(out, value)| *out = value);
-        }
-        Ok(out)
-    }
-
-    /// Where the high-pass lets through 0.707 of an amplitude, on this recording.
+    /// Returns the frequency at which the high-pass lets 0.707 of an amplitude through, for this recording.
     fn cutoff_hz(&self) -> f64 {
         match self.plan.config().denoise {
-            // The design of an order and rate, run at another rate.
+            // A filter designed for one rate and run at another.
             Denoise::Causal { cutoff_hz, design_rate_hz, .. } => {
                 cutoff_hz * self.rate_hz / design_rate_hz.unwrap_or(self.rate_hz)
             }
-            // The gain counts twice: (f/c)^2n / (1 + (f/c)^2n) = 0.707; the bilinear map does nothing so far below the rate.
+            // The gain counts twice: (f/c)^2n / (1 + (f/c)^2n) = 0.707. The bilinear map has no effect so far
+            // below the sampling rate.
             Denoise::BothWays { order, cutoff_hz, .. } => {
                 let gain = std::f64::consts::FRAC_1_SQRT_2;
                 cutoff_hz * (gain / (1.0 - gain)).powf(0.5 / order as f64)
@@ -311,7 +296,8 @@ impl<'a> Measured<'a> {
         }
     }
 
-    /// Shares of the energy above 25 Hz and below a frequency, leads without their mean, under a Hann window.
+    /// Returns the shares of the energy above 25 Hz and below a frequency, for leads without their mean, with a
+    /// Hann window.
     fn energy(&self, below_hz: f64) -> (f64, f64) {
         let n = self.used.ncols();
         let fft = FftPlanner::new().plan_fft_forward(n);
@@ -339,6 +325,30 @@ impl<'a> Measured<'a> {
         }
         if all > 0.0 { (high / all, low / all) } else { (0.0, 0.0) }
     }
+}
+
+/// A signal `[lead, sample]`, denoised.
+fn filtered(config: &ConvertConfig, rate_hz: f64, mut signal: Array2<f64>) -> Result<Array2<f64>> {
+    for mut row in signal.rows_mut() {
+        let mut values = row.to_vec();
+        match config.denoise {
+            Denoise::Causal { order, cutoff_hz, design_rate_hz } => {
+                let band = ecg3d_convert::Band::High(cutoff_hz);
+                let rate_hz = design_rate_hz.unwrap_or(rate_hz);
+                let filter = ecg3d_convert::butterworth(order, band, rate_hz)?;
+                filter.filter(&mut values, &mut filter.rest())?;
+            }
+            Denoise::BothWays { order, cutoff_hz, padding_s } => {
+                let band = ecg3d_convert::Band::High(cutoff_hz);
+                let filter = ecg3d_convert::butterworth(order, band, rate_hz)?;
+                let padding = (padding_s * rate_hz).round() as usize;
+                filter.filter_both_ways(&mut values, padding.min(row.len() - 1))?;
+            }
+            _ => {}
+        }
+        row.iter_mut().zip(values).for_each(|(out, value)| *out = value);
+    }
+    Ok(signal)
 }
 
 fn mean(row: ArrayView1<'_, f64>) -> f64 {
@@ -374,7 +384,7 @@ fn prd<'a, T: Copy + Into<f64> + 'a>(
     if energy > 0.0 { 100.0 * (error / energy).sqrt() } else { 0.0 }
 }
 
-/// PRD of the volume that is made of images rounded to half precision.
+/// Returns the PRD of the volume made from images rounded to half precision.
 fn f16_loss(plan: &ImagePlan, images: &ndarray::Array3<f32>) -> Result<f64> {
     let rounded = images.mapv(|value| f16::from_f32(value).to_f32());
     let (exact, other) = (plan.volume(images.view())?, plan.volume(rounded.view())?);
@@ -387,8 +397,8 @@ mod tests {
     use ecg_core::{Lead, SamplingRate};
 
     /// Twelve sines of 10 Hz with an offset and a part of 60 Hz, at 500 Hz.
-    fn recording() -> Recording {
-        let signal = Array2::from_shape_fn((12, 5000), |(_, t)| {
+    fn recording(samples: usize) -> Recording {
+        let signal = Array2::from_shape_fn((12, samples), |(_, t)| {
             let turns = std::f64::consts::TAU * t as f64 / 500.0;
             0.2 + (10.0 * turns).sin() + 0.1 * (60.0 * turns).sin()
         });
@@ -398,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_known_signal_has_known_losses() {
-        let recording = recording();
+        let recording = recording(5000);
         let plan =
             ConvertPlan::new(ConvertConfig::corrected(), recording.sampling_rate).expect("a plan");
         let figures = Measured::new(&plan, &recording)
@@ -410,12 +420,14 @@ mod tests {
         };
         assert_eq!(of("raw, 16 bit: bytes"), 120_000.0);
         assert_eq!(of("prepared, f32: bytes"), 24_000.0);
-        // 0.01 / 1.01 of the energy without the offset is at 60 Hz; a Hann window keeps sines of whole periods apart.
+        // 0.01 / 1.01 of the energy without the offset is at 60 Hz. A Hann window separates sines of whole
+        // periods.
         assert!((of("energy above 25 Hz, %") - 100.0 * 0.01 / 1.01).abs() < 1e-6);
         assert!((of("offset: mean of a lead, uV") - 200.0).abs() < 1e-6);
-        // The part at 60 Hz is lost to resampling: sqrt(0.01 / 1.01), but for the ends and the filter's slope.
+        // The part at 60 Hz is lost to resampling: sqrt(0.01 / 1.01), apart from the ends and the filter's
+        // slope.
         assert!((of("resampling alone: PRD, %") - 9.95).abs() < 1.5, "{figures:?}");
-        // The offset, 0.04 of 0.04 + 0.505 in energy, is lost too.
+        // The offset, 0.04 of 0.04 + 0.505 in energy, is lost as well.
         let whole = 100.0 * ((0.04 + 0.005) / 0.545_f64).sqrt();
         assert!(
             (of("recording against reconstruction: PRD, %") - whole).abs() < 1.5,
@@ -424,5 +436,18 @@ mod tests {
         assert_eq!(of("turned upside down: change of the images, %"), 0.0);
         assert!((of("turned upside down: change of the prepared signal, %") - 200.0).abs() < 1e-4);
         assert!((of("cutoff (gain 0.707), Hz") - 0.777).abs() < 1e-3);
+    }
+
+    #[test]
+    fn what_is_cut_off_is_filtered_before() {
+        let recording = recording(10_000);
+        let filtered = |seconds: f64| {
+            let config = ConvertConfig::corrected().with_max_seconds(seconds);
+            let plan = ConvertPlan::new(config, recording.sampling_rate).expect("a plan");
+            Measured::new(&plan, &recording).expect("measures").filtered
+        };
+        let (cut, whole) = (filtered(10.0), filtered(20.0));
+        assert_eq!((cut.dim(), whole.dim()), ((12, 5000), (12, 10_000)));
+        assert_eq!(cut, whole.slice(s![.., ..5000]));
     }
 }

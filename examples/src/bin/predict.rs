@@ -2,6 +2,10 @@
 
 #[path = "../with_model/classify.rs"]
 mod classify;
+#[path = "../with_model/device.rs"]
+mod device;
+#[path = "../with_model/device_args.rs"]
+mod device_args;
 #[path = "../with_model/keeping.rs"]
 mod keeping;
 #[path = "../with_model/model_args.rs"]
@@ -28,11 +32,11 @@ use crate::model_args::ModelArgs;
 
 /// Writes FILE.csv with a line for each record: its name, and the probability of each label in full precision.
 ///
-/// Network, labels and preprocessing are what the weights say. Labels of the recordings are not needed. A record that can't
-/// be used is reported, left out, and the status is 2.
+/// The weights determine the network, the labels and the preprocessing. Labels of the recordings are not
+/// needed. A record that cannot be used is reported and left out, and the status is 2.
 ///
-/// What is done waits in FILE.csv.part. A run that was ended, however, goes on from there when it is started again with the
-/// same weights, records, --precision and --batch on the same device.
+/// Finished probabilities are kept in FILE.csv.part. A run that ended for any reason continues from there when
+/// it is started again with the same weights, records, --precision and --batch on the same device.
 #[derive(Parser)]
 #[command(name = "predict", version)]
 struct Arguments {

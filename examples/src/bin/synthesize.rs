@@ -11,19 +11,19 @@ use ecg3d_examples::synthetic::{Format, write_folder};
 
 /// Writes labelled synthetic 12-lead recordings: DIR/synth00000 ..., and DIR/labels.csv at the end.
 ///
-/// labels.csv has the columns record, patient, fold (0 to 9, by patient) and one 0/1 column for each of the seven labels. Equal
-/// arguments give equal files on every machine. DIR has to be new or empty, or to hold what a run with the same arguments
-/// left (DIR/synthesize.json says which); such a run is done again from its start.
+/// labels.csv has the columns record, patient, fold (0 to 9, by patient) and one 0/1 column for each of the
+/// seven labels. Equal arguments give equal files on every machine. DIR must be new or empty, or hold what a
+/// run with the same arguments left (recorded in DIR/synthesize.json); such a run is repeated from its start.
 #[derive(Parser)]
 #[command(name = "synthesize", version)]
 struct Arguments {
-    /// Folder to write to; made if missing
+    /// Folder to write to; created if missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// How many recordings
+    /// Number of recordings
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     records: i64,
-    /// Equal seeds give equal recordings
+    /// Seed; equal seeds give equal recordings
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
     /// Sampling rate in Hz, 100 to 5000
@@ -32,7 +32,7 @@ struct Arguments {
     /// Length of each recording in seconds, 1 to 3600
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, allow_negative_numbers = true)]
     seconds: f64,
-    /// Kind of file
+    /// Format of the recordings
     #[arg(long, value_enum, default_value_t = Format::Wfdb)]
     format: Format,
 }

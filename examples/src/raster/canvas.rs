@@ -10,7 +10,7 @@ type Colour = [f32; 3];
 pub(super) struct Canvas {
     width: usize,
     height: usize,
-    /// Pixels for a user unit.
+    /// Pixels per user unit.
     unit: f64,
     pixels: Vec<Colour>,
 }
@@ -23,7 +23,7 @@ enum Piece {
 }
 
 impl Canvas {
-    /// A white page.
+    /// Makes a white page.
     pub(super) fn new(width: usize, height: usize, unit: f64) -> Self {
         Self { width, height, unit, pixels: vec![[1.0; 3]; width * height] }
     }
@@ -39,14 +39,14 @@ impl Canvas {
         Ok(file)
     }
 
-    /// Fills a closed polygon of user units.
+    /// Fills a closed polygon, given in user units.
     pub(super) fn fill(&mut self, corners: &[[f64; 2]], colour: [u8; 3], opacity: f64) {
         let mut pieces = Vec::new();
         self.polygon(corners, &mut pieces);
         self.paint(&pieces, colour, opacity);
     }
 
-    /// Draws lines of a width, in user units, their joins round.
+    /// Draws lines of the given width, in user units, with round joins.
     pub(super) fn stroke(
         &mut self,
         lines: &[Vec<[f64; 2]>],
@@ -71,7 +71,7 @@ impl Canvas {
                     self.polygon(&corners, &mut pieces);
                 }
             }
-            // A thin line's joins are not to be seen.
+            // The joins of a thin line cannot be seen.
             if width * self.unit > 1.5 && line.len() > 2 {
                 for [x, y] in &line[1..line.len() - 1] {
                     let corner = |k: u32| {
@@ -85,7 +85,7 @@ impl Canvas {
         self.paint(&pieces, colour, opacity);
     }
 
-    /// Sets one line of text; `anchor` is the share of its width that stands left of its place.
+    /// Draws one line of text. `anchor` is the share of its width that lies to the left of its position.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn text(
         &mut self,
@@ -107,7 +107,7 @@ impl Canvas {
         let unit = self.unit;
         let mut pieces = Vec::new();
         for id in ids {
-            // A bold letter is printed twice, a little apart.
+            // A bold letter is drawn twice, slightly shifted.
             for shift in if bold { &[0.0, 0.035][..] } else { &[0.0][..] } {
                 let at = |p: Point| {
                     let px = pen + shift * size + f64::from(p.x) * em - centre[0];
@@ -131,7 +131,8 @@ impl Canvas {
         Ok(())
     }
 
-    /// The outline of a polygon, always turning the same way, so that polygons that overlap add up and do not cancel.
+    /// Adds the outline of a polygon, always in the same direction, so that overlapping polygons add up instead
+    /// of cancelling.
     fn polygon(&self, corners: &[[f64; 2]], pieces: &mut Vec<Piece>) {
         let next = |k: usize| corners[(k + 1) % corners.len()];
         let cross = |k: usize| corners[k][0] * next(k)[1] - next(k)[0] * corners[k][1];
@@ -143,7 +144,7 @@ impl Canvas {
         }));
     }
 
-    /// Lays a colour over what the pieces enclose.
+    /// Paints the area that the pieces enclose.
     fn paint(&mut self, pieces: &[Piece], colour: [u8; 3], opacity: f64) {
         let points = || {
             pieces.iter().flat_map(|piece| match piece {

@@ -9,7 +9,7 @@ pub(super) struct Element<'a> {
     content: &'a str,
 }
 
-/// All elements in their order; that they are nested does not matter for what this crate draws.
+/// Returns all elements in order. Their nesting does not matter for the pictures of this crate.
 pub(super) fn elements(svg: &str) -> Result<Vec<Element<'_>>> {
     let mut out = Vec::new();
     let mut rest = svg;
@@ -53,7 +53,7 @@ impl<'a> Element<'a> {
         text.parse().with_context(|| format!("{name}=\"{text}\" of a {} is no number", self.name))
     }
 
-    /// A number, or a share of `whole`.
+    /// Returns a number, or a share of `whole`.
     pub(super) fn length(&self, name: &str, whole: f64) -> Result<f64> {
         match self.text(name).and_then(|text| text.strip_suffix('%')) {
             Some(percent) => Ok(percent.parse::<f64>()? / 100.0 * whole),
@@ -61,7 +61,7 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// `#rgb`, `#rrggbb`, or `None` for `none`.
+    /// Returns the colour of `#rgb` or `#rrggbb`, or `None` for `none`.
     pub(super) fn colour(&self, name: &str, default: Option<[u8; 3]>) -> Result<Option<[u8; 3]>> {
         let Some(text) = self.text(name) else { return Ok(default) };
         if text == "none" {
@@ -84,7 +84,7 @@ impl<'a> Element<'a> {
         text.split_whitespace().map(|own| own.parse().context("a dash that is no number")).collect()
     }
 
-    /// Angle in degrees and centre of `transform="rotate(angle x y)"`.
+    /// Returns the angle in degrees and the centre of `transform="rotate(angle x y)"`.
     pub(super) fn rotation(&self) -> Result<(f64, [f64; 2])> {
         let Some(text) = self.text("transform") else { return Ok((0.0, [0.0; 2])) };
         let inside = text.strip_prefix("rotate(").and_then(|own| own.strip_suffix(')'));
@@ -97,7 +97,7 @@ impl<'a> Element<'a> {
         Ok((angle, [x, y]))
     }
 
-    /// The text, its character references resolved.
+    /// Returns the text with its character references resolved.
     pub(super) fn content(&self) -> String {
         const NAMES: [(&str, &str); 6] = [
             ("&lt;", "<"),
@@ -105,13 +105,13 @@ impl<'a> Element<'a> {
             ("&quot;", "\""),
             ("&#39;", "'"),
             ("&#38;", "&"),
-            // The last, so that what it makes is not read again.
+            // The last one, so that its result is not resolved again.
             ("&amp;", "&"),
         ];
         NAMES.iter().fold(self.content.to_owned(), |text, (name, own)| text.replace(name, own))
     }
 
-    /// The lines of a path of straight segments.
+    /// Returns the lines of a path of straight segments.
     pub(super) fn lines(&self) -> Result<Vec<Vec<[f64; 2]>>> {
         let text = self.text("d").context("a path without d")?;
         let mut lines: Vec<Vec<[f64; 2]>> = Vec::new();

@@ -1,4 +1,4 @@
-//! Probabilities of all records of a source; a file of the programs that link libtorch, which the library must not.
+//! Classifies all records of a source. Included by the programs that link libtorch, since the library must not.
 
 use anyhow::{Context, Result, bail};
 use ecg3d_examples::source::{Failed, Rows, Source};
@@ -6,15 +6,16 @@ use ecg3d_examples::{Kept, Progress};
 use ecg3d_models::Model;
 use ndarray::{Array2, Axis, s};
 
-/// Classifies every record, with progress shown: indices of the records whose probabilities are finite, and those
-/// `[record, label]`.
+/// Classifies every record and shows progress. Returns the indices of the records whose probabilities are
+/// finite, and these probabilities `[record, label]`.
 ///
-/// A record of several rows, one for each window, gets the mean of their logits. Records whose probabilities are not
-/// finite join `source.failed`. What `kept` has of an earlier run is not done again, and what is done goes there; it is removed
-/// where all are done and none is finite.
+/// A record with several rows, one for each window, gets the mean of their logits. Records whose probabilities
+/// are not finite are added to `source.failed`. Rows that `kept` has from an earlier run are not computed
+/// again, and new ones are added to it. It is removed if all rows are done and none is finite.
 ///
 /// # Errors
-/// Rows that the model cannot use, or not one record with finite probabilities; what `kept` cannot write.
+/// Returns an error if the model cannot use the rows, if no record has finite probabilities, or if `kept`
+/// cannot be written.
 pub fn classify(
     model: &Model,
     source: &mut Source,
@@ -34,7 +35,7 @@ pub fn classify(
     }));
     source.report_failures_beside(finite.len());
     if finite.is_empty() {
-        // There is nothing to go on with, and other weights or records would be refused.
+        // Nothing could be continued, and the file would make a run with other weights or records be refused.
         if let Some(kept) = kept {
             kept.remove()?;
         }
@@ -51,7 +52,7 @@ fn predict_rows(model: &Model, rows: &Rows, mut kept: Option<&mut Kept>) -> Resu
     let mut out = Array2::zeros((n, model.labels().len()));
     let mut done = 0;
     if let Some(kept) = &kept {
-        // Whole steps, which give the same bits.
+        // Whole steps only, which give the same bits.
         done = kept.rows().nrows() / step * step;
         out.slice_mut(s![..done, ..]).assign(&kept.rows().slice(s![..done, ..]));
         progress.skip(done as u64);
@@ -81,9 +82,11 @@ fn predict_rows(model: &Model, rows: &Rows, mut kept: Option<&mut Kept>) -> Resu
     Ok(out)
 }
 
-/// One row for each record: the mean of the logits of its rows, as a probability; NaN for a record without rows.
+/// Returns one row for each record: the mean of the logits of its rows, as a probability; NaN for a record
+/// without rows.
 ///
-/// A probability that was rounded to 0 or 1 counts as the number next to it, so that no window outweighs all others.
+/// A probability that was rounded to 0 or 1 counts as the nearest number, so that no single window outweighs
+/// all others.
 fn mean_of_logits(rows: &Array2<f64>, row_record: &[usize], records: usize) -> Array2<f64> {
     let mut sums = Array2::<f64>::zeros((records, rows.ncols()));
     let mut counts = vec![0.0; records];

@@ -1,12 +1,12 @@
-//! The device that a flag names; a file of the programs that link libtorch, which the library must not.
+//! The device that a flag names. Included by the programs that link libtorch, since the library must not.
 
 use anyhow::{Context, Result, ensure};
 use tch::Device;
 
-/// `cpu`, `cuda` or `cuda:N`.
+/// Parses `cpu`, `cuda` or `cuda:N`.
 ///
 /// # Errors
-/// Another text, or a GPU that is not there.
+/// Returns an error for any other text, or if the GPU does not exist.
 pub fn device(text: &str) -> Result<Device> {
     let index = match text {
         "cpu" => return Ok(Device::Cpu),
@@ -27,7 +27,8 @@ pub fn device(text: &str) -> Result<Device> {
         "--device {text}: the GPUs are cuda:0 to cuda:{}",
         devices - 1
     );
-    // Of cuDNN's ways to convolve, each shape's quickest is worth a trial of them all: batches are of one size but for the last.
+    // It is worth timing all of cuDNN's convolution algorithms for each shape, because all batches except the
+    // last have the same size.
     tch::Cuda::cudnn_set_benchmark(true);
     Ok(Device::Cuda(index))
 }

@@ -1,4 +1,5 @@
-//! Classification that goes on where it was ended; a file of the programs that link libtorch, which the library must not.
+//! Classification that can be continued after a run ended. Included by the programs that link libtorch, since
+//! the library must not.
 
 use std::path::Path;
 
@@ -9,16 +10,17 @@ use ecg3d_models::Model;
 use sha2::{Digest, Sha256};
 use tch::Device;
 
-/// What an earlier run with the same weights, number type, batch and rows left beside `out`; with `restart`, nothing.
+/// Opens what an earlier run with the same weights, number type, batch and rows left beside `out`. With
+/// `restart`, nothing is taken over.
 ///
 /// # Errors
-/// What another run left; a file that cannot be read.
+/// Returns an error if the file belongs to another run or cannot be read.
 pub fn kept(model: &Model, source: &Source, out: &Path, restart: bool) -> Result<Kept> {
     let shape = [source.rows.len(), model.labels().len()];
     Kept::open(out, key(model, source)?, shape, restart)
 }
 
-/// A hash of all that the probabilities of the rows come from.
+/// A hash of everything that the probabilities of the rows depend on.
 fn key(model: &Model, source: &Source) -> Result<String> {
     let mut hash = Sha256::new();
     let network = model.network();

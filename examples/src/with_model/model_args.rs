@@ -1,10 +1,12 @@
-//! Flags that say which model runs and how; a file of the programs that link libtorch, which the library must not.
+//! Flags for which model runs, and how. Included by the programs that link libtorch, since the library must
+//! not.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use ecg3d_models::{Model, Precision};
 
+use crate::device_args::DeviceArgs;
 use crate::precision::warn_of_imitation;
 use crate::threads::ThreadsArgs;
 use crate::weights::model;
@@ -17,20 +19,23 @@ pub struct ModelArgs {
     /// Windows that go through the network at once [default: 64 signals or 4 volumes, 32 on a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
-    /// Number type of the arithmetic: f32, or bf16: twice as quick or more where the GPU or the processor multiplies it
+    /// Number type of the arithmetic: f32, or bf16, which is at least twice as fast if the GPU or the processor
+    /// multiplies it
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     precision: Precision,
+    #[command(flatten)]
+    device: DeviceArgs,
     #[command(flatten)]
     threads: ThreadsArgs,
 }
 
 impl ModelArgs {
-    /// Sets the threads, and loads the model.
+    /// Sets the threads and loads the model on its device.
     pub fn model(&self) -> Result<Model> {
         self.threads.set_up_process()?;
-        let model = model(self.weights.as_deref())?.with_precision(self.precision);
-        let network = model.network();
-        warn_of_imitation(self.precision, network.architecture(), network.device());
+        let device = self.device.device()?;
+        let model = model(self.weights.as_deref(), device)?.with_precision(self.precision);
+        warn_of_imitation(self.precision, model.network().architecture(), device);
         Ok(match self.batch {
             Some(batch) => model.with_batch(batch as usize),
             None => model,

@@ -1,10 +1,10 @@
-//! The number type that a flag names; a file of the programs that link libtorch, which the library must not.
+//! The number type that a flag names. Included by the programs that link libtorch, since the library must not.
 
 use ecg3d_examples::say_err;
 use ecg3d_models::{Architecture, Precision};
 use tch::Device;
 
-/// Warns where a device only imitates a number type.
+/// Warns if a device only emulates a number type.
 pub fn warn_of_imitation(precision: Precision, architecture: Architecture, device: Device) {
     if !precision.is_native(architecture, device) {
         say_err!(

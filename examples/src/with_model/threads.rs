@@ -1,4 +1,4 @@
-//! Threads and memory of a program; a file of the programs that link libtorch, which the library must not.
+//! Threads and memory of a program. Included by the programs that link libtorch, since the library must not.
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ impl ThreadsArgs {
     /// Sets the threads of libtorch and of the conversion, and keeps freed memory for the process.
     ///
     /// # Errors
-    /// Rayon's threads are there already.
+    /// Returns an error if rayon's threads have already been started.
     pub fn set_up_process(self) -> Result<()> {
         ecg3d_models::keep_freed_memory();
         if let Some(threads) = self.threads {

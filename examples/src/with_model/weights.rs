@@ -1,16 +1,15 @@
-//! The model that a program runs; a file of the programs that link libtorch, which the library must not.
+//! The model that a program runs. Included by the programs that link libtorch, since the library must not.
 
 use std::path::Path;
 
 use ecg3d_models::{Model, ModelError};
 use tch::Device;
 
-/// That of a weights file, else the one that ships; on a GPU, where there is one.
+/// Loads the model of a weights file, or else the one that ships.
 ///
 /// # Errors
-/// A file that [`Model::load`] refuses.
-pub fn model(weights: Option<&Path>) -> Result<Model, ModelError> {
-    let device = Device::cuda_if_available();
+/// Returns an error if [`Model::load`] refuses the file.
+pub fn model(weights: Option<&Path>, device: Device) -> Result<Model, ModelError> {
     match weights {
         Some(path) => Model::load(path, device),
         None => Model::shipped(device),

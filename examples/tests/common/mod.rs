@@ -1,9 +1,9 @@
-//! What tests of whole programs share.
+//! Helpers shared by tests of whole programs.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Starts a program and kills it once something is seen of it; false if it was done before that.
+/// Starts a program and kills it once `seen` returns true; false if it finished before that.
 pub fn killed_when(mut command: Command, seen: impl Fn() -> bool) -> bool {
     let mut child = command.stderr(Stdio::null()).spawn().expect("starts");
     while !seen() {

@@ -1,4 +1,4 @@
-//! A network as a picture: its layers from top to bottom, with the shape of what each makes.
+//! A diagram of a network: its layers from top to bottom, with the shapes of their outputs.
 
 use std::fmt::Write;
 
@@ -153,7 +153,7 @@ fn draw(
     );
 }
 
-/// Light tints of Okabe and Ito's colours; the text says the same.
+/// Light tints of Okabe and Ito's colours. The text carries the same information.
 fn colour(kind: LayerKind) -> &'static str {
     match kind {
         LayerKind::ConvLstm2d => "#f3dbe9",

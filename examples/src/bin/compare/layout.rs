@@ -1,16 +1,16 @@
-//! Where the boxes of a diagram stand: rows from top to bottom by distance from the input, columns without crossings as far
-//! as the middle of the neighbours tells.
+//! Positions of the boxes of a diagram: rows from top to bottom by distance from the input, and columns ordered
+//! by the mean position of the neighbours, which avoids most crossings.
 
 use ecg3d_models::Summary;
 
-/// Layers that follow one another without a branch, by their place in the summary.
+/// Layers that follow one another without a branch, as indices into the summary.
 pub struct Chain {
     pub layers: Vec<usize>,
-    /// Chains whose outputs it takes.
+    /// Chains whose outputs this one takes.
     pub inputs: Vec<usize>,
 }
 
-/// The layers of a network in chains, in the order of their first layers.
+/// Groups the layers of a network into chains, in the order of their first layers.
 pub fn chains(summary: &Summary) -> Vec<Chain> {
     let place = |name: &str| summary.layers.iter().position(|layer| layer.name == name);
     let inputs: Vec<Vec<usize>> = summary
@@ -35,23 +35,24 @@ pub fn chains(summary: &Summary) -> Vec<Chain> {
     chains
 }
 
-/// A place in a row: a chain's box, or where a line passes that joins boxes of rows further apart.
+/// An item of a row: the box of a chain, or the point where a line between boxes of more distant rows passes.
 struct Item {
     chain: Option<usize>,
-    /// Places in the row above that lead here.
+    /// Indices of the items in the row above that lead here.
     above: Vec<usize>,
     middle: f64,
 }
 
-/// Middles of the boxes, and the lines between them.
+/// Horizontal middles of the boxes, and the lines between them.
 pub struct Layout {
     /// Row and horizontal middle of each chain.
     pub places: Vec<(usize, f64)>,
-    /// Lines: the chain above, the middles within the rows that it passes, from the row below that chain, and the chain below.
+    /// Lines as (chain above, horizontal middles in the rows that the line passes, from top to bottom, chain
+    /// below).
     pub lines: Vec<(usize, Vec<f64>, usize)>,
 }
 
-/// Lays out chains whose boxes are `width` wide, `gap` apart; the leftmost box or line begins at 0.
+/// Lays out chains whose boxes are `width` wide and `gap` apart. The leftmost box or line begins at 0.
 pub fn layout(chains: &[Chain], width: f64, gap: f64) -> Layout {
     let mut row_of: Vec<usize> = Vec::with_capacity(chains.len());
     for chain in chains {
@@ -80,7 +81,7 @@ pub fn layout(chains: &[Chain], width: f64, gap: f64) -> Layout {
     }
 
     let breadth = |item: &Item| if item.chain.is_some() { width } else { gap };
-    // Down and up again, until it hardly moves.
+    // Down and up again, until the layout hardly changes.
     for round in 0..24 {
         let down = round % 2 == 0;
         let order: Vec<usize> =
@@ -130,7 +131,8 @@ pub fn layout(chains: &[Chain], width: f64, gap: f64) -> Layout {
     }
 }
 
-/// The rising sequence nearest to the values in the sum of squares: neighbours in the wrong order share their mean.
+/// Returns the rising sequence nearest to the values in the sum of squares. Neighbours in the wrong order share
+/// their mean.
 fn rising(values: &[f64]) -> Vec<f64> {
     let mut pools: Vec<(f64, usize)> = Vec::new();
     for &value in values {

@@ -1,4 +1,4 @@
-//! Puts the networks side by side: what they are made of, how fast they are, what memory they need, and how well they do.
+//! Compares networks: their layers, speed, memory and metrics.
 
 #[path = "../../with_model/classify.rs"]
 mod classify;
@@ -32,12 +32,12 @@ use crate::report::{Report, Row, Settings};
 use crate::subject::{Presets, Subject};
 use crate::threads::ThreadsArgs;
 
-/// Puts networks side by side: parameters, operations, time, memory, and metrics of trained weights.
+/// Compares networks: parameters, operations, time, memory, and the metrics of trained weights.
 ///
-/// Writes compare.md, compare.csv, compare.json and compare.svg into DIR. Times and memory are those of a process of its
-/// own for each network, on windows of synthetic recordings, from the prepared signal to the probabilities: parameters do
-/// not change them, so untrained networks serve. Metrics need --data, and are of the weights that --weights names, or
-/// else of the 3DECG-Net that ships.
+/// Writes compare.md, compare.csv, compare.json and compare.svg into DIR. Time and memory are measured in a
+/// separate process for each network, on windows of synthetic recordings, from the prepared signal to the
+/// probabilities. They do not depend on the parameters, so untrained networks are used. Metrics need --data,
+/// and are those of the weights that --weights names, or else of the 3DECG-Net that ships.
 #[derive(Debug, Parser)]
 #[command(name = "compare", version)]
 pub struct Arguments {
@@ -47,11 +47,11 @@ pub struct Arguments {
     /// Modes of the networks: published, corrected or both
     #[arg(long, value_name = "P", default_value = "both")]
     preset: Presets,
-    /// Trained weights (.safetensors) to compare, in place of an untrained network of their kind [default: with --data, the
-    /// 3DECG-Net that ships]
+    /// Trained weights (.safetensors) to compare instead of an untrained network of their kind [default: with
+    /// --data, the 3DECG-Net that ships]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     weights: Vec<PathBuf>,
-    /// Folder of recordings, or an .npz that convert wrote, to judge the trained weights by
+    /// Folder of recordings, or an .npz that convert wrote, on which the trained weights are evaluated
     #[arg(long, value_name = "DIR|FILE.npz")]
     data: Option<PathBuf>,
     #[command(flatten)]
@@ -59,8 +59,8 @@ pub struct Arguments {
     /// Folder for the results
     #[arg(long, value_name = "DIR", required_unless_present_any = ["summary", "diagrams", "measure"])]
     out: Option<PathBuf>,
-    /// Prints the layers of each network with shapes, parameters and operations, and measures nothing; with --out, writes
-    /// them to summary.json too
+    /// Prints the layers of each network with shapes, parameters and operations, and measures nothing; with
+    /// --out, also writes them to summary.json
     #[arg(long)]
     summary: bool,
     /// Draws each network into this folder, as MODEL_PRESET.svg, and measures nothing
@@ -69,15 +69,15 @@ pub struct Arguments {
     /// cpu, cuda or cuda:N
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: String,
-    /// Number type of the arithmetic: f32, or bf16 where the processor or GPU has it
+    /// Number type of the arithmetic: f32, or bf16 if the processor or GPU supports it
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     precision: Precision,
     #[command(flatten)]
     threads: ThreadsArgs,
-    /// Timed passes of one window; of batches of 32, a fifth as many
+    /// Timed passes of one window; a fifth as many for batches of 32
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     repeats: u32,
-    /// Measures the one network that the other flags name, in this process, and prints the figures as JSON
+    /// Measures the one network that the other flags name, in this process, and prints the results as JSON
     #[arg(long, hide = true)]
     measure: bool,
 }
@@ -149,7 +149,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     report.exit_code(records_failed)
 }
 
-/// Prints and draws what the networks are made of.
+/// Prints and draws the structure of the networks.
 fn describe(arguments: &Arguments, subjects: &[Subject]) -> Result<ExitCode> {
     let mut summaries: Vec<Summary> = Vec::new();
     for subject in subjects {

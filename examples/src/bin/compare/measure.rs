@@ -1,4 +1,4 @@
-//! Time and memory of one network, taken in a process of its own so that no other's memory counts.
+//! Time and memory of one network, measured in a separate process so that no other network's memory counts.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -16,27 +16,27 @@ use serde::{Deserialize, Serialize};
 use crate::Arguments;
 use crate::subject::{Subject, Weights};
 
-/// Windows of the large batch.
+/// Number of windows in the large batch.
 pub const BATCH: usize = 32;
 
-/// What a pass takes; times are of the wall clock unless they say otherwise.
+/// The cost of a pass. Times are wall-clock times unless stated otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Milliseconds for one window.
     pub latency_ms: Spread,
-    /// Milliseconds of all processors for one window; `null` where the system does not tell.
+    /// Milliseconds of all processors together for one window; `null` if the system does not report it.
     pub latency_processor_ms: Option<f64>,
-    /// Windows a second in batches of [`BATCH`], at the median pass.
+    /// Windows per second in batches of [`BATCH`], at the median pass.
     pub throughput: f64,
-    /// The same for a second of one processor.
+    /// Windows per second of one processor.
     pub throughput_processor: Option<f64>,
-    /// Most memory of the process in MB, libtorch and its code included, once one window has passed.
+    /// Peak memory of the process in MB, including libtorch and its code, after one window.
     pub peak_memory_batch_1_mb: Option<f64>,
-    /// The same once a batch of [`BATCH`] has passed; on a GPU, its memory is not in it.
+    /// Peak memory after a batch of [`BATCH`]. On a GPU, the GPU's memory is not included.
     pub peak_memory_batch_32_mb: Option<f64>,
 }
 
-/// How repeated passes spread.
+/// The spread of repeated passes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     pub median: f64,
@@ -67,7 +67,7 @@ pub fn here(model: Model, repeats: u32) -> Result<Measured> {
     })
 }
 
-/// Seconds of a pass, and seconds of all processors, on average.
+/// Seconds per pass, and mean seconds of all processors together.
 fn time(
     model: &Model,
     signals: ArrayView3<'_, f32>,
@@ -97,7 +97,7 @@ fn time(
     Ok((spread, processor))
 }
 
-/// The first window of each of [`BATCH`] synthetic recordings, `[window, lead, sample]`.
+/// Returns the first window of each of [`BATCH`] synthetic recordings, `[window, lead, sample]`.
 fn windows(preprocessing: &ConvertConfig) -> Result<Array3<f32>> {
     let options = SynthOptions::default().with_seed(1);
     let plan = ConvertPlan::new(preprocessing.clone(), SamplingRate::new(500.0)?)?;
@@ -111,7 +111,7 @@ fn windows(preprocessing: &ConvertConfig) -> Result<Array3<f32>> {
     Ok(windows)
 }
 
-/// Windows that a recording of ten seconds is cut into.
+/// Returns the number of windows that a recording of ten seconds is cut into.
 pub fn windows_of_ten_seconds(model: &Model) -> usize {
     let preprocessing = &model.card().preprocessing;
     let ten = preprocessing.clone().with_max_seconds(preprocessing.max_seconds.min(10.0));
@@ -119,7 +119,7 @@ pub fn windows_of_ten_seconds(model: &Model) -> usize {
     ten.window_starts(samples).len()
 }
 
-/// The process that measures a network: this program, with flags that name nothing else.
+/// The process that measures a network: this program, with flags that select only that network.
 fn command(subject: &Subject, arguments: &Arguments) -> Result<Command> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut command = Command::new(program);
@@ -132,7 +132,7 @@ fn command(subject: &Subject, arguments: &Arguments) -> Result<Command> {
     }
     match (&subject.weights, &arguments.data) {
         (Weights::File(path), _) => command.arg("--weights").arg(path),
-        // It is not read there, but asks for the weights that ship.
+        // The data is not read there; the flag only selects the weights that ship.
         (Weights::Shipped, Some(data)) => command.arg("--data").arg(data),
         _ => &mut command,
     };
@@ -140,7 +140,7 @@ fn command(subject: &Subject, arguments: &Arguments) -> Result<Command> {
     Ok(command)
 }
 
-/// Measures a network in a process of its own.
+/// Measures a network in a separate process.
 pub fn apart(subject: &Subject, arguments: &Arguments) -> Result<Measured> {
     let output = command(subject, arguments)?.output();
     let output = output.context("cannot start a process to measure in")?;
@@ -157,7 +157,7 @@ pub fn apart(subject: &Subject, arguments: &Arguments) -> Result<Measured> {
     serde_json::from_slice(&output.stdout).context("the figures can't be read")
 }
 
-/// Most memory that this process has had at once.
+/// Returns the peak memory of this process.
 fn peak_memory_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

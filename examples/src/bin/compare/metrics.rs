@@ -1,4 +1,4 @@
-//! How well trained weights do on a data set.
+//! Evaluation of trained weights on a data set.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,15 +13,15 @@ use serde::Serialize;
 
 use crate::classify::classify;
 
-/// Averages over the labels unless they say otherwise; `null` where undefined.
+/// Averages over the labels unless stated otherwise; `null` if undefined.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Metrics {
-    /// Records judged.
+    /// Number of records evaluated.
     pub records: usize,
     pub roc_auc: f64,
     pub average_precision: f64,
     pub f1: f64,
-    /// Over all decisions taken together.
+    /// F1 over all decisions taken together.
     pub micro_f1: f64,
     /// Share of records with every label right.
     pub subset_accuracy: f64,
@@ -41,13 +41,14 @@ impl<'a> Judge<'a> {
         Self { data, labels, sources: HashMap::new(), some_failed: false }
     }
 
-    /// The metrics of a model, at its own thresholds.
+    /// Returns the metrics of a model, at its own thresholds.
     ///
     /// # Errors
-    /// Data that can't be read, that another preprocessing made, or that lacks labels.
+    /// Returns an error if the data cannot be read, was made with another preprocessing, or lacks labels.
     pub fn metrics(&mut self, model: &Model) -> Result<Metrics> {
         let preprocessing = &model.card().preprocessing;
-        // All of it: the hash is of the volumes and leaves out which windows and records there are.
+        // The whole configuration, because its hash covers only the volumes, not which windows and records
+        // there are.
         let key = serde_json::to_string(preprocessing)?;
         let source = match self.sources.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -59,7 +60,7 @@ impl<'a> Judge<'a> {
         };
         let truth = source.require_labels(model.labels())?;
         let (finite, probabilities) = classify(model, source, None)?;
-        // They have been reported; with other weights of the same preprocessing they would be again.
+        // They have been reported, and would be again for other weights with the same preprocessing.
         self.some_failed |= !std::mem::take(&mut source.failed).is_empty();
         let report = Report::new(
             model.labels(),
@@ -83,6 +84,7 @@ impl<'a> Judge<'a> {
 mod tests {
     use super::*;
     use ecg_synth::SynthOptions;
+    use ecg3d_examples::source::Rows;
     use ecg3d_examples::synthetic::{Format, write_folder};
     use tch::Device;
 
@@ -90,12 +92,37 @@ mod tests {
     fn the_weights_that_ship_are_judged() {
         let dir = tempfile::tempdir().expect("a folder");
         let options = SynthOptions::default().with_seconds(3.0).with_sampling_rate_hz(100.0);
-        write_folder(dir.path(), 3, options, Format::Wfdb).expect("synthesises");
+        write_folder(dir.path(), 4, options, Format::Wfdb).expect("synthesises");
+        // The last record has no labels.
+        let table = dir.path().join("labels.csv");
+        let text = std::fs::read_to_string(&table).expect("reads");
+        let (labelled, _) = text.trim_end().rsplit_once('\n').expect("lines");
+        std::fs::write(&table, labelled).expect("writes");
         let labels = LabelArgs::default();
         let mut judge = Judge::new(dir.path(), &labels);
         let model = Model::shipped(Device::Cpu).expect("loads");
         let metrics = judge.metrics(&model).expect("judges");
-        assert_eq!((metrics.records, judge.some_failed), (3, false));
-        assert!((0.0..=1.0).contains(&metrics.f1), "{metrics:?}");
+        assert_eq!((metrics.records, judge.some_failed), (3, true));
+
+        let card = model.card();
+        let mut source = source::load(dir.path(), &card.preprocessing, &labels).expect("loads");
+        source.drop_unlabelled().expect("three have labels");
+        let Rows::Prepared { signals, lengths } = &source.rows else { panic!("a folder") };
+        let p = model.predict_prepared(signals.view(), Some(lengths)).expect("predicts");
+        let truth = source.require_labels(&card.labels).expect("labels");
+        let thresholds = card.threshold_values();
+        let options = ReportOptions::default();
+        let report = Report::new(&card.labels, truth.view(), p.view(), &thresholds, &options)
+            .expect("a report");
+        let expected = Metrics {
+            records: 3,
+            roc_auc: report.macro_.roc_auc,
+            average_precision: report.macro_.average_precision,
+            f1: report.macro_.f1,
+            micro_f1: report.micro.f1,
+            subset_accuracy: report.subset_accuracy,
+        };
+        // Compared as text, in which undefined values are equal.
+        assert_eq!(format!("{metrics:?}"), format!("{expected:?}"));
     }
 }

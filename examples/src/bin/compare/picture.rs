@@ -1,4 +1,4 @@
-//! The networks side by side as bars: a line for each network, a panel for each figure.
+//! The networks side by side as bars: a row for each network, a panel for each metric.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ const GAP: f64 = 58.0;
 const LINE: f64 = 22.0;
 const TOP: f64 = 76.0;
 
-/// A panel's title in two lines, and its figure of a network.
+/// A panel: its title in two lines, and the value that it shows for a network.
 struct Panel {
     title: [&'static str; 2],
     value: fn(&Row) -> Option<f64>,
@@ -42,7 +42,7 @@ const PANELS: [Panel; 6] = [
     },
 ];
 
-/// Draws the picture. Bars start at zero; each panel has its own scale, and each bar its number.
+/// Draws the picture. Bars start at zero. Each panel has its own scale, and each bar shows its value.
 pub fn svg(report: &Report) -> String {
     let shown: Vec<&Panel> = PANELS
         .iter()

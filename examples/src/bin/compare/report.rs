@@ -1,4 +1,4 @@
-//! What was found, as Markdown, CSV and JSON.
+//! The results as Markdown, CSV and JSON.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,13 +14,13 @@ use crate::metrics::Metrics;
 use crate::picture;
 use crate::subject::Subject;
 
-/// Under what the figures were taken.
+/// The conditions of the measurements.
 #[derive(Debug, Clone, Serialize)]
 pub struct Settings {
     pub software: String,
-    /// The processor's name, where the system tells.
+    /// The processor's name, if the system reports it.
     pub processor: Option<String>,
-    /// Threads that the processor runs at once.
+    /// Number of threads that the processor runs at once.
     pub cores: usize,
     pub device: String,
     pub precision: Precision,
@@ -52,10 +52,10 @@ impl Settings {
     }
 }
 
-/// A network's line.
+/// The results of one network.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
-    /// For people.
+    /// Name for people.
     pub name: String,
     pub architecture: Architecture,
     pub mode: Preset,
@@ -63,17 +63,17 @@ pub struct Row {
     pub weights: Option<String>,
     pub parameters: usize,
     pub trainable: usize,
-    /// Products summed up for one window.
+    /// Multiply-accumulate operations for one window.
     pub macs: u64,
-    /// Windows of a recording of ten seconds.
+    /// Number of windows in a recording of ten seconds.
     pub windows_of_ten_seconds: usize,
-    /// `null` where measuring failed.
+    /// `null` if measuring failed.
     pub measured: Option<Measured>,
-    /// Why it failed.
+    /// Why measuring failed.
     pub failed: Option<String>,
-    /// `null` for an untrained network, without data, or where judging failed.
+    /// `null` for an untrained network, without data, or if the evaluation failed.
     pub metrics: Option<Metrics>,
-    /// Why it failed.
+    /// Why the evaluation failed.
     pub metrics_failed: Option<String>,
 }
 
@@ -103,7 +103,7 @@ impl Row {
         }
     }
 
-    /// Cells of the columns of [`HEAD`]; `None` where there is no figure.
+    /// Cells of the columns of [`HEAD`]; `None` if there is no value.
     fn cells(&self) -> [Option<f64>; HEAD.len()] {
         let measured = self.measured.as_ref();
         let metrics = self.metrics.as_ref();
@@ -129,7 +129,7 @@ impl Row {
     }
 }
 
-/// What was found, or why nothing was.
+/// Splits a result into its value and the reason of a failure.
 fn or_reason<T>(found: Result<Option<T>>) -> (Option<T>, Option<String>) {
     match found {
         Ok(found) => (found, None),
@@ -137,7 +137,7 @@ fn or_reason<T>(found: Result<Option<T>>) -> (Option<T>, Option<String>) {
     }
 }
 
-/// Columns: the name in the CSV file and what a table for people says.
+/// Columns: the name in the CSV file and the heading in a table for people.
 const HEAD: [(&str, &str); 16] = [
     ("parameters", "parameters"),
     ("trainable", "trained"),
@@ -156,10 +156,10 @@ const HEAD: [(&str, &str); 16] = [
     ("micro_f1", "micro F1"),
     ("subset_accuracy", "all labels right"),
 ];
-/// Columns of the first table; those behind are metrics.
+/// Number of columns in the first table; the rest are metrics.
 const COSTS: usize = 10;
 
-/// All networks, and how they were measured.
+/// All networks, and the conditions of the measurements.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     #[serde(flatten)]
@@ -194,10 +194,10 @@ impl Report {
         })
     }
 
-    /// The status that the program ends with.
+    /// Returns the exit status of the program.
     ///
     /// # Errors
-    /// No network was measured or judged.
+    /// Returns an error if no network was measured or evaluated.
     pub fn exit_code(&self, records_failed: bool) -> Result<ExitCode> {
         let done = |row: &Row| row.measured.is_some() || row.metrics.is_some();
         ensure!(self.networks.iter().any(done), "no network could be measured");
@@ -206,7 +206,7 @@ impl Report {
         Ok(if some_failed { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
     }
 
-    /// What the networks cost, one line each, and, where there are any, their metrics.
+    /// Formats the costs of the networks, one line each, followed by their metrics if there are any.
     pub fn table(&self) -> String {
         let mut text = self.part(0..COSTS, |_| true);
         if self.networks.iter().any(|row| row.metrics.is_some()) {
@@ -216,7 +216,7 @@ impl Report {
         text
     }
 
-    /// Some columns of some networks as a Markdown table.
+    /// Formats some columns of some networks as a Markdown table.
     fn part(&self, columns: std::ops::Range<usize>, shown: impl Fn(&Row) -> bool) -> String {
         let mut text = "| network |".to_owned();
         let mut rule = "|---|".to_owned();
@@ -283,7 +283,7 @@ impl Report {
     }
 }
 
-/// Three digits or more.
+/// Formats a value with three digits or more.
 pub fn rounded(value: f64) -> String {
     let digits = match value.abs() {
         x if x == x.trunc() && x < 1e15 => 0,

@@ -1,4 +1,4 @@
-//! What is compared: networks in their modes, untrained or with weights.
+//! The networks that are compared, in their modes, untrained or with weights.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use ecg_core::LabelSet;
 use ecg3d_models::{Architecture, Model, ModelCard, Network, Preset};
 use tch::Device;
 
-/// The modes that take part.
+/// The modes to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Presets {
     Published,
@@ -27,19 +27,19 @@ impl Presets {
     }
 }
 
-/// Where the parameters of a network are from.
+/// The source of a network's parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Weights {
-    /// Fresh ones.
+    /// Freshly initialised.
     Untrained,
-    /// Those that ship.
+    /// The weights that ship.
     Shipped,
-    /// Those of a file.
+    /// The weights of a file.
     File(PathBuf),
 }
 
 impl Weights {
-    /// The file as given, or `shipped`; `None` for fresh ones.
+    /// Returns the file as given, or `shipped`; `None` for an untrained network.
     pub fn name(&self) -> Option<String> {
         match self {
             Self::Untrained => None,
@@ -49,7 +49,7 @@ impl Weights {
     }
 }
 
-/// A network that takes part.
+/// A network to compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     pub architecture: Architecture,
@@ -57,15 +57,16 @@ pub struct Subject {
     pub weights: Weights,
 }
 
-/// What [`Model::shipped`] is.
+/// Architecture and mode of [`Model::shipped`].
 const SHIPPED: (Architecture, Preset) = (Architecture::ThreeDEcgNet, Preset::Corrected);
 
-/// The networks of all flags, in the order of the architectures, each published before corrected.
+/// Returns the networks that the flags select, in the order of the architectures, each published before
+/// corrected.
 ///
-/// Where networks are judged and no weights are given, the network that ships has its own.
+/// If networks are evaluated and no weights are given, the network that ships is used with its own weights.
 ///
 /// # Errors
-/// Weights that can't be read, or whose network the other flags leave out.
+/// Returns an error if weights cannot be read, or if the other flags exclude their network.
 pub fn subjects(
     models: &[Architecture],
     presets: Presets,
@@ -103,7 +104,7 @@ pub fn subjects(
 }
 
 impl Subject {
-    /// The network with its card.
+    /// Returns the network with its card.
     pub fn model(&self, device: Device) -> Result<Model> {
         match &self.weights {
             Weights::Untrained => {}
@@ -117,13 +118,13 @@ impl Subject {
         Ok(Model::new(network, card)?)
     }
 
-    /// Whether there is something to judge.
+    /// Returns whether the network is trained, so that it can be evaluated.
     pub fn is_trained(&self) -> bool {
         self.weights != Weights::Untrained
     }
 }
 
-/// `ribeiro (corrected)`, with the file of the weights where there is one, or `as it ships`.
+/// Formats as `ribeiro (corrected)`, followed by the file of the weights if there is one, or by `as it ships`.
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.architecture, self.mode)?;

@@ -1,4 +1,4 @@
-//! What a run that goes on does again: records whose files are others now, and records that failed.
+//! The records that a continued run does again: those whose files have changed, and those that failed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,16 +12,16 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::parts::Parts;
 use crate::work::Converter;
 
-/// A file as it was when its record was read.
+/// The state of a file when its record was read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// Relative to the data folder. A name that is no text is kept as near as text comes: no file has it, so its record is
-    /// done again.
+    /// Relative to the data folder. A name that is not valid text is kept as nearly as text allows; no file has
+    /// that name, so its record is done again.
     #[serde(serialize_with = "as_text")]
     file: PathBuf,
-    /// `None` where it was not there.
+    /// `None` if the file did not exist.
     bytes: Option<u64>,
-    /// When it was last written, after 1970.
+    /// Time of the last change, in nanoseconds since 1970.
     modified_ns: Option<u64>,
 }
 
@@ -42,19 +42,19 @@ impl Stamp {
     }
 }
 
-/// The files of a record, as they are now; `data` is the folder of the data set.
+/// Returns the current state of a record's files; `data` is the folder of the data set.
 pub fn stamps(data: &Path, files: Vec<PathBuf>) -> Vec<Stamp> {
     let relative = |file: PathBuf| file.strip_prefix(data).map(Path::to_owned).unwrap_or(file);
     files.into_iter().map(|file| Stamp::of(data, relative(file))).collect()
 }
 
-/// Whether the files are still those.
+/// Whether the files are unchanged.
 fn unchanged(data: &Path, stamps: &[Stamp]) -> bool {
     stamps.iter().all(|stamp| Stamp::of(data, stamp.file.clone()) == *stamp)
 }
 
-/// Converts again what is in the journal and would be another now; gives how many records that are. `chosen` are the
-/// records of the journal and those to come.
+/// Converts records of the journal again whose result would differ now, and returns their number. `chosen` are
+/// the records of the journal and those still to come.
 pub fn renew(
     parts: &mut Parts,
     pool: &ThreadPool,
@@ -74,7 +74,7 @@ pub fn renew(
             place += 1;
         }
     }
-    // Most fail again, for the same reason, and then their part stays as it is.
+    // Most fail again for the same reason. Their part then stays as it is.
     let records: Vec<usize> = failed.keys().copied().collect();
     let mut before = failed.into_values();
     converter.each(pool, &records, |item, _| {

@@ -1,4 +1,4 @@
-//! Puts the shares of a data set together that `--shard` left, as one run would have written them.
+//! Joins the shares of a data set that `--shard` left into the file that a single run would have written.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
 use ecg3d_convert::ConvertConfig;
 use ecg3d_examples::source::Failed;
-use ecg3d_examples::{SOME_FAILED, check_inputs, check_place, say, say_err, sha256, write_atomic};
+use ecg3d_examples::{SOME_FAILED, check_inputs, check_place, say, say_err, sha256};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zip::{CompressionMethod, ZipArchive};
@@ -19,10 +19,10 @@ use crate::manifest::check_manifest;
 use crate::store::{Array, Dtype, Format, Kind, npy_header};
 use crate::{Stage, about, has_labels, parse_shard};
 
-/// The array that a share of records without labels lacks.
+/// The array that a share lacks if none of its records has labels.
 const LABELS: &str = "labels";
 
-/// `FILE.json`, all of it in memory; the fields are those of [`crate::manifest::Manifest`].
+/// `FILE.json`, read into memory as a whole. The fields are those of [`crate::manifest::Manifest`].
 #[derive(Clone, Serialize, Deserialize)]
 struct Manifest {
     program: String,
@@ -57,11 +57,11 @@ struct Warned {
     warning: String,
 }
 
-/// An archive and what stands beside it.
+/// An archive and its manifest.
 struct Share {
     path: PathBuf,
     manifest: Manifest,
-    /// First row of each record, and behind the last.
+    /// First row of each record, followed by the end of the last.
     rows: Vec<usize>,
 }
 
@@ -72,7 +72,7 @@ struct Place {
     record: usize,
 }
 
-/// Writes one file of many; the status tells whether records or shares are missing.
+/// Writes one file from many. The status tells whether records or shares are missing.
 pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
     let format = Format::of(out)?;
     let manifests: Vec<PathBuf> = paths.iter().map(|path| path.with_extension("json")).collect();
@@ -82,6 +82,7 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
         check_inputs(place, paths.iter().chain(&manifests))?;
     }
     check_manifest(&manifest)?;
+    format.check_further(out)?;
     let shares: Vec<Share> = paths.iter().map(|path| Share::open(path)).collect::<Result<_>>()?;
     let first = shares.first().context("nothing to join")?;
     for share in &shares {
@@ -109,7 +110,7 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
         arrays.push(all.row_record());
     }
     let about = about(&manifest.config, &manifest.labels)?;
-    // A folder of its own, as several files may be under way.
+    // A separate folder, because several files may be written at the same time.
     let mut folder = out.as_os_str().to_owned();
     folder.push(format!(".{}.tmp", std::process::id()));
     let folder = PathBuf::from(folder);
@@ -117,11 +118,7 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
     let staging = folder.join("result.tmp");
     let written = format.write(&staging, out, arrays, &about).and_then(|sums| {
         manifest.sha256 = sums;
-        write_atomic(&format.manifest(out), |file| {
-            serde_json::to_writer_pretty(&mut *file, &manifest)?;
-            writeln!(file)
-        })?;
-        fs::rename(&staging, out).with_context(|| format!("cannot write {}", out.display()))
+        format.place(&staging, out, &manifest, &manifest.sha256)
     });
     let removed = fs::remove_dir_all(&folder);
     written?;
@@ -133,10 +130,10 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
         text.push_str(&format!(", {failed} records failed"));
     }
     say!("{text}");
-    if !missing.is_empty() {
-        say_err!("warning: shares that are not there: {}", missing.join(", "));
+    if let Some(missing) = &missing {
+        say_err!("warning: {missing}");
     }
-    let whole = failed == 0 && missing.is_empty();
+    let whole = failed == 0 && missing.is_none();
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
 }
 
@@ -182,7 +179,7 @@ impl Share {
         let n = self.manifest.shape[0];
         let start = self.start("row_record", Kind::I64, &[n])?;
         let bytes = self.read(start, 8 * n)?;
-        // The record of each row, from 0, without a gap.
+        // The record of each row, from 0, without gaps.
         let mut rows = Vec::new();
         for (row, bytes) in bytes.chunks_exact(8).enumerate() {
             let record = bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
@@ -199,7 +196,7 @@ impl Share {
         Ok(rows)
     }
 
-    /// Where the values of an array start in the file.
+    /// Returns the offset in the file at which the values of an array start.
     fn start(&self, name: &str, kind: Kind, shape: &[usize]) -> Result<u64> {
         let shown = self.path.display();
         let file = File::open(&self.path).with_context(|| format!("cannot read {shown}"))?;
@@ -274,7 +271,7 @@ impl Share {
     }
 }
 
-/// All records in the order of their names; none may be in two shares.
+/// All records in the order of their names. None may be in two shares.
 fn order(shares: &[Share]) -> Result<Vec<Place>> {
     let mut named = Vec::new();
     for (share, own) in shares.iter().enumerate() {
@@ -296,8 +293,8 @@ fn order(shares: &[Share]) -> Result<Vec<Place>> {
     Ok(named.into_iter().filter_map(place).collect())
 }
 
-/// What the shares are together, and which are missing.
-fn shards(shares: &[Share]) -> Result<(String, Vec<String>)> {
+/// Names the share that these make up together, and describes those that are missing.
+fn shards(shares: &[Share]) -> Result<(String, Option<String>)> {
     let mut there = BTreeSet::new();
     let mut of = None;
     for share in shares {
@@ -316,11 +313,23 @@ fn shards(shares: &[Share]) -> Result<(String, Vec<String>)> {
     }
     let of = of.unwrap_or(1);
     if there.len() as u64 == of {
-        return Ok(("0/1".to_owned(), Vec::new()));
+        return Ok(("0/1".to_owned(), None));
     }
     let text = |own: &u64| format!("{own}/{of}");
     let shard = there.iter().map(text).collect::<Vec<_>>().join(",");
-    Ok((shard, (0..of).filter(|own| !there.contains(own)).map(|own| text(&own)).collect()))
+    Ok((shard, Some(missing(&there, of))))
+}
+
+/// Tells how many shares are missing and names the first few, since there may be any number.
+fn missing(there: &BTreeSet<u64>, of: u64) -> String {
+    const NAMED: usize = 8;
+    let count = of - there.len() as u64;
+    let first = (0..of).filter(|own| !there.contains(own)).take(NAMED);
+    let mut names: Vec<String> = first.map(|own| format!("{own}/{of}")).collect();
+    if count > NAMED as u64 {
+        names.push("...".to_owned());
+    }
+    format!("{count} of {of} shares are not there: {}", names.join(", "))
 }
 
 /// All shares, record after record.
@@ -357,7 +366,7 @@ impl<'a> Joined<'a> {
             .iter()
             .flat_map(|share| share.manifest.warnings.iter().cloned())
             .partition(|warned| warned.record.is_empty());
-        // Each share says what there is to say of the whole data set.
+        // Each share repeats the warnings about the whole data set.
         all.warnings = Vec::new();
         for warned in of_all {
             if !all.warnings.contains(&warned) {
@@ -377,7 +386,7 @@ impl<'a> Joined<'a> {
         names.filter(|name| listed.contains(name)).cloned().collect()
     }
 
-    /// The main array; the rows of each record are checked.
+    /// The main array, for which the rows of each record are checked.
     fn main(self, manifest: &Manifest) -> Array<'a> {
         let row = manifest.shape[1..].to_vec();
         self.array(manifest.stage.name(), Kind::Float(manifest.dtype), row, true)
@@ -421,11 +430,11 @@ struct Values<'a> {
     name: &'static str,
     kind: Kind,
     row: Vec<usize>,
-    /// Whether the values are to be those of the manifest.
+    /// Whether the values are checked against the manifest.
     checked: bool,
-    /// Where the array starts in each share, once that was asked.
+    /// Start of the array in each share, once it has been looked up.
     starts: Vec<Option<u64>>,
-    /// Records that were read.
+    /// Number of records read.
     next: usize,
     buffer: io::Cursor<Vec<u8>>,
 }
@@ -471,5 +480,19 @@ impl Read for Values<'_> {
             self.next += 1;
             self.buffer = io::Cursor::new(self.record(place).map_err(io::Error::other)?);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_many_missing_shares_are_named() {
+        let there = BTreeSet::from([0, 2]);
+        assert_eq!(missing(&there, 4), "2 of 4 shares are not there: 1/4, 3/4");
+        let text = missing(&there, 100_000_000_000);
+        assert!(text.starts_with("99999999998 of 100000000000 shares are not there: "), "{text}");
+        assert!(text.ends_with(" 8/100000000000, 9/100000000000, ..."), "{text}");
     }
 }

@@ -21,7 +21,7 @@ use ecg3d_convert::{ConvertConfig, Preset, Resample, ShortRecords, Windows};
 use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::{LabelArgs, is_npz};
 use ecg3d_examples::{
-    Progress, SOME_FAILED, check_inputs, check_place, hex, pool, say, say_err, sha256, write_atomic,
+    Progress, SOME_FAILED, check_inputs, check_place, hex, pool, say, say_err, sha256,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -32,32 +32,33 @@ use parts::{Item, Parts};
 use store::{Array, Dtype, Format, Kind};
 use work::Converter;
 
-/// Warnings that are printed; all are in the manifest.
+/// Largest number of warnings that are printed; all are in the manifest.
 const SHOWN: usize = 20;
 const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 
-/// Converts a folder of recordings to arrays that numpy reads, with a manifest beside them: x.json for x.npz, x.npy.json
-/// and x.safetensors.json for the others.
+/// Converts a folder of recordings to arrays for numpy, with a manifest beside them: x.json for x.npz,
+/// x.npy.json and x.safetensors.json for the others.
 ///
-/// Arrays: prepared [n, 12, samples], images [n, 12, 45, 45] or volume [n, 45, 45, 45]; labels [n, 7] (u8, where any record
-/// has some; rows of records without are 0); length (real samples of each prepared signal, where not all are as long); row_record
-/// (with --windows all: which of the manifest's records a row belongs to, from 0). The manifest holds the records in row
-/// order, shape, configuration with its hash, checksums, which records have no labels, what failed and what was warned of.
+/// Arrays: prepared [n, 12, samples], images [n, 12, 45, 45] or volume [n, 45, 45, 45]; labels [n, 7] (u8, if
+/// any record has labels; rows of records without labels are 0); length (real samples of each prepared signal,
+/// if they may differ); row_record (with --windows all: the record of the manifest that a row belongs to, from
+/// 0). The manifest holds the records in row order, the shape, the configuration with its hash, checksums, the
+/// records without labels, failures and warnings.
 ///
-/// Rows that are done wait in FILE.parts/. A run that was ended, however, goes on from there when it is started again with
-/// the same arguments; the result is the same to the byte. Records whose files have another size or time by then, and those
-/// that failed, are done again; parts of another configuration, other records or other labels are refused. To put the parts
-/// together takes twice the result's room.
+/// Finished rows are kept in FILE.parts/. A run that ended for any reason continues from there when it is
+/// started again with the same arguments, and the result is identical byte for byte. Records that failed, and
+/// those whose files have changed in size or time since, are done again. Parts of another configuration, other
+/// records or other labels are refused. Joining the parts takes twice the room of the result.
 ///
-/// Exit status: 0 all well, 2 some records failed, 1 nothing done.
+/// Exit status: 0 if all went well, 2 if some records failed, 1 if nothing was done.
 #[derive(Parser)]
 #[command(name = "convert", version)]
 struct Arguments {
-    /// Folder of WFDB and CSV records, searched with all below it
+    /// Folder of WFDB and CSV records, searched with all its subfolders
     #[arg(long, value_name = "DIR", required_unless_present = "join")]
     data: Option<PathBuf>,
-    /// Instead of converting, puts the .npz files of all shares (see --shard) together as a single run would have written
-    /// them; labels are there where any share has them
+    /// Instead of converting, joins the .npz files of all shares (see --shard) into the file that a single run
+    /// would have written; it has labels if any share has them
     #[arg(long, value_name = "SHARD.npz", num_args = 1.., conflicts_with_all = [
         "data", "stage", "dtype", "preset", "config", "shard", "threads", "windows", "seconds", "restart", "plot", "labels",
         "label_map", "nsr_rule"
@@ -75,11 +76,11 @@ struct Arguments {
     /// published: as the study's programs did; corrected: as its text intends
     #[arg(long, value_name = "PRESET", default_value_t = Preset::Published)]
     preset: Preset,
-    /// Configuration in TOML or JSON instead of a preset, as the manifest of a conversion holds one under config; what it
-    /// leaves out is as in the preset that it names
+    /// Configuration in TOML or JSON instead of a preset, such as the manifest of a conversion has under
+    /// config; omitted fields are as in the preset that it names
     #[arg(long, value_name = "FILE.toml|json", conflicts_with_all = ["preset", "windows", "seconds"])]
     config: Option<PathBuf>,
-    /// Only the I-th (from 0) of N shares of the records; which share a record falls to depends on its name alone
+    /// Only the I-th (from 0) of N shares of the records; the share of a record depends on its name alone
     /// (64-bit FNV-1a of the name, h; the share is (h xor h >> 32) mod N)
     #[arg(long, value_name = "I/N", default_value = "0/1", value_parser = parse_shard)]
     shard: (u64, u64),
@@ -89,7 +90,8 @@ struct Arguments {
     /// Windows of images and volumes: the first of each record, or all of them
     #[arg(long, value_enum, default_value_t = WindowArg::First)]
     windows: WindowArg,
-    /// Seconds of a prepared signal, corrected preset: longer records are cut, shorter ones padded with zeros [default: 10]
+    /// Seconds of a prepared signal, corrected preset: longer records are cut, shorter ones padded with zeros
+    /// [default: 10]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     seconds: Option<f64>,
     /// Discard what an unfinished run left in FILE.parts/
@@ -98,7 +100,7 @@ struct Arguments {
     /// Draw records on their way to a volume (leads, prepared window, recurrence images, cube), as DIR/NAME.svg
     #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
-    /// How many are drawn, from the first
+    /// How many records are drawn, starting with the first
     #[arg(long, value_name = "N", default_value_t = 8, requires = "plot")]
     plot_records: usize,
     /// Draw this record instead; may be given more than once
@@ -142,12 +144,13 @@ fn parse_shard(text: &str) -> Result<(u64, u64), String> {
     }
 }
 
-/// The share of a record: FNV-1a of its name, so that no list of the others is needed.
+/// Returns the share of a record by the FNV-1a hash of its name, so that no list of the other records is
+/// needed.
 fn share_of(name: &str, of: u64) -> u64 {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    // The low bits of a product know little of the high ones.
+    // The low bits of a product depend little on the high bits of its factors.
     (hash ^ hash >> 32) % of
 }
 
@@ -198,7 +201,7 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
         };
         say!("{drawn} pictures in {}{rest}", dir.display());
     }
-    // A run that is ended while it draws goes on from its parts.
+    // A run that ends while it draws can continue from its parts.
     parts.remove()?;
     say!(
         "{} rows of {} records in {}{}",
@@ -214,21 +217,22 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     Ok(if totals.failed > 0 { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
 }
 
-/// Finds out before the work whether its results can be written.
+/// Checks before the work whether its results can be written.
 fn check_places(arguments: &Arguments, format: Format) -> Result<()> {
     check_place(&arguments.out)?;
     let manifest = format.manifest(&arguments.out);
     check_place(&manifest)?;
     check_inputs(&manifest, &arguments.config)?;
     check_manifest(&manifest)?;
+    format.check_further(&arguments.out)?;
     match &arguments.plot {
-        // A picture of whatever name.
+        // The name of the picture does not matter.
         Some(dir) => check_place(&dir.join("NAME.svg")),
         None => Ok(()),
     }
 }
 
-/// The records that are drawn.
+/// Returns the records to draw.
 fn pictured(
     arguments: &Arguments,
     data: &Path,
@@ -271,7 +275,7 @@ fn configuration(arguments: &Arguments) -> Result<ConvertConfig> {
     Ok(config)
 }
 
-/// A configuration by itself, as [`ConvertConfig`] is read from TOML and JSON.
+/// Reads a configuration from a file of its own, in the TOML or JSON form of [`ConvertConfig`].
 fn read_config(path: &Path) -> Result<ConvertConfig> {
     let shown = path.display();
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
@@ -289,7 +293,7 @@ fn read_config(path: &Path) -> Result<ConvertConfig> {
     Ok(config)
 }
 
-/// What decides the rows: parts of a run that differs in any of it are of no use.
+/// Describes everything that the rows depend on. Parts of a run that differs in any of it are of no use.
 fn card(
     arguments: &Arguments,
     data: &Path,
@@ -317,7 +321,7 @@ fn card(
         ("label_source".to_owned(), json!(dataset.label_source().to_string())),
         ("label_map".to_owned(), json!(arguments.labels.label_map)),
         ("label_map_sha256".to_owned(), json!(label_map_sha256(dataset))),
-        ("nsr_rule".to_owned(), json!(arguments.labels.nsr_rule)),
+        ("nsr_rule".to_owned(), json!(arguments.labels.nsr_rule.to_string())),
         ("records".to_owned(), json!(chosen.len())),
         ("selection".to_owned(), json!(hex(&selection.finalize()))),
     ]);
@@ -327,18 +331,19 @@ fn card(
     Ok(card)
 }
 
-/// The hash of what the label map says, as a file of the same name may say something else another time.
+/// Returns a hash of the label map's contents, because a file of the same name may have other contents another
+/// time.
 fn label_map_sha256(dataset: &Dataset) -> String {
     sha256(format!("{:?}", dataset.label_map()).as_bytes())
 }
 
-/// How recordings are read, where that is not the usual way.
+/// Returns how recordings are read, if not in the usual way.
 fn reading(arguments: &Arguments) -> Option<&ReadingArgs> {
     Some(&arguments.labels.reading).filter(|reading| **reading != ReadingArgs::default())
 }
 
-/// Converts the records that are not done yet, in order, and those that would be others now; gives how many warnings were
-/// printed.
+/// Converts the records that are not done yet, in order, and does those again whose result would differ now.
+/// Returns how many warnings were printed.
 fn fill(
     parts: &mut Parts,
     threads: u32,
@@ -382,7 +387,7 @@ fn fill(
     Ok(shown.0.min(SHOWN))
 }
 
-/// Warnings that were printed, up to [`SHOWN`].
+/// Counts the warnings printed, up to [`SHOWN`].
 #[derive(Default)]
 struct Shown(usize);
 
@@ -400,7 +405,7 @@ impl Shown {
     }
 }
 
-/// Puts the parts together, writes the manifest, and gives both their names.
+/// Joins the parts, writes the manifest, and gives both their names.
 fn store(
     arguments: &Arguments,
     format: Format,
@@ -439,7 +444,7 @@ fn store(
         arrays.push(Array { name, kind: Kind::I64, shape: vec![rows], data: Box::new(data) });
         Ok(())
     };
-    // Where recordings differ in length, or were filled up.
+    // If recordings differ in length or were padded.
     let lengths = matches!(converter.config.resample, Resample::Polyphase { .. })
         || converter.config.short_records == ShortRecords::Pad;
     if *stage == Stage::Prepared && lengths {
@@ -470,7 +475,7 @@ fn store(
         label_source: &label_source,
         label_map: &arguments.labels.label_map,
         label_map_sha256: &label_map_sha256(dataset),
-        nsr_rule: &arguments.labels.nsr_rule,
+        nsr_rule: arguments.labels.nsr_rule.to_string(),
         reading: reading(arguments),
         sha256,
         records: Manifest::records(parts),
@@ -481,14 +486,11 @@ fn store(
         failed: Manifest::failed(parts),
         warnings: Warnings { of_all: &of_all, parts },
     };
-    write_atomic(&target, |file| {
-        serde_json::to_writer_pretty(&mut *file, &manifest)?;
-        writeln!(file)
-    })?;
-    std::fs::rename(&staging, out).with_context(|| format!("cannot write {}", out.display()))
+    format.place(&staging, out, &manifest, &manifest.sha256)
 }
 
-/// Whether there is an array of labels: not where no record has any. Says so where some have none.
+/// Whether there is an array of labels, which is not the case if no record has any. Reports if some records
+/// have none.
 fn has_labels(unlabelled: usize, records: usize, source: &str, manifest: &Path) -> bool {
     if unlabelled == 0 {
         return true;
@@ -505,7 +507,7 @@ fn has_labels(unlabelled: usize, records: usize, source: &str, manifest: &Path) 
     some
 }
 
-/// What tensor files say about themselves; their metadata are strings.
+/// What tensor files say about themselves. Their metadata consist of strings.
 fn about(config: &ConvertConfig, labels: &LabelSet) -> Result<Map<String, Value>> {
     Ok(Map::from_iter([
         ("program".to_owned(), json!(PROGRAM)),
@@ -530,7 +532,7 @@ mod tests {
         assert!(text.contains("1025 is not in 0..=1024"), "{text}");
     }
 
-    /// What a command line with more flags comes to.
+    /// The configuration that a command line with more flags results in.
     fn configured(more: &[&str]) -> Result<ConvertConfig> {
         let mut line = vec!["convert", "--data", "d", "--out", "o.npz"];
         line.extend(more);
@@ -585,7 +587,7 @@ mod tests {
             counts[share_of(&format!("set/r{record:05}"), 4) as usize] += 1;
         }
         assert!(counts.iter().all(|count| (900..1100).contains(count)), "{counts:?}");
-        // What a record's share is must not change from one version to the next.
+        // The share of a record must not change from one version to the next.
         assert_eq!(share_of("georgia/E07500", 1000), 959);
     }
 }

@@ -1,7 +1,7 @@
-//! What stands beside the arrays, read from the journal as it is written.
+//! The manifest beside the arrays. It is read from the journal while it is written.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Result, ensure};
@@ -9,18 +9,19 @@ use ecg_core::LabelSet;
 use ecg3d_convert::ConvertConfig;
 use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::Failed;
+use serde::de::IgnoredAny;
 use serde::ser::{Error as _, SerializeSeq};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::parts::{Item, Part, Parts};
-use crate::store::Dtype;
+use crate::store::{Dtype, FURTHER};
 
 /// `FILE.json`.
 #[derive(Serialize)]
 pub struct Manifest<'a> {
     pub program: &'a str,
-    /// The main array.
+    /// Name of the main array.
     pub stage: &'a str,
     pub shape: &'a [usize],
     pub dtype: Dtype,
@@ -30,45 +31,81 @@ pub struct Manifest<'a> {
     pub labels: &'a LabelSet,
     pub label_source: &'a str,
     pub label_map: &'a str,
-    /// Of what the map says, whatever it is called.
+    /// Hash of the contents of the map, whatever its name.
     pub label_map_sha256: &'a str,
-    pub nsr_rule: &'a str,
-    /// Flags that say how recordings are read, where some are given.
+    pub nsr_rule: String,
+    /// Flags that control how recordings are read, if any are given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reading: Option<&'a ReadingArgs>,
-    /// SHA-256 of the values of each array: little-endian, in C order, whatever the kind of file.
+    /// SHA-256 of the values of each array: little-endian, in C order, for every kind of file.
     pub sha256: Map<String, Value>,
     pub records: Column<'a, String>,
-    /// SHA-256 of the rows of each record, likewise.
+    /// SHA-256 of the rows of each record, computed in the same way.
     pub record_sha256: Column<'a, String>,
     pub patients: Column<'a, String>,
     pub folds: Column<'a, Option<u32>>,
-    /// Records without labels, where there are any.
+    /// Records without labels, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unlabelled: Option<Column<'a, String>>,
     pub failed: Column<'a, Failed>,
     pub warnings: Warnings<'a>,
 }
 
-/// Makes sure that nothing but an earlier manifest is written over.
+/// Keys that every manifest has. Their values are ignored, since those of a large manifest would fill the
+/// memory.
+#[derive(Deserialize)]
+struct Keys {
+    #[serde(rename = "config_hash")]
+    _config_hash: IgnoredAny,
+    #[serde(rename = "records")]
+    _records: IgnoredAny,
+    #[serde(default)]
+    sha256: Sums,
+}
+
+/// The arrays of [`FURTHER`] that are listed.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Sums {
+    labels: Option<IgnoredAny>,
+    length: Option<IgnoredAny>,
+    row_record: Option<IgnoredAny>,
+}
+
+impl Keys {
+    /// Reads the keys of a file, if it is a manifest.
+    fn read(path: &Path) -> Option<Self> {
+        let file = fs::File::open(path).ok()?;
+        serde_json::from_reader(BufReader::new(file)).ok()
+    }
+}
+
+/// Makes sure that the only thing overwritten is an earlier manifest.
 ///
 /// # Errors
-/// Another file of that name.
+/// Returns an error if there is another file of that name.
 pub fn check_manifest(path: &Path) -> Result<()> {
-    let is_manifest = |text: String| {
-        serde_json::from_str::<Map<String, Value>>(&text)
-            .is_ok_and(|own| own.contains_key("config_hash") && own.contains_key("records"))
-    };
     ensure!(
-        !path.is_file() || fs::read_to_string(path).is_ok_and(is_manifest),
+        !path.is_file() || Keys::read(path).is_some(),
         "{} would be written over, though it is no manifest of convert; give another --out",
         path.display()
     );
     Ok(())
 }
 
+/// Returns the arrays after the main one that the manifest of an earlier result lists; none if there is no
+/// manifest.
+pub fn further_arrays(path: &Path) -> Vec<&'static str> {
+    let Some(keys) = Some(path).filter(|path| path.is_file()).and_then(Keys::read) else {
+        return Vec::new();
+    };
+    let Sums { labels, length, row_record } = keys.sha256;
+    let listed = FURTHER.into_iter().zip([labels, length, row_record]);
+    listed.filter_map(|(name, sum)| sum.map(|_| name)).collect()
+}
+
 impl<'a> Manifest<'a> {
-    /// The columns of the records that were converted.
+    /// Returns the column of the names of the records that were converted.
     pub fn records(parts: &'a Parts) -> Column<'a, String> {
         Column { parts, pick: |item| converted(item).map(|item| item.record) }
     }
@@ -77,7 +114,7 @@ impl<'a> Manifest<'a> {
         Column { parts, pick: |item| converted(item).map(|item| item.sha256) }
     }
 
-    /// A record whose patient is unknown has one of its own.
+    /// Returns the column of patients. A record whose patient is unknown has a patient of its own.
     pub fn patients(parts: &'a Parts) -> Column<'a, String> {
         let pick = |item| converted(item).map(|item| item.patient.unwrap_or(item.record));
         Column { parts, pick }
@@ -108,7 +145,7 @@ fn converted(item: Item) -> Option<Item> {
     item.failed.is_none().then_some(item)
 }
 
-/// One value a record, for those that have one.
+/// One value for each record that has one.
 pub struct Column<'a, T> {
     parts: &'a Parts,
     pick: fn(Item) -> Option<T>,
@@ -134,7 +171,7 @@ struct Warned<'a> {
     warning: &'a str,
 }
 
-/// Those of the data set, without a record, then those of its records.
+/// The warnings about the whole data set, which name no record, followed by those about its records.
 pub struct Warnings<'a> {
     pub of_all: &'a [String],
     pub parts: &'a Parts,
@@ -157,15 +194,15 @@ impl Serialize for Warnings<'_> {
     }
 }
 
-/// What the journal comes to.
+/// Totals over the journal.
 #[derive(Debug, Default)]
 pub struct Totals {
     pub rows: usize,
     pub converted: usize,
     pub failed: usize,
-    /// Warnings about records.
+    /// Number of warnings about records.
     pub warnings: usize,
-    /// Converted records without labels.
+    /// Number of converted records without labels.
     pub unlabelled: usize,
 }
 
@@ -188,10 +225,10 @@ impl Totals {
     }
 }
 
-/// Bytes of an array with a few values a record, read from the journal part after part.
+/// Bytes of an array with a few values per record, read from the journal part after part.
 pub struct Bytes<I, F> {
     parts: I,
-    /// Adds the bytes of a record that was converted.
+    /// Adds the bytes of a converted record.
     add: F,
     buffer: Vec<u8>,
     read: usize,

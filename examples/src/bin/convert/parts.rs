@@ -1,4 +1,4 @@
-//! The folder `FILE.parts/`: rows that are done, with a journal, so that a run which was ended goes on where it was.
+//! The folder `FILE.parts/`: finished rows and a journal, so that a run that ended can be continued.
 //!
 //! ```text
 //! run.json        what the rows are of: configuration, stage, data; a run of anything else is refused
@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 use crate::again::Stamp;
 
-/// A part ends when it holds as many bytes, as many records, or is as old.
+/// A part ends when it holds this many bytes or this many records, or is this old.
 const PART_BYTES: usize = 16 << 20;
 const PART_RECORDS: usize = 1024;
 const PART_AGE: Duration = Duration::from_secs(1);
@@ -27,38 +27,38 @@ const PART_AGE: Duration = Duration::from_secs(1);
 const RUN: &str = "run.json";
 const JOURNAL: &str = "journal.jsonl";
 const LOCK: &str = "lock";
-/// The result, before it gets its name.
+/// The result, before it gets its final name.
 const STAGING: &str = "result.tmp";
 /// The journal, while records are done again.
 const RENEWED: &str = "journal.tmp";
 
-/// What became of a record.
+/// The result of one record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Item {
     pub record: String,
-    /// Rows of the array; 0 if it failed.
+    /// Number of rows in the array; 0 if the record failed.
     pub rows: usize,
-    /// Real samples of the prepared signal.
+    /// Number of real samples of the prepared signal.
     pub length: usize,
     /// SHA-256 of its rows.
     pub sha256: String,
-    /// The files that it was read from.
+    /// The files that the record was read from.
     pub files: Vec<Stamp>,
-    /// 0 or 1 for each label, where known.
+    /// 0 or 1 for each label, if known.
     pub labels: Option<Vec<u8>>,
     pub patient: Option<String>,
     pub fold: Option<u32>,
     pub warnings: Vec<String>,
-    /// Why it could not be converted.
+    /// Why the record could not be converted.
     pub failed: Option<String>,
 }
 
 /// A line of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Part {
-    /// Number of the part's file; not their order, once records were done again.
+    /// Number of the part's file. Once records were done again, numbers are not in the order of the parts.
     pub part: usize,
-    /// Bytes of its file; without any there is no file.
+    /// Number of bytes in the part's file. A part without bytes has no file.
     pub bytes: usize,
     pub items: Vec<Item>,
 }
@@ -67,13 +67,13 @@ pub struct Part {
 pub struct Parts {
     folder: PathBuf,
     journal: File,
-    /// Kept open: closing it lets go of the lock.
+    /// Kept open, because closing it releases the lock.
     _lock: File,
-    /// Bytes of a row.
+    /// Number of bytes in a row.
     row_bytes: usize,
     /// Number of the next part.
     next: usize,
-    /// Records in the journal.
+    /// Number of records in the journal.
     done: usize,
     /// The part that is being filled.
     items: Vec<Item>,
@@ -82,8 +82,10 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Opens the folder beside `target`, or makes it. `run` says what the rows are of, `names` which records are to
-    /// come, in order. What an unfinished run of the same left is checked and kept.
+    /// Opens the folder beside `target`, or creates it.
+    ///
+    /// `run` describes what the rows are of, `names` lists the records to come, in order. What an unfinished
+    /// run of the same kind left is checked and kept.
     pub fn open(
         target: &Path,
         run: &Map<String, Value>,
@@ -103,7 +105,7 @@ impl Parts {
         if card.exists() {
             check_card(&card, run)?;
         } else {
-            // Rows without a card belong to nothing: the card is written first and removed last.
+            // Rows without a card belong to nothing, because the card is written first and removed last.
             empty(&folder)?;
             let text = serde_json::to_vec_pretty(run)?;
             write_atomic(&card, |file| file.write_all(&text))?;
@@ -132,7 +134,7 @@ impl Parts {
         Ok(parts)
     }
 
-    /// Reads the journal as far as it and the parts are whole, and cuts off the rest.
+    /// Reads the journal as far as it and the parts are intact, and cuts off the rest.
     fn take_up(&mut self, names: &[&str]) -> Result<()> {
         let path = self.folder.join(JOURNAL);
         let shown = path.display();
@@ -176,7 +178,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Whether a part follows on those before and its rows are what was written.
+    /// Checks that a part continues those before it and that its rows are what was written.
     fn check(&self, part: &Part, names: &[&str]) -> Result<()> {
         let expected = names.get(self.done..self.done + part.items.len());
         let same = expected.is_some_and(|names| {
@@ -205,27 +207,27 @@ impl Parts {
         Ok(())
     }
 
-    /// Records that are done.
+    /// Returns the number of records that are done.
     pub fn done(&self) -> usize {
         self.done
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Where the result is put together.
+    /// Returns the path at which the result is put together.
     pub fn staging(&self) -> PathBuf {
         self.folder.join(STAGING)
     }
 
-    /// Removes a result that was given up: it would keep the disk full.
+    /// Removes a result that was given up, which would only fill the disk.
     pub fn remove_staging(&self) {
         let Ok(entries) = fs::read_dir(&self.folder) else { return };
         for path in entries.flatten().map(|entry| entry.path()) {
             if path.extension().is_some_and(|extension| extension == "tmp") {
-                // What led here matters more than what cannot be removed.
+                // The original error matters more than a file that cannot be removed.
                 let _ = fs::remove_file(path);
             }
         }
@@ -242,7 +244,7 @@ impl Parts {
         }
         self.items.push(item);
         if self.values.is_empty() {
-            // The rows of a long record are in memory once.
+            // The rows of a long record are in memory only once.
             self.values = values;
         } else {
             self.values.extend_from_slice(&values);
@@ -256,7 +258,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Ends the part: its rows go to disk, then its line to the journal.
+    /// Ends the part: writes its rows to disk, then its line to the journal.
     pub fn close(&mut self) -> Result<()> {
         if self.items.is_empty() {
             return Ok(());
@@ -274,7 +276,7 @@ impl Parts {
         let items = std::mem::take(&mut self.items);
         let part = Part { part: self.next, bytes: self.values.len(), items };
         self.next += 1;
-        // Not cleared, as the room of a long record would stay.
+        // Replaced rather than cleared, so that the memory of a long record is freed.
         self.values = Vec::new();
         self.log(&part)
     }
@@ -292,9 +294,10 @@ impl Parts {
         Ok(())
     }
 
-    /// Does records of the journal again: those at `places`, which are sorted. `convert` delivers them in their order.
+    /// Does the records of the journal at `places`, which are sorted, again. `convert` delivers them in this
+    /// order.
     ///
-    /// Until all are done the journal stays as it was.
+    /// The journal stays as it was until all are done.
     pub fn renew(
         &mut self,
         places: &[usize],
@@ -334,7 +337,7 @@ impl Parts {
         Ok(())
     }
 
-    /// The records of a part, from the place `from` on, those at `places` done again.
+    /// Writes the records of a part, starting at the place `from`, with those at `places` done again.
     fn renew_part(
         &mut self,
         part: &Part,
@@ -374,7 +377,7 @@ impl Parts {
         Ok(())
     }
 
-    /// The journal, part after part; those of [`Parts::close`] only.
+    /// Reads the journal, part after part, as far as it was written by [`Parts::close`].
     pub fn read(&self) -> Result<impl Iterator<Item = Result<Part>> + use<>> {
         let path = self.folder.join(JOURNAL);
         let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -384,7 +387,7 @@ impl Parts {
         }))
     }
 
-    /// All rows, part after part.
+    /// Reads all rows, part after part.
     pub fn rows(&self) -> Result<impl Read + use<>> {
         let folder = self.folder.clone();
         let files = self.read()?.filter_map(move |part| match part {
@@ -395,7 +398,7 @@ impl Parts {
         Ok(Chain { files, open: None })
     }
 
-    /// Removes the folder: the result is in its place.
+    /// Removes the folder, once the result has its final name.
     pub fn remove(self) -> Result<()> {
         empty(&self.folder)?;
         let path = self.folder.join(LOCK);
@@ -416,13 +419,13 @@ fn rows_path(folder: &Path, part: usize) -> PathBuf {
     folder.join(format!("{part:06}.rows"))
 }
 
-/// Makes sure that a file which was made in a folder is found there again after a loss of power.
+/// Makes sure that a file created in a folder is still found there after a power failure.
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    // Elsewhere folders cannot be opened as files.
+    // On other systems, folders cannot be opened as files.
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-/// Two runs that write the same file would spoil each other's parts.
+/// Locks the folder, because two runs that write the same file would damage each other's parts.
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK);
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -438,7 +441,7 @@ fn lock(folder: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Removes what runs leave, the card last, and nothing else.
+/// Removes what runs leave behind, the card last, and nothing else.
 fn empty(folder: &Path) -> Result<()> {
     let entries =
         fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
@@ -462,7 +465,7 @@ fn empty(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses parts of another run, and says in what it was another.
+/// Refuses parts of another run, and says how that run differs.
 fn check_card(path: &Path, run: &Map<String, Value>) -> Result<()> {
     const REMEDY: &str = "go on with the arguments of that run, give another --out, or discard its rows with --restart";
     let shown = path.display();
@@ -553,7 +556,7 @@ mod tests {
             parts.push(item(name, &values), values.to_vec()).expect("writes");
             parts.close().expect("writes");
         }
-        // What a killed process has not ended counts for nothing.
+        // What a killed process did not finish does not count.
         parts.push(item("c", &[5, 6]), vec![5, 6]).expect("takes it up");
         dir
     }
@@ -630,7 +633,7 @@ mod tests {
         drop(parts);
         let mut parts = open(&dir, false).expect("the same run");
         assert_eq!((parts.done(), rows(&parts)), (3, vec![1, 2, 7, 8, 9, 9, 1, 1]));
-        // One that is given up changes nothing.
+        // A renewal that is given up changes nothing.
         parts.renew(&[0], |_, _| bail!("ended")).expect_err("was ended");
         drop(parts);
         let parts = open(&dir, false).expect("the same run");

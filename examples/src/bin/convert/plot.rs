@@ -6,9 +6,8 @@ use std::path::Path;
 use anyhow::Result;
 use ecg_core::Recording;
 use ecg_io::Dataset;
-use ecg3d_convert::{ConvertConfig, ConvertPlan, Preset, Scale, Threshold, Units};
+use ecg3d_convert::{ConvertConfig, ConvertPlan, Plans, Preset, Scale, Threshold, Units};
 use ecg3d_examples::chart::escape;
-use ecg3d_examples::source::Plans;
 use ecg3d_examples::{heat, say_err, write_atomic};
 use ndarray::{Array2, Array3, ArrayView2, Axis, s};
 
@@ -20,14 +19,15 @@ const SOFT: &str = "#888";
 /// Seconds of the recording that are drawn.
 const SHOWN_S: f64 = 10.0;
 
-/// Draws records into a folder, `DIR/NAME.svg`; gives how many. One that cannot be converted is passed over.
+/// Draws records into a folder, as `DIR/NAME.svg`, and returns how many. A record that cannot be converted is
+/// skipped.
 pub fn draw(
     dir: &Path,
     dataset: &Dataset,
     records: &[usize],
     config: &ConvertConfig,
 ) -> Result<usize> {
-    let plans = Plans::new(config);
+    let plans = Plans::new(config.clone());
     let mut drawn = 0;
     for &index in records {
         let name = &dataset.names()[index];
@@ -52,7 +52,7 @@ pub fn draw(
 struct Picture<'a> {
     recording: &'a Recording,
     config: &'a ConvertConfig,
-    /// Names of the rows of all that follows.
+    /// Names of the rows of everything that follows.
     leads: Vec<String>,
     /// Seconds of the recording that became the window.
     window_s: f64,
@@ -82,7 +82,7 @@ impl<'a> Picture<'a> {
         Ok(Self { recording, config, leads, window_s, window, images, volume })
     }
 
-    /// The unit of the prepared signal; none where it is scaled.
+    /// The unit of the prepared signal; none if it is scaled.
     fn unit(&self) -> &'static str {
         if self.config.scale != Scale::None {
             return "no unit";
@@ -126,7 +126,7 @@ impl<'a> Picture<'a> {
         ))
     }
 
-    /// The recording in mV, two columns of leads, the part that becomes the window tinted.
+    /// Draws the recording in mV, in two columns of leads, with the part that becomes the window tinted.
     fn recorded(&self, svg: &mut String, top: f64) -> f64 {
         let hz = self.recording.sampling_rate.hz();
         let seconds = self.recording.duration_s().min(SHOWN_S);
@@ -161,7 +161,7 @@ impl<'a> Picture<'a> {
         panel.draw(svg, top, self.window.view())
     }
 
-    /// One image a lead, all on one colour scale, time along both axes.
+    /// Draws one image per lead, all on one colour scale, with time along both axes.
     fn recurrence(&self, svg: &mut String, top: f64) -> Result<f64> {
         const COLUMNS: usize = 6;
         const SIZE: f64 = 138.0;
@@ -187,7 +187,7 @@ impl<'a> Picture<'a> {
                 y - 5.0,
                 escape(name)
             );
-            // Time runs from the left and, as on paper, from below.
+            // Time runs from the left and, as on paper, from the bottom.
             let upright = image.slice(s![..;-1, ..]);
             picture(svg, upright, (low, high), [x, y, SIZE, SIZE])?;
             for tick in ticks(span_s, 4) {
@@ -234,7 +234,8 @@ impl<'a> Picture<'a> {
         (self.window.ncols() - reach - 1).max(1) as f64 * self.step_s()
     }
 
-    /// The volume as a block seen from above, right and before, and cut open along its three middle planes.
+    /// Draws the volume as a block seen from above, right and front, and cut open along its three middle
+    /// planes.
     fn cube(&self, svg: &mut String, top: f64) -> Result<f64> {
         const SIZE: f64 = 230.0;
         const SLANT: f64 = 120.0;
@@ -247,12 +248,12 @@ impl<'a> Picture<'a> {
             &format!("Volume, {depth} x {height} x {width}: the images stacked along the leads"),
         );
         let (x, y) = (MARGIN + 20.0, top + 26.0);
-        // The last plane is in front, and time runs from the left and from below, as in the images.
+        // The last plane is in front, and time runs from the left and from the bottom, as in the images.
         let front = self.volume.slice(s![depth - 1, ..;-1, ..]).to_owned();
         let roof = self.volume.slice(s![.., height - 1, ..]).to_owned();
         let side = self.volume.slice(s![..;-1, ..;-1, width - 1]).t().to_owned();
         let faces = [
-            // Matrices that take the unit square to a face.
+            // Matrices that map the unit square to a face.
             (roof, [SIZE, 0.0, -SLANT, SLANT, x + SLANT, y]),
             (side, [SLANT, -SLANT, 0.0, SIZE, x + SIZE, y + SLANT]),
             (front, [SIZE, 0.0, 0.0, SIZE, x, y + SLANT]),
@@ -307,7 +308,7 @@ impl<'a> Picture<'a> {
         Ok(bottom + 34.0)
     }
 
-    /// The colours with their numbers, high values above.
+    /// Draws the colour scale with its numbers, high values on top.
     fn scale(&self, svg: &mut String, place: [f64; 4], (low, high): (f32, f32)) -> Result<()> {
         const STEPS: usize = 64;
         let bar = Array2::from_shape_fn((STEPS, 1), |(row, _)| {
@@ -339,7 +340,8 @@ impl<'a> Picture<'a> {
     }
 }
 
-/// Where the colours end: at the 99th percentile, so that a few QRS complexes do not leave all else dark.
+/// Returns the upper end of the colour scale: the 99th percentile, so that a few QRS complexes do not leave
+/// everything else dark.
 fn upper(values: &Array3<f32>) -> f32 {
     let mut sorted: Vec<f32> = values.iter().copied().collect();
     let place = (sorted.len() * 99 / 100).min(sorted.len().saturating_sub(1));
@@ -349,13 +351,13 @@ fn upper(values: &Array3<f32>) -> f32 {
     *sorted.select_nth_unstable_by(place, f32::total_cmp).1
 }
 
-/// Leads in two columns, all on one scale of amplitude.
+/// Leads in two columns, all on one amplitude scale.
 struct Traces<'a> {
     title: &'a str,
     names: &'a [&'a str],
     unit: &'a str,
     seconds: f64,
-    /// The first part, with a background.
+    /// The first part, which has a background.
     tinted_s: f64,
 }
 
@@ -367,7 +369,7 @@ impl Traces<'_> {
         let rows = signal.nrows().div_ceil(2);
         let width = (WIDTH - 2.0 * MARGIN - 60.0) / 2.0;
         let bottom = top + rows as f64 * STEP;
-        // The room of a lead is what most leads need; a taller one runs into its neighbours.
+        // A lead gets the room that most leads need; a taller one runs into its neighbours.
         let mut peaks: Vec<f32> = signal
             .outer_iter()
             .map(|row| row.iter().filter(|v| v.is_finite()).fold(0.0_f32, |a, b| a.max(b.abs())))
@@ -449,7 +451,7 @@ fn heading(svg: &mut String, y: f64, text: &str) {
     );
 }
 
-/// A matrix in a frame, its first row on top.
+/// Draws a matrix in a frame, its first row on top.
 fn picture(
     svg: &mut String,
     values: ArrayView2<'_, f32>,
@@ -504,7 +506,7 @@ fn time_axis_s(svg: &mut String, [x, y, width]: [f64; 3], seconds: f64) {
     );
 }
 
-/// Round numbers from 0 to `end`, at most about `count` steps.
+/// Round numbers from 0 to `end`, in about `count` steps at most.
 fn ticks(end: f64, count: usize) -> Vec<f64> {
     let step = round_below(end / count as f64 * 1.999);
     if step <= 0.0 {
@@ -513,7 +515,8 @@ fn ticks(end: f64, count: usize) -> Vec<f64> {
     (0..=(end / step * (1.0 + 1e-9)) as usize).map(|k| k as f64 * step).collect()
 }
 
-/// The largest of 1, 2, 5 times a power of ten that is not above `value`; 0 for what is not positive.
+/// Returns the largest of 1, 2, 5 times a power of ten that is not above `value`; 0 for a value that is not
+/// positive.
 fn round_below(value: f64) -> f64 {
     if value <= 0.0 || !value.is_finite() {
         return 0.0;
@@ -534,7 +537,7 @@ fn milliseconds(seconds: f64) -> String {
     format!("{:.0}", 1000.0 * seconds)
 }
 
-/// Three digits or so, without zeros at the end.
+/// Formats a value with about three digits, without trailing zeros.
 fn short(value: f64) -> String {
     let size = value.abs();
     let digits = if size >= 100.0 {

@@ -26,7 +26,7 @@ fn folder() -> TempDir {
     dir
 }
 
-/// The arguments of a conversion to a file of the folder; a `@` in further ones stands for the folder.
+/// The arguments of a conversion to a file in the folder. A `@` in further arguments stands for the folder.
 fn arguments(dir: &TempDir, out: &str, more: &str) -> Arguments {
     let line = format!("convert --data @/data --out @/{out} {more}");
     parse(dir, &line)
@@ -120,17 +120,29 @@ fn bad_places_are_found_before_the_work() {
     fs::create_dir(dir.path().join("dir.npz")).expect("makes");
     fs::create_dir(dir.path().join("y.json")).expect("makes");
     fs::write(dir.path().join("z.json"), "{\"records\": 3}").expect("writes");
+    fs::write(dir.path().join("w.labels.npy"), "mine").expect("writes");
     for (out, more, expected) in [
         ("x.npz", "--plot @/file", "cannot make"),
         ("dir.npz", "", "dir.npz: found a folder"),
         ("y.npz", "", "y.json: found a folder"),
         ("z.npz", "", "z.json would be written over, though it is no manifest of convert"),
+        ("w.npy", "", "w.labels.npy would be written over, though "),
         ("file/x.npz", "", "cannot make"),
     ] {
         let error = run(&dir, out, more).expect_err("a bad place").to_string();
         assert!(error.contains(expected), "{error}");
         assert!(!dir.path().join(format!("{out}.parts")).exists(), "{out}");
     }
+}
+
+#[test]
+fn arrays_beside_an_earlier_result_go_with_it() {
+    let dir = folder();
+    let there = |name: &str| dir.path().join(name).exists();
+    run(&dir, "x.npy", "--preset corrected").expect("converts");
+    assert!(there("x.labels.npy") && there("x.length.npy"));
+    run(&dir, "x.npy", "--stage images").expect("converts again");
+    assert!(there("x.labels.npy") && !there("x.length.npy"));
 }
 
 #[test]
@@ -176,7 +188,7 @@ fn shares_are_joined_to_what_one_run_writes() {
         .expect("converts");
     let error = joined("@/p0.npz @/u1.npz").expect_err("read in another way").to_string();
     assert!(error.contains("u1.npz has another way of reading than "), "{error}");
-    // What was damaged since is found.
+    // Damage done since is found.
     let share = dir.path().join("p1.npz");
     let mut bytes = fs::read(&share).expect("reads");
     bytes[400] ^= 1;
@@ -207,7 +219,7 @@ fn records_without_labels_are_listed_and_have_rows_of_zeros() {
     let run_on = arguments(&dir, "on.npz", more);
     unfinished(&run_on);
     convert(&run_on).expect("goes on");
-    // Of the second and third share no record has labels.
+    // No record of the second and third share has labels.
     let mut line = "convert --out @/joined.npz --join".to_owned();
     for share in 0..4 {
         let out = format!("x{share}.npz");

@@ -1,4 +1,4 @@
-//! Arrays as `.npz`, `.npy` or `.safetensors`, streamed.
+//! Writes arrays as `.npz`, `.npy` or `.safetensors`, streamed.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use ecg3d_examples::hex;
+use ecg3d_examples::{hex, write_atomic};
 use half::f16;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
+
+use crate::manifest::further_arrays;
 
 /// How the values of the main array are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -25,7 +27,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Bytes of a value.
+    /// Returns the number of bytes of a value.
     pub fn size(self) -> usize {
         match self {
             Self::F16 => 2,
@@ -33,10 +35,10 @@ impl Dtype {
         }
     }
 
-    /// Values in little-endian bytes, [`Dtype::size`] for each.
+    /// Encodes values in little-endian bytes, [`Dtype::size`] for each.
     ///
     /// # Errors
-    /// A value that half precision does not reach.
+    /// Returns an error for a value beyond the range of half precision.
     pub fn encode(self, values: &[f32], bytes: &mut [u8]) -> Result<()> {
         let pairs = values.iter().zip(bytes.chunks_exact_mut(self.size()));
         match self {
@@ -57,7 +59,7 @@ impl Dtype {
     }
 }
 
-/// What the values of an array are.
+/// The type of an array's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Float(Dtype),
@@ -94,9 +96,9 @@ impl Kind {
 }
 
 /// The arrays that may come after the main one.
-const FURTHER: [&str; 3] = ["labels", "length", "row_record"];
+pub const FURTHER: [&str; 3] = ["labels", "length", "row_record"];
 
-/// An array on its way out: little-endian values in C order, from a reader.
+/// An array to be written: little-endian values in C order, from a reader.
 pub struct Array<'a> {
     pub name: &'static str,
     pub kind: Kind,
@@ -109,7 +111,7 @@ impl Array<'_> {
         self.shape.iter().map(|&size| size as u64).product::<u64>() * self.kind.size() as u64
     }
 
-    /// Writes the values; gives their SHA-256.
+    /// Writes the values and returns their SHA-256.
     fn copy(self, out: &mut dyn Write) -> Result<String> {
         let expected = self.bytes();
         let mut data = BufReader::with_capacity(1 << 20, self.data);
@@ -156,8 +158,8 @@ impl Format {
         }
     }
 
-    /// Where the manifest stands: `x.json` beside `x.npz`; with the whole name of any other file before it, so that no
-    /// two results of one folder share one.
+    /// Returns the path of the manifest: `x.json` beside `x.npz`. For other files it has the whole name of the
+    /// file before the extension, so that no two results in one folder share a manifest.
     pub fn manifest(self, target: &Path) -> PathBuf {
         match self {
             Self::Npz => target.with_extension("json"),
@@ -169,7 +171,30 @@ impl Format {
         }
     }
 
-    /// Writes the arrays, the main one first, to `staging`; further files of `.npy` go beside `target`. Gives the
+    /// Makes sure that the only arrays beside an `.npy` that are overwritten or removed are those of an earlier
+    /// result.
+    ///
+    /// # Errors
+    /// Returns an error if a file has the name of such an array but is not listed in the manifest.
+    pub fn check_further(self, target: &Path) -> Result<()> {
+        if self != Self::Npy {
+            return Ok(());
+        }
+        let manifest = self.manifest(target);
+        let listed = further_arrays(&manifest);
+        for name in FURTHER.into_iter().filter(|name| !listed.contains(name)) {
+            let path = beside(target, name);
+            ensure!(
+                path.symlink_metadata().is_err(),
+                "{} would be written over, though {} does not list it; give another --out",
+                path.display(),
+                manifest.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes the arrays, the main one first, to `staging`; further files of `.npy` go beside that. Returns the
     /// SHA-256 of each array's values. `about` is what a `.safetensors` says about itself.
     pub fn write(
         self,
@@ -187,7 +212,6 @@ impl Format {
                 let mut sums = Map::new();
                 for (k, array) in arrays.into_iter().enumerate() {
                     let name = array.name;
-                    // One staging file does: each gets its name before the next is begun, the main one at the very end.
                     let path =
                         if k == 0 { staging.to_owned() } else { staging_beside(staging, name) };
                     let own = if k == 0 { target.to_owned() } else { beside(target, name) };
@@ -196,19 +220,46 @@ impl Format {
                         .and_then(|file| write_npy(file, array))
                         .with_context(|| format!("cannot write {}", own.display()))?;
                     sums.insert(name.to_owned(), Value::from(sum));
-                    if k > 0 {
-                        std::fs::rename(&path, &own)
-                            .with_context(|| format!("cannot write {}", own.display()))?;
-                    }
-                }
-                for name in FURTHER.into_iter().filter(|name| !sums.contains_key(*name)) {
-                    remove_old(&beside(target, name))?;
                 }
                 return Ok(sums);
             }
         }
         .with_context(|| format!("cannot write {}", target.display()))
     }
+
+    /// Writes the manifest, and gives what [`Format::write`] left in `staging` its final names, the main file
+    /// last.
+    ///
+    /// A run may end at any moment and be started again. At every moment, each array beside the main one is
+    /// listed by the manifest that is there.
+    pub fn place(
+        self,
+        staging: &Path,
+        target: &Path,
+        manifest: &impl Serialize,
+        sums: &Map<String, Value>,
+    ) -> Result<()> {
+        let path = self.manifest(target);
+        let further = FURTHER.into_iter().filter(|_| self == Self::Npy);
+        let (new, others): (Vec<&str>, Vec<&str>) =
+            further.partition(|name| sums.contains_key(*name));
+        let old = if others.is_empty() { Vec::new() } else { further_arrays(&path) };
+        for name in others.into_iter().filter(|name| old.contains(name)) {
+            remove_old(&beside(target, name))?;
+        }
+        write_atomic(&path, |file| {
+            serde_json::to_writer_pretty(&mut *file, manifest)?;
+            writeln!(file)
+        })?;
+        for name in new {
+            rename(&staging_beside(staging, name), &beside(target, name))?;
+        }
+        rename(staging, target)
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    std::fs::rename(from, to).with_context(|| format!("cannot write {}", to.display()))
 }
 
 /// Removes an array of an earlier result that this one does not have.
@@ -221,7 +272,7 @@ fn remove_old(path: &Path) -> Result<()> {
     }
 }
 
-/// `x.npy` to `x.labels.npy`.
+/// Turns `x.npy` into `x.labels.npy`.
 fn beside(target: &Path, name: &str) -> PathBuf {
     target.with_extension(format!("{name}.npy"))
 }
@@ -230,13 +281,13 @@ fn staging_beside(staging: &Path, name: &str) -> PathBuf {
     staging.with_file_name(format!("{name}.tmp"))
 }
 
-/// Puts everything on disk.
+/// Flushes everything to disk.
 fn end(file: BufWriter<File>) -> Result<()> {
     file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     Ok(())
 }
 
-/// An archive that is not compressed. Sizes stand in the zip64 form, so that no array is too large for it.
+/// Writes an uncompressed archive. Sizes are in the zip64 form, so that no array is too large.
 fn write_npz<W: Write + Seek>(
     file: W,
     arrays: Vec<Array<'_>>,
@@ -259,7 +310,8 @@ fn write_npz<W: Write + Seek>(
     Ok(sums)
 }
 
-/// A file that takes nothing more after an error, which is told once: an archive that is given up tries to write its end.
+/// A file that accepts nothing more after an error, which it reports once: an archive that is given up tries to
+/// write its end.
 struct UntilError<W> {
     file: W,
     error: bool,
@@ -312,7 +364,8 @@ fn write_npy(file: File, array: Array<'_>) -> Result<String> {
     Ok(sum)
 }
 
-/// The length of the header, the header in JSON, the values without a gap. Larger elements come first, so that all are aligned.
+/// Writes the length of the header, the header in JSON, and the values without gaps. Larger elements come
+/// first, so that all are aligned.
 fn write_safetensors(
     file: File,
     mut arrays: Vec<Array<'_>>,
@@ -343,7 +396,8 @@ fn write_safetensors(
     Ok(sums)
 }
 
-/// The header of numpy's format 1.0: magic, version, length and a Python dictionary, padded to 64 bytes.
+/// Returns the header of numpy's format 1.0: magic, version, length and a Python dictionary, padded to 64
+/// bytes.
 pub fn npy_header(kind: &str, shape: &[usize]) -> Vec<u8> {
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     let mut text =
@@ -382,12 +436,18 @@ mod tests {
     fn write(name: &str) -> (tempfile::TempDir, PathBuf, Map<String, Value>) {
         let dir = tempfile::tempdir().expect("a folder");
         let target = dir.path().join(name);
-        let about = Map::from_iter([("program".to_owned(), Value::from("test"))]);
-        let format = Format::of(&target).expect("a known extension");
-        let staging = dir.path().join("x.tmp");
-        let sums = format.write(&staging, &target, arrays(), &about).expect("writes");
-        std::fs::rename(staging, &target).expect("renames");
+        let sums = write_to(&target, arrays());
         (dir, target, sums)
+    }
+
+    fn write_to(target: &Path, arrays: Vec<Array<'_>>) -> Map<String, Value> {
+        let about = Map::from_iter([("program".to_owned(), Value::from("test"))]);
+        let format = Format::of(target).expect("a known extension");
+        let staging = target.with_file_name("x.tmp");
+        let sums = format.write(&staging, target, arrays, &about).expect("writes");
+        let manifest = json!({"config_hash": "", "records": [], "sha256": sums});
+        format.place(&staging, target, &manifest, &sums).expect("gives names");
+        sums
     }
 
     #[test]
@@ -411,7 +471,8 @@ mod tests {
         let labels: ndarray::Array1<u8> = read.by_name("labels").expect("an array");
         assert_eq!(labels.to_vec(), [1, 0]);
         let bytes = std::fs::read(target).expect("reads");
-        // In the local header both 32-bit sizes are full, and the extra field 0x0001 of 16 bytes has the true ones.
+        // In the local header, both 32-bit sizes are all ones, and the extra field 0x0001 of 16 bytes has the
+        // true sizes.
         assert_eq!(bytes[18..26], [0xff; 8]);
         let extra = 30 + usize::from(u16::from_le_bytes([bytes[26], bytes[27]]));
         assert_eq!(bytes[extra..extra + 4], [1, 0, 16, 0]);
@@ -422,21 +483,23 @@ mod tests {
     #[test]
     fn an_npy_has_its_other_arrays_beside_it() {
         let (dir, target, sums) = write("x.npy");
-        let back: ndarray::Array3<f32> = ndarray_npy::read_npy(target).expect("an array");
+        let back: ndarray::Array3<f32> = ndarray_npy::read_npy(&target).expect("an array");
         assert_eq!(back[[1, 0, 1]], 7.0);
         let labels: ndarray::Array1<u8> =
             ndarray_npy::read_npy(dir.path().join("x.labels.npy")).expect("an array");
         assert_eq!(labels.to_vec(), [1, 0]);
         assert_eq!(sums["labels"], ecg3d_examples::sha256(&[1, 0]));
-        assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 2);
-        // Those of an earlier result go, and so do labels that the next one lacks.
-        std::fs::write(dir.path().join("x.length.npy"), "old").expect("writes");
-        let (staging, main) = (dir.path().join("x.tmp"), arrays().remove(0));
-        Format::Npy
-            .write(&staging, &dir.path().join("x.npy"), vec![main], &Map::new())
-            .expect("writes");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 3);
+        // Labels of an earlier result that the next one lacks are removed; a file that no manifest lists is
+        // not.
+        Format::Npy.check_further(&target).expect("all of an earlier result");
+        let other = dir.path().join("x.length.npy");
+        std::fs::write(&other, "other").expect("writes");
+        let error = Format::Npy.check_further(&target).expect_err("not listed").to_string();
+        assert!(error.contains("x.length.npy would be written over, though "), "{error}");
+        write_to(&target, vec![arrays().remove(0)]);
         assert!(!dir.path().join("x.labels.npy").exists());
-        assert!(!dir.path().join("x.length.npy").exists());
+        assert_eq!(std::fs::read(&other).expect("reads"), b"other");
     }
 
     #[test]
@@ -457,7 +520,7 @@ mod tests {
 
     #[test]
     fn an_archive_that_cannot_be_written_is_given_up() {
-        /// A disk with room for so many bytes; counts the writes that it refused.
+        /// A disk with room for this many bytes, which counts the writes that it refused.
         struct Small<'a>(io::Cursor<Vec<u8>>, usize, &'a std::cell::Cell<usize>);
         impl Write for Small<'_> {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

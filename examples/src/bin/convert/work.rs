@@ -1,13 +1,12 @@
-//! From a record to the values of its rows.
+//! Converts a record to the values of its rows.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use ecg_io::Dataset;
-use ecg3d_convert::{ConvertConfig, ConvertPlan, Scratch};
+use ecg3d_convert::{ConvertConfig, ConvertPlan, Plans, Scratch};
 use ecg3d_examples::sha256;
-use ecg3d_examples::source::Plans;
 use ndarray::{Array2, Array3, s};
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -17,14 +16,14 @@ use crate::parts::Item;
 use crate::store::Dtype;
 use crate::{Arguments, Stage};
 
-/// Bytes of the rows that are in memory at a time, unless a single record has more.
+/// Bytes of rows that are in memory at a time, unless a single record has more.
 const ROOM: usize = 64 << 20;
-/// Records that are prepared at a time, for each thread.
+/// Number of records that are prepared at a time, per thread.
 const CHUNK: usize = 16;
-/// Windows of a record that a thread takes at a time.
+/// Number of windows of a record that a thread takes at a time.
 const TOGETHER: usize = 4;
 
-/// What all threads share.
+/// Data shared by all threads.
 pub struct Converter<'a> {
     pub config: &'a ConvertConfig,
     pub data: &'a Path,
@@ -51,18 +50,19 @@ impl<'a> Converter<'a> {
             Stage::Volume => vec![depth, height, width],
         };
         let (stage, dtype) = (arguments.stage, arguments.dtype);
-        Self { config, data, dataset, plans: Plans::new(config), stage, dtype, shape }
+        Self { config, data, dataset, plans: Plans::new(config.clone()), stage, dtype, shape }
     }
 
-    /// Bytes of a row.
+    /// Returns the number of bytes in a row.
     pub fn row_bytes(&self) -> usize {
         self.shape.iter().product::<usize>() * self.dtype.size()
     }
 
-    /// Converts records on the threads of a pool, and delivers what became of each and the bytes of its rows, in order.
+    /// Converts records on the threads of a pool, and delivers the result of each with the bytes of its rows,
+    /// in order.
     ///
-    /// However many and however long the records are, there are so many in memory at a time that their rows fit
-    /// [`ROOM`], or the rows of one.
+    /// However many and however long the records are, only as many are in memory at a time as have rows that
+    /// fit into [`ROOM`], but at least one.
     pub fn each(
         &self,
         pool: &ThreadPool,
@@ -100,7 +100,7 @@ impl<'a> Converter<'a> {
             rows: 0,
             length: 0,
             sha256: String::new(),
-            // Before they are read: what changes meanwhile is found to have changed.
+            // Before they are read, so that changes made meanwhile are noticed.
             files: stamps(self.data, self.dataset.files(index)),
             labels: None,
             patient: None,
@@ -136,7 +136,7 @@ impl<'a> Converter<'a> {
         Ok(())
     }
 
-    /// What became of a record, and the bytes of its rows.
+    /// Returns the result of a record, and the bytes of its rows.
     fn rows(&self, prepared: &Prepared) -> (Item, Vec<u8>) {
         let mut item = prepared.item.clone();
         let Some((plan, signal)) = &prepared.signal else { return (item, Vec::new()) };
@@ -153,7 +153,7 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// The bytes of all rows of a record.
+    /// Returns the bytes of all rows of a record.
     fn encoded(
         &self,
         plan: &ConvertPlan,
@@ -191,13 +191,13 @@ impl<'a> Converter<'a> {
 /// A record whose rows are still to be made.
 struct Prepared {
     item: Item,
-    /// With its plan, where it did not fail.
+    /// The signal with its plan, unless the record failed.
     signal: Option<(Arc<ConvertPlan>, Array2<f32>)>,
     /// First sample of each row.
     starts: Vec<usize>,
 }
 
-/// How many of the first fit a room; at least one.
+/// How many of the first sizes fit into the room, but at least one.
 fn fitting(sizes: impl Iterator<Item = usize>, room: usize) -> usize {
     let fit = sizes.scan(0_usize, |sum, size| {
         *sum = sum.saturating_add(size);

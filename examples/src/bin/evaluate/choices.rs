@@ -1,4 +1,4 @@
-//! What is chosen on other records than those that are judged: calibration and thresholds.
+//! What is chosen on other records than the evaluated ones: calibration and thresholds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -61,14 +61,14 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Thresholds for each label, or for those of each fold.
+/// Thresholds for each label, or for each label and fold.
 #[derive(Debug, Clone)]
 pub enum Cutoffs {
     Labels(Vec<f64>),
     Folds {
         /// `[record, label]`.
         all: Array2<f64>,
-        /// The labels' by fold.
+        /// The labels' thresholds by fold.
         by_fold: BTreeMap<u32, Vec<f64>>,
     },
 }
@@ -82,35 +82,35 @@ impl Cutoffs {
     }
 }
 
-/// The thresholds, and where they come from in words.
+/// The thresholds, and a description of where they come from.
 pub struct Chosen {
-    /// Those of what is judged.
+    /// Thresholds for the evaluated predictions.
     pub own: Cutoffs,
-    /// Those of the other predictions, in their order.
+    /// Thresholds for the other predictions, in their order.
     pub against: Vec<Cutoffs>,
     pub source: String,
 }
 
-/// All that was asked for beside the predictions, read and checked by the labels before the long work.
+/// Everything asked for beside the predictions, read and checked against the labels before the long work.
 pub struct Choices {
     /// The weights of the challenge score, if the labels have any.
     pub weights: Option<ChallengeWeights>,
-    /// Those of `--thresholds`; `None` for a label that it leaves out.
+    /// Thresholds given by `--thresholds`; `None` for a label that it leaves out.
     thresholds: Option<Vec<Option<f64>>>,
     rule: Option<Rule>,
-    /// Whether the rule goes by the other folds.
+    /// Whether the rule uses the other folds.
     across_folds: bool,
-    /// That of another run, and where it is from, in words.
+    /// The calibrator of another run, and a description of where it comes from.
     calibrator: Option<(Calibrator, String)>,
     method: Option<CalibrationMethod>,
     validation: Option<Validation>,
 }
 
 impl Choices {
-    /// Reads what goes by the labels that are judged.
+    /// Reads everything that depends on the labels that are evaluated.
     ///
     /// # Errors
-    /// A file that cannot be read, or says nothing of a label; arguments that do not go together.
+    /// Returns an error if a file cannot be read or lacks a label, or if the arguments do not go together.
     pub fn read(args: &Args, labels: &LabelSet) -> Result<Self> {
         let thresholds =
             args.thresholds.as_deref().map(|text| parse_thresholds(text, labels)).transpose()?;
@@ -152,10 +152,12 @@ impl Choices {
         })
     }
 
-    /// Makes sure that nothing is chosen on the records that are judged, and warns where that can't be told.
+    /// Makes sure that nothing is chosen on the records that are evaluated, and warns if that cannot be
+    /// determined.
     ///
     /// # Errors
-    /// A record that is among both; a record without a fold where thresholds are chosen across folds.
+    /// Returns an error if a record is among both, or if a record has no fold although thresholds are chosen
+    /// across folds.
     pub fn check(
         &self,
         records: &[String],
@@ -198,7 +200,8 @@ impl Choices {
         Ok(Chosen { against: vec![own.clone(); judged.against.len()], own, source })
     }
 
-    /// Thresholds for the records of each fold by those of all others, for each of the predictions by themselves.
+    /// Chooses thresholds for the records of each fold on those of all others, separately for each set of
+    /// predictions.
     fn across_folds(&self, rule: Rule, judged: &Judged) -> Result<Chosen> {
         let folds: Vec<u32> = judged.folds.iter().copied().flatten().collect();
         let choose = |what: &str, p: &Array2<f64>| {
@@ -221,7 +224,8 @@ impl Choices {
         })
     }
 
-    /// Thresholds by a rule on the records of `what`; where it finds none, the `usual` ones, or 0.5.
+    /// Chooses thresholds by a rule on the records of `what`. If the rule finds none, the `usual` one is used,
+    /// or 0.5.
     fn by_rule(
         &self,
         rule: Rule,
@@ -251,7 +255,7 @@ impl Choices {
     }
 }
 
-/// The thresholds of `--thresholds`, and of the weights for labels that it leaves out.
+/// Returns the thresholds of `--thresholds`, and those of the weights for labels that it leaves out.
 fn given(
     asked: Option<&[Option<f64>]>,
     weights: Option<&[f64]>,
@@ -269,7 +273,7 @@ fn given(
     (all, format!("--thresholds, else {source}"))
 }
 
-/// Makes sure that each record has a fold, and that there are several, and warns of patients in several.
+/// Makes sure that each record has a fold and that there are several folds, and warns of patients in several.
 fn check_folds(
     records: &[String],
     patients: &[Option<String>],
@@ -306,19 +310,19 @@ fn check_folds(
 
 /// Predictions of other records, with their truth.
 struct Validation {
-    /// The file.
+    /// The predictions' file.
     what: String,
     records: Table,
-    /// Whose they are, as far as is known.
+    /// The patients of the records, if known.
     patients: Vec<Option<String>>,
-    /// `[record, label]`, labels as judged.
+    /// `[record, label]`, with the labels that are evaluated.
     truth: Array2<bool>,
     /// `[record, label]`.
     probabilities: Array2<f64>,
 }
 
 impl Validation {
-    /// Reads predictions and their truth, of the labels that are judged.
+    /// Reads predictions and their truth for the labels that are evaluated.
     fn read(predictions: &Path, truth: &Path, how: &LabelArgs, labels: &LabelSet) -> Result<Self> {
         let table = Table::predictions(predictions)?;
         let columns = table.columns_of(labels)?;
@@ -362,7 +366,7 @@ impl Validation {
         Ok(())
     }
 
-    /// Fits a calibrator, and warns of labels that it leaves as they are.
+    /// Fits a calibrator, and warns of labels that it leaves unchanged.
     fn calibrator(&self, labels: &LabelSet, method: CalibrationMethod) -> Result<Calibrator> {
         let fit = Calibrator::fit(labels, self.truth.view(), self.probabilities.view(), method)?;
         for own in fit.labels() {
@@ -374,8 +378,8 @@ impl Validation {
     }
 }
 
-/// Whether these are numbers of rows, by which the records of an archive without a sidecar are named: from 0, of which some may
-/// be missing. Data sets whose records have numbers for names hardly begin at 0.
+/// Whether these names are row numbers, which an archive without a sidecar gives its records: from 0, of which
+/// some may be missing. Data sets whose record names are numbers hardly ever begin at 0.
 fn is_row_numbers(records: &[String]) -> bool {
     let number = |name: &String| name.parse().is_ok_and(|row: u64| row.to_string() == *name);
     records.iter().any(|name| name == "0") && records.iter().all(number)
@@ -388,7 +392,8 @@ fn read_calibrator(path: &Path) -> Result<Calibrator> {
     serde_json::from_str(&text).with_context(|| format!("{} is no calibrator", path.display()))
 }
 
-/// The weights of the challenge score: of a file, else the published ones where all labels have one.
+/// Returns the weights of the challenge score: those of a file, or else the published ones if all labels have
+/// one.
 fn challenge_weights(
     file: Option<&Path>,
     normal: &str,
@@ -521,7 +526,7 @@ mod tests {
         };
         assert!(apart(&["a", "b"], &["c", "x/a"]));
         assert!(!apart(&["a", "b"], &["b", "c"]));
-        // Rows of two archives; names of a data set are what they are.
+        // Rows of two archives; the names of a data set are taken as they are.
         assert!(apart(&["0", "1", "2"], &["0", "1", "3"]));
         assert!(apart(&["0", "2"], &["1", "2"]));
         for [own, judged] in [[["100", "101"], ["101", "102"]], [["0", "a"], ["0", "b"]]] {
@@ -542,7 +547,7 @@ mod tests {
         assert_eq!((own, source.as_str()), (vec![0.3, 0.2], "--thresholds, else weights"));
         assert_eq!(given(Some(&named), None, &labels).0, [0.5, 0.2]);
         assert_eq!(given(None, Some(&[0.3, 0.4]), &labels), (vec![0.3, 0.4], "weights".to_owned()));
-        // A card has none where all are 0.5.
+        // A card has no thresholds if all are 0.5.
         let half = (vec![0.5, 0.5], "default 0.5".to_owned());
         assert_eq!(given(None, Some(&[0.5, 0.5]), &labels), half);
         for bad in

@@ -1,4 +1,4 @@
-//! What is judged, and the files that say how it did.
+//! The evaluated predictions, and the files that report the results.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,6 +15,7 @@ use ecg3d_examples::{contradictory, say_err, write_atomic, write_predictions};
 use ecg3d_models::Precision;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
+use tch::Device;
 
 use crate::choices::{Choices, Chosen, Cutoffs};
 use crate::classify::classify;
@@ -25,24 +26,25 @@ use crate::weights::model;
 
 /// The table of probabilities.
 pub const PREDICTIONS: &str = "predictions.csv";
-/// What calibrated them, where something did.
+/// What calibrated the probabilities, if anything did.
 const CALIBRATOR: &str = "calibrator.json";
 
 /// Predictions with their truth, row by row.
 pub struct Judged {
-    /// What was judged, in words.
+    /// Description of what was evaluated.
     pub what: String,
-    /// Where the truth comes from, in words.
+    /// Description of where the truth comes from.
     pub truth_source: String,
-    /// What labels go by that were read, in words.
+    /// Description of the rules by which labels were read.
     pub rules: String,
     /// Columns of the arrays.
     pub labels: LabelSet,
     /// Rows of the arrays.
     pub records: Vec<String>,
-    /// Whose record it is, as far as is known. A folder or an archive says the record's own name where it is not.
+    /// The patient of each record, if known. A folder or an archive gives the record's own name if the patient
+    /// is unknown.
     pub patients: Vec<Option<String>>,
-    /// Its fold, if that is known.
+    /// The fold of each record, if known.
     pub folds: Vec<Option<u32>>,
     /// `[record, label]`.
     pub truth: Array2<bool>,
@@ -50,42 +52,43 @@ pub struct Judged {
     pub probabilities: Array2<f64>,
     /// Other predictions of the same records and labels, by the name of their file.
     pub against: Vec<(String, Array2<f64>)>,
-    /// What calibrated the probabilities, and where that is from, in words.
+    /// What calibrated the probabilities, and a description of where that comes from.
     pub calibrator: Option<(Calibrator, String)>,
-    /// Intervals by patient.
+    /// Confidence intervals by patient.
     pub bootstrap: Option<Bootstrap>,
     /// Comparisons with the other predictions, in their order.
     pub comparisons: Vec<Comparison>,
     /// The weights' own thresholds, on the scale of the probabilities.
     pub thresholds: Option<Vec<f64>>,
-    /// What could not be judged.
+    /// Records that could not be evaluated.
     pub failed: Vec<Failed>,
 }
 
-/// What weights are to be judged on.
+/// Weights to be evaluated, and the data.
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
-    /// `None`: those that ship.
+    /// `None` stands for the weights that ship.
     pub weights: Option<&'a Path>,
+    pub device: Device,
     pub precision: Precision,
     pub data: &'a Path,
     pub labels: &'a LabelArgs,
     /// Folder for the results.
     pub out: &'a Path,
-    /// Whether what an earlier run left there is discarded.
+    /// Whether to discard what an earlier run left there.
     pub restart: bool,
 }
 
 impl Run<'_> {
-    /// Predicts the records with the weights' own preprocessing, and writes the probabilities. `choices` are read by the labels before
-    /// the records are, and checked before those are classified.
+    /// Predicts the records with the weights' own preprocessing, and writes the probabilities. `choices` are
+    /// read for the labels before the records are read, and checked before the records are classified.
     pub fn judged(
         self,
         choices: impl FnOnce(&LabelSet) -> Result<Choices>,
     ) -> Result<(Judged, Choices)> {
-        let Self { weights, precision, data, labels, out, restart } = self;
-        let model = model(weights)?.with_precision(precision);
-        warn_of_imitation(precision, model.network().architecture(), model.network().device());
+        let Self { weights, device, precision, data, labels, out, restart } = self;
+        let model = model(weights, device)?.with_precision(precision);
+        warn_of_imitation(precision, model.network().architecture(), device);
         let choices = choices(model.labels())?;
         let mut source = source::load(data, &model.card().preprocessing, labels)?;
         let truth = source.require_labels(model.labels())?;
@@ -119,7 +122,7 @@ impl Run<'_> {
     }
 }
 
-/// What labels go by, in words.
+/// Describes the rules by which labels are read.
 pub fn rules(labels: &LabelArgs) -> String {
     format!(
         "Diagnoses count by the label map {} and NSR by the rule {}; a table of 0 and 1, and an archive, stand as they are.",
@@ -127,7 +130,7 @@ pub fn rules(labels: &LabelArgs) -> String {
     )
 }
 
-/// The layout of `metrics.json`: the report, then what failed.
+/// The layout of `metrics.json`: the report, followed by the failures.
 #[derive(Serialize)]
 struct Metrics<'a> {
     #[serde(flatten)]
@@ -135,14 +138,14 @@ struct Metrics<'a> {
     failed: &'a [Failed],
     #[serde(skip_serializing_if = "Option::is_none")]
     calibrator: Option<&'a Calibrator>,
-    /// Where each fold has its own: by fold and label.
+    /// Thresholds by fold and label, if each fold has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     thresholds_by_fold: Option<BTreeMap<u32, BTreeMap<&'a str, f64>>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     against: &'a [Against<'a>],
 }
 
-/// A comparison with the file of the other predictions.
+/// A comparison with other predictions, with the name of their file.
 #[derive(Serialize)]
 struct Against<'a> {
     file: &'a str,
@@ -151,8 +154,8 @@ struct Against<'a> {
 }
 
 impl Judged {
-    /// Calibrates the probabilities. The weights' thresholds move along, so that they decide as before (but for values that become 0
-    /// or 1).
+    /// Calibrates the probabilities. The weights' thresholds are transformed as well, so that they decide as
+    /// before (except for values that become 0 or 1).
     pub fn calibrate(&mut self, calibrator: Calibrator, source: String) -> Result<()> {
         self.probabilities = calibrator.apply(&self.labels, self.probabilities.view())?;
         if let Some(thresholds) = &mut self.thresholds {
@@ -164,7 +167,7 @@ impl Judged {
         Ok(())
     }
 
-    /// Intervals by patient, and comparisons with the other predictions.
+    /// Computes confidence intervals by patient, and comparisons with the other predictions.
     pub fn resample(&mut self, chosen: &Chosen, options: &BootstrapOptions) -> Result<()> {
         let patients = by_patient(&self.patients);
         if patients.len() < 2 {
@@ -194,13 +197,13 @@ impl Judged {
         Ok(())
     }
 
-    /// Writes the probabilities into `out`, before anything is made of them that may fail.
+    /// Writes the probabilities into `out`, before any further step that may fail.
     fn write_predictions(&self, out: &Path) -> Result<()> {
         let names: Vec<&str> = self.records.iter().map(String::as_str).collect();
         write_predictions(&out.join(PREDICTIONS), &self.labels, &names, self.probabilities.view())
     }
 
-    /// Writes all files into `out`, the probabilities again, since they may have been calibrated.
+    /// Writes all files into `out`, including the probabilities again, since they may have been calibrated.
     pub fn write(&self, own: &Cutoffs, options: &ReportOptions, out: &Path) -> Result<Report> {
         let (truth, p) = (self.truth.view(), self.probabilities.view());
         let mut report = Report::new(&self.labels, truth, p, own.view(), options)?;
@@ -231,7 +234,7 @@ impl Judged {
                 let json = serde_json::to_string_pretty(calibrator).context(CALIBRATOR)?;
                 write_atomic(&path, |file| writeln!(file, "{json}"))?;
             }
-            // That of an earlier run has nothing to do with these probabilities.
+            // The calibrator of an earlier run has nothing to do with these probabilities.
             None => match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("cannot remove {}", path.display()));
@@ -260,7 +263,7 @@ impl Judged {
         Ok(report)
     }
 
-    /// The thresholds of each fold by label.
+    /// Returns the thresholds of each fold by label.
     fn named(&self, by_fold: &BTreeMap<u32, Vec<f64>>) -> BTreeMap<u32, BTreeMap<&str, f64>> {
         let named = |own: &Vec<f64>| self.labels.iter().zip(own.iter().copied()).collect();
         by_fold.iter().map(|(fold, own)| (*fold, named(own))).collect()
@@ -319,12 +322,13 @@ impl Judged {
     }
 }
 
-/// Which records are of the same patient. One whose patient is unknown is of nobody else, whatever others are called.
+/// Groups records by patient. A record whose patient is unknown belongs to nobody else, whatever other patients
+/// are called.
 fn by_patient(patients: &[Option<String>]) -> Patients {
     Patients::from_ids(patients.iter().enumerate().map(|(row, own)| own.as_deref().ok_or(row)))
 }
 
-/// The thresholds of each fold.
+/// Formats the thresholds of each fold.
 fn folds_markdown(labels: &LabelSet, by_fold: &BTreeMap<u32, Vec<f64>>) -> String {
     let row = |cells: &mut dyn Iterator<Item = String>| {
         format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
@@ -340,7 +344,7 @@ fn folds_markdown(labels: &LabelSet, by_fold: &BTreeMap<u32, Vec<f64>>) -> Strin
     text
 }
 
-/// What was done to the probabilities.
+/// Describes the calibration of the probabilities.
 fn calibrator_markdown(calibrator: &Calibrator, source: &str) -> String {
     let mut text = format!(
         "\nThe probabilities were calibrated ({}, {source}): logits times slope, plus intercept.\n\n\
@@ -366,7 +370,7 @@ fn calibrator_markdown(calibrator: &Calibrator, source: &str) -> String {
     text
 }
 
-/// Every bin of every label, of either binning.
+/// Writes every bin of every label, for both binnings.
 fn write_bins(path: &Path, all: &[LabelCalibration]) -> Result<()> {
     write_atomic(path, |file| {
         let mut table = csv::Writer::from_writer(file);
@@ -412,11 +416,11 @@ mod tests {
     use ecg3d_examples::synthetic::{Format, write_folder};
     use ecg3d_models::Model;
     use ndarray::array;
-    use tch::Device;
 
     #[test]
     fn an_unknown_patient_is_nobody_else() {
-        // The second is a patient whom the table calls as the first record, whose patient it does not know.
+        // In the table, the second record's patient has the name of the first record, whose own patient is
+        // unknown.
         let own = [None, Some("a"), None, Some("a"), Some("b")].map(|own| own.map(String::from));
         assert_eq!(by_patient(&own).len(), 4);
     }
@@ -432,6 +436,7 @@ mod tests {
         Model::new(network, card).expect("fits").save(&weights).expect("writes");
         let run = Run {
             weights: Some(&weights),
+            device: Device::Cpu,
             precision: Precision::F32,
             data: data.path(),
             labels: &LabelArgs::default(),

@@ -1,8 +1,12 @@
-//! Judges predictions against the truth: `metrics.json`, `report.md`, `predictions.csv` and pictures.
+//! Evaluates predictions against the truth: `metrics.json`, `report.md`, `predictions.csv` and pictures.
 
 mod choices;
 #[path = "../../with_model/classify.rs"]
 mod classify;
+#[path = "../../with_model/device.rs"]
+mod device;
+#[path = "../../with_model/device_args.rs"]
+mod device_args;
 mod judged;
 #[path = "../../with_model/keeping.rs"]
 mod keeping;
@@ -26,22 +30,26 @@ use ecg3d_examples::{check_inputs, check_place, print_result, run, say};
 use ecg3d_models::Precision;
 
 use choices::{Choices, Rule};
+use device_args::DeviceArgs;
 use judged::{Judged, PREDICTIONS, Run, rules};
 use table::Table;
 use threads::ThreadsArgs;
 
-/// Judge a model, or a file of predictions, on records whose labels are known.
+/// Evaluate a model, or a file of predictions, on records whose labels are known.
 ///
-/// Either --data, with --weights or without, or --predictions with --labels. Writes metrics.json, metrics.csv, report.md,
-/// predictions.csv, calibration.csv and the pictures roc.svg, precision_recall.svg, calibration.svg and confusion.svg. A
-/// label is predicted where its probability is above the threshold. Thresholds and calibration may be chosen on other
-/// records, given with --validation, and the thresholds of a cross-validation with --across-folds.
+/// Takes either --data, with or without --weights, or --predictions with --labels. Writes metrics.json,
+/// metrics.csv, report.md, predictions.csv, calibration.csv and the pictures roc.svg, precision_recall.svg,
+/// calibration.svg and confusion.svg. A label is predicted if its probability is above the threshold.
+/// Thresholds and calibration may be chosen on other records, given with --validation; --across-folds chooses
+/// the thresholds of a cross-validation.
 ///
-/// With weights, what is classified waits in predictions.csv.part: a run that was ended, however, goes on from there when it is
-/// started again with the same weights, records and --precision on the same device.
+/// With weights, finished probabilities are kept in predictions.csv.part. A run that ended for any reason
+/// continues from there when it is started again with the same weights, records and --precision on the same
+/// device.
 #[derive(Debug, Parser)]
 #[command(name = "evaluate", version)]
 #[command(group(ArgGroup::new("chosen_on").args(["validation", "across_folds"])))]
+#[command(group(ArgGroup::new("run_on").args(["device"]).conflicts_with("predictions")))]
 struct Args {
     /// Weights that `train` or `import-keras` wrote [default: the 3DECG-Net that ships]
     #[arg(long, value_name = "FILE", conflicts_with = "predictions")]
@@ -49,16 +57,19 @@ struct Args {
     /// Folder of records, or .npz that `convert` wrote
     #[arg(long, value_name = "DIR", required_unless_present = "predictions")]
     data: Option<PathBuf>,
-    /// Number type of the arithmetic: f32, or bf16: twice as quick or more where the GPU or the processor multiplies it
+    /// Number type of the arithmetic: f32, or bf16, which is at least twice as fast if the GPU or the processor
+    /// multiplies it
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32, conflicts_with = "predictions")]
     precision: Precision,
-    /// Table of predictions: record, then one probability a label
+    /// Table of predictions: record, then one probability for each label
     #[arg(long, value_name = "FILE", requires = "labels", conflicts_with = "data")]
     predictions: Option<PathBuf>,
-    /// Another table of predictions of the same records and labels, to be compared with the first; may be given several
-    /// times
+    /// Another table of predictions of the same records and labels, to be compared with the first; may be given
+    /// several times
     #[arg(long, value_name = "FILE", requires = "predictions")]
     against: Vec<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
     #[command(flatten)]
     threads: ThreadsArgs,
     #[command(flatten)]
@@ -69,17 +80,17 @@ struct Args {
     /// Discards what an earlier run left in predictions.csv.part
     #[arg(long, conflicts_with = "predictions")]
     restart: bool,
-    /// One threshold for all labels, one for each in order, or NAME=VALUE pairs, separated by commas [default, also for labels
-    /// that no pair names: the weights', else 0.5]
+    /// One threshold for all labels, one for each in order, or NAME=VALUE pairs, separated by commas [default,
+    /// also for labels that no pair names: the weights', else 0.5]
     #[arg(long, value_name = "LIST")]
     thresholds: Option<String>,
-    /// What a division by zero gives: 0, 1 or nan
+    /// Result of a division by zero: 0, 1 or nan
     #[arg(long, value_name = "VALUE", default_value = "0")]
     zero_division: ZeroDivision,
-    /// Resamples of patients for the 95 % intervals, 40 to 100000; 0 leaves those intervals out (not with --against)
+    /// Resamples of patients for the 95 % intervals, 40 to 100000; 0 omits those intervals (not with --against)
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = resamples)]
     bootstrap: usize,
-    /// Where the random numbers of the resamples start
+    /// Seed of the resamples
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     seed: u64,
     /// Predictions of validation records, on which thresholds and calibration are chosen
@@ -88,24 +99,25 @@ struct Args {
     /// Labels of the validation records
     #[arg(long, value_name = "FILE", requires = "validation", conflicts_with_all = ["against", "across_folds"])]
     validation_labels: Option<PathBuf>,
-    /// Choose the thresholds for the records of each fold on those of all other folds, by the column `fold` of the label
-    /// table, else of the predictions; those for the predictions of --against likewise
+    /// Choose the thresholds for the records of each fold on those of all other folds, by the column `fold` of
+    /// the label table, else of the predictions; also for the predictions of --against
     #[arg(long, requires = "choose_thresholds", conflicts_with_all = ["thresholds", "calibrate"])]
     across_folds: bool,
     /// Choose thresholds on the validation records, or across folds: youden, f1, gbeta, challenge, or sensitivity=VALUE
     #[arg(long, value_name = "RULE", requires = "chosen_on", conflicts_with = "thresholds")]
     choose_thresholds: Option<Rule>,
-    /// Calibrate the probabilities on the validation records: temperature or platt. The fit is written to calibrator.json
+    /// Calibrate the probabilities on the validation records: temperature or platt. The fit is written to
+    /// calibrator.json
     #[arg(long, value_name = "METHOD", requires = "validation", conflicts_with_all = ["calibrator", "against"])]
     calibrate: Option<CalibrationMethod>,
-    /// Calibrate the probabilities as calibrator.json of another run says
+    /// Calibrate the probabilities with calibrator.json of another run
     #[arg(long, value_name = "FILE", conflicts_with = "against")]
     calibrator: Option<PathBuf>,
-    /// Weights of the challenge score: label names in the first line and column [default: the published ones, where the
-    /// labels are among the seven and NSR is one of them]
+    /// Weights of the challenge score, with label names in the first line and column [default: the published
+    /// ones, if the labels are among the seven and NSR is one of them]
     #[arg(long, value_name = "FILE")]
     challenge_weights: Option<PathBuf>,
-    /// The label of a model that always says the same, in the challenge score
+    /// In the challenge score, the label of a model that always predicts the same
     #[arg(long, value_name = "NAME", default_value = "NSR", requires = "challenge_weights")]
     challenge_normal: String,
 }
@@ -131,6 +143,7 @@ fn main() -> ExitCode {
             None => {
                 let run = Run {
                     weights: args.weights.as_deref(),
+                    device: args.device.device()?,
                     precision: args.precision,
                     data: args.data.as_deref().context("--data DIR is missing")?,
                     labels: &args.labels,

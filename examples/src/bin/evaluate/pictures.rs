@@ -3,7 +3,7 @@
 use ecg_metrics::{Curves, LabelReport, Report};
 use ecg3d_examples::chart::{LineChart, Series};
 
-/// A name for the legend with the number that belongs to its line.
+/// A name for the legend, with the number that belongs to its line.
 fn named(label: &str, what: &str, value: f64) -> String {
     if value.is_nan() {
         format!("{label} (undefined)")
@@ -58,7 +58,8 @@ fn zip(x: &[f64], y: &[f64]) -> Vec<(f64, f64)> {
     x.iter().copied().zip(y.iter().copied()).collect()
 }
 
-/// Precision does not fall or rise linearly between two thresholds: each value holds until the next lower sensitivity.
+/// Turns points into steps: precision does not change linearly between two thresholds, so each value holds
+/// until the next lower sensitivity.
 fn steps(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut out = Vec::with_capacity(2 * points.len());
     for &(x, y) in points {

@@ -15,13 +15,13 @@ pub struct Table {
     path: PathBuf,
     /// Record names in the order of the file.
     pub records: Vec<String>,
-    /// Another name of each record, in PTB-XL's table.
+    /// Another name of each record, as in PTB-XL's table.
     others: Vec<Option<String>>,
     /// Line of each record in the file, from 1.
     lines: Vec<u64>,
-    /// Whose record it is, where a column `patient` says so.
+    /// The patient of each record, if a column `patient` states it.
     pub patients: Vec<Option<String>>,
-    /// Its fold, where a column `fold` says so.
+    /// The fold of each record, if a column `fold` states it.
     folds: Vec<Option<u32>>,
     /// The label columns.
     pub labels: LabelSet,
@@ -29,14 +29,14 @@ pub struct Table {
     pub values: Array2<f64>,
 }
 
-/// What is true of some records, row by row.
+/// The truth about some records, row by row.
 #[derive(Debug)]
 pub struct Truth {
     /// `[record, label]`.
     pub holds: Array2<bool>,
-    /// Whose record it is, if that is known.
+    /// The patient of each record, if known.
     pub patients: Vec<Option<String>>,
-    /// Its fold, if that is known.
+    /// The fold of each record, if known.
     pub folds: Vec<Option<u32>>,
 }
 
@@ -79,12 +79,13 @@ impl Table {
         Ok(own)
     }
 
-    /// The truth for these predictions, out of a table of labels; patients and folds that it does not say are those of this table.
+    /// Returns the truth for these predictions, from a table of labels. Patients and folds that it does not
+    /// state are taken from this table.
     ///
-    /// A record matches by its name; else by its base name, where no other record has that.
+    /// A record matches by its name, or else by its base name if no other record has that.
     ///
     /// # Errors
-    /// A record that only one side has; a predicted label that the truth does not know.
+    /// Returns an error if only one side has a record, or if the truth does not have a predicted label.
     pub fn truth_from(&self, truth: &Table) -> Result<Truth> {
         let columns = self.match_columns(truth)?;
         for label in truth.labels.iter().filter(|label| self.labels.index_of(label).is_none()) {
@@ -108,10 +109,10 @@ impl Table {
         })
     }
 
-    /// The values of another table in the order of this one, rows and columns.
+    /// Returns the values of another table in the order of this one's rows and columns.
     ///
     /// # Errors
-    /// A record or a label that only one side has.
+    /// Returns an error if only one side has a record or a label.
     pub fn aligned(&self, other: &Table) -> Result<Array2<f64>> {
         let columns = self.match_columns(other)?;
         other.match_columns(self)?;
@@ -119,10 +120,10 @@ impl Table {
         Ok(Array2::from_shape_fn(self.values.dim(), |(n, k)| other.values[[rows[n], columns[k]]]))
     }
 
-    /// The columns of other labels, in their order.
+    /// Returns the columns of other labels, in their order.
     ///
     /// # Errors
-    /// A label that this table has not.
+    /// Returns an error if this table lacks a label.
     pub fn columns_of(&self, labels: &LabelSet) -> Result<Vec<usize>> {
         let find = |label: &str| {
             self.labels.index_of(label).with_context(|| {
@@ -136,7 +137,7 @@ impl Table {
         labels.iter().map(find).collect()
     }
 
-    /// The column of each label in another table.
+    /// Returns the column of each label in another table.
     fn match_columns(&self, other: &Table) -> Result<Vec<usize>> {
         let find = |label: &str| {
             other.labels.index_of(label).with_context(|| {
@@ -180,7 +181,7 @@ impl Table {
         Ok(rows)
     }
 
-    /// The first records that are, or may be, among others.
+    /// Returns the first records that are, or may be, among others.
     pub fn shared_with(&self, others: &[String]) -> Shared<'_> {
         let mut rows = RowsByName::default();
         for (row, name) in others.iter().enumerate() {
@@ -194,16 +195,16 @@ impl Table {
     }
 }
 
-/// Records of a table, with their lines, that are also elsewhere.
+/// Records of a table that also exist elsewhere, each with its line.
 #[derive(Debug, PartialEq)]
 pub struct Shared<'a> {
-    /// The first of the very name.
+    /// The first record with exactly the same name.
     pub by_name: Option<(u64, &'a str)>,
-    /// The first whose base name is that of one other.
+    /// The first record with the same base name as exactly one other.
     pub by_base: Option<(u64, &'a str)>,
 }
 
-/// An error that names the first record that the other file lacks, and how many there are.
+/// Returns an error that names the first record that the other file lacks, and how many there are.
 fn missing(table: &Table, other: &Path, is_missing: impl Fn(usize) -> bool) -> Result<()> {
     let rows: Vec<usize> = (0..table.records.len()).filter(|&row| is_missing(row)).collect();
     let Some(&first) = rows.first() else { return Ok(()) };

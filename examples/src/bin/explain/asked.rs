@@ -1,16 +1,16 @@
-//! What is asked of every record.
+//! The settings that apply to every record.
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 use ecg_core::LeadName;
-use ecg_lime::{EvaluateOptions, ExplainOptions, LimeError, Method, Players, Target};
+use ecg_lime::{EvaluateOptions, ExplainOptions, LimeError, Method, Players};
 use ecg3d_models::{InputKind, Model, Network};
 use sha2::{Digest, Sha256};
 
 use crate::Args;
 use crate::einthoven::einthoven_tolerance;
 
-/// What stands in for a removed lead.
+/// What replaces a removed lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     /// A flat line
@@ -36,22 +36,22 @@ pub struct Label {
     pub name: String,
     /// Column among the model's labels.
     pub column: usize,
-    /// The label is predicted where its probability is above this.
+    /// The label is predicted if its probability is above this.
     pub threshold: f64,
 }
 
-/// What is asked of every record.
+/// The settings that apply to every record.
 pub struct Asked {
     pub labels: Vec<Label>,
-    /// Eight independent leads, or each lead for itself.
+    /// Whether the players are eight independent leads, rather than each lead.
     pub eight: bool,
     /// Time segments of each lead.
     pub segments: usize,
     pub unions: Unions,
     pub permutations: usize,
-    /// The first is what pictures show.
+    /// The first one is shown in pictures.
     pub baselines: Vec<Kind>,
-    /// Other recordings of the background baseline.
+    /// Number of other recordings for the background baseline.
     pub background: usize,
     pub seed: u64,
     pub options: ExplainOptions,
@@ -76,10 +76,6 @@ impl Asked {
             args.unions.is_none() || (method == Method::Owen && segments > 1),
             "--unions needs --method owen and --segments"
         );
-        let target = match args.target.as_str() {
-            "logit" => Target::Logit,
-            _ => Target::Probability,
-        };
         let mut evaluate =
             EvaluateOptions::default().with_batch(model.batch()).with_keep_partial(true);
         if let Some(tolerance) = einthoven_tolerance(&model.card().preprocessing) {
@@ -87,9 +83,9 @@ impl Asked {
         }
         let mut options = ExplainOptions::default()
             .with_method(method)
-            .with_target(target)
+            .with_target(args.target)
             .with_evaluate(evaluate);
-        // Beside draws at random they decide how much the penalty of all subsets counts.
+        // Only for sampled LIME: otherwise the number of samples would change the penalty of exhaustive LIME.
         if method == Method::LimeSampled {
             options = options.with_samples(args.samples as usize);
         }
@@ -106,18 +102,18 @@ impl Asked {
         })
     }
 
-    /// The players for a signal with these leads.
+    /// Returns the players for a signal with these leads.
     pub fn players(&self, leads: &[LeadName]) -> Result<Players, LimeError> {
         if self.eight { Players::independent(leads) } else { Ok(Players::leads(leads)) }
     }
 
-    /// The seed of a record's draws among those of a data set: of `--seed` and its name.
+    /// Returns the seed of a record's draws in a data set, derived from `--seed` and the record's name.
     pub fn seed_of(&self, record: &str) -> u64 {
         let hash = Sha256::new().chain_update(self.seed.to_le_bytes()).chain_update(record);
         hash.finalize()[..4].iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte))
     }
 
-    /// What the values of an explanation are, for the axis of a picture.
+    /// Describes the values of an explanation, for the axis of a picture.
     pub fn value_name(&self) -> String {
         match self.options.method {
             Method::Published => "coefficient of the published LIME".to_owned(),
@@ -128,7 +124,7 @@ impl Asked {
         }
     }
 
-    /// What the name of a label's picture ends with: nothing where there is one label.
+    /// Returns the ending of the name of a label's picture: nothing if there is only one label.
     pub fn suffix(&self, label: &str) -> String {
         if self.labels.len() == 1 {
             return String::new();
@@ -136,7 +132,7 @@ impl Asked {
         suffix_of(label)
     }
 
-    /// The same network with fresh weights, for the weight-randomisation check.
+    /// Returns the same network with fresh weights, for the weight-randomisation check.
     pub fn random_models(&self, model: &Model, count: u32) -> Result<Vec<Model>> {
         let card = model.card();
         (1..=u64::from(count))
@@ -155,7 +151,7 @@ impl Asked {
 fn labels(asked: &str, model: &Model) -> Result<Vec<Label>> {
     let (known, thresholds) = (model.labels(), model.card().threshold_values());
     let names: Vec<&str> = match asked {
-        // A label of that name would be meant.
+        // A label of that name would take precedence.
         "all" if known.index_of("all").is_none() => known.iter().collect(),
         names => names.split(',').map(str::trim).collect(),
     };
@@ -175,7 +171,7 @@ fn baselines(args: &Args, model: &Model) -> Result<Vec<Kind>> {
     let volumes = architecture.input() == InputKind::Volume;
     if args.baseline.is_empty() {
         return Ok(match args.method {
-            // The study's own.
+            // The study's own baseline.
             Method::Published => vec![Kind::Zero],
             _ if volumes && args.segments == 1 => vec![Kind::Zero, Kind::MeanImage],
             _ => vec![Kind::Zero, Kind::Background],
@@ -197,7 +193,7 @@ fn baselines(args: &Args, model: &Model) -> Result<Vec<Kind>> {
     Ok(kinds)
 }
 
-/// What the name of a picture of one of several labels ends with.
+/// Returns the ending of the name of a picture of one of several labels.
 pub fn suffix_of(label: &str) -> String {
     let plain = label.chars().map(|c| if c.is_alphanumeric() { c } else { '_' });
     format!("-{}", plain.collect::<String>())

@@ -1,4 +1,4 @@
-//! What stands in for removed leads: made of other recordings, or of synthetic ones where none are given.
+//! What replaces removed leads, made from other recordings, or from synthetic ones if none are given.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -7,28 +7,28 @@ use anyhow::{Context, Result, bail, ensure};
 use ecg_core::SamplingRate;
 use ecg_lime::Baseline;
 use ecg_synth::{Condition, Rhythm, SynthOptions, Synthesizer};
-use ecg3d_convert::ConvertPlan;
+use ecg3d_convert::{ConvertPlan, ImagePlan};
 use ecg3d_examples::base_name;
 use ecg3d_examples::source::{Rows, Source};
-use ecg3d_models::Model;
+use ecg3d_models::{InputKind, Model};
 use ndarray::{Array2, Array3, Axis, s};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::asked::{Asked, Kind};
 
-/// Synthetic recordings behind a mean image.
+/// Number of synthetic recordings for a mean image.
 const SYNTHETIC: usize = 64;
-/// Recordings kept to choose backgrounds from.
+/// Number of recordings kept to choose backgrounds from.
 const KEPT: usize = 512;
 
-/// A baseline, and what it was made of.
+/// A baseline, and a description of what it was made from.
 pub struct Named {
     pub baseline: Baseline,
     pub made_of: String,
 }
 
-/// What a baseline was made of, as it is written.
+/// What a baseline was made from, as it is written to a file.
 #[derive(Serialize)]
 pub struct MadeOf {
     name: String,
@@ -45,38 +45,40 @@ impl Named {
 struct Other {
     name: String,
     patient: String,
-    /// `[lead, sample]`, its padding left out.
+    /// `[lead, sample]`, without padding.
     signal: Array2<f32>,
 }
 
-/// Recordings that baselines are made of.
+/// Recordings from which baselines are made.
 pub struct Stock {
     kinds: Vec<Kind>,
     count: usize,
     others: Vec<Other>,
-    /// Names and patients of all records by base name, those that are not kept included.
+    /// Names and patients of all records by base name, including records that are not kept.
     known: HashMap<String, Vec<(String, String)>>,
     mean_image: Option<(Array3<f32>, usize)>,
     origin: String,
 }
 
-/// Whose leads a baseline must not have: those of the record that is explained, and of others of its patient.
+/// The record that is explained. A baseline must not contain its leads, nor those of other records of its
+/// patient.
 #[derive(Clone, Copy)]
 pub struct Itself<'a> {
-    /// Without extension; of an archive's record its name there.
+    /// Path without extension; for a record of an archive, its name there.
     pub path: &'a Path,
-    /// Empty where unknown.
+    /// Empty if unknown.
     pub patient: &'a str,
 }
 
 impl<'a> Itself<'a> {
-    /// Whether a record of a folder or an archive is this one, as far as its name tells: other folders above it don't matter.
+    /// Whether a record of a folder or an archive is this one, as far as its name tells: differing parent
+    /// folders do not matter.
     fn is(self, name: &str) -> bool {
         let name = Path::new(name);
         self.path.ends_with(name) || name.ends_with(self.path)
     }
 
-    /// Its patients by what is known of all records.
+    /// The patients of this record, according to what is known of all records.
     fn patients(self, known: &'a HashMap<String, Vec<(String, String)>>) -> HashSet<&'a str> {
         let base = self.path.file_name().unwrap_or_default().to_string_lossy();
         let records = known.get(base.as_ref()).into_iter().flatten();
@@ -85,8 +87,22 @@ impl<'a> Itself<'a> {
     }
 }
 
+/// Moves records to the failed ones that the model's network cannot read because their samples are too large
+/// for volumes.
+///
+/// # Errors
+/// Returns an error if no record is left.
+pub fn drop_unusable(source: &mut Source, model: &Model) -> Result<()> {
+    match model.card().architecture.input() {
+        InputKind::Volume => {
+            source.drop_without_volumes(&ImagePlan::new(&model.card().preprocessing)?)
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Stock {
-    /// Of the records of a data set, in an order that hangs on the seed and the names alone.
+    /// Makes a stock of the records of a data set, in an order that depends only on the seed and the names.
     pub fn of_source(asked: &Asked, model: &Model, source: &Source, origin: &str) -> Result<Self> {
         let mut stock = Self::empty(asked, origin);
         if stock.needs_nothing() {
@@ -121,8 +137,8 @@ impl Stock {
         Ok(stock)
     }
 
-    /// Of synthetic recordings in normal sinus rhythm, prepared as a recording of this rate and length is, or of the nearest that can be
-    /// synthesised.
+    /// Makes a stock of synthetic recordings in normal sinus rhythm, prepared like a recording of this rate and
+    /// length, or of the nearest that can be synthesised.
     pub fn synthetic(
         asked: &Asked,
         model: &Model,
@@ -187,10 +203,10 @@ impl Stock {
         self.kinds.iter().all(|kind| *kind == Kind::Zero)
     }
 
-    /// The baselines for a record of so many samples.
+    /// Returns the baselines for a record of this many samples.
     ///
     /// # Errors
-    /// No other recording is as long.
+    /// Returns an error if no other recording is as long.
     pub fn baselines(&self, samples: usize, itself: Itself<'_>) -> Result<Vec<Named>> {
         self.kinds.iter().map(|kind| self.baseline(*kind, samples, itself)).collect()
     }
@@ -254,10 +270,10 @@ mod tests {
             stock.baselines(100, itself).expect("has others").remove(0).made_of
         };
         assert_eq!(made_of("/of/data/p1/ecg", ""), "p2/ecg, p3/ecg, x of data");
-        // Its patient is known from the other recordings.
+        // The patient is known from the other recordings.
         assert_eq!(made_of("/of/data/p3/ecg", ""), "p1/ecg, p2/ecg of data");
         assert_eq!(made_of("/elsewhere/y", "A"), "p1/ecg, p2/ecg of data");
-        // An archive of a folder below has short names, of which any may be meant.
+        // An archive made of a subfolder has short names, so any of these records may be meant.
         assert!(stock.baselines(100, Itself { path: Path::new("ecg"), patient: "" }).is_err());
         let itself = Itself { path: Path::new("y"), patient: "" };
         let error = stock.baselines(101, itself).err().expect("none is as long");

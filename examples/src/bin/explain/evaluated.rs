@@ -1,11 +1,11 @@
-//! One record under every baseline, and what is said about each of its labels.
+//! One record under every baseline, and the results for each of its labels.
 
 use std::ops::ControlFlow;
 
-use ecg_core::{Lead, LeadName};
+use ecg_core::LeadName;
 use ecg_lime::{
     Agreement, Baseline, EvaluateOptions, ExplainOptions, Explanation, Faithfulness, LimeError,
-    MeanAgreement, Method, Outcome, Partial, Players, SampleOptions, SampledShapley, Segments,
+    MeanAgreement, Method, Outcome, Partial, SampleOptions, SampledShapley, Segments,
     SubsetEvaluations, Target, faithfulness,
 };
 use ecg3d_examples::stop::stopped;
@@ -16,20 +16,20 @@ use serde::Serialize;
 use crate::asked::{Asked, Label, Unions};
 use crate::baselines::Named;
 
-/// Hears what is going on, how much of it is done, and of how much; says whether to go on.
+/// Called with the current activity, how much of it is done, and the total; decides whether to go on.
 pub type Observer<'a> = dyn FnMut(&str, usize, usize) -> ControlFlow<()> + 'a;
 
-/// Players of largest magnitude whose overlap is compared.
+/// Number of players of largest magnitude whose overlap is compared.
 const TOP: usize = 3;
 
 /// A record to explain.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
-    /// Prepared `[lead, sample]`, its padding left out.
+    /// Prepared `[lead, sample]`, without padding.
     pub signal: ArrayView2<'a, f32>,
     pub leads: &'a [LeadName],
     pub baselines: &'a [Named],
-    /// Where what is drawn at random starts.
+    /// Seed of everything random.
     pub seed: u64,
 }
 
@@ -41,10 +41,10 @@ pub struct Pair {
     pub agreement: Agreement,
 }
 
-/// Agreement of everything that was tried.
+/// Agreement between everything that was tried.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Agreements {
-    /// The method asked for against others from the same evaluations.
+    /// The chosen method against others from the same evaluations.
     pub methods: Vec<Pair>,
     /// The first baseline against the others.
     pub baselines: Vec<Pair>,
@@ -53,29 +53,29 @@ pub struct Agreements {
 /// The weight-randomisation check.
 #[derive(Debug, Clone, Serialize)]
 pub struct RandomWeights {
-    /// Networks with fresh weights that gave an explanation.
+    /// Number of networks with fresh weights that gave an explanation.
     pub models: usize,
     /// Each of them against the model.
     pub agreement: Vec<Agreement>,
     pub mean: Option<MeanAgreement>,
 }
 
-/// What is said about one label of one record.
+/// The results for one label of one record.
 #[derive(Debug, Clone, Serialize)]
 pub struct Said {
     pub probability: f64,
-    /// `None` where the outcome tells it.
+    /// `None` if the outcome states it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
     pub predicted: bool,
-    /// Under the first baseline.
+    /// The outcome under the first baseline.
     #[serde(flatten)]
     pub outcome: Outcome,
     pub other_baselines: Vec<Outcome>,
     pub agreement: Agreements,
     pub faithfulness: Option<Faithfulness>,
     pub random_weights: Option<RandomWeights>,
-    /// What a reader must know.
+    /// Notes that a reader must know.
     pub notes: Vec<String>,
 }
 
@@ -87,7 +87,8 @@ enum Evaluated {
 
 /// Explains some labels of one record.
 ///
-/// After Ctrl-C, or where `observer` stops the work, what is done is explained, and what would take further evaluations is left out.
+/// After Ctrl-C, or if `observer` stops the work, what has been done is explained, and anything that needs
+/// further evaluations is left out.
 pub fn explain(
     model: &Model,
     random: &[Model],
@@ -104,7 +105,7 @@ pub fn explain(
         let what = format!("baseline {}", own.baseline);
         match evaluate(model, asked, subject, &own.baseline, &what, observer) {
             Ok(run) => runs.push(run),
-            // A further baseline of which too little is done.
+            // Too little is done of a further baseline.
             Err(LimeError::Stopped { .. }) if !runs.is_empty() => break,
             Err(error) => return Err(error),
         }
@@ -159,7 +160,7 @@ fn evaluate(
             .with_seed(subject.seed)
             .with_evaluate(options.clone());
         if method == Method::Owen {
-            // Unions are of who will play.
+            // Unions refer to the final players.
             let playing = match options.fallback(&players, subject.signal)? {
                 Some(_) => Segments::equal(&players.each_lead(), samples, asked.segments)?,
                 None => segments.clone(),
@@ -206,7 +207,7 @@ impl Evaluated {
         }
     }
 
-    /// The other methods that need no further evaluation; none of sampled or stopped work.
+    /// Explains by the other methods that need no further evaluation; none for sampled or stopped work.
     fn other_methods(&self, asked: &Asked, label: &Label) -> Vec<Explanation> {
         let others = [Method::Shapley, Method::Lime, Method::Owen, Method::Published]
             .into_iter()
@@ -250,7 +251,8 @@ impl Evaluated {
     }
 }
 
-/// The options for one label and method, with the limb leads as one union of exact Owen values and the others as another.
+/// Returns the options for one label and method. For exact Owen values, the limb leads are one union and the
+/// others another.
 fn options_of(
     asked: &Asked,
     label: &Label,
@@ -261,18 +263,10 @@ fn options_of(
     if method != Method::Owen {
         return options;
     }
-    options.with_unions(limb_and_others(evaluations.players()))
+    options.with_unions(evaluations.players().limb_unions())
 }
 
-fn limb_and_others(players: &Players) -> Vec<Vec<usize>> {
-    let is_limb = |name: &str| Lead::STANDARD_12[..6].iter().any(|lead| lead.name() == name);
-    let names: Vec<&str> = players.iter().map(|player| player.name.as_str()).collect();
-    let (limb, others): (Vec<usize>, Vec<usize>) =
-        (0..names.len()).partition(|&k| is_limb(names[k]));
-    [limb, others].into_iter().filter(|union| !union.is_empty()).collect()
-}
-
-/// What the evaluations say about a label.
+/// Returns what the evaluations say about a label.
 fn say(
     asked: &Asked,
     label: &Label,
@@ -285,7 +279,7 @@ fn say(
     for run in &runs[1..] {
         match run.explain(asked, label, method) {
             Ok(own) => other_baselines.push(own),
-            // A further baseline of which too little was done when the work was stopped.
+            // Too little was done of a further baseline when the work was stopped.
             Err(LimeError::TooFew { .. }) if run.partial().is_some() => {}
             Err(error) => return Err(error),
         }
@@ -303,7 +297,7 @@ fn say(
         other_baselines,
     };
     let Some(own) = said.outcome.explanation().cloned() else { return Ok(said) };
-    // An estimate differs from what is exact by chance, too.
+    // An estimate also differs from an exact value by chance.
     let whole = |other: &&Explanation| own.partial.is_none() && other.partial.is_none();
     let others = said.other_baselines.iter().filter_map(Outcome::explanation).filter(whole);
     let others: Vec<&Explanation> = others.collect();
@@ -334,7 +328,7 @@ fn pair(between: [String; 2], own: &Explanation, other: &Explanation) -> Result<
     Ok(Pair { between, agreement: Agreement::of(own, other, TOP)? })
 }
 
-/// What belongs beside the values.
+/// Returns notes that belong beside the values.
 fn notes(own: &Explanation, others: &[&Explanation]) -> Vec<String> {
     let mut notes = Vec::new();
     if own.values.iter().any(|own| own.lead == "aVR" || own.lead.starts_with("aVR[")) {
@@ -358,6 +352,7 @@ fn notes(own: &Explanation, others: &[&Explanation]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::tests::{args, untrained};
+    use ecg_core::Lead;
     use ndarray::Array2;
 
     #[test]
@@ -368,7 +363,7 @@ mod tests {
         let words: Vec<&str> = arguments.split(' ').collect();
         let asked = Asked::new(&args(&words), &model).expect("makes sense");
         let leads = Lead::STANDARD_12.map(LeadName::from);
-        // Limb leads of nothing do not contradict each other.
+        // Limb leads that are zero do not contradict each other.
         let signal = Array2::from_shape_fn((12, 100), |(lead, t)| {
             if lead < 6 { 0.0 } else { ((lead * 31 + t * 17) % 23) as f32 / 23.0 }
         });
@@ -387,7 +382,7 @@ mod tests {
         assert!(said[0].agreement.methods.is_empty());
         assert_eq!(heard.last(), Some(&("curves of AF".to_owned(), 18, 18)));
 
-        // Stopped within the curves, what was explained stays.
+        // If the work is stopped within the curves, the explanation is kept.
         let observer = &mut |what: &str, _, _| match what {
             "curves of AF" => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),

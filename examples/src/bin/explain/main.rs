@@ -4,6 +4,10 @@ mod asked;
 mod baselines;
 #[path = "../../with_model/classify.rs"]
 mod classify;
+#[path = "../../with_model/device.rs"]
+mod device;
+#[path = "../../with_model/device_args.rs"]
+mod device_args;
 #[path = "../../with_model/einthoven.rs"]
 mod einthoven;
 mod evaluated;
@@ -24,8 +28,9 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ecg_core::{Lead, LeadName};
-use ecg_lime::Method;
+use ecg_lime::{Method, Target};
 use ecg3d_convert::{ConvertConfig, LeadSelection};
 use ecg3d_examples::source::LabelArgs;
 use ecg3d_examples::{check_place, run};
@@ -33,18 +38,19 @@ use ecg3d_examples::{check_place, run};
 use crate::asked::{Asked, Kind, Unions};
 use crate::model_args::ModelArgs;
 
-/// Say which leads a decision rests on.
+/// Show which leads a decision rests on.
 ///
-/// With --record: explanation.json, and as SVG and PNG: bars, ecg (each lead tinted by its part, in time with --segments),
-/// interactions (shapley), segments, softmax (published). With --data: every true positive of the label; explanations.jsonl (one
-/// line a record and label), explanation.json (spread, intervals, agreement), boxes, means and softmax.
+/// With --record: explanation.json and, as SVG and PNG: bars, ecg (each lead tinted by its part, in time with
+/// --segments), interactions (shapley), segments, softmax (published). With --data: every true positive of the
+/// label; explanations.jsonl (one line for each record and label), explanation.json (spread, intervals,
+/// agreement), boxes, means and softmax.
 ///
-/// An explanation says what the model made of the leads, not what the heart did: removed leads make inputs which the
-/// model hardly knows, and a network of volumes never sees polarity.
+/// An explanation says what the model made of the leads, not what the heart did: removing leads makes inputs
+/// unlike those the model was trained on, and a network of volumes never sees polarity.
 ///
-/// Ctrl-C stops after the batch at hand: what is done is written, marked as stopped, and the status is 130; of a data set that is
-/// every record that was finished. With --record the first pair of random walks is finished too; a second Ctrl-C ends it. With
-/// nothing to write the status is 1.
+/// Ctrl-C stops after the current batch: what has been done is written, marked as stopped, with status 130. For
+/// a data set, that is every record that was finished. With --record, the first pair of random walks is
+/// finished, too; a second Ctrl-C ends it. If there is nothing to write, the status is 1.
 #[derive(Debug, Parser)]
 #[command(name = "explain", version)]
 struct Args {
@@ -58,44 +64,48 @@ struct Args {
     data: Option<PathBuf>,
     #[command(flatten)]
     labels: LabelArgs,
-    /// The label to explain; several with commas, or `all`: one set of evaluations serves them all
+    /// The label to explain; several separated by commas, or `all`: one set of evaluations serves them all
     #[arg(long, value_name = "NAME")]
     label: String,
-    /// shapley: exact Shapley values; lime: regression on all subsets; lime-sampled: on random ones; published: the study's
-    /// 793 subsets; permutation: Shapley values from random walks; owen: players in unions
+    /// shapley: exact Shapley values; lime: regression on all subsets; lime-sampled: regression on random
+    /// subsets; published: the study's 793 subsets; permutation: Shapley values from random walks; owen:
+    /// players in unions
     #[arg(long, value_name = "METHOD", default_value = "shapley")]
     method: Method,
-    /// Among whom the decision is shared: eight independent leads (removing I or II recomputes III, aVR, aVL and aVF), or
-    /// twelve (which splits what the limb leads share) [default: twelve for lime, lime-sampled and published, else eight]
+    /// The players among which the decision is divided: eight independent leads (removing I or II recomputes
+    /// III, aVR, aVL and aVF), or twelve (which splits what the limb leads share) [default: twelve for lime,
+    /// lime-sampled and published, else eight]
     #[arg(long, value_name = "N", value_parser = ["8", "12"])]
     players: Option<String>,
     /// Cut each lead into this many time segments (permutation and owen)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     segments: u32,
-    /// Who acts together for owen with --segments; without, the limb leads do, and the others [default: leads]
+    /// Which players act together for owen with --segments; without, the limb leads are one union and the
+    /// others another [default: leads]
     #[arg(long, value_name = "WHO")]
     unions: Option<Unions>,
-    /// Random walks of permutation, and of owen with --segments; the others have none
+    /// Random walks of permutation, and of owen with --segments; other methods have none
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     permutations: u32,
-    /// Random subsets of lime-sampled; the others have none
+    /// Random subsets of lime-sampled; other methods have none
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     samples: u32,
-    /// What is shared out; published goes by hard labels
-    #[arg(long, value_name = "WHAT", default_value = "probability", value_parser = ["probability", "logit"])]
-    target: String,
-    /// What stands in for a removed lead, several with commas; the first is what pictures show [default: zero for published, else
-    /// zero and mean-image for networks of volumes, zero and background for others and for --segments]
+    /// The quantity that is divided among the players; published uses hard labels instead
+    #[arg(long, value_name = "WHAT", default_value = "probability", value_parser = targets())]
+    target: Target,
+    /// What replaces a removed lead, several separated by commas; pictures show the first [default: zero for
+    /// published, else zero and mean-image for networks of volumes, zero and background for others and for
+    /// --segments]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     baseline: Vec<Kind>,
-    /// Folder of records or .npz that mean-image and background are made of [default: --data; with --record synthetic
-    /// recordings in normal sinus rhythm]
+    /// Folder of records or .npz from which mean-image and background are made [default: --data; with --record
+    /// synthetic recordings in normal sinus rhythm]
     #[arg(long, value_name = "DIR")]
     reference: Option<PathBuf>,
-    /// Recordings of the background baseline
+    /// Recordings for the background baseline
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=512))]
     background: u32,
-    /// Weight-randomisation check with this many networks of fresh weights
+    /// Weight-randomisation check with this many networks with fresh weights
     #[arg(long, value_name = "N", default_value_t = 0)]
     random_models: u32,
     /// Seed of everything random
@@ -107,6 +117,12 @@ struct Args {
     /// Folder for the results
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+}
+
+/// Parses the name of a target; the help lists the names.
+fn targets() -> impl TypedValueParser<Value = Target> {
+    let names = [Target::Probability, Target::Logit].map(Target::name);
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Target>())
 }
 
 fn main() -> ExitCode {
@@ -124,7 +140,7 @@ fn explain(args: Args) -> Result<ExitCode> {
     }
 }
 
-/// The leads of a prepared signal, given those of the recording.
+/// Returns the leads of a prepared signal, given those of the recording.
 fn prepared_leads(config: &ConvertConfig, recorded: &[LeadName]) -> Vec<LeadName> {
     match &config.leads {
         LeadSelection::Named { leads } => leads.iter().map(|lead| (*lead).into()).collect(),
@@ -141,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    /// A network of signals that has learned nothing.
+    /// A network of signals that has not been trained.
     pub fn untrained() -> Model {
         let (architecture, mode) = (Architecture::Ribeiro, Preset::Corrected);
         let network = Network::new(architecture, mode, 7, Device::Cpu, 1).expect("builds");
@@ -162,7 +178,7 @@ mod tests {
         let weights = dir.path().join("weights.safetensors");
         let model = untrained();
         ecg3d_models::save(model.network(), model.card(), &weights).expect("saves");
-        // Neither the record nor the data set is there, which is noticed later.
+        // Neither the record nor the data set exists, which would be noticed later.
         for source in ["--record", "--data"] {
             let path = weights.to_str().expect("a name");
             let mut args = args(&["--label", "AF", source, "absent", "--weights", path]);

@@ -1,5 +1,6 @@
-//! Every true positive of a data set.
+//! Explains every true positive of a data set.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -22,7 +23,7 @@ use ndarray::s;
 use serde::Serialize;
 
 use crate::asked::{Asked, Label};
-use crate::baselines::{Itself, MadeOf, Named, Stock};
+use crate::baselines::{Itself, MadeOf, Named, Stock, drop_unusable};
 use crate::classify::classify;
 use crate::evaluated::{self, Pair, Said, Subject};
 use crate::{Args, pictures, prepared_leads};
@@ -36,15 +37,15 @@ struct Line<'a> {
     said: &'a Said,
 }
 
-/// The layout of `explanation.json`: of one label, or of each.
+/// The layout of `explanation.json`, for one label or for each.
 #[derive(Serialize)]
 struct Summary<'a> {
     model: String,
     data: String,
     method: ecg_lime::Method,
-    /// What baselines were made of: other recordings of this.
+    /// The source of the other recordings from which baselines are made.
     reference: String,
-    /// Ctrl-C ended the work early: `explained` says how far it came.
+    /// Whether Ctrl-C ended the work early; `explained` tells how far it got.
     stopped: bool,
     #[serde(flatten)]
     only: Option<&'a OfLabel>,
@@ -53,16 +54,16 @@ struct Summary<'a> {
     failed: &'a [Failed],
 }
 
-/// What was found about one label.
+/// The results for one label.
 #[derive(Serialize)]
 struct OfLabel {
     label: String,
     threshold: f64,
     true_positives: usize,
     explained: usize,
-    /// Records in which the published LIME found one class only.
+    /// Number of records in which the published LIME found only one class.
     one_class: usize,
-    /// Records whose limb leads contradict each other, so that each lead was a player.
+    /// Number of records whose limb leads contradict each other, so that each lead was a player.
     fallback: usize,
     baseline: String,
     #[serde(flatten)]
@@ -72,7 +73,7 @@ struct OfLabel {
     faithfulness: Option<MeanFaithfulness>,
 }
 
-/// The same under a further baseline.
+/// The results under a further baseline.
 #[derive(Serialize)]
 struct OfBaseline {
     baseline: String,
@@ -113,13 +114,14 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         "{}: explanations need prepared signals (convert --stage prepared)",
         data.display()
     );
+    drop_unusable(&mut source, model)?;
     let (stock, reference) = stock(model, asked, &source, data, args)?;
     let found = true_positives(model, asked, &mut source, data)?;
     let Rows::Prepared { signals, lengths } = &source.rows else {
         bail!("{}: no prepared signals", data.display());
     };
     let names = LeadNames::new(data, args, config)?;
-    // An archive's records have no place.
+    // The records of an archive have no location.
     let folder = if data.is_dir() { data.canonicalize() } else { Ok(PathBuf::new()) };
     let folder = folder.with_context(|| format!("cannot find {}", data.display()))?;
     let random = asked.random_models(model, args.random_models)?;
@@ -128,7 +130,7 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     rows.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
 
     let lines = args.out.join("explanations.jsonl");
-    // Lines are added as they come, so that a run that is killed leaves what it has.
+    // Lines are added as they come, so that a killed run leaves what it has.
     let partial = args.out.join("explanations.jsonl.partial");
     let cannot_write = || format!("cannot write {}", partial.display());
     let mut file = BufWriter::new(File::create(&partial).with_context(cannot_write)?);
@@ -146,7 +148,8 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
             let baselines = stock.baselines(lengths[row], itself)?;
             let signal = signals.slice(s![row, .., ..lengths[row]]);
             let leads = names.of(record)?;
-            // Of its own: draws that all records share would leave an error in their mean that its interval does not have.
+            // Each record has its own seed: draws shared by all records would leave an error in their mean that
+            // its interval does not cover.
             let seed = asked.seed_of(record);
             let subject = Subject { signal, leads: &leads, baselines: &baselines, seed };
             let observer = &mut |_: &str, _, _| match stopped() {
@@ -158,7 +161,7 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         };
         let outcome = one();
         if stopped() {
-            // Of the record at hand only a part was evaluated, which the others must not be mixed with.
+            // Only a part of the current record was evaluated, which must not be mixed with the others.
             break;
         }
         progress.inc(1);
@@ -182,7 +185,7 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     progress.finish();
     drop(file);
     if said.is_empty() {
-        // Nothing to keep; the message says why.
+        // Nothing to keep; the message gives the reason.
         let _ = std::fs::remove_file(&partial);
         ensure!(!stopped(), "stopped before one record was explained");
         bail!("{}: none of {} true positives could be explained", data.display(), rows.len());
@@ -222,7 +225,7 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     Ok(source::exit_code(&failed))
 }
 
-/// What baselines are made of: the records of `--reference`, else the data set itself.
+/// Returns the recordings that baselines are made from: those of `--reference`, or else the data set itself.
 fn stock(
     model: &Model,
     asked: &Asked,
@@ -234,14 +237,16 @@ fn stock(
         let origin = data.display().to_string();
         return Ok((Stock::of_source(asked, model, source, &origin)?, origin));
     };
-    let other = source::load(reference, &model.card().preprocessing, &args.labels.for_reference())?;
+    let mut other =
+        source::load(reference, &model.card().preprocessing, &args.labels.for_reference())?;
+    drop_unusable(&mut other, model)?;
     other.report_failures();
     let origin = reference.display().to_string();
     Ok((Stock::of_source(asked, model, &other, &origin)?, origin))
 }
 
-/// Row of `source` and place among the labels asked for of every true positive, in the order of the rows; `source` keeps the records
-/// that have one of these labels.
+/// Returns, for every true positive, its row of `source` and its index among the labels asked for, in the order
+/// of the rows. `source` keeps the records that have one of these labels.
 fn true_positives(
     model: &Model,
     asked: &Asked,
@@ -301,7 +306,8 @@ fn summarise(
     let (own, cohort) = cohort(&explained, asked)?;
     pictures::of_cohort(asked, &own, &cohort, stopped(), out)?;
 
-    // By the place of the baseline: a background may be of fewer recordings in one record than in another.
+    // By the baseline's index, since a background may consist of fewer recordings in one record than in
+    // another.
     let further = said.iter().map(|(_, own)| own.other_baselines.len()).max().unwrap_or(0);
     let mut other_baselines = Vec::new();
     for k in 0..further {
@@ -351,16 +357,15 @@ fn summarise(
     })
 }
 
-/// The explanations, time segments summed up by lead, and what they have in common.
-fn cohort(
-    explained: &[(&str, &Explanation)],
+/// Returns the explanations, with time segments summed by lead, and what they have in common.
+fn cohort<'a>(
+    explained: &[(&str, &'a Explanation)],
     asked: &Asked,
-) -> Result<(Vec<Explanation>, Cohort), LimeError> {
-    let patients: Vec<String> =
-        explained.iter().map(|(patient, _)| (*patient).to_owned()).collect();
-    let mut own: Vec<Explanation> = explained.iter().map(|(_, own)| (*own).clone()).collect();
+) -> Result<(Vec<Cow<'a, Explanation>>, Cohort), LimeError> {
+    let (patients, mut own): (Vec<&str>, Vec<Cow<'a, Explanation>>) =
+        explained.iter().map(|(patient, own)| (*patient, Cow::Borrowed(*own))).unzip();
     if asked.segments > 1 {
-        own.iter_mut().for_each(|own| pictures::sum_segments(own, asked.segments));
+        own.iter_mut().for_each(|own| pictures::sum_segments(own.to_mut(), asked.segments));
     }
     let cohort = Cohort::of(&own, &patients, &CohortOptions::default().with_seed(asked.seed))?;
     Ok((own, cohort))
@@ -420,7 +425,7 @@ fn print(own: &OfLabel) {
     }
 }
 
-/// Where the names of a prepared signal's leads come from.
+/// The source of the names of a prepared signal's leads.
 enum LeadNames<'a> {
     /// The preprocessing orders them.
     Fixed(Vec<LeadName>),

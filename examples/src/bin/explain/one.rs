@@ -1,4 +1,4 @@
-//! One record: its explanation, and the pictures of it.
+//! Explains one record and draws pictures of it.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -18,16 +18,16 @@ use ndarray::s;
 use serde::Serialize;
 
 use crate::asked::{Asked, Label};
-use crate::baselines::{Itself, MadeOf, Named, Stock};
+use crate::baselines::{Itself, MadeOf, Named, Stock, drop_unusable};
 use crate::evaluated::{self, Said, Subject};
 use crate::{Args, pictures, prepared_leads};
 
-/// The layout of `explanation.json`: what was asked of what, then what is said about the label, or about each.
+/// The layout of `explanation.json`: what was asked, followed by the results for the label, or for each label.
 #[derive(Serialize)]
 struct Written<'a> {
     record: String,
     model: String,
-    /// Ctrl-C ended the work early.
+    /// Whether Ctrl-C ended the work early.
     stopped: bool,
     baselines: Vec<MadeOf>,
     #[serde(flatten)]
@@ -78,7 +78,8 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
                 progress.inc((done - *before) as u64);
                 *before = done;
             }
-            // Before the first pair of walks is done, there is nothing to write; a second Ctrl-C does not wait for it.
+            // Until the first pair of walks is done, there is nothing to write; a second Ctrl-C does not wait
+            // for it.
             begun |= done > 0;
             if begun && stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         },
@@ -140,7 +141,8 @@ fn baselines(
     let config = &model.card().preprocessing;
     let stock = match &args.reference {
         Some(reference) => {
-            let source = source::load(reference, config, &args.labels.for_reference())?;
+            let mut source = source::load(reference, config, &args.labels.for_reference())?;
+            drop_unusable(&mut source, model)?;
             source.report_failures();
             Stock::of_source(asked, model, &source, &reference.display().to_string())?
         }
@@ -153,22 +155,22 @@ fn baselines(
     stock.baselines(samples, Itself { path: &record_path(file), patient })
 }
 
-/// Where a record is, without extension, by the header or table that it was read from.
+/// Returns the path of a record without extension, from the header or table that it was read from.
 fn record_path(file: &Path) -> PathBuf {
     let mut stem = file.with_extension("");
     if file.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz")) {
         stem.set_extension("");
     }
     let parent = stem.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // Links of folders lead to the same place; one of a file is a record of its own name.
+    // Links to folders lead to the same place; a link to a file is a record with a name of its own.
     match (parent.unwrap_or(Path::new(".")).canonicalize(), stem.file_name()) {
         (Ok(parent), Some(name)) => parent.join(name),
         _ => stem,
     }
 }
 
-/// When the segments of an explanation begin and end, where it has several: a prepared signal spans the part of the recording that
-/// its preprocessing uses.
+/// Returns the times at which the segments of an explanation begin and end, if it has several. A prepared
+/// signal spans the part of the recording that its preprocessing uses.
 fn borders_s(
     settings: &Settings,
     config: &ConvertConfig,

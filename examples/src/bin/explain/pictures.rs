@@ -1,5 +1,6 @@
 //! Pictures of explanations.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use anyhow::Result;
@@ -13,7 +14,7 @@ use ecg3d_examples::picture::{remove_pictures, write_picture};
 
 use crate::asked::{Asked, suffix_of};
 
-/// The names of all pictures, to each of which a hyphen and a label may be added.
+/// The names of all pictures; a hyphen and a label may follow.
 const NAMES: [&str; 7] = ["bars", "ecg", "interactions", "segments", "softmax", "boxes", "means"];
 
 /// Removes the pictures of an earlier run with these labels.
@@ -25,7 +26,7 @@ pub fn remove(out: &Path, labels: &LabelSet) -> Result<()> {
 /// Values with their leads.
 type Named = (String, f64);
 
-/// Draws one record's explanation of one label; `borders_s` are the times of its segments where it has several.
+/// Draws one record's explanation of one label; `borders_s` are the times of its segments, if it has several.
 pub fn of_record(
     asked: &Asked,
     recording: &Recording,
@@ -94,27 +95,27 @@ pub fn of_record(
     Ok(())
 }
 
-/// The axis of what the study shows.
+/// Axis label for the values that the study shows.
 const SOFTMAX: &str = "softmax of the coefficients, percent";
 
-/// A bar with two standard errors each way, where it has one.
+/// Returns a bar with two standard errors in each direction, if there is a standard error.
 fn bar_of(own: &ecg_lime::Contribution) -> Bar {
     let interval = own.standard_error.map(|se| [own.value - 2.0 * se, own.value + 2.0 * se]);
     Bar { name: own.lead.clone(), value: own.value, interval }
 }
 
-/// The lead of a player of lead x time segments: what stands before the samples of its name.
+/// Returns the lead of a player of lead x time segments: the part of its name before the samples.
 fn lead_of(name: &str) -> String {
     name.split('[').next().unwrap_or_default().to_owned()
 }
 
-/// Values in the order of lead x segment players, by lead.
+/// Groups values, which are in the order of lead x segment players, by lead.
 fn by_segment(values: &[Named], segments: usize) -> Vec<(String, Vec<f64>)> {
     let rows = values.chunks(segments);
     rows.map(|row| (lead_of(&row[0].0), row.iter().map(|(_, value)| *value).collect())).collect()
 }
 
-/// Makes players of lead x time segments whole leads; the standard error of a sum is not known.
+/// Sums players of lead x time segments to whole leads. The standard error of a sum is not known.
 pub fn sum_segments(own: &mut Explanation, segments: usize) {
     let sum = |row: &[ecg_lime::Contribution]| {
         let mut whole = row[0].clone();
@@ -129,7 +130,7 @@ pub fn sum_segments(own: &mut Explanation, segments: usize) {
 /// Draws what the explanations of one label over a data set have in common.
 pub fn of_cohort(
     asked: &Asked,
-    explained: &[Explanation],
+    explained: &[Cow<'_, Explanation>],
     cohort: &Cohort,
     stopped: bool,
     out: &Path,
@@ -165,9 +166,9 @@ pub fn of_cohort(
     Ok(())
 }
 
-/// Values of each player over the records, players in the order in which they first appear.
+/// Returns the values of each player over the records, with players in order of first appearance.
 fn columns(
-    explained: &[Explanation],
+    explained: &[Cow<'_, Explanation>],
     value: impl Fn(&ecg_lime::Contribution) -> Option<f64>,
 ) -> Vec<(String, Vec<f64>)> {
     let mut leads: Vec<(String, Vec<f64>)> = Vec::new();

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 pub struct AnnotationReport {
     pub files: Vec<AnnotationFile>,
     pub warnings: Vec<Warning>,
-    /// Why files with the name of an annotator could not be read.
+    /// Why files with an annotator's name could not be read.
     pub failed: Vec<String>,
 }
 
@@ -19,7 +19,7 @@ pub struct AnnotationReport {
 pub struct AnnotationFile {
     pub annotator: String,
     path: String,
-    /// Ticks a second, where the file states it.
+    /// Ticks per second, if the file states it.
     time_resolution_hz: Option<f64>,
     definitions: Vec<Definition>,
     count: usize,
@@ -27,7 +27,8 @@ pub struct AnnotationFile {
     pub annotations: Marks,
 }
 
-/// The annotations of a file, as they were read: there may be millions, of which each is shown by itself.
+/// The annotations of a file, as they were read. There may be millions, so each is formatted only when it is
+/// written.
 pub struct Marks {
     file: Annotations,
     frame_rate: SamplingRate,
@@ -40,7 +41,7 @@ struct Definition {
     description: String,
 }
 
-/// How often a code occurs.
+/// The number of times that a code occurs.
 #[derive(Serialize)]
 struct Kind {
     code: u8,
@@ -127,7 +128,7 @@ impl AnnotationFile {
         }
     }
 
-    /// The file in a few lines.
+    /// Describes the file in a few lines.
     pub fn text(&self) -> String {
         let mut out = format!("  {}: {} annotations", self.annotator, self.count);
         // Writing to a string cannot fail.

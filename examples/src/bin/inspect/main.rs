@@ -1,4 +1,4 @@
-//! Shows what a recording, or a folder of recordings, holds.
+//! Shows the contents of a recording, or of a folder of recordings.
 
 mod annotations;
 mod npz;
@@ -21,25 +21,25 @@ use serde::Serialize;
 use annotations::{AnnotationFile, AnnotationReport};
 use report::Report;
 
-/// Shows a recording: header, segments, signals, annotations, patient, diagnoses, labels, and what was read otherwise than
-/// it stands there. Of a folder it shows how many recordings have which labels, rates, lengths and leads, which of them
-/// cannot be read and why, and what else is odd.
+/// Shows a recording: header, segments, signals, annotations, patient, diagnoses, labels, and anything that was
+/// not read exactly as it stands. For a folder, shows how many recordings have which labels, rates, lengths and
+/// leads, which of them cannot be read and why, and what else is odd.
 ///
-/// Ends with status 2 where some recordings of a folder cannot be read.
+/// Ends with status 2 if some recordings of a folder cannot be read.
 #[derive(Parser)]
 #[command(name = "inspect", version)]
 struct Arguments {
     /// A WFDB record, with or without .hea, a .csv or .tsv recording (also .gz), or a folder
     record: PathBuf,
-    /// Print JSON instead of text, also where the record cannot be read
+    /// Print JSON instead of text, even if the record cannot be read
     #[arg(long)]
     json: bool,
-    /// Write arrays `digital` (i32 as stored; not for tables and several segments) and `physical` (f64) [signal, sample], one
-    /// array a signal, `digital_0` and so on, where lengths differ; and of each annotation file EXT `annotations_EXT_sample`
-    /// (i64), `_code`, `_subtype`, `_channel` and `_number`
+    /// Write arrays `digital` (i32 as stored; not for tables and several segments) and `physical` (f64)
+    /// [signal, sample], or one array per signal, `digital_0` and so on, if lengths differ; and for each
+    /// annotation file EXT `annotations_EXT_sample` (i64), `_code`, `_subtype`, `_channel` and `_number`
     #[arg(long, value_name = "FILE")]
     npz: Option<PathBuf>,
-    /// Refuse what departs from the format instead of reading it with a warning
+    /// Refuse departures from the format instead of reading them with a warning
     #[arg(long)]
     strict: bool,
     /// Codes of the labels: default, published, or a file with columns label, system, code
@@ -97,12 +97,12 @@ fn folder(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-/// A recording with all that is shown of it.
+/// A recording with everything that is shown of it.
 struct Shown {
     loaded: Loaded,
-    /// The record behind it; none of a table.
+    /// The underlying record; none for a table.
     wfdb: Option<Record>,
-    /// Its stored values; none of a table or of several segments.
+    /// The stored values; none for a table or for several segments.
     stored: Option<WfdbRecord>,
     /// Samples of each signal in its own units.
     signals: Vec<Vec<f64>>,
@@ -149,7 +149,7 @@ fn record(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A recording that cannot be read: why, and its annotations where its header can be read.
+/// A recording that cannot be read: the reason, and its annotations if its header can be read.
 #[derive(Serialize)]
 struct Unread {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! The arrays of a recording for programs.
+//! The arrays of a recording, for use in programs.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -11,10 +11,11 @@ use ndarray_npy::NpzWriter;
 
 use super::Shown;
 
-/// Makes sure that an archive can be written there, and that nothing else is: a file of the recording, say.
+/// Makes sure that an archive can be written there and that it does not replace anything else, such as a file
+/// of the recording.
 ///
 /// # Errors
-/// A place that cannot be written to, or a file that is no archive.
+/// Returns an error if the place cannot be written to, or holds a file that is not an archive.
 pub fn check(path: &Path) -> Result<()> {
     check_place(path)?;
     if !path.is_file() {
@@ -57,7 +58,7 @@ pub fn write(path: &Path, shown: &Shown) -> Result<()> {
     write_atomic(path, |file| file.write_all(&bytes))
 }
 
-/// Adds rows as one array `[signal, sample]`, or as one array each where their lengths differ.
+/// Adds rows as one array `[signal, sample]`, or as one array each if their lengths differ.
 fn add_rows<T: Copy + ndarray_npy::WritableElement>(
     npz: &mut NpzWriter<Cursor<Vec<u8>>>,
     name: &str,

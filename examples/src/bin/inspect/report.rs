@@ -1,4 +1,4 @@
-//! What there is to say about a recording.
+//! The report on a recording.
 
 use anyhow::Result;
 use ecg_core::{LabelSet, Recording, Sex};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Shown;
 use super::annotations::AnnotationFile;
 
-/// What there is to say about a recording.
+/// The report on a recording.
 #[derive(Serialize)]
 pub struct Report<'a> {
     record: String,
@@ -27,13 +27,13 @@ pub struct Report<'a> {
     age_years: Option<f64>,
     sex: Option<Sex>,
     diagnoses: Vec<Diagnosis>,
-    /// Which labels hold, where the recording states diagnoses.
+    /// The labels that hold, if the recording states diagnoses.
     labels: Option<serde_json::Map<String, serde_json::Value>>,
-    /// Of a multi-segment record.
+    /// Segments of a multi-segment record.
     segments: Vec<Segment>,
     signals: Vec<SignalReport>,
     annotations: &'a [AnnotationFile],
-    /// Why files with the name of an annotator could not be read.
+    /// Why files with an annotator's name could not be read.
     annotations_failed: &'a [String],
     comments: Vec<String>,
     warnings: Vec<WarningReport>,
@@ -43,7 +43,7 @@ pub struct Report<'a> {
 struct Segment {
     /// Name of its record; `~` for a gap.
     name: String,
-    /// Its length; 0 for the layout.
+    /// Length of its record; 0 for the layout.
     n_frames: u64,
 }
 
@@ -274,7 +274,7 @@ impl SignalReport {
     }
 }
 
-/// Of the record and its annotation files.
+/// Warnings about the record and its annotation files.
 fn warnings(shown: &Shown) -> impl Iterator<Item = &Warning> {
     shown.loaded.warnings.iter().chain(&shown.annotations.warnings)
 }
@@ -304,7 +304,8 @@ fn labels(
     Some(map.labels().iter().zip(row).map(|(label, on)| (label.to_owned(), on.into())).collect())
 }
 
-/// A line of block characters: in each column the value that is farthest from the middle of all.
+/// Draws a line of block characters, each of which shows the value in its column farthest from the overall
+/// median.
 fn sparkline(values: &[f64]) -> String {
     const BLOCKS: [char; 8] = [
         '\u{2581}', '\u{2582}', '\u{2583}', '\u{2584}', '\u{2585}', '\u{2586}', '\u{2587}',
@@ -315,13 +316,30 @@ fn sparkline(values: &[f64]) -> String {
     sorted.sort_by(f64::total_cmp);
     let [low, .., high] = sorted[..] else { return String::new() };
     let middle = sorted[sorted.len() / 2];
-    let scale = if high > low { 7.0 / (high - low) } else { 0.0 };
+    // In this order, because 7 / (high - low) is infinite for the smallest signals.
+    let level = |value: f64| {
+        let share = if high > low { (value - low) / (high - low) } else { 0.0 };
+        (7.0 * share).round().clamp(0.0, 7.0) as usize
+    };
     values
         .chunks(values.len().div_ceil(COLUMNS).max(1))
         .map(|chunk| {
             let valid = chunk.iter().copied().filter(|value| !value.is_nan());
             let far = valid.max_by(|a, b| (a - middle).abs().total_cmp(&(b - middle).abs()));
-            far.map_or(' ', |value| BLOCKS[((value - low) * scale).round() as usize])
+            far.map_or(' ', |value| BLOCKS[level(value)])
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_of_any_size_have_a_line() {
+        assert_eq!(sparkline(&[0.0, 1e-310]), "\u{2581}\u{2588}");
+        assert_eq!(sparkline(&[-1.0, 0.0, 6.0]), "\u{2581}\u{2582}\u{2588}");
+        assert_eq!(sparkline(&[3.0, 3.0]), "\u{2581}\u{2581}");
+        assert_eq!(sparkline(&[f64::MIN, f64::MAX]).chars().count(), 2);
+    }
 }

@@ -1,4 +1,5 @@
-//! Recordings for which the network says a label, rightly where that is known, and why it does.
+//! Examples of recordings for which the network predicts a label, correctly as far as that is known, with
+//! explanations.
 
 use std::ops::ControlFlow;
 
@@ -13,26 +14,27 @@ use ndarray::{Array2, Axis, s, stack};
 
 use crate::einthoven::einthoven_tolerance;
 
-/// A recording for which the network says a label, and why it does.
+/// A recording for which the network predicts a label, with an explanation.
 pub struct Example {
-    /// The label it is an example of.
+    /// The label that it is an example of.
     pub label: String,
     /// Row of the probabilities.
     pub place: usize,
-    /// The window that was explained, seconds from the start.
+    /// The window that was explained, in seconds from the start.
     pub seconds: [f64; 2],
     /// The recording.
     pub recording: Recording,
-    /// The labels it truly has, where known.
+    /// The true labels, if known.
     pub truth: Option<Vec<bool>>,
     /// Probability of each label.
     pub probabilities: Vec<f64>,
-    /// What each lead did for the label in that window.
+    /// The contribution of each lead to the label in that window.
     pub explanation: Explanation,
 }
 
-/// For each label, the recording with the highest probability above the threshold, as a row of `probabilities`
-/// `[record, label]`; where the truth of any is known, of those that are known to have the label.
+/// Chooses for each label the recording with the highest probability above the threshold, as a row of
+/// `probabilities` `[record, label]`. If the truth of any recording is known, only recordings that are known to
+/// have the label are considered.
 pub fn choose(
     truth: &[Option<Vec<bool>>],
     probabilities: &Array2<f64>,
@@ -50,11 +52,12 @@ pub fn choose(
         .collect()
 }
 
-/// Explains the chosen row of each label, by its window with the highest probability; `rows` holds the rows of the source that
-/// `chosen`, `truth` and `probabilities` count in.
+/// Explains the chosen row of each label by its window with the highest probability. `rows` are the rows of the
+/// source that `chosen`, `truth` and `probabilities` refer to.
 ///
-/// Exact Shapley values of eight players take 256 passes for each window; a recording has nine, of which one is enough to see
-/// what the network goes by. Where the limb leads contradict each other there are twelve players, as in `explain`.
+/// Exact Shapley values of eight players take 256 passes for each window. A recording has nine windows, of
+/// which one is enough to see what the network relies on. If the limb leads contradict each other, there are
+/// twelve players, as in `explain`.
 pub fn explain(
     model: &Model,
     source: &Source,

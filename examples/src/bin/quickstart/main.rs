@@ -2,6 +2,10 @@
 
 #[path = "../../with_model/classify.rs"]
 mod classify;
+#[path = "../../with_model/device.rs"]
+mod device;
+#[path = "../../with_model/device_args.rs"]
+mod device_args;
 #[path = "../../with_model/einthoven.rs"]
 mod einthoven;
 mod example;
@@ -21,33 +25,33 @@ use ecg_core::{LabelSet, Recording};
 use ecg_io::{Dataset, LabelSource, NsrRule};
 use ecg_metrics::{Report, ReportOptions};
 use ecg_synth::SynthOptions;
-use ecg3d_convert::{ConvertConfig, ImagePlan, RecurrencePlot, Scratch};
-use ecg3d_examples::source::{LabelArgs, Plans, Rows, Source, load};
+use ecg3d_convert::{ConvertConfig, ConvertPlan, ImagePlan, RecurrencePlot, Scratch};
+use ecg3d_examples::source::{LabelArgs, Rows, Source, load};
 use ecg3d_examples::stages::Stages;
 use ecg3d_examples::synthetic::{Format, write_folder};
 use ecg3d_examples::{check_place, contradictory, say, say_err, write_atomic, write_predictions};
 use ecg3d_models::{Model, ModelCard, Precision};
 use ndarray::{Array2, Array3, Axis, s, stack};
-use tch::Device;
 
 use crate::classify::classify;
+use crate::device_args::DeviceArgs;
 use crate::example::{choose, explain};
 use crate::page::{Cube, Page};
 use crate::precision::warn_of_imitation;
 use crate::threads::ThreadsArgs;
 
-/// Synthetic recordings that are made where no data is given.
+/// Number of synthetic recordings that are made if no data is given.
 const RECORDS: u64 = 64;
 
-/// Runs the main job, end to end, and writes OUT/report.html: one page that needs nothing else.
+/// Runs the main job, end to end, and writes OUT/report.html: one self-contained page.
 ///
-/// Recordings are prepared with the corrected preset and classified by the 3DECG-Net that ships, a second or two each on
-/// two cores, and the predictions are judged by the labels, where there are some. One recording for each label that was
-/// recognised is explained.
+/// Recordings are prepared with the corrected preset and classified by the 3DECG-Net that ships, which takes a
+/// second or two each on two cores. The predictions are evaluated against the labels, if there are any. For
+/// each label that was recognised, one recording is explained.
 #[derive(Parser)]
 #[command(name = "quickstart", version)]
 struct Arguments {
-    /// Folder of WFDB and CSV recordings, with labels or without [default: synthetic recordings, written to
+    /// Folder of WFDB and CSV recordings, with or without labels [default: synthetic recordings, written to
     /// OUT/recordings-VERSION-seed-N]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -57,13 +61,15 @@ struct Arguments {
     /// Seed of the synthetic recordings
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Decisions that are explained at most, one a label; each takes 256 passes of a window through the network, or 4096
-    /// where its limb leads contradict each other
+    /// Largest number of decisions that are explained, one per label; each takes 256 passes of a window through
+    /// the network, or 4096 if its limb leads contradict each other
     #[arg(long, value_name = "N", default_value_t = 7)]
     explain: usize,
-    /// Number type of the arithmetic [default: bf16 where the processor computes in it, else f32]
+    /// Number type of the arithmetic [default: bf16 if the processor computes in it, else f32]
     #[arg(long, value_name = "TYPE")]
     precision: Option<Precision>,
+    #[command(flatten)]
+    device: DeviceArgs,
     #[command(flatten)]
     threads: ThreadsArgs,
     #[command(flatten)]
@@ -74,7 +80,7 @@ fn main() -> ExitCode {
     ecg3d_examples::run(quickstart)
 }
 
-/// What was done, how much of it, and the seconds it took.
+/// What was done, how much of it, and how many seconds it took.
 struct Steps(Vec<(String, String, f64)>);
 
 impl Steps {
@@ -121,9 +127,10 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     volumes(&source, &plan, config.window_samples())?;
     steps.done(start, "converted", format!("{} volumes of 45x45x45", source.names.len()));
 
-    let device = Device::cuda_if_available();
+    let device = arguments.device.device()?;
     let model = Model::shipped(device)?;
-    let truth = truths(&source, model.labels(), arguments.labels.labels.is_some())?;
+    let named = arguments.labels.labels.is_some();
+    let Truths { labels: truth, lacking } = truths(&source, model.labels(), named)?;
     let architecture = model.network().architecture();
     let quickest = || Precision::quickest(architecture, device);
     let precision = arguments.precision.unwrap_or_else(quickest);
@@ -164,7 +171,7 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     let examples = explain(&model, &source, &dataset, &rows, &truth, &probabilities, &chosen)?;
     steps.done(start, "explained", format!("{} decisions", examples.len()));
 
-    // A recording to show the conversion on: the first that is explained, else the first of all.
+    // The recording on which the conversion is shown: the first that is explained, or else the first of all.
     let shown = examples.first().map_or(0, |example| example.place);
     let (recording, window) = first_window(&source, &dataset, &config, rows[shown])?;
     let recurrence = recurrence_plots(&window, &config)?;
@@ -188,12 +195,12 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
             model.network().parameter_count().1,
             model.card().origin.as_deref().unwrap_or("of unknown origin")
         ),
-        match judged.len() {
-            0 => format!("Labels: not those of the network in {}, so nothing is judged.", dataset.label_source()),
-            own => about_labels(
+        match lacking {
+            Some(lacking) => format!("Nothing is judged: {lacking}."),
+            None => about_labels(
                 dataset.label_source(),
                 dataset.nsr_rule(),
-                [contradictory(model.labels(), known.view()), own, rows.len()],
+                [contradictory(model.labels(), known.view()), judged.len(), rows.len()],
             ),
         },
     ];
@@ -219,7 +226,7 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
             write_atomic(&metrics, |file| Ok(serde_json::to_writer_pretty(file, report)?))?;
             say!("{report}");
         }
-        // Figures of an earlier run would be taken for those of this one.
+        // Metrics of an earlier run would be taken for those of this one.
         None if metrics.exists() => std::fs::remove_file(&metrics)
             .with_context(|| format!("cannot remove {}", metrics.display()))?,
         None => {}
@@ -236,9 +243,18 @@ fn synthetic_about(seed: u64) -> String {
     )
 }
 
-/// The labels of each record, in the order of the network's; none where the source lacks one of those. Without any there is
-/// nothing to judge by, but all the rest to show, unless a table of labels was `named`.
-fn truths(source: &Source, labels: &LabelSet, named: bool) -> Result<Vec<Option<Vec<bool>>>> {
+/// The truth about the records.
+#[derive(Debug, PartialEq)]
+struct Truths {
+    /// The labels of each record, in the order of the network's; none if the source lacks one of those.
+    labels: Vec<Option<Vec<bool>>>,
+    /// Why no record has labels.
+    lacking: Option<String>,
+}
+
+/// Collects the true labels. If no record has labels, the predictions cannot be evaluated, but everything else
+/// is shown, unless a table of labels was `named`.
+fn truths(source: &Source, labels: &LabelSet, named: bool) -> Result<Truths> {
     let lacking: Vec<&str> =
         labels.iter().filter(|label| source.label_set.index_of(label).is_none()).collect();
     let columns: Vec<usize> =
@@ -248,18 +264,20 @@ fn truths(source: &Source, labels: &LabelSet, named: bool) -> Result<Vec<Option<
         Some(columns.iter().map(|&column| own[column]).collect())
     };
     let truths: Vec<Option<Vec<bool>>> = source.labels.iter().map(of).collect();
-    if truths.iter().all(Option::is_none) {
-        let why = match lacking.is_empty() {
-            true => format!("no labels in {}", source.label_source),
-            false => format!("no column {} in {}", lacking.join(", "), source.label_source),
-        };
-        ensure!(!named, "{why}; expected each of {labels}");
-        say_err!("{why}: nothing is judged");
+    if truths.iter().any(Option::is_some) {
+        return Ok(Truths { labels: truths, lacking: None });
     }
-    Ok(truths)
+    let why = match lacking.is_empty() {
+        true => format!("no labels in {}", source.label_source),
+        false => format!("no column {} in {}", lacking.join(", "), source.label_source),
+    };
+    ensure!(!named, "{why}; expected each of {labels}");
+    say_err!("{why}: nothing is judged");
+    Ok(Truths { labels: truths, lacking: Some(why) })
 }
 
-/// What the truth goes by, and how many of all recordings have labels that contradict one another.
+/// Describes what the truth is based on, and how many of all recordings have labels that contradict one
+/// another.
 fn about_labels(
     source: &LabelSource,
     rule: NsrRule,
@@ -276,7 +294,7 @@ fn about_labels(
     )
 }
 
-/// Names the thresholds' source as `evaluate` does.
+/// Names the source of the thresholds as `evaluate` does.
 fn report_options(card: &ModelCard) -> ReportOptions {
     let source = if card.thresholds.is_some() { "weights" } else { "default 0.5" };
     ReportOptions::default().with_threshold_source(source)
@@ -285,7 +303,7 @@ fn report_options(card: &ModelCard) -> ReportOptions {
 /// Writes the synthetic recordings and returns their folder.
 fn synthesise(out: &Path, seed: u64, steps: &mut Steps) -> Result<PathBuf> {
     let start = Instant::now();
-    // Another version may make others.
+    // Another version may make other recordings.
     let dir = out.join(format!("recordings-{}-seed-{seed}", env!("CARGO_PKG_VERSION")));
     write_folder(&dir, RECORDS, SynthOptions::default().with_seed(seed), Format::Wfdb)?;
     steps.done(start, "synthesised", format!("{RECORDS} recordings of 12 leads and 10 s"));
@@ -320,7 +338,8 @@ fn first_window(
     row: usize,
 ) -> Result<(Recording, Array2<f32>)> {
     let recording = example::recording(source, dataset, row)?;
-    let prepared = Plans::new(config).at(recording.sampling_rate)?.prepare(&recording)?;
+    let plan = ConvertPlan::new(config.clone(), recording.sampling_rate)?;
+    let prepared = plan.prepare(&recording)?;
     let window = prepared.signal.slice(s![.., ..config.window_samples()]).to_owned();
     Ok((recording, window))
 }
@@ -338,6 +357,8 @@ fn recurrence_plots(window: &Array2<f32>, config: &ConvertConfig) -> Result<Arra
 
 #[cfg(test)]
 mod tests {
+    use tch::Device;
+
     use super::*;
 
     #[test]
@@ -361,8 +382,12 @@ mod tests {
         };
         let of =
             |labels: [&str; 2], named| truths(&source, &LabelSet::new(labels).expect("two"), named);
-        assert_eq!(of(["NSR", "AF"], true).expect("known"), [Some(vec![false, true]), None]);
-        assert_eq!(of(["NSR", "SB"], false).expect("nothing to judge"), [None, None]);
+        let known = of(["NSR", "AF"], true).expect("known");
+        assert_eq!(known.labels, [Some(vec![false, true]), None]);
+        assert_eq!(known.lacking, None);
+        let nothing = of(["NSR", "SB"], false).expect("nothing to judge");
+        assert_eq!(nothing.labels, [None, None]);
+        assert_eq!(nothing.lacking.as_deref(), Some("no column SB in nowhere"));
         let error = of(["NSR", "SB"], true).expect_err("asked for").to_string();
         assert_eq!(error, "no column SB in nowhere; expected each of NSR,SB");
     }

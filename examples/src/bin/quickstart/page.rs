@@ -1,4 +1,4 @@
-//! The report: one self-contained page, nothing loaded from elsewhere.
+//! The report: one self-contained page, with nothing loaded from elsewhere.
 
 use std::fmt::Write;
 
@@ -31,7 +31,7 @@ pub struct Cube<'a> {
     pub volume: &'a Array3<f32>,
 }
 
-/// What happened, in the order in which it did.
+/// The contents of the report, in the order in which things happened.
 pub struct Page<'a> {
     /// One line on where the recordings come from.
     pub source: &'a str,
@@ -39,9 +39,9 @@ pub struct Page<'a> {
     pub steps: &'a [(String, String, f64)],
     /// Names of the recordings.
     pub names: &'a [&'a str],
-    /// What the network says of them, `[record, label]`.
+    /// The network's probabilities, `[record, label]`.
     pub probabilities: ArrayView2<'a, f64>,
-    /// Above which probability each label is predicted.
+    /// The probability above which each label is predicted.
     pub thresholds: &'a [f64],
     /// Records that could not be used, with the reason.
     pub failed: &'a [ecg3d_examples::source::Failed],
@@ -49,21 +49,21 @@ pub struct Page<'a> {
     pub labels: &'a LabelSet,
     /// All stages in one picture, SVG.
     pub stages: &'a str,
-    /// One recording converted.
+    /// One converted recording.
     pub cube: Cube<'a>,
     /// An explained example for each label that has one.
     pub examples: &'a [Example],
-    /// How good the network is on the recordings, where that is known.
+    /// The network's metrics on the recordings, if the truth is known.
     pub report: Option<&'a Report>,
-    /// How the recordings were prepared and what the network is, in a sentence each.
+    /// How the recordings were prepared and what the network is, one sentence each.
     pub method: &'a [String],
 }
 
 impl Page<'_> {
-    /// The page.
+    /// Returns the page.
     ///
     /// # Errors
-    /// An empty picture.
+    /// Returns an error if a picture is empty.
     pub fn html(&self) -> anyhow::Result<String> {
         let mut page = format!(
             "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -98,11 +98,11 @@ impl Page<'_> {
         for sentence in self.method {
             write!(page, "<p>{}</p>", escape(sentence))?;
         }
-        let recordings = self.report.map_or("", |_| "<th>recordings</th>");
-        write!(
-            page,
-            "<table class=\"words\"><tr><th>label</th><th></th>{recordings}<th>predicted</th></tr>"
-        )?;
+        page.push_str("<table class=\"words\"><tr><th>label</th><th></th>");
+        if let Some(report) = self.report {
+            write!(page, "<th>labelled, of {}</th>", report.n)?;
+        }
+        write!(page, "<th>predicted, of {}</th></tr>", self.names.len())?;
         for (column, label) in self.labels.iter().enumerate() {
             let predicted =
                 (0..self.names.len()).filter(|&row| self.is_predicted(row, column)).count();
@@ -198,7 +198,7 @@ impl Page<'_> {
         Ok(())
     }
 
-    /// Whether a label is said of a recording.
+    /// Whether a label is predicted for a recording.
     fn is_predicted(&self, row: usize, label: usize) -> bool {
         self.probabilities[[row, label]] > self.thresholds[label]
     }
@@ -308,11 +308,11 @@ impl Page<'_> {
     fn metrics(&self, page: &mut String, report: &Report) -> anyhow::Result<()> {
         write!(
             page,
-            "<h2>How good it is</h2><p>On the {} recordings above. A label is predicted where \
+            "<h2>How good it is</h2><p>On {} recordings with labels. A label is predicted where \
              its probability exceeds the threshold.</p><table><tr><th>label</th><th>threshold</th><th>positives</th>\
              <th>TP</th><th>FP</th><th>FN</th><th>TN</th><th>sensitivity</th><th>specificity</th><th>precision</th>\
              <th>F1</th><th>ROC-AUC</th><th>average precision</th></tr>",
-            self.names.len()
+            report.n
         )?;
         for label in self.labels.iter() {
             let LabelReport { threshold, confusion, scores: m, .. } = report.label(label)?;
@@ -344,7 +344,7 @@ impl Page<'_> {
     }
 }
 
-/// That limb leads contradict each other, and what follows.
+/// A note that limb leads contradict each other, and what follows from that.
 fn fallback(found: Option<Einthoven>) -> String {
     found.map_or(String::new(), |Einthoven { residual, tolerance, .. }| {
         format!(
@@ -354,7 +354,7 @@ fn fallback(found: Option<Einthoven>) -> String {
     })
 }
 
-/// A figure with three decimals, or a dash where it is undefined.
+/// Formats a number with three decimals, or as a dash if it is undefined.
 fn figure(value: f64) -> String {
     if value.is_finite() { format!("{value:.3}") } else { "–".to_owned() }
 }

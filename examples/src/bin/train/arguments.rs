@@ -1,4 +1,4 @@
-//! What can be asked of a training.
+//! The arguments of a training run.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,18 +11,20 @@ use ecg3d_models::{Architecture, Loss, Precision, Preset, Thresholds, TrainConfi
 
 use crate::threads::ThreadsArgs;
 
-/// Trains a network and leaves RUN/last.safetensors and RUN/log.csv, anew after each epoch, and RUN/best.safetensors and its card
-/// RUN/model.json, anew after each better one.
+/// Trains a network. Leaves RUN/last.safetensors and RUN/log.csv, updated after each epoch, and
+/// RUN/best.safetensors with its card RUN/model.json, updated after each better one.
 ///
-/// At the end, RUN/validation.csv has the best weights' probabilities of the validation records and RUN/validation_labels.csv
-/// the truth, patient and fold, as evaluate reads them, RUN/test.csv and RUN/test_labels.csv the same, but for the fold, of the
-/// records that --split published keeps for testing, and the card has the figures of both with intervals by patient.
+/// At the end, RUN/validation.csv has the best weights' probabilities for the validation records, and
+/// RUN/validation_labels.csv the truth, patient and fold, in the form that evaluate reads. RUN/test.csv and
+/// RUN/test_labels.csv have the same, except the fold, for the records that --split published keeps for
+/// testing. The card has the metrics of both with intervals by patient.
 ///
-/// With --fold all, each fold has such a folder in RUN, and RUN the two validation tables of all folds.
+/// With --fold all, each fold has such a folder in RUN, and RUN has the two validation tables of all folds.
 ///
-/// RUN/run.lock keeps two trainings apart. RUN/checkpoint.safetensors is what --resume goes on from: a run that was killed at any moment ends with the weights of
-/// one that was not, bit for bit on the CPU with the same --threads. The published preset trains by the study's recipe (100
-/// epochs), the corrected one with warm-up, augmentation and a random window of each record in each epoch (30 epochs).
+/// RUN/run.lock keeps two training runs apart. --resume continues from RUN/checkpoint.safetensors: a run that
+/// was killed at any moment ends with the same weights as one that was not, bit for bit on the CPU with the
+/// same --threads. The published preset trains by the study's recipe (100 epochs), the corrected one with
+/// warm-up, augmentation and a random window of each record in each epoch (30 epochs).
 #[derive(Parser)]
 #[command(name = "train", version)]
 pub struct Arguments {
@@ -32,82 +34,100 @@ pub struct Arguments {
     /// Network: 3decgnet, zhang, sobahi, ribeiro or resnet1d
     #[arg(long, value_name = "NAME")]
     pub model: String,
-    /// Folder for the run; made if missing
+    /// Folder for the run; created if missing
     #[arg(long, value_name = "RUN")]
     pub out: PathBuf,
-    /// Preprocessing, network and recipe of the study's programs, or as its text intends
-    #[arg(long, value_name = "P", default_value = "published", value_parser = ["published", "corrected"])]
-    pub preset: String,
+    /// Preprocessing, network and recipe: those of the study's programs, or as its text intends
+    #[arg(long, value_name = "P", default_value_t = Preset::Published)]
+    pub preset: Preset,
     /// Which records validate [default: published; kfold with --preset corrected]
     #[arg(long, value_name = "SPLIT")]
     pub split: Option<SplitBy>,
-    /// Number of folds of --split kfold [default: 5]; of no matter with --no-validation
+    /// Number of folds of --split kfold [default: 5]; has no effect with --no-validation
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..))]
     pub folds: Option<u32>,
-    /// The fold, from 0, that validates, for --split published and kfold [default: 0]; or all, one after the other, with any
-    /// split (of labels, each number in the table's column): each in RUN/fold-I, and RUN/validation.csv and
-    /// RUN/validation_labels.csv have the records of all
+    /// The fold, from 0, that validates, for --split published and kfold [default: 0]; or all, one after the
+    /// other, with any split (for labels, each number in the table's column): each in RUN/fold-I, while
+    /// RUN/validation.csv and RUN/validation_labels.csv have the records of all
     #[arg(long, value_name = "I|all")]
     pub fold: Option<Fold>,
-    /// The value of the label table's column fold that validates, for --split labels [default: the largest]
+    /// The value in the label table's column fold that validates, for --split labels [default: the largest]
     #[arg(long, value_name = "F")]
     pub val_fold: Option<u32>,
     /// Passes over the training records [default: 100; corrected 30]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
-    /// Records in a step [default: 32; 3decgnet corrected 8]
+    /// Records per step [default: 32; 3decgnet corrected 8]
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
     /// Base learning rate [default: 0.001; 3decgnet corrected 0.0003]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub lr: Option<f64>,
-    /// Share of the learning rate for the layers before the attention heads and dense layers [default: 1]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    /// Factor on the learning rate for the layers before the attention heads and dense layers [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = share)]
     pub body_rate: Option<f64>,
-    /// Loss to make small: cross-entropy, or the asymmetric loss of Ridnik et al. (2021)
+    /// Loss to minimise: cross-entropy, or the asymmetric loss of Ridnik et al. (2021)
     #[arg(long, value_name = "LOSS", default_value = "bce")]
     pub loss: LossName,
-    /// Largest weight of a rare label's records in the loss, sqrt(without / with) else; 1 for equal weights [default: 1;
-    /// corrected 3]
-    #[arg(long, value_name = "X")]
+    /// Largest weight of a rare label's records in the loss, which is sqrt(without / with) otherwise; 1 for
+    /// equal weights [default: 1; corrected 3]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = largest_weight)]
     pub label_weights: Option<f64>,
-    /// Windows of each validation record that an epoch is judged by; the weights that are kept are judged by all [default: all]
+    /// Windows of each validation record by which an epoch is judged; the weights that are kept are evaluated
+    /// on all [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub val_windows: Option<u32>,
-    /// Ends the run after N epochs without a better one [default: never]
+    /// Ends the run after N epochs without an improvement [default: never]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub patience: Option<u32>,
-    /// Thresholds in the card: 0.5, or those of the largest F1 on the validation records, drawn towards 0.5 where they have
-    /// fewer than 20 positives [default: 0.5; corrected validation]
+    /// Thresholds in the card: 0.5, or those with the largest F1 on the validation records, drawn towards 0.5
+    /// for labels with fewer than 20 positives [default: 0.5; corrected validation]
     #[arg(long, value_name = "FROM")]
     pub thresholds: Option<ThresholdsFrom>,
-    /// Seed of the network's start, the folds, the order, the windows, the augmentation and dropout
+    /// Seed of the network's initialisation, the folds, the order, the windows, the augmentation and dropout
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
     /// cpu, cuda or cuda:N
     #[arg(long, value_name = "D", default_value = "cpu")]
     pub device: String,
-    /// Number type of the arithmetic: f32, or bf16: twice as quick or more where the GPU or the processor multiplies it; training 3DECG-Net takes half the memory
+    /// Number type of the arithmetic: f32, or bf16, which is at least twice as fast if the GPU or the processor
+    /// multiplies it; training 3DECG-Net takes half the memory
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     pub precision: Precision,
-    /// Where the recordings come from, for the card: source, licence, citation [default: the path and the source of the labels]
+    /// Source of the recordings, for the card: origin, licence, citation [default: the path and the source of
+    /// the labels]
     #[arg(long, value_name = "TEXT")]
     pub origin: Option<String>,
-    /// Trains on the records that would validate as well: all but those that the split keeps for testing. The last epoch counts as the
-    /// best then, and the thresholds are 0.5
+    /// Also trains on the records that would validate: all except those that the split keeps for testing. The
+    /// last epoch then counts as the best, and the thresholds are 0.5
     #[arg(long, conflicts_with_all = ["fold", "val_fold", "patience", "val_windows"])]
     pub no_validation: bool,
-    /// Starts from trained weights of the same network and preprocessing instead of fresh ones: a file, those that ship, or those of
-    /// 3decgnet, corrected, that were trained on synthetic recordings alone. Records that they were trained on should not validate
+    /// Starts from trained weights of the same network and preprocessing instead of fresh ones: a file, those
+    /// that ship, or those of 3decgnet, corrected, that were trained on synthetic recordings alone. Records
+    /// that they were trained on should not validate
     #[arg(long, value_name = "FILE|shipped|synthetic")]
     pub init: Option<PathBuf>,
-    /// Goes on with the run in RUN, which has to have the same data and settings
+    /// Continues the run in RUN, which must have the same data and settings
     #[arg(long)]
     pub resume: bool,
     #[command(flatten)]
     pub threads: ThreadsArgs,
     #[command(flatten)]
     pub labels: LabelArgs,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
+fn largest_weight(text: &str) -> Result<f64, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|weight| weight.is_finite() && *weight >= 1.0)
+        .ok_or_else(|| "expected a number of at least 1".to_owned())
 }
 
 /// Which folds validate.
@@ -130,7 +150,7 @@ impl FromStr for Fold {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SplitBy {
-    /// The study's: records with a label, shuffled as it did; some test, the rest is cut into five folds
+    /// The study's split: records with a label, shuffled as it did; some test, the rest is cut into five folds
     Published,
     /// Folds of whole patients with even shares of the labels
     Kfold,
@@ -152,7 +172,7 @@ pub enum ThresholdsFrom {
 }
 
 impl Arguments {
-    /// The split that was asked for, or that goes with a preset.
+    /// Returns the split that was asked for, or that goes with a preset.
     pub fn split_by(&self, preset: Preset) -> SplitBy {
         self.split.unwrap_or(match preset {
             Preset::Published => SplitBy::Published,
@@ -160,7 +180,7 @@ impl Arguments {
         })
     }
 
-    /// Refuses flags that the split has no use for, rather than ignore them.
+    /// Refuses flags that have no effect on the split, rather than ignoring them.
     pub fn check_split(&self, split_by: SplitBy) -> Result<()> {
         let (name, folds, fold, val_fold) = match split_by {
             SplitBy::Published => ("published", false, true, false),
@@ -193,12 +213,12 @@ impl Arguments {
         Ok(())
     }
 
-    /// Whether all folds are trained, one after the other.
+    /// Returns whether all folds are trained, one after the other.
     pub fn all_folds(&self) -> bool {
         self.fold == Some(Fold::All)
     }
 
-    /// The fold that validates, where one does.
+    /// Returns the fold that validates, if one does.
     pub fn one_fold(&self) -> usize {
         match self.fold {
             Some(Fold::One(fold)) => fold,
@@ -206,12 +226,12 @@ impl Arguments {
         }
     }
 
-    /// Folds of a split that makes them.
+    /// Returns the number of folds, for a split that makes them.
     pub fn n_folds(&self) -> usize {
         self.folds.map_or(PUBLISHED_FOLDS, |folds| folds as usize)
     }
 
-    /// The preset's recipe, with what was asked for, for a run in a folder.
+    /// Returns the preset's recipe, with the changes that were asked for, for a run in a folder.
     pub fn recipe(
         &self,
         architecture: Architecture,
@@ -246,5 +266,28 @@ impl Arguments {
             .with_batch(self.batch.unwrap_or(batch))
             .with_lr(self.lr.unwrap_or(lr))
             .with_body_rate(self.body_rate.unwrap_or(body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_out_of_range_are_refused_by_the_name_of_their_flag() {
+        let parse = |flag: &str, value: &str| {
+            let line = ["train", "--data", "d", "--model", "resnet1d", "--out", "o", flag, value];
+            Arguments::try_parse_from(line)
+        };
+        for (flag, good, bad) in [
+            ("--body-rate", ["0", "0.3", "1"], ["-0.1", "2", "NaN"]),
+            ("--label-weights", ["1", "1.5", "1e9"], ["0.5", "-3", "inf"]),
+        ] {
+            assert!(good.iter().all(|value| parse(flag, value).is_ok()), "{flag}");
+            for value in bad {
+                let text = parse(flag, value).err().expect("refused").to_string();
+                assert!(text.contains(&format!("'{value}' for '{flag} <X>': expected")), "{text}");
+            }
+        }
     }
 }

@@ -15,15 +15,16 @@ pub struct Init {
     from: PathBuf,
     network: Network,
     labels: LabelSet,
-    /// What the card of a run says of it.
+    /// Description of this start in the card of a run.
     pub start: String,
 }
 
 impl Init {
-    /// The network of a weights file, or one of those that ship.
+    /// Reads the network of a weights file, or one of those that ship.
     ///
     /// # Errors
-    /// A file that can't be used, or weights of another network, mode or preprocessing.
+    /// Returns an error if a file cannot be used, or if the weights belong to another network, mode or
+    /// preprocessing.
     pub fn read(
         from: &Path,
         architecture: Architecture,
@@ -60,12 +61,12 @@ impl Init {
         Ok(Self { from: from.to_owned(), network, labels: card.labels, start })
     }
 
-    /// Refuses weights of other labels than those of the data.
+    /// Refuses weights for other labels than those of the data.
     pub fn check_labels(&self, wanted: &LabelSet) -> Result<()> {
         agree(&self.from, "labels", &self.labels.to_string(), &wanted.to_string(), "--labels")
     }
 
-    /// A network of its own for each training.
+    /// Returns a separate copy of the network for each training run.
     pub fn network(&self) -> Result<Network> {
         Ok(self.network.to_device(self.network.device())?)
     }

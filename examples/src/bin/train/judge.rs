@@ -1,43 +1,44 @@
-//! What the best weights are worth on records that they did not learn from.
+//! Evaluation of the best weights on records that they were not trained on.
 
 use std::path::Path;
 
 use anyhow::Result;
 use ecg_core::LabelSet;
 use ecg_metrics::{Bootstrap, BootstrapOptions, Intervals, Patients, Report, ReportOptions};
-use ecg3d_examples::{say, write_atomic, write_predictions};
+use ecg3d_examples::{say, table_writer, write_atomic, write_predictions};
 use ecg3d_models::{ModelCard, TrainData};
 use ndarray::{ArrayView2, Axis};
 use serde_json::{Map, Value, json};
 
-/// The figures that the card carries.
+/// The metrics in the card.
 const FIGURES: [&str; 6] =
     ["roc_auc", "average_precision", "f1", "sensitivity", "specificity", "precision"];
 
-/// Some records, and what the best weights say of them.
+/// Some records, and the best weights' predictions for them.
 pub struct Judged<'a> {
     pub data: &'a TrainData,
-    /// What their tables' names begin with.
+    /// Prefix of the names of their tables.
     pub name: &'static str,
-    /// The records' rows in the data.
+    /// Rows of the records in the data.
     pub rows: &'a [usize],
-    /// The fold of each, where they are of folds.
+    /// The fold of each record, if they belong to folds.
     pub folds: Option<&'a [usize]>,
     /// `[record, label]`, in the order of `rows`.
     pub probabilities: ArrayView2<'a, f64>,
-    /// Where thresholds come from that are not 0.5.
+    /// Source of the thresholds that are not 0.5.
     pub threshold_source: &'static str,
 }
 
 impl Judged<'_> {
-    /// Says under a title what the weights are worth, and writes the tables; the figures for the card and the tables' names.
+    /// Prints the evaluation under a title and writes the tables. Returns the metrics for the card and the
+    /// tables' names.
     pub fn show(&self, card: &ModelCard, title: &str, out: &Path) -> Result<(Value, [String; 2])> {
         let report = self.report(card)?;
         say!("\n{title}:\n\n{report}");
         Ok((summary(&report), self.write(&card.labels, out)?))
     }
 
-    /// The figures, with intervals by patient (1000 resamples) where there are two patients.
+    /// Computes the metrics, with confidence intervals by patient (1000 resamples) if there are two patients.
     fn report(&self, card: &ModelCard) -> Result<Report> {
         let Self { data, rows, probabilities, threshold_source, .. } = *self;
         let truth = data.labels.select(Axis(0), rows).mapv(|label| label != 0);
@@ -60,14 +61,15 @@ impl Judged<'_> {
         Ok(report.with_bootstrap(bootstrap)?)
     }
 
-    /// Writes `NAME.csv`, the probabilities, and `NAME_labels.csv`, the truth, as `evaluate` reads them; returns their names.
+    /// Writes `NAME.csv`, the probabilities, and `NAME_labels.csv`, the truth, in the form that `evaluate`
+    /// reads. Returns their names.
     fn write(&self, labels: &LabelSet, out: &Path) -> Result<[String; 2]> {
         let Self { data, name, rows, folds, probabilities, .. } = *self;
         let files = files(name);
         let names: Vec<&str> = rows.iter().map(|&row| data.names[row].as_str()).collect();
         write_predictions(&out.join(&files[0]), labels, &names, probabilities)?;
         write_atomic(&out.join(&files[1]), |file| {
-            let mut table = csv::Writer::from_writer(file);
+            let mut table = table_writer(file);
             let names = ["record", "patient"].into_iter().chain(folds.map(|_| "fold"));
             table.write_record(names.chain(labels.iter()))?;
             for (k, &row) in rows.iter().enumerate() {
@@ -81,12 +83,12 @@ impl Judged<'_> {
     }
 }
 
-/// Names of the tables of some records: probabilities and truth.
+/// Returns the names of the tables of some records: probabilities and truth.
 pub fn files(name: &str) -> [String; 2] {
     [format!("{name}.csv"), format!("{name}_labels.csv")]
 }
 
-/// The figures for the card: each with its interval, where there is one.
+/// Returns the metrics for the card, each with its interval if there is one.
 fn summary(report: &Report) -> Value {
     let figures = |intervals: &Intervals| -> Map<String, Value> {
         let of = |name: &str| Some((name.to_owned(), json!(intervals.get(name)?)));

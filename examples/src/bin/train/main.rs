@@ -21,8 +21,8 @@ use ecg3d_convert::{ImagePlan, Resample};
 use ecg3d_examples::say;
 use ecg3d_examples::source::{Rows, Source, load};
 use ecg3d_models::{
-    Architecture, InputKind, Model, ModelCard, ModelError, Network, Preset, TrainData,
-    check_run_dir, replace_best, train,
+    Architecture, InputKind, Model, ModelCard, ModelError, Network, TrainData, check_run_dir,
+    replace_best, train,
 };
 use ndarray::{Array2, Array3, Axis, concatenate};
 use tch::Device;
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let architecture: Architecture = arguments.model.parse()?;
-    let preset: Preset = arguments.preset.parse()?;
+    let preset = arguments.preset;
     let split_by = arguments.split_by(preset);
     arguments.check_split(split_by)?;
     let device = device(&arguments.device)?;
@@ -63,7 +63,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     source.report_failures();
     let data = train_data(&mut source, &arguments.data)?;
     if let Resample::Polyphase { rate_hz, .. } = preprocessing.resample {
-        // An archive may hold other lengths than the preset's.
+        // An archive may hold other lengths than that of the preset.
         let samples = data.prepared.len_of(Axis(2));
         if samples != preprocessing.prepared_shape()[1] {
             preprocessing = preprocessing.with_max_seconds(samples as f64 / rate_hz);
@@ -97,10 +97,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(source.exit_code())
 }
 
-/// What the folder of each fold's run begins with, where all are trained.
+/// Prefix of the folder of each fold's run, if all folds are trained.
 const FOLD: &str = "fold-";
 
-/// Makes sure that the folder is free, or holds what is to go on.
+/// Makes sure that the folder is free, or holds the run to be continued.
 fn check_folder(arguments: &Arguments) -> Result<()> {
     let (out, resume) = (&arguments.out, arguments.resume);
     let begun = fold_runs(out)?;
@@ -137,7 +137,7 @@ fn check_folder(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The folders of folds in a folder.
+/// Returns the folders of folds in a folder.
 fn fold_runs(out: &Path) -> Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(out) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -156,7 +156,7 @@ fn fold_runs(out: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Refuses a folder with tables of another run than is to go on there.
+/// Refuses a folder with tables of another run than the one to be continued there.
 fn check_tables(out: &Path) -> Result<()> {
     for name in ["validation", "test"].into_iter().flat_map(judge::files) {
         let path = out.join(name);
@@ -169,24 +169,25 @@ fn check_tables(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What all trainings have in common.
+/// What all training runs have in common.
 struct Job<'a> {
     arguments: &'a Arguments,
     device: Device,
     init: Option<&'a Init>,
     data: &'a TrainData,
-    /// Without thresholds and figures.
+    /// Without thresholds and metrics.
     card: &'a ModelCard,
 }
 
 impl Job<'_> {
-    /// Trains on one split, and judges the best weights; their probabilities of the validation records.
+    /// Trains on one split and evaluates the best weights. Returns their probabilities for the validation
+    /// records.
     fn train(&self, own: &OneFold, out: &Path) -> Result<Array2<f64>> {
         let Self { arguments, device, init, data, card } = *self;
         let (architecture, preset) = (card.architecture, card.mode);
         let split = &own.split;
         let mut config = arguments.recipe(architecture, preset, out);
-        // A fold that was not begun has nothing to go on from.
+        // A fold that was not begun has nothing to continue from.
         if arguments.all_folds() && !out.exists() {
             config = config.with_resume(false);
         }
@@ -264,7 +265,8 @@ impl Job<'_> {
         Ok(outcome.validation)
     }
 
-    /// Puts the validation records of all folds together, at 0.5: the thresholds in the cards were chosen on these records.
+    /// Evaluates the validation records of all folds together, at 0.5, because the thresholds in the cards were
+    /// chosen on these records.
     fn judge_folds(&self, splits: &[OneFold], validation: &[Array2<f64>]) -> Result<()> {
         let rows: Vec<usize> = splits.iter().flat_map(|own| own.split.val.clone()).collect();
         let folds = splits.iter().flat_map(|own| own.split.val.iter().map(|_| own.fold));
@@ -319,6 +321,7 @@ mod tests {
     use super::*;
     use clap::Parser;
     use ecg_core::LabelSet;
+    use ecg3d_models::Preset;
 
     #[test]
     fn weights_that_do_not_fit_are_refused_before_data_is_read() {

@@ -1,21 +1,21 @@
-//! A run on the terminal.
+//! Shows a training run on the terminal.
 
 use ecg3d_examples::{Progress, say_err};
 use ecg3d_models::Event;
 
-/// Shows a run on the terminal.
+/// The display of a training run on the terminal.
 pub struct Shown {
     epochs: usize,
     progress: Option<Progress>,
 }
 
 impl Shown {
-    /// Of a run of this many epochs.
+    /// Starts the display of a run of this many epochs.
     pub fn new(epochs: usize) -> Self {
         Self { epochs, progress: None }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(self) {
         if let Some(progress) = self.progress {
             progress.finish();

@@ -11,13 +11,13 @@ use ndarray::{Array2, Axis};
 
 use crate::arguments::{Arguments, SplitBy};
 
-/// One training's records, and the fold that validates (0 where none does).
+/// The records of one training run, and the fold that validates (0 if none does).
 pub struct OneFold {
     pub fold: usize,
     pub split: Split,
 }
 
-/// The splits of the trainings that were asked for: one, or that of each fold.
+/// Returns the splits of the training runs that were asked for: one, or that of each fold.
 pub fn splits(
     source: &Source,
     data: &TrainData,
@@ -67,7 +67,7 @@ pub fn splits(
     folds.into_iter().map(split).collect()
 }
 
-/// The fold of each record in the label table.
+/// Returns the fold of each record in the label table.
 fn table_folds(source: &Source) -> Result<Vec<usize>> {
     let fold = |(fold, name): (&Option<u32>, &String)| {
         fold.map(|fold| fold as usize).with_context(|| {
@@ -80,7 +80,7 @@ fn table_folds(source: &Source) -> Result<Vec<usize>> {
     source.folds.iter().zip(&source.names).map(fold).collect()
 }
 
-/// Says what is trained on: how many records, and how many of them have each label.
+/// Reports the training data: how many records there are, and how many of them have each label.
 pub fn summarise(source: &Source, data: &TrainData, split: &Split) {
     let count = |rows: &[usize]| {
         let labels: Array2<u8> = data.labels.select(Axis(0), rows);

@@ -1,0 +1,24 @@
+//! The flag for the device that a model runs on. Included by the programs that link libtorch, since the library
+//! must not.
+
+use anyhow::Result;
+use tch::Device;
+
+use crate::device::device;
+
+#[derive(Debug, clap::Args)]
+pub struct DeviceArgs {
+    /// cpu, cuda or cuda:N [default: cuda if there is a GPU, else cpu]
+    #[arg(long, value_name = "D")]
+    device: Option<String>,
+}
+
+impl DeviceArgs {
+    /// Returns the device asked for, or else the one available.
+    ///
+    /// # Errors
+    /// The errors of [`device`].
+    pub fn device(&self) -> Result<Device> {
+        self.device.as_deref().map_or_else(|| Ok(Device::cuda_if_available()), device)
+    }
+}
