@@ -8,8 +8,8 @@ use clap::Parser;
 use ecg_core::Recording;
 use ecg_io::Dataset;
 use ecg3d_convert::{
-    ConvertConfig, ConvertPlan, Denoise, FftResampler, ImagePlan, LeadSelection, Plans, Preset,
-    Resample, Units, rate_ratio,
+    Band, ConvertConfig, ConvertPlan, Denoise, FftResampler, ImagePlan, LeadSelection, Plans,
+    Preset, Resample, Units, butterworth, rate_ratio,
 };
 use ecg3d_examples::chart::quantile;
 use ecg3d_examples::reading::ReadingArgs;
@@ -329,18 +329,16 @@ impl<'a> Measured<'a> {
 
 /// A signal `[lead, sample]`, denoised.
 fn filtered(config: &ConvertConfig, rate_hz: f64, mut signal: Array2<f64>) -> Result<Array2<f64>> {
+    let high_pass = |order, cutoff_hz, rate_hz| butterworth(order, Band::High(cutoff_hz), rate_hz);
     for mut row in signal.rows_mut() {
         let mut values = row.to_vec();
         match config.denoise {
             Denoise::Causal { order, cutoff_hz, design_rate_hz } => {
-                let band = ecg3d_convert::Band::High(cutoff_hz);
-                let rate_hz = design_rate_hz.unwrap_or(rate_hz);
-                let filter = ecg3d_convert::butterworth(order, band, rate_hz)?;
+                let filter = high_pass(order, cutoff_hz, design_rate_hz.unwrap_or(rate_hz))?;
                 filter.filter(&mut values, &mut filter.rest())?;
             }
             Denoise::BothWays { order, cutoff_hz, padding_s } => {
-                let band = ecg3d_convert::Band::High(cutoff_hz);
-                let filter = ecg3d_convert::butterworth(order, band, rate_hz)?;
+                let filter = high_pass(order, cutoff_hz, rate_hz)?;
                 let padding = (padding_s * rate_hz).round() as usize;
                 filter.filter_both_ways(&mut values, padding.min(row.len() - 1))?;
             }

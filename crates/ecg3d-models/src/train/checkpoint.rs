@@ -155,14 +155,24 @@ fn has_no_locks(error: &std::io::Error) -> bool {
 pub fn replace_best(run_dir: &Path, network: &Network, card: &ModelCard) -> Result<(), ModelError> {
     let dir = RunDir { path: run_dir.to_owned(), _lock: lock(run_dir)? };
     let (_, present) = load_weights(&dir.best(), Device::Cpu)?;
-    for what in ["data_sha256", "epoch"] {
-        let [found, expected] = [&present, card].map(|card| told(card, what));
-        if found != expected {
-            let reason = format!("its {what} is {found}, that of the card {expected}");
-            return Err(ModelError::Checkpoint { path: dir.best(), reason });
-        }
-    }
+    let facts = ["data_sha256", "epoch"].map(|what| (what, told(&present, what), told(card, what)));
+    check_facts(&dir.best(), "the card", facts)?;
     dir.write_best(network, card)
+}
+
+/// Refuses a file of best weights if a fact about it, `(what, found, expected)`, is not that of `whose`.
+pub(crate) fn check_facts(
+    path: &Path,
+    whose: &str,
+    facts: impl IntoIterator<Item = (&'static str, String, String)>,
+) -> Result<(), ModelError> {
+    match facts.into_iter().find(|(_, found, expected)| found != expected) {
+        Some((what, found, expected)) => Err(ModelError::Checkpoint {
+            path: path.to_owned(),
+            reason: format!("its {what} is {found}, that of {whose} {expected}"),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Returns what a card says about its training under a key.

@@ -298,19 +298,13 @@ impl Run<'_> {
     fn check_best(&self, path: &Path, card: &ModelCard, epoch: usize) -> Result<(), ModelError> {
         let network =
             |card: &ModelCard| format!("{} ({}), {}", card.architecture, card.mode, card.labels);
-        let (hash, best) = (&self.identity["data"], serde_json::json!(epoch));
-        for (what, found, expected) in [
+        let hash = &self.identity["data"];
+        let facts = [
             ("network", network(card), network(self.card)),
             ("data_sha256", checkpoint::told(card, "data_sha256"), hash.to_string()),
-            ("epoch", checkpoint::told(card, "epoch"), best.to_string()),
-        ] {
-            if found != expected {
-                let path = path.to_owned();
-                let reason = format!("its {what} is {found}, that of the run's best {expected}");
-                return Err(ModelError::Checkpoint { path, reason });
-            }
-        }
-        Ok(())
+            ("epoch", checkpoint::told(card, "epoch"), epoch.to_string()),
+        ];
+        checkpoint::check_facts(path, "the run's best", facts)
     }
 
     /// Adds an epoch, saves it, and returns whether it is the best so far.

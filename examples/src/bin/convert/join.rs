@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::manifest::check_manifest;
 use crate::store::{Array, Dtype, Format, Kind, npy_header};
 use crate::{Stage, about, has_labels, parse_shard};
 
@@ -81,8 +80,7 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
         check_place(place)?;
         check_inputs(place, paths.iter().chain(&manifests))?;
     }
-    check_manifest(&manifest)?;
-    format.check_further(out)?;
+    format.check_earlier(out)?;
     let shares: Vec<Share> = paths.iter().map(|path| Share::open(path)).collect::<Result<_>>()?;
     let first = shares.first().context("nothing to join")?;
     for share in &shares {

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use manifest::{Bytes, Manifest, Totals, Warnings, check_manifest};
+use manifest::{Bytes, Manifest, Totals, Warnings};
 use parts::{Item, Parts};
 use store::{Array, Dtype, Format, Kind};
 use work::Converter;
@@ -223,8 +223,7 @@ fn check_places(arguments: &Arguments, format: Format) -> Result<()> {
     let manifest = format.manifest(&arguments.out);
     check_place(&manifest)?;
     check_inputs(&manifest, &arguments.config)?;
-    check_manifest(&manifest)?;
-    format.check_further(&arguments.out)?;
+    format.check_earlier(&arguments.out)?;
     match &arguments.plot {
         // The name of the picture does not matter.
         Some(dir) => check_place(&dir.join("NAME.svg")),

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 use ecg_core::LabelSet;
 use ecg3d_convert::ConvertConfig;
 use ecg3d_examples::reading::ReadingArgs;
@@ -80,28 +80,22 @@ impl Keys {
     }
 }
 
-/// Makes sure that the only thing overwritten is an earlier manifest.
+/// Returns the arrays after the main one that the manifest of an earlier result lists; none without one.
 ///
 /// # Errors
-/// Returns an error if there is another file of that name.
-pub fn check_manifest(path: &Path) -> Result<()> {
-    ensure!(
-        !path.is_file() || Keys::read(path).is_some(),
-        "{} would be written over, though it is no manifest of convert; give another --out",
-        path.display()
-    );
-    Ok(())
-}
-
-/// Returns the arrays after the main one that the manifest of an earlier result lists; none if there is no
-/// manifest.
-pub fn further_arrays(path: &Path) -> Vec<&'static str> {
-    let Some(keys) = Some(path).filter(|path| path.is_file()).and_then(Keys::read) else {
-        return Vec::new();
+/// Returns an error if a file with the manifest's name is no manifest: it must not be overwritten.
+pub fn listed_arrays(path: &Path) -> Result<Vec<&'static str>> {
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let Some(Keys { sha256: Sums { labels, length, row_record }, .. }) = Keys::read(path) else {
+        bail!(
+            "{} would be written over, though it is no manifest of convert; give another --out",
+            path.display()
+        );
     };
-    let Sums { labels, length, row_record } = keys.sha256;
     let listed = FURTHER.into_iter().zip([labels, length, row_record]);
-    listed.filter_map(|(name, sum)| sum.map(|_| name)).collect()
+    Ok(listed.filter_map(|(name, sum)| sum.map(|_| name)).collect())
 }
 
 impl<'a> Manifest<'a> {

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::manifest::further_arrays;
+use crate::manifest::listed_arrays;
 
 /// How the values of the main array are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -171,19 +171,18 @@ impl Format {
         }
     }
 
-    /// Makes sure that the only arrays beside an `.npy` that are overwritten or removed are those of an earlier
-    /// result.
+    /// Checks that only files of an earlier result will be overwritten or removed: its manifest and, beside an `.npy`, the
+    /// arrays that it lists.
     ///
     /// # Errors
-    /// Returns an error if a file has the name of such an array but is not listed in the manifest.
-    pub fn check_further(self, target: &Path) -> Result<()> {
-        if self != Self::Npy {
-            return Ok(());
-        }
+    /// Returns an error if a file with the manifest's name is no manifest, or if a file with the name of such an array
+    /// is not listed in it.
+    pub fn check_earlier(self, target: &Path) -> Result<()> {
         let manifest = self.manifest(target);
-        let listed = further_arrays(&manifest);
-        for name in FURTHER.into_iter().filter(|name| !listed.contains(name)) {
-            let path = beside(target, name);
+        let listed = listed_arrays(&manifest)?;
+        let further =
+            FURTHER.into_iter().filter(|name| self == Self::Npy && !listed.contains(name));
+        for path in further.map(|name| beside(target, name)) {
             ensure!(
                 path.symlink_metadata().is_err(),
                 "{} would be written over, though {} does not list it; give another --out",
@@ -243,7 +242,8 @@ impl Format {
         let further = FURTHER.into_iter().filter(|_| self == Self::Npy);
         let (new, others): (Vec<&str>, Vec<&str>) =
             further.partition(|name| sums.contains_key(*name));
-        let old = if others.is_empty() { Vec::new() } else { further_arrays(&path) };
+        let old =
+            if others.is_empty() { Vec::new() } else { listed_arrays(&path).unwrap_or_default() };
         for name in others.into_iter().filter(|name| old.contains(name)) {
             remove_old(&beside(target, name))?;
         }
@@ -492,10 +492,10 @@ mod tests {
         assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 3);
         // Labels of an earlier result that the next one lacks are removed; a file that no manifest lists is
         // not.
-        Format::Npy.check_further(&target).expect("all of an earlier result");
+        Format::Npy.check_earlier(&target).expect("all of an earlier result");
         let other = dir.path().join("x.length.npy");
         std::fs::write(&other, "other").expect("writes");
-        let error = Format::Npy.check_further(&target).expect_err("not listed").to_string();
+        let error = Format::Npy.check_earlier(&target).expect_err("not listed").to_string();
         assert!(error.contains("x.length.npy would be written over, though "), "{error}");
         write_to(&target, vec![arrays().remove(0)]);
         assert!(!dir.path().join("x.labels.npy").exists());

@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail, ensure};
 use ecg_core::SamplingRate;
 use ecg_lime::Baseline;
 use ecg_synth::{Condition, Rhythm, SynthOptions, Synthesizer};
-use ecg3d_convert::{ConvertPlan, ImagePlan};
+use ecg3d_convert::ConvertPlan;
 use ecg3d_examples::base_name;
 use ecg3d_examples::source::{Rows, Source};
-use ecg3d_models::{InputKind, Model};
+use ecg3d_models::Model;
 use ndarray::{Array2, Array3, Axis, s};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -84,20 +84,6 @@ impl<'a> Itself<'a> {
         let records = known.get(base.as_ref()).into_iter().flatten();
         let own = records.filter(|(name, _)| self.is(name)).map(|(_, patient)| patient.as_str());
         own.chain([self.patient]).collect()
-    }
-}
-
-/// Moves records to the failed ones that the model's network cannot read because their samples are too large
-/// for volumes.
-///
-/// # Errors
-/// Returns an error if no record is left.
-pub fn drop_unusable(source: &mut Source, model: &Model) -> Result<()> {
-    match model.card().architecture.input() {
-        InputKind::Volume => {
-            source.drop_without_volumes(&ImagePlan::new(&model.card().preprocessing)?)
-        }
-        _ => Ok(()),
     }
 }
 

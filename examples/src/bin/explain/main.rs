@@ -20,6 +20,8 @@ mod pictures;
 mod precision;
 #[path = "../../with_model/threads.rs"]
 mod threads;
+#[path = "../../with_model/usable.rs"]
+mod usable;
 #[path = "../../with_model/weights.rs"]
 mod weights;
 

@@ -18,14 +18,15 @@ use ecg3d_convert::{ConvertConfig, LeadSelection};
 use ecg3d_examples::source::{self, Failed, Rows, Source};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
 use ecg3d_examples::{Progress, say, say_err, write_atomic};
-use ecg3d_models::Model;
+use ecg3d_models::{Model, ModelCard};
 use ndarray::s;
 use serde::Serialize;
 
 use crate::asked::{Asked, Label};
-use crate::baselines::{Itself, MadeOf, Named, Stock, drop_unusable};
+use crate::baselines::{Itself, MadeOf, Named, Stock};
 use crate::classify::classify;
 use crate::evaluated::{self, Pair, Said, Subject};
+use crate::usable::drop_unusable;
 use crate::{Args, pictures, prepared_leads};
 
 /// One line of `explanations.jsonl`.
@@ -114,7 +115,7 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         "{}: explanations need prepared signals (convert --stage prepared)",
         data.display()
     );
-    drop_unusable(&mut source, model)?;
+    drop_unusable(&mut source, model.card().architecture, config)?;
     let (stock, reference) = stock(model, asked, &source, data, args)?;
     let found = true_positives(model, asked, &mut source, data)?;
     let Rows::Prepared { signals, lengths } = &source.rows else {
@@ -237,9 +238,9 @@ fn stock(
         let origin = data.display().to_string();
         return Ok((Stock::of_source(asked, model, source, &origin)?, origin));
     };
-    let mut other =
-        source::load(reference, &model.card().preprocessing, &args.labels.for_reference())?;
-    drop_unusable(&mut other, model)?;
+    let ModelCard { architecture, preprocessing, .. } = model.card();
+    let mut other = source::load(reference, preprocessing, &args.labels.for_reference())?;
+    drop_unusable(&mut other, *architecture, preprocessing)?;
     other.report_failures();
     let origin = reference.display().to_string();
     Ok((Stock::of_source(asked, model, &other, &origin)?, origin))

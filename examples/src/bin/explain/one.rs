@@ -18,8 +18,9 @@ use ndarray::s;
 use serde::Serialize;
 
 use crate::asked::{Asked, Label};
-use crate::baselines::{Itself, MadeOf, Named, Stock, drop_unusable};
+use crate::baselines::{Itself, MadeOf, Named, Stock};
 use crate::evaluated::{self, Said, Subject};
+use crate::usable::drop_unusable;
 use crate::{Args, pictures, prepared_leads};
 
 /// The layout of `explanation.json`: what was asked, followed by the results for the label, or for each label.
@@ -142,7 +143,7 @@ fn baselines(
     let stock = match &args.reference {
         Some(reference) => {
             let mut source = source::load(reference, config, &args.labels.for_reference())?;
-            drop_unusable(&mut source, model)?;
+            drop_unusable(&mut source, model.card().architecture, config)?;
             source.report_failures();
             Stock::of_source(asked, model, &source, &reference.display().to_string())?
         }

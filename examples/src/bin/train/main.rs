@@ -11,18 +11,20 @@ mod shown;
 mod splits;
 #[path = "../../with_model/threads.rs"]
 mod threads;
+#[path = "../../with_model/usable.rs"]
+mod usable;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use ecg3d_convert::{ImagePlan, Resample};
+use ecg3d_convert::Resample;
 use ecg3d_examples::say;
 use ecg3d_examples::source::{Rows, Source, load};
 use ecg3d_models::{
-    Architecture, InputKind, Model, ModelCard, ModelError, Network, TrainData, check_run_dir,
-    replace_best, train,
+    Architecture, Model, ModelCard, ModelError, Network, TrainData, check_run_dir, replace_best,
+    train,
 };
 use ndarray::{Array2, Array3, Axis, concatenate};
 use tch::Device;
@@ -34,6 +36,7 @@ use crate::judge::Judged;
 use crate::precision::warn_of_imitation;
 use crate::shown::Shown;
 use crate::splits::{OneFold, splits, summarise};
+use crate::usable::drop_unusable;
 
 fn main() -> ExitCode {
     ecg3d_examples::run(|arguments| run(&arguments))
@@ -57,9 +60,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         .transpose()?;
     let mut source = load(&arguments.data, &preprocessing, &arguments.labels)?;
     source.drop_unlabelled()?;
-    if architecture.input() == InputKind::Volume {
-        source.drop_without_volumes(&ImagePlan::new(&preprocessing)?)?;
-    }
+    drop_unusable(&mut source, architecture, &preprocessing)?;
     source.report_failures();
     let data = train_data(&mut source, &arguments.data)?;
     if let Resample::Polyphase { rate_hz, .. } = preprocessing.resample {
