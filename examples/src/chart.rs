@@ -67,16 +67,16 @@ impl Frame {
 
     /// Grid lines and numbers of the y axis.
     fn y_axis(&self, svg: &mut String, label: &str) {
-        for tick in ticks(self.y.0, self.y.1) {
-            let y = self.py(tick);
+        let ticks = ticks(self.y.0, self.y.1);
+        for (tick, text) in ticks.iter().zip(numbers(&ticks)) {
+            let y = self.py(*tick);
             let _ = write!(
                 svg,
-                "<path d=\"M{:.1} {y:.1}h{:.1}\" stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                "<path d=\"M{:.1} {y:.1}h{:.1}\" stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{text}</text>",
                 self.left,
                 self.width,
                 self.left - 6.0,
-                y + 4.0,
-                number(tick)
+                y + 4.0
             );
         }
         let middle = self.top + self.height / 2.0;
@@ -115,15 +115,15 @@ impl LineChart {
             Frame { left: 60.0, top: 34.0, width: 380.0, height: 380.0, x: self.x, y: self.y };
         let total = frame.left + frame.width + 16.0 + legend;
         let mut svg = open(total, 466.0, &self.title);
-        for tick in ticks(self.x.0, self.x.1) {
-            let x = frame.px(tick);
+        let ticks = ticks(self.x.0, self.x.1);
+        for (tick, text) in ticks.iter().zip(numbers(&ticks)) {
+            let x = frame.px(*tick);
             let _ = write!(
                 svg,
-                "<path d=\"M{x:.1} {:.1}v{:.1}\" stroke=\"#ddd\"/><text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
+                "<path d=\"M{x:.1} {:.1}v{:.1}\" stroke=\"#ddd\"/><text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{text}</text>",
                 frame.top,
                 frame.height,
-                frame.top + frame.height + 18.0,
-                number(tick)
+                frame.top + frame.height + 18.0
             );
         }
         frame.y_axis(&mut svg, &self.y_label);
@@ -228,7 +228,7 @@ pub fn bars_with_intervals_svg(title: &str, y_label: &str, bars: &[Bar]) -> Stri
             y.min(zero),
             (y - zero).abs(),
             text,
-            if signs { signed(*value) } else { signed(*value).replace('+', "") }
+            if signs { signed(*value) } else { signed(*value).trim_start_matches('+').to_owned() }
         );
         if interval.is_some() {
             let _ = write!(
@@ -380,28 +380,46 @@ fn ticks(low: f64, high: f64) -> Vec<f64> {
     (first..=last).map(|k| k as f64 * step).collect()
 }
 
-fn number(value: f64) -> String {
-    let text = format!("{value:.6}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" || (text == "0" && value != 0.0) {
-        return if value.abs() < 1e-12 { "0".to_owned() } else { format!("{value:.1e}") };
-    }
-    text.to_owned()
+/// Formats the numbers of an axis, with powers of ten if the steps between them are below 1e-3.
+fn numbers(ticks: &[f64]) -> Vec<String> {
+    let step = ticks.windows(2).map(|pair| pair[1] - pair[0]).next().unwrap_or(1.0);
+    let without_zeros = |text: &str| text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    // As many digits as tell a number from the next one. The steps are 1, 2 or 5 times a power of ten.
+    let power = |value: f64| (value.abs().log10() + 1e-9).floor();
+    let number = |value: &f64| {
+        if value.abs() < step / 2.0 {
+            return "0".to_owned();
+        }
+        if step >= 0.999e-3 {
+            return without_zeros(&format!("{value:.6}"));
+        }
+        let digits = (power(*value) - power(step)).max(0.0) as usize + 1;
+        let text = format!("{value:.digits$e}");
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        format!("{}e{exponent}", without_zeros(mantissa))
+    };
+    ticks.iter().map(number).collect()
 }
 
-/// Formats a value with its sign and two significant digits.
-pub(crate) fn signed(value: f64) -> String {
-    if value != 0.0 && value.abs() < 5e-4 {
-        return format!("{value:+.0e}");
-    }
-    let digits = if value.abs() >= 10.0 {
-        1
-    } else if value.abs() >= 0.1 {
-        2
-    } else {
-        3
+/// Formats a value with its sign and at least two significant digits; zero has no sign.
+pub fn signed(value: f64) -> String {
+    let digits = match value.abs() {
+        0.0 => return "0".to_owned(),
+        size if size < 1e-3 => return format!("{value:+.1e}"),
+        size if size < 1e-2 => 4,
+        size if size < 0.1 => 3,
+        size if size < 10.0 => 2,
+        _ => 1,
     };
     format!("{value:+.digits$}")
+}
+
+/// Formats a value for a title: three decimals, or as [`signed`] without a plus sign if these are too few.
+pub fn plain(value: f64) -> String {
+    if value.abs() >= 1e-2 {
+        return format!("{value:.3}");
+    }
+    signed(value).trim_start_matches('+').to_owned()
 }
 
 /// Escapes text for use within SVG.
@@ -416,10 +434,37 @@ mod tests {
     #[test]
     fn ticks_are_round() {
         assert_eq!(ticks(0.0, 1.0), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
-        let texts: Vec<String> = ticks(-0.03, 0.11).into_iter().map(number).collect();
-        assert_eq!(texts, ["-0.02", "0", "0.02", "0.04", "0.06", "0.08", "0.1"]);
         assert!(ticks(1.0, 1.0).is_empty());
-        assert_eq!(number(2e-9), "2.0e-9");
+    }
+
+    #[test]
+    fn numbers_of_an_axis_differ_at_any_scale() {
+        let texts = |low, high| numbers(&ticks(low, high));
+        assert_eq!(texts(-0.03, 0.11), ["-0.02", "0", "0.02", "0.04", "0.06", "0.08", "0.1"]);
+        assert_eq!(texts(0.0, 0.005), ["0", "0.001", "0.002", "0.003", "0.004", "0.005"]);
+        assert_eq!(texts(-1e-6, 1.2e-6), ["-1e-6", "-5e-7", "0", "5e-7", "1e-6"]);
+        assert_eq!(texts(0.0, 1.25e-6), ["0", "2e-7", "4e-7", "6e-7", "8e-7", "1e-6", "1.2e-6"]);
+        let far = ["5e-1", "5.0002e-1", "5.0004e-1", "5.0006e-1", "5.0008e-1", "5.001e-1"];
+        assert_eq!(texts(0.5, 0.5001), far);
+        assert_eq!(numbers(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn small_values_keep_two_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (0.000_69, "+6.9e-4"),
+            (-0.000_76, "-7.6e-4"),
+            (0.005, "+0.0050"),
+            (-0.0123, "-0.012"),
+            (0.5, "+0.50"),
+            (-12.34, "-12.3"),
+        ] {
+            assert_eq!(signed(value), text);
+        }
+        let texts = [0.998, 0.000_69, -2.5, 0.0].map(plain);
+        assert_eq!(texts, ["0.998", "6.9e-4", "-2.500", "0"]);
     }
 
     #[test]

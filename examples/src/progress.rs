@@ -1,8 +1,9 @@
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::say_err;
 
@@ -27,10 +28,12 @@ impl Progress {
         let target =
             if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(len), target);
-        let template =
-            format!("{{wide_bar}} {{pos}}/{{len}} {what} {{per_sec}} {{eta}} left {{msg}}");
+        let template = format!("{{wide_bar}} {{pos}}/{{len}} {what} {{per_sec}}{{left}} {{msg}}");
         if let Ok(style) = ProgressStyle::with_template(&template) {
-            bar.set_style(style);
+            bar.set_style(style.with_key("left", |state: &ProgressState, text: &mut dyn Write| {
+                let time = format!("{:#}", HumanDuration(state.eta()));
+                let _ = text.write_str(&left(state.per_sec(), &time, " "));
+            }));
         }
         Self {
             bar,
@@ -47,12 +50,12 @@ impl Progress {
         if last.elapsed() >= LINE_EVERY {
             *last = Instant::now();
             say_err!(
-                "{}/{} {}, {:.1} a second, {:.0} s left{}",
+                "{}/{} {}, {:.1} per second{}{}",
                 self.bar.position(),
                 self.bar.length().unwrap_or(0),
                 self.what,
                 self.bar.per_sec(),
-                self.bar.eta().as_secs_f64(),
+                left(self.bar.per_sec(), &format!("{:.0} s", self.bar.eta().as_secs_f64()), ", "),
                 match self.bar.message() {
                     message if message.is_empty() => String::new(),
                     message => format!(", {message}"),
@@ -80,5 +83,24 @@ impl Progress {
     /// Removes the bar, once the work is done.
     pub fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Returns how much time is left, or nothing before the first step is counted, when that is not known.
+fn left(per_second: f64, time: &str, before: &str) -> String {
+    if per_second > 0.0 { format!("{before}{time} left") } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_said_of_the_time_before_the_first_step() {
+        let bar = ProgressBar::with_draw_target(Some(10), ProgressDrawTarget::hidden());
+        assert_eq!(left(bar.per_sec(), "0 s", ", "), "");
+        bar.inc(0);
+        assert_eq!(left(bar.per_sec(), "0 s", ", "), "");
+        assert_eq!(left(0.5, "20 s", ", "), ", 20 s left");
     }
 }

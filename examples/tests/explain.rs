@@ -109,7 +109,12 @@ fn a_record_and_all_that_is_said_about_it() {
     assert_eq!(json["random_weights"]["models"], 1);
     assert_eq!(set.pictures(), ["bars.png", "ecg.png", "interactions.png"]);
 
-    // Other pictures, with none left of the first run.
+    // Other pictures, with none left of the first run, nor lines of a run over a data set.
+    let stale = ["explanations.jsonl", "explanations.jsonl.partial", "boxes.png"];
+    let stale = stale.map(|name| set.path("out").join(name));
+    for path in &stale {
+        std::fs::write(path, "stale").expect("writes");
+    }
     succeeds(set.of_record("--label AF,SB --method owen --segments 4 --permutations 2"));
     let json = set.json();
     assert_eq!(json["labels"].as_array().map(Vec::len), Some(2));
@@ -117,6 +122,7 @@ fn a_record_and_all_that_is_said_about_it() {
     assert_eq!(json["labels"][0]["values"].as_array().map(Vec::len), Some(32));
     let expected = ["bars-AF", "bars-SB", "ecg-AF", "ecg-SB", "segments-AF", "segments-SB"];
     assert_eq!(set.pictures(), expected.map(|name| format!("{name}.png")));
+    assert!(stale.iter().all(|path| !path.exists()));
 }
 
 #[test]
@@ -128,6 +134,10 @@ fn requests_that_make_no_sense_are_refused() {
     refused(set.of_record("--label AF --baseline zero,zero"), "twice");
     refused(set.of_record("--label AF --unions leads"), "--unions needs --method owen");
     refused(set.of_record("--label AF --method published --players 8"), "twelve players");
+    let few = "--label AF --method lime-sampled --samples 2 --baseline zero";
+    refused(set.of_record(few), "2 of 4096 subsets do not determine the values of 12 players");
+    // A reference that no baseline is made of is not read.
+    succeeds(set.of_record("--label AF --baseline zero --reference absent"));
 }
 
 /// Sends the signal that Ctrl-C sends.
@@ -184,7 +194,7 @@ fn each_record_draws_for_itself_and_names_its_background() {
     // A table of only the label that is explained is enough.
     let table = "record,AF\nsynth00000,1\nsynth00001,1\nsynth00002,1\n";
     std::fs::write(set.path("data/labels.csv"), table).expect("writes");
-    let arguments = "--label AF --method lime-sampled --samples 20 --baseline background";
+    let arguments = "--label AF --method lime-sampled --samples 40 --baseline background";
     succeeds(set.of_data(arguments));
     let text = std::fs::read_to_string(set.path("out/explanations.jsonl")).expect("lines");
     let lines: Vec<Value> =

@@ -12,8 +12,9 @@ use crate::{
 
 /// How far two explanations of the same players agree, be they of two methods, baselines, seeds or models.
 ///
-/// Values below 1e-10 of the largest magnitude are rounding and count as zero: a lead without a part has
-/// exactly zero by one method and 1e-16 by another.
+/// Differences below 1e-10 of the largest magnitude are rounding. Values that small count as zero, and values
+/// whose neighbours in order lie that close count as equal: two leads with the same part differ by 1e-16 in one
+/// method and not at all in another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Agreement {
@@ -28,8 +29,9 @@ pub struct Agreement {
     /// Share of the k players of largest magnitude that both explanations have in common. Ties go to the player
     /// that comes first.
     pub top_overlap: f64,
-    /// Whether both have the same player on top ([`Explanation::top`]). False if either has none.
-    pub same_top: bool,
+    /// Whether both have the same player on top ([`Explanation::top`]). False if only one of them has any;
+    /// `None` if neither has, which is no disagreement.
+    pub same_top: Option<bool>,
     /// Share of the players whose values have the same sign (zero agrees with zero only).
     pub same_sign: f64,
 }
@@ -48,22 +50,22 @@ impl Agreement {
             return Err(LimeError::Unlike { left: names(a).join(","), right: names(b).join(",") });
         }
         if k == 0 {
-            let (setting, expected) = ("the number of players that overlap", "at least 1");
+            let (setting, expected) = ("the number of top players to compare", "at least 1");
             return Err(LimeError::Setting { setting, expected, found: 0.0 });
         }
-        let values = |own: &Explanation| -> Vec<f64> {
+        let values = |own: &Explanation| -> [Vec<f64>; 3] {
             let rounding = own.rounding();
             let value = |value: f64| if value.abs() < rounding { 0.0 } else { value };
-            own.values.iter().map(|own| value(own.value)).collect()
+            let signed: Vec<f64> = own.values.iter().map(|own| value(own.value)).collect();
+            let magnitudes = signed.iter().map(|v| v.abs()).collect();
+            [levelled(signed.clone(), rounding), levelled(magnitudes, rounding), signed]
         };
-        let (x, y) = (values(a), values(b));
-        let magnitudes = |x: &[f64]| -> Vec<f64> { x.iter().map(|v| v.abs()).collect() };
-        let (big_x, big_y) = (magnitudes(&x), magnitudes(&y));
+        let ([x, big_x, signed_x], [y, big_y, signed_y]) = (values(a), values(b));
         let k = k.min(x.len());
         let (top_x, top_y) = (largest(&big_x, k), largest(&big_y, k));
         let common = top_x.iter().filter(|player| top_y.contains(player)).count();
         let sign = |v: f64| i8::from(v > 0.0) - i8::from(v < 0.0);
-        let same = x.iter().zip(&y).filter(|(x, y)| sign(**x) == sign(**y)).count();
+        let same = signed_x.iter().zip(&signed_y).filter(|(x, y)| sign(**x) == sign(**y)).count();
         let number = |v: f64| (!v.is_nan()).then_some(v);
         Ok(Self {
             spearman: number(spearman(&x, &y)),
@@ -71,7 +73,10 @@ impl Agreement {
             spearman_of_magnitudes: number(spearman(&big_x, &big_y)),
             k,
             top_overlap: common as f64 / k as f64,
-            same_top: a.top().zip(b.top()).is_some_and(|(a, b)| a.lead == b.lead),
+            same_top: match (a.top(), b.top()) {
+                (None, None) => None,
+                (a, b) => Some(a.zip(b).is_some_and(|(a, b)| a.lead == b.lead)),
+            },
             same_sign: same as f64 / x.len() as f64,
         })
     }
@@ -85,8 +90,9 @@ pub struct MeanAgreement {
     pub n: usize,
     /// Mean of Spearman's rank correlation over the records that have one.
     pub spearman: Option<f64>,
-    /// Share of the records in which both sides have the same player on top.
-    pub same_top: f64,
+    /// Share of the records in which both sides have the same player on top, among those in which a side has
+    /// one; `None` if there are none of these.
+    pub same_top: Option<f64>,
     /// Number of players that enter the overlap.
     pub k: usize,
     /// Mean share of the k players of largest magnitude that both sides have in common.
@@ -102,16 +108,33 @@ impl MeanAgreement {
         let n = agreements.len() as f64;
         let mean =
             |value: &dyn Fn(&Agreement) -> f64| agreements.iter().map(value).sum::<f64>() / n;
-        let ranks: Vec<f64> = agreements.iter().filter_map(|own| own.spearman).collect();
+        let mean_of_some = |value: &dyn Fn(&Agreement) -> Option<f64>| {
+            let some: Vec<f64> = agreements.iter().filter_map(value).collect();
+            (!some.is_empty()).then(|| some.iter().sum::<f64>() / some.len() as f64)
+        };
         Some(Self {
             n: agreements.len(),
-            spearman: (!ranks.is_empty()).then(|| ranks.iter().sum::<f64>() / ranks.len() as f64),
-            same_top: mean(&|own| f64::from(u8::from(own.same_top))),
+            spearman: mean_of_some(&|own| own.spearman),
+            same_top: mean_of_some(&|own| own.same_top.map(|same| f64::from(u8::from(same)))),
             k: first.k,
             top_overlap: mean(&|own| own.top_overlap),
             same_sign: mean(&|own| own.same_sign),
         })
     }
+}
+
+/// Makes values equal whose neighbours in order lie within `rounding`, so that rounding does not rank them.
+fn levelled(mut values: Vec<f64>, rounding: f64) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| falling(values[*a], values[*b]));
+    let mut before: Option<(f64, f64)> = None;
+    for k in order {
+        let own = values[k];
+        values[k] =
+            before.filter(|(last, _)| last - own <= rounding).map_or(own, |(_, level)| level);
+        before = Some((own, values[k]));
+    }
+    values
 }
 
 /// The indices of the `k` largest values.

@@ -5,6 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::players::check_names;
 use crate::{Baseline, Explanation, LimeError};
 
 /// Options for combining the explanations of many records.
@@ -56,11 +57,12 @@ pub struct Spread {
     pub n: usize,
     /// Mean of the values.
     pub mean: f64,
-    /// Confidence interval of the mean; `None` if all records with the player are from one patient.
+    /// Confidence interval of the mean; `None` if the records with the player are from fewer than five patients.
     pub mean_interval: Option<[f64; 2]>,
     /// Median of the values.
     pub median: f64,
-    /// Confidence interval of the median; `None` if all records with the player are from one patient.
+    /// Confidence interval of the median; `None` if the records with the player are from fewer than five
+    /// patients.
     pub median_interval: Option<[f64; 2]>,
     /// Mean of the magnitudes: how much the player did in either direction.
     pub mean_magnitude: f64,
@@ -70,12 +72,20 @@ pub struct Spread {
     pub top: usize,
 }
 
+/// The smallest number of patients for which a bootstrap interval is given.
+const FEWEST_PATIENTS: usize = 5;
+
 /// What the explanations of one label have in common over the records of a data set.
 ///
 /// Intervals are percentile bootstrap intervals (Efron 1979) over patients. All records of a patient are drawn
 /// together, so that a patient with many recordings does not make the interval narrow. The intervals say how
 /// precisely the mean or the median over such patients is known, not how far a single record's values may be
 /// trusted.
+///
+/// Such intervals are too narrow for few patients. In simulations, an interval of 95 % covers the true mean 83 %
+/// of the time with 5 patients, 90.5 % with 10, 92 % with 20 and 94.5 % with 50. With fewer than five patients it
+/// would be little more than the smallest and the largest value (50 % with 2 patients, 76 % with 3), so there is
+/// none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Cohort {
@@ -106,6 +116,7 @@ impl Cohort {
     /// - The numbers of patients and explanations differ.
     /// - The explanations have different labels, methods, targets or kinds of baseline, or only some of them
     ///   were stopped.
+    /// - An explanation has two players of one name.
     /// - The confidence is not more than 0 and less than 1.
     /// - There are no resamples.
     pub fn of<E: Borrow<Explanation>, P: AsRef<str>>(
@@ -118,29 +129,13 @@ impl Cohort {
             let (explanations, patients) = (explanations.len(), patients.len());
             return Err(LimeError::CohortLength { explanations, patients });
         }
-        let alike = |own: &Explanation| {
-            (
-                own.label.clone(),
-                own.method,
-                own.settings.target(),
-                Baseline::kind_of(&own.baseline).to_owned(),
-                own.partial.is_some(),
-            )
-        };
-        if let Some(first) = explanations.first().copied().map(alike)
-            && let Some(other) = explanations.iter().copied().map(alike).find(|own| *own != first)
-        {
-            let [left, right] = [first, other].map(|(label, method, target, baseline, stopped)| {
-                let target = target.map(|target| format!("the {target} of ")).unwrap_or_default();
-                let stopped = if stopped { ", stopped" } else { "" };
-                format!("{method} for {target}{label}, baseline {baseline}{stopped}")
-            });
-            return Err(LimeError::Mixed { left, right });
+        require_alike(&explanations)?;
+        for own in &explanations {
+            check_names(own.values.iter().map(|value| value.lead.as_str()))?;
         }
         let CohortOptions { resamples, confidence, seed } = *options;
         if !(confidence > 0.0 && confidence < 1.0) {
-            let (setting, expected) =
-                ("the confidence of intervals", "more than 0 and less than 1");
+            let (setting, expected) = ("the confidence level of intervals", "above 0 and below 1");
             return Err(LimeError::Setting { setting, expected, found: confidence });
         }
         if resamples == 0 {
@@ -153,25 +148,25 @@ impl Cohort {
         }
         let clusters: Vec<Vec<usize>> = rows_of.into_values().collect();
         let columns = columns(&explanations);
-        let of_several: Vec<bool> = columns
+        let of_enough: Vec<bool> = columns
             .iter()
             .map(|(_, values)| {
                 let has_one = |rows: &&Vec<usize>| rows.iter().any(|row| values[*row].is_some());
-                clusters.iter().filter(has_one).nth(1).is_some()
+                clusters.iter().filter(has_one).count() >= FEWEST_PATIENTS
             })
             .collect();
         let mut drawn: Vec<Drawn> = columns.iter().map(|_| Drawn::default()).collect();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut rows = Vec::new();
         // Resamples are taken one after another, since all together they would be a thousand times the records.
-        let wanted = if clusters.len() > 1 { resamples } else { 0 };
+        let wanted = if clusters.len() >= FEWEST_PATIENTS { resamples } else { 0 };
         for _ in 0..wanted {
             rows.clear();
             for _ in 0..clusters.len() {
                 rows.extend_from_slice(&clusters[random.random_range(0..clusters.len())]);
             }
-            for (((_, values), drawn), several) in columns.iter().zip(&mut drawn).zip(&of_several) {
-                if *several {
+            for (((_, values), drawn), enough) in columns.iter().zip(&mut drawn).zip(&of_enough) {
+                if *enough {
                     drawn.take(sorted(rows.iter().filter_map(|row| values[*row])));
                 }
             }
@@ -190,6 +185,31 @@ impl Cohort {
             leads,
         })
     }
+}
+
+/// Refuses explanations that differ in label, method, target or kind of baseline, or of which only some were
+/// stopped.
+pub(crate) fn require_alike(explanations: &[&Explanation]) -> Result<(), LimeError> {
+    let alike = |own: &Explanation| {
+        (
+            own.label.clone(),
+            own.method,
+            own.settings.target(),
+            Baseline::kind_of(&own.baseline).to_owned(),
+            own.partial.is_some(),
+        )
+    };
+    if let Some(first) = explanations.first().copied().map(alike)
+        && let Some(other) = explanations.iter().copied().map(alike).find(|own| *own != first)
+    {
+        let [left, right] = [first, other].map(|(label, method, target, baseline, stopped)| {
+            let target = target.map(|target| format!("the {target} of ")).unwrap_or_default();
+            let stopped = if stopped { ", stopped" } else { "" };
+            format!("{method} for {target}{label}, baseline {baseline}{stopped}")
+        });
+        return Err(LimeError::Mixed { left, right });
+    }
+    Ok(())
 }
 
 /// The values of each player, with one entry for each record.

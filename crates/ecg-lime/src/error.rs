@@ -7,7 +7,7 @@ use crate::players::MAX_LEADS;
 #[non_exhaustive]
 pub enum LimeError {
     /// The predictor failed on a perturbed input.
-    #[error("predicting perturbed inputs {first} to {last} (from 0) failed")]
+    #[error("prediction failed for perturbed inputs {first} to {last} (from 0)")]
     Predict {
         /// First input of the batch.
         first: usize,
@@ -18,7 +18,7 @@ pub enum LimeError {
     },
     /// The predictor returned an array of an unexpected shape.
     #[error(
-        "the predictor returned {found:?} probabilities ([input, label]), expected {expected:?}"
+        "the predictor returned probabilities of shape {found:?} ([input, label]), expected {expected:?}"
     )]
     PredictedShape {
         /// The expected shape.
@@ -74,6 +74,12 @@ pub enum LimeError {
         /// Number of leads given.
         leads: usize,
     },
+    /// Two players have one name, so that their values could not be told apart.
+    #[error("two players are named {name:?}, expected a name of its own for each")]
+    DuplicatePlayer {
+        /// The name.
+        name: String,
+    },
     /// More leads than a mask has bits.
     #[error("{found} leads, expected at most {max}")]
     TooManyLeads {
@@ -103,7 +109,7 @@ pub enum LimeError {
         max: usize,
     },
     /// A method was given other subsets than it needs.
-    #[error("{method} needs its {expected} subsets; found {found} that are not these")]
+    #[error("{method} needs its own {expected} subsets; found {found} that do not match")]
     Incomplete {
         /// The method.
         method: &'static str,
@@ -114,7 +120,7 @@ pub enum LimeError {
     },
     /// The numbers of masks, weights and targets of a fit differ.
     #[error(
-        "{masks} masks, {targets} targets and {weights} weights; expected one of each for every mask"
+        "{masks} masks, {targets} targets and {weights} weights; expected one target and one weight per mask"
     )]
     FitLength {
         /// Number of masks.
@@ -123,6 +129,24 @@ pub enum LimeError {
         targets: usize,
         /// Number of weights.
         weights: usize,
+    },
+    /// The numbers of masks and of values differ.
+    #[error("{masks} masks and {values} values; expected one value per mask")]
+    ValueLength {
+        /// Number of masks.
+        masks: usize,
+        /// Number of values.
+        values: usize,
+    },
+    /// A target of a fit, or a value of a game, is NaN or infinite.
+    #[error("{what} {index} (from 0) is {found}, expected a finite number")]
+    NotFinite {
+        /// What the number is: `target`, `value`, or `end` (f(none) is 0, f(all) is 1).
+        what: &'static str,
+        /// Its index.
+        index: usize,
+        /// The number.
+        found: f64,
     },
     /// The baseline's images are not those of the signal's leads.
     #[error("the baseline has images of {found} leads, the signal has {expected} leads")]
@@ -133,7 +157,7 @@ pub enum LimeError {
         found: usize,
     },
     /// Images cannot replace a part of a lead.
-    #[error("images stand in for whole leads, not for {segments} time segments of each")]
+    #[error("images can only replace whole leads, not {segments} time segments of each")]
     ImagesOfSegments {
         /// Number of segments of each lead.
         segments: usize,
@@ -147,7 +171,7 @@ pub enum LimeError {
         patients: usize,
     },
     /// A weight is negative or not finite, or all weights are zero.
-    #[error("weights must be finite, not negative and not all zero")]
+    #[error("weights must be finite, non-negative and not all zero")]
     Weights,
     /// A setting is out of range.
     #[error("{setting} must be {expected}, found {found}")]
@@ -167,7 +191,7 @@ pub enum LimeError {
         /// Largest component of the gradient.
         gradient: f64,
     },
-    /// The observer asked to stop.
+    /// The observer asked to stop, and what was done is not enough for a result.
     #[error("stopped after {done} of {total} evaluations")]
     Stopped {
         /// Number of evaluations made.
@@ -184,7 +208,9 @@ pub enum LimeError {
         found: usize,
     },
     /// No segment, or more segments than samples.
-    #[error("{found} segments over {samples} samples, expected 1 or more and at most one a sample")]
+    #[error(
+        "{found} segments for {samples} samples, expected at least one and at most one per sample"
+    )]
     SegmentCount {
         /// Number of segments asked for.
         found: usize,
@@ -192,7 +218,7 @@ pub enum LimeError {
         samples: usize,
     },
     /// The borders of segments do not start at 0 or do not rise.
-    #[error("border {border} (from 0) of the segments is {found}; borders start at 0 and rise")]
+    #[error("segment border {border} (from 0) is {found}; borders must start at 0 and increase")]
     SegmentBorder {
         /// Index of the border.
         border: usize,
@@ -216,7 +242,7 @@ pub enum LimeError {
         record: usize,
     },
     /// The baseline has no record.
-    #[error("the baseline has no record, expected at least one")]
+    #[error("the baseline has no records, expected at least one")]
     EmptyBaseline,
     /// The unions for Owen values are not a partition of the players.
     #[error("player {player} (from 0) is in {times} of the unions, expected 1")]
@@ -228,28 +254,28 @@ pub enum LimeError {
     },
     /// Owen values were asked for without unions, and the players are not limb leads and chest leads only.
     #[error(
-        "Owen values of {players} need `ExplainOptions::unions`; the usual ones are of limb leads and of chest leads"
+        "Owen values of {players} need `ExplainOptions::unions`; the defaults are only for limb leads and chest leads"
     )]
     NoUnions {
         /// The players, joined by commas.
         players: String,
     },
-    /// Too few subsets were evaluated before the work was stopped.
+    /// The subsets that were drawn, or evaluated before the work was stopped, leave a player's value open.
     #[error("{done} of {total} subsets do not determine the values of {players} players")]
     TooFew {
-        /// Number of subsets evaluated.
+        /// Number of different subsets evaluated.
         done: usize,
-        /// Number of subsets wanted.
+        /// Number of subsets wanted, or of all subsets if they were drawn.
         total: usize,
         /// Number of players.
         players: usize,
     },
     /// Permutation sampling was asked for from evaluations that have already been made.
-    #[error("permutation sampling evaluates as it goes; make a `SampledShapley` instead")]
+    #[error("permutation sampling makes its own evaluations; use `SampledShapley` instead")]
     EvaluatesAsItGoes,
     /// Explanations of different kinds, which cannot be combined.
     #[error(
-        "one explanation is {left}, another {right}; expected one label, method, target and baseline, all finished or all stopped"
+        "one explanation is {left}, another {right}; expected the same label, method, target and baseline, all finished or all stopped"
     )]
     Mixed {
         /// Description of the first.
@@ -258,7 +284,7 @@ pub enum LimeError {
         right: String,
     },
     /// Explanations of different players, which cannot be compared.
-    #[error("one explanation is of {left}, the other of {right}; expected the same players")]
+    #[error("one explanation has the players {left}, the other {right}; expected the same players")]
     Unlike {
         /// Players of the first, joined by commas.
         left: String,

@@ -164,7 +164,7 @@ impl SubsetEvaluations {
     /// # Errors
     /// Returns an error in these cases:
     /// - The signal does not have the players' leads, or the baseline has another shape.
-    /// - There are too many players for all subsets.
+    /// - There are too many players for all subsets, or two of one name.
     /// - A given subset keeps a player that does not exist.
     /// - The predictor fails, or returns values that are not probabilities.
     /// - The observer asks to stop. With [`EvaluateOptions::keep_partial`], what has been done is returned

@@ -1,7 +1,7 @@
 use ecg_core::{LeadMask, PredictSubsets};
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis, Slice};
 
-use crate::players::MAX_LEADS;
+use crate::players::{MAX_LEADS, check_names};
 use crate::{Baseline, LimeError, Segments, Target};
 
 /// Both targets of the same inputs, averaged over the baseline's recordings: `[input, label]`.
@@ -57,8 +57,8 @@ pub(crate) struct Evaluator<'a, P: ?Sized> {
 
 impl<'a, P: PredictSubsets + ?Sized> Evaluator<'a, P> {
     /// # Errors
-    /// Returns an error if there is no player, if the players have more leads than a mask has bits, or if the
-    /// signal, the segments and the baseline do not fit each other.
+    /// Returns an error if there is no player, if the players have more leads than a mask has bits, if two
+    /// players have one name, or if the signal, the segments and the baseline do not fit each other.
     pub(crate) fn new(
         predictor: &'a P,
         prepared: ArrayView2<'a, f32>,
@@ -69,6 +69,7 @@ impl<'a, P: PredictSubsets + ?Sized> Evaluator<'a, P> {
         if !(1..=MAX_LEADS).contains(&players) {
             return Err(LimeError::PlayerCount { found: players, max: MAX_LEADS });
         }
+        check_names(segments.leads().iter().map(|player| player.name.as_str()))?;
         let leads = segments.leads().lead_names().len();
         if prepared.nrows() != leads {
             return Err(LimeError::LeadCount { expected: leads, found: prepared.nrows() });

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use ecg_core::{LeadMask, PredictSubsets};
@@ -39,6 +39,9 @@ pub struct ExplainOptions {
     /// proportion, so that it shrinks the coefficients no more than it would with that many draws.
     pub penalty: f64,
     /// Sampled LIME: the number of subsets drawn. Default: 1000.
+    ///
+    /// Subsets that do not determine every player's part are refused ([`LimeError::TooFew`]); there must be
+    /// more of them than players.
     pub samples: usize,
     /// Sampled LIME: the seed of the draw. Default: 0.
     pub seed: u64,
@@ -181,7 +184,8 @@ impl ExplainOptions {
                 refuse("the threshold", "from 0 to 1", self.threshold)
             }
             Method::Published if players.len() < 2 => {
-                refuse("the number of players of the published method", "at least 2", 1.0)
+                let found = players.len() as f64;
+                refuse("the number of players of the published method", "at least 2", found)
             }
             Method::Published => check_c(self.c),
             Method::Permutation => Err(LimeError::EvaluatesAsItGoes),
@@ -237,7 +241,7 @@ impl SubsetEvaluations {
     /// If the work was stopped ([`SubsetEvaluations::partial`]), Shapley values are estimated by
     /// [`kernel_shapley`], and the regressions use the subsets that were evaluated, provided that these
     /// determine each player's part. The explanation is marked as partial. Exact Owen values have no such
-    /// estimate.
+    /// estimate; they are refused with [`LimeError::Stopped`].
     ///
     /// [`Method::Permutation`] chooses its evaluations as it goes; use
     /// [`SampledShapley`](crate::SampledShapley) instead.
@@ -245,7 +249,9 @@ impl SubsetEvaluations {
     /// # Errors
     /// Returns an error in these cases:
     /// - The label is unknown.
-    /// - The subsets are not those that the method needs, or there are too few of them.
+    /// - The subsets are not those that the method needs.
+    /// - The subsets drawn for [`Method::LimeSampled`], or those of stopped work, leave a player's part open.
+    /// - The work was stopped, and the method is [`Method::Owen`].
     /// - A setting is out of range.
     /// - The unions do not contain each player exactly once, or are missing although the players are not limb
     ///   leads and chest leads only.
@@ -301,7 +307,7 @@ impl SubsetEvaluations {
     ) -> Result<Outcome, LimeError> {
         self.require_all("owen")?;
         if let Some(Partial { done, total }) = self.partial {
-            return Err(LimeError::TooFew { done, total, players: self.players.len() });
+            return Err(LimeError::Stopped { done, total });
         }
         let (values, ends) = self.game(column, options.target);
         let unions = options.unions_of(&self.players)?;
@@ -337,7 +343,7 @@ impl SubsetEvaluations {
         let weights: Vec<f64> = sizes()
             .map(|size| stands_for[size as usize] * lime_kernel(distance.of(size, n), width))
             .collect();
-        self.require_determined(&self.masks, &weights)?;
+        self.require_determined(&self.masks, &weights, options.method)?;
         let subsets: f64 = sizes().map(|size| stands_for[size as usize]).sum();
         let penalty = match options.method {
             Method::Lime if subsets < options.samples as f64 => {
@@ -386,7 +392,7 @@ impl SubsetEvaluations {
         let hard: Vec<bool> = probabilities.iter().map(|p| *p > threshold).collect();
         let weights: Vec<f64> =
             masks.iter().map(|mask| f64::from(mask.kept()) / n as f64).collect();
-        self.require_determined(&masks, &weights)?;
+        self.require_determined(&masks, &weights, Method::Published)?;
         Ok(match logistic(&masks, n, &hard, &weights, options.c)? {
             LogisticOutcome::OneClass { positive } => Outcome::OneClass(OneClass {
                 label: label.to_owned(),
@@ -424,16 +430,26 @@ impl SubsetEvaluations {
         })
     }
 
-    /// Refuses stopped work whose subsets cannot tell one player's part from another's; only the penalty would
-    /// decide between them.
-    fn require_determined(&self, masks: &[LeadMask], weights: &[f64]) -> Result<(), LimeError> {
+    /// Refuses subsets of stopped work, or drawn at random, that cannot tell one player's part from another's;
+    /// only the penalty would decide between them.
+    fn require_determined(
+        &self,
+        masks: &[LeadMask],
+        weights: &[f64],
+        method: Method,
+    ) -> Result<(), LimeError> {
         let players = self.players.len();
-        match self.partial {
-            Some(Partial { done, total }) if !determines(masks, players, weights) => {
-                Err(LimeError::TooFew { done, total, players })
+        let (done, total) = match self.partial {
+            Some(Partial { done, total }) => (done, total),
+            None if method == Method::LimeSampled => {
+                (masks.iter().collect::<HashSet<_>>().len(), 1 << players)
             }
-            _ => Ok(()),
+            None => return Ok(()),
+        };
+        if determines(masks, players, weights) {
+            return Ok(());
         }
+        Err(LimeError::TooFew { done, total, players })
     }
 
     /// Rows of the published method's subsets, all of which must have been evaluated. If these alone were asked

@@ -277,8 +277,16 @@ pub struct Explanation {
     /// f(all) - (intercept + sum of the values), which for Shapley values is rounding only. `None` for the
     /// published LIME, whose values have units of their own.
     pub efficiency_residual: Option<f64>,
-    /// Weighted share of the variance over the subsets that the sum of the parts explains. NaN if nothing
-    /// varies. Shapley values are judged under the Shapley kernel.
+    /// 1 - (weighted squared error of the sum of the parts) / (weighted variance of the target), over the
+    /// subsets.
+    ///
+    /// For LIME and the published LIME, it is the share of the variance that the fit explains, and NaN if the
+    /// target does not vary. Values of the published LIME are judged by its hard labels.
+    ///
+    /// For Shapley and Owen values, exact or sampled, only the subsets between none and all count, under the
+    /// Shapley kernel. The parts are forced through f(none) and f(all), while the mean that they are compared
+    /// with is fitted freely. It may therefore be far below zero although the values are exact, and it is NaN
+    /// if nothing varies between the two ends.
     #[serde(with = "nan_as_null")]
     pub weighted_r2: f64,
     /// Number of perturbed inputs that were evaluated, for all labels together.
@@ -301,6 +309,57 @@ pub struct Explanation {
 }
 
 impl Explanation {
+    /// Makes an explanation from values that were computed elsewhere, so that [`Agreement`](crate::Agreement),
+    /// [`Cohort`](crate::Cohort), [`Stability`](crate::Stability) and [`faithfulness`](crate::faithfulness()) can
+    /// judge them. `values` are the names of the players with their values.
+    ///
+    /// The values are taken as parts in f(all) - f(none): `method` is [`Method::Shapley`], `intercept` is
+    /// `f_none`, and `baseline` is empty. Set these fields if something else is true. `weighted_r2` is NaN.
+    ///
+    /// ```
+    /// use ecg_lime::{Agreement, Explanation, Target};
+    ///
+    /// let of = |values| Explanation::from_values("AF", Target::Logit, values, -1.0, 2.0);
+    /// let (ours, theirs) = (of([("I", 2.5), ("II", 0.5)]), of([("I", 1.75), ("II", 1.0)]));
+    /// assert_eq!(ours.efficiency_residual, Some(0.0));
+    /// assert_eq!(theirs.efficiency_residual, Some(0.25));
+    /// assert_eq!(Agreement::of(&ours, &theirs, 1)?.same_top, Some(true));
+    /// # Ok::<(), ecg_lime::LimeError>(())
+    /// ```
+    pub fn from_values<N: Into<String>>(
+        label: &str,
+        target: Target,
+        values: impl IntoIterator<Item = (N, f64)>,
+        f_none: f64,
+        f_all: f64,
+    ) -> Self {
+        let contribution = |(lead, value): (N, f64)| Contribution {
+            lead: lead.into(),
+            value,
+            softmax_percent: None,
+            standard_error: None,
+        };
+        let values: Vec<Contribution> = values.into_iter().map(contribution).collect();
+        let sum: f64 = values.iter().map(|own| own.value).sum();
+        Self {
+            method: Method::Shapley,
+            label: label.to_owned(),
+            values,
+            intercept: f_none,
+            f_all,
+            f_none,
+            efficiency_residual: Some(f_all - f_none - sum),
+            weighted_r2: f64::NAN,
+            evaluations: 0,
+            seed: None,
+            settings: Settings::Shapley { target },
+            baseline: String::new(),
+            partial: None,
+            interactions: None,
+            fallback: None,
+        }
+    }
+
     /// Returns the player with the largest value for the label (the largest value, not the largest magnitude).
     ///
     /// Of equal values, the first is taken. Returns `None` if there are several players and all have the same
@@ -342,7 +401,7 @@ impl fmt::Display for Explanation {
             self.baseline
         )?;
         if let Some(Partial { done, total }) = self.partial {
-            writeln!(f, "stopped after {done} of {total}: an estimate from what was done")?;
+            writeln!(f, "stopped after {done} of {total}: estimated from the part that was done")?;
         }
         let width = self.values.iter().map(|own| own.lead.chars().count()).max().unwrap_or(0);
         let largest = self.values.iter().map(|own| own.value.abs()).fold(0.0, f64::max);
@@ -361,7 +420,7 @@ impl fmt::Display for Explanation {
         if let Some(Einthoven { residual, tolerance }) = self.fallback {
             writeln!(
                 f,
-                "limb leads differ from I and II by {residual:.3} (tolerated: {tolerance:.3}), so each lead is a player"
+                "limb leads contradict I and II by up to {residual:.3} (tolerance: {tolerance:.3}), so each lead is a player"
             )?;
         }
         Ok(())
@@ -432,7 +491,7 @@ impl fmt::Display for Outcome {
             Outcome::OneClass(one) => {
                 writeln!(
                     f,
-                    "published LIME has nothing to say about {}: {} of the perturbed inputs has a probability above {} \
+                    "published LIME cannot explain {}: {} of the perturbed inputs has a probability above {} \
                      ({:.4} to {:.4}), baseline {}",
                     one.label,
                     if one.positive { "every one" } else { "none" },
@@ -443,7 +502,7 @@ impl fmt::Display for Outcome {
                 )?;
                 match one.partial {
                     Some(Partial { done, total }) => {
-                        writeln!(f, "stopped after {done} of {total}: others are not known")
+                        writeln!(f, "stopped after {done} of {total}: the rest is unknown")
                     }
                     None => Ok(()),
                 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::agreement::falling;
 use crate::evaluate::column;
 use crate::evaluator::Evaluator;
-use crate::{EvaluateOptions, Explanation, LimeError, Segments, SubsetEvaluations, Target};
+use crate::{
+    EvaluateOptions, Explanation, LimeError, Partial, Segments, SubsetEvaluations, Target,
+};
 
 /// How the target falls and rises as players are removed and added in the order of their values (Petsiuk, Das
 /// and Saenko 2018).
@@ -71,16 +73,15 @@ impl SubsetEvaluations {
     /// evaluations.
     ///
     /// # Errors
-    /// Returns an error if not all subsets were evaluated, if the label is unknown, or if the explanation has
-    /// other players.
+    /// Returns an error if the work was stopped or other subsets than all were evaluated, if the label is
+    /// unknown, or if the explanation has other players.
     pub fn faithfulness(
         &self,
         explanation: &Explanation,
         target: Target,
     ) -> Result<Faithfulness, LimeError> {
-        if let Some(partial) = self.partial {
-            let (done, total) = (partial.done, partial.total);
-            return Err(LimeError::TooFew { done, total, players: self.players.len() });
+        if let Some(Partial { done, total }) = self.partial {
+            return Err(LimeError::Stopped { done, total });
         }
         self.require_all("faithfulness")?;
         require_players(explanation, self.players.iter().map(|own| own.name.clone()))?;

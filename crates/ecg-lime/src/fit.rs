@@ -56,7 +56,7 @@ pub(crate) fn check_penalty(penalty: f64) -> Result<(), LimeError> {
     if penalty.is_finite() && penalty >= 0.0 {
         return Ok(());
     }
-    let expected = "zero or more";
+    let expected = "finite and at least 0";
     Err(LimeError::Setting { setting: "the ridge penalty", expected, found: penalty })
 }
 
@@ -67,6 +67,14 @@ pub(crate) fn check_c(c: f64) -> Result<(), LimeError> {
     }
     let expected = "positive and finite";
     Err(LimeError::Setting { setting: "the inverse penalty C", expected, found: c })
+}
+
+/// Refuses numbers that are NaN or infinite; `what` names one of them.
+pub(crate) fn check_finite(what: &'static str, numbers: &[f64]) -> Result<(), LimeError> {
+    match numbers.iter().position(|number| !number.is_finite()) {
+        Some(index) => Err(LimeError::NotFinite { what, index, found: numbers[index] }),
+        None => Ok(()),
+    }
 }
 
 /// A row of the design matrix: 0 or 1 for each player, then 1 for the intercept.
@@ -100,6 +108,7 @@ pub(crate) fn weighted_r2(
 /// Returns an error in these cases:
 /// - The lengths differ.
 /// - There is no mask, or one that keeps other players.
+/// - A target is not finite.
 /// - The weights are unusable.
 /// - The penalty is negative or not finite.
 /// - The minimum is not unique (only with penalty 0).
@@ -111,6 +120,7 @@ pub fn ridge(
     penalty: f64,
 ) -> Result<LinearFit, LimeError> {
     check(masks, players, targets.len(), weights)?;
+    check_finite("target", targets)?;
     check_penalty(penalty)?;
     let size = players + 1;
     // Targets are taken relative to one of them, so that players who change nothing get exactly zero.
@@ -383,6 +393,11 @@ mod tests {
             Err(LimeError::FitLength { masks: 4, targets: 3, weights: 4 })
         ));
         assert!(matches!(ridge(&masks, 2, &[0.0; 4], &[0.0; 4], 1.0), Err(LimeError::Weights)));
+        for bad in [f64::NAN, f64::INFINITY] {
+            let error = ridge(&masks, 2, &[0.0, 0.0, bad, 0.0], &[1.0; 4], 1.0).expect_err("bad");
+            let expected = format!("target 2 (from 0) is {bad}, expected a finite number");
+            assert_eq!(error.to_string(), expected);
+        }
         assert!(matches!(
             ridge(&masks, 2, &[0.0; 4], &[1.0; 4], f64::NAN),
             Err(LimeError::Setting { .. })

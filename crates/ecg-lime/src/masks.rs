@@ -3,6 +3,7 @@ use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::LimeError;
+use crate::players::MAX_LEADS;
 
 /// Returns the 793 masks of the published LIME, for twelve leads.
 ///
@@ -12,9 +13,13 @@ pub fn published_masks() -> Vec<LeadMask> {
     removals(12, 4)
 }
 
-/// Returns all ways to remove 1 to `most` of `players` (at most 32), in the same order: by number removed, then
+/// Returns all ways to remove 1 to `most` of `players`, in the same order: by number removed, then
 /// lexicographic.
+///
+/// # Panics
+/// Panics if there are more than 32 players.
 pub fn removals(players: usize, most: usize) -> Vec<LeadMask> {
+    assert!(players <= MAX_LEADS, "found {players} players, expected at most {MAX_LEADS}");
     let mut masks = Vec::new();
     for size in 1..=most.min(players) {
         let mut removed: Vec<usize> = (0..size).collect();
@@ -34,16 +39,23 @@ pub fn removals(players: usize, most: usize) -> Vec<LeadMask> {
     masks
 }
 
-/// Returns all 2^players masks (at most 20 players) in counting order.
+/// Returns all 2^players masks in counting order.
 ///
 /// Mask `m` has the bits of `m`; the first keeps nothing, the last everything.
+///
+/// # Panics
+/// Panics if there are more than 20 players.
 pub fn all_masks(players: usize) -> Vec<LeadMask> {
-    (0..1u32 << players.min(20)).map(LeadMask).collect()
+    assert!(players <= 20, "found {players} players, expected at most 20");
+    (0..1u32 << players).map(LeadMask).collect()
 }
 
-/// Returns the full mask, then `samples` - 1 masks over `players` (at most 32) that keep each player with
-/// probability 1/2.
+/// Returns the full mask, then `samples` - 1 masks over `players` that keep each player with probability 1/2.
+///
+/// # Panics
+/// Panics if there are more than 32 players.
 pub fn sampled_masks(players: usize, samples: usize, seed: u64) -> Vec<LeadMask> {
+    assert!(players <= MAX_LEADS, "found {players} players, expected at most {MAX_LEADS}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let full = LeadMask::all(players);
     (0..samples).map(|k| if k == 0 { full } else { LeadMask(random.next_u32() & full.0) }).collect()
@@ -116,6 +128,24 @@ mod tests {
         assert_eq!(removed(792), 0b1111 << 8);
         assert_eq!(removals(2, 4), [LeadMask(0b10), LeadMask(0b01), LeadMask(0)]);
         assert_eq!(all_masks(3).len(), 8);
+    }
+
+    #[test]
+    #[should_panic(expected = "found 21 players, expected at most 20")]
+    fn all_masks_of_too_many_players() {
+        all_masks(21);
+    }
+
+    #[test]
+    #[should_panic(expected = "found 40 players, expected at most 32")]
+    fn removals_of_too_many_players() {
+        removals(40, 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "found 33 players, expected at most 32")]
+    fn sampled_masks_of_too_many_players() {
+        sampled_masks(33, 1, 0);
     }
 
     #[test]

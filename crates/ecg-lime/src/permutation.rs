@@ -138,6 +138,7 @@ impl SampledShapley {
     /// Returns an error in these cases:
     /// - The signal or the baseline does not have the shape of the segments.
     /// - There are no permutations.
+    /// - Two lead players have one name.
     /// - The unions do not contain each player exactly once.
     /// - The predictor fails, or returns values that are not probabilities.
     /// - The observer stops the work before anything is done.

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use ecg_core::{Lead, LeadMask, LeadName};
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
@@ -60,6 +62,8 @@ impl Players {
     /// Meant for comparison with the published study. The six limb leads hold two signals' worth of
     /// information, so their values split what they share, and removing one of them makes an ECG that no body
     /// can produce.
+    ///
+    /// Leads of one name are refused when a signal of them is evaluated.
     pub fn leads<L: Clone + Into<LeadName>>(leads: &[L]) -> Self {
         let leads: Vec<LeadName> = leads.iter().cloned().map(Into::into).collect();
         let list = leads
@@ -102,8 +106,8 @@ impl Players {
     /// Makes groups of leads the players. A group has a name and rows, which are removed together.
     ///
     /// # Errors
-    /// Returns an error if there are more than 32 leads, if a row belongs to no lead, or if a lead is in no
-    /// group or in several.
+    /// Returns an error if there are more than 32 leads, if a row belongs to no lead, if a lead is in no group
+    /// or in several, or if two groups have one name.
     pub fn groups<L: Clone + Into<LeadName>>(
         leads: &[L],
         groups: &[(&str, &[usize])],
@@ -111,6 +115,7 @@ impl Players {
         let leads: Vec<LeadName> = leads.iter().cloned().map(Into::into).collect();
         let rows = groups.iter().flat_map(|group| group.1).copied();
         check_leads(&leads)?;
+        check_names(groups.iter().map(|group| group.0))?;
         if let Some(row) = rows.clone().find(|row| *row >= leads.len()) {
             return Err(LimeError::GroupRow { row, leads: leads.len() });
         }
@@ -276,6 +281,17 @@ impl Players {
     }
 }
 
+/// Refuses names that occur twice.
+pub(crate) fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), LimeError> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            return Err(LimeError::DuplicatePlayer { name: name.to_owned() });
+        }
+    }
+    Ok(())
+}
+
 /// Refuses more leads than a mask has bits.
 fn check_leads(leads: &[LeadName]) -> Result<(), LimeError> {
     if leads.len() > MAX_LEADS {
@@ -438,6 +454,9 @@ mod tests {
         assert!(matches!(beyond, Err(LimeError::GroupRow { row: 3, leads: 3 })));
         let largest = Players::groups(&leads, &[("a", &[0, 1, usize::MAX])]);
         assert!(matches!(largest, Err(LimeError::GroupRow { row: usize::MAX, leads: 3 })));
+        let same = Players::groups(&leads, &[("a", &[0, 1]), ("a", &[2])]).expect_err("one name");
+        let expected = "two players are named \"a\", expected a name of its own for each";
+        assert_eq!(same.to_string(), expected);
         let rows: Vec<usize> = (0..33).collect();
         let many = Players::groups(&[Lead::I; 33], &[("a", &rows)]);
         assert!(matches!(many, Err(LimeError::TooManyLeads { found: 33, max: 32 })));

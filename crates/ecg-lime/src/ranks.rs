@@ -5,7 +5,7 @@
 /// # Panics
 /// Panics if the slices differ in length.
 pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len(), "as many values on either side");
+    assert_eq!(a.len(), b.len(), "expected as many values on both sides");
     if a.len() < 2 || a.iter().chain(b).any(|v| v.is_nan()) {
         return f64::NAN;
     }
@@ -29,7 +29,7 @@ pub fn spearman(a: &[f64], b: &[f64]) -> f64 {
 /// # Panics
 /// Panics if the slices differ in length.
 pub fn kendall_tau_b(a: &[f64], b: &[f64]) -> f64 {
-    assert_eq!(a.len(), b.len(), "as many values on either side");
+    assert_eq!(a.len(), b.len(), "expected as many values on both sides");
     if a.iter().chain(b).any(|v| v.is_nan()) {
         return f64::NAN;
     }

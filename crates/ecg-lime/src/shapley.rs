@@ -3,6 +3,7 @@ use nalgebra::{DMatrix, DVector};
 use ndarray::Array2;
 
 use crate::LimeError;
+use crate::fit::check_finite;
 use crate::masks::{check_masks, stands_for};
 use crate::players::MAX_LEADS;
 
@@ -16,7 +17,7 @@ use crate::players::MAX_LEADS;
 /// # Panics
 /// Panics if `values` does not have 2^players entries.
 pub fn shapley_values(values: &[f64], players: usize) -> Vec<f64> {
-    assert_eq!(values.len(), 1 << players, "one value for each subset");
+    assert_eq!(values.len(), 1 << players, "expected one value for each subset");
     let weight = size_weights(players);
     (0..players)
         .map(|i| {
@@ -37,7 +38,7 @@ pub fn shapley_values(values: &[f64], players: usize) -> Vec<f64> {
 /// # Panics
 /// Panics if `values` does not have 2^players entries.
 pub fn shapley_interactions(values: &[f64], players: usize) -> Array2<f64> {
-    assert_eq!(values.len(), 1 << players, "one value for each subset");
+    assert_eq!(values.len(), 1 << players, "expected one value for each subset");
     let mut out = Array2::zeros((players, players));
     if players < 2 {
         return out;
@@ -71,7 +72,7 @@ pub fn shapley_interactions(values: &[f64], players: usize) -> Array2<f64> {
 /// the Shapley values.
 ///
 /// # Errors
-/// Returns an error if the unions do not contain each player exactly once.
+/// Returns an error if the unions do not contain each player exactly once, or if a value is not finite.
 ///
 /// # Panics
 /// Panics if `values` does not have 2^players entries.
@@ -80,8 +81,9 @@ pub fn owen_values(
     players: usize,
     unions: &[Vec<usize>],
 ) -> Result<Vec<f64>, LimeError> {
-    assert_eq!(values.len(), 1 << players, "one value for each subset");
+    assert_eq!(values.len(), 1 << players, "expected one value for each subset");
     check_partition(unions, players)?;
+    check_finite("value", values)?;
     // An empty union changes nothing except the amount of work.
     let unions: Vec<&Vec<usize>> = unions.iter().filter(|union| !union.is_empty()).collect();
     let bits = |members: &[usize]| members.iter().fold(0usize, |bits, k| bits | 1 << k);
@@ -134,8 +136,8 @@ pub(crate) fn check_partition(unions: &[Vec<usize>], players: usize) -> Result<(
 /// subsets of each size are a fair sample of that size.
 ///
 /// # Errors
-/// Returns an error if the numbers of masks and values differ, if there is no player or more than 32, or if the
-/// masks keep a player that does not exist or do not determine every player's value.
+/// Returns an error if the numbers of masks and values differ, if a value is not finite, if there is no player or
+/// more than 32, or if the masks keep a player that does not exist or do not determine every player's value.
 pub fn kernel_shapley(
     masks: &[LeadMask],
     players: usize,
@@ -143,9 +145,11 @@ pub fn kernel_shapley(
     [none, all]: [f64; 2],
 ) -> Result<Vec<f64>, LimeError> {
     if masks.len() != values.len() {
-        let (masks, targets) = (masks.len(), values.len());
-        return Err(LimeError::FitLength { masks, targets, weights: masks });
+        let (masks, values) = (masks.len(), values.len());
+        return Err(LimeError::ValueLength { masks, values });
     }
+    check_finite("value", values)?;
+    check_finite("end", &[none, all])?;
     if !(1..=MAX_LEADS).contains(&players) {
         return Err(LimeError::PlayerCount { found: players, max: MAX_LEADS });
     }
@@ -305,6 +309,14 @@ mod tests {
         assert!(matches!(error, LimeError::TooFew { done: 2, total: 8, players: 3 }), "{error}");
         let error = kernel_shapley(&[LeadMask(8)], 3, &[1.0], [0.0, 3.0]).expect_err("beyond");
         assert!(matches!(error, LimeError::Mask { subset: 0, player: 3, players: 3 }), "{error}");
+        let error = kernel_shapley(&few, 3, &[1.0], [0.0, 3.0]).expect_err("one value");
+        assert_eq!(error.to_string(), "2 masks and 1 values; expected one value per mask");
+        let error = kernel_shapley(&few, 3, &[1.0, f64::NAN], [0.0, 3.0]).expect_err("no number");
+        assert_eq!(error.to_string(), "value 1 (from 0) is NaN, expected a finite number");
+        let error = kernel_shapley(&few, 3, &[1.0, 2.0], [0.0, f64::INFINITY]).expect_err("no end");
+        assert_eq!(error.to_string(), "end 1 (from 0) is inf, expected a finite number");
+        let error = owen_values(&[0.0, f64::NAN], 1, &[vec![0]]).expect_err("no number");
+        assert!(matches!(error, LimeError::NotFinite { what: "value", index: 1, .. }), "{error}");
         assert!(matches!(
             kernel_shapley(&[], 0, &[], [0.0; 2]),
             Err(LimeError::PlayerCount { found: 0, max: 32 })

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use crate::cohort::require_alike;
 use crate::{Agreement, Explanation, LimeError};
 
 /// How little explanations of the same decision change from seed to seed (Visani et al. 2022, as shares rather
@@ -25,13 +26,14 @@ impl Stability {
     /// Compares runs of one sampled method with different seeds.
     ///
     /// # Errors
-    /// Returns an error if there are fewer than two runs, if the runs have different players, or if `k` is
-    /// zero.
+    /// Returns an error if there are fewer than two runs, if the runs have different players, labels, methods,
+    /// targets or kinds of baseline, if only some of them were stopped, or if `k` is zero.
     pub fn of(runs: &[Explanation], k: usize) -> Result<Self, LimeError> {
         if runs.len() < 2 {
             let (setting, expected) = ("the number of runs", "at least 2");
             return Err(LimeError::Setting { setting, expected, found: runs.len() as f64 });
         }
+        require_alike(&runs.iter().collect::<Vec<_>>())?;
         let (mut variables, mut overlaps, mut ranks) = (0.0, Some(0.0), Some(0.0));
         let mut pairs = 0.0;
         for (i, a) in runs.iter().enumerate() {

@@ -51,7 +51,7 @@ fn methods_agree_about_a_linear_model() {
     let lime = own(&model, &logit().with_method(Method::Lime));
     let agreement = Agreement::of(&shapley, &lime, 3).unwrap();
     assert!(agreement.spearman.unwrap() > 0.99 && agreement.kendall.unwrap() > 0.99);
-    assert!(agreement.same_top && agreement.top_overlap == 1.0 && agreement.k == 3);
+    assert_eq!((agreement.same_top, agreement.top_overlap, agreement.k), (Some(true), 1.0, 3));
     let mut turned = WEIGHTS;
     turned.iter_mut().for_each(|w| *w = -*w);
     let turned = own(&linear(turned), &logit());
@@ -60,7 +60,8 @@ fn methods_agree_about_a_linear_model() {
         agreement.spearman.unwrap() < -0.99 && agreement.spearman_of_magnitudes.unwrap() > 0.99
     );
     // Only the lead without a weight has the same "sign".
-    assert!(!agreement.same_top && agreement.k == 6 && agreement.same_sign < 0.17);
+    assert_eq!((agreement.same_top, agreement.k), (Some(false), 6));
+    assert!(agreement.same_sign < 0.17);
     let back: Agreement =
         serde_json::from_str(&serde_json::to_string(&agreement).unwrap()).unwrap();
     assert_eq!(back, agreement);
@@ -76,7 +77,7 @@ fn unlike_explanations_are_not_compared() {
     let error = Agreement::of(&whole, outcome.explanation().unwrap(), 3).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "one explanation is of I,II,III,aVR,aVL,aVF, the other of a,b; expected the same players"
+        "one explanation has the players I,II,III,aVR,aVL,aVF, the other a,b; expected the same players"
     );
     assert!(matches!(Agreement::of(&whole, &whole, 0), Err(LimeError::Setting { .. })));
     let error = evaluations().faithfulness(outcome.explanation().unwrap(), Target::Logit);
@@ -157,7 +158,8 @@ fn random_weights_change_the_explanation() {
         randomisation_check(&model, other, x.view(), "x", &six(), options, &mut go_on).unwrap()
     };
     let found = check(&random, &logit()).unwrap();
-    assert!(found.agreement.spearman.unwrap() < 0.0 && !found.agreement.same_top);
+    assert!(found.agreement.spearman.unwrap() < 0.0);
+    assert_eq!(found.agreement.same_top, Some(false));
     let same = check(&linear(WEIGHTS), &logit()).unwrap();
     assert!((same.agreement.spearman.unwrap() - 1.0).abs() < 1e-12);
     assert_eq!(same.original, same.randomised);
@@ -196,12 +198,30 @@ fn sampled_lime_knows_its_own_noise() {
         // A standard deviation from 60 runs is good to a tenth.
         assert!((stated / spread - 1.0).abs() < 0.35, "{k}: {stated} {spread}");
     }
-    // Six coefficients and an intercept fit seven subsets too well to tell their errors.
-    let few = |samples| {
+    // Six coefficients and an intercept fit seven subsets too well to tell their errors. Whether seven random
+    // subsets determine that many is up to chance.
+    let few = |samples, seed| {
         let sampled = ExplainOptions::default().with_method(Method::LimeSampled);
-        own(&model, &sampled.with_samples(samples)).values[0].standard_error
+        let options = sampled.with_samples(samples).with_seed(seed);
+        explain(&model, ones().view(), "x", &six(), &options, &mut go_on)
     };
-    assert!(few(7).is_none() && few(8).is_some());
+    let error_of = |samples| {
+        let outcome = (0..50).find_map(|seed| few(samples, seed).ok()).unwrap();
+        outcome.explanation().unwrap().values[0].standard_error
+    };
+    assert!(error_of(7).is_none() && error_of(8).is_some());
+    // Fewer never do; the penalty alone would give them values.
+    for samples in [1, 2, 6] {
+        let error = few(samples, 0).unwrap_err();
+        assert!(
+            matches!(error, LimeError::TooFew { done, total: 64, players: 6 } if done <= samples),
+            "{error}"
+        );
+    }
+    assert_eq!(
+        few(2, 0).unwrap_err().to_string(),
+        "2 of 64 subsets do not determine the values of 6 players"
+    );
     let stability = Stability::of(&runs, 2).unwrap();
     assert!(stability.coefficients.unwrap() > 0.95, "{stability:?}");
     assert!(stability.variables > 0.5 && stability.spearman.unwrap() > 0.8, "{stability:?}");
@@ -209,6 +229,20 @@ fn sampled_lime_knows_its_own_noise() {
     let stability = Stability::of(&exact, 3).unwrap();
     assert_eq!((stability.variables, stability.coefficients), (1.0, None));
     assert!(matches!(Stability::of(&exact[..1], 3), Err(LimeError::Setting { .. })));
+    // Only runs of one kind are compared, such as values from elsewhere.
+    let of = |label, values: [f64; 2]| {
+        Explanation::from_values(
+            label,
+            Target::Logit,
+            ["I", "II"].into_iter().zip(values),
+            0.0,
+            1.0,
+        )
+    };
+    let runs = [of("x", [0.75, 0.25]), of("x", [0.5, 0.5]), of("y", [0.5, 0.5])];
+    assert_eq!(Stability::of(&runs[..2], 1).unwrap().variables, 1.0);
+    let error = Stability::of(&runs, 1).unwrap_err();
+    assert!(error.to_string().contains("another shapley for the logit of y"), "{error}");
 }
 
 /// Explanations of the linear model for records that have the same leads at various heights.
@@ -234,11 +268,22 @@ fn rounding_is_no_disagreement() {
     let noisy = values([1e-16, -2e-16, 0.0, 0.7, 3e-17, -1e-16]);
     let own = Agreement::of(&exact, &noisy, 3).unwrap();
     assert_eq!((own.spearman, own.same_sign, own.top_overlap), (Some(1.0), 1.0, 1.0));
-    assert!(own.same_top);
+    assert_eq!(own.same_top, Some(true));
+    // Values that differ by rounding are not ranked, neither at zero nor elsewhere, with either sign.
+    let exact = values([0.3, 0.3, 0.3, -0.3, 0.7, -0.7]);
+    let noisy = values([0.3 + 1e-16, 0.3 - 2e-16, 0.3, -0.3 - 1e-16, 0.7 + 1e-15, -0.7]);
+    let own = Agreement::of(&exact, &noisy, 3).unwrap();
+    assert_eq!((own.spearman, own.kendall), (Some(1.0), Some(1.0)));
+    assert_eq!((own.spearman_of_magnitudes, own.top_overlap), (Some(1.0), 1.0));
+    let noise = values([0.2, 0.2 + 1e-16, 0.2 - 1e-16, 0.2, 0.2 + 2e-16, 0.2]);
+    let other = values([0.2 + 1e-16, 0.2 - 1e-16, 0.2, 0.2 + 2e-16, 0.2, 0.2]);
+    let own = Agreement::of(&noise, &other, 3).unwrap();
+    assert_eq!((own.spearman, own.kendall, own.spearman_of_magnitudes), (None, None, None));
     // If all have the same value, none is on top. Of several equal values, the first is.
     let flat = values([0.2; 6]);
     assert_eq!(flat.top(), None);
-    assert!(!Agreement::of(&flat, &flat, 3).unwrap().same_top);
+    assert_eq!(Agreement::of(&flat, &flat, 3).unwrap().same_top, None);
+    assert_eq!(Agreement::of(&flat, &exact, 3).unwrap().same_top, Some(false));
     let first = values([0.0, 0.3, 0.3, -1.0, 0.3, 0.0]);
     assert_eq!(first.top(), Some(&first.values[1]));
 }
@@ -286,19 +331,34 @@ fn records_of_a_patient_are_drawn_together() {
     let explanations = many(&[1.0, 1.0, 5.0, 5.0]);
     let owners = |names: [&str; 4]| names.map(str::to_owned);
     let of = |names| Cohort::of(&explanations, &owners(names), &CohortOptions::default()).unwrap();
-    // Two patients of two records each: a resample has one, the other, or both.
-    let two = of(["a", "a", "b", "b"]);
-    let [low, high] = two.leads[0].mean_interval.unwrap();
-    assert!((low - 2.0).abs() < 1e-6 && (high - 10.0).abs() < 1e-6, "{low} {high}");
-    assert_eq!(of(["a"; 4]).leads[0].mean_interval, None);
-    // A player that only one patient has says nothing about others.
-    let mut some = explanations.clone();
-    some[2..].iter_mut().for_each(|own| own.values.retain(|value| value.lead != "I"));
-    let names = owners(["a", "a", "b", "c"]);
+    // Fewer than five patients have no interval, however many records.
+    for names in [["a"; 4], ["a", "a", "b", "b"], ["a", "b", "c", "d"]] {
+        let own = of(names);
+        assert_eq!((own.leads[0].mean_interval, own.leads[0].median_interval), (None, None));
+    }
+    // The interval is as wide if each of five patients has ten equal records instead of one.
+    let heights = [1.0, 1.0, 2.0, 5.0, 5.0];
+    let five = many(&heights);
+    let names = ["a", "b", "c", "d", "e"];
+    let single = Cohort::of(&five, &names, &CohortOptions::default()).unwrap();
+    let repeated: Vec<&Explanation> = five.iter().cycle().take(50).collect();
+    let tenfold = Cohort::of(&repeated, &names.repeat(10), &CohortOptions::default()).unwrap();
+    let intervals = [&single, &tenfold].map(|own| own.leads[0].mean_interval.unwrap());
+    for (one, ten) in intervals[0].iter().zip(intervals[1]) {
+        assert!((one - ten).abs() < 1e-6, "{intervals:?}");
+    }
+    // A player that only four patients have has none either.
+    let mut some = five.clone();
+    some[4].values.retain(|value| value.lead != "I");
     let cohort = Cohort::of(&some, &names, &CohortOptions::default()).unwrap();
     let spread = |lead: &str| cohort.leads.iter().find(|own| own.lead == lead).unwrap();
-    assert_eq!((spread("I").n, spread("I").mean_interval), (2, None));
+    assert_eq!((spread("I").n, spread("I").mean_interval), (4, None));
     assert!(spread("I").median_interval.is_none() && spread("II").mean_interval.is_some());
+    // Two values of one lead would overwrite each other.
+    some[4].values[1].lead = "II".to_owned();
+    some[4].values[0].lead = "II".to_owned();
+    let error = Cohort::of(&some, &names, &CohortOptions::default()).unwrap_err();
+    assert!(matches!(error, LimeError::DuplicatePlayer { name } if name == "II"));
     let wrong = |options| Cohort::of(&explanations, &owners(["a"; 4]), &options).unwrap_err();
     for bad in [0.0, 1.0, f64::NAN] {
         let error = wrong(CohortOptions::default().with_confidence(bad));
@@ -317,12 +377,41 @@ fn records_of_a_patient_are_drawn_together() {
 }
 
 #[test]
+fn r2_of_exact_values_may_be_far_below_zero() {
+    let explained = |model: &Known, leads: usize| {
+        let x = Array2::ones((leads, 2));
+        let players = Players::leads(&Lead::STANDARD_12[..leads]);
+        let outcome = explain(model, x.view(), "x", &players, &logit(), &mut go_on).unwrap();
+        outcome.explanation().unwrap().clone()
+    };
+    // Of a game that takes all players, the subsets between the ends see almost nothing.
+    let all = |leads: usize, of_first: f64| {
+        Known::new([leads, 2], move |x| {
+            let product: f64 = (0..leads).map(|k| f64::from(x[[k, 0]])).product();
+            product + of_first * f64::from(x[[0, 0]])
+        })
+    };
+    let own = explained(&all(6, 0.01), 6);
+    assert!(own.efficiency_residual.unwrap().abs() < 1e-12 && own.weighted_r2 < -30.0, "{own:?}");
+    // An AND of two has no variance between the ends.
+    let and = explained(&all(2, 0.0), 2);
+    assert!(and.weighted_r2.is_nan() && (and.values[0].value - 0.5).abs() < 1e-12, "{and:?}");
+}
+
+#[test]
 fn agreements_are_averaged() {
     let explanations = many(&[1.0, -1.0]);
     let same = Agreement::of(&explanations[0], &explanations[0], 3).unwrap();
     let turned = Agreement::of(&explanations[0], &explanations[1], 3).unwrap();
     let mean = MeanAgreement::of(&[same, turned]).unwrap();
-    assert_eq!((mean.n, mean.k, mean.same_top, mean.top_overlap), (2, 3, 0.5, 1.0));
+    assert_eq!((mean.n, mean.k, mean.same_top, mean.top_overlap), (2, 3, Some(0.5), 1.0));
     assert!(mean.spearman.unwrap().abs() < 1e-12);
+    // A record in which neither side has a top player is no disagreement.
+    let flat = many(&[0.0]).remove(0);
+    let none = Agreement::of(&flat, &flat, 3).unwrap();
+    let same = Agreement::of(&explanations[0], &explanations[0], 3).unwrap();
+    let mean = MeanAgreement::of(&[same, none.clone()]).unwrap();
+    assert_eq!((mean.n, mean.same_top), (2, Some(1.0)));
+    assert_eq!(MeanAgreement::of(&[none]).unwrap().same_top, None);
     assert_eq!(MeanAgreement::of(&[]), None);
 }

@@ -283,10 +283,24 @@ fn bad_settings_are_refused_before_anything_is_evaluated() {
     };
     let of = |method| ExplainOptions::default().with_method(method);
     assert!(matches!(ask(of(Method::Permutation)), LimeError::EvaluatesAsItGoes));
+    let players = Players::leads(&[Lead::V1]);
+    let published = of(Method::Published);
+    let x = ones(1, 8);
+    let error = explain(&model, x.view(), "x", &players, &published, &mut go_on).unwrap_err();
+    assert!(error.to_string().ends_with("must be at least 2, found 1"), "{error}");
+    let none = Players::leads::<Lead>(&[]);
+    let x = ones(0, 8);
+    let error = explain(&model, x.view(), "x", &none, &published, &mut go_on).unwrap_err();
+    assert!(error.to_string().ends_with("must be at least 2, found 0"), "{error}");
+    let twice = Players::leads(&[Lead::V1, Lead::V2, Lead::V1]);
+    let shapley = ExplainOptions::default();
+    let x = ones(3, 8);
+    let error = explain(&model, x.view(), "x", &twice, &shapley, &mut go_on).unwrap_err();
+    assert!(matches!(error, LimeError::DuplicatePlayer { name } if name == "V1"));
     let error = ask(of(Method::Owen));
     assert_eq!(
         error.to_string(),
-        "Owen values of V1, V2, V6 need `ExplainOptions::unions`; the usual ones are of limb leads and of chest leads"
+        "Owen values of V1, V2, V6 need `ExplainOptions::unions`; the defaults are only for limb leads and chest leads"
     );
     for (options, setting) in [
         (of(Method::Lime).with_kernel_width(0.0), "the kernel width"),
@@ -440,6 +454,25 @@ fn stopped_subsets_that_leave_a_player_open_give_no_estimate() {
         assert!(own.partial.is_some() && own.values.iter().all(|own| own.standard_error.is_none()));
         assert_eq!(own.top().unwrap().lead, "aVF", "{method}");
     }
+}
+
+#[test]
+fn stopped_work_without_an_estimate_says_how_far_it_got() {
+    let model = Known::new([12, 1], |x| f64::from(x[[5, 0]]));
+    let players = Players::leads(&Lead::STANDARD_12);
+    let evaluate = EvaluateOptions::default().with_keep_partial(true);
+    let stop = &mut |done: usize, _: usize| match done >= 128 {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    let x = ones(12, 1);
+    let some = SubsetEvaluations::new(&model, x.view(), &players, &Subsets::All, &evaluate, stop);
+    let some = some.unwrap();
+    let owen = some.explain("x", &ExplainOptions::default().with_method(Method::Owen)).unwrap_err();
+    assert_eq!(owen.to_string(), "stopped after 128 of 4096 evaluations");
+    let shapley = some.explain("x", &ExplainOptions::default()).unwrap();
+    let curves = some.faithfulness(shapley.explanation().unwrap(), Target::Probability);
+    assert!(matches!(curves, Err(LimeError::Stopped { done: 128, total: 4096 })));
 }
 
 /// Half of the subsets of a saturating game that a few leads decide. If the subsets were drawn evenly, chance

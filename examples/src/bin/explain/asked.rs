@@ -17,7 +17,7 @@ pub enum Kind {
     Zero,
     /// The mean image of the lead; for networks that read volumes
     MeanImage,
-    /// The lead taken from other recordings, one after another, and averaged over them
+    /// The same lead of other recordings, one at a time, with the results averaged over them
     Background,
 }
 
@@ -61,7 +61,9 @@ impl Asked {
     pub fn new(args: &Args, model: &Model) -> Result<Self> {
         let method = args.method;
         let eight = match (method, args.players.as_deref()) {
-            (Method::Published, Some("8")) => bail!("the published method has twelve players"),
+            (Method::Published, Some("8")) => bail!(
+                "--players 8 cannot be used with --method published, which has twelve players"
+            ),
             (_, Some(players)) => players == "8",
             (method, None) => {
                 matches!(method, Method::Shapley | Method::Owen | Method::Permutation)
@@ -100,6 +102,11 @@ impl Asked {
             seed: args.seed,
             options,
         })
+    }
+
+    /// Returns whether the baselines are made from other recordings.
+    pub fn needs_others(&self) -> bool {
+        self.baselines.iter().any(|kind| *kind != Kind::Zero)
     }
 
     /// Returns the players for a signal with these leads.
@@ -180,14 +187,14 @@ fn baselines(args: &Args, model: &Model) -> Result<Vec<Kind>> {
     if args.baseline.contains(&Kind::MeanImage) {
         ensure!(
             volumes,
-            "--baseline mean-image needs a network that reads volumes, {} reads signals",
+            "--baseline mean-image needs a network that reads volumes, but {} reads signals",
             architecture.name()
         );
         ensure!(args.segments == 1, "--baseline mean-image is for whole leads, not for --segments");
     }
     let mut kinds = Vec::new();
     for kind in &args.baseline {
-        ensure!(!kinds.contains(kind), "--baseline names one of its baselines twice");
+        ensure!(!kinds.contains(kind), "--baseline names the same baseline twice");
         kinds.push(*kind);
     }
     Ok(kinds)

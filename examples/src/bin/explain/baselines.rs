@@ -91,11 +91,11 @@ impl Stock {
     /// Makes a stock of the records of a data set, in an order that depends only on the seed and the names.
     pub fn of_source(asked: &Asked, model: &Model, source: &Source, origin: &str) -> Result<Self> {
         let mut stock = Self::empty(asked, origin);
-        if stock.needs_nothing() {
+        if !asked.needs_others() {
             return Ok(stock);
         }
         let Rows::Prepared { signals, lengths } = &source.rows else {
-            bail!("{origin}: baselines are made of prepared signals (convert --stage prepared)");
+            bail!("{origin}: baselines need prepared signals (convert --stage prepared)");
         };
         if stock.kinds.contains(&Kind::MeanImage) {
             let images = model.mean_images(signals.view(), Some(lengths))?;
@@ -133,7 +133,7 @@ impl Stock {
     ) -> Result<Self> {
         let origin = format!("synthetic normal sinus rhythm, seed {}", asked.seed);
         let mut stock = Self::empty(asked, &origin);
-        if stock.needs_nothing() {
+        if !asked.needs_others() {
             return Ok(stock);
         }
         let rate = SamplingRate::new(rate.hz().clamp(100.0, 5000.0))?;
@@ -158,7 +158,7 @@ impl Stock {
                 .collect()
         };
         stock.others = make().context(
-            "no synthetic recordings for a second baseline; give --reference FOLDER or --baseline zero",
+            "cannot synthesise recordings for the baselines; use --reference FOLDER or --baseline zero",
         )?;
         if stock.kinds.contains(&Kind::MeanImage) {
             let views: Vec<_> =
@@ -183,10 +183,6 @@ impl Stock {
     fn know(&mut self, name: &str, patient: &str) {
         let own = self.known.entry(base_name(name).to_owned()).or_default();
         own.push((name.to_owned(), patient.to_owned()));
-    }
-
-    fn needs_nothing(&self) -> bool {
-        self.kinds.iter().all(|kind| *kind == Kind::Zero)
     }
 
     /// Returns the baselines for a record of this many samples.
@@ -216,7 +212,7 @@ impl Stock {
                     self.others.iter().filter(strange).take(self.count).collect();
                 ensure!(
                     !chosen.is_empty(),
-                    "none of {} recordings that were looked at for the background baseline is of another patient and as long as \
+                    "none of {} recordings considered for the background baseline is from another patient and has at least \
                      {samples} samples: {}",
                     self.others.len(),
                     self.origin

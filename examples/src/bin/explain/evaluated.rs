@@ -280,7 +280,8 @@ fn say(
         match run.explain(asked, label, method) {
             Ok(own) => other_baselines.push(own),
             // Too little was done of a further baseline when the work was stopped.
-            Err(LimeError::TooFew { .. }) if run.partial().is_some() => {}
+            Err(LimeError::TooFew { .. } | LimeError::Stopped { .. })
+                if run.partial().is_some() => {}
             Err(error) => return Err(error),
         }
     }
@@ -340,7 +341,7 @@ fn notes(own: &Explanation, others: &[&Explanation]) -> Vec<String> {
             && first != second
         {
             notes.push(format!(
-                "the largest value hangs on the baseline: {first} with {}, {second} with {}",
+                "the largest value depends on the baseline: {first} with {}, {second} with {}",
                 own.baseline, other.baseline
             ));
         }
@@ -390,5 +391,29 @@ mod tests {
         let stopped = explain(&model, &[], &asked, subject, &[&asked.labels[0]], observer);
         let stopped = &stopped.expect("explains")[0];
         assert_eq!((&stopped.outcome, &stopped.faithfulness), (&said[0].outcome, &None));
+    }
+
+    #[test]
+    fn exact_owen_values_of_the_first_baseline_survive_a_stop_in_the_second() {
+        let model = untrained();
+        let words: Vec<&str> = "--label AF --record x --method owen".split(' ').collect();
+        let asked = Asked::new(&args(&words), &model).expect("makes sense");
+        let leads = Lead::STANDARD_12.map(LeadName::from);
+        let signal = Array2::zeros((12, 100));
+        let made_of = String::new;
+        let baselines = [
+            Named { baseline: Baseline::Zero, made_of: made_of() },
+            Named { baseline: Baseline::Mean(Array2::ones((12, 100))), made_of: made_of() },
+        ];
+        let subject =
+            Subject { signal: signal.view(), leads: &leads, baselines: &baselines, seed: 0 };
+        let observer = &mut |what: &str, _, _| match what {
+            "baseline zero" => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        };
+        let said = explain(&model, &[], &asked, subject, &[&asked.labels[0]], observer);
+        let said = &said.expect("explains")[0];
+        assert!(said.outcome.explanation().is_some_and(|own| own.partial.is_none()));
+        assert!(said.other_baselines.is_empty() && said.agreement.baselines.is_empty());
     }
 }

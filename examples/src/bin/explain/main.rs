@@ -48,11 +48,11 @@ use crate::model_args::ModelArgs;
 /// agreement), boxes, means and softmax.
 ///
 /// An explanation says what the model made of the leads, not what the heart did: removing leads makes inputs
-/// unlike those the model was trained on, and a network of volumes never sees polarity.
+/// unlike those the model was trained on, and a network that reads volumes never sees polarity.
 ///
-/// Ctrl-C stops after the current batch: what has been done is written, marked as stopped, with status 130. For
-/// a data set, that is every record that was finished. With --record, the first pair of random walks is
-/// finished, too; a second Ctrl-C ends it. If there is nothing to write, the status is 1.
+/// Ctrl-C stops after the current batch: the results so far are written, marked as stopped, and the exit status
+/// is 130. For a data set, these are the records that were finished. With --record, the first pair of random
+/// walks is still completed; a second Ctrl-C ends it. If there is nothing to write, the exit status is 1.
 #[derive(Debug, Parser)]
 #[command(name = "explain", version)]
 struct Args {
@@ -66,7 +66,7 @@ struct Args {
     data: Option<PathBuf>,
     #[command(flatten)]
     labels: LabelArgs,
-    /// The label to explain; several separated by commas, or `all`: one set of evaluations serves them all
+    /// The label to explain, several separated by commas, or `all`; one set of evaluations serves them all
     #[arg(long, value_name = "NAME")]
     label: String,
     /// shapley: exact Shapley values; lime: regression on all subsets; lime-sampled: regression on random
@@ -82,39 +82,39 @@ struct Args {
     /// Cut each lead into this many time segments (permutation and owen)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     segments: u32,
-    /// Which players act together for owen with --segments; without, the limb leads are one union and the
-    /// others another [default: leads]
+    /// Which players act together for owen with --segments; without --segments, the limb leads are one union
+    /// and the other leads another [default: leads]
     #[arg(long, value_name = "WHO")]
     unions: Option<Unions>,
-    /// Random walks of permutation, and of owen with --segments; other methods have none
+    /// Number of random walks for permutation, and for owen with --segments; other methods ignore it
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     permutations: u32,
-    /// Random subsets of lime-sampled; other methods have none
+    /// Number of random subsets for lime-sampled; other methods ignore it
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     samples: u32,
     /// The quantity that is divided among the players; published uses hard labels instead
     #[arg(long, value_name = "WHAT", default_value = "probability", value_parser = targets())]
     target: Target,
     /// What replaces a removed lead, several separated by commas; pictures show the first [default: zero for
-    /// published, else zero and mean-image for networks of volumes, zero and background for others and for
-    /// --segments]
+    /// published, else zero and mean-image for networks that read volumes, zero and background for others and
+    /// for --segments]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     baseline: Vec<Kind>,
-    /// Folder of records or .npz from which mean-image and background are made [default: --data; with --record
+    /// Folder of records or .npz from which mean-image and background are made [default: --data; with --record,
     /// synthetic recordings in normal sinus rhythm]
     #[arg(long, value_name = "DIR")]
     reference: Option<PathBuf>,
-    /// Recordings for the background baseline
+    /// Number of recordings for the background baseline
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=512))]
     background: u32,
-    /// Weight-randomisation check with this many networks with fresh weights
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    /// Number of networks with fresh weights for the weight-randomisation check, at most 100
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     random_models: u32,
     /// Seed of everything random
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Explain at most this many records of --data
-    #[arg(long, value_name = "N", requires = "data", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "record", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
     /// Folder for the results
     #[arg(long, value_name = "DIR")]
@@ -168,10 +168,23 @@ mod tests {
             .expect("a model")
     }
 
+    fn parsed(words: &[&str]) -> Result<Args, clap::Error> {
+        let all = ["explain", "--out", "target/never"].into_iter().chain(words.iter().copied());
+        Args::try_parse_from(all)
+    }
+
     /// The arguments of a command line, with a folder for the results.
     pub fn args(words: &[&str]) -> Args {
-        let all = ["explain", "--out", "target/never"].into_iter().chain(words.iter().copied());
-        Args::try_parse_from(all).expect("arguments")
+        parsed(words).expect("arguments")
+    }
+
+    #[test]
+    fn arguments_that_would_be_ignored_or_too_large_are_refused() {
+        let error = parsed(&["--label", "AF", "--record", "x", "--limit", "3"]).expect_err("both");
+        assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict);
+        assert_eq!(args(&["--label", "AF", "--data", "x", "--limit", "3"]).limit, Some(3));
+        let with = |count| parsed(&["--label", "AF", "--data", "x", "--random-models", count]);
+        assert!(with("100").is_ok() && with("101").is_err());
     }
 
     #[test]
@@ -186,7 +199,7 @@ mod tests {
             let mut args = args(&["--label", "AF", source, "absent", "--weights", path]);
             args.out.clone_from(&weights);
             let error = explain(args).expect_err("no folder");
-            assert_eq!(error.to_string(), format!("cannot make {}", weights.display()));
+            assert_eq!(error.to_string(), format!("cannot create {}", weights.display()));
         }
     }
 }

@@ -138,8 +138,11 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     let mut failed = source.failed.clone();
     let mut said: Vec<(usize, Said)> = Vec::new();
     stop::listen()?;
-    say_err!("explaining {} records; Ctrl-C writes what is done", rows.len());
-    let progress = Progress::new(rows.len() as u64, "true positives explained");
+    say_err!(
+        "explaining {} records; press Ctrl-C to stop and write the results so far",
+        rows.len()
+    );
+    let progress = Progress::new(rows.len() as u64, "records explained");
     for &row in &rows {
         let record = &source.names[row];
         let labels: Vec<&Label> =
@@ -188,8 +191,8 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     if said.is_empty() {
         // Nothing to keep; the message gives the reason.
         let _ = std::fs::remove_file(&partial);
-        ensure!(!stopped(), "stopped before one record was explained");
-        bail!("{}: none of {} true positives could be explained", data.display(), rows.len());
+        ensure!(!stopped(), "stopped before any record was explained");
+        bail!("{}: none of {} records could be explained", data.display(), rows.len());
     }
     std::fs::rename(&partial, &lines)
         .with_context(|| format!("cannot write {}", lines.display()))?;
@@ -219,7 +222,7 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     write_atomic(&args.out.join("explanation.json"), |file| writeln!(file, "{json}"))?;
     all.iter().for_each(print);
     if stopped() {
-        say!("stopped early; what was done is written to {}", args.out.display());
+        say!("stopped early; results so far written to {}", args.out.display());
         return Ok(ExitCode::from(INTERRUPTED));
     }
     say!("written to {}", args.out.display());
@@ -234,15 +237,14 @@ fn stock(
     data: &Path,
     args: &Args,
 ) -> Result<(Stock, String)> {
-    let Some(reference) = &args.reference else {
-        let origin = data.display().to_string();
+    let origin = args.reference.as_deref().unwrap_or(data).display().to_string();
+    let Some(reference) = args.reference.as_ref().filter(|_| asked.needs_others()) else {
         return Ok((Stock::of_source(asked, model, source, &origin)?, origin));
     };
     let ModelCard { architecture, preprocessing, .. } = model.card();
     let mut other = source::load(reference, preprocessing, &args.labels.for_reference())?;
     drop_unusable(&mut other, *architecture, preprocessing)?;
     other.report_failures();
-    let origin = reference.display().to_string();
     Ok((Stock::of_source(asked, model, &other, &origin)?, origin))
 }
 
@@ -417,12 +419,10 @@ fn print(own: &OfLabel) {
     }
     for pair in own.agreement.methods.iter().chain(&own.agreement.baselines) {
         let ranks = pair.agreement.spearman.map_or("undefined".to_owned(), |r| format!("{r:.2}"));
-        say!(
-            "{} and {}: rank correlation {ranks}, same top lead in {:.0} %",
-            pair.between[0],
-            pair.between[1],
-            100.0 * pair.agreement.same_top
-        );
+        let top = pair.agreement.same_top.map_or("no top lead".to_owned(), |share| {
+            format!("same top lead in {:.0} %", 100.0 * share)
+        });
+        say!("{} and {}: rank correlation {ranks}, {top}", pair.between[0], pair.between[1]);
     }
 }
 
@@ -442,7 +442,7 @@ impl<'a> LeadNames<'a> {
             return Ok(Self::File(Box::new(dataset), config));
         }
         if by_file {
-            say_err!("warning: {} does not name its leads; taken as I to V6", data.display());
+            say_err!("warning: {} does not name its leads; assuming I to V6", data.display());
         }
         let standard = Lead::STANDARD_12.map(LeadName::from);
         Ok(Self::Fixed(prepared_leads(config, &standard)))
@@ -452,7 +452,7 @@ impl<'a> LeadNames<'a> {
         match self {
             Self::Fixed(leads) => Ok(leads.clone()),
             Self::File(dataset, config) => {
-                let index = dataset.index_of(record).context("the record has gone")?;
+                let index = dataset.index_of(record).context("the record no longer exists")?;
                 Ok(prepared_leads(config, &dataset.load(index)?.recording.leads))
             }
         }

@@ -58,7 +58,7 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
     let random = asked.random_models(model, args.random_models)?;
 
     stop::listen()?;
-    say_err!("explaining {}; Ctrl-C writes what is done", path.display());
+    say_err!("explaining {}; press Ctrl-C to stop and write the results so far", path.display());
     let labels: Vec<&Label> = asked.labels.iter().collect();
     let subject = Subject { signal, leads: &leads, baselines: &baselines, seed: asked.seed };
     let mut bar: Option<(String, Progress, usize)> = None;
@@ -104,6 +104,7 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
     let json = serde_json::to_string_pretty(&written).context("explanation.json")?;
     write_atomic(&out.join("explanation.json"), |file| writeln!(file, "{json}"))?;
     pictures::remove(out, model.labels())?;
+    remove_lines(out)?;
     for (own, label) in said.iter().zip(&labels) {
         print(own, label);
         match own.outcome.explanation() {
@@ -118,11 +119,23 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
         }
     }
     if stopped() {
-        say!("stopped early; what was done is written to {}", out.display());
+        say!("stopped early; results so far written to {}", out.display());
         return Ok(ExitCode::from(INTERRUPTED));
     }
     say!("written to {}", out.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Removes the lines of an earlier run over a data set, which would be taken for those of this record.
+fn remove_lines(out: &Path) -> Result<()> {
+    for name in ["explanations.jsonl", "explanations.jsonl.partial"] {
+        let path = out.join(name);
+        if path.exists() {
+            std::fs::remove_file(&path)
+                .with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn finish(bar: &Option<(String, Progress, usize)>) {
@@ -140,7 +153,7 @@ fn baselines(
     args: &Args,
 ) -> Result<Vec<Named>> {
     let config = &model.card().preprocessing;
-    let stock = match &args.reference {
+    let stock = match args.reference.as_ref().filter(|_| asked.needs_others()) {
         Some(reference) => {
             let mut source = source::load(reference, config, &args.labels.for_reference())?;
             drop_unusable(&mut source, model.card().architecture, config)?;
@@ -200,7 +213,11 @@ fn print(said: &Said, label: &Label) {
     let pairs = said.agreement.methods.iter().chain(&said.agreement.baselines);
     for own in pairs {
         let ranks = own.agreement.spearman.map_or("undefined".to_owned(), |r| format!("{r:.2}"));
-        let top = if own.agreement.same_top { "same" } else { "another" };
+        let top = match own.agreement.same_top {
+            Some(true) => "same",
+            Some(false) => "different",
+            None => "no",
+        };
         say!("{} and {}: rank correlation {ranks}, {top} top lead", own.between[0], own.between[1]);
     }
     if let Some(own) = &said.faithfulness {

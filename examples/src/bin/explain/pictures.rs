@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::Result;
 use ecg_core::{LabelSet, Lead, Recording};
 use ecg_lime::{Cohort, Explanation};
-use ecg3d_examples::chart::{Bar, bars_svg, bars_with_intervals_svg, boxes_svg};
+use ecg3d_examples::chart::{Bar, bars_svg, bars_with_intervals_svg, boxes_svg, plain};
 use ecg3d_examples::ecg_paper::ecg_svg;
-use ecg3d_examples::ecg_strips::{SegmentShares, ecg_segments_svg};
+use ecg3d_examples::ecg_strips::{SegmentShares, ecg_segments_svg, times};
 use ecg3d_examples::matrix::matrix_svg;
 use ecg3d_examples::picture::{remove_pictures, write_picture};
 
@@ -40,8 +40,12 @@ pub fn of_record(
         format!(", stopped after {} of {}", partial.done, partial.total)
     });
     let title = format!(
-        "{} of {}, {}: {:.3} from {:.3}{stopped}",
-        own.method, own.label, recording.name, own.f_all, own.f_none
+        "{} of {}, {}: {} from {}{stopped}",
+        own.method,
+        own.label,
+        recording.name,
+        plain(own.f_all),
+        plain(own.f_none)
     );
     let values: Vec<Named> = own.values.iter().map(|own| (own.lead.clone(), own.value)).collect();
     let by_lead = match borders_s {
@@ -60,8 +64,9 @@ pub fn of_record(
                 "bars",
                 &bars_svg(&title, &format!("{}, summed over time", asked.value_name()), &sums),
             )?;
-            let columns: Vec<String> =
-                borders_s.windows(2).map(|s| format!("{:.1} s", s[0])).collect();
+            let mut columns = times(&borders_s);
+            // The last border is an end.
+            columns.pop();
             let rows: Vec<String> = leads.iter().map(|(lead, _)| lead.clone()).collect();
             let cells: Vec<Vec<Option<f64>>> = leads
                 .iter()
@@ -152,7 +157,11 @@ pub fn of_cohort(
         .iter()
         .map(|own| Bar { name: own.lead.clone(), value: own.mean, interval: own.mean_interval })
         .collect();
-    let axis = format!("mean {}, 95 % interval", asked.value_name());
+    let interval = match bars.iter().any(|bar| bar.interval.is_some()) {
+        true => ", 95 % interval",
+        false => "",
+    };
+    let axis = format!("mean {}{interval}", asked.value_name());
     draw("means", &bars_with_intervals_svg(&title, &axis, &bars))?;
     let percents = columns(explained, |own| own.softmax_percent);
     if !percents.is_empty() {
