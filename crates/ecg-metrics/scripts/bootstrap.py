@@ -95,7 +95,13 @@ def figures(rows, p):
     return {name: round(float(value), 13) for name, value in out.items()}
 
 
-def intervals(of):
+def ends(sorted):
+    "Order statistics that lie as far from either end as a two-sided p of 0.05 reaches."
+    beyond = int(0.025 * (len(sorted) + 1) + 1e-12)
+    return [sorted[beyond - 1], sorted[len(sorted) - beyond]]
+
+
+def intervals(of, differences=False):
     draws = [draw(SEED, k, PATIENTS) for k in range(RESAMPLES)]
     gather = lambda patients: np.concatenate([rows_of[k] for k in patients])
     resampled = [of(gather(d)) for d in draws]
@@ -105,8 +111,8 @@ def intervals(of):
         values = np.array([r[name] for r in resampled])
         good = values[~np.isnan(values)]
         entry = {"value": value, "defined": len(good)}
-        entry["percentile"] = list(np.percentile(good, [2.5, 97.5]))
-        if len(good) == RESAMPLES:
+        entry["percentile"] = ends(np.sort(good)) if differences else list(np.percentile(good, [2.5, 97.5]))
+        if len(good) == RESAMPLES and not differences:
             found = stats.bootstrap(
                 (np.arange(PATIENTS),),
                 lambda patients: of(gather(patients))[name],
@@ -139,7 +145,7 @@ with open("tests/data/bootstrap.json", "w") as file:
             "proba": proba.tolist(),
             "other": other.tolist(),
             "intervals": intervals(first),
-            "differences": intervals(difference),
+            "differences": intervals(difference, differences=True),
         },
         file,
     )

@@ -70,9 +70,9 @@ impl fmt::Display for Unfitted {
             Self::NoPositive => "no record has the label",
             Self::NoNegative => "every record has the label",
             Self::Constant => "all probabilities are equal",
-            Self::NoError => "every record lies on its side of 0.5",
-            Self::Reversed => "the fit would turn the order of the records around",
-            Self::NotFound => "the search for the least log loss did not come to an end",
+            Self::NoError => "every record is on the right side of 0.5",
+            Self::Reversed => "the fit would reverse the order of the records",
+            Self::NotFound => "the search for the smallest log loss did not converge",
         })
     }
 }
@@ -169,13 +169,13 @@ impl TryFrom<Stored> for Calibrator {
         for (k, own) in labels.iter().enumerate() {
             let wrong = |why| MetricsError::Calibrator { label: own.label.clone(), why };
             if labels[..k].iter().any(|other| other.label == own.label) {
-                return Err(wrong("the label is there twice"));
+                return Err(wrong("the label appears twice"));
             }
             if !(own.slope > 0.0 && own.slope.is_finite() && own.intercept.is_finite()) {
-                return Err(wrong("slope and intercept must be finite and the slope above 0"));
+                return Err(wrong("slope and intercept must be finite, and the slope positive"));
             }
             if method == CalibrationMethod::Temperature && own.intercept != 0.0 {
-                return Err(wrong("a temperature has no intercept"));
+                return Err(wrong("the intercept must be 0 for temperature scaling"));
             }
         }
         Ok(Self { method, labels })

@@ -126,16 +126,16 @@ impl ChallengeWeights {
         let head = lines.next().map(|own| cells(own.1)).unwrap_or_default();
         let names = head.get(1..).unwrap_or_default();
         let labels = LabelSet::new(names)
-            .map_err(|error| wrong(0, &head.join(","), format!("names of labels: {error}")))?;
+            .map_err(|error| wrong(0, &head.join(","), format!("valid label names ({error})")))?;
         let mut weights = Array2::zeros((names.len(), names.len()));
         let mut rows = weights.rows_mut().into_iter().zip(names);
         for (k, line) in lines {
             let own = cells(line);
             let Some((mut row, name)) = rows.next() else {
-                return Err(wrong(k, &own[0], "no further row".to_owned()));
+                return Err(wrong(k, &own[0], "no more rows".to_owned()));
             };
             if own[0] != *name {
-                return Err(wrong(k, &own[0], format!("the row of {name}")));
+                return Err(wrong(k, &own[0], format!("the row for {name}")));
             }
             if own.len() != names.len() + 1 {
                 let found = format!("{} weights", own.len() - 1);
@@ -148,7 +148,7 @@ impl ChallengeWeights {
         }
         if let Some((_, name)) = rows.next() {
             let last = text.lines().count();
-            return Err(wrong(last, "nothing", format!("the row of {name}")));
+            return Err(wrong(last, "nothing", format!("the row for {name}")));
         }
         Self::new(&labels, weights.view(), normal)
     }

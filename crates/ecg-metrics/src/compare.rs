@@ -78,7 +78,8 @@ pub struct LabelTests {
 #[non_exhaustive]
 pub struct Comparison {
     /// First minus second, for every figure of a report, by resampling patients. Both are evaluated on each resample.
-    /// The intervals are percentile intervals, which agree with the p-values.
+    /// The intervals are percentile intervals, which agree with the p-values. The difference of two averages over
+    /// different labels, because one of the classifiers has no score for some label, is undefined.
     pub differences: Bootstrap,
     /// One entry for each label, in the order of the label set.
     pub tests: Vec<LabelTests>,
@@ -125,6 +126,7 @@ impl Comparison {
         let plan = |columns, own: Predictions| Plan::new(labels, columns, own.thresholds, options);
         let plans = [plan(a, first)?, plan(b, second)?];
         let width = plans[0].width();
+        let incomparable = plans[0].other_averages(&plans[1]);
         let differences = Bootstrap::of(
             labels,
             a,
@@ -137,6 +139,7 @@ impl Comparison {
                 plans[0].evaluate(weights, out);
                 plans[1].evaluate(weights, &mut other);
                 out.iter_mut().zip(other).for_each(|(own, other)| *own -= other);
+                incomparable.iter().for_each(|&k| out[k] = f64::NAN);
             },
         );
 

@@ -30,14 +30,14 @@ pub struct PrCurve {
 /// Panics if the slices have different lengths, or if a probability is NaN or negative.
 fn ranking(probabilities: &[f64], truth: &[bool]) -> Ranking {
     assert_same_length(probabilities, truth);
-    assert!(probabilities.iter().all(|p| *p >= 0.0), "probabilities are from 0 to 1");
+    assert!(probabilities.iter().all(|p| *p >= 0.0), "probabilities must be from 0 to 1");
     Ranking::new(probabilities.iter().copied().zip(truth.iter().copied()))
 }
 
 /// # Panics
 /// Panics if the slices have different lengths.
 pub(crate) fn assert_same_length(probabilities: &[f64], truth: &[bool]) {
-    assert_eq!(probabilities.len(), truth.len(), "one truth for each probability");
+    assert_eq!(probabilities.len(), truth.len(), "expected one truth value for each probability");
 }
 
 impl RocCurve {

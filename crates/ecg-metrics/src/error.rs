@@ -3,10 +3,10 @@
 #[non_exhaustive]
 pub enum MetricsError {
     /// There are no records.
-    #[error("there are no records to judge")]
+    #[error("no records to evaluate")]
     Empty,
     /// Truth and probabilities have different numbers of records.
-    #[error("{truth} rows of truth but {probabilities} rows of probabilities")]
+    #[error("the truth has {truth} rows, but the probabilities have {probabilities}")]
     RowCount {
         /// Number of rows of the truth.
         truth: usize,
@@ -14,7 +14,7 @@ pub enum MetricsError {
         probabilities: usize,
     },
     /// An array has another number of columns (or a list another length) than there are labels.
-    #[error("{found} columns of {what}, but the label set has {expected} labels")]
+    #[error("{what} for {found} labels, but the label set has {expected} labels")]
     LabelCount {
         /// What has the wrong length: `truth`, `probabilities`, `thresholds`, `intervals`, `calibration` or `weights`.
         what: &'static str,
@@ -50,7 +50,7 @@ pub enum MetricsError {
         found: f64,
     },
     /// The thresholds are for another number of records than there are.
-    #[error("{records} records but the thresholds of {thresholds}")]
+    #[error("{records} records but thresholds for {thresholds}")]
     ThresholdRows {
         /// Number of records.
         records: usize,
@@ -58,7 +58,7 @@ pub enum MetricsError {
         thresholds: usize,
     },
     /// The list of folds has another length than there are records.
-    #[error("{records} records but the folds of {folds}")]
+    #[error("{records} records but folds for {folds}")]
     FoldCount {
         /// Number of records.
         records: usize,
@@ -66,22 +66,24 @@ pub enum MetricsError {
         folds: usize,
     },
     /// There is no second fold to choose on.
-    #[error("all records are of one fold; choosing on the other folds needs at least two")]
+    #[error("all records are in one fold; choosing on the other folds needs at least two")]
     OneFold,
     /// The sensitivity that thresholds should reach is NaN or outside 0 to 1.
-    #[error("the sensitivity asked of thresholds must be from 0 to 1, found {found}")]
+    #[error("the target sensitivity of thresholds must be from 0 to 1, found {found}")]
     Sensitivity {
         /// The value.
         found: f64,
     },
     /// The confidence level of intervals is NaN or not between 0 and 1.
-    #[error("the confidence of intervals must be more than 0 and less than 1, found {found}")]
+    #[error("the confidence level of intervals must be above 0 and below 1, found {found}")]
     Confidence {
         /// The value.
         found: f64,
     },
     /// Even [`MAX_RESAMPLES`](crate::MAX_RESAMPLES) are too few for the confidence level.
-    #[error("a confidence of {found} needs {least} resamples, but {most} are the most")]
+    #[error(
+        "a confidence level of {found} needs {least} resamples, but at most {most} are allowed"
+    )]
     BootstrapConfidence {
         /// The confidence level.
         found: f64,
@@ -99,7 +101,7 @@ pub enum MetricsError {
         known: String,
     },
     /// Intervals or calibration are for other labels than the report's, or for the same labels in another order.
-    #[error("{what} of the labels {found}, but the report is of {expected}")]
+    #[error("{what} for the labels {found}, but the report is for {expected}")]
     OtherLabels {
         /// What has other labels: `intervals` or `calibration`.
         what: &'static str,
@@ -108,14 +110,26 @@ pub enum MetricsError {
         /// The labels found.
         found: String,
     },
+    /// Intervals are for other probabilities, thresholds or divisions by zero than the report.
+    #[error(
+        "the intervals are for a macro {score} of {found}, but the report has {expected}; use the same probabilities, thresholds and zero_division for both"
+    )]
+    OtherPredictions {
+        /// Name of the score.
+        score: &'static str,
+        /// The average in the report.
+        expected: f64,
+        /// The average that the intervals belong to.
+        found: f64,
+    },
     /// A text for the result of a division by zero is not `0`, `1` or `nan`.
-    #[error("a division by zero gives 0, 1 or nan, not {found:?}")]
+    #[error("invalid value {found:?} for a division by zero; expected 0, 1 or nan")]
     ZeroDivision {
         /// The text given.
         found: String,
     },
     /// The list of patients has another length than there are records.
-    #[error("{records} records but the patients of {patients}")]
+    #[error("{records} records but patients for {patients}")]
     PatientCount {
         /// Number of records.
         records: usize,
@@ -123,7 +137,7 @@ pub enum MetricsError {
         patients: usize,
     },
     /// There are too few resamples for the confidence level, or more than [`MAX_RESAMPLES`](crate::MAX_RESAMPLES).
-    #[error("{found} resamples; an interval at this confidence needs from {least} to {most}")]
+    #[error("{found} resamples; intervals at this confidence level need {least} to {most}")]
     Resamples {
         /// The number asked for.
         found: usize,
@@ -133,7 +147,7 @@ pub enum MetricsError {
         most: usize,
     },
     /// There is only one patient, which says nothing about the spread between patients.
-    #[error("all records are of one patient; intervals by patient need at least two")]
+    #[error("all records are from one patient; intervals by patient need at least two")]
     OnePatient,
     /// A score is NaN.
     #[error("row {row} (from 0): the score is not a number")]
@@ -152,7 +166,7 @@ pub enum MetricsError {
         found: f64,
     },
     /// A text for the calibration method is not `temperature` or `platt`.
-    #[error("probabilities are calibrated by temperature or platt, not {found:?}")]
+    #[error("unknown calibration method {found:?}; expected temperature or platt")]
     CalibrationMethod {
         /// The text given.
         found: String,
@@ -176,7 +190,7 @@ pub enum MetricsError {
         found: f64,
     },
     /// A label is part of two names in the weights for the challenge score.
-    #[error("the weights have the label {label} twice")]
+    #[error("label {label} appears twice in the weights")]
     LabelTwice {
         /// The label.
         label: String,

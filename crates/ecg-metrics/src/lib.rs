@@ -70,7 +70,7 @@
 //! records under evaluation make every thresholded figure too good, and so does a [`Calibrator`] that was fitted on
 //! them.
 //!
-//! With fewer than [`FEW_POSITIVES`] positives or negatives, the report says "too few" beside a label. It says the same
+//! With fewer than [`FEW_POSITIVES`] positives or negatives, the Markdown says "too few" beside a label. It says the same
 //! beside the label's bootstrap intervals if so few patients have or lack the label. Then read the interval, not the
 //! number. More positives alone are not enough: in simulations, 95 % BCa intervals of an AUC of .96 contained it in
 //! 85 % of the cases with about ten positives, in 90 to 93 % with about 24, and in 94 to 95 % with about 80.

@@ -197,13 +197,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "one truth for each probability")]
+    #[should_panic(expected = "one truth value for each probability")]
     fn a_truth_is_missing() {
         Reliability::new(&[0.1, 0.2], &[true], 10);
     }
 
     #[test]
-    #[should_panic(expected = "one truth for each probability")]
+    #[should_panic(expected = "one truth value for each probability")]
     fn a_probability_is_missing() {
         Reliability::binned(&[0.1], &[true, false], Binning::EqualCount(2));
     }

@@ -7,9 +7,9 @@ use crate::ranking::Ranking;
 use crate::rows::Rows;
 use crate::scores::{ProbabilityScores, undefined};
 use crate::{
-    Bootstrap, ChallengeScore, Confusion, CrossTable, LabelCalibration, MetricsError, PrCurve,
-    Reliability, ReportOptions, RocCurve, SampleScores, Scores, Thresholds, Truth, ZeroDivision,
-    wilson,
+    Binning, Bootstrap, ChallengeScore, Confusion, CrossTable, LabelCalibration, MetricsError,
+    PrCurve, Reliability, ReportOptions, RocCurve, SampleScores, Scores, Thresholds, Truth,
+    ZeroDivision, wilson,
 };
 
 /// The number of positives or negatives below which a report marks the intervals of a label.
@@ -70,7 +70,8 @@ pub struct Undefined {
     pub score: String,
     /// Why it is undefined.
     pub reason: String,
-    /// The value that the report has in its place; NaN (null in JSON) if there is none.
+    /// The value that the report has in its place; NaN (null in JSON) if there is none. For the scope `samples`, the
+    /// value that each such record counts as in the mean; NaN if it is left out.
     pub reported: f64,
 }
 
@@ -318,13 +319,20 @@ impl Report {
     /// Adds intervals by resampling patients, which then appear in text, Markdown, CSV and JSON.
     ///
     /// # Errors
-    /// Returns an error if the intervals are for other labels, for the same labels in another order, or for another
-    /// number of records.
+    /// Returns an error if the intervals are for other labels, for the same labels in another order, for another number
+    /// of records, or for other probabilities, thresholds or divisions by zero, as their macro averages show.
     pub fn with_bootstrap(mut self, bootstrap: Bootstrap) -> Result<Self, MetricsError> {
         self.check_labels("intervals", bootstrap.labels.iter().map(|own| own.0.as_str()))?;
         if bootstrap.records != self.n {
             let (records, patients) = (self.n, bootstrap.records);
             return Err(MetricsError::PatientCount { records, patients });
+        }
+        for (score, expected) in Scores::NAMES.iter().zip(self.macro_.values()) {
+            // NaN if an average is undefined. Both sum the same numbers, in another order.
+            let found = bootstrap.macro_.get(score).map_or(f64::NAN, |own| own.value);
+            if (found - expected).abs() > 1e-9 {
+                return Err(MetricsError::OtherPredictions { score, expected, found });
+            }
         }
         self.bootstrap = Some(bootstrap);
         Ok(self)
@@ -456,7 +464,7 @@ pub struct Curves {
     pub roc: RocCurve,
     /// Precision against recall.
     pub precision_recall: PrCurve,
-    /// Reliability over ten bins.
+    /// Reliability over the ten bins of `ece10`: [`Binning::EqualWidth`].
     pub reliability: Reliability,
 }
 
@@ -477,7 +485,7 @@ pub fn curves<T: Truth>(
             label: label.to_owned(),
             roc: ranking.roc(false),
             precision_recall: ranking.precision_recall(),
-            reliability: Reliability::new(&p, &holds, 10),
+            reliability: Reliability::binned(&p, &holds, Binning::EqualWidth(10)),
         }
     });
     Ok(curves.collect())

@@ -41,6 +41,9 @@ pub(crate) struct Plan {
     challenge: Option<Vec<[f64; 3]>>,
     /// For each label, which scores are defined on the original records.
     defined: Vec<[bool; SCORES]>,
+    /// For each label, which scores enter averages on the original records: those that are defined, and those with a
+    /// value for a division by zero.
+    counted: Vec<[bool; SCORES]>,
 }
 
 #[derive(Debug)]
@@ -227,10 +230,27 @@ impl Plan {
             columns: columns.iter().enumerate().map(column_of).collect(),
             challenge,
             defined: Vec::new(),
+            counted: Vec::new(),
         };
         let ones = vec![1; plan.rows.len()];
-        plan.defined = plan.columns.iter().map(|c| defined(&c.sums(&ones).confusion())).collect();
+        for column in &plan.columns {
+            let (scores, confusion) = column.scores(&column.sums(&ones), &ones, empty);
+            plan.defined.push(defined(&confusion));
+            plan.counted.push(scores.values().map(|value| !value.is_nan()));
+        }
         Ok(plan)
+    }
+
+    /// Returns the places, in what [`Plan::evaluate`] gives, of averages over labels that are over other labels than
+    /// those of another plan for the same label set.
+    pub fn other_averages(&self, other: &Self) -> Vec<usize> {
+        let differs = |k: &usize| {
+            let mut pairs = self.counted.iter().zip(&other.counted);
+            pairs.any(|(own, other)| own[*k] != other[*k])
+        };
+        let n = self.columns.len();
+        let places = |k: usize| [n + 1, n + 2].map(|section| section * SCORES + k);
+        (0..SCORES).filter(differs).flat_map(places).collect()
     }
 
     /// Returns how many numbers [`Plan::evaluate`] gives.
@@ -251,9 +271,7 @@ impl Plan {
         let mut comparable = [true; SCORES];
         for (column, defined_before) in self.columns.iter().zip(&self.defined) {
             let sums = column.sums(weights);
-            let confusion = sums.confusion();
-            let order = order_scores(&column.sorted, weights);
-            let scores = Scores::new(&confusion, order, sums.probability(), self.empty);
+            let (scores, confusion) = column.scores(&sums, weights, self.empty);
             let now = defined(&confusion);
             for k in 0..SCORES {
                 comparable[k] &= now[k] || !defined_before[k];
@@ -294,6 +312,12 @@ impl Column {
         let mut sums = Sums::default();
         sums.take(&self.decisions, weights);
         sums
+    }
+
+    fn scores(&self, sums: &Sums, weights: &[u32], empty: ZeroDivision) -> (Scores, Confusion) {
+        let confusion = sums.confusion();
+        let order = order_scores(&self.sorted, weights);
+        (Scores::new(&confusion, order, sums.probability(), empty), confusion)
     }
 }
 

@@ -224,14 +224,14 @@ fn tables_of_weights() {
     assert_eq!((score.value, score.weights.as_str()), (1.0, "of 2021"));
 
     for (text, line, expected) in [
-        ("", 1, "names of labels"),
-        (",a,a\n", 1, "names of labels"),
-        (",a,b\nb,1,2\n", 2, "the row of a"),
+        ("", 1, "valid label names"),
+        (",a,a\n", 1, "valid label names"),
+        (",a,b\nb,1,2\n", 2, "the row for a"),
         (",a,b\na,1\n", 2, "2 weights"),
         (",a,b\na,1,x\n", 2, "a number"),
         (",a,b\na,1,nan\n", 2, "a number"),
-        (",a,b\na,1,2\n", 3, "the row of b"),
-        (",a\na,1\nb,1\n", 3, "no further row"),
+        (",a,b\na,1,2\n", 3, "the row for b"),
+        (",a\na,1\nb,1\n", 3, "no more rows"),
     ] {
         let error = ChallengeWeights::parse(text, "a").unwrap_err().to_string();
         assert!(
@@ -240,7 +240,7 @@ fn tables_of_weights() {
         );
     }
     let twice = ChallengeWeights::parse(",A|B,B|C\nA|B,1,0\nB|C,0,1\n", "A").unwrap_err();
-    assert_eq!(twice.to_string(), "the weights have the label B twice");
+    assert_eq!(twice.to_string(), "label B appears twice in the weights");
     let unknown = ChallengeWeights::parse(",a\na,1\n", "b").unwrap_err();
     assert!(matches!(unknown, MetricsError::UnknownLabel { .. }));
     let square = ChallengeWeights::new(&labels, array![[1.0, 0.0]].view(), "NSR").unwrap_err();
