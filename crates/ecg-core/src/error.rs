@@ -11,7 +11,7 @@ pub enum CoreError {
         found: f64,
     },
     /// The number of lead names differs from the number of signal rows.
-    #[error("{rows} rows of signal but {names} lead names")]
+    #[error("{rows} signal rows but {names} lead names")]
     LeadCount {
         /// Number of rows of the signal.
         rows: usize,
@@ -19,7 +19,7 @@ pub enum CoreError {
         names: usize,
     },
     /// The shape of the stored integers differs from the shape of the signal.
-    #[error("the stored integers are {found:?} ([lead, sample]), the signal is {expected:?}")]
+    #[error("the stored integers have shape {found:?} ([lead, sample]), expected {expected:?}")]
     AdcShape {
         /// Shape of the signal, `[lead, sample]`.
         expected: [usize; 2],
@@ -27,7 +27,7 @@ pub enum CoreError {
         found: [usize; 2],
     },
     /// The number of gains or baselines differs from the number of leads.
-    #[error("{found} {what} of stored integers, expected one for each of {expected} leads")]
+    #[error("{found} {what} for the stored integers, expected one for each of {expected} leads")]
     AdcCount {
         /// Which of the two it is: `gains` or `baselines`.
         what: &'static str,

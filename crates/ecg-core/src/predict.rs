@@ -25,7 +25,7 @@ pub enum PredictError {
         leads: usize,
     },
     /// Lead images were passed to a predictor that reads the signals themselves.
-    #[error("the predictor reads signals, it cannot use images of leads")]
+    #[error("the predictor takes signals, not images of leads")]
     NoImages,
     /// The predictor itself failed.
     #[error("the predictor failed")]
@@ -110,7 +110,7 @@ pub trait PredictSubsets: Predict<Ix3> {
         LeadMask::check(masks, prepared.nrows())?;
         if prepared.nrows() > 32 {
             let leads = prepared.nrows();
-            return Err(PredictError::Backend(format!("{leads} leads, masks have 32 bits").into()));
+            return Err(PredictError::Backend(format!("{leads} leads, the limit is 32").into()));
         }
         /// Number of masked signals held in memory at a time.
         const BATCH: usize = 64;

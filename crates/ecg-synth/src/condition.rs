@@ -91,9 +91,9 @@ pub enum Quality {
 
 /// What a synthetic recording shows. All combinations are possible except those that [`Condition::check`] rejects.
 ///
-/// Fields missing from the input when deserialising take their defaults.
+/// Fields missing from the input when deserialising take their defaults; unknown ones are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Condition {
     /// Rhythm. Default: [`Rhythm::NormalSinus`].

@@ -5,7 +5,7 @@ use crate::Rhythm;
 #[non_exhaustive]
 pub enum SynthError {
     /// A sampling rate outside the range that the waves allow.
-    #[error("the sampling rate must lie within {lowest} to {highest} Hz, found {found}")]
+    #[error("the sampling rate must be from {lowest} to {highest} Hz, found {found}")]
     SamplingRate {
         /// The requested rate, in Hz.
         found: f64,
@@ -15,7 +15,7 @@ pub enum SynthError {
         highest: f64,
     },
     /// A duration that is too short for a beat, too long for memory, or not a number.
-    #[error("the duration must lie within {shortest} to {longest} s, found {found}")]
+    #[error("the duration must be from {shortest} to {longest} s, found {found}")]
     Duration {
         /// The requested duration, in seconds.
         found: f64,
@@ -25,7 +25,7 @@ pub enum SynthError {
         longest: f64,
     },
     /// A condition with parts that exclude each other.
-    #[error("{part} does not go with {with}")]
+    #[error("{part} cannot be combined with {with}")]
     Incompatible {
         /// The requested part.
         part: &'static str,
@@ -39,7 +39,7 @@ pub enum SynthError {
         found: Rhythm,
     },
     /// A rhythm in which the requested ectopic beats are not available.
-    #[error("{ectopy} are not made in {found:?}")]
+    #[error("{ectopy} are not available in {found:?}")]
     Ectopy {
         /// The requested ectopic beats.
         ectopy: &'static str,

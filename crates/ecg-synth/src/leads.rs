@@ -5,8 +5,8 @@ use crate::dipole::Dipole;
 /// Number of leads computed from the dipole; the other four follow from I and II.
 pub(crate) const MEASURED: usize = 8;
 
-/// Coefficients of X, Y and Z for I, II, V1 to V6 (Dower et al. 1980, J. Electrocardiol. 13:39; printed there for a
-/// dipole in mV of the Frank leads).
+/// Coefficients of X, Y and Z for I, II, V1 to V6 (Dower, Machado and Osborne 1980, Clin. Cardiol. 3:87;
+/// printed there for a dipole in mV of the Frank leads).
 const DOWER: [[f64; 3]; MEASURED] = [
     [0.632, -0.235, 0.059],
     [0.235, 1.066, -0.132],

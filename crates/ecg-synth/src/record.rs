@@ -22,9 +22,9 @@ const LONGEST_S: f64 = 3600.0;
 /// Seconds of rhythm drawn beyond the end, so that a beat after the end still contributes its P wave.
 const RUN_OUT_S: f64 = 2.0;
 
-/// What to synthesise. Fields missing from the input when deserialising take their defaults.
+/// What to synthesise. Fields missing from the input when deserialising take their defaults; unknown ones are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SynthOptions {
     /// Random seed; equal seeds give equal records. Default: 0.
@@ -67,7 +67,8 @@ impl SynthOptions {
 pub struct Beat {
     /// Origin of the beat.
     pub kind: BeatKind,
-    /// Reference point of the QRS, close to the peak of the R wave.
+    /// Reference point of the QRS. In beats that are conducted normally or with RBBB, it is within a few ms of the peak
+    /// of the R wave; in LBBB, paced and ventricular beats, the largest deflection follows 40 to 60 ms later.
     pub r_s: f64,
     /// Start of the P wave, if the beat has one.
     pub p_onset_s: Option<f64>,

@@ -57,6 +57,11 @@ pub struct Fir {
 pub struct FirState(Vec<f64>);
 
 impl FirState {
+    /// Creates a state from the last samples, oldest first: one fewer than the filter has taps.
+    pub fn new(samples: Vec<f64>) -> Self {
+        Self(samples)
+    }
+
     /// The last samples, oldest first: one fewer than the filter has taps.
     pub fn samples(&self) -> &[f64] {
         &self.0
@@ -85,9 +90,9 @@ impl Fir {
     pub fn low_pass(half: usize, cutoff: f64, beta: f64) -> Result<Self, ConvertError> {
         if !(cutoff > 0.0 && cutoff <= 1.0) {
             return Err(ConvertError::config(
-                "the corner of a low-pass",
+                "the cutoff of a low-pass filter",
                 cutoff,
-                "above 0, up to 1",
+                "above 0 and at most 1",
             ));
         }
         if !(0.0..=500.0).contains(&beta) {

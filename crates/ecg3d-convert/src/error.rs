@@ -15,7 +15,7 @@ pub enum ConvertError {
         expected: &'static str,
     },
     /// A recording has another sampling rate than the plan was made for.
-    #[error("the plan is made for {expected_hz} Hz, the recording has {found_hz} Hz")]
+    #[error("the plan is for {expected_hz} Hz, but the recording has {found_hz} Hz")]
     SamplingRate {
         /// Rate of the plan in Hz.
         expected_hz: f64,
@@ -62,7 +62,7 @@ pub enum ConvertError {
     },
     /// A sample is not a finite number.
     #[error(
-        "lead {lead} has {count} samples that are no finite numbers, the first ({value}) at sample {sample} (from 0)"
+        "lead {lead} has {count} samples that are not finite, the first ({value}) at sample {sample} (from 0)"
     )]
     InvalidSample {
         /// The lead's name in the recording.
@@ -76,7 +76,7 @@ pub enum ConvertError {
     },
     /// A run of samples that are not finite numbers is too long to be filled in.
     #[error(
-        "lead {lead} has {length} samples in a row that are no finite numbers, from sample {sample} (from 0); at most {allowed} are filled in, between others that are"
+        "lead {lead} has {length} consecutive samples that are not finite, starting at sample {sample} (from 0); at most {allowed} are interpolated, between finite samples"
     )]
     Gap {
         /// The lead's name in the recording.
@@ -89,13 +89,19 @@ pub enum ConvertError {
         allowed: usize,
     },
     /// Samples are so large that the result is not a finite number of its type.
-    #[error("lead {lead} (from 0) has samples too large to compute with")]
+    #[error(
+        "lead {lead} (from 0) has a magnitude of {value:.2e}, which is too large to compute with"
+    )]
     Overflow {
         /// Row of the prepared signal or of its window, from 0.
         lead: usize,
+        /// The largest magnitude of its resampled samples, or of the given ones.
+        value: f64,
     },
     /// A recording becomes too many samples to scale them all together.
-    #[error("resampled, the recording has {values} values in all, at most {most} are scaled")]
+    #[error(
+        "the resampled recording has {values} values in total, expected at most {most} for scaling"
+    )]
     TooLong {
         /// Number of samples of all leads after resampling.
         values: usize,
@@ -123,7 +129,7 @@ pub enum ConvertError {
         leads: usize,
     },
     /// There are more leads than a mask has bits.
-    #[error("subsets can be of at most {most} leads, there are {leads}")]
+    #[error("subsets can have at most {most} leads, found {leads}")]
     MaskLeads {
         /// Number of leads in the images.
         leads: usize,

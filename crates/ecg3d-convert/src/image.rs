@@ -209,11 +209,11 @@ impl ImagePlan {
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let plan = ImagePlan::new(&ConvertConfig::corrected())?;
-    /// let mut signal = Array2::from_elem((12, 500), 0.5_f32); // [lead, sample], mV
+    /// let mut signal = Array2::from_elem((12, 500), 0.5_f64); // [lead, sample], mV
     /// plan.check_samples(signal.view())?;
-    /// signal[[3, 499]] = -1e20;
+    /// signal[[3, 499]] = -1e200;
     /// let error = plan.check_samples(signal.view()).expect_err("too large");
-    /// assert_eq!(error.to_string(), "lead 3 (from 0) has samples too large to compute with");
+    /// assert_eq!(error.to_string(), "lead 3 (from 0) has a magnitude of 1.00e200, which is too large to compute with");
     /// # Ok(())
     /// # }
     /// ```
@@ -229,8 +229,11 @@ impl ImagePlan {
         let overflows = |row: ArrayView1<'_, T>| {
             row.iter().fold(false, |large, value| large | (value.abs() > largest))
         };
-        match signal.rows().into_iter().position(overflows) {
-            Some(lead) => Err(ConvertError::Overflow { lead }),
+        match signal.rows().into_iter().enumerate().find(|(_, row)| overflows(row.view())) {
+            Some((lead, row)) => {
+                let values = row.iter().map(|value| value.to_f64().unwrap_or(f64::NAN).abs());
+                Err(ConvertError::Overflow { lead, value: values.fold(0.0, f64::max) })
+            }
             None => Ok(()),
         }
     }

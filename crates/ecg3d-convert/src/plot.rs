@@ -93,11 +93,11 @@ impl Threshold {
     pub(crate) fn check(self) -> Result<(), ConvertError> {
         match self {
             Self::Distance { distance } if !(0.0..f64::INFINITY).contains(&distance) => {
-                let expected = "a number of at least 0";
+                let expected = "a non-negative number";
                 Err(ConvertError::config("the recurrence threshold", distance, expected))
             }
             Self::Rate { rate } if !(rate > 0.0 && rate <= 1.0) => {
-                Err(ConvertError::config("the recurrence rate", rate, "above 0, at most 1"))
+                Err(ConvertError::config("the recurrence rate", rate, "above 0 and at most 1"))
             }
             _ => Ok(()),
         }
@@ -130,8 +130,6 @@ impl Threshold {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RecurrencePlot {
-    dimension: usize,
-    delay: usize,
     states: Recurrence,
     metric: Metric,
     threshold: Threshold,
@@ -146,7 +144,7 @@ impl RecurrencePlot {
     pub fn new(dimension: usize, delay: usize) -> Result<Self, ConvertError> {
         let states = Recurrence::new(dimension, delay)?;
         let (metric, threshold) = (Metric::default(), Threshold::default());
-        Ok(Self { dimension, delay, states, metric, threshold })
+        Ok(Self { states, metric, threshold })
     }
 
     /// Sets how the distance between two states is measured. Default: [`Metric::Euclidean`].
@@ -202,7 +200,7 @@ impl RecurrencePlot {
     /// Returns the distance between two states.
     #[inline(always)]
     fn distance<T: Real>(&self, signal: &[T], i: usize, j: usize) -> T {
-        let samples = (0..self.dimension).map(|k| k * self.delay);
+        let samples = (0..self.states.dimension).map(|k| k * self.states.delay);
         let apart = samples.map(|k| (signal[i + k] - signal[j + k]).abs());
         match self.metric {
             // Summed in the same order as in `Recurrence::fill`, so that the bits are the same.
@@ -225,7 +223,7 @@ impl RecurrencePlot {
     pub(crate) fn largest_sample<T: Real>(&self) -> T {
         /// Each of the three interpolations on the way to a volume makes values at most three times as large.
         const GROWTH: f64 = 27.0;
-        let terms = T::from_f64(self.dimension as f64);
+        let terms = T::from_f64(self.states.dimension as f64);
         let difference = match self.metric {
             // The squares are what overflows; their root leaves room for the interpolations.
             Metric::Euclidean => (T::max_value() / terms).sqrt(),
@@ -273,7 +271,7 @@ impl RecurrencePlot {
     ) {
         let cells = columns.as_flattened_mut();
         cells.fill(T::zero());
-        for shifted in (0..self.dimension).map(|k| &signal[k * self.delay..]) {
+        for shifted in (0..self.states.dimension).map(|k| &signal[k * self.states.delay..]) {
             for (row, &x0) in cells.chunks_exact_mut(width).zip(shifted) {
                 let xs = shifted[first..].iter();
                 row.iter_mut().zip(xs).for_each(|(cell, &x)| *cell = join(*cell, (x - x0).abs()));

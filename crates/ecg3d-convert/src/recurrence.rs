@@ -7,8 +7,8 @@ use crate::{ConvertError, Real};
 /// The states of [`crate::RecurrencePlot`] and their Euclidean distances, which are all that the presets need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Recurrence {
-    dimension: usize,
-    delay: usize,
+    pub(crate) dimension: usize,
+    pub(crate) delay: usize,
 }
 
 impl Recurrence {

@@ -3,7 +3,7 @@
 //! The build's baseline for x86-64 is SSE2, with four `f32` at a time. Work is compiled again for AVX2 and AVX-512.
 //! Which version to run is chosen once, on first use; set `ECG3D_SIMD=portable` or `avx2` in the environment to use
 //! less than the processor has. Images and volumes are made with explicit vector types, because compilers keep arrays
-//! of this size in memory half of the time; `benches/convert.rs` shows the difference. Fused multiply-add instructions
+//! of this size in memory half of the time. Fused multiply-add instructions
 //! are not used, so that every processor gives the same bits.
 
 use std::ops::{Add, Mul, Sub};

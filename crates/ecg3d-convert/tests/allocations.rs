@@ -65,7 +65,7 @@ fn into_calls_allocate_nothing() {
     }
 }
 
-/// Both presets, and each choice at least once, except FIR filters by convolution, which may allocate.
+/// Both presets, and variations of them, but no FIR filters by convolution, which may allocate.
 fn configs() -> Vec<ConvertConfig> {
     let polyphase = |rate_hz| Resample::Polyphase { rate_hz, fir: FirMethod::Polyphase };
     let published = ConvertConfig::published;

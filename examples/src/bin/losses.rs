@@ -33,13 +33,13 @@ const NYQUIST_HZ: f64 = 25.0;
 #[derive(Parser)]
 #[command(name = "losses", version)]
 struct Arguments {
-    /// Folder of WFDB and CSV records, searched with all its subfolders
+    /// Folder of WFDB and CSV records, searched recursively
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// Write the figures of each record, too
+    /// Also write the figures of each record
     #[arg(long, value_name = "FILE.csv")]
     out: Option<PathBuf>,
-    /// Threads, at most 1024; 0: one for each processor
+    /// Number of threads, at most 1024; 0 means one per processor
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1024))]
     threads: u32,
     #[command(flatten)]
@@ -263,17 +263,20 @@ impl<'a> Measured<'a> {
     fn reconstructed(&self) -> Result<Array2<f64>> {
         let (from, samples) = (self.prepared.ncols(), self.used.ncols());
         let mut back = Array2::zeros(self.used.dim());
-        // Samples of the prepared signal last `down / up` samples of the recording.
-        let whole = match self.plan.config().resample {
+        let (from, to) = match self.plan.config().resample {
             Resample::Polyphase { rate_hz, .. } => {
                 let (up, down) = rate_ratio(self.rate_hz, rate_hz)?;
-                (from * down).div_ceil(up)
+                // `up` samples of the prepared signal last as long as `down` samples of the recording.
+                let blocks = from.div_ceil(up);
+                (blocks * up, blocks * down)
             }
-            _ => samples,
+            _ => (from, samples),
         };
-        let plan = FftResampler::new(from, whole)?;
+        let plan = FftResampler::new(from, to)?;
         for (row, mut out) in self.prepared.rows().into_iter().zip(back.rows_mut()) {
-            let long = plan.resample(&row.to_vec())?;
+            let mut row = row.to_vec();
+            row.resize(from, 0.0);
+            let long = plan.resample(&row)?;
             out.iter_mut().zip(long).for_each(|(out, value)| *out = value);
         }
         Ok(back)
@@ -434,6 +437,26 @@ mod tests {
         assert_eq!(of("turned upside down: change of the images, %"), 0.0);
         assert!((of("turned upside down: change of the prepared signal, %") - 200.0).abs() < 1e-4);
         assert!((of("cutoff (gain 0.707), Hz") - 0.777).abs() < 1e-3);
+    }
+
+    #[test]
+    fn at_any_rate_little_is_lost_of_what_is_below_25_hz() {
+        // 2057 samples do not become a whole number of samples at 50 Hz; 257 samples become 50.
+        for samples in [2056, 2057] {
+            let n = samples as f64;
+            let signal = Array2::from_shape_fn((12, samples), |(_, t)| {
+                let turns = std::f64::consts::TAU * t as f64;
+                (0.5 - 0.5 * (turns / n).cos()) * (8.0 * turns / 257.0).sin()
+            });
+            let rate = SamplingRate::new(257.0).expect("a rate");
+            let recording = Recording::new("r", rate, Lead::STANDARD_12, signal);
+            let recording = recording.expect("twelve leads");
+            let plan = ConvertPlan::new(ConvertConfig::corrected(), rate).expect("a plan");
+            let measured = Measured::new(&plan, &recording).expect("measures");
+            let back = measured.reconstructed().expect("resamples");
+            // The ripple of the resampling filter.
+            assert!(prd(measured.filtered.view(), back.view()) < 0.2, "{samples}");
+        }
     }
 
     #[test]

@@ -69,15 +69,15 @@ impl ConvertConfig {
                 return Err(ConvertError::config(
                     "first_samples",
                     "none",
-                    "a number of samples, for method fft",
+                    "a number of samples with method fft",
                 ));
             }
             Resample::Fft { samples } => whole("samples", samples)?,
             Resample::Polyphase { rate_hz, .. } => {
                 positive("rate_hz", rate_hz)?;
-                whole("the samples of a window", self.window_samples())?;
-                whole("the samples of a hop", self.hop_samples())?;
-                whole("the samples of max_seconds", self.prepared_shape()[1])?;
+                whole("the number of samples in a window", self.window_samples())?;
+                whole("the number of samples in a hop", (self.hop_s * rate_hz).round() as usize)?;
+                whole("the number of samples in max_seconds", self.prepared_shape()[1])?;
                 if self.prepared_shape()[1] < self.window_samples() {
                     let expected = "at least window_s";
                     return Err(ConvertError::config("max_seconds", self.max_seconds, expected));
@@ -88,9 +88,9 @@ impl ConvertConfig {
         whole("embedding_delay", self.embedding_delay)?;
         if (self.embedding_dimension - 1) * self.embedding_delay >= self.window_samples() {
             let found = (self.embedding_dimension - 1) * self.embedding_delay;
-            let expected = "less than a window";
+            let expected = "fewer than in a window";
             return Err(ConvertError::config(
-                "the samples that an embedded state spans",
+                "the number of samples that an embedded state spans",
                 found,
                 expected,
             ));

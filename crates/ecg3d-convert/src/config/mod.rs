@@ -197,7 +197,8 @@ impl ConvertConfig {
     /// Returns how many seconds a window lasts in a recording of a given sampling rate.
     ///
     /// For [`Resample::Fft`], the window is made of [`ConvertConfig::first_samples`] samples, and so lasts longer at
-    /// lower rates. For [`Resample::Polyphase`], it lasts [`ConvertConfig::window_s`] at any rate.
+    /// lower rates. For [`Resample::Polyphase`], it lasts [`ConvertConfig::window_s`], rounded to whole samples of the
+    /// prepared signal, at any rate.
     ///
     /// ```
     /// use ecg3d_convert::{ConvertConfig, ecg_core::SamplingRate};
@@ -211,15 +212,7 @@ impl ConvertConfig {
         match self.resample {
             // If there is no cut, which no plan accepts: the number of output samples.
             Resample::Fft { samples } => self.first_samples.unwrap_or(samples) as f64 / rate.hz(),
-            Resample::Polyphase { .. } => self.window_s,
-        }
-    }
-
-    /// Samples from the start of one window to the start of the next.
-    fn hop_samples(&self) -> usize {
-        match self.resample {
-            Resample::Fft { samples } => samples,
-            Resample::Polyphase { rate_hz, .. } => (self.hop_s * rate_hz).round() as usize,
+            Resample::Polyphase { rate_hz, .. } => self.window_samples() as f64 / rate_hz,
         }
     }
 
@@ -229,7 +222,13 @@ impl ConvertConfig {
     /// If the signal is shorter than a window there is none or, with [`ShortRecords::Pad`], only 0.
     pub fn window_starts(&self, length: usize) -> Vec<usize> {
         let window = self.window_samples();
-        let starts = (0..=length.saturating_sub(window)).step_by(self.hop_samples().max(1));
+        let hop = match self.resample {
+            Resample::Fft { samples } => samples as f64,
+            Resample::Polyphase { rate_hz, .. } => self.hop_s * rate_hz,
+        };
+        // No hop that a plan accepts is below half a sample.
+        let starts = (0..).map(|k| (f64::from(k) * hop.max(0.5)).round() as usize);
+        let starts = starts.take_while(|start| start + window <= length.max(window));
         let padded = self.short_records == ShortRecords::Pad && length > 0;
         let count = match (length < window, self.windows) {
             (true, _) => usize::from(padded),
@@ -243,6 +242,17 @@ impl ConvertConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_start_at_the_nearest_sample() {
+        // 0.25 s are 12.5 samples.
+        let config = ConvertConfig::corrected().with_window_s(1.0).with_hop_s(0.25);
+        config.check().expect("sound");
+        assert_eq!(config.window_starts(150), [0, 13, 25, 38, 50, 63, 75, 88, 100]);
+        assert!(config.window_starts(49).is_empty());
+        let third = config.with_window_s(1.0 / 3.0);
+        assert_eq!(third.window_seconds(SamplingRate::new(500.0).expect("a rate")), 0.34);
+    }
 
     #[test]
     fn presets_are_sound() {

@@ -32,7 +32,7 @@ impl Band {
             return Err(ConvertError::config(
                 "the corner frequency in Hz",
                 format_args!("{self:?} at {rate_hz} Hz"),
-                "rising frequencies above 0 and below half the sampling rate",
+                "increasing frequencies above 0 and below half the sampling rate",
             ));
         }
         Ok((low / rate_hz, high / rate_hz))

@@ -32,11 +32,11 @@ pub fn notch(hz: f64, quality: f64, rate_hz: f64) -> Result<Sos, ConvertError> {
         return Err(ConvertError::config("the sampling rate", rate_hz, "a positive number of Hz"));
     }
     if !positive(quality) {
-        return Err(ConvertError::config("the quality of a notch", quality, "a positive number"));
+        return Err(ConvertError::config("the notch quality", quality, "a positive number"));
     }
     if !(hz > 0.0 && hz < rate_hz / 2.0) {
         return Err(ConvertError::config(
-            "the frequency of a notch in Hz",
+            "the notch frequency in Hz",
             format_args!("{hz} at {rate_hz} Hz"),
             "above 0 and below half the sampling rate",
         ));
@@ -44,7 +44,7 @@ pub fn notch(hz: f64, quality: f64, rate_hz: f64) -> Result<Sos, ConvertError> {
     let band_hz = hz / quality;
     if band_hz >= rate_hz / 2.0 {
         return Err(ConvertError::config(
-            "the band of a notch in Hz",
+            "the notch bandwidth in Hz",
             format_args!("{band_hz} at {rate_hz} Hz"),
             "below half the sampling rate",
         ));
@@ -56,9 +56,9 @@ pub fn notch(hz: f64, quality: f64, rate_hz: f64) -> Result<Sos, ConvertError> {
     // Both poles must lie within the unit circle.
     if !(last.abs() < 1.0 && middle.abs() < 1.0 + last) {
         return Err(ConvertError::config(
-            "the band of a notch in Hz",
+            "the notch bandwidth in Hz",
             format_args!("{band_hz} around {hz} at {rate_hz} Hz"),
-            "one that rounding leaves stable",
+            "one for which the filter stays stable after rounding",
         ));
     }
     Sos::new(&[[gain, middle, gain, 1.0, middle, last]])

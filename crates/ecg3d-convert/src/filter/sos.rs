@@ -66,7 +66,7 @@ impl Sos {
             return Err(ConvertError::config(
                 "a filter's sections",
                 format_args!("{sections:?}"),
-                "at least one section of finite numbers with a0 other than 0",
+                "at least one section, all of finite numbers with a nonzero a0",
             ));
         }
         Ok(Self::from_normalised(sections.iter().map(|s| s.map(|c| c / s[3])).collect()))
@@ -170,7 +170,7 @@ impl Sos {
             return Err(ConvertError::config(
                 "a filter's sections",
                 format_args!("{:?}", self.sections),
-                "no pole at 0 Hz, for a signal that is filtered both ways",
+                "no pole at 0 Hz for filtering forward and backward",
             ));
         }
         padded.resize(LANES * (n + 2 * padding), 0.0);

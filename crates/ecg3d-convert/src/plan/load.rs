@@ -35,15 +35,17 @@ impl ConvertPlan {
         let found = recording.n_samples();
         let mut warnings = Vec::new();
         let count = self.config.leads.count();
-        if recording.n_leads() < count {
-            return Err(ConvertError::LeadCount { expected: count, found: recording.n_leads() });
-        }
-        if matches!(self.config.leads, LeadSelection::File { .. }) && recording.n_leads() > count {
-            warnings.push(ConvertWarning::MoreLeads { used: count, found: recording.n_leads() });
+        if let (LeadSelection::File { .. }, leads) = (&self.config.leads, recording.n_leads()) {
+            if leads < count {
+                return Err(ConvertError::LeadCount { expected: count, found: leads });
+            }
+            if leads > count {
+                warnings.push(ConvertWarning::MoreLeads { used: count, found: leads });
+            }
         }
         let wanted = self.config.first_samples.unwrap_or(found);
         let real = wanted.min(found);
-        let expected = self.whole_input();
+        let expected = self.window_input();
         if real < expected {
             if self.config.short_records == ShortRecords::Reject || real == 0 {
                 return Err(ConvertError::TooShort {

@@ -95,8 +95,8 @@ impl ConvertPlan {
         {
             return Err(ConvertError::config(
                 "first_samples",
-                format_args!("{samples} where a window takes {needed} at {} Hz", rate.hz()),
-                "no less than a window",
+                format_args!("{samples}, but a window needs {needed} at {} Hz", rate.hz()),
+                "at least a window",
             ));
         }
         Ok(plan)
@@ -132,16 +132,11 @@ impl ConvertPlan {
     pub fn min_samples(&self) -> usize {
         match self.config.short_records {
             ShortRecords::Pad => 1,
-            ShortRecords::Reject => self.whole_input(),
+            ShortRecords::Reject => self.window_input(),
         }
     }
 
-    /// Number of samples below which a recording is short.
-    fn whole_input(&self) -> usize {
-        self.window_input().max(self.config.first_samples.unwrap_or_default())
-    }
-
-    /// Number of samples of a recording that make a window.
+    /// Number of samples of a recording that make a window; with fewer, the recording is short.
     fn window_input(&self) -> usize {
         match &self.resampler {
             Resampler::Fft(resampler) => resampler.lengths().0,
@@ -244,7 +239,7 @@ impl ConvertPlan {
         let real = if real < n { (real * width).div_ceil(n) } else { width };
         let rows = || scratch.resampled.chunks_exact(width).map(|row| &row[..real]);
         let (offset, factor) = scaling(self.config.scale, rows().flatten(), rounding)
-            .ok_or_else(|| ConvertError::Overflow { lead: largest(rows()) })?;
+            .ok_or_else(|| overflow(rows().enumerate()))?;
         let length = real.min(kept);
         out.fill(T::zero());
         for (lead, (mut out, row)) in out.rows_mut().into_iter().zip(rows()).enumerate() {
@@ -254,7 +249,7 @@ impl ConvertPlan {
                 finite &= cell.is_finite();
             }
             if !finite {
-                return Err(ConvertError::Overflow { lead });
+                return Err(overflow([(lead, row)].into_iter()));
             }
         }
         Ok(Outcome { length, warnings })
@@ -305,7 +300,8 @@ const MOST_VALUES: usize = 1 << 26;
 const ROUNDING: f64 = 1e-12;
 
 /// The number to subtract from each value, and the factor to multiply the difference by. The factor is 0 if the size of
-/// the values (peak or standard deviation) is at most `rounding`. `None` if that size overflows.
+/// the values (peak or standard deviation) is at most `rounding`, or is so small that its inverse overflows. `None` if that
+/// size overflows.
 fn scaling<'a>(
     scale: Scale,
     values: impl Iterator<Item = &'a f64> + Clone,
@@ -321,14 +317,16 @@ fn scaling<'a>(
             (mean, variance.sqrt())
         }
     };
-    size.is_finite().then(|| (offset, if size > rounding { 1.0 / size } else { 0.0 }))
+    size.is_finite()
+        .then(|| (offset, if size > rounding.max(f64::MIN_POSITIVE) { 1.0 / size } else { 0.0 }))
 }
 
-/// The row with the largest magnitude; NaN counts as larger than any number.
-fn largest<'a>(rows: impl Iterator<Item = &'a [f64]>) -> usize {
-    let larger = |a: f64, b: &f64| if b.abs().total_cmp(&a).is_gt() { b.abs() } else { a };
-    let peaks = rows.map(|row| row.iter().fold(0.0, larger)).enumerate();
-    peaks.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(row, _)| row)
+/// The error that names the row with the largest magnitude. NaN, the difference of two infinities, counts as infinite.
+fn overflow<'a>(rows: impl Iterator<Item = (usize, &'a [f64])>) -> ConvertError {
+    let magnitude = |value: &f64| if value.is_nan() { f64::INFINITY } else { value.abs() };
+    let peaks = rows.map(|(lead, row)| (lead, row.iter().map(magnitude).fold(0.0, f64::max)));
+    let (lead, value) = peaks.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default();
+    ConvertError::Overflow { lead, value }
 }
 
 fn is_flat(row: &[f64]) -> bool {

@@ -62,18 +62,18 @@ impl fmt::Display for ConvertWarning {
             Self::FlatLead { lead } => write!(f, "lead {lead} is flat"),
             Self::Gain { lead, gain_per_mv } => write!(
                 f,
-                "lead {lead} has {gain_per_mv} ADC units per mV, the published preset takes them for 1000"
+                "lead {lead} has {gain_per_mv} ADC units per mV, but the published preset assumes 1000"
             ),
-            Self::NoAdc => f.write_str("no ADC values: mV times 1000 is used"),
+            Self::NoAdc => f.write_str("no ADC values: using mV times 1000"),
             Self::MoreLeads { used, found } => {
-                write!(f, "{found} leads, of which the first {used} are used")
+                write!(f, "{found} leads, only the first {used} are used")
             }
             Self::Interpolated { lead, samples, infinite, longest } => write!(
                 f,
-                "lead {lead}: {samples} samples that are no finite numbers are interpolated ({infinite} of them infinite, at most {longest} in a row)"
+                "lead {lead}: {samples} samples that are not finite are interpolated ({infinite} of them infinite, at most {longest} consecutive)"
             ),
             Self::Padded { expected, found } => {
-                write!(f, "{found} samples of the {expected} that are needed; the rest is padding")
+                write!(f, "{found} of the {expected} samples needed; the rest is padding")
             }
             Self::Rate { rate_hz, samples } => write!(
                 f,

@@ -62,7 +62,6 @@ pub struct PolyResampler {
     half: usize,
     /// Number of samples by which a signal is extended on both sides.
     padding: usize,
-    taps: Vec<f64>,
     /// The taps of each phase, in reverse order: those that meet samples when tap 0 lies `phase` steps after a sample.
     phases: Vec<Vec<f64>>,
     method: FirMethod,
@@ -96,7 +95,6 @@ impl PolyResampler {
             down,
             half,
             padding,
-            taps,
             phases,
             method: FirMethod::default(),
             edges: Edges::default(),
@@ -176,7 +174,7 @@ impl PolyResampler {
             let (Ok(view), Ok(out)) = (view, out) else {
                 unreachable!("both were cut to these shapes above")
             };
-            return convolve_rows(view, &self.taps, self.padding - self.half, self.down, out);
+            return convolve_rows(view, &self.phases[0], self.padding - self.half, self.down, out);
         }
         run(Polyphase { plan: self, extended, width, out, kept });
         Ok(())

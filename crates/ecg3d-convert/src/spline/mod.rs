@@ -121,11 +121,9 @@ impl SplineZoom {
                 outside.into_iter().for_each(|at| now.index_axis_mut(axis, at).fill(value));
             }
         }
-        let now = now.into_dimensionality::<D>().map_err(|_| ConvertError::Shape {
-            what: "the zoomed array",
-            expected: array.shape().to_vec(),
-            found: sizes.iter().map(|size| size.1).collect(),
-        })?;
+        let Ok(now) = now.into_dimensionality::<D>() else {
+            unreachable!("interpolation keeps the number of axes")
+        };
         Ok(now.mapv(T::from_f64))
     }
 
@@ -151,7 +149,7 @@ impl SplineZoom {
         let mut now = shape.to_vec();
         for (k, &(axis, to)) in sizes.iter().enumerate() {
             if axis.index() >= shape.len() || sizes[..k].iter().any(|size| size.0 == axis) {
-                let expected = "axes of the array, each once";
+                let expected = "an axis of the array, each at most once";
                 return Err(ConvertError::config("the axis of a zoom", axis.index(), expected));
             }
             for found in [now[axis.index()], to] {

@@ -73,9 +73,14 @@ fn leads_go_by_name() {
     turned.leads[0] = "v6".into();
     turned.adc = None;
     let plan = plan(straight.sampling_rate);
-    assert_eq!(plan.prepare(&straight), plan.prepare(&turned));
+    let straight = plan.prepare(&straight).expect("prepares");
+    assert_eq!(plan.prepare(&turned), Ok(straight));
     turned.leads[8] = "X".into();
     let error = plan.prepare(&turned).expect_err("aVR is missing");
+    assert!(matches!(error, ConvertError::MissingLead { lead: Lead::AVR, .. }), "{error}");
+    turned.signal.remove_index(Axis(0), 8);
+    turned.leads.remove(8);
+    let error = plan.prepare(&turned).expect_err("there are eleven leads, without aVR");
     assert!(matches!(error, ConvertError::MissingLead { lead: Lead::AVR, .. }), "{error}");
 }
 

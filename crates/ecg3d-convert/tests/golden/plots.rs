@@ -188,7 +188,8 @@ fn windows_that_overflow_are_refused() {
             let volume = plan.volume_of_window(window(fits).view()).expect("a volume");
             assert!(volume.iter().all(|value| value.is_finite()), "{metric}, {threshold:?}");
             for peak in [beyond, f32::INFINITY] {
-                let error = Err(ConvertError::Overflow { lead: 7 });
+                let value = f64::from(peak);
+                let error = Err(ConvertError::Overflow { lead: 7, value });
                 assert_eq!(plan.volume_of_window(window(peak).view()), error, "{metric}");
                 assert!(plan.images(window(peak).view()).is_err(), "{metric}");
             }

@@ -115,22 +115,33 @@ fn padding_does_not_count_when_scaling() {
     approx::assert_relative_eq!(real.std(0.0), 1.0, max_relative = 1e-6);
 }
 
+/// Returns the lead of an overflow.
+fn overflow<T>(result: Result<T, ConvertError>) -> Option<usize> {
+    match result {
+        Err(ConvertError::Overflow { lead, value }) => {
+            assert!(value > 1e20, "{value}");
+            Some(lead)
+        }
+        _ => None,
+    }
+}
+
 #[test]
 fn what_overflows_is_refused() {
     let mut large = recording(synthetic_adc(1000), 500.0);
     large.signal[[4, 500]] = 1e200;
     let config = ConvertConfig::corrected();
-    assert_eq!(prepare(config.clone(), &large), Err(ConvertError::Overflow { lead: 4 }));
+    assert_eq!(overflow(prepare(config.clone(), &large)), Some(4));
     let plan = ConvertPlan::new(config, large.sampling_rate).expect("a plan");
     let mut out = Array2::<f64>::zeros(plan.prepared_shape());
     assert!(plan.prepare_into(&large, out.view_mut(), &mut Scratch::new()).is_ok());
     // Also refused if only the squares of the distances overflow.
     let mut volume = Array3::<f64>::zeros((45, 45, 45));
     let result = plan.convert_into(&large, volume.view_mut(), &mut Scratch::new());
-    assert_eq!(result, Err(ConvertError::Overflow { lead: 4 }));
+    assert_eq!(overflow(result), Some(4));
     large.signal[[4, 500]] = 1e25;
     assert!(plan.prepare(&large).is_ok());
-    assert_eq!(plan.convert(&large), Err(ConvertError::Overflow { lead: 4 }));
+    assert_eq!(overflow(plan.convert(&large)), Some(4));
 }
 
 #[test]
@@ -140,7 +151,7 @@ fn a_scale_that_overflows_is_refused() {
     large.signal[[4, 500]] = 1e160;
     for config in presets() {
         let config = config.with_units(Units::Millivolts).with_scale(Scale::ZScore);
-        assert_eq!(prepare(config, &large), Err(ConvertError::Overflow { lead: 4 }));
+        assert_eq!(overflow(prepare(config, &large)), Some(4));
     }
     let config = ConvertConfig::corrected().with_max_seconds(5.0);
     let peak = prepare(config.clone().with_scale(Scale::UnitPeak), &large).expect("prepares");
@@ -151,7 +162,28 @@ fn a_scale_that_overflows_is_refused() {
     large.signal[[7, 9001]] = f64::MIN;
     for scale in [Scale::UnitPeak, Scale::ZScore] {
         let config = config.clone().with_scale(scale);
-        assert_eq!(prepare(config, &large), Err(ConvertError::Overflow { lead: 7 }), "{scale:?}");
+        assert_eq!(overflow(prepare(config, &large)), Some(7), "{scale:?}");
+    }
+}
+
+#[test]
+fn values_without_a_finite_inverse_scale_to_zero() {
+    let mut tiny = recording(synthetic_adc(1000), 500.0);
+    tiny.signal.mapv_inplace(|value| value * 1e-310);
+    let config = ConvertConfig::corrected().with_scale(Scale::UnitPeak);
+    let prepared = prepare(config, &tiny).expect("prepares");
+    assert!(prepared.signal.iter().all(|value| *value == 0.0));
+}
+
+#[test]
+fn a_cut_of_polyphase_resampling_is_no_minimum() {
+    let short = recording(synthetic_adc(1500), 500.0);
+    for short_records in [ShortRecords::Reject, ShortRecords::Pad] {
+        let config = ConvertConfig::corrected()
+            .with_first_samples(Some(2500))
+            .with_short_records(short_records);
+        let prepared = prepare(config, &short).expect("two windows fit");
+        assert_eq!((prepared.length, prepared.warnings), (150, Vec::new()));
     }
 }
 
