@@ -55,7 +55,7 @@ struct Arguments {
 struct Planted {
     /// `[record, lead, sample]`.
     signals: Array3<f32>,
-    labels: Array2<u8>,
+    labels: Array2<bool>,
     /// The leads that were replaced.
     causes: Vec<Vec<Lead>>,
 }
@@ -80,10 +80,10 @@ fn experiment(what: &str, arguments: &Arguments, cause: impl Fn(u64) -> Vec<Lead
     let unseen = n - n / 5;
     let model = learn(&planted, unseen, arguments)?;
     let p = model.predict_prepared(planted.signals.slice(s![unseen.., .., ..]), None)?;
-    let right = |row: usize| (p[[row - unseen, 0]] > 0.5) == (planted.labels[[row, 0]] == 1);
+    let right = |row: usize| (p[[row - unseen, 0]] > 0.5) == planted.labels[[row, 0]];
     let accuracy = (unseen..n).filter(|row| right(*row)).count() as f64 / (n - unseen) as f64;
     let rows: Vec<usize> = (unseen..n)
-        .filter(|row| planted.labels[[*row, 0]] == 1 && right(*row))
+        .filter(|row| planted.labels[[*row, 0]] && right(*row))
         .take(arguments.explain)
         .collect();
     ensure!(!rows.is_empty(), "{what}: the network recognised no unseen recording");
@@ -100,7 +100,7 @@ fn experiment(what: &str, arguments: &Arguments, cause: impl Fn(u64) -> Vec<Lead
     for &row in &rows {
         let signal = planted.signals.index_axis(Axis(0), row);
         // Healthy recordings from the training set.
-        let others = (0..unseen).filter(|other| planted.labels[[*other, 0]] == 0).take(BACKGROUND);
+        let others = (0..unseen).filter(|other| !planted.labels[[*other, 0]]).take(BACKGROUND);
         let others: Vec<Array2<f32>> =
             others.map(|row| planted.signals.index_axis(Axis(0), row).to_owned()).collect();
         let mut found = explanations(&model, signal, &others, arguments.seed)?;
@@ -146,7 +146,7 @@ fn plant(arguments: &Arguments, cause: impl Fn(u64) -> Vec<Lead>) -> Result<Plan
         recording.adc = None;
         let prepared = plan.prepare(&recording)?;
         signals.push(prepared.signal.slice(s![.., ..prepared.length]).to_owned());
-        labels.push(u8::from(is_ill));
+        labels.push(is_ill);
         causes.push(cause(index));
     }
     let views: Vec<_> = signals.iter().map(|own| own.view()).collect();

@@ -58,13 +58,13 @@ impl Kept {
             let rest = bytes.strip_prefix(key.as_bytes()).and_then(|rest| rest.strip_prefix(b"\n"));
             let rest = rest.with_context(|| {
                 format!(
-                    "{shown} holds what was done with other weights, records, arguments or another device; go on with those, give another --out, or discard it with --restart"
+                    "{shown} holds results for different weights, records, arguments or device; continue with those, choose another --out, or discard it with --restart"
                 )
             })?;
             let row = columns * size_of::<f64>();
             ensure!(
                 bytes.len() <= most && rest.len().is_multiple_of(row),
-                "{shown} is damaged: behind the key it should hold at most {rows} rows of {row} bytes; discard it with --restart"
+                "{shown} is damaged: expected at most {rows} rows of {row} bytes after the key; discard it with --restart"
             );
             let values =
                 rest.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();

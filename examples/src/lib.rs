@@ -18,7 +18,6 @@ mod predictions;
 mod progress;
 pub mod raster;
 pub mod reading;
-mod rows_by_name;
 pub mod source;
 pub mod stages;
 pub mod stop;
@@ -27,13 +26,13 @@ mod truth;
 pub mod usage;
 
 pub use digest::{hex, sha256};
+pub use ecg_io::base_name;
 pub use kept::Kept;
 pub use messages::{print_json, print_result};
 pub use output::{check_inputs, check_place, run, write_atomic};
 pub use pool::pool;
 pub use predictions::{table_writer, write_predictions};
 pub use progress::Progress;
-pub use rows_by_name::{RowsByName, base_name};
 pub use truth::contradictory;
 
 /// Exit status of a run in which some records failed and the others were processed.

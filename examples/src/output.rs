@@ -2,6 +2,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -44,15 +45,15 @@ pub fn write_atomic(
         let mut file = BufWriter::new(file);
         return write(&mut file).and_then(|()| file.flush()).with_context(failed);
     };
-    let temporary = temporary(&real)?;
+    let (temporary, file) = temporary(&folder_of(&real)?).with_context(failed)?;
     let result = (|| {
-        let mut file = BufWriter::new(File::create(&temporary)?);
+        let mut file = BufWriter::new(file);
         write(&mut file)?;
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         std::fs::rename(&temporary, &real)
     })();
     if result.is_err() {
-        // The error that matters is the one above; the file may not even exist.
+        // The error that matters is the one above.
         let _ = std::fs::remove_file(&temporary);
     }
     result.with_context(failed)
@@ -99,22 +100,40 @@ pub fn check_inputs<'a>(
     for input in inputs {
         ensure!(
             input.canonicalize().map_or(true, |input| input != output),
-            "{} would be written over, though it is read; give another --out",
+            "{} would be overwritten, but it is an input; choose another --out",
             input.display()
         );
     }
     Ok(())
 }
 
-/// Returns the temporary name of a file, in the same folder, which is created.
-fn temporary(path: &Path) -> Result<PathBuf> {
-    let name = path
-        .file_name()
-        .with_context(|| format!("{} names no file to write", path.display()))?
-        .to_string_lossy();
+/// Returns the folder of a file, which is created.
+fn folder_of(path: &Path) -> Result<PathBuf> {
+    ensure!(path.file_name().is_some(), "{} is not the name of a file", path.display());
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    Ok(dir.join(format!(".{name}.{}.tmp", std::process::id())))
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    Ok(dir.to_owned())
+}
+
+/// Number of the next temporary name.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// Most temporary names that are tried for a file.
+const TRIES: usize = 100;
+
+/// Creates a temporary file in a folder, under a short name that does not exist yet, even as a link.
+fn temporary(dir: &Path) -> io::Result<(PathBuf, File)> {
+    let mut tries = 1;
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = dir.join(format!(".{}-{number}.tmp", std::process::id()));
+        match File::options().write(true).create_new(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => {
+                tries += 1;
+            }
+            created => return created.map(|file| (path, file)),
+        }
+    }
 }
 
 /// Makes sure, before long work, that a file can be written there afterwards in the way of [`write_atomic`].
@@ -138,9 +157,8 @@ pub fn check_place(path: &Path) -> Result<()> {
             .map(|_| ())
             .with_context(|| format!("cannot write {shown}"));
     };
-    let temporary = temporary(&real)?;
-    File::create(&temporary)
-        .and_then(|_| std::fs::remove_file(&temporary))
+    temporary(&folder_of(&real)?)
+        .and_then(|(temporary, _)| std::fs::remove_file(temporary))
         .with_context(|| format!("cannot write {shown}"))
 }
 
@@ -201,6 +219,27 @@ mod tests {
         assert_eq!(reader.join().expect("ends"), b"all");
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_planted_temporary_name_is_not_followed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (victim, data) = (dir.path().join("victim"), dir.path().join("data"));
+        std::fs::write(&victim, "kept").expect("writes");
+        std::fs::create_dir(&data).expect("makes");
+        let next = NEXT.load(Ordering::Relaxed);
+        for number in next..next + 30 {
+            let planted = data.join(format!(".{}-{number}.tmp", std::process::id()));
+            std::os::unix::fs::symlink(&victim, planted).expect("links");
+        }
+        // As long a name as the system allows.
+        let path = data.join("n".repeat(255));
+        check_place(&path).expect("a place");
+        write_atomic(&path, |w| w.write_all(b"new")).expect("writes");
+        assert_eq!(std::fs::read(&victim).expect("reads"), b"kept");
+        assert_eq!(std::fs::read(&path).expect("reads"), b"new");
+        assert_eq!(std::fs::read_dir(&data).expect("lists").count(), 31);
+    }
+
     #[test]
     fn what_is_read_is_not_written_over() {
         let dir = tempfile::tempdir().expect("a folder");
@@ -210,7 +249,7 @@ mod tests {
         check_inputs(&a, [&b]).expect("another");
         let other_way = dir.path().join(".").join("a.csv");
         let error = check_inputs(&a, [&b, &other_way]).expect_err("the same file").to_string();
-        assert!(error.contains("a.csv would be written over"), "{error}");
+        assert!(error.contains("a.csv would be overwritten"), "{error}");
     }
 
     #[test]
@@ -225,6 +264,6 @@ mod tests {
         let error = check_place(&dir.path().join("new")).expect_err("a folder");
         assert!(error.to_string().ends_with("found a folder, expected the name of a file"));
         let error = check_place(&path.join("x")).expect_err("in a file");
-        assert_eq!(error.to_string(), format!("cannot make {}", path.display()));
+        assert_eq!(error.to_string(), format!("cannot create {}", path.display()));
     }
 }

@@ -32,7 +32,7 @@ pub fn png(svg: &str) -> Result<Vec<u8>> {
         .map(str::parse)
         .collect::<Result<_, _>>()?;
     let &[0.0, 0.0, width, height] = view.as_slice() else {
-        bail!("viewBox {view:?} is not from 0, 0")
+        bail!("viewBox {view:?} does not start at 0, 0")
     };
     let unit = match page.text("width").context("no width")?.strip_suffix("mm") {
         Some(mm) => mm.parse::<f64>()? * 96.0 / 25.4 / width,
@@ -41,7 +41,7 @@ pub fn png(svg: &str) -> Result<Vec<u8>> {
     let (columns, rows) = ((width * unit).ceil(), (height * unit).ceil());
     ensure!(
         columns >= 1.0 && rows >= 1.0 && columns * rows <= MOST_PIXELS,
-        "a picture of {columns} x {rows} pixels"
+        "invalid size of {columns} x {rows} pixels"
     );
     let mut canvas = Canvas::new(columns as usize, rows as usize, unit);
     let font_size = page.number("font-size", 16.0)?;
@@ -101,7 +101,7 @@ fn draw(canvas: &mut Canvas, own: &Element<'_>, page: [f64; 2], font_size: f64) 
             let fill = own.colour("fill", Some([0; 3]))?.unwrap_or([0; 3]);
             canvas.text(&own.content(), place, size, anchor, own.rotation()?, bold, fill)?;
         }
-        other => bail!("element {other} is not drawn"),
+        other => bail!("unsupported element {other}"),
     }
     Ok(())
 }

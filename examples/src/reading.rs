@@ -8,16 +8,16 @@ use serde::Serialize;
 /// How recordings are read if their files do not say; flags that several programs share.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize)]
 pub struct ReadingArgs {
-    /// Sampling rate of tables (CSV, TSV) that state none
+    /// Sampling rate of tables (CSV, TSV) that do not state one
     #[arg(long, value_name = "HZ", value_parser = rate)]
     pub csv_rate: Option<SamplingRate>,
-    /// Delimiter of the cells of tables: a character, `tab` or `blank` [default: found in the first row]
-    #[arg(long, value_name = "SIGN", value_parser = delimiter)]
+    /// Delimiter of the cells of tables: a character, `tab` or `blank` [default: detected from the first row]
+    #[arg(long, value_name = "CHAR", value_parser = delimiter)]
     pub csv_delimiter: Option<u8>,
-    /// Layout of tables: a row for each sample or for each lead [default: found in the first rows]
+    /// Layout of tables: a row for each sample or for each lead [default: detected from the first rows]
     #[arg(long, value_name = "ROWS")]
     pub csv_layout: Option<CsvLayout>,
-    /// Units of tables that state none, such as uV [default: mV]
+    /// Units of tables that do not state them, such as uV [default: mV]
     #[arg(long, value_name = "UNITS")]
     pub csv_units: Option<String>,
     /// Columns of tables (or rows, if these are leads) that are leads, by name or by number from 1, separated
@@ -27,13 +27,13 @@ pub struct ReadingArgs {
     /// Names of the leads of tables, in order, separated by commas [default: those in the table]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub csv_leads: Option<Vec<String>>,
-    /// Which recordings of PTB-XL are taken if it has both rates [default: both, with a warning]
+    /// Which recordings of PTB-XL to use if both rates are present [default: both, with a warning]
     #[arg(long, value_name = "HZ", value_parser = ["100", "500"])]
     pub ptbxl_rate: Option<String>,
-    /// Follow links of WFDB records that lead out of their folder
+    /// Follow links that lead outside their folder: in WFDB records and their annotations, and labels.csv
     #[arg(long)]
     pub allow_links: bool,
-    /// Read WFDB signals with a wrong checksum, with a warning
+    /// Read WFDB signals despite a wrong checksum, with a warning
     #[arg(long)]
     pub no_checksums: bool,
     /// Largest number of samples in gaps and null signals that a WFDB record may have beyond those in its files
@@ -102,7 +102,7 @@ fn delimiter(text: &str) -> Result<u8, String> {
         ("tab" | "\\t", _) => Ok(b'\t'),
         ("blank", _) => Ok(b' '),
         (_, [byte]) => Ok(*byte),
-        _ => Err("expected one sign, tab or blank".to_owned()),
+        _ => Err("expected one character, tab or blank".to_owned()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Loads the data that `--data` names: a folder of recordings, or an `.npz` that `convert` wrote.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use ecg_core::LabelSet;
 use ecg_io::{
-    Dataset, DatasetOptions, IoError, LabelMap, Loaded, NsrRule, RecordRow, RecordTable,
-    read_labels,
+    Dataset, DatasetOptions, IoError, LabelMap, Loaded, NsrRule, RecordTable, RowMatch, read_labels,
 };
 use ecg3d_convert::{ConvertConfig, ConvertError, ImagePlan, Plans, Preset};
 use ndarray::{
@@ -22,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::reading::ReadingArgs;
-use crate::{Progress, RowsByName, base_name, check_inputs, say_err};
+use crate::{Progress, check_inputs, say_err};
 
 /// How labels and recordings are found and read; flags that several programs share.
 #[derive(Debug, Clone, Default, Args)]
@@ -182,7 +181,7 @@ impl Source {
         {
             let own = own.as_ref().with_context(|| {
                 format!(
-                    "record {name} has no labels in {}; give a table with --labels",
+                    "record {name} has no labels in {}; provide a table with --labels",
                     self.label_source
                 )
             })?;
@@ -195,37 +194,21 @@ impl Source {
 
     /// Takes labels, patients and folds from a table, which may cover only some of the records.
     ///
-    /// A row belongs to the record with its name, or else to the record with its base name if no other row and
-    /// no other record has that base name. Returns a warning if some rows belong to no record.
+    /// Rows are matched to records as by [`RecordTable::match_records`]. Returns a warning if some rows belong to
+    /// no record.
     fn label_by(&mut self, path: &Path, table: RecordTable<bool>) -> Option<String> {
-        let full: Vec<_> = table.rows.iter().map(RecordRow::full_name).collect();
-        let mut rows = RowsByName::default();
-        for (k, (row, full)) in table.rows.iter().zip(&full).enumerate() {
-            let names =
-                [full.as_ref(), row.record.as_str()].into_iter().chain(row.other_name.as_deref());
-            names.for_each(|name| rows.insert(name, k));
-        }
         // Rows of records that failed are known, too.
         let names = self.names.iter().chain(self.failed.iter().map(|failed| &failed.record));
-        let mut records_of = BTreeMap::new();
-        for name in names.clone() {
-            *records_of.entry(base_name(name)).or_insert(0) += 1;
-        }
-        let row_of = |name: &String| {
-            let base = base_name(name);
-            let of_base = || rows.of_base(base).filter(|_| records_of[base] == 1);
-            rows.named(name).or_else(of_base)
-        };
-        let found: Vec<Option<usize>> = names.map(row_of).collect();
+        let found = table.match_records(&names.collect::<Vec<_>>());
         for (record, row) in found.iter().take(self.names.len()).enumerate() {
-            let row = row.map(|k| &table.rows[k]);
+            let row = row.row().map(|k| &table.rows[k]);
             self.labels[record] = row.map(|row| row.values.clone());
             self.folds[record] = row.and_then(|row| row.fold);
             if let Some(patient) = row.and_then(|row| row.patient.as_ref()) {
                 self.patients[record].clone_from(patient);
             }
         }
-        let taken: HashSet<usize> = found.into_iter().flatten().collect();
+        let taken: HashSet<usize> = found.into_iter().filter_map(RowMatch::row).collect();
         let rest: Vec<_> = (0..table.rows.len()).filter(|k| !taken.contains(k)).collect();
         let warning = rest.first().map(|&first| {
             let mut names: Vec<&str> =
@@ -254,7 +237,7 @@ impl Source {
         let unlabelled: Vec<bool> = self.labels.iter().map(Option::is_none).collect();
         ensure!(
             unlabelled.contains(&false),
-            "no record has labels in {}; give a table with --labels, or put labels.csv into the folder",
+            "no record has labels in {}; provide a table with --labels, or put labels.csv into the folder",
             self.label_source
         );
         self.drop_records(&unlabelled, &reason);
@@ -284,7 +267,7 @@ impl Source {
         }
         if self.names.is_empty() {
             self.report_failures();
-            bail!("no record has samples that volumes can be made of");
+            bail!("cannot make volumes from any record");
         }
         Ok(())
     }
@@ -430,7 +413,7 @@ pub fn check_not_read(out: &Path, data: &PathBuf, labels: &LabelArgs) -> Result<
 pub fn check_not_of(out: &Path, dataset: &Dataset) -> Result<()> {
     ensure!(
         !dataset.reads(out),
-        "{} would be written over, though it is read; give another --out",
+        "{} would be overwritten, but it is an input; choose another --out",
         out.display()
     );
     Ok(())
@@ -559,10 +542,13 @@ fn load_npz(path: &Path, config: &ConvertConfig, labelled: bool) -> Result<Sourc
     } else if let Some(volumes) = read_floats::<Ix4>(&mut npz, path, "volume")? {
         Rows::Volumes(volumes)
     } else {
-        bail!("{shown} holds {}, expected an array prepared, images or volume", held.join(", "));
+        bail!(
+            "{shown} holds {}, expected an array named prepared, images or volume",
+            held.join(", ")
+        );
     };
     let n = rows.len();
-    ensure!(n > 0, "{shown} holds no record");
+    ensure!(n > 0, "{shown} holds no records");
     let sidecar = read_sidecar(path, config)?;
     let row_record = match read_integers(&mut npz, path, "row_record")? {
         Some(records) => Some(
@@ -583,7 +569,7 @@ fn load_npz(path: &Path, config: &ConvertConfig, labelled: bool) -> Result<Sourc
         Some(sidecar) => {
             ensure!(
                 sidecar.records.len() == records,
-                "{} names {} records, {shown} holds {records}",
+                "{} names {} records, but {shown} holds {records}",
                 path.with_extension("json").display(),
                 sidecar.records.len()
             );
@@ -652,7 +638,7 @@ fn read_sidecar(npz: &Path, config: &ConvertConfig) -> Result<Option<Sidecar>> {
     let path = npz.with_extension("json");
     if !path.exists() {
         say_err!(
-            "warning: {} has no {} beside it; taken as made by the same preprocessing, and each row of labels as known",
+            "warning: {} has no {} beside it; assuming the same preprocessing, and that the labels of every row are known",
             npz.display(),
             path.display()
         );
@@ -661,18 +647,18 @@ fn read_sidecar(npz: &Path, config: &ConvertConfig) -> Result<Option<Sidecar>> {
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}", path.display()))?;
     let sidecar: Sidecar = serde_json::from_str(&text)
-        .with_context(|| format!("{} is not what convert writes", path.display()))?;
+        .with_context(|| format!("{} is not a manifest written by convert", path.display()))?;
     let wanted = config.hash();
     if sidecar.config_hash != wanted {
         bail!(
-            "{} was made by another preprocessing (found {}, expected {}{}); make it again with {}, or give the folder of recordings",
+            "{} was made with different preprocessing (found {}, expected {}{}); make it again with {}, or use the folder of recordings",
             npz.display(),
             name_of(&sidecar.config_hash),
             name_of(&wanted),
             differences(&sidecar.config, config)?,
             match preset_of(&wanted) {
                 Some(preset) => format!("convert --preset {preset}"),
-                None => "convert --config, from the card's `preprocessing`".to_owned(),
+                None => "convert --config and the card's `preprocessing`".to_owned(),
             }
         );
     }
@@ -831,7 +817,7 @@ fn read_label_array(
 ) -> Result<Option<Array2<bool>>> {
     let Some(labels) = read_array::<Number>(npz, path, "labels")? else { return Ok(None) };
     let (shown, found) = (path.display(), labels.shape());
-    ensure!(found == shape, "{shown}: array labels is {found:?}, expected {shape:?}");
+    ensure!(found == shape, "{shown}: array labels has shape {found:?}, expected {shape:?}");
     if let Some(Number(found)) = labels.iter().find(|label| ![0.0, 1.0].contains(&label.0)) {
         bail!("{shown}: array labels holds {found}, expected 0 or 1");
     }
@@ -866,7 +852,7 @@ fn read_floats<D: Dimension>(
     }
     let shape = array.shape().to_vec();
     let array = array.into_dimensionality().with_context(|| {
-        format!("{}: array {name} is {shape:?}, expected {axes} axes", path.display())
+        format!("{}: array {name} has shape {shape:?}, expected {axes} axes", path.display())
     })?;
     Ok(Some(array))
 }
@@ -940,7 +926,7 @@ mod tests {
         assert!(text.ends_with("array labels holds -1, expected 0 or 1"), "{text}");
         assert!(error(labelled(&(second * f64::NAN))).contains("holds NaN"));
         let text = error(labelled(&Array2::<u8>::zeros((2, 5))));
-        assert!(text.ends_with("array labels is [2, 5], expected [2, 7]"), "{text}");
+        assert!(text.ends_with("array labels has shape [2, 5], expected [2, 7]"), "{text}");
     }
 
     #[test]
@@ -1162,6 +1148,35 @@ mod tests {
     }
 
     #[test]
+    fn a_table_labels_a_folder_as_it_labels_its_archive() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let data = dir.path().join("data");
+        for name in ["x/1", "y/1", "z/2"] {
+            let path = data.join(name).with_extension("csv");
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("makes");
+            std::fs::write(path, "I,II\n1,2\n").expect("writes");
+        }
+        let table = dir.path().join("pt.csv");
+        let rows = "scp_codes,filename_hr\n{'AFIB': 100.0},a/1\n{'AFIB': 100.0},a/2\n";
+        std::fs::write(&table, rows).expect("writes");
+        let labels = LabelArgs { labels: Some(table.clone()), ..LabelArgs::default() };
+        let options = labels.dataset_options().expect("options");
+        let dataset = Dataset::open(&data, &options).expect("opens");
+        let of_folder: Vec<_> = (0..3).map(|i| dataset.labels(i).map(<[bool]>::to_vec)).collect();
+
+        let (archive, path) = npz(|archive| {
+            archive.add_array("prepared", &Array3::<f32>::zeros((3, 12, 100))).expect("adds");
+        });
+        let published = ConvertConfig::published();
+        let sidecar = serde_json::json!({"records": ["x/1", "y/1", "z/2"], "config": published,
+            "config_hash": published.hash(), "failed": []});
+        std::fs::write(archive.path().join("rows.json"), sidecar.to_string()).expect("writes");
+        let source = load(&path, &published, &labels).expect("loads");
+        assert_eq!(source.labels, of_folder);
+        assert_eq!(source.labels.iter().filter(|own| own.is_some()).count(), 1);
+    }
+
+    #[test]
     fn windows_belong_to_their_record() {
         let (_dir, path) = npz(|archive| {
             archive.add_array("volume", &Array4::<f32>::zeros((3, 45, 45, 45))).expect("adds");
@@ -1228,7 +1243,7 @@ mod tests {
         });
         let config = ConvertConfig::published();
         let error = open(&path, &config).expect_err("nothing to read");
-        assert!(error.to_string().contains("expected an array prepared, images or volume"));
+        assert!(error.to_string().contains("expected an array named prepared, images or volume"));
         let text = dir.path().join("text.npz");
         std::fs::write(&text, "no archive").expect("writes");
         let error = open(&text, &config).expect_err("no archive");
@@ -1284,7 +1299,8 @@ mod tests {
         let plan = ImagePlan::new(&ConvertConfig::corrected()).expect("a plan");
         source.drop_without_volumes(&plan).expect("two are left");
         assert_eq!((source.names.join(" "), source.rows.len()), ("a c".to_owned(), 2));
-        let expected = "lead 2 (from 0) has samples too large to compute with";
+        let expected =
+            "lead 2 (from 0) has a magnitude of 1.00e20, which is too large to compute with";
         let failed = source.failed.iter().map(|own| (own.record.as_str(), own.reason.as_str()));
         assert_eq!(failed.collect::<Vec<_>>(), [("b", expected)]);
         let Rows::Prepared { signals, .. } = &mut source.rows else { panic!("prepared signals") };

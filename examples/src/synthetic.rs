@@ -65,7 +65,7 @@ pub fn write_folder(dir: &Path, records: u64, options: SynthOptions, format: For
 
 /// Creates the folder and writes the manifest, unless the folder belongs to something else.
 fn claim(dir: &Path, manifest: &Manifest) -> Result<()> {
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let path = dir.join(MANIFEST);
     if path.exists() {
         let text =
@@ -74,7 +74,7 @@ fn claim(dir: &Path, manifest: &Manifest) -> Result<()> {
             return Ok(());
         }
         bail!(
-            "{} holds the recordings of other arguments (see {MANIFEST}); give another --out, or empty it",
+            "{} holds recordings made with different arguments (see {MANIFEST}); choose another --out, or empty the folder",
             dir.display()
         );
     }
@@ -83,7 +83,7 @@ fn claim(dir: &Path, manifest: &Manifest) -> Result<()> {
         // A hidden file may be the beginning of a manifest.
         ensure!(
             name.as_encoded_bytes().starts_with(b"."),
-            "{} holds {} and no {MANIFEST} of a run with these arguments; give another --out",
+            "{} holds {}, but no {MANIFEST} of a run with these arguments; choose another --out",
             dir.display(),
             name.display()
         );

@@ -66,7 +66,7 @@ fn a_killed_run_goes_on() {
 
     let (output, text) = run(convert(&data, &out, &["--threads", "3"]));
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("going on from"), "{text}");
+    assert!(text.contains("resuming from"), "{text}");
     assert!(text.contains(&format!("of {RECORDS} records are done")), "{text}");
     assert!(!parts(&out).exists());
 

@@ -35,23 +35,20 @@ fn inputs_are_kept() {
     ] {
         let said = refused(evaluate, dir, arguments);
         assert!(
-            said.contains("predictions.csv would be written over, though it is read"),
+            said.contains("predictions.csv would be overwritten, but it is an input"),
             "{said}"
         );
     }
     let convert = env!("CARGO_BIN_EXE_convert");
     let said = refused(convert, dir, "--data data --config x.json --out x.npz");
-    assert!(said.contains("x.json would be written over, though it is read"), "{said}");
+    assert!(said.contains("x.json would be overwritten, but it is an input"), "{said}");
     let import = env!("CARGO_BIN_EXE_import-keras");
     let said = refused(import, dir, "--h5 model.h5 --model zhang --out model.safetensors");
-    assert!(
-        said.contains("model.json would be written over, though it is no model card"),
-        "{said}"
-    );
+    assert!(said.contains("model.json would be overwritten, but it is not a model card"), "{said}");
     std::fs::rename(dir.join("model.h5"), dir.join("keras.safetensors")).expect("renames");
     let said =
         refused(import, dir, "--h5 keras.safetensors --model zhang --out ./keras.safetensors");
-    assert!(said.contains("keras.safetensors would be written over, though it is read"), "{said}");
+    assert!(said.contains("keras.safetensors would be overwritten, but it is an input"), "{said}");
     let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect("is there");
     assert_eq!((read("predictions.csv"), read("x.json")), (table.to_owned(), config.to_owned()));
 }

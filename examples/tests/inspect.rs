@@ -130,7 +130,7 @@ fn what_cannot_be_read_is_said_in_json_too() {
     // Nothing except an archive is overwritten, either.
     let header = fs::read(path("a.hea")).expect("the header");
     let (_, error, status) = inspect(&[&path("a"), "--npz", &path("a.hea")]);
-    assert!(status == Some(1) && error.contains("is no .npz archive"), "{error}");
+    assert!(status == Some(1) && error.contains("is not an .npz archive"), "{error}");
     assert_eq!(fs::read(path("a.hea")).expect("the header"), header);
     // An archive is written whole or not at all.
     let out = path("no.npz");

@@ -46,9 +46,9 @@ fn a_killed_prediction_goes_on_to_the_same_bytes() {
     let killed = || killed_when(program(PREDICT, &at("data"), &cut), || part.exists());
     assert!(killed() && !cut.exists(), "all was done before it was killed");
     let (well, said) = run(program(PREDICT, &at("others"), &cut));
-    assert!(!well && said.contains("cut.csv.part holds what was done with other"), "{said}");
+    assert!(!well && said.contains("cut.csv.part holds results for different"), "{said}");
     let (well, said) = run(program(PREDICT, &at("data"), &cut));
-    assert!(well && said.contains("going on behind 4 records of 10"), "{said}");
+    assert!(well && said.contains("resuming after 4 of 10 records"), "{said}");
     let bytes = |path: &Path| std::fs::read(path).expect("reads");
     assert!(bytes(&whole) == bytes(&cut), "the tables differ");
     assert!(!part.exists());
@@ -58,7 +58,7 @@ fn a_killed_prediction_goes_on_to_the_same_bytes() {
     let mut command = program(PREDICT, &at("others"), &cut);
     command.arg("--restart");
     let (well, said) = run(command);
-    assert!(well && !said.contains("going on"), "{said}");
+    assert!(well && !said.contains("resuming"), "{said}");
     assert!(bytes(&whole) != bytes(&cut) && !part.exists());
 }
 
@@ -79,7 +79,7 @@ fn nothing_is_kept_where_no_probability_is_finite() {
     bytes.extend(f64::NAN.to_le_bytes().repeat(8 * 7));
     std::fs::write(&part, bytes).expect("writes");
     let (well, said) = run(predict());
-    assert!(!well && said.contains("going on behind 8 records of 8"), "{said}");
+    assert!(!well && said.contains("resuming after 8 of 8 records"), "{said}");
     assert!(said.contains("no record has finite probabilities"), "{said}");
     assert!(!part.exists() && !out.exists());
 }
@@ -94,6 +94,6 @@ fn a_killed_evaluation_goes_on() {
     let evaluate = || program(EVALUATE, &records, &out);
     assert!(killed_when(evaluate(), || part.exists()), "all was done before it was killed");
     let (well, said) = run(evaluate());
-    assert!(well && said.contains("going on behind 4 records of 10"), "{said}");
+    assert!(well && said.contains("resuming after 4 of 10 records"), "{said}");
     assert!(out.join("metrics.json").exists() && !part.exists());
 }

@@ -33,7 +33,7 @@ fn recordings_need_no_labels() {
             .expect("writes");
     }
     let (said, page, without) = run();
-    assert!(said.contains("nothing is judged"), "{said}");
+    assert!(said.contains("the predictions are not evaluated"), "{said}");
     assert!(page.contains("What the network says") && !page.contains("How good it is"));
     assert!(!out.join("metrics.json").exists());
     assert_eq!(with, without);

@@ -44,7 +44,7 @@ fn all_folds_and_thresholds_across_them() {
 
     // A second run needs --resume, and ends with the same result. One fold is not trained in a folder of all
     // folds, nor all in a folder of one.
-    assert!(said(&train(&data, &all, "all", &[]), false).contains("is there already"));
+    assert!(said(&train(&data, &all, "all", &[]), false).contains("already exists"));
     let before = read(&all.join("validation.csv"));
     std::fs::remove_dir_all(all.join("fold-1")).expect("removes");
     said(&train(&data, &all, "all", &["--resume"]), true);

@@ -69,7 +69,7 @@ pub enum IoError {
         header: PathBuf,
     },
     /// A text file larger than any real one.
-    #[error("{} has {bytes} bytes, at most {limit} are read", path.display())]
+    #[error("{} is too large: found {bytes} bytes, expected at most {limit}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -79,7 +79,7 @@ pub enum IoError {
         limit: u64,
     },
     /// A file that should be text but contains something else.
-    #[error("{}:{line}: not plain text with lines that end in LF or CRLF: found {found}", path.display())]
+    #[error("{}:{line}: found {found}, expected plain text with LF or CRLF line endings", path.display())]
     NotText {
         /// The file.
         path: PathBuf,
@@ -109,7 +109,7 @@ pub enum IoError {
         expected: &'static str,
     },
     /// The number of signal or segment lines differs from the one in the record line.
-    #[error("{}:{line}: the record line announces {expected} {what} lines, found {found}", path.display())]
+    #[error("{}:{line}: the record line declares {expected} {what} lines, found {found}", path.display())]
     LineCount {
         /// The header.
         path: PathBuf,
@@ -123,7 +123,7 @@ pub enum IoError {
         found: u64,
     },
     /// More signals, segments or comments than any real header or table has.
-    #[error("{}:{line}: {what} {} here, expected at most {limit}", path.display(), limit + 1)]
+    #[error("{}:{line}: too many {what} lines: found at least {}, expected at most {limit}", path.display(), limit + 1)]
     TooManyLines {
         /// The file.
         path: PathBuf,
@@ -135,7 +135,7 @@ pub enum IoError {
         limit: usize,
     },
     /// Segment lengths that do not add up to the length of the record.
-    #[error("{}:{line}: number of samples: the record line says {expected}, the segments have {found} together", path.display())]
+    #[error("{}:{line}: number of samples: the record line declares {expected}, but the segments add up to {found}", path.display())]
     SegmentLengths {
         /// The header.
         path: PathBuf,
@@ -147,11 +147,11 @@ pub enum IoError {
         found: u64,
     },
     /// A departure from the format, in strict mode.
-    #[error("{0} (refused in strict mode)")]
+    #[error("{0} (an error in strict mode)")]
     Strict(Warning),
     /// A signal file or segment that lies outside the record's folder, by its name or by a link, or whose name is not a
     /// file name.
-    #[error("{}:{line}: file {name:?} is refused: expected a file in the header's folder, without .. and not absolute", path.display())]
+    #[error("{}:{line}: unsafe file name {name:?}, expected a file inside the header's folder, without .. and not absolute", path.display())]
     UnsafeName {
         /// The header.
         path: PathBuf,
@@ -161,7 +161,7 @@ pub enum IoError {
         name: String,
     },
     /// Signals of the same file that disagree about its format, byte offset or block size.
-    #[error("{}:{line}: {field} of {file:?} is {found} here, {expected} for the signal before", path.display())]
+    #[error("{}:{line}: {field} of {file:?} is {found}, but {expected} for the previous signal", path.display())]
     GroupDiffers {
         /// The header.
         path: PathBuf,
@@ -177,7 +177,7 @@ pub enum IoError {
         found: u64,
     },
     /// The signals of a file are not on consecutive lines.
-    #[error("{}:{line}: {file:?} was named before another file; the signals of a file stand together", path.display())]
+    #[error("{}:{line}: {file:?} appears again after another file, expected the signals of a file on consecutive lines", path.display())]
     FileOrder {
         /// The header.
         path: PathBuf,
@@ -212,7 +212,7 @@ pub enum IoError {
     },
     /// More samples without bytes of their own in a file than is plausible: samples of null signals, of gaps, and of
     /// segments whose files already belong to other segments.
-    #[error("{}:{line}: {field}: {samples} samples in all that no file holds, expected at most {limit}: read the record in blocks, or allow more", path.display())]
+    #[error("{}:{line}: {field}: {samples} samples in total that are not stored in a file, expected at most {limit}; read the record in blocks or raise the limit", path.display())]
     TooManyNullSamples {
         /// The header.
         path: PathBuf,
@@ -226,7 +226,7 @@ pub enum IoError {
         limit: u64,
     },
     /// A skew that leaves no samples of its signal.
-    #[error("{}:{line}: the skew is {skew} samples, the signal has {samples}", path.display())]
+    #[error("{}:{line}: the skew is {skew} samples, but the signal has only {samples}", path.display())]
     SkewPastEnd {
         /// The header.
         path: PathBuf,
@@ -238,7 +238,7 @@ pub enum IoError {
         samples: u64,
     },
     /// A signal whose checksum differs from the one in the header.
-    #[error("{}:{line}: the checksum of signal {signal} ({lead}) is {found}, the header says {expected}", path.display())]
+    #[error("{}:{line}: the checksum of signal {signal} ({lead}) is {found}, but the header says {expected}", path.display())]
     Checksum {
         /// The header.
         path: PathBuf,
@@ -254,7 +254,7 @@ pub enum IoError {
         found: u16,
     },
     /// A FLAC signal file with fewer samples than its header says.
-    #[error("{at}: {} has {found} samples in each channel, expected {expected}", path.display())]
+    #[error("{at}: {} has {found} samples per channel, expected {expected}", path.display())]
     TruncatedFlac {
         /// The signal file.
         path: PathBuf,
@@ -266,7 +266,7 @@ pub enum IoError {
         found: u64,
     },
     /// A FLAC signal file with more samples than is plausible for its size.
-    #[error("{at}: {} has {bytes} bytes for more than {limit} samples, the most that are unpacked", path.display())]
+    #[error("{at}: {} has {bytes} bytes but decodes to more samples than the limit of {limit}", path.display())]
     FlacExpands {
         /// The signal file.
         path: PathBuf,
@@ -306,7 +306,7 @@ pub enum IoError {
         found: u64,
     },
     /// A segment that itself has segments, or that is the record itself.
-    #[error("{}:{line}: segment {name:?} is a record of segments; expected a plain record", path.display())]
+    #[error("{}:{line}: segment {name:?} is itself a multi-segment record, expected a single-segment record", path.display())]
     NestedSegment {
         /// The header of the record.
         path: PathBuf,
@@ -328,7 +328,7 @@ pub enum IoError {
         source: Box<IoError>,
     },
     /// Segment headers that are larger in total than those of real records.
-    #[error("{}:{line}: the headers of the segments up to here have {bytes} bytes, expected at most {limit}", path.display())]
+    #[error("{}:{line}: the segment headers up to this line have {bytes} bytes in total, expected at most {limit}", path.display())]
     SegmentHeaders {
         /// The header of the record.
         path: PathBuf,
@@ -340,7 +340,7 @@ pub enum IoError {
         limit: u64,
     },
     /// A segment that does not fit its record.
-    #[error("{}:{line}: {field} of segment {name:?} is {found}, the record has {expected}", path.display())]
+    #[error("{}:{line}: {field} of segment {name:?} is {found}, but the record has {expected}", path.display())]
     SegmentDiffers {
         /// The header of the record.
         path: PathBuf,
@@ -356,7 +356,7 @@ pub enum IoError {
         found: f64,
     },
     /// More samples than fit in memory.
-    #[error("{}: no memory for {samples} samples: read the record in blocks", path.display())]
+    #[error("{}: not enough memory for {samples} samples; read the record in blocks", path.display())]
     OutOfMemory {
         /// The header.
         path: PathBuf,
@@ -364,7 +364,7 @@ pub enum IoError {
         samples: u64,
     },
     /// Frames beyond the end of a record.
-    #[error("{}: frames {} to {} were asked for, the record has {n_frames}", path.display(), frames.start, frames.end)]
+    #[error("{}: frames {}..{} requested, but the record has {n_frames} frames", path.display(), frames.start, frames.end)]
     NoSuchFrames {
         /// The header.
         path: PathBuf,
@@ -374,7 +374,7 @@ pub enum IoError {
         n_frames: u64,
     },
     /// A signal that the record does not have.
-    #[error("{}: no signal {found:?} among {n_signals}", path.display())]
+    #[error("{}: no signal {found:?}; the record has {n_signals} signals", path.display())]
     NoSuchSignal {
         /// The header.
         path: PathBuf,
@@ -384,7 +384,7 @@ pub enum IoError {
         n_signals: usize,
     },
     /// Signals with different sampling rates, requested as one matrix.
-    #[error("{}:{line}: {found} samples in a frame, {expected} for the signals before: average them, or read each apart", path.display())]
+    #[error("{}:{line}: {found} samples per frame, but {expected} for the previous signals; average over frames or read each signal separately", path.display())]
     DifferentRates {
         /// The header.
         path: PathBuf,
@@ -396,7 +396,7 @@ pub enum IoError {
         found: usize,
     },
     /// Stored values requested where none exist: for several segments together, or for averages.
-    #[error("{}: stored values of several segments, or averages of them, have no meaning; expected a physical type", path.display())]
+    #[error("{}: no stored values for several segments or for averages, expected a physical type", path.display())]
     PhysicalOnly {
         /// The header.
         path: PathBuf,
@@ -412,7 +412,7 @@ pub enum IoError {
         format: u32,
     },
     /// A sample of format 8 that does not fit 16 bits.
-    #[error("{}: {found} in frame {frame} has more than 16 bits; expected a wider type", path.display())]
+    #[error("{}: {found} in frame {frame} does not fit in 16 bits; expected a wider type", path.display())]
     WideSample {
         /// The signal file.
         path: PathBuf,
@@ -422,7 +422,7 @@ pub enum IoError {
         found: i32,
     },
     /// A departure from the format of annotation files, in strict mode.
-    #[error("{} at byte {byte}: {field}: found {found}, expected {expected} (refused in strict mode)", path.display())]
+    #[error("{} at byte {byte}: {field}: found {found}, expected {expected} (an error in strict mode)", path.display())]
     Annotation {
         /// The annotation file.
         path: PathBuf,
@@ -486,7 +486,7 @@ pub enum IoError {
         limit: usize,
     },
     /// The number of leads in a table differs from the number of names given for them.
-    #[error("{} has {found} leads, names were given for {expected}", path.display())]
+    #[error("{} has {found} leads, but {expected} lead names were given", path.display())]
     LeadNames {
         /// The file.
         path: PathBuf,
@@ -496,7 +496,7 @@ pub enum IoError {
         found: usize,
     },
     /// A requested column that does not exist.
-    #[error("{}:{line}: no column {column:?} as asked for; found {found}", path.display())]
+    #[error("{}:{line}: requested column {column:?} does not exist; found {found}", path.display())]
     NoSuchColumn {
         /// The file.
         path: PathBuf,
@@ -508,7 +508,7 @@ pub enum IoError {
         found: String,
     },
     /// Units given for a table that are not units of voltage.
-    #[error("{}: units {found:?} were given, expected mV, uV or V", path.display())]
+    #[error("{}: units given as {found:?}, expected mV, uV or V", path.display())]
     CsvUnits {
         /// The file.
         path: PathBuf,
@@ -516,13 +516,13 @@ pub enum IoError {
         found: String,
     },
     /// A CSV file that states no sampling rate.
-    #[error("{} states no sampling rate: expected a time column, a line \"# fs: 500\", or a rate given by the caller", path.display())]
+    #[error("{} has no sampling rate: expected a time column, a line \"# fs: 500\", or a rate given by the caller", path.display())]
     NoSamplingRate {
         /// The file.
         path: PathBuf,
     },
     /// Times that are not evenly spaced.
-    #[error("{}:{line}: time {found} s, expected {expected} s (samples evenly spaced)", path.display())]
+    #[error("{}:{line}: time {found} s, expected {expected} s (samples must be evenly spaced)", path.display())]
     UnevenTime {
         /// The file.
         path: PathBuf,
@@ -545,8 +545,14 @@ pub enum IoError {
         /// The existing columns, joined by commas.
         found: String,
     },
+    /// A link out of the folder of a data set or of a record.
+    #[error("{} is a link out of its folder, expected a file inside it, unless such links are allowed", path.display())]
+    OutsideLink {
+        /// The link.
+        path: PathBuf,
+    },
     /// Two rows for the same record.
-    #[error("{}:{line}: record {record:?} has a row already, on line {first}", path.display())]
+    #[error("{}:{line}: record {record:?} already has a row on line {first}", path.display())]
     DuplicateRow {
         /// The file.
         path: PathBuf,
@@ -558,7 +564,7 @@ pub enum IoError {
         first: u64,
     },
     /// A malformed comma-separated file.
-    #[error("{} is not a readable table", path.display())]
+    #[error("cannot read {} as a table", path.display())]
     Table {
         /// The file.
         path: PathBuf,
@@ -579,20 +585,20 @@ pub enum IoError {
     },
     /// A name that cannot be used for a WFDB record.
     #[error(
-        "{name:?} cannot be the name of a WFDB record: expected letters, digits, _ and -, with / between folders"
+        "invalid WFDB record name {name:?}: expected letters, digits, _ and -, with / between folders"
     )]
     RecordName {
         /// The name.
         name: String,
     },
     /// A format that can only be read.
-    #[error("signals are not written in format {format}; expected 16, 24, 32, 61, 80, 160 or 212")]
+    #[error("cannot write signals in format {format}; expected 16, 24, 32, 61, 80, 160 or 212")]
     WriteFormat {
         /// Code of the format.
         format: u32,
     },
-    /// A gain that is not a positive number.
-    #[error("the gain must be a positive number of units per mV, found {found}")]
+    /// A gain that is not a positive number, or is too small.
+    #[error("the gain is {found:e} units per mV, expected a positive number of at least 2.4e-299")]
     WriteGain {
         /// The gain.
         found: f64,
@@ -630,7 +636,7 @@ pub enum IoError {
         source: CoreError,
     },
     /// The number of patients differs from the number of records.
-    #[error("{patients} patients are given for {records} records, expected one for each")]
+    #[error("{patients} patients given for {records} records, expected one per record")]
     PatientCount {
         /// Number of records.
         records: usize,
@@ -639,24 +645,24 @@ pub enum IoError {
     },
     /// Folds that cannot be formed from so few patients.
     #[error(
-        "{folds} folds of {patients} patients: expected at least 2 folds, and a patient for each"
+        "cannot make {folds} folds from {patients} patients: expected at least 2 folds and at least one patient per fold"
     )]
     TooFewPatients {
         /// Number of patients.
         patients: usize,
         /// Number of folds requested.
-        folds: usize,
+        folds: u32,
     },
     /// A fold that does not exist, or that holds every record.
-    #[error("fold {found} holds no record, or all of them; the folds are {known:?}")]
+    #[error("fold {found} has no records or all of them; the folds are {known:?}")]
     NoSuchFold {
         /// The requested fold.
-        found: usize,
+        found: u32,
         /// The existing folds.
-        known: Vec<usize>,
+        known: Vec<u32>,
     },
     /// A column of a table that was requested twice.
-    #[error("{}:{line}: column {column:?} is asked for twice, expected each column once", path.display())]
+    #[error("{}:{line}: column {column:?} is requested twice, expected each column once", path.display())]
     ColumnTwice {
         /// The table.
         path: PathBuf,

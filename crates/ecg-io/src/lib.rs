@@ -42,6 +42,7 @@
 //! | make folds for training and testing | [`folds_by_patient`], [`split_published`], [`split_by_fold`] |
 //! | map diagnosis codes to labels | [`LabelMap`], [`NsrRule`] |
 //! | read a table of labels or predictions alone | [`read_labels`], [`read_probabilities`], [`RecordTable`] |
+//! | match the rows of such a table to records | [`RecordTable::match_records`] |
 //! | read and write annotations | [`read_annotations`], [`sibling_annotations`], [`write_annotations`] |
 //! | write recordings | [`write_wfdb`], [`write_csv`] |
 //! | see what was read leniently | [`Warning`], in [`Loaded::warnings`] and [`Dataset::warnings`] |
@@ -119,7 +120,8 @@ pub use error::{IoError, Place};
 pub use format::Format;
 pub use header::{Comment, Date, Header, SegmentSpec, SignalSpec, TimeOfDay, read_header};
 pub use labels::{
-    LabelMap, NsrRule, RecordRow, RecordTable, is_contradictory, read_labels, read_probabilities,
+    LabelMap, NsrRule, RecordRow, RecordTable, RowMatch, base_name, is_contradictory, read_labels,
+    read_probabilities,
 };
 pub use options::{ReadOptions, WriteOptions};
 pub use read::{Loaded, read_recording, read_recording_with};

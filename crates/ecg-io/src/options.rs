@@ -8,8 +8,9 @@ pub struct ReadOptions {
     pub strict: bool,
     /// Treat a WFDB checksum mismatch as an error; otherwise it is a warning. Default: true.
     pub verify_checksums: bool,
-    /// Read signal files and segments of WFDB records even if a symbolic link leads to them outside the record's
-    /// folder. Names with `..` and absolute names are rejected regardless. Default: false.
+    /// Read signal files, segments and annotation files of WFDB records even if a symbolic link leads to them outside
+    /// the record's folder, and the `labels.csv` of a data set if a link leads to it outside the data folder. Names with
+    /// `..` and absolute names are rejected regardless. Default: false.
     pub allow_outside_links: bool,
     /// The most samples without bytes of their own in a file with which a WFDB record is read as a whole.
     ///

@@ -44,7 +44,7 @@ pub(crate) fn check_text(bytes: &[u8], path: &Path) -> Result<(), IoError> {
         match byte {
             b'\t' | b'\n' | 0x20.. => {}
             b'\r' if bytes.get(position + 1) == Some(&b'\n') => {}
-            b'\r' => return refuse(position, "a carriage return alone".to_owned()),
+            b'\r' => return refuse(position, "a lone carriage return".to_owned()),
             _ => return refuse(position, format!("byte 0x{byte:02x}")),
         }
     }

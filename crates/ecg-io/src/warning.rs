@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use crate::IoError;
 
-/// The most different warnings kept per file: a file of noise could cause millions.
+/// The most different warnings kept per file, or per record of several segments: noise could cause millions.
 const MOST: usize = 128;
 
 /// A departure of a file from its format, or an assumption made, and how it was read.
@@ -74,22 +74,38 @@ impl<'a> Notes<'a> {
             .find(|warning| warning.field == field && warning.message == message)
         {
             last.count += 1;
-        } else if self.warnings.len() < MOST {
-            let warning = self.warning(line, field, message);
-            self.warnings.push(warning);
         } else {
-            // Count this one with the rest; warnings of other files may stand around it.
-            const REST: (&str, &str) = ("warnings", "further ones, not listed");
-            let mut listed = self.warnings.iter_mut().rev();
-            match listed.find(|own| (own.field, own.message.as_str()) == REST) {
-                Some(rest) => rest.count += 1,
-                None => self.warnings.push(self.warning(line, REST.0, REST.1.to_owned())),
-            }
+            let warning = self.warning(line, field, message);
+            keep(&mut self.warnings, warning, self.path);
+        }
+    }
+
+    /// Takes the warnings of a file that belongs to this one, such as a segment.
+    pub fn take(&mut self, other: Notes<'_>) {
+        for warning in other.warnings {
+            keep(&mut self.warnings, warning, self.path);
         }
     }
 
     fn warning(&self, line: Option<u64>, field: &'static str, message: String) -> Warning {
         Warning { path: self.path.to_owned(), line, field, message, count: 1 }
+    }
+}
+
+/// Adds a warning to those about the file `path`. If the most are kept already, the last one counts it with the rest.
+pub(crate) fn keep(warnings: &mut Vec<Warning>, warning: Warning, path: &Path) {
+    if warnings.len() < MOST {
+        warnings.push(warning);
+    } else if let Some(rest) = warnings.get_mut(MOST) {
+        rest.count += warning.count;
+    } else {
+        warnings.push(Warning {
+            line: warning.line.filter(|_| warning.path == path),
+            path: path.to_owned(),
+            field: "warnings",
+            message: "more, not listed".to_owned(),
+            count: warning.count,
+        });
     }
 }
 
@@ -111,14 +127,15 @@ mod tests {
         assert_eq!(notes.warnings.len(), MOST + 1);
         let (rest, kept) = (&notes.warnings[MOST], MOST as u64 - 1);
         assert_eq!((rest.line, rest.field, rest.count), (Some(kept), "warnings", 10_000 - kept));
-        // Warnings that came from elsewhere, such as from segments, are not counted with the rest.
-        let mut notes = Notes::new(Path::new("a/r.hea"), false);
-        notes.warnings = (0..200).map(|k| notes.warning(Some(k), "gain", k.to_string())).collect();
-        notes.remark(Some(7), "units", "x");
-        notes.remark(Some(8), "units", "y");
-        assert_eq!((notes.warnings[MOST].count, notes.warnings.len()), (1, 201));
-        let rest = &notes.warnings[200];
-        assert_eq!((rest.line, rest.field, rest.count), (Some(7), "warnings", 2));
+        // Warnings of segments count towards the same limit.
+        let mut record = Notes::new(Path::new("a/all.hea"), false);
+        record.remark(Some(1), "gain", "x");
+        record.take(notes);
+        record.remark(Some(9), "units", "y");
+        assert_eq!(record.warnings.len(), MOST + 1);
+        assert_eq!(record.warnings.iter().map(|warning| warning.count).sum::<u64>(), 10_014);
+        let rest = &record.warnings[MOST];
+        assert_eq!((rest.path.as_path(), rest.line, rest.field), (record.path, None, "warnings"));
         let mut strict = Notes::new(Path::new("r.hea"), true);
         strict.remark(None, "gain", "200/mV assumed");
         let refused = strict.quirk(Some(2), "units", "x").expect_err("strict");

@@ -1,11 +1,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use ecg_core::{Adc, CoreError, Recording, Sex, SnomedCode};
+use ecg_core::{Adc, CoreError, Recording, Sex};
 
 use crate::atomic::write_file;
 use crate::format::encode;
-use crate::header::Clinical;
+use crate::header::{Clinical, is_readable_gain};
 use crate::signal::checksum;
 use crate::text::one_line;
 use crate::{IoError, WriteOptions};
@@ -15,15 +15,17 @@ use crate::{IoError, WriteOptions};
 /// The stored integers of the recording are written with their gain and baseline if they match its signal and fit the
 /// format; otherwise the signal is digitised at [`WriteOptions::gain_per_mv`]. NaN becomes the format's code for an
 /// invalid sample. Age, sex, diagnoses and comments become comment lines, with a space in place of each control
-/// character. A name with `/` is written to folders below `dir`; missing folders are created. Each file is written
-/// completely or not at all, the header last.
+/// character. The fields count: a comment such as `Age: 61` is not written again, unless the field is empty and the
+/// value cannot be read (`Age: 61Y`). Diagnoses in words are kept, on one line with the codes. A name with `/` is
+/// written to folders below `dir`; missing folders are created. Each file is written completely or not at all, the
+/// header last. A link stays, and its target is written.
 ///
 /// # Errors
 /// Fails if
 ///
 /// - the name cannot be used for a WFDB record,
 /// - the format cannot be written,
-/// - the gain is not a positive number,
+/// - the gain is not a positive number, or is too small to be read back (below 2.4e-299),
 /// - the number of lead names differs from the number of signal rows,
 /// - the signal has no samples,
 /// - a sample is beyond the format's range, or
@@ -39,7 +41,7 @@ pub fn write_wfdb(
     let (Some(range), Some(invalid)) = (range, format.invalid_code()) else {
         return Err(IoError::WriteFormat { format: format.code() });
     };
-    if !(options.gain_per_mv.is_finite() && options.gain_per_mv > 0.0) {
+    if !(options.gain_per_mv > 0.0 && is_readable_gain(options.gain_per_mv)) {
         return Err(IoError::WriteGain { found: options.gain_per_mv });
     }
     let header_path = dir.as_ref().join(format!("{}.hea", recording.name));
@@ -50,7 +52,7 @@ pub fn write_wfdb(
             path: header_path,
             at: None,
             found: format!("{samples} samples of {leads} leads"),
-            expected: "at least one",
+            expected: "at least one sample and one lead",
         });
     }
     let adc = match &recording.adc {
@@ -121,7 +123,7 @@ fn checked_name(name: &str) -> Result<&str, IoError> {
 /// Returns whether the stored integers match the signal to half a unit and fit the format.
 fn belongs(adc: &Adc, recording: &Recording, (low, high): (i32, i32)) -> bool {
     let leads = recording.signal.nrows();
-    let sound = adc.gain_per_mv.iter().all(|gain| gain.is_normal());
+    let sound = adc.gain_per_mv.iter().all(|gain| is_readable_gain(*gain));
     sound
         && (adc.gain_per_mv.len(), adc.baseline.len()) == (leads, leads)
         && adc.values.dim() == recording.signal.dim()
@@ -177,28 +179,22 @@ fn digitise(
     Ok(Adc { values, gain_per_mv: vec![gain; leads], baseline: vec![0; leads] })
 }
 
-/// Returns the comment lines of a recording, without the comment character: those for its fields, then its other
-/// comments.
+/// Returns the comment lines of a recording, without the comment character: those for its fields, then the comments
+/// that no field replaces. Diagnoses in words are on the line of the codes.
 pub(crate) fn comment_lines(recording: &Recording) -> impl Iterator<Item = String> + '_ {
     let age = recording.age_years.map(|age| format!("Age: {age}"));
     let sex = recording.sex.map(|sex| match sex {
         Sex::Female => "Sex: Female".to_owned(),
         Sex::Male => "Sex: Male".to_owned(),
     });
-    // Diagnoses in words exist only in the comment, which is kept together with the codes it states.
-    let told = |code: &&SnomedCode| {
-        let stated = recording.comments.iter().filter(|own| Clinical::has_other_diagnoses(own));
-        stated.flat_map(|own| Clinical::diagnoses(own)).any(|item| item.parse() == Ok(**code))
-    };
-    let codes: Vec<String> =
-        recording.diagnoses.iter().filter(|code| !told(code)).map(ToString::to_string).collect();
-    let diagnoses = (!codes.is_empty()).then(|| format!("Dx: {}", codes.join(",")));
+    let mut diagnoses: Vec<String> = recording.diagnoses.iter().map(ToString::to_string).collect();
+    // Diagnoses in words exist only in the comments.
+    let words = recording.comments.iter().flat_map(|own| Clinical::diagnoses_in_words(own));
+    diagnoses.extend(words.map(one_line));
+    let diagnoses = (!diagnoses.is_empty()).then(|| format!("Dx: {}", diagnoses.join(",").trim()));
     let patient =
         recording.patient.as_ref().map(|patient| format!("Patient: {}", one_line(patient)));
-    let others = recording.comments.iter();
-    let others = others.filter(|comment| {
-        !Clinical::is_clinical(comment) || Clinical::has_other_diagnoses(comment)
-    });
+    let others = recording.comments.iter().filter(|own| !Clinical::replaces(recording, own));
     let others = others.map(|comment| one_line(comment));
     [age, sex, diagnoses, patient].into_iter().flatten().chain(others)
 }

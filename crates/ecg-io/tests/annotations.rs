@@ -197,6 +197,39 @@ fn siblings_are_annotations_and_nothing_else() {
     assert_eq!((strict.read.len(), strict.failed.len()), (1, 1));
 }
 
+#[cfg(unix)]
+#[test]
+fn annotation_files_may_be_links() {
+    use std::os::unix::fs::symlink;
+    let outside = tempfile::tempdir().expect("a folder");
+    let marks = outside.path().join("marks");
+    std::fs::write(&marks, [10, 4, 0, 0]).expect("writes");
+    let dir = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("r.hea"), "r 1 500 2\nr.dat 16\n").expect("writes");
+    std::fs::write(at("inside"), [10, 4, 0, 0]).expect("writes");
+    symlink("inside", at("r.qrs")).expect("links");
+    symlink("inside", at("r.beats")).expect("links");
+    for name in ["r.atr", "r.other"] {
+        symlink(&marks, at(name)).expect("links");
+    }
+    symlink("nothing", at("r.ecg")).expect("links");
+    let (header, _) = read_header(at("r"), &ReadOptions::default()).expect("a header");
+    let names = |options: &ReadOptions| {
+        let found = sibling_annotations(&header, options);
+        let names: Vec<String> = found.read.iter().map(Annotations::annotator).collect();
+        (names.join(" "), found.failed)
+    };
+    let (read, failed) = names(&ReadOptions::default());
+    assert_eq!(read, "beats qrs");
+    let [IoError::OutsideLink { path }, IoError::Read { path: nothing, .. }] = &failed[..] else {
+        panic!("{failed:?}");
+    };
+    assert_eq!((path, nothing), (&at("r.atr"), &at("r.ecg")));
+    let (read, failed) = names(&ReadOptions::default().with_allow_outside_links(true));
+    assert_eq!((read.as_str(), failed.len()), ("atr beats other qrs", 1));
+}
+
 #[test]
 fn what_the_format_cannot_hold_is_refused() {
     let dir = tempfile::tempdir().expect("a folder");

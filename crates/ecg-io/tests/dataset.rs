@@ -43,6 +43,32 @@ fn labels(dataset: &Dataset, i: usize) -> Option<String> {
 }
 
 #[test]
+fn leads_in_rows_longer_than_what_is_looked_at() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let names: String = (0..5000).map(|k| format!(",{k}")).collect();
+    let row = ",0.123456".repeat(5000);
+    let leads = Lead::STANDARD_12.map(|lead| format!("{lead}{row}\n")).concat();
+    fs::write(dir.join("r.csv"), format!("# fs: 500\nlead{names}\n{leads}")).expect("writes");
+    let dataset = open(dir);
+    assert_eq!(dataset.names(), ["r"]);
+    assert_eq!(messages(&dataset), Vec::<String>::new());
+    assert_eq!(dataset.load(0).expect("loads").recording.signal.dim(), (12, 5000));
+}
+
+#[test]
+fn rows_name_files_in_any_case() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    write_csv(dir.join("b.CSV"), &recording("x", &[])).expect("writes");
+    write_csv(dir.join("c.MAT.csv"), &recording("x", &[])).expect("writes");
+    fs::write(dir.join("labels.csv"), "record,AF\nb.CSV,1\nc.MAT,1\n").expect("writes");
+    let dataset = open(dir);
+    assert_eq!(messages(&dataset), Vec::<String>::new());
+    assert_eq!([0, 1].map(|i| labels(&dataset, i)), [Some("AF".into()), Some("AF".into())]);
+}
+
+#[test]
 fn recordings_are_found_and_named() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();
@@ -67,7 +93,7 @@ fn recordings_are_found_and_named() {
     let messages = messages(&dataset);
     assert_eq!(messages.len(), 4, "{messages:?}");
     let of = |what: &str| messages.iter().filter(|message| message.contains(what)).count();
-    assert_eq!((of("already the name of"), of("no recording"), of("not used")), (2, 1, 1));
+    assert_eq!((of("same name as"), of("not a recording"), of("not used")), (2, 1, 1));
 }
 
 #[test]
@@ -116,9 +142,9 @@ fn a_label_file_goes_by_path_or_unique_base_name() {
     assert_eq!(
         messages,
         [
-            "record: 1 rows name no record of the folder: q/w",
-            "record: 1 rows name several records of the folder: x",
-            "record: 2 records of the folder have no row: b/x, b/z",
+            "record: 1 rows match no record in the folder: q/w",
+            "record: 1 rows match several records in the folder: x",
+            "record: 2 records in the folder have no row: b/x, b/z",
         ]
     );
 
@@ -139,22 +165,22 @@ fn a_label_file_goes_by_path_or_unique_base_name() {
     fs::write(&elsewhere, "record,AF\ny,1\nb/y,0\n").expect("writes");
     let dataset = Dataset::open(dir, &options).expect("opens");
     assert_eq!(dataset.labels(2), Some(&[false][..]));
-    assert!(self::messages(&dataset)[0].ends_with("name no record of the folder: y"));
+    assert!(self::messages(&dataset)[0].ends_with("match no record in the folder: y"));
     fs::write(&elsewhere, "record,AF\nc/y,1\nb/z,1\ny,1\n").expect("writes");
     let dataset = Dataset::open(dir, &options).expect("opens");
     assert_eq!((dataset.labels(2), dataset.labels(3)), (None, Some(&[true][..])));
-    let told = "2 rows match a record by a base name that others have too: c/y, y";
+    let told = "2 rows match a record by a base name that other rows share: c/y, y";
     assert!(self::messages(&dataset)[0].ends_with(told), "{:?}", self::messages(&dataset));
     // A row for another record, which does not exist, and one with an extension.
     fs::write(&elsewhere, "record,AF\nc/y,1\nb/y.tsv.gz,0\n").expect("writes");
     let dataset = Dataset::open(dir, &options).expect("opens");
     assert_eq!(dataset.labels(2), Some(&[false][..]));
-    assert!(self::messages(&dataset)[0].ends_with("name no record of the folder: c/y"));
+    assert!(self::messages(&dataset)[0].ends_with("match no record in the folder: c/y"));
     // Matched by base name from another folder: the labels count, with a warning.
     fs::write(&elsewhere, "record,AF\nc/y,1\nother/b/z,0\n").expect("writes");
     let dataset = Dataset::open(dir, &options).expect("opens");
     assert_eq!((dataset.labels(2), dataset.labels(3)), (Some(&[true][..]), Some(&[false][..])));
-    let told = "1 rows name other folders, and are taken by base name: c/y";
+    let told = "1 rows name other folders and are matched by base name: c/y";
     assert!(self::messages(&dataset)[0].ends_with(told), "{:?}", self::messages(&dataset));
     let missing = DatasetOptions::default().with_labels_file(Some(dir.join("none.csv")));
     assert!(matches!(Dataset::open(dir, &missing), Err(IoError::Read { .. })));
@@ -185,10 +211,10 @@ fn a_name_of_a_record_may_end_as_that_of_a_file() {
         let found: Vec<_> = (0..4).map(|i| dataset.labels(i).map(|row| row[0])).collect();
         assert_eq!(found, expected, "{rows}");
         let [message] = &messages(&dataset)[..] else { panic!("{:?}", messages(&dataset)) };
-        assert!(message.contains("records of the folder have no row"), "{message}");
+        assert!(message.contains("records in the folder have no row"), "{message}");
     }
     let absent = messages(&with("z.mat,1\n").expect("opens"));
-    assert!(absent[0].ends_with("name no record of the folder: z.mat"), "{absent:?}");
+    assert!(absent[0].ends_with("match no record in the folder: z.mat"), "{absent:?}");
     for rows in ["x,1\nx.hea,0\n", "x.mat,1\n./x.mat,1\n"] {
         let error = with(rows).expect_err(rows);
         assert!(matches!(error, IoError::DuplicateRow { line: 3, first: 2, .. }), "{error}");
@@ -238,8 +264,8 @@ fn ptb_xl_has_its_own_table() {
         assert_eq!((recording.age_years, recording.sex), (Some(56.0), Some(Sex::Female)));
     }
     let expected = [
-        "sampling rate: 1 recordings are there twice: records500 has them at another rate",
-        "record: 1 rows name no record of the folder: of line 3",
+        "sampling rate: 1 recordings appear twice: records500 has them at another rate",
+        "record: 1 rows match no record in the folder: line 3",
     ];
     assert_eq!(messages(&dataset), expected);
 
@@ -256,6 +282,31 @@ fn ptb_xl_has_its_own_table() {
     let options = DatasetOptions::default().with_labels_file(Some(named));
     let dataset = Dataset::open(dir, &options).expect("opens");
     assert_eq!(labels(&dataset, 1).as_deref(), Some("NSR+SB"));
+}
+
+#[test]
+fn ptb_xl_is_matched_by_unique_base_names() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    for name in ["x/1_hr", "y/1_hr", "z/2_hr"] {
+        wfdb(dir, name, &[]);
+    }
+    let table = dir.join("ptbxl_database.csv");
+    fs::write(&table, "scp_codes,filename_hr\n{'AFIB': 100.0},a/1_hr\n{'AFIB': 100.0},a/2_hr\n")
+        .expect("writes");
+    let told = "record: 1 rows have a base name that several records or rows have: line 2";
+    for file in [None, Some(table)] {
+        let options = DatasetOptions::default().with_labels_file(file);
+        let dataset = Dataset::open(dir, &options).expect("opens");
+        let found: Vec<bool> = (0..3).map(|i| dataset.labels(i).is_some()).collect();
+        assert_eq!((found, messages(&dataset)), (vec![false, false, true], vec![told.to_owned()]));
+    }
+    // The names in the table's own folder come first.
+    let table = "scp_codes,filename_hr\n{'AFIB': 100.0},1_hr\n";
+    fs::write(dir.join("y/ptbxl_database.csv"), table).expect("writes");
+    let dataset = open(dir);
+    let found: Vec<bool> = (0..3).map(|i| dataset.labels(i).is_some()).collect();
+    assert_eq!(found, [false, true, true]);
 }
 
 #[test]
@@ -281,7 +332,6 @@ fn a_long_row_of_a_lead_is_a_recording() {
     assert_eq!(dataset.load(0).expect("reads").recording.signal.dim(), (2, 20_000));
 }
 
-#[cfg(unix)]
 #[test]
 fn a_table_whose_leads_a_comment_names_is_a_recording() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -290,7 +340,7 @@ fn a_table_whose_leads_a_comment_names_is_a_recording() {
     fs::write(dir.join("b.csv"), "# fs: 500\n# one,two\n1,2.5\n2,3\n").expect("writes");
     let dataset = open(dir);
     assert_eq!(dataset.names(), ["a"]);
-    assert_eq!(messages(&dataset), ["columns: no recording (no lead among them), skipped"]);
+    assert_eq!(messages(&dataset), ["columns: not a recording (no lead columns), skipped"]);
     let loaded = dataset.load(0).expect("loads");
     assert_eq!(loaded.recording.row_of(Lead::V2), Some(1));
     // By a column's name, too.
@@ -303,6 +353,7 @@ fn a_table_whose_leads_a_comment_names_is_a_recording() {
     assert!(by("V3").is_err());
 }
 
+#[cfg(unix)]
 #[test]
 fn links_out_of_the_folder_are_not_followed() {
     use std::os::unix::fs::symlink;
@@ -316,6 +367,50 @@ fn links_out_of_the_folder_are_not_followed() {
     let dataset = open(dir.path());
     assert_eq!(dataset.names(), ["in/again", "in/r"]);
     assert_eq!(dataset.warnings().len(), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_label_table_that_cannot_be_used_is_an_error() {
+    use std::os::unix::fs::symlink;
+    let outside = tempfile::tempdir().expect("a folder");
+    let truth = outside.path().join("truth.csv");
+    fs::write(&truth, "record,P\nr,1\n").expect("writes");
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    wfdb(dir, "r", &[164_889_003]);
+    let table = dir.join("labels.csv");
+    let error = |options: &DatasetOptions| {
+        let error = Dataset::open(dir, options).expect_err("is refused");
+        assert!(error.to_string().contains(&table.display().to_string()), "{error}");
+        // Labels that are ignored need no table.
+        let dataset = Dataset::open(dir, &options.clone().with_ignore_labels(true)).expect("opens");
+        assert!(messages(&dataset)[0].contains("label tables are ignored"));
+        error
+    };
+    let mut options = DatasetOptions::default();
+    symlink(&truth, &table).expect("links");
+    assert!(matches!(error(&options), IoError::OutsideLink { .. }));
+    options.read.allow_outside_links = true;
+    let dataset = Dataset::open(dir, &options).expect("opens");
+    assert_eq!((dataset.labels(0), messages(&dataset)), (Some(&[true][..]), Vec::new()));
+    fs::remove_file(&truth).expect("removes");
+    assert!(matches!(error(&options), IoError::Read { .. }));
+    options.read.allow_outside_links = false;
+    assert!(matches!(error(&options), IoError::Read { .. }));
+    fs::remove_file(&table).expect("removes");
+    let made = std::process::Command::new("mkfifo").arg(&table).status().expect("mkfifo runs");
+    assert!(made.success());
+    assert!(matches!(error(&options), IoError::NotAFile { .. }));
+    fs::remove_file(&table).expect("removes");
+    fs::create_dir(&table).expect("makes");
+    assert!(matches!(error(&options), IoError::NotAFile { .. }));
+    fs::remove_dir(&table).expect("removes");
+    // A link inside the folder.
+    fs::create_dir(dir.join("tables")).expect("makes");
+    fs::write(dir.join("tables/truth.txt"), "record,P\nr,1\n").expect("writes");
+    symlink("tables/truth.txt", &table).expect("links");
+    assert_eq!(open(dir).labels(0), Some(&[true][..]));
 }
 
 #[cfg(unix)]
@@ -360,7 +455,7 @@ fn ptbxl_is_taken_at_one_rate() {
     assert_eq!(labels(&low, 0).as_deref(), Some("AF"));
     let both = open(dir);
     assert_eq!(both.len(), 4);
-    assert!(messages(&both)[0].contains("are there twice"));
+    assert!(messages(&both)[0].contains("appear twice"));
 }
 
 #[test]
@@ -392,7 +487,9 @@ fn diagnoses_in_words() {
     let read = || read_recording(dir.join("r"), &ReadOptions::default()).expect("reads").recording;
     let before = read();
     write_csv(dir.join("r.csv"), &before).expect("writes");
-    assert_eq!(read(), before);
+    let after = read();
+    assert_eq!(after.diagnoses, before.diagnoses);
+    assert_eq!(after.comments, ["fs: 500", "Dx: 426783006, Atrial fibrillation"]);
     assert_eq!(with(NsrRule::Challenge).as_deref(), Some("NSR+AF"));
 }
 

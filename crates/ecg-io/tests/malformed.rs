@@ -97,7 +97,7 @@ fn lengths_that_do_not_fit_name_the_record_line() {
         ("#\nr 1 500\nr.dat 16\n", 1, "r.hea:3: file name: ", "found 1 bytes, expected"),
         ("#\nr 2 500 5\nr.dat 16\n~ 0x999999\n", 10, "r.hea:4: samples per frame: ", "4999995"),
         ("#\nr/2 1 500 5\n~ 2\n~ 3\n", 0, "r.hea:2: number of segments: ", "found 2 gaps"),
-        ("#\nr/2 1 500 6\n~ 2\n~ 3\n", 0, "r.hea:2: number of samples: ", "6, the segments have 5"),
+        ("#\nr/2 1 500 6\n~ 2\n~ 3\n", 0, "r.hea:2: number of samples: ", "segments add up to 5"),
     ];
     for (header, bytes, place, what) in errors {
         let error = read(header, bytes).expect_err(header).to_string();

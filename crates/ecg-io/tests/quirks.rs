@@ -159,14 +159,24 @@ fn headers_as_the_databases_have_them() {
 }
 
 #[test]
+fn a_signal_file_in_the_same_folder() {
+    let (loaded, strict) =
+        both("r 1 500 2\n./r.dat 16 1000/mV 0 0 1 3 0 I\n", &[("r.dat", &[1, 2])]);
+    assert_eq!(loaded.recording.n_samples(), 2);
+    assert!(loaded.warnings.is_empty() && strict.is_ok());
+}
+
+#[test]
 fn names_that_lead_elsewhere_are_refused() {
-    for name in ["../x", "/etc/passwd", "a/../../x", "-", "a\\x", "./x", "r.hea", "~"] {
+    for name in
+        ["../x", "./../x", "/etc/passwd", "a/../../x", "-", "a\\x", ".", "./r.hea", "r.hea", "~"]
+    {
         let dir = tempfile::tempdir().expect("a folder");
         write(dir.path(), &format!("r 1 500 1\n{name} 16\n"), &[]);
         let error = read(dir.path(), false).expect_err(name);
         let fits = match name {
-            // Plain names, although odd ones.
-            "./x" | "~" => matches!(error, IoError::Read { .. } | IoError::UnsafeName { .. }),
+            // A plain name, although an odd one.
+            "~" => matches!(error, IoError::Read { .. } | IoError::UnsafeName { .. }),
             _ => matches!(error, IoError::UnsafeName { line: 2, .. }),
         };
         assert!(fits, "{name}: {error}");

@@ -106,6 +106,13 @@ fn stored_integers_are_written_only_where_they_are_the_signals() {
     write_wfdb(dir.path(), &changed, &WriteOptions::default()).expect("writes");
     assert_eq!(reread(dir.path()).signal, changed.signal);
 
+    // A gain that the reader refuses is not written.
+    let mut tiny = recording(Array2::zeros((1, 3)), 500.0);
+    let (values, gain_per_mv) = (Array2::zeros((1, 3)), vec![1e-300]);
+    tiny.adc = Some(Adc { values, gain_per_mv, baseline: vec![0] });
+    write_wfdb(dir.path(), &tiny, &WriteOptions::default()).expect("writes");
+    assert_eq!(reread(dir.path()).adc.expect("stored integers").gain_per_mv, [1000.0]);
+
     // They do not fit format 212, and neither does the signal.
     let narrow = WriteOptions::default().with_format(Format::Packed212);
     assert!(matches!(
@@ -132,7 +139,7 @@ fn what_cannot_be_written_is_refused() {
         let refused = write_wfdb(dir.path(), &good, &options);
         assert!(matches!(refused, Err(IoError::WriteFormat { .. })));
     }
-    for gain in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+    for gain in [0.0, -1.0, 1e-300, f64::NAN, f64::INFINITY] {
         let refused = write_wfdb(dir.path(), &good, &options.clone().with_gain_per_mv(gain));
         assert!(matches!(refused, Err(IoError::WriteGain { .. })));
     }
@@ -146,6 +153,47 @@ fn what_cannot_be_written_is_refused() {
     let huge = recording(Array2::from_elem((1, 2), f64::INFINITY), 500.0);
     assert!(matches!(write_wfdb(dir.path(), &huge, &options), Err(IoError::WriteRange { .. })));
     assert_eq!(std::fs::read_dir(dir.path()).expect("the folder").count(), 0, "nothing is left");
+}
+
+#[test]
+fn comments_that_fields_replace() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write_and_read = |recording: &Recording, suffix: &str| {
+        let path = dir.path().join(format!("site/r_1{suffix}"));
+        match suffix {
+            ".csv" => write_csv(&path, recording).expect("writes"),
+            _ => write_wfdb(dir.path(), recording, &WriteOptions::default()).expect("writes"),
+        }
+        read_recording(path, &ReadOptions::default()).expect("reads").recording
+    };
+    for suffix in [".csv", ".hea"] {
+        // Words are kept, in their order and with their blanks; of the codes, those of the field.
+        let mut changed = recording(Array2::zeros((1, 4)), 500.0);
+        changed.diagnoses = vec![SnomedCode(164_889_003)];
+        changed.comments = vec!["Dx: AF, 426783006, infarction, old".into(), "Dx: b".into()];
+        let back = write_and_read(&changed, suffix);
+        assert_eq!(back.diagnoses, changed.diagnoses);
+        let stated: Vec<_> = back.comments.iter().filter(|own| own.starts_with("Dx")).collect();
+        assert_eq!(stated, ["Dx: 164889003, AF, infarction, old, b"]);
+        assert_eq!(write_and_read(&back, suffix).comments, back.comments);
+
+        // Values that were not read are kept, those that were read and removed are not.
+        let mut empty = recording(Array2::zeros((1, 4)), 500.0);
+        (empty.age_years, empty.sex, empty.patient) = (None, None, None);
+        empty.diagnoses.clear();
+        let kept = ["Age: 61Y", "Sex: W", "Dx: Unknown", "Patient: n/a"];
+        let removed = ["Age: 3", "Sex: F", "Dx: 426783006", "Patient: 7"];
+        empty.comments = kept.iter().chain(&removed).map(|own| String::from(*own)).collect();
+        let back = write_and_read(&empty, suffix);
+        let others: Vec<_> = back.comments.iter().filter(|own| !own.starts_with("fs")).collect();
+        assert_eq!(others, kept);
+        // Once the fields are set, they count.
+        empty = recording(Array2::zeros((1, 4)), 500.0);
+        empty.comments = kept.map(String::from).to_vec();
+        let back = write_and_read(&empty, suffix);
+        assert_eq!((back.age_years, back.sex), (Some(61.5), Some(Sex::Female)));
+        assert!(!back.comments.iter().any(|own| kept.contains(&own.as_str())));
+    }
 }
 
 #[test]

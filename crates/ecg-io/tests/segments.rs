@@ -45,7 +45,32 @@ fn equal_descriptions_go_by_their_order() {
     assert!(signals[1].iter().all(|v| v.is_nan()));
     // The third signal has no place in the record.
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].message.contains("is no signal of the record"));
+    assert!(warnings[0].message.contains("is not a signal of the record"));
+}
+
+#[test]
+fn warnings_of_all_segments_have_one_limit() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    write(dir, "s.dat", bytes(0..1));
+    let mut all = "r/300 1 500 300\n".to_owned();
+    for k in 0..300 {
+        // The name of the record, and that no gain is stated.
+        write(dir, &format!("s{k}.hea"), "other 1 500 1\ns.dat 16\n");
+        all += &format!("s{k} 1\n");
+    }
+    write(dir, "r.hea", all);
+    let loaded = read_recording(dir.join("r"), &ReadOptions::default()).expect("reads");
+    let record = Record::open(dir.join("r"), &ReadOptions::default()).expect("opens");
+    record.read::<f64>(&Selection::default()).expect("reads");
+    for warnings in [loaded.warnings, record.warnings()] {
+        assert_eq!(warnings.len(), 129);
+        let rest = &warnings[128];
+        assert_eq!((rest.path.as_path(), rest.line), (dir.join("r.hea").as_path(), None));
+        // The first segment is looked at twice.
+        let n: u64 = warnings.iter().map(|warning| warning.count).sum();
+        assert!((600..=602).contains(&n), "{n}");
+    }
 }
 
 #[test]

@@ -21,8 +21,9 @@ fn the_published_split_is_the_studys() {
         if n == 6126 {
             for fold in 0..PUBLISHED_FOLDS {
                 let split = split_published(&rows, fold).expect("a fold");
+                let first = 1126 + 1000 * fold as usize;
                 assert_eq!(split.test, order[..1126]);
-                assert_eq!(split.val, order[1126 + 1000 * fold..1126 + 1000 * (fold + 1)]);
+                assert_eq!(split.val, order[first..first + 1000]);
                 assert_eq!(split.train.len(), 4000);
             }
         }
@@ -34,15 +35,15 @@ fn the_published_split_is_the_studys() {
 /// Returns the labels whose count in a fold is further from its ideal than one record and a tenth of it, with ideal and
 /// count.
 fn uneven(
-    labels: ArrayView2<'_, u8>,
-    fold_of: &[usize],
-    folds: usize,
+    labels: ArrayView2<'_, bool>,
+    fold_of: &[u32],
+    folds: u32,
     slack: usize,
 ) -> Vec<(usize, f64, usize)> {
     let counts = label_counts(labels, fold_of, folds);
     let mut out = Vec::new();
     for label in 0..labels.ncols() {
-        let ideal = counts.column(label).sum() as f64 / folds as f64;
+        let ideal = counts.column(label).sum() as f64 / f64::from(folds);
         let allowed = (0.1 * ideal).max(1.0) + slack as f64 + 1e-9;
         let off = counts.column(label).into_iter().filter(|&&n| (n as f64 - ideal).abs() > allowed);
         out.extend(off.map(|&n| (label, ideal, n)));
@@ -50,7 +51,7 @@ fn uneven(
     out
 }
 
-fn assert_whole(patients: &[String], fold_of: &[usize], folds: usize) {
+fn assert_whole(patients: &[String], fold_of: &[u32], folds: u32) {
     for fold in 0..folds {
         let split = split_by_fold(fold_of, fold).expect("a fold with records");
         assert_eq!(shared_patients(patients, &split.train, &split.val), 0);
@@ -63,7 +64,7 @@ fn real_patients() {
         let Some(folder) = common::real_data(name) else { return };
         let set = Dataset::open(&folder, &DatasetOptions::default()).expect("the data set");
         let labels = Array2::from_shape_fn((set.len(), set.label_set().len()), |(i, k)| {
-            u8::from(set.labels(i).expect("labelled")[k])
+            set.labels(i).expect("labelled")[k]
         });
         let patients: Vec<String> =
             (0..set.len()).map(|i| set.patient(i).unwrap_or(&set.names()[i]).to_owned()).collect();
@@ -77,7 +78,7 @@ fn real_patients() {
 
 #[test]
 fn impossible_folds_are_refused() {
-    let labels = Array2::<u8>::ones((4, 1));
+    let labels = Array2::from_elem((4, 1), true);
     let refused = |patients: &[&str], folds| {
         folds_by_patient(labels.view(), patients, folds, 0).expect_err("refused")
     };
@@ -91,7 +92,7 @@ fn impossible_folds_are_refused() {
 
 #[test]
 fn a_patient_with_most_records_is_not_divided() {
-    let labels = Array2::<u8>::ones((100, 2));
+    let labels = Array2::from_elem((100, 2), true);
     let patients: Vec<String> =
         (0..100).map(|row| if row < 60 { "one".to_owned() } else { row.to_string() }).collect();
     let fold_of = folds_by_patient(labels.view(), &patients, 4, 7).expect("folds");
@@ -107,12 +108,12 @@ proptest! {
         rates in prop::collection::vec(0.02..0.6_f64, 1..8),
         draws in prop::collection::vec(any::<u64>(), 200..500),
         per_patient in 1_usize..3,
-        folds in 2_usize..8,
+        folds in 2_u32..8,
     ) {
         // A uniform number for each record and label, derived from the record's draw.
         let labels = Array2::from_shape_fn((draws.len(), rates.len()), |(row, k)| {
             let mixed = (draws[row] ^ (k as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            u8::from(((mixed >> 40) as f64) < rates[k] * (1_u64 << 24) as f64)
+            ((mixed >> 40) as f64) < rates[k] * (1_u64 << 24) as f64
         });
         let patients: Vec<String> = (0..draws.len()).map(|row| (row / per_patient).to_string()).collect();
         let fold_of = folds_by_patient(labels.view(), &patients, folds, seed).expect("folds");

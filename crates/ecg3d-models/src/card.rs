@@ -124,7 +124,7 @@ impl ModelCard {
         let expected = self.architecture.window_shape();
         if shape != expected {
             let (found, expected) = (format!("{shape:?}"), format!("{expected:?}"));
-            return wrong("window, [lead, sample],", found, expected);
+            return wrong("window shape [lead, sample]", found, expected);
         }
         if self.preprocessing.volume_size != [45; 3] {
             let found = format!("{:?}", self.preprocessing.volume_size);

@@ -47,13 +47,13 @@ pub enum ModelError {
         found: f64,
     },
     /// No record is left to train on.
-    #[error("no records to train on, of {records} in the data set")]
+    #[error("no training records selected (the data set has {records} records)")]
     NothingToTrainOn {
         /// Number of records in the data set.
         records: usize,
     },
     /// Windows of another shape than the preprocessing produces.
-    #[error("windows must be [n, {}], found {found:?}", join(.expected))]
+    #[error("windows must have shape [n, {}], found {found:?}", join(.expected))]
     Windows {
         /// Number of leads and samples of a window.
         expected: [usize; 2],
@@ -61,7 +61,9 @@ pub enum ModelError {
         found: Vec<usize>,
     },
     /// Signals to train on that are too short for a window.
-    #[error("training takes prepared signals [n, 12, {expected} or more], found {found:?}")]
+    #[error(
+        "training takes prepared signals of shape [n, 12, {expected} or more], found {found:?}"
+    )]
     TrainShape {
         /// Number of samples of a window.
         expected: usize,
@@ -69,7 +71,7 @@ pub enum ModelError {
         found: Vec<usize>,
     },
     /// Parts of a data set that do not fit together.
-    #[error("{expected} {what} expected, found {found}")]
+    #[error("expected {expected} {what}, found {found}")]
     RowCount {
         /// What was counted.
         what: &'static str,
@@ -79,7 +81,7 @@ pub enum ModelError {
         found: usize,
     },
     /// A row past the end of the data set.
-    #[error("row {row} (from 0) is beyond the {records} records of the data set")]
+    #[error("row {row} (from 0) is out of range: the data set has {records} records")]
     NoSuchRow {
         /// The row.
         row: usize,
@@ -103,7 +105,7 @@ pub enum ModelError {
         record: String,
     },
     /// A training record from which no volumes can be made.
-    #[error("cannot make volumes of record {record}")]
+    #[error("cannot make volumes from record {record}")]
     NoVolumes {
         /// The record.
         record: String,
@@ -113,7 +115,7 @@ pub enum ModelError {
     },
     /// The loss became infinite or NaN.
     #[error(
-        "the loss is {loss} in epoch {epoch}, batch {batch}{}; try a lower learning rate, or look for extreme values",
+        "the loss is {loss} in epoch {epoch}, batch {batch}{}; try a lower learning rate, or check the data for extreme values",
         and_kept(.kept)
     )]
     NotFinite {
@@ -142,13 +144,13 @@ pub enum ModelError {
     },
     /// A recipe that fits fresh parameters, applied to parameters that were loaded or trained before.
     #[error(
-        "the recipe fits fresh parameters to data (fit_start), but the network's were loaded or trained before; say where they are \
-         from by TrainConfig::with_start, which leaves them as they are"
+        "the recipe fits fresh parameters to data (fit_start), but the network's parameters were loaded or trained before; \
+         state where they come from with TrainConfig::with_start, which leaves them unchanged"
     )]
     NotFresh,
     /// A run folder that already holds a run.
     #[error(
-        "{path} already holds a run ({found}); go on with it by TrainConfig::resume (train --resume), or give another folder",
+        "{path} already contains a training run ({found}); resume it with TrainConfig::resume (train --resume), or choose another folder",
         path = .path.display()
     )]
     RunExists {
@@ -158,23 +160,23 @@ pub enum ModelError {
         found: &'static str,
     },
     /// A training run that its observer ended before the first epoch was done.
-    #[error("the training was ended before its first epoch was done")]
+    #[error("training was stopped before the first epoch was finished")]
     Stopped,
     /// A file that a run would overwrite although it does not belong to a run.
-    #[error("{path} would be written over, though it is of no run; give another folder", path = .path.display())]
+    #[error("{path} would be overwritten, but it does not belong to a training run; choose another folder", path = .path.display())]
     NotOfARun {
         /// The file.
         path: PathBuf,
     },
     /// Weights that were to be saved under the name reserved for the readable copy of their card.
-    #[error("weights can't be saved as {path}, where their card goes; expected a name that ends in .safetensors", path = .path.display())]
+    #[error("cannot save weights as {path}, which is reserved for their card; expected a name that ends in .safetensors", path = .path.display())]
     SaveAsJson {
         /// The given name.
         path: PathBuf,
     },
     /// A network to train whose parameters are not `f32`.
     #[error(
-        "the network's parameters are of type {found}, training takes Float; set the precision instead"
+        "the network's parameters are of type {found}, but training requires Float; set the precision instead"
     )]
     TrainKind {
         /// libtorch's name of the type.
@@ -182,7 +184,7 @@ pub enum ModelError {
     },
     /// A run folder in which another training is at work.
     #[error(
-        "another training is at work in {path}; wait for its end, or give another folder",
+        "another training run is using {path}; wait for it to finish, or choose another folder",
         path = .path.display()
     )]
     RunInUse {
@@ -190,13 +192,13 @@ pub enum ModelError {
         path: PathBuf,
     },
     /// A run that can't be resumed because its checkpoint is missing.
-    #[error("the run can't be resumed: there is no {path}", path = .path.display())]
+    #[error("cannot resume the training run: {path} does not exist", path = .path.display())]
     NoCheckpoint {
         /// Where the checkpoint should be.
         path: PathBuf,
     },
     /// A checkpoint that is damaged or of another kind.
-    #[error("{path} is no usable checkpoint: {reason}", path = .path.display())]
+    #[error("{path} is not a usable checkpoint: {reason}", path = .path.display())]
     Checkpoint {
         /// The file.
         path: PathBuf,
@@ -205,7 +207,7 @@ pub enum ModelError {
     },
     /// A run that was to be resumed with other settings or data.
     #[error(
-        "the run of {path} can't go on with another {what}: it had {then}, now it is {now}",
+        "cannot resume from {path}: {what} has changed from {then} to {now}",
         path = .path.display()
     )]
     ResumeDiffers {
@@ -223,14 +225,14 @@ pub enum ModelError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What was being done: `read`, `write`, `make`, `lock`.
+        /// What was being done: `read`, `write`, `create`, `lock`.
         doing: &'static str,
         /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// An input of a kind that the network does not read.
-    #[error("{model} reads {takes}, it can't use {found}")]
+    #[error("{model} takes {takes}, not {found}")]
     InputKind {
         /// The network.
         model: &'static str,
@@ -240,7 +242,7 @@ pub enum ModelError {
         found: &'static str,
     },
     /// Prepared signals of another shape than the preprocessing produces.
-    #[error("prepared signals are [n, {}, {}{}], found {found:?}", .expected[0], .expected[1], or_more(.longer))]
+    #[error("prepared signals must have shape [n, {}, {}{}], found {found:?}", .expected[0], .expected[1], or_more(.longer))]
     Prepared {
         /// Shape of one signal, `[lead, sample]`.
         expected: [usize; 2],
@@ -250,7 +252,7 @@ pub enum ModelError {
         found: Vec<usize>,
     },
     /// A record that is too short for a window.
-    #[error("row {row} has {found} samples, a window needs {expected}")]
+    #[error("row {row} has {found} samples, but a window needs {expected}")]
     TooShort {
         /// The row, from 0.
         row: usize,
@@ -260,7 +262,7 @@ pub enum ModelError {
         found: usize,
     },
     /// A record whose stated length exceeds its row.
-    #[error("row {row} is said to have {found} samples, but rows have {expected}")]
+    #[error("row {row} has a stated length of {found} samples, but rows have only {expected}")]
     TooLong {
         /// The row, from 0.
         row: usize,
@@ -289,7 +291,7 @@ pub enum ModelError {
         expected: String,
     },
     /// A network that the study's programs do not have, so that no Keras file can hold it.
-    #[error("{path} can't hold {model}, which is not a network of the study", path = .path.display())]
+    #[error("{path} cannot contain {model}, which is not one of the study's networks", path = .path.display())]
     NotInKeras {
         /// The file.
         path: PathBuf,
@@ -297,14 +299,14 @@ pub enum ModelError {
         model: &'static str,
     },
     /// A name that belongs to no number type.
-    #[error("there is no precision {found:?}, expected f32 or bf16")]
+    #[error("unknown precision {found:?}, expected f32 or bf16")]
     UnknownPrecision {
         /// What was asked for.
         found: String,
     },
     /// A weights file without a model card.
     #[error(
-        "{path} holds no model card (metadata entry \"card\"), so its network, labels and preprocessing are unknown",
+        "{path} has no model card (metadata entry \"card\"), so its network, labels and preprocessing are unknown",
         path = .path.display()
     )]
     CardMissing {
@@ -312,7 +314,7 @@ pub enum ModelError {
         path: PathBuf,
     },
     /// A model card that can't be read.
-    #[error("the model card of {path} can't be read", path = .path.display())]
+    #[error("cannot read the model card of {path}", path = .path.display())]
     Card {
         /// The file.
         path: PathBuf,
@@ -330,13 +332,13 @@ pub enum ModelError {
         source: safetensors::SafeTensorError,
     },
     /// A Keras file in place of weights of this toolkit.
-    #[error("{path} is an HDF5 file, expected .safetensors; import it first, with import_keras or the program import-keras", path = .path.display())]
+    #[error("{path} is an HDF5 file, expected .safetensors; import it first with import_keras or the import-keras program", path = .path.display())]
     StillKeras {
         /// The file.
         path: PathBuf,
     },
     /// A weights file whose size contradicts its header: it was cut short or damaged.
-    #[error("{path} has {found} bytes, not those that its header tells of: it was cut short or damaged", path = .path.display())]
+    #[error("{path} has {found} bytes, which does not match its header: the file is truncated or damaged", path = .path.display())]
     CutShort {
         /// The file.
         path: PathBuf,
@@ -354,7 +356,7 @@ pub enum ModelError {
         found: String,
     },
     /// A tensor with a value that is not finite, which would make every prediction NaN.
-    #[error("{name} in {path} holds {found} at value {at} (from 0), expected finite numbers", path = .path.display())]
+    #[error("{name} in {path} contains {found} at index {at} (from 0), expected finite values", path = .path.display())]
     TensorNotFinite {
         /// The file.
         path: PathBuf,
@@ -408,7 +410,7 @@ pub enum ModelError {
     },
     /// An HDF5 file that is not one of Keras's weight files.
     #[error(
-        "{path} is HDF5 but not a weights file of Keras 2: it holds {found}, expected {expected}",
+        "{path} is an HDF5 file, but not a Keras 2 weights file: found {found}, expected {expected}",
         path = .path.display()
     )]
     KerasLayout {
@@ -420,7 +422,7 @@ pub enum ModelError {
         expected: String,
     },
     /// A Keras file whose `model_config` is not JSON.
-    #[error("the model_config of {path} is not JSON", path = .path.display())]
+    #[error("the model_config of {path} is not valid JSON", path = .path.display())]
     KerasConfig {
         /// The file.
         path: PathBuf,
@@ -440,8 +442,16 @@ pub enum ModelError {
         /// What the network has at that place.
         expected: String,
     },
+    /// A network of another structure, whose parameters cannot be copied.
+    #[error("cannot copy the parameters: found {found}, expected {expected}")]
+    OtherNetwork {
+        /// The given network.
+        found: String,
+        /// The network that is copied to.
+        expected: String,
+    },
     /// A network whose corrected form has no counterpart in Keras files.
-    #[error("the corrected {model} cannot be imported from {path}: its weights have other shapes; import it as published", path = .path.display())]
+    #[error("cannot import the corrected {model} from {path}: its weights have different shapes; use the published preset instead", path = .path.display())]
     KerasPreset {
         /// The file.
         path: PathBuf,
@@ -463,7 +473,7 @@ fn join(shape: &[usize]) -> String {
 fn and_kept(run_dir: &Option<PathBuf>) -> String {
     run_dir
         .as_ref()
-        .map_or(String::new(), |path| format!("; the epochs before are kept in {}", path.display()))
+        .map_or(String::new(), |path| format!("; earlier epochs are saved in {}", path.display()))
 }
 
 /// Adds to an error of libtorch what was being done.

@@ -1,7 +1,7 @@
 //! Writing files atomically, and hashes in hexadecimal.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,35 +9,54 @@ use sha2::{Digest, Sha256};
 
 use crate::ModelError;
 
+/// Number of the next temporary name: two threads may write to one folder at the same time.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// Most temporary names that are tried for a file.
+const TRIES: usize = 100;
+
 /// Writes to a temporary name beside `path`, then renames; makes missing folders. If `path` is a link, its target is
 /// written.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    // Two threads may write to one folder at the same time.
-    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
     let failed = |source| ModelError::Io { path: path.to_owned(), doing: "write", source };
     let path = &real(path);
-    let name =
-        path.file_name().ok_or(std::io::ErrorKind::InvalidFilename.into()).map_err(failed)?;
-    let count = WRITTEN.fetch_add(1, Ordering::Relaxed);
-    let temporary = path.with_file_name(format!(
-        ".{}.{}-{count}.tmp",
-        name.to_string_lossy(),
-        std::process::id()
-    ));
-    let write = || {
-        if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir)?;
-        }
-        let mut file = File::create(&temporary)?;
+    let prefix = prefix(path).ok_or(io::ErrorKind::InvalidFilename.into()).map_err(failed)?;
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir).map_err(failed)?;
+    }
+    let (temporary, mut file) = create_beside(path, &prefix).map_err(failed)?;
+    let mut write = || {
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)
     };
     write().map_err(|source| {
-        // The error to report is the original one; the temporary file may not even exist.
+        // The error to report is the original one.
         let _ = std::fs::remove_file(&temporary);
         failed(source)
     })
+}
+
+/// Returns how the temporary names of a file start. It is short, because the file's own name may be as long as the
+/// system allows.
+fn prefix(path: &Path) -> Option<String> {
+    let name = path.file_name()?.as_encoded_bytes();
+    Some(format!(".{}.", &hex(Sha256::new_with_prefix(name))[..16]))
+}
+
+/// Creates a temporary file in the folder of `path`, under a name that does not exist yet, even as a link.
+fn create_beside(path: &Path, prefix: &str) -> io::Result<(PathBuf, File)> {
+    let mut tries = 1;
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let temporary = path.with_file_name(format!("{prefix}{}-{number}.tmp", std::process::id()));
+        match File::options().write(true).create_new(true).open(&temporary) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => {
+                tries += 1;
+            }
+            created => return created.map(|file| (temporary, file)),
+        }
+    }
 }
 
 /// Follows the links of a path to the actual file, which may not exist yet.
@@ -54,8 +73,7 @@ fn real(path: &Path) -> PathBuf {
 /// Removes temporary files that a killed process left behind while [`write_atomic`] wrote this file.
 pub(crate) fn remove_unfinished(path: &Path) {
     let path = real(path);
-    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return };
-    let prefix = format!(".{}.", name.to_string_lossy());
+    let (Some(dir), Some(prefix)) = (path.parent(), prefix(&path)) else { return };
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
@@ -97,12 +115,32 @@ mod tests {
             assert!(link.is_symlink());
             assert_eq!(std::fs::read_to_string(disk.join("file")).expect("reads"), text);
         }
-        std::fs::write(disk.join(".file.1-0.tmp"), "half").expect("writes");
+        let left = format!("{}1-0.tmp", prefix(Path::new("file")).expect("a name"));
+        std::fs::write(disk.join(left), "half").expect("writes");
         remove_unfinished(&link);
         assert_eq!(std::fs::read_dir(&disk).expect("lists").count(), 1);
         // A circle of links leads nowhere, but following it ends.
         std::os::unix::fs::symlink("b", run.join("a")).expect("links");
         std::os::unix::fs::symlink("a", run.join("b")).expect("links");
         remove_unfinished(&run.join("a"));
+    }
+
+    #[test]
+    fn a_planted_temporary_name_is_not_followed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (victim, data) = (dir.path().join("victim"), dir.path().join("data"));
+        std::fs::write(&victim, "kept").expect("writes");
+        std::fs::create_dir(&data).expect("makes");
+        // As long a name as the system allows.
+        let path = data.join("n".repeat(255));
+        let prefix = prefix(&path).expect("a name");
+        let next = NEXT.load(Ordering::Relaxed);
+        for number in next..next + 30 {
+            let planted = data.join(format!("{prefix}{}-{number}.tmp", std::process::id()));
+            std::os::unix::fs::symlink(&victim, planted).expect("links");
+        }
+        write_atomic(&path, b"new").expect("writes");
+        assert_eq!(std::fs::read(&victim).expect("reads"), b"kept");
+        assert_eq!(std::fs::read(&path).expect("reads"), b"new");
     }
 }

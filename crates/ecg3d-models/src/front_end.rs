@@ -62,7 +62,7 @@ impl FrontEnd {
                 CubicZoom::new(from, to)?.matrix().iter().map(|&value| value as f32).collect();
             Tensor::f_from_slice(&values)
                 .and_then(|tensor| tensor.f_reshape([to as i64, from as i64])?.f_to_device(device))
-                .doing("put the converter's matrices on the device")
+                .doing("move the converter's matrices to the device")
         };
         Ok(Self {
             device,
@@ -239,7 +239,7 @@ mod tests {
         let error = front_end.volumes(&Tensor::zeros([2, 12, 99], (Kind::Float, Device::Cpu)));
         assert_eq!(
             error.expect_err("another shape").to_string(),
-            "windows must be [n, 12, 100], found [2, 12, 99]"
+            "windows must have shape [n, 12, 100], found [2, 12, 99]"
         );
     }
 }

@@ -59,7 +59,7 @@ impl Inputs {
                     // Samples that the CPU refuses may give finite values there, and a threshold may hide them.
                     if let Err(ConvertError::Overflow { .. }) = self.plan.check_samples(window) {
                         let fill = || volumes.f_get(k as i64)?.f_fill_(f64::NAN).map(drop);
-                        fill().doing("fill in a volume")?;
+                        fill().doing("fill a volume")?;
                     }
                 }
                 Ok(volumes)
@@ -116,7 +116,7 @@ pub(crate) fn tensor<D: Dimension>(array: ArrayView<'_, f32, D>) -> Result<Tenso
     let shape: Vec<i64> = array.shape().iter().map(|&n| n as i64).collect();
     let array = array.as_standard_layout();
     let values = array.as_slice().unwrap_or_default();
-    Tensor::f_from_slice(values).and_then(|x| x.f_reshape(&shape)).doing("make an input")
+    Tensor::f_from_slice(values).and_then(|x| x.f_reshape(&shape)).doing("create an input")
 }
 
 #[cfg(test)]

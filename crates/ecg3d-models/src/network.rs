@@ -3,7 +3,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, TchError, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Doing;
 use crate::kernels;
@@ -181,7 +181,7 @@ impl Network {
             Architecture::Ribeiro => Ribeiro::new(&mut b, mode, n_labels).map(Net::Ribeiro),
             Architecture::ResNet1d => ResNet1d::new(&mut b, n_labels).map(Net::ResNet1d),
         })
-        .doing("make the parameters of a network")?;
+        .doing("create the parameters of a network")?;
         let parameters = b.finish();
         Ok(Self {
             architecture,
@@ -336,7 +336,7 @@ impl Network {
     /// Updates held heads by the statistics of the last batch, after the step.
     pub(crate) fn settle_heads(&mut self) -> Result<(), ModelError> {
         let settle = |net: &ThreeDEcgNet| no_grad(|| net.settle_heads(self.statistics_rate));
-        self.holdable().map_or(Ok(()), settle).doing("settle the heads")
+        self.holdable().map_or(Ok(()), settle).doing("update the held heads")
     }
 
     /// Releases held heads.
@@ -348,7 +348,7 @@ impl Network {
 
     /// Returns the state of held heads, `[layer, 2]`, with which another process can go on; `None` if none are held.
     pub(crate) fn held_heads(&self) -> Result<Option<Tensor>, ModelError> {
-        self.holdable().map_or(Ok(None), ThreeDEcgNet::held).doing("read what is held")
+        self.holdable().map_or(Ok(None), ThreeDEcgNet::held).doing("read the held heads")
     }
 
     /// Returns the shape of [`Network::held_heads`] for a network whose heads can be held.
@@ -402,7 +402,7 @@ impl Network {
     fn trace_of_zeros(&self) -> Result<Vec<Seen>, ModelError> {
         let shape = self.architecture.input_shape().iter().map(|&n| n as i64);
         let shape: Vec<i64> = [1].into_iter().chain(shape).collect();
-        let x = Tensor::f_zeros(&shape, (self.kind, self.device)).doing("make an input")?;
+        let x = Tensor::f_zeros(&shape, (self.kind, self.device)).doing("create an input")?;
         self.trace(x)
     }
 
@@ -433,7 +433,9 @@ impl Network {
             Precision::F32 => self.kind,
             Precision::Bf16 => Kind::BFloat16,
         };
-        x.f_to_device(self.device).and_then(|x| x.f_to_kind(kind)).doing("move a batch")
+        x.f_to_device(self.device)
+            .and_then(|x| x.f_to_kind(kind))
+            .doing("move a batch to the device")
     }
 
     fn run(&self, x: Tensor, pass: Pass<'_>) -> Result<Tensor, ModelError> {
@@ -510,14 +512,13 @@ impl Network {
         };
         let fits = self.parameters.len() == other.parameters.len()
             && self.parameters.iter().zip(&other.parameters).all(same);
+        if !fits {
+            let [expected, found] = [&*self, other]
+                .map(|net| format!("{} ({}), {} labels", net.architecture, net.mode, net.n_labels));
+            return Err(ModelError::OtherNetwork { found, expected });
+        }
+        self.fresh = other.fresh;
         no_grad(|| {
-            if !fits {
-                let [own, theirs] = [&*self, other].map(|net| {
-                    format!("{} ({}), {} labels", net.architecture, net.mode, net.n_labels)
-                });
-                return Err(TchError::Shape(format!("{theirs}, into {own}")));
-            }
-            self.fresh = other.fresh;
             for (own, theirs) in self.parameters.iter_mut().zip(&other.parameters) {
                 own.tensor.f_copy_(&theirs.tensor)?;
             }
@@ -534,7 +535,7 @@ impl Network {
         self.fresh = false;
         for own in &mut self.parameters {
             let new = value(&own.name, &own.tensor)?;
-            no_grad(|| own.tensor.f_copy_(&new)).doing("fill in a parameter")?;
+            no_grad(|| own.tensor.f_copy_(&new)).doing("set a parameter")?;
         }
         Ok(())
     }
@@ -794,7 +795,7 @@ mod tests {
                 .expect("builds")
         };
         let error = seven.copy_from(&of(1, 2)).expect_err("one label").to_string();
-        assert!(error.contains("copy the parameters"), "{error}");
+        assert!(error.contains("1 labels, expected resnet1d (corrected), 7 labels"), "{error}");
         let same = |a: &Network, b: &Network| {
             a.tensors().zip(b.tensors()).all(|((_, a), (_, b))| a.equal(b))
         };

@@ -198,7 +198,7 @@ fn network(
         check_finite(&values, path, &name)?;
         Tensor::f_from_slice(&values)
             .and_then(|tensor| tensor.f_reshape(own.size()))
-            .doing("make a parameter")
+            .doing("create a parameter")
     })?;
     Ok(network)
 }

@@ -46,7 +46,7 @@ fn data_of(architecture: Architecture, records: usize) -> TrainData {
             if t * 16.0 < length(row) as f32 { (turns * t + phase).sin() } else { 0.0 }
         }),
         lengths: (0..records).map(length).collect(),
-        labels: Array2::from_shape_fn((records, 2), |(row, column)| u8::from(label(row) == column)),
+        labels: Array2::from_shape_fn((records, 2), |(row, column)| label(row) == column),
         patients: (0..records).map(|row| row.to_string()).collect(),
         names: (0..records).map(|row| format!("r{row}")).collect(),
     }
@@ -154,11 +154,11 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
     // With other data or another recipe, it is another run.
     let resume = |config: TrainConfig| config.with_run_dir(&cut).with_resume(true);
     let error = run(&resume(config(3)), 13).expect_err("other data").to_string();
-    assert!(error.contains("another data"), "{error}");
+    assert!(error.contains("data has changed"), "{error}");
     let error = run(&resume(config(3).with_lr(0.5)), 14).expect_err("other rate").to_string();
-    assert!(error.contains("another lr: it had 0.001, now it is 0.5"), "{error}");
+    assert!(error.contains("lr has changed from 0.001 to 0.5"), "{error}");
     let error = run(&resume(config(3).with_start("old weights")), 14).expect_err("other start");
-    assert!(error.to_string().contains("another start: it had null"), "{error}");
+    assert!(error.to_string().contains("start has changed from null"), "{error}");
     // The same goes for other windows, even if a network can mix them.
     let mut first = card();
     first.preprocessing = first.preprocessing.with_windows(Windows::First);
@@ -166,7 +166,7 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
     let rows: [Vec<usize>; 2] = [(0..14).collect(), (14..20).collect()];
     let error = train(&mut network(), &first, &data(20), &rows[0], &rows[1], &again, &mut go_on);
     let error = error.expect_err("other windows").to_string();
-    assert!(error.contains("another windows"), "{error}");
+    assert!(error.contains("windows has changed"), "{error}");
 }
 
 #[test]
@@ -488,7 +488,7 @@ fn the_asymmetric_loss_falls_and_belongs_to_the_run() {
     let losses: Vec<f64> = outcome.history.iter().map(|log| log.train_loss).collect();
     assert!(losses[2] < losses[0], "{losses:?}");
     let error = run(&asymmetric.with_loss(Loss::Bce).with_resume(true), 14).expect_err("another");
-    assert!(error.to_string().contains("another loss"), "{error}");
+    assert!(error.to_string().contains("loss has changed"), "{error}");
 }
 
 #[test]
@@ -540,7 +540,7 @@ fn a_loss_that_is_not_finite_names_its_place_and_keeps_what_was_saved() {
     .expect_err("NaN")
     .to_string();
     let expected = format!(
-        "the loss is NaN in epoch 2, batch 2; the epochs before are kept in {}",
+        "the loss is NaN in epoch 2, batch 2; earlier epochs are saved in {}",
         dir.path().display()
     );
     assert!(error.starts_with(&expected), "{error}");
@@ -560,8 +560,11 @@ fn unfit_data_is_refused() {
             .to_string()
     };
     let (good, once) = (data(4), config(1));
-    assert_eq!(fit(&good, &[], &once), "no records to train on, of 4 in the data set");
-    assert!(fit(&good, &[9], &once).contains("row 9 (from 0) is beyond the 4 records"));
+    assert_eq!(fit(&good, &[], &once), "no training records selected (the data set has 4 records)");
+    assert!(
+        fit(&good, &[9], &once)
+            .contains("row 9 (from 0) is out of range: the data set has 4 records")
+    );
     assert!(fit(&good, &[0], &once.clone().with_lr(-1.0)).contains("lr must be a positive number"));
     let mut bad = data(4);
     bad.prepared[[2, 3, 4]] = f32::NAN;
@@ -572,9 +575,12 @@ fn unfit_data_is_refused() {
     let mut reader = network_of(volumes, 1);
     let error = train(&mut reader, &card_of(volumes), &bad, &[0], &[2], &once, &mut go_on)
         .expect_err("huge");
-    assert_eq!(error.to_string(), "cannot make volumes of record r2");
+    assert_eq!(error.to_string(), "cannot make volumes from record r2");
     let cause = std::error::Error::source(&error).expect("a cause").to_string();
-    assert_eq!(cause, "lead 3 (from 0) has samples too large to compute with");
+    assert_eq!(
+        cause,
+        "lead 3 (from 0) has a magnitude of 1.00e19, which is too large to compute with"
+    );
     let mut bad = data(4);
     bad.lengths[3] = 999;
     assert!(fit(&bad, &[3], &once).contains("record r3 has 999 samples, expected 1000 to 1600"));
@@ -582,7 +588,7 @@ fn unfit_data_is_refused() {
     assert!(fit(&good, &[0], &flat).contains("positive_weight_limit must be 1 or more, found 0.5"));
     let mut bad = data(4);
     bad.patients.pop();
-    assert!(fit(&bad, &[0], &once).contains("4 patients expected, found 3"));
+    assert!(fit(&bad, &[0], &once).contains("expected 4 patients, found 3"));
     // If a row is one window, it has no more samples than that, as for a model.
     let published = ModelCard::new(
         Architecture::Ribeiro,
@@ -596,8 +602,8 @@ fn unfit_data_is_refused() {
     let error = error.expect_err("too many samples").to_string();
     assert!(error.contains("[n, 12, 100], found [4, 12, 1600]"), "{error}");
     let mut bad = data(4);
-    bad.labels = Array2::zeros((4, 3));
-    assert!(fit(&bad, &[0], &once).contains("2 columns of labels expected, found 3"));
+    bad.labels = Array2::from_elem((4, 3), false);
+    assert!(fit(&bad, &[0], &once).contains("expected 2 columns of labels, found 3"));
     let mut double = self::network().to_kind(Kind::Double).expect("converts");
     let error = train(&mut double, &card(), &good, &[0], &[1], &once, &mut go_on);
     assert!(matches!(error, Err(ModelError::TrainKind { .. })));

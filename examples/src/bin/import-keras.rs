@@ -16,14 +16,14 @@ struct Arguments {
     /// Keras weights file
     #[arg(long, value_name = "FILE")]
     h5: PathBuf,
-    /// The network in it: 3decgnet, zhang, sobahi or ribeiro
+    /// The network in the file: 3decgnet, zhang, sobahi or ribeiro
     #[arg(long, value_name = "NAME")]
     model: String,
-    /// Weights file to write; its name ends in .safetensors
+    /// Weights file to write; its name must end in .safetensors
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Preprocessing and mode that the weights were trained with: published or corrected. Corrected 3DECG-Net
-    /// and Zhang's network have other weights, so Keras's cannot be imported for them
+    /// Preprocessing and mode that the weights were trained with: published or corrected. The corrected
+    /// 3DECG-Net and Zhang's network have different weights, so Keras weights cannot be imported for them
     #[arg(long, value_name = "P", default_value_t = Preset::Published)]
     preset: Preset,
 }
@@ -45,14 +45,14 @@ fn import(arguments: Arguments) -> Result<ExitCode> {
     let is_card = |text: String| serde_json::from_str::<ModelCard>(&text).is_ok();
     ensure!(
         !copy.exists() || std::fs::read_to_string(&copy).is_ok_and(is_card),
-        "{} would be written over, though it is no model card; give another --out",
+        "{} would be overwritten, but it is not a model card; choose another --out",
         copy.display()
     );
     let (network, card) = import_keras(&h5, architecture, preset)?;
     save(&network, &card, &out)?;
     let (parameters, trained) = network.parameter_count();
     say!(
-        "{}: {architecture} ({preset}), {parameters} parameters, {trained} of them trained",
+        "{}: {architecture} ({preset}), {parameters} parameters, {trained} of them trainable",
         out.display()
     );
     Ok(ExitCode::SUCCESS)

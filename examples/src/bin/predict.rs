@@ -33,9 +33,9 @@ use crate::model_args::ModelArgs;
 /// Writes FILE.csv with a line for each record: its name, and the probability of each label in full precision.
 ///
 /// The weights determine the network, the labels and the preprocessing. Labels of the recordings are not
-/// needed. A record that cannot be used is reported and left out, and the status is 2.
+/// needed. A record that cannot be used is reported and skipped, and the exit status is 2.
 ///
-/// Finished probabilities are kept in FILE.csv.part. A run that ended for any reason continues from there when
+/// Finished probabilities are kept in FILE.csv.part. A run interrupted for any reason continues from there when
 /// it is started again with the same weights, records, --precision and --batch on the same device.
 #[derive(Parser)]
 #[command(name = "predict", version)]
@@ -125,7 +125,7 @@ mod tests {
             std::fs::write(at(name), "I,II\n1,2\n").expect("writes");
             let line = ["predict", "--weights", &weights, "--data", data, "--out", &at(name)];
             let error = predict(Arguments::parse_from(line)).expect_err("refused").to_string();
-            let expected = format!("{name} would be written over, though it is read");
+            let expected = format!("{name} would be overwritten, but it is an input");
             assert!(error.contains(&expected), "{error}");
             assert_eq!(std::fs::read(at(name)).expect("is there"), b"I,II\n1,2\n");
         }

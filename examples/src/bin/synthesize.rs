@@ -12,8 +12,9 @@ use ecg3d_examples::synthetic::{Format, write_folder};
 /// Writes labelled synthetic 12-lead recordings: DIR/synth00000 ..., and DIR/labels.csv at the end.
 ///
 /// labels.csv has the columns record, patient, fold (0 to 9, by patient) and one 0/1 column for each of the
-/// seven labels. Equal arguments give equal files on every machine. DIR must be new or empty, or hold what a
-/// run with the same arguments left (recorded in DIR/synthesize.json); such a run is repeated from its start.
+/// seven labels. The same arguments give the same files on every machine. DIR must be new or empty, or hold the
+/// files of a run with the same arguments (recorded in DIR/synthesize.json), which is then repeated from the
+/// start.
 #[derive(Parser)]
 #[command(name = "synthesize", version)]
 struct Arguments {
@@ -23,7 +24,7 @@ struct Arguments {
     /// Number of recordings
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     records: i64,
-    /// Seed; equal seeds give equal recordings
+    /// Seed; the same seed gives the same recordings
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
     /// Sampling rate in Hz, 100 to 5000

@@ -98,8 +98,8 @@ impl Canvas {
         colour: [u8; 3],
     ) -> Result<()> {
         let font = FontRef::try_from_slice(epaint_default_fonts::UBUNTU_LIGHT)
-            .context("the built-in font")?;
-        let em = size / f64::from(font.units_per_em().context("the built-in font")?);
+            .context("cannot read the built-in font")?;
+        let em = size / f64::from(font.units_per_em().context("cannot read the built-in font")?);
         let ids: Vec<_> = text.chars().map(|c| font.glyph_id(c)).collect();
         let advance = |id| f64::from(font.h_advance_unscaled(id)) * em;
         let mut pen = x - anchor * ids.iter().map(|id| advance(*id)).sum::<f64>();

@@ -15,7 +15,7 @@ pub(super) fn elements(svg: &str) -> Result<Vec<Element<'_>>> {
     let mut rest = svg;
     while let Some(start) = rest.find('<') {
         let inside = &rest[start + 1..];
-        let end = inside.find('>').context("a tag without an end")?;
+        let end = inside.find('>').context("a tag is not closed")?;
         let (tag, after) = (&inside[..end], &inside[end + 1..]);
         rest = after;
         if tag.starts_with('/') {
@@ -37,7 +37,7 @@ fn parse_attributes(mut text: &str) -> Result<Vec<(&str, &str)>> {
             return Ok(out);
         }
         let (name, after) = text.split_once("=\"").context("an attribute without a value")?;
-        let (value, after) = after.split_once('"').context("a value without an end")?;
+        let (value, after) = after.split_once('"').context("an attribute value is not closed")?;
         out.push((name, value));
         text = after;
     }
@@ -50,7 +50,7 @@ impl<'a> Element<'a> {
 
     pub(super) fn number(&self, name: &str, default: f64) -> Result<f64> {
         let Some(text) = self.text(name) else { return Ok(default) };
-        text.parse().with_context(|| format!("{name}=\"{text}\" of a {} is no number", self.name))
+        text.parse().with_context(|| format!("{name}=\"{text}\" of {} is not a number", self.name))
     }
 
     /// Returns a number, or a share of `whole`.
@@ -69,19 +69,19 @@ impl<'a> Element<'a> {
         }
         let digits = text.strip_prefix('#').unwrap_or_default();
         let value = u32::from_str_radix(digits, 16)
-            .with_context(|| format!("{name}=\"{text}\" is no colour"))?;
+            .with_context(|| format!("{name}=\"{text}\" is not a colour"))?;
         let byte = |shift: u32| (value >> shift & 0xff) as u8;
         let nibble = |shift: u32| (value >> shift & 0xf) as u8 * 17;
         Ok(Some(match digits.len() {
             3 => [nibble(8), nibble(4), nibble(0)],
             6 => [byte(16), byte(8), byte(0)],
-            _ => bail!("{name}=\"{text}\" is no colour"),
+            _ => bail!("{name}=\"{text}\" is not a colour"),
         }))
     }
 
     pub(super) fn dashes(&self) -> Result<Vec<f64>> {
         let text = self.text("stroke-dasharray").unwrap_or_default();
-        text.split_whitespace().map(|own| own.parse().context("a dash that is no number")).collect()
+        text.split_whitespace().map(|own| own.parse().context("a dash is not a number")).collect()
     }
 
     /// Returns the angle in degrees and the centre of `transform="rotate(angle x y)"`.
@@ -89,7 +89,7 @@ impl<'a> Element<'a> {
         let Some(text) = self.text("transform") else { return Ok((0.0, [0.0; 2])) };
         let inside = text.strip_prefix("rotate(").and_then(|own| own.strip_suffix(')'));
         let numbers: Vec<f64> = inside
-            .context("a transform that is no rotation")?
+            .context("a transform is not a rotation")?
             .split(' ')
             .map(str::parse)
             .collect::<Result<_, _>>()?;
@@ -132,7 +132,7 @@ impl<'a> Element<'a> {
                 ('h', &[x]) => [at[0] + x, at[1]],
                 ('V', &[y]) => [at[0], y],
                 ('v', &[y]) => [at[0], at[1] + y],
-                _ => bail!("path command {command} with {} numbers is not drawn", numbers.len()),
+                _ => bail!("unsupported path command {command} with {} numbers", numbers.len()),
             };
             match lines.last_mut().filter(|_| !command.eq_ignore_ascii_case(&'m')) {
                 Some(line) => line.push(at),

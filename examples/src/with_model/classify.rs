@@ -31,7 +31,7 @@ pub fn classify(
         (0..all.nrows()).partition(|&record| all.row(record).iter().all(|p| p.is_finite()));
     source.failed.extend(others.iter().map(|&record| Failed {
         record: source.names[record].clone(),
-        reason: "its probabilities are not finite: look for NaN or extreme values".to_owned(),
+        reason: "its probabilities are not finite; check it for NaN or extreme values".to_owned(),
     }));
     source.report_failures_beside(finite.len());
     if finite.is_empty() {
@@ -57,7 +57,7 @@ fn predict_rows(model: &Model, rows: &Rows, mut kept: Option<&mut Kept>) -> Resu
         out.slice_mut(s![..done, ..]).assign(&kept.rows().slice(s![..done, ..]));
         progress.skip(done as u64);
         if done > 0 {
-            progress.line(&format!("going on behind {done} records of {n}"));
+            progress.line(&format!("resuming after {done} of {n} records"));
         }
     }
     for start in (done..n).step_by(step) {

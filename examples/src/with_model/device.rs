@@ -14,17 +14,17 @@ pub fn device(text: &str) -> Result<Device> {
         _ => text
             .strip_prefix("cuda:")
             .and_then(|index| index.parse().ok())
-            .with_context(|| format!("--device {text} is none of cpu, cuda, cuda:N"))?,
+            .with_context(|| format!("invalid --device {text}, expected cpu, cuda or cuda:N"))?,
     };
     ensure!(
         tch::Cuda::is_available(),
-        "--device {text} asks for CUDA, which is not there: either no GPU is found, or this libtorch is for the CPU only; \
-         use --device cpu, or build with LIBTORCH at a libtorch with CUDA"
+        "--device {text} needs CUDA, which is not available: either there is no GPU, or this libtorch is CPU-only; \
+         use --device cpu, or build with LIBTORCH pointing to a libtorch with CUDA"
     );
     let devices = tch::Cuda::device_count();
     ensure!(
         (index as i64) < devices,
-        "--device {text}: the GPUs are cuda:0 to cuda:{}",
+        "--device {text} does not exist, expected cuda:0 to cuda:{}",
         devices - 1
     );
     // It is worth timing all of cuDNN's convolution algorithms for each shape, because all batches except the

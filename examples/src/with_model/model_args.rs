@@ -13,14 +13,14 @@ use crate::weights::model;
 
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
-    /// Weights (.safetensors) that `train` or `import-keras` wrote [default: the 3DECG-Net that ships]
+    /// Weights (.safetensors) written by `train` or `import-keras` [default: the 3DECG-Net that ships]
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// Windows that go through the network at once [default: 64 signals or 4 volumes, 32 on a GPU]
+    /// Number of windows per batch [default: 64 signals or 4 volumes, 32 on a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
-    /// Number type of the arithmetic: f32, or bf16, which is at least twice as fast if the GPU or the processor
-    /// multiplies it
+    /// Arithmetic precision: f32, or bf16, which is at least twice as fast if the GPU or the processor has bf16
+    /// instructions
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     precision: Precision,
     #[command(flatten)]

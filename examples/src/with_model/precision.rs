@@ -8,7 +8,7 @@ use tch::Device;
 pub fn warn_of_imitation(precision: Precision, architecture: Architecture, device: Device) {
     if !precision.is_native(architecture, device) {
         say_err!(
-            "warning: this processor has no instructions for {precision}, which takes many times as long as f32 here"
+            "warning: this processor has no instructions for {precision}, so it is many times slower than f32 here"
         );
     }
 }

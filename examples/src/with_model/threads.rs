@@ -4,7 +4,7 @@ use anyhow::Result;
 
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub struct ThreadsArgs {
-    /// Threads [default: one for each core]
+    /// Number of threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
 }

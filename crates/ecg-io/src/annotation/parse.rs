@@ -70,7 +70,7 @@ fn read_words(
         let at = words.at;
         let Some(word) = words.next() else {
             let found = if words.rest().is_empty() { "the end of the file" } else { "one byte" };
-            faults.fault(at, "end", found.to_owned(), "an end mark (two bytes of 0)")?;
+            faults.fault(at, "end", found.to_owned(), "an end marker (two zero bytes)")?;
             break;
         };
         let (code, value) = (word >> 10, word & 0x3ff);
@@ -79,7 +79,7 @@ fn read_words(
             // Padding to a whole block is legal.
             if words.rest().iter().any(|&b| b != 0) {
                 let found = format!("{} bytes", words.rest().len());
-                faults.fault(words.at, "end", found, "nothing after the end mark, left out")?;
+                faults.fault(words.at, "end", found, "nothing after the end marker, ignored")?;
             }
             break;
         }
@@ -96,7 +96,7 @@ fn read_words(
                 }
                 _ => {
                     let found = format!("{} bytes", words.rest().len());
-                    faults.fault(at, "SKIP", found, "4 bytes and an annotation after them")?;
+                    faults.fault(at, "SKIP", found, "4 bytes followed by an annotation")?;
                     break;
                 }
             },
@@ -116,7 +116,7 @@ fn read_words(
                 last.into_iter().for_each(|annotation| annotation.aux.clone_from(&text));
                 if words.take(length.next_multiple_of(2)).is_none() {
                     let found = format!("{there} bytes");
-                    faults.fault(at, "AUX", found, "as many bytes as stated, padded to even")?;
+                    faults.fault(at, "AUX", found, "the stated bytes, padded to an even number")?;
                     break;
                 }
             }
@@ -154,7 +154,7 @@ fn take_head(
             let rate = value.parse().ok().and_then(|hz| SamplingRate::new(hz).ok());
             if rate.is_none() {
                 let found = clip(value);
-                faults.fault(*at, "time resolution", found, "a positive number of Hz, left out")?;
+                faults.fault(*at, "time resolution", found, "a positive number of Hz, ignored")?;
             }
             out.time_resolution = rate;
         } else if text == DEFINITIONS {
@@ -165,7 +165,7 @@ fn take_head(
             match definition(text) {
                 Some(definition) => out.definitions.push(definition),
                 None => {
-                    let expected = "a code, a symbol and a description, left out";
+                    let expected = "a code, a symbol and a description, ignored";
                     faults.fault(*at, "definition", clip(text), expected)?;
                 }
             }
@@ -224,7 +224,7 @@ impl Faults<'_> {
             let message = format!("byte {at}: found {found}, expected {expected}");
             self.notes.remark(None, field, message);
         } else {
-            self.notes.remark(None, "annotations", "further departures from the format");
+            self.notes.remark(None, "annotations", "more deviations from the format");
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Annotations, read_annotations};
+use crate::signal::find_below;
 use crate::{Header, IoError, ReadOptions};
 
 /// Extensions of a record's other files.
@@ -31,15 +32,17 @@ pub struct Siblings {
 ///
 /// A file counts if it has the record's name, is not one of its signal files, and is a valid MIT annotation file. A
 /// file named after a common annotator (`atr`, `qrs`, `wabp` ...) also counts with faults, which become warnings.
+/// Links are followed as those of signal files are: out of the record's folder only with
+/// [`ReadOptions::allow_outside_links`].
 pub fn sibling_annotations(header: &Header, options: &ReadOptions) -> Siblings {
     let mut out = Siblings::default();
     for path in candidates(header) {
         let known = is(&path, &ANNOTATORS);
-        let read = match read_annotations(&path, &options.clone().with_strict(true)) {
+        let read = || match read_annotations(&path, &options.clone().with_strict(true)) {
             Err(_) if known && !options.strict => read_annotations(&path, options),
             strict => strict,
         };
-        match read {
+        match check_place(&path, header, options).and_then(|()| read()) {
             Ok(annotations) => out.read.push(annotations),
             Err(error) if known => out.failed.push(error),
             Err(_) => {}
@@ -48,7 +51,17 @@ pub fn sibling_annotations(header: &Header, options: &ReadOptions) -> Siblings {
     out
 }
 
-/// Plain files that have the record's name and may hold annotations.
+/// Rejects what is not a file, and links out of the record's folder unless they are allowed.
+fn check_place(path: &Path, header: &Header, options: &ReadOptions) -> Result<(), IoError> {
+    match find_below(&header.path, path, &header.path, 1, options) {
+        Ok(_) => Ok(()),
+        // The header does not name the file.
+        Err(IoError::UnsafeName { .. }) => Err(IoError::OutsideLink { path: path.to_owned() }),
+        Err(error) => Err(error),
+    }
+}
+
+/// Files and links that have the record's name and may hold annotations.
 fn candidates(header: &Header) -> Vec<PathBuf> {
     let folder = match header.path.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -68,8 +81,7 @@ fn candidates(header: &Header) -> Vec<PathBuf> {
                 && path.extension().is_some()
                 && !is(&path, &OTHERS)
                 && !is_signal(&path)
-                // Links could lead out of the folder.
-                && entry.file_type().is_ok_and(|kind| kind.is_file());
+                && entry.file_type().is_ok_and(|kind| !kind.is_dir());
             candidate.then_some(path)
         })
         .collect();

@@ -17,7 +17,7 @@ const MAX_AUX: usize = 255;
 /// Writes an annotation file in the MIT format; [`crate::read_annotations`] reads the same annotations back.
 ///
 /// The annotations are written in the given order; other programs expect the order of time. Texts are UTF-8. The file
-/// is written completely or not at all; missing folders are created.
+/// is written completely or not at all; missing folders are created. A link stays, and its target is written.
 ///
 /// # Errors
 /// Fails if
@@ -51,7 +51,7 @@ fn encode(annotations: &Annotations) -> Result<Vec<u8>, IoError> {
             && definition.description.trim() == definition.description;
         if !sound {
             let expected =
-                "a code from 1 to 49, a symbol without blanks, one line of at most 255 bytes";
+                "a code from 1 to 49, a symbol without whitespace, one line of at most 255 bytes";
             return Err(refuse("definition", index, clip(&text), expected));
         }
         if index == 0 {
@@ -81,11 +81,11 @@ fn check(annotation: &Annotation, index: usize, at_head: bool) -> Result<(), IoE
     }
     if !(-MAX_SAMPLE..=MAX_SAMPLE).contains(&annotation.sample) {
         let found = annotation.sample.to_string();
-        return Err(refuse("sample", index, found, "at most 2^40 either way"));
+        return Err(refuse("sample", index, found, "-2^40 to 2^40"));
     }
     let text = annotation.aux.as_str();
     if text.len() > MAX_AUX || text.ends_with('\0') {
-        let expected = "at most 255 bytes that do not end in NUL";
+        let expected = "at most 255 bytes, not ending in NUL";
         return Err(refuse("text", index, format!("{} bytes", text.len()), expected));
     }
     if at_head
@@ -93,7 +93,7 @@ fn check(annotation: &Annotation, index: usize, at_head: bool) -> Result<(), IoE
             .iter()
             .any(|start| text.trim().starts_with(start))
     {
-        let expected = "no statement about the file";
+        let expected = "a text that is not reserved for file metadata";
         return Err(refuse("text", index, clip(text), expected));
     }
     Ok(())

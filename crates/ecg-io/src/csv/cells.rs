@@ -88,18 +88,17 @@ impl Layout {
         first_row: &str,
         options: &CsvOptions,
     ) -> Option<(usize, String)> {
-        if options.has_names.is_some() {
+        let has_names = options.has_names.is_some() || self.has_names;
+        if has_names || self.orientation == CsvOrientation::LeadsInRows {
             return None;
         }
-        comments.enumerate().rev().find_map(|(k, text)| Some((k, self.names_in(text, first_row)?)))
+        let n_columns = self.split(first_row).len();
+        comments.enumerate().rev().find_map(|(k, text)| Some((k, self.names_in(text, n_columns)?)))
     }
 
-    /// Returns the column names in a comment as a row of the table, if there is one for each number of the first row: a
-    /// standard lead, a time or an ignored column.
-    fn names_in(&self, comment: &str, first_row: &str) -> Option<String> {
-        if self.has_names || self.orientation == CsvOrientation::LeadsInRows {
-            return None;
-        }
+    /// Returns the column names in a comment as a row of the table, if there is one for each column: a standard lead, a
+    /// time or an ignored column.
+    fn names_in(&self, comment: &str, n_columns: usize) -> Option<String> {
         let names = split(comment, delimiter_of(comment), MAX_COLUMNS + 1);
         let columns: Vec<Column> = names.iter().map(|name| Column::of(name)).collect();
         let is_name = |(column, name): (&Column, &Cow<'_, str>)| {
@@ -108,7 +107,7 @@ impl Layout {
         let delimiter = char::from(self.delimiter);
         let named = columns.iter().zip(&names).all(is_name)
             && columns.iter().any(Column::is_lead)
-            && names.len() == self.split(first_row).len()
+            && names.len() == n_columns
             && !names.iter().any(|name| name.contains(['"', delimiter]));
         named.then(|| names.join(delimiter.encode_utf8(&mut [0; 4])))
     }

@@ -37,6 +37,10 @@ pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
         return true;
     }
     let is_whole = (start.len() as u64) < LOOKED_AT;
+    if !is_whole {
+        // A row that is cut off would seem to have too few cells.
+        start.truncate(start.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+    }
     let content = start.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(&start);
     let (mut rows, mut comments) = (Vec::with_capacity(2), Vec::new());
     for (_, text) in crate::text::lines(content).filter(|(_, text)| !text.trim().is_empty()) {

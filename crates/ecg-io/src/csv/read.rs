@@ -22,10 +22,10 @@ use crate::{IoError, Loaded, ReadOptions};
 /// - The delimiter is a tab, a semicolon, a bar, a comma or blanks, detected from the first row. A decimal comma is
 ///   accepted if commas do not separate columns. Empty cells and `nan` are NaN. Files that end in `.gz` are
 ///   decompressed.
-/// - The first row may name the columns: leads in any case, with units as in `V1 (uV)`; `time`, in seconds, or
-///   `time_ms`, `time_us`, `time_ns`. `sample` and unnamed columns are ignored. All others are leads, unless
-///   [`CsvOptions::columns`] says which are. Without names there are twelve columns in the standard order, or those of
-///   [`CsvOptions::leads`].
+/// - The first row may name the columns: leads in any case, with units as in `V1 (uV)`; `time`, `timestamp` or `t`, in
+///   seconds, or with another unit as in `time_ms`, `time_us`, `time_ns`. `sample` and unnamed columns are ignored. All
+///   others are leads, unless [`CsvOptions::columns`] says which are. Without names there are twelve columns in the
+///   standard order, or those of [`CsvOptions::leads`].
 /// - A first row that counts eight columns or more, from 0 or 1, names no columns and is not a sample, if decimals
 ///   follow or if there are twelve columns or more.
 /// - A line that starts with `#` above a first row of numbers names the columns if it has a standard lead name, or the
@@ -39,7 +39,8 @@ use crate::{IoError, Loaded, ReadOptions};
 ///   `# Dx: 426783006`, `# Patient: 7`.
 /// - Cells may be in double or single quotes, and times may be clock times, `0:01.500`, as PhysioNet's `rdsamp` writes
 ///   them.
-/// - The sampling rate comes from the comment, else from the times, else from [`CsvOptions::sampling_rate`].
+/// - The sampling rate comes from the comment, else from the times, else from [`CsvOptions::sampling_rate`]. If the times
+///   give less than 10 Hz, there is a warning, because they may lack their unit.
 ///
 /// Everything that is detected can be set explicitly in [`ReadOptions::csv`]. Decimals are rounded as `str::parse`
 /// does.
@@ -49,7 +50,7 @@ use crate::{IoError, Loaded, ReadOptions};
 ///
 /// - the file cannot be read,
 /// - a cell is not a number or a row has another length (the error states line and column),
-/// - times are not evenly spaced,
+/// - times do not increase or are not evenly spaced,
 /// - the delimiter could be part of a cell,
 /// - there are more than 4096 columns,
 /// - there is more than a GiB of text (for a compressed file, more than 8 MiB plus a hundred times its size), or
@@ -71,14 +72,24 @@ pub fn parse_csv(bytes: &[u8], path: &Path, options: &ReadOptions) -> Result<Loa
     read_table(Blocks::new(bytes, path, u64::MAX), size, path, options)
 }
 
+/// Times that give a lower sampling rate may lack their unit.
+const LOWEST_USUAL_HZ: f64 = 10.0;
+
 /// State of reading a file.
 #[derive(Default)]
 struct State {
     line: u64,
     comments: Vec<Comment>,
     /// The first row, kept until the second one shows what it is.
-    first: Option<(u64, String)>,
+    first: Option<FirstRow>,
     table: Option<Table>,
+}
+
+struct FirstRow {
+    line: u64,
+    text: String,
+    /// Number of tabs in the text.
+    tabs: usize,
 }
 
 fn read_table<R: Read>(
@@ -125,7 +136,7 @@ fn check_delimiter(options: &CsvOptions) -> Result<(), IoError> {
     Err(IoError::UnknownName {
         what: "delimiter",
         found: char::from(byte).to_string(),
-        expected: "a tab, a blank or a sign other than + - . # and quotes",
+        expected: "a tab, a space or a punctuation character other than + - . # and quotes",
     })
 }
 
@@ -153,7 +164,10 @@ impl State {
             self.comments.push(Comment { line, text: comment.to_owned() });
         } else if !text.trim().is_empty() || self.is_row_of_tabs(&text) {
             match &mut self.table {
-                None if self.first.is_none() => self.first = Some((line, text.into_owned())),
+                None if self.first.is_none() => {
+                    let tabs = count_tabs(&text);
+                    self.first = Some(FirstRow { line, text: text.into_owned(), tabs });
+                }
                 None => self.start(Some((line, &text)), size, path, options)?,
                 Some(table) => table.push(line, &text, path)?,
             }
@@ -163,12 +177,11 @@ impl State {
 
     /// Returns whether a blank line is a row of empty cells: it has as many tabs as other rows.
     fn is_row_of_tabs(&self, text: &str) -> bool {
-        let tabs = |text: &str| text.matches('\t').count();
         let expected = match (&self.table, &self.first) {
             (Some(table), _) => table.tabs(),
-            (None, first) => first.as_ref().map_or(0, |(_, first)| tabs(first)),
+            (None, first) => first.as_ref().map_or(0, |first| first.tabs),
         };
-        expected > 0 && tabs(text) == expected
+        expected > 0 && count_tabs(text) == expected
     }
 
     /// Starts the table with the stored first row, and the second.
@@ -179,7 +192,7 @@ impl State {
         path: &Path,
         options: &CsvOptions,
     ) -> Result<(), IoError> {
-        let Some((line, first)) = self.first.take() else { return Ok(()) };
+        let Some(FirstRow { line, text: first, .. }) = self.first.take() else { return Ok(()) };
         let below = second.map(|(_, text)| text);
         let layout = Layout::detect(&first, below, options);
         let comments = self.comments.iter().map(|comment| comment.text.as_str());
@@ -205,7 +218,7 @@ impl State {
         let no_samples = || IoError::NoSamples {
             path: path.to_owned(),
             at: None,
-            found: "no row of samples".to_owned(),
+            found: "no sample rows".to_owned(),
             expected: "at least one",
         };
         let mut table = self.table.ok_or_else(no_samples)?;
@@ -213,7 +226,7 @@ impl State {
         let stated = stated(&self.comments, &mut notes)?;
         let times = std::mem::take(&mut table.times);
         if let Some(line) = table.take_ends() {
-            let message = "a delimiter ends the row, with no cell behind it; passed over";
+            let message = "trailing delimiter at the end of the row, ignored";
             notes.quirk(Some(line), "columns", message.to_owned())?;
         }
         note_names(&table, &options.csv, &mut notes);
@@ -232,9 +245,17 @@ impl State {
         if let (Some((line, rate)), Some(times)) = (stated.rate, from_times)
             && (rate / times - 1.0).abs() > 1e-3
         {
-            let message =
-                format!("{rate} Hz, but the times are those of {times} Hz; the comment counts");
+            let message = format!("{rate} Hz, but the times imply {times} Hz; the comment is used");
             notes.quirk(Some(line), "sampling rate", message)?;
+        }
+        if let (None, Some(hz)) = (stated.rate, from_times)
+            && hz < LOWEST_USUAL_HZ
+        {
+            let step = 1.0 / hz;
+            let message = format!(
+                "{hz} Hz, as the times are {step} s apart; times without a unit are read as seconds"
+            );
+            notes.remark(Some(times[0].0), "sampling rate", message);
         }
         let rate = stated.rate.map(|(_, rate)| rate).or(from_times);
         let rate = rate.or(options.csv.sampling_rate.map(SamplingRate::hz));
@@ -253,6 +274,10 @@ impl State {
     }
 }
 
+fn count_tabs(text: &str) -> usize {
+    text.bytes().filter(|byte| *byte == b'\t').count()
+}
+
 /// Statements about the table in comments.
 #[derive(Default)]
 struct Stated {
@@ -266,7 +291,7 @@ struct Stated {
 fn note_names(table: &Table, options: &CsvOptions, notes: &mut Notes<'_>) {
     let line = Some(table.first_line);
     if table.is_numbered() {
-        let message = "the first row counts the columns; taken for no sample";
+        let message = "the first row numbers the columns, not read as samples";
         notes.remark(line, "columns", message.to_owned());
     }
     let names: Vec<LeadName> = table.lead_names().collect();
@@ -274,13 +299,13 @@ fn note_names(table: &Table, options: &CsvOptions, notes: &mut Notes<'_>) {
     if let Some(twice) = names.iter().find(|name| !known.insert(name.standard_name()))
         && options.leads.is_none()
     {
-        let message = format!("{:?} is there twice, the first counts", clip(twice.as_str()));
+        let message = format!("{:?} appears twice, the first is used", clip(twice.as_str()));
         notes.remark(line, "columns", message);
     }
     let odd: Vec<&str> =
         names.iter().filter(|name| name.lead().is_none()).map(LeadName::as_str).collect();
     if options.columns.is_none() && !odd.is_empty() && odd.len() < names.len() {
-        let message = format!("{} taken for leads as those beside them", clip(&odd.join(", ")));
+        let message = format!("{} read as leads like the other columns", clip(&odd.join(", ")));
         notes.remark(line, "columns", message);
     }
 }
@@ -329,7 +354,7 @@ fn stated(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Stated, IoError
                         && other != hz
                     {
                         let message =
-                            format!("{hz} Hz, but {other} Hz on line {first}; the last counts");
+                            format!("{hz} Hz, but {other} Hz on line {first}; the last is used");
                         notes.quirk(Some(*line), "sampling rate", message)?;
                     }
                 }
@@ -338,7 +363,7 @@ fn stated(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Stated, IoError
         } else if is_units_key(key) {
             let mv = mv_of(value).ok_or_else(|| bad("units", "mV, uV or V"))?;
             if stated.mv.replace(mv).is_some_and(|other| other != mv) {
-                let message = format!("{value}, but other units above; the last count");
+                let message = format!("{value}, but other units above; the last are used");
                 notes.quirk(Some(*line), "units", message)?;
             }
         }

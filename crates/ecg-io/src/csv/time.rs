@@ -11,20 +11,17 @@ use crate::IoError;
 pub(super) fn rate_of(times: &[(u64, f64)], path: &Path) -> Result<f64, IoError> {
     let no_rate = || IoError::NoSamplingRate { path: path.to_owned() };
     let ([(_, first), .., (_, last)], n) = (times, times.len()) else { return Err(no_rate()) };
-    let step = (last - first) / (n - 1) as f64;
-    if step <= 0.0 || !step.is_finite() {
-        let (line, found) = times[1];
-        let path = path.to_owned();
-        return Err(IoError::UnevenTime { path, line, found, expected: first + step.abs() });
+    let refuse = |line, found, expected| {
+        Err(IoError::Field { path: path.to_owned(), line, field: "time", found, expected })
+    };
+    if let Some(pair) = times.windows(2).find(|pair| pair[1].1 <= pair[0].1) {
+        let (line, time) = pair[1];
+        return refuse(line, format!("{time} s"), "a later time than the one before");
     }
-    if !(1.0 / step).is_finite() {
-        return Err(IoError::Field {
-            path: path.to_owned(),
-            line: times[1].0,
-            field: "time",
-            found: format!("{step:e} s between samples"),
-            expected: "a step whose inverse is a finite number of Hz",
-        });
+    let step = (last - first) / (n - 1) as f64;
+    if !step.is_finite() || !(1.0 / step).is_finite() {
+        let found = format!("{step:e} s between samples");
+        return refuse(times[1].0, found, "a finite step with a finite sampling rate");
     }
     // A missing sample doubles a distance; rounding changes it by less than half.
     let mut distances: Vec<f64> = times.windows(2).map(|pair| pair[1].1 - pair[0].1).collect();
@@ -94,7 +91,15 @@ mod tests {
     fn what_is_not_even_is_refused_with_its_line() {
         let missing = (0..100).filter(|k| *k != 60).map(f64::from);
         assert!(matches!(rate(missing), Err(IoError::UnevenTime { line: 62, .. })));
-        assert!(matches!(rate([1.0, 0.0].into_iter()), Err(IoError::UnevenTime { .. })));
+        let refused: [(&[f64], u64); 3] =
+            [(&[0.0, 0.0, 0.0], 3), (&[1.0, 2.0, 0.0], 4), (&[0.0, 1.0, 1.0, 9.0], 4)];
+        for (times, line) in refused {
+            let error = rate(times.iter().copied()).expect_err("does not increase");
+            assert!(matches!(error, IoError::Field { line: at, field: "time", .. } if at == line));
+            assert!(error.to_string().ends_with("expected a later time than the one before"));
+        }
+        let huge = rate([-1e308, 1e308].into_iter());
+        assert!(matches!(huge, Err(IoError::Field { line: 3, field: "time", .. })));
         let tiny = rate([0.0, 1e-310].into_iter());
         assert!(matches!(tiny, Err(IoError::Field { line: 3, field: "time", .. })));
         assert!(matches!(rate([1.0].into_iter()), Err(IoError::NoSamplingRate { .. })));

@@ -16,7 +16,8 @@ use crate::write::{check_leads, comment_lines};
 /// the name of a lead in mV. Control characters in a name or comment become spaces.
 ///
 /// Sampling rate, age, sex, diagnoses and comments precede the table as lines that start with `#`. Stored integers are
-/// not kept. The file is written completely or not at all; missing folders are created.
+/// not kept. The file is written completely or not at all; missing folders are created. A link stays, and its target is
+/// written.
 ///
 /// # Errors
 /// Fails if the number of lead names differs from the number of signal rows, or if a file cannot be written.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +10,9 @@ use ecg_core::{LabelSet, Sex};
 
 use super::Entry;
 use super::walk::{Found, LABELS_TABLE};
-use crate::labels::{PtbXlTable, RecordRow, RecordTable, Table};
+use crate::labels::{
+    Matches, PtbXlTable, RecordRow, RecordTable, RowMatch, RowName, RowUse, Table,
+};
 use crate::warning::Notes;
 use crate::{DatasetOptions, IoError, NsrRule, Warning};
 
@@ -72,7 +75,7 @@ impl Labelled {
             Err(error) => {
                 let mut notes = Notes::new(root, false);
                 let why = error.with_causes();
-                notes.remark(None, "labels", format!("{why}; label tables are left out"));
+                notes.remark(None, "labels", format!("{why}; label tables are ignored"));
                 (vec![Facts::default(); found.entries.len()], notes.warnings)
             }
         };
@@ -81,8 +84,10 @@ impl Labelled {
     }
 
     fn from_tables(root: &Path, found: &Found, options: &DatasetOptions) -> Result<Self, IoError> {
-        let beside = root.join(LABELS_TABLE);
-        let file = options.labels_file.clone().or_else(|| beside.is_file().then_some(beside));
+        let file = match &options.labels_file {
+            Some(file) => Some(file.clone()),
+            None => label_table(root, options)?,
+        };
         let Some(path) = file else {
             return Self::from_ptbxl(root, &found.entries, &found.ptbxl, options);
         };
@@ -106,67 +111,58 @@ impl Labelled {
         options: &DatasetOptions,
     ) -> Result<Self, IoError> {
         let mut notes = Notes::new(&path, false);
-        let matches = matches_of(&table.rows, entries);
-        let mut by_base = vec![0_usize; entries.len()];
-        for found in &matches {
-            if let Match::Base(index) = found {
-                by_base[*index] += 1;
+        let rows = table.rows.iter().enumerate();
+        let row_names =
+            rows.flat_map(|(k, row)| RowName::all(k, &row.record, &row.extension, None));
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        let matches = Matches::new(row_names, table.rows.len(), &names);
+        let (mut absent, mut ambiguous, mut rivals) = (Vec::new(), Vec::new(), Vec::new());
+        let named = |row: &RecordRow<bool>| (row.line, row.full_name().into_owned());
+        for (row, used) in table.rows.iter().zip(&matches.rows) {
+            match used {
+                RowUse::Used => {}
+                // The same record is named with and without an extension.
+                RowUse::Double(first) => {
+                    let (line, record) = named(row);
+                    let first = table.rows[*first].line;
+                    return Err(IoError::DuplicateRow { path: path.clone(), line, record, first });
+                }
+                RowUse::Several => ambiguous.push(named(row)),
+                RowUse::Rival => rivals.push(named(row)),
+                RowUse::Absent => absent.push(named(row)),
             }
         }
-        let mut facts = vec![Facts::default(); entries.len()];
         let mut label_rows = HashSet::new();
-        let (mut absent, mut elsewhere) = (Vec::new(), Vec::new());
-        let (mut ambiguous, mut rivals) = (Vec::new(), Vec::new());
-        // The line of each record's row, from 1.
-        let mut lines = vec![0; entries.len()];
-        for (row, found) in table.rows.into_iter().zip(matches) {
-            let named = || (row.line, row.full_name().into_owned());
-            let index = match found {
-                Match::Path(index) => index,
-                Match::Base(index) if by_base[index] > 1 => {
-                    rivals.push(named());
-                    continue;
-                }
-                Match::Base(index) => {
-                    // Neither a bare name nor a path from another root.
-                    let same = |name: &str| may_be_the_same(name, &entries[index].name);
-                    if !same(&row.record) && !same(&row.full_name()) {
-                        elsewhere.push(named());
-                    }
-                    index
-                }
-                Match::Absent => {
-                    absent.push(named());
-                    continue;
-                }
-                Match::Several => {
-                    ambiguous.push(named());
-                    continue;
-                }
-            };
-            // The same record is named with and without an extension.
-            let first = std::mem::replace(&mut lines[index], row.line);
-            if first > 0 {
-                let (line, record) = named();
-                return Err(IoError::DuplicateRow { path: path.clone(), line, record, first });
+        let mut elsewhere = Vec::new();
+        let mut facts = vec![Facts::default(); entries.len()];
+        for ((facts, entry), found) in facts.iter_mut().zip(entries).zip(&matches.records) {
+            let Some(row) = found.row().map(|k| &table.rows[k]) else { continue };
+            // Neither a bare name nor a path from another root.
+            let same = |name: &str| may_be_the_same(name, &entry.name);
+            if matches!(found, RowMatch::BaseName(_))
+                && !same(&row.record)
+                && !same(&row.full_name())
+            {
+                elsewhere.push(named(row));
             }
             let labels = Some(shared(&mut label_rows, &row.values));
-            let (patient, fold) = (row.patient.map(Into::into), row.fold);
-            facts[index] = Facts { labels, patient, fold, ..Facts::default() };
+            let (patient, fold) = (row.patient.as_deref().map(Into::into), row.fold);
+            *facts = Facts { labels, patient, fold, ..Facts::default() };
         }
-        note_rows(&mut notes, &absent, "rows name no record of the folder");
-        note_rows(&mut notes, &elsewhere, "rows name other folders, and are taken by base name");
-        note_rows(&mut notes, &ambiguous, "rows name several records of the folder");
-        note_rows(&mut notes, &rivals, "rows match a record by a base name that others have too");
+        elsewhere.sort();
+        note_rows(&mut notes, &absent, "rows match no record in the folder");
+        note_rows(&mut notes, &elsewhere, "rows name other folders and are matched by base name");
+        note_rows(&mut notes, &ambiguous, "rows match several records in the folder");
+        note_rows(&mut notes, &rivals, "rows match a record by a base name that other rows share");
         let unlabelled: Vec<(u64, String)> = entries
             .iter()
             .zip(&facts)
             .filter(|(_, facts)| facts.labels.is_none())
             .map(|(entry, _)| (0, entry.name.clone()))
             .collect();
-        note_rows(&mut notes, &unlabelled, "records of the folder have no row");
+        note_rows(&mut notes, &unlabelled, "records in the folder have no row");
         if options.nsr_rule != NsrRule::Challenge {
-            let message = format!("the NSR rule {} does not change a label file", options.nsr_rule);
+            let message = format!("the NSR rule {} does not affect label files", options.nsr_rule);
             notes.remark(None, "NSR", message);
         }
         let warnings = notes.warnings;
@@ -185,16 +181,21 @@ impl Labelled {
         let mut warnings = Vec::new();
         for (folder, path) in tables {
             let table = PtbXlTable::read(path)?;
-            let mut hit = vec![false; table.rows.len()];
-            for (entry, facts) in entries.iter().zip(&mut facts) {
-                // The nearest table above the record applies; deeper folders come later in the map.
-                if !(folder == root || entry.path.starts_with(folder)) {
-                    continue;
-                }
-                let Some(index) = table.find(base_name(&entry.name)) else { continue };
-                let row = &table.rows[index];
-                hit[index] = true;
-                *facts = Facts {
+            // The nearest table above the record applies; deeper folders come later in the map.
+            let below: Vec<usize> = (0..entries.len())
+                .filter(|&k| folder == root || entries[k].path.starts_with(folder))
+                .collect();
+            // Names as they are in the table's folder.
+            let depth = folder.strip_prefix(root).map_or(0, |folder| folder.components().count());
+            let name = |k: &usize| entries[*k].name.splitn(depth + 1, '/').last().unwrap_or("");
+            let names: Vec<&str> = below.iter().map(name).collect();
+            let row_names = table.rows.iter().enumerate().flat_map(|(k, row)| {
+                RowName::all(k, &row.record, &row.extension, row.other_name.as_deref())
+            });
+            let matches = Matches::new(row_names, table.rows.len(), &names);
+            for (&k, found) in below.iter().zip(&matches.records) {
+                let Some(row) = found.row().map(|row| &table.rows[row]) else { continue };
+                facts[k] = Facts {
                     labels: Some(shared(&mut label_rows, &map.apply_scp(&row.statements, rule))),
                     patient: row.patient.as_deref().map(Into::into),
                     fold: row.fold,
@@ -202,17 +203,22 @@ impl Labelled {
                     sex: row.sex,
                 };
             }
-            let absent: Vec<(u64, String)> = table
-                .rows
-                .iter()
-                .zip(&hit)
-                .filter(|(_, hit)| !**hit)
-                .map(|(row, _)| (row.line, format!("of line {}", row.line)))
-                .collect();
             let mut notes = Notes::new(path, false);
-            note_rows(&mut notes, &absent, "rows name no record of the folder");
+            let mut note = |wanted: fn(&RowUse) -> bool, what: &str| {
+                let rows = table.rows.iter().zip(&matches.rows);
+                let rows: Vec<(u64, String)> = rows
+                    .filter(|(_, used)| wanted(used))
+                    .map(|(row, _)| (row.line, format!("line {}", row.line)))
+                    .collect();
+                note_rows(&mut notes, &rows, what);
+            };
+            note(|used| *used == RowUse::Absent, "rows match no record in the folder");
+            note(
+                |used| !matches!(used, RowUse::Used | RowUse::Absent),
+                "rows have a base name that several records or rows have",
+            );
             warnings.append(&mut notes.warnings);
-            if hit.contains(&true) {
+            if matches.rows.contains(&RowUse::Used) {
                 used.push(path.clone());
             }
         }
@@ -221,48 +227,17 @@ impl Labelled {
     }
 }
 
-/// How a row of a label file identifies a record.
-enum Match {
-    /// By the record's name.
-    Path(usize),
-    /// By a base name that no other record has, of a record that no row names in full.
-    Base(usize),
-    /// By a base name that several records have.
-    Several,
-    Absent,
-}
-
-/// Returns the record that each row identifies.
-fn matches_of(rows: &[RecordRow<bool>], entries: &[Entry]) -> Vec<Match> {
-    let mut by_base: Vec<usize> = (0..entries.len()).collect();
-    by_base.sort_by_key(|&i| base_name(&entries[i].name));
-    let place = |name: &str| entries.binary_search_by(|entry| entry.name.as_str().cmp(name)).ok();
-    // What looks like an extension may be the end of the record's own name.
-    let by_name = |row: &RecordRow<bool>| place(&row.full_name()).or_else(|| place(&row.record));
-    let by_path: HashSet<usize> = rows.iter().filter_map(by_name).collect();
-    // Returns one record with this base name, or two if there are several.
-    let of_base = |wish: &str| {
-        let below = |i: &usize| base_name(&entries[*i].name) < wish;
-        let base = &by_base[by_base.partition_point(below)..];
-        let equal = base.iter().take(2).filter(|&&i| base_name(&entries[i].name) == wish);
-        &base[..equal.count()]
-    };
-    let of_row = |row: &RecordRow<bool>| {
-        if let Some(index) = by_name(row) {
-            return Match::Path(index);
+/// Returns the path of `labels.csv` if the folder has anything of that name, even if it cannot be read.
+fn label_table(root: &Path, options: &DatasetOptions) -> Result<Option<PathBuf>, IoError> {
+    let path = root.join(LABELS_TABLE);
+    let Ok(found) = fs::symlink_metadata(&path) else { return Ok(None) };
+    if found.is_symlink() && !options.read.allow_outside_links {
+        let real = |path: &Path| fs::canonicalize(path).map_err(IoError::read(path));
+        if !real(&path)?.starts_with(real(root)?) {
+            return Err(IoError::OutsideLink { path });
         }
-        let base = match of_base(base_name(&row.full_name())) {
-            [] => of_base(base_name(&row.record)),
-            full => full,
-        };
-        match base {
-            [] => Match::Absent,
-            [index] if by_path.contains(index) => Match::Absent,
-            [index] => Match::Base(*index),
-            _ => Match::Several,
-        }
-    };
-    rows.iter().map(of_row).collect()
+    }
+    Ok(Some(path))
 }
 
 /// Returns the shared row with these labels.
@@ -290,8 +265,4 @@ fn note_rows(notes: &mut Notes<'_>, rows: &[(u64, String)], what: &str) {
 fn may_be_the_same(a: &str, b: &str) -> bool {
     let (long, short) = if a.len() > b.len() { (a, b) } else { (b, a) };
     long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
-}
-
-pub(super) fn base_name(name: &str) -> &str {
-    name.rsplit('/').next().unwrap_or(name)
 }

@@ -138,7 +138,9 @@ impl Dataset {
     ///
     /// # Errors
     /// Fails if the folder cannot be read or has no recordings. Also fails for a broken label table (with line and
-    /// column), such as one that names a record twice, unless [`DatasetOptions::ignore_labels`] is on.
+    /// column), such as one that names a record twice, unless [`DatasetOptions::ignore_labels`] is on. So does a
+    /// `labels.csv` that is not a readable file, or is a link out of the folder without
+    /// [`ReadOptions::allow_outside_links`].
     pub fn open(dir: impl AsRef<Path>, options: &DatasetOptions) -> Result<Self, IoError> {
         let dir = dir.as_ref();
         let found = walk::walk(dir, options)?;

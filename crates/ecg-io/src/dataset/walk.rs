@@ -53,7 +53,7 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
                 Ok(item) => item,
                 Err(source) if folder == root => return Err(IoError::read(root)(source)),
                 Err(source) => {
-                    found.warn(&folder, "folder", format!("cannot be read to its end: {source}"));
+                    found.warn(&folder, "folder", format!("cannot be read completely: {source}"));
                     break;
                 }
             };
@@ -66,7 +66,10 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
                 folders.push(path);
                 continue;
             }
-            if kind.is_symlink() && !link_stays_inside(&path, &real_root, &mut found) {
+            // Whether the label table is followed is decided where it is read.
+            let is_labels = folder == root && item.file_name() == LABELS_TABLE;
+            if kind.is_symlink() && !is_labels && !link_stays_inside(&path, &real_root, &mut found)
+            {
                 continue;
             }
             if has_extension(&path, "hea") {
@@ -87,7 +90,7 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
         let is_labels = labels_file.is_some() && fs::canonicalize(&path).ok() == labels_file;
         if is_labels || KNOWN_TABLES.contains(&name.as_ref()) {
             if name == LABELS_TABLE && !is_labels && path.parent() != Some(root) {
-                let message = "a label table below the folder is not used, unless it is named";
+                let message = "label table in a subfolder, not used unless it is given explicitly";
                 found.warn(&path, "record", message.to_owned());
             }
             continue;
@@ -95,7 +98,7 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
         if looks_like_recording(&path, &options.read.csv) {
             found.add(root, path);
         } else {
-            found.warn(&path, "columns", "no recording (no lead among them), skipped".to_owned());
+            found.warn(&path, "columns", "not a recording (no lead columns), skipped".to_owned());
         }
     }
     found.leave_out(segments);
@@ -114,7 +117,7 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
         double
     });
     for (later, first) in doubles {
-        let message = format!("already the name of {}, skipped", first.display());
+        let message = format!("same name as {}, skipped", first.display());
         found.warn(&later, "record", message);
     }
     found.warnings.sort_by(|a, b| a.path.cmp(&b.path));
@@ -159,7 +162,7 @@ impl Found {
             _ => true,
         });
         let what = match wish {
-            PtbXlRecords::Both => "are there twice",
+            PtbXlRecords::Both => "appear twice",
             _ => "are left out",
         };
         for (folder, n) in twice {
@@ -177,10 +180,10 @@ impl Found {
 
 fn link_stays_inside(path: &Path, real_root: &Path, found: &mut Found) -> bool {
     let reason = match fs::canonicalize(path) {
-        Ok(target) if target.is_dir() => "a link to a folder, not followed",
+        Ok(target) if target.is_dir() => "points to a folder, not followed",
         Ok(target) if target.starts_with(real_root) => return true,
-        Ok(_) => "a link out of the data folder, not followed",
-        Err(_) => "a link to nothing",
+        Ok(_) => "points outside the data folder, not followed",
+        Err(_) => "target does not exist",
     };
     found.warn(path, "link", reason.to_owned());
     false

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use ecg_core::{Sex, SnomedCode};
+use ecg_core::{Recording, Sex, SnomedCode};
 
 use super::Comment;
 use crate::IoError;
@@ -25,25 +25,35 @@ impl Clinical {
         for Comment { line, text } in comments {
             let Some((key, value)) = text.split_once(':') else { continue };
             let (key, value) = (key.trim(), value.trim());
+            if is_unknown(value) {
+                continue;
+            }
+            let mut replaced = None;
             if key.eq_ignore_ascii_case("Age") {
-                clinical.age_years = match value.parse::<f64>() {
-                    Ok(age) if (0.0..=150.0).contains(&age) => Some(age),
-                    _ => None,
-                };
-                if clinical.age_years.is_none() && !is_unknown(value) {
-                    let message = format!("{:?} is no age in years, ignored", clip(value));
-                    notes.remark(Some(*line), "Age", message);
+                match age_of(value) {
+                    Some(age) => replaced = replace("Age", &mut clinical.age_years, age),
+                    None => {
+                        let message = format!("{:?} is not an age in years, ignored", clip(value));
+                        notes.remark(Some(*line), "Age", message);
+                    }
                 }
             } else if key.eq_ignore_ascii_case("Sex") {
-                clinical.sex = sex_of(value);
-                if clinical.sex.is_none() && !is_unknown(value) {
-                    let message = format!("{:?} is not Female or Male, ignored", clip(value));
-                    notes.remark(Some(*line), "Sex", message);
+                match sex_of(value) {
+                    Some(sex) => replaced = replace("Sex", &mut clinical.sex, sex),
+                    None => {
+                        let message = format!("{:?} is not Female or Male, ignored", clip(value));
+                        notes.remark(Some(*line), "Sex", message);
+                    }
                 }
-            } else if key.eq_ignore_ascii_case("Dx") && !is_unknown(value) {
+            } else if key.eq_ignore_ascii_case("Dx") {
                 clinical.add_diagnoses(value, *line, &mut known, notes)?;
-            } else if key.eq_ignore_ascii_case("Patient") && !is_unknown(value) {
-                clinical.patient = Some(value.to_owned());
+            } else if key.eq_ignore_ascii_case("Patient") {
+                replaced = replace("Patient", &mut clinical.patient, value.to_owned());
+            }
+            if let Some(field) = replaced {
+                let message =
+                    format!("{:?}, but another value above; the last is used", clip(value));
+                notes.quirk(Some(*line), field, message)?;
             }
         }
         Ok(clinical)
@@ -67,7 +77,7 @@ impl Clinical {
                     notes.quirk(Some(line), "Dx", format!("{code} appears twice, kept once"))?;
                 }
                 Err(_) => {
-                    let message = format!("{:?} is no SNOMED CT code, ignored", clip(item));
+                    let message = format!("{:?} is not a SNOMED CT code, ignored", clip(item));
                     notes.quirk(Some(line), "Dx", message)?;
                 }
             }
@@ -82,26 +92,45 @@ impl Clinical {
         })
     }
 
-    /// Returns the diagnoses that a comment states, as codes or words.
-    pub fn diagnoses(comment: &str) -> impl Iterator<Item = &str> {
+    /// Returns the diagnoses that a comment states in words, which no field holds, with the blanks around them.
+    pub fn diagnoses_in_words(comment: &str) -> impl Iterator<Item = &str> {
         let list = comment.split_once(':').filter(|_| Self::states_diagnoses(comment));
         let list = list.map_or("", |(_, list)| list);
-        list.split(',').map(str::trim).filter(|item| !item.is_empty())
+        list.split(',')
+            .filter(|item| !item.trim().is_empty() && item.parse::<SnomedCode>().is_err())
     }
 
-    /// Returns whether a comment states diagnoses that are not codes; no other field holds these.
-    pub fn has_other_diagnoses(comment: &str) -> bool {
-        Self::diagnoses(comment).any(|item| item.parse::<SnomedCode>().is_err())
+    /// Returns whether a field of a recording replaces a comment: the field has a value, or the comment's value was
+    /// removed from it.
+    pub fn replaces(recording: &Recording, comment: &str) -> bool {
+        let Some((key, value)) = comment.split_once(':') else { return false };
+        let (key, value) = (key.trim(), value.trim());
+        if key.eq_ignore_ascii_case("Age") {
+            recording.age_years.is_some() || age_of(value).is_some()
+        } else if key.eq_ignore_ascii_case("Sex") {
+            recording.sex.is_some() || sex_of(value).is_some()
+        } else if key.eq_ignore_ascii_case("Dx") {
+            !recording.diagnoses.is_empty() || !is_unknown(value)
+        } else if key.eq_ignore_ascii_case("Patient") {
+            recording.patient.is_some() || !is_unknown(value)
+        } else {
+            false
+        }
     }
+}
 
-    /// Returns whether a comment is one of those read here.
-    pub fn is_clinical(comment: &str) -> bool {
-        comment.split_once(':').is_some_and(|(key, _)| {
-            ["Age", "Sex", "Dx", "Patient"]
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(key.trim()))
-        })
-    }
+/// Sets a field, and returns its name if it had another value.
+fn replace<T: PartialEq>(
+    name: &'static str,
+    field: &mut Option<T>,
+    value: T,
+) -> Option<&'static str> {
+    let before = field.replace(value);
+    (before.is_some() && before != *field).then_some(name)
+}
+
+fn age_of(value: &str) -> Option<f64> {
+    value.parse::<f64>().ok().filter(|age| (0.0..=150.0).contains(age))
 }
 
 fn is_unknown(value: &str) -> bool {
@@ -161,5 +190,23 @@ mod tests {
             assert!(matches!(read(&[bad], true), Err(IoError::Strict(w)) if w.line == Some(14)));
         }
         assert_eq!(read(&["Age: old", "Sex: x"], true).expect("remarks").1, 2);
+    }
+
+    #[test]
+    fn values_that_contradict_one_another() {
+        let pairs = [["Age: 61", "age: 30"], ["Sex: F", "Sex: Male"], ["Patient: a", "Patient: b"]];
+        for pair in pairs {
+            assert_eq!(read(&pair, false).expect("lenient").1, 1);
+            assert!(matches!(read(&pair, true), Err(IoError::Strict(w)) if w.line == Some(15)));
+        }
+        let (last, _) = read(&pairs.concat(), false).expect("lenient");
+        let expected = (Some(30.0), Some(Sex::Male), Some("b"));
+        assert_eq!((last.age_years, last.sex, last.patient.as_deref()), expected);
+        // Neither a repetition nor an unknown value contradicts.
+        let same = ["Age: 61", "Age: 61.0", "Age: unknown", "Sex: F", "Sex: female", "Sex: N/A"];
+        let (kept, warnings) = read(&same, true).expect("no quirk");
+        assert_eq!((kept.age_years, kept.sex, warnings), (Some(61.0), Some(Sex::Female), 0));
+        let (kept, warnings) = read(&["Age: 61", "Age: old"], true).expect("a remark");
+        assert_eq!((kept.age_years, warnings), (Some(61.0), 1));
     }
 }

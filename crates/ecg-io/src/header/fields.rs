@@ -97,14 +97,14 @@ pub(super) fn format_field(text: &str, at: At<'_>) -> Result<FormatField, IoErro
         let (value, after) = digits(after);
         field.skew = value
             .parse()
-            .map_err(|_| at.bad("skew", text, "an integer of at least 0 after the colon"))?;
+            .map_err(|_| at.bad("skew", text, "a non-negative integer after the colon"))?;
         rest = after;
     }
     if let Some(after) = rest.strip_prefix('+') {
         let (value, after) = digits(after);
         field.offset = value
             .parse()
-            .map_err(|_| at.bad("byte offset", text, "an integer of at least 0 after the +"))?;
+            .map_err(|_| at.bad("byte offset", text, "a non-negative integer after the +"))?;
         rest = after;
     }
     if rest.is_empty() { Ok(field) } else { Err(at.bad("format", text, "FORMATxSPF:SKEW+OFFSET")) }
@@ -122,17 +122,17 @@ pub(super) struct GainField<'a> {
 }
 
 pub(super) fn gain_field<'a>(text: &'a str, at: At<'_>) -> Result<GainField<'a>, IoError> {
-    const GAIN: &str = "a decimal number of ADC units for one physical unit";
+    const GAIN: &str = "a decimal number of ADC units per physical unit";
     let end = text.find(['(', '/']).unwrap_or(text.len());
     let (number, mut rest) = text.split_at(end);
     let gain = at.number("gain", number, GAIN)?;
-    // So small that the largest sample would become infinite.
-    if gain != 0.0 && !(f64::from(u32::MAX) / gain).is_finite() {
+    // 0 stands for an unknown gain.
+    if gain != 0.0 && !is_readable_gain(gain) {
         return Err(at.bad("gain", number, GAIN));
     }
     let mut baseline = None;
     if let Some(after) = rest.strip_prefix('(') {
-        let expected = "an integer of 32 bits in parentheses";
+        let expected = "a 32-bit integer in parentheses";
         let (value, after) =
             after.split_once(')').ok_or_else(|| at.bad("baseline", text, expected))?;
         baseline = Some(at.integer("baseline", value, expected)?);
@@ -145,6 +145,12 @@ pub(super) fn gain_field<'a>(text: &'a str, at: At<'_>) -> Result<GainField<'a>,
         None => return Err(at.bad("gain", text, "GAIN(BASELINE)/UNITS")),
     };
     Ok(GainField { gain, baseline, units })
+}
+
+/// Returns whether samples can be divided by a gain: it is not 0, nor so small that the largest sample would become
+/// infinite.
+pub(crate) fn is_readable_gain(gain: f64) -> bool {
+    gain.is_finite() && (f64::from(u32::MAX) / gain).is_finite()
 }
 
 /// Parses `H:M:S[.frac]`, `M:S` or `S`; `None` if it is not a time of day.

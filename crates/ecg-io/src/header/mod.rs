@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use ecg_core::SamplingRate;
 
 pub(crate) use comments::Clinical;
+pub(crate) use fields::is_readable_gain;
 pub(crate) use parse::MAX_COMMENTS;
 pub(crate) use units::{Unit, unit_of};
 
@@ -87,7 +88,7 @@ pub struct SignalSpec {
     pub baseline: i32,
     /// Physical units as written there. Default: mV.
     pub units: String,
-    /// Number of bits of the ADC. Default: that of the format.
+    /// Number of bits of the ADC; never 0. Default: that of the format, also where the header says 0.
     pub adc_resolution: u32,
     /// The stored value in the middle of the ADC's range. Default: 0.
     pub adc_zero: i32,

@@ -166,14 +166,14 @@ fn record_line(
             Some(line),
             "number of samples",
             format!(
-                "{word:?}: a line end is lost and the first signal stands here; its file, format and gain \
+                "{word:?}: a line break is missing and the first signal is on this line; its file, format and gain \
                  are taken from the next signal, the length from the file"
             ),
         )?;
         record.swallowed = Some(words.rest().to_owned());
         return Ok(record);
     }
-    let n: u64 = at.integer("number of samples", word, "an integer of at least 0")?;
+    let n: u64 = at.integer("number of samples", word, "a non-negative integer")?;
     record.n_frames = (n > 0).then_some(n);
     start_fields(&mut record, words, line, notes)?;
     Ok(record)
@@ -219,10 +219,10 @@ fn record_name(
     }
     if !stem.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
         let message =
-            format!("{:?} has other characters than letters, digits, _ and -", clip(stem));
+            format!("{:?} has characters other than letters, digits, _ and -", clip(stem));
         notes.quirk(Some(line), "record name", message)?;
     } else if notes.path.file_stem().is_some_and(|file| file != stem) {
-        let message = format!("{:?} is not the name of the file", clip(stem));
+        let message = format!("{:?} does not match the file name", clip(stem));
         notes.quirk(Some(line), "record name", message)?;
     }
     Ok((name.to_owned(), n_segments))
@@ -267,20 +267,20 @@ fn start_fields(
     if let Some(text) = first
         && (dashed_date(text).is_some() || date_field(text).is_some())
     {
-        notes.quirk(Some(line), "base time", "the date stands before the time")?;
+        notes.quirk(Some(line), "base time", "the date comes before the time")?;
         (time, date) = (second, first);
     }
     if let Some(text) = time {
         record.base_time = time_field(text);
         if record.base_time.is_none() {
-            let message = format!("{:?} is no time of day, ignored", clip(text));
+            let message = format!("{:?} is not a time of day, ignored", clip(text));
             notes.quirk(Some(line), "base time", message)?;
         }
     }
     if let Some(text) = date {
         record.base_date = date_field(text).or_else(|| dashed_date(text));
         if record.base_date.is_none() {
-            let message = format!("{:?} is no date, ignored", clip(text));
+            let message = format!("{:?} is not a date, ignored", clip(text));
             notes.quirk(Some(line), "base date", message)?;
         } else if date_field(text).is_none() {
             notes.quirk(Some(line), "base date", "written with dashes, not as D/M/YYYY")?;
@@ -301,12 +301,12 @@ fn signal_line(line: u64, text: &str, notes: &mut Notes<'_>) -> Result<SignalSpe
         Some(word) => at.integer::<i64>(field, word, expected).map(Some),
         None => Ok(None),
     };
-    let i32_range = "an integer of 32 bits";
-    let resolution = integer("ADC resolution", "an integer of at least 0")?;
+    let i32_range = "a 32-bit integer";
+    let resolution = integer("ADC resolution", "a non-negative integer")?;
     let adc_zero = integer("ADC zero", i32_range)?;
     let initial = integer("initial value", i32_range)?;
     let checksum = integer("checksum", "an integer")?;
-    let block_size = integer("block size", "an integer of at least 0")?;
+    let block_size = integer("block size", "a non-negative integer")?;
     let small = |field, value: i64| {
         i32::try_from(value).map_err(|_| at.bad(field, &value.to_string(), i32_range))
     };
@@ -317,20 +317,20 @@ fn signal_line(line: u64, text: &str, notes: &mut Notes<'_>) -> Result<SignalSpe
     };
     // Signed and unsigned checksums both occur; sums are compared mod 2^16.
     if let Some(value) = checksum.filter(|value| !(-0x8000..=0xffff).contains(value)) {
-        let message = format!("{value} has more than 16 bits, read as {}", value as u16);
+        let message = format!("{value} does not fit in 16 bits, read as {}", value as u16);
         notes.quirk(Some(line), "checksum", message)?;
     }
     let checksum = checksum.map(|value| value as u16);
     let block_size = u64::try_from(block_size.unwrap_or(0))
-        .map_err(|_| at.bad("block size", "a negative number", "an integer of at least 0"))?;
+        .map_err(|_| at.bad("block size", "a negative number", "a non-negative integer"))?;
     let adc_resolution = match resolution {
-        Some(bits) => u32::try_from(bits)
-            .map_err(|_| at.bad("ADC resolution", &bits.to_string(), "an integer of at least 0"))?,
-        None => format.format.resolution_bits(),
+        Some(bits) if bits != 0 => u32::try_from(bits)
+            .map_err(|_| at.bad("ADC resolution", &bits.to_string(), "a non-negative integer"))?,
+        _ => format.format.resolution_bits(),
     };
     let calibrated = gain.as_ref().is_some_and(|field| field.gain != 0.0);
     if !calibrated {
-        notes.remark(Some(line), "gain", "uncalibrated: 200 units for one physical unit assumed");
+        notes.remark(Some(line), "gain", "uncalibrated: 200 ADC units per physical unit assumed");
     }
     Ok(SignalSpec {
         line,
@@ -394,7 +394,7 @@ fn segment_line(line: u64, text: &str, notes: &Notes<'_>) -> Result<SegmentSpec,
     let mut words = Words(text);
     let name = words.next().unwrap_or_default();
     let length = words.next().unwrap_or_default();
-    let n_frames = at.integer("segment length", length, "an integer of at least 0")?;
+    let n_frames = at.integer("segment length", length, "a non-negative integer")?;
     if !words.rest().is_empty() {
         return Err(at.bad("end of the segment line", words.rest(), "nothing after the length"));
     }

@@ -28,6 +28,8 @@ fn the_shortest_header_has_defaults() {
     assert_eq!((signal.adc_resolution, signal.checksum, signal.baseline), (16, None, 0));
     assert_eq!(warnings.len(), 1);
     assert!(strictly("r 1\nr.dat 16\n").is_ok(), "legal, however bare");
+    let (zero, _) = read("r 1\nr.dat 212 200 0\n");
+    assert_eq!(zero.signals[0].adc_resolution, 12);
 }
 
 #[test]

@@ -19,9 +19,10 @@ impl LabelMap {
     /// | `scp` | an SCP-ECG statement, as in PTB-XL's table |
     /// | `text` | words contained in a free-text diagnosis, ignoring case |
     /// | `extends` | `default` or `published`: includes that map; `label` is empty |
+    /// | empty | empty: the label has no code of its own |
     ///
-    /// The labels are in the order of their first rows. Lines that start with `#` are comments. The map is named after
-    /// the file. [`LabelMap::to_csv`] produces a file to start from.
+    /// The systems may be written in any case. The labels are in the order of their first rows. Lines that start with
+    /// `#` are comments. The map is named after the file. [`LabelMap::to_csv`] produces a file to start from.
     ///
     /// ```
     /// # use ecg_io::{LabelMap, NsrRule};
@@ -57,7 +58,8 @@ impl LabelMap {
             let wrong =
                 |column: usize, expected| table.cell(line, column, cells.get(column), expected);
             let value = cells.get(code);
-            if cells.get(system) == "extends" {
+            let kind = cells.get(system).to_ascii_lowercase();
+            if kind == "extends" {
                 let base: Self = value.parse().map_err(|_| wrong(code, "default or published"))?;
                 let own = base.labels().as_slice();
                 names.extend(own.iter().filter(|own| known.insert((*own).clone())).cloned());
@@ -65,7 +67,7 @@ impl LabelMap {
                     let label = &own[label];
                     match system {
                         "snomed" => {
-                            snomed.extend(value.parse().map(|n| (SnomedCode(n), label.to_owned())))
+                            snomed.extend(value.parse().map(|code| (code, label.to_owned())))
                         }
                         "scp" => scp.push((value, label.to_owned())),
                         _ => texts.push((value, label.to_owned())),
@@ -77,13 +79,16 @@ impl LabelMap {
             if own.is_empty() {
                 return Err(wrong(label, "the name of a label"));
             }
-            if value.is_empty() {
-                return Err(wrong(code, "a code"));
+            if value.is_empty() != kind.is_empty() {
+                let column = if value.is_empty() { code } else { system };
+                return Err(wrong(column, "a system and a code, or neither"));
             }
-            match cells.get(system).to_ascii_lowercase().as_str() {
+            match kind.as_str() {
+                "" => {}
                 "snomed" => {
-                    let number = value.parse().map_err(|_| wrong(code, "a SNOMED CT number"))?;
-                    snomed.push((SnomedCode(number), own.to_owned()));
+                    let number: SnomedCode =
+                        value.parse().map_err(|_| wrong(code, "a SNOMED CT number"))?;
+                    snomed.push((number, own.to_owned()));
                 }
                 "scp" => scp.push((value.to_owned(), own.to_owned())),
                 "text" => texts.push((value.to_lowercase(), own.to_owned())),
@@ -104,16 +109,21 @@ impl LabelMap {
         Ok(map.with_texts(texts.iter().map(|(text, label)| (text.as_str(), label.as_str()))))
     }
 
-    /// Returns the map as the contents of a file that [`LabelMap::read`] can read.
+    /// Returns the map as the contents of a file that [`LabelMap::read`] can read, unless a label or a code has control
+    /// characters.
     pub fn to_csv(&self) -> String {
         let quoted = |text: &str| match text.contains([',', '"', '#', '\n', '\r']) {
             true => format!("\"{}\"", text.replace('"', "\"\"")),
             false => text.to_owned(),
         };
+        let names = self.labels().as_slice();
         let mut rows: Vec<_> = self.rows().collect();
+        let mut has_code = vec![false; names.len()];
+        rows.iter().for_each(|(label, ..)| has_code[*label] = true);
+        let without = (0..names.len()).filter(|label| !has_code[*label]);
+        rows.extend(without.map(|label| (label, "", String::new())));
         // The order of the labels is that of their first rows.
         rows.sort_by_key(|(label, ..)| *label);
-        let names = self.labels().as_slice();
         let lines = rows.into_iter().map(|(label, system, code)| {
             format!("{},{system},{}\n", quoted(&names[label]), quoted(&code))
         });
@@ -152,6 +162,20 @@ mod tests {
     }
 
     #[test]
+    fn labels_without_a_code() {
+        let labels = LabelSet::new(["A", "B", "C"]).expect("three labels");
+        let map = LabelMap::new("own", labels, [(SnomedCode(7), "A")], [("CC", "C")]);
+        assert_eq!(map.to_csv(), "label,system,code\nA,snomed,7\nB,,\nC,scp,CC\n");
+        assert_eq!(parse(&map.to_csv()).expect("reads"), map);
+    }
+
+    #[test]
+    fn systems_in_any_case() {
+        let map = parse("label,system,code\n,Extends,default\nPVC,SCP,PVC\n").expect("reads");
+        assert_eq!(map.labels().len(), 8);
+    }
+
+    #[test]
     fn a_map_of_very_many_labels() {
         // So many that comparing each with every other would take too long.
         let rows: String = (0..200_000).map(|k| format!("L{k},snomed,{}\n", k + 1)).collect();
@@ -165,9 +189,17 @@ mod tests {
     #[test]
     fn broken_maps_name_the_place() {
         let error = |text: &str| parse(&format!("label,system,code\n{text}")).expect_err(text);
-        for (text, column) in
-            [("AF,snomed,x", 3), ("AF,icd,5", 2), (",scp,x", 1), ("AF,scp,", 3), (",extends,x", 3)]
-        {
+        for (text, column) in [
+            ("AF,snomed,x", 3),
+            ("AF,snomed,0", 3),
+            ("AF,snomed,12345678901234567890", 3),
+            ("AF,icd,5", 2),
+            ("AF,,5", 2),
+            (",scp,x", 1),
+            (",,", 1),
+            ("AF,scp,", 3),
+            (",extends,x", 3),
+        ] {
             let error = error(&format!("NSR,scp,SR\n{text}\n"));
             assert!(
                 matches!(error, IoError::Cell { line: 3, column: at, .. } if at == column),

@@ -2,11 +2,14 @@
 
 mod file;
 mod map;
+mod matching;
 mod ptbxl;
 mod read;
 mod table;
 
 pub use map::{LabelMap, NsrRule, is_contradictory};
+pub(crate) use matching::{Matches, RowName, RowUse};
+pub use matching::{RowMatch, base_name};
 pub(crate) use ptbxl::PtbXlTable;
 pub use read::{read_labels, read_probabilities};
 pub(crate) use table::Table;

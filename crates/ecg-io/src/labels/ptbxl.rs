@@ -5,7 +5,8 @@ use std::path::Path;
 
 use ecg_core::Sex;
 
-use super::table::Table;
+use super::matching::base_name;
+use super::table::{Table, record_key};
 use crate::IoError;
 
 /// One recording of PTB-XL.
@@ -16,17 +17,19 @@ pub(crate) struct PtbXlRow {
     pub age_years: Option<f64>,
     pub sex: Option<Sex>,
     pub fold: Option<u32>,
-    /// Its files, if the table names them, the one with the higher sampling rate first.
-    pub files: Vec<String>,
+    /// Its name at the higher sampling rate that the table has, and the extension that follows it.
+    pub record: String,
+    pub extension: String,
+    /// Its name at the other rate.
+    pub other_name: Option<String>,
     /// SCP statements, at any likelihood.
     pub statements: Vec<String>,
 }
 
-/// The table, searchable by the base names of its recordings at either rate.
+/// The table. No two rows have the same base name, at either rate.
 #[derive(Debug)]
 pub(crate) struct PtbXlTable {
     pub rows: Vec<PtbXlRow>,
-    by_name: HashMap<String, usize>,
 }
 
 impl PtbXlTable {
@@ -40,8 +43,8 @@ impl PtbXlTable {
             (None, None) => vec![table.required("filename_hr")?],
             (high, low) => high.into_iter().chain(low).collect(),
         };
-        let mut out =
-            Self { rows: Vec::with_capacity(table.rows().len()), by_name: HashMap::new() };
+        let mut out = Self { rows: Vec::with_capacity(table.rows().len()) };
+        let mut by_name = HashMap::new();
         for (line, cells) in table.rows() {
             let text = |name: &str| {
                 table.column(name).map(|k| cells.get(k)).filter(|text| !text.is_empty())
@@ -54,14 +57,16 @@ impl PtbXlTable {
                 .map(|id| format!("ptbxl-{}", id.strip_suffix(".0").unwrap_or(id)));
             // Ages above 89 are masked as 300.
             let age = text("age").and_then(|age| age.parse().ok());
-            let base = |&file: &usize| cells.get(file).rsplit('/').next().unwrap_or_default();
-            let mut names = files.iter().map(base).filter(|name| !name.is_empty()).peekable();
-            if names.peek().is_none() {
+            let names = files.iter().map(|&file| cells.get(file));
+            let names = names.filter(|name| !base_name(name).is_empty());
+            let mut keys = names.clone().map(record_key);
+            let Some((record, extension)) = keys.next() else {
                 return Err(table.cell(line, files[0], "", "the name of a file"));
-            }
-            for name in names {
+            };
+            let other_name = keys.next().map(|(name, _)| name);
+            for name in names.map(base_name) {
                 let row = out.rows.len();
-                match out.by_name.insert(name.to_owned(), row) {
+                match by_name.insert(name, row) {
                     Some(first) if first != row => {
                         let (record, first) = (name.to_owned(), out.rows[first].line);
                         return Err(table.duplicate(line, record, first));
@@ -79,21 +84,13 @@ impl PtbXlTable {
                     _ => None,
                 },
                 fold: table.fold(line, cells, table.column("strat_fold"))?,
-                files: files
-                    .iter()
-                    .map(|&k| cells.get(k))
-                    .filter(|n| !n.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
+                record,
+                extension,
+                other_name,
                 statements,
             });
         }
         Ok(out)
-    }
-
-    /// Returns the row number of a recording, found by its base name.
-    pub fn find(&self, base_name: &str) -> Option<usize> {
-        self.by_name.get(base_name).copied()
     }
 }
 
@@ -128,17 +125,16 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_found_by_either_file() {
+    fn rows_have_the_names_of_both_files() {
         let table = read(
             "ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_lr,filename_hr\n\
              2,13243.0,300.0,0,\"{'NORM': 80.0, 'SBRAD': 0.0}\",2,records100/00000/00002_lr,records500/00000/00002_hr\n\
              3,7.0,54.0,1,{},,a/3_lr,a/3_hr\n",
         )
         .expect("reads");
-        assert_eq!(table.find("00002_hr"), Some(0));
-        assert_eq!(table.find("3_lr"), Some(1));
-        assert_eq!(table.find("00002"), None);
         let row = &table.rows[0];
+        assert_eq!(row.record, "records500/00000/00002_hr");
+        assert_eq!(row.other_name.as_deref(), Some("records100/00000/00002_lr"));
         assert_eq!(row.statements, ["NORM", "SBRAD"]);
         assert_eq!((row.patient.as_deref(), row.fold), (Some("ptbxl-13243"), Some(2)));
         assert_eq!((row.age_years, row.sex, row.line), (None, Some(Sex::Male), 2));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::ptbxl::PtbXlTable;
-use super::table::{RecordRow, RecordTable, Table, record_key};
+use super::table::{RecordRow, RecordTable, Table};
 use crate::{IoError, LabelMap, NsrRule};
 
 /// Reads labels from a label file, or from a table like PTB-XL's (one with a column `scp_codes`).
@@ -25,18 +25,14 @@ pub fn read_labels(
     if table.column("scp_codes").is_none() {
         return Ok(RecordTable::of_labels(&table)?.told_apart());
     }
-    let rows = PtbXlTable::new(&table)?.rows.into_iter().map(|row| {
-        let mut names = row.files.into_iter().map(|name| record_key(&name));
-        let (record, extension) = names.next().unwrap_or_default();
-        RecordRow {
-            line: row.line,
-            record,
-            extension,
-            other_name: names.next().map(|(name, _)| name),
-            patient: row.patient,
-            fold: row.fold,
-            values: map.apply_scp(&row.statements, rule),
-        }
+    let rows = PtbXlTable::new(&table)?.rows.into_iter().map(|row| RecordRow {
+        line: row.line,
+        record: row.record,
+        extension: row.extension,
+        other_name: row.other_name,
+        patient: row.patient,
+        fold: row.fold,
+        values: map.apply_scp(&row.statements, rule),
     });
     Ok(RecordTable { labels: map.labels().clone(), rows: rows.collect() })
 }

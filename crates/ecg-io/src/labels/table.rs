@@ -7,7 +7,7 @@ use ecg_core::{CoreError, LabelSet};
 
 use crate::IoError;
 use crate::error::clip;
-use crate::text::{decode_text, read_file};
+use crate::text::{check_text, decode_text, read_file};
 
 /// Largest label table that is read.
 const MAX_TABLE_BYTES: u64 = 1 << 30;
@@ -59,6 +59,7 @@ impl Table {
 
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, IoError> {
         let content = bytes.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(bytes);
+        check_text(content, path)?;
         let mut reader = ::csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -137,7 +138,7 @@ impl Table {
     ) -> Result<Option<u32>, IoError> {
         let cell = column.map(|k| (k, cells.get(k))).filter(|(_, text)| !text.is_empty());
         let fold = |(k, text)| {
-            integer(text).ok_or_else(|| self.cell(line, k, text, "an integer of at least 0"))
+            integer(text).ok_or_else(|| self.cell(line, k, text, "a non-negative integer"))
         };
         cell.map(fold).transpose()
     }
@@ -247,8 +248,8 @@ pub struct RecordRow<T> {
     pub line: u64,
     /// Name of the record, with `/` between folders and without extension.
     pub record: String,
-    /// The extension after the name in the table, with its dot; empty if there is none.
-    pub extension: &'static str,
+    /// The extension after the name in the table, as it is written there, with its dot; empty if there is none.
+    pub extension: String,
     /// In PTB-XL's table, the name of the same record at the other sampling rate.
     pub other_name: Option<String>,
     /// The record's patient.
@@ -263,10 +264,15 @@ impl<T> RecordRow<T> {
     /// Returns the name with its extension, which may be part of the record's own name: the file `x.mat.csv` is the
     /// record `x.mat`.
     pub fn full_name(&self) -> Cow<'_, str> {
-        match self.extension {
-            "" => Cow::Borrowed(&self.record),
-            extension => Cow::Owned(format!("{}{extension}", self.record)),
-        }
+        full_name(&self.record, &self.extension)
+    }
+}
+
+/// Returns a name with its extension.
+pub(super) fn full_name<'a>(record: &'a str, extension: &str) -> Cow<'a, str> {
+    match extension {
+        "" => Cow::Borrowed(record),
+        extension => Cow::Owned(format!("{record}{extension}")),
     }
 }
 
@@ -367,13 +373,27 @@ impl<T> RecordTable<T> {
         }
     }
 
+    /// Replaces every value.
+    pub fn map_values<U>(self, mut value: impl FnMut(T) -> U) -> RecordTable<U> {
+        let rows = self.rows.into_iter().map(|row| RecordRow {
+            line: row.line,
+            record: row.record,
+            extension: row.extension,
+            other_name: row.other_name,
+            patient: row.patient,
+            fold: row.fold,
+            values: row.values.into_iter().map(&mut value).collect(),
+        });
+        RecordTable { rows: rows.collect(), labels: self.labels }
+    }
+
     /// Restores the extensions of names that differ only in their extensions, for callers who do not know the records.
     pub(super) fn told_apart(mut self) -> Self {
         let mut sorted: Vec<&mut RecordRow<T>> = self.rows.iter_mut().collect();
         sorted.sort_by(|a, b| a.record.cmp(&b.record));
         let equal = sorted.chunk_by_mut(|a, b| a.record == b.record);
         for row in equal.filter(|rows| rows.len() > 1).flatten() {
-            row.record.push_str(std::mem::take(&mut row.extension));
+            row.record.push_str(&std::mem::take(&mut row.extension));
         }
         self
     }
@@ -382,7 +402,7 @@ impl<T> RecordTable<T> {
 /// Returns the first row whose record already has a row, preceded by that earlier row.
 fn first_double<T>(rows: &[RecordRow<T>]) -> Option<(&RecordRow<T>, &RecordRow<T>)> {
     fn key<T>(row: &RecordRow<T>) -> (&str, &str) {
-        (&row.record, row.extension)
+        (&row.record, &row.extension)
     }
     let mut sorted: Vec<&RecordRow<T>> = rows.iter().collect();
     sorted.sort_by(|a, b| (key(a), a.line).cmp(&(key(b), b.line)));
@@ -395,13 +415,18 @@ fn integer(text: &str) -> Option<u32> {
     text.strip_suffix(".0").unwrap_or(text).parse().ok()
 }
 
-/// Returns a record's name as the data set spells it, with `/` between folders, and the extension that follows it.
-pub(super) fn record_key(text: &str) -> (String, &'static str) {
+/// Returns a record's name as the data set spells it, with `/` between folders, and the extension that follows it, in
+/// any case.
+pub(super) fn record_key(text: &str) -> (String, String) {
     const KNOWN: [&str; 7] = [".hea", ".dat", ".mat", ".csv", ".tsv", ".csv.gz", ".tsv.gz"];
     let text = text.replace('\\', "/");
     let text = text.strip_prefix("./").unwrap_or(&text);
-    let extension = KNOWN.into_iter().find(|own| text.ends_with(own)).unwrap_or_default();
-    (text[..text.len() - extension.len()].to_owned(), extension)
+    let parts = KNOWN.into_iter().find_map(|known| {
+        let parts = text.split_at_checked(text.len().checked_sub(known.len())?);
+        parts.filter(|(_, extension)| extension.eq_ignore_ascii_case(known))
+    });
+    let (name, extension) = parts.unwrap_or((text, ""));
+    (name.to_owned(), extension.to_owned())
 }
 
 #[cfg(test)]
@@ -424,10 +449,33 @@ mod tests {
             |line, record: &str, extension, patient: Option<&str>, fold, values: [bool; 2]| {
                 let (record, patient) = (record.into(), patient.map(Into::into));
                 let (other_name, values) = (None, values.into());
+                let extension = String::from(extension);
                 RecordRow { line, record, extension, other_name, patient, fold, values }
             };
         assert_eq!(table.rows[0], row(2, "a/x", ".hea", Some("p1"), Some(8), [true, false]));
         assert_eq!(table.rows[1], row(3, "y", "", None, None, [false, true]));
+    }
+
+    #[test]
+    fn extensions_in_any_case() {
+        for (text, name, extension) in [
+            ("a\\b.CSV", "a/b", ".CSV"),
+            ("b.Tsv.gz", "b", ".Tsv.gz"),
+            ("x.mat.CSV", "x.mat", ".CSV"),
+            ("\u{e9}.hea", "\u{e9}", ".hea"),
+            ("\u{1f600}a", "\u{1f600}a", ""),
+        ] {
+            assert_eq!(record_key(text), (name.to_owned(), extension.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_text_is_refused() {
+        let utf16: String = "record,AF\nx,1\n".chars().flat_map(|c| [c, '\0']).collect();
+        for (text, line) in [(&*utf16, 1), ("record,AF\rx,1\r", 1), ("record,AF\n\u{1b}x,1\n", 2)] {
+            let error = read(text).expect_err("is refused");
+            assert!(matches!(error, IoError::NotText { line: at, .. } if at == line), "{error}");
+        }
     }
 
     #[test]

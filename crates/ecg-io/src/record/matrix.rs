@@ -98,7 +98,8 @@ impl Record {
             rows.push(row);
         }
         let mut outs: Vec<&mut [T]> = rows.iter_mut().map(Vec::as_mut_slice).collect();
-        let targets = self.rows(&chosen, |spec| spec.gain);
+        let gains: Vec<f64> = chosen.signals.iter().map(|s| self.signals()[*s].gain).collect();
+        let targets = self.rows(&chosen, &gains);
         self.fill(&chosen, &targets, &mut outs, &mut State::default(), u64::MAX)?;
         Ok(rows)
     }
@@ -159,7 +160,9 @@ impl Record {
             .signals
             .iter()
             .enumerate()
-            .map(|(column, signal)| self.target(*signal, 0, column, signals, |spec| spec.gain))
+            .map(|(column, &signal)| {
+                self.target(signal, self.signals()[signal].gain, 0, column, signals)
+            })
             .collect();
         self.fill(chosen, &targets, &mut [out], state, keep_from)?;
         Ok(samples)
@@ -181,28 +184,23 @@ impl Record {
         Ok(())
     }
 
-    /// Returns the targets for one row per signal.
-    pub(super) fn rows(
-        &self,
-        chosen: &Chosen,
-        gain: impl Fn(&SignalSpec) -> f64 + Copy,
-    ) -> Vec<(Target, f64)> {
-        let signals = chosen.signals.iter().enumerate();
-        signals.map(|(row, signal)| self.target(*signal, row, 0, 1, gain)).collect()
+    /// Returns the targets for one row per signal, each with its gain, in ADC units per requested unit.
+    pub(super) fn rows(&self, chosen: &Chosen, gains: &[f64]) -> Vec<(Target, f64)> {
+        let signals = chosen.signals.iter().zip(gains).enumerate();
+        signals.map(|(row, (&signal, &gain))| self.target(signal, gain, row, 0, 1)).collect()
     }
 
-    /// Returns the target of a signal, and the requested units per unit of the signal. `gain` gives the ADC units per
+    /// Returns the target of a signal, and the requested units per unit of the signal. `gain` is in ADC units per
     /// requested unit.
     fn target(
         &self,
         signal: usize,
+        gain: f64,
         out: usize,
         start: usize,
         stride: usize,
-        gain: impl Fn(&SignalSpec) -> f64,
     ) -> (Target, f64) {
         let spec = &self.signals()[signal];
-        let gain = gain(spec);
         let calibration = Calibration::new(spec, gain);
         (Target { signal, calibration, out, start, stride }, spec.gain / gain)
     }

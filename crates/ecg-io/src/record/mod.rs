@@ -7,7 +7,6 @@ mod segments;
 mod select;
 mod stored;
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +21,7 @@ use segments::Segments;
 
 use crate::header::{header_bytes, header_path};
 use crate::signal::Plan;
-use crate::warning::Notes;
+use crate::warning::{Notes, keep};
 use crate::{Header, IoError, ReadOptions, SignalSpec, Warning};
 
 /// A WFDB record whose header has been read and whose files have been found; samples are read on request.
@@ -57,14 +56,8 @@ pub struct Record {
     header: Header,
     body: Body,
     options: ReadOptions,
-    warnings: Mutex<Noted>,
-}
-
-/// Warnings in order of occurrence, each only once.
-#[derive(Debug, Default)]
-struct Noted {
-    list: Vec<Warning>,
-    seen: HashSet<Warning>,
+    /// In order of occurrence, each only once.
+    warnings: Mutex<Vec<Warning>>,
 }
 
 /// The location of the samples.
@@ -140,7 +133,7 @@ impl Record {
 
     /// Returns the departures from the format that have been read leniently so far.
     pub fn warnings(&self) -> Vec<Warning> {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).list.clone()
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the frames from `start_s` up to but not including `end_s`, in seconds from the start of the record,
@@ -181,8 +174,8 @@ impl Record {
         let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
         for warning in found {
             // Reading a part again produces the same warnings again.
-            if warnings.seen.insert(warning.clone()) {
-                warnings.list.push(warning);
+            if !warnings.contains(&warning) {
+                keep(&mut warnings, warning, &self.header.path);
             }
         }
     }

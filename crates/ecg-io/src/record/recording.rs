@@ -8,8 +8,8 @@ use ndarray::Array2;
 use super::matrix::{Chosen, State};
 use super::{Record, Scratch, Selection};
 use crate::header::{Clinical, Unit, unit_of};
-use crate::signal::{Calibration, Sample, Target, Value};
-use crate::warning::Notes;
+use crate::signal::{Calibration, Sample, Value};
+use crate::warning::{Notes, keep};
 use crate::{IoError, Loaded, ReadOptions, SignalSpec};
 
 /// Reads a WFDB record as a recording in mV.
@@ -30,7 +30,7 @@ pub(crate) fn read_wfdb_recording(
     let per_frame = signals.first().map_or(1, |spec| spec.samples_per_frame);
     let uniform = signals.iter().all(|spec| spec.samples_per_frame == per_frame);
     if !uniform {
-        notes.remark(None, "samples per frame", "differ: every signal is averaged over a frame");
+        notes.remark(None, "samples per frame", "differs: every signal is averaged over a frame");
     }
     let selection = Selection::default().with_average_frames(!uniform);
     let (signal, adc) = if uniform && !record.is_multi_segment() {
@@ -59,8 +59,8 @@ pub(crate) fn read_wfdb_recording(
         path: path.to_owned(),
         line: signals.first().map_or(1, |spec| spec.line),
         field: "samples per frame",
-        found: format!("{per_frame} at {:e} frames a second", record.header.frame_rate.hz()),
-        expected: "a finite number of samples a second",
+        found: format!("{per_frame} at {:e} frames per second", record.header.frame_rate.hz()),
+        expected: "a finite number of samples per second",
     })?;
     let in_core = |source| IoError::Recording { path: path.to_owned(), line: None, source };
     let mut recording = Recording::new(name, rate, leads, signal).map_err(in_core)?;
@@ -72,7 +72,7 @@ pub(crate) fn read_wfdb_recording(
     recording.sex = clinical.sex;
     recording.patient = clinical.patient;
     let mut warnings = record.warnings();
-    warnings.append(&mut notes.warnings);
+    notes.warnings.into_iter().for_each(|warning| keep(&mut warnings, warning, path));
     recording.comments = record.header.comments.into_iter().map(|comment| comment.text).collect();
     Ok(Loaded { recording, path: path.to_owned(), warnings })
 }
@@ -90,17 +90,7 @@ impl Record {
         self.set_aside(&mut values, &chosen.frames, per_frame.saturating_mul(gains.len()))?;
         let n = (chosen.frames.end - chosen.frames.start) as usize * per_frame;
         let mut rows: Vec<&mut [T]> = values.chunks_exact_mut(n).collect();
-        let targets: Vec<(Target, f64)> = self
-            .rows(chosen, |spec| spec.gain)
-            .into_iter()
-            .zip(gains)
-            .map(|((target, _), gain)| {
-                let spec = &self.signals()[target.signal];
-                let calibration = Calibration::new(spec, *gain);
-                (Target { calibration, ..target }, spec.gain / gain)
-            })
-            .collect();
-        self.fill(chosen, &targets, &mut rows, state, u64::MAX)?;
+        self.fill(chosen, &self.rows(chosen, gains), &mut rows, state, u64::MAX)?;
         Ok(Array2::from_shape_vec((gains.len(), n), values).expect("rows of equal length"))
     }
 }
@@ -110,14 +100,14 @@ fn gain_per_mv(spec: &SignalSpec, notes: &mut Notes<'_>) -> Result<f64, IoError>
     match unit_of(&spec.units) {
         Unit::Voltage { mv, exact } => {
             if !exact {
-                let message = format!("{:?} is misspelt, read as voltage", spec.units);
+                let message = format!("{:?} is misspelt, read as a voltage", spec.units);
                 notes.quirk(Some(spec.line), "units", message)?;
             }
             Ok(spec.gain / mv)
         }
         Unit::Other => {
             let message =
-                format!("{:?} is no voltage, kept as it is", crate::error::clip(&spec.units));
+                format!("{:?} is not a voltage, kept as is", crate::error::clip(&spec.units));
             notes.remark(Some(spec.line), "units", message);
             Ok(spec.gain)
         }
@@ -130,7 +120,7 @@ fn note_repeated_leads(signals: &[SignalSpec], notes: &mut Notes<'_>) {
         if let Ok(lead) = spec.description.parse::<ecg_core::Lead>() {
             let bit = 1 << lead.index();
             if seen & bit != 0 {
-                let message = format!("two signals are lead {lead}, the first counts");
+                let message = format!("two signals are lead {lead}, the first is used");
                 notes.remark(Some(spec.line), "description", message);
             }
             seen |= bit;

@@ -135,7 +135,7 @@ impl Segments {
         }
         list.retain(|segment| segment.spec.n_frames > 0);
         if start == 0 {
-            return Err(no_samples("number of samples", "0 in all segments together".to_owned()));
+            return Err(no_samples("number of samples", "0 in all segments".to_owned()));
         }
         let mut by_description: HashMap<String, Vec<usize>> = HashMap::new();
         for (place, spec) in signals.iter().enumerate().filter(|_| variable) {
@@ -286,7 +286,7 @@ impl Segments {
                 &mut own_notes,
             );
             filled.map_err(|source| in_segment(&segment.spec, notes.path, source))?;
-            notes.warnings.append(&mut own_notes.warnings);
+            notes.take(own_notes);
             state.segment = Some(current);
         }
         Ok(())
@@ -333,7 +333,7 @@ impl Segments {
         let mut own = Notes::new(&header.path, options.strict);
         let plan = Plan::new(&header, &record.path, options, &mut own)
             .map_err(|source| in_segment(spec, notes.path, source))?;
-        notes.warnings.append(&mut own.warnings);
+        notes.take(own);
         let (expected, found) = (record.frame_rate.hz(), header.frame_rate.hz());
         // Rates may be written with more or fewer digits.
         if (expected - found).abs() > 1e-6 * expected {
@@ -371,7 +371,7 @@ impl Segments {
             };
             let Some(place) = place else {
                 let message = format!(
-                    "segment {:?}: {:?} is no signal of the record, ignored",
+                    "segment {:?}: {:?} is not a signal of the record, ignored",
                     crate::error::clip(&segment.name),
                     crate::error::clip(&spec.description)
                 );
@@ -389,7 +389,7 @@ impl Segments {
                 (Unit::Voltage { mv: of, .. }, Unit::Voltage { mv, .. }) => of / mv,
                 _ => {
                     let message = format!(
-                        "segment {:?}: {:?} instead of {:?}, kept as they are",
+                        "segment {:?}: {:?} instead of {:?}, not converted",
                         crate::error::clip(&segment.name),
                         crate::error::clip(&spec.units),
                         crate::error::clip(&of.units)
@@ -442,7 +442,7 @@ fn read_header_of(
     if !header.segments.is_empty() {
         return Err(nested(notes.path));
     }
-    notes.warnings.append(&mut own.warnings);
+    notes.take(own);
     Ok((header, bytes.len() as u64))
 }
 

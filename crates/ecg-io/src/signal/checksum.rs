@@ -65,7 +65,7 @@ impl Sums {
                 let lead = crate::error::clip(&spec.name(signal));
                 return Err(IoError::Checksum { path, line, signal, lead, expected, found });
             }
-            let message = format!("{expected} in the header, {found} of the samples");
+            let message = format!("{expected} in the header, {found} computed from the samples");
             notes.remark(Some(spec.line), "checksum", message);
         }
         Ok(())

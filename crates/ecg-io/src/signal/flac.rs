@@ -85,7 +85,7 @@ impl Flac {
         let block = self.reader.blocks().read_next_or_eof(buffer).map_err(failed())?;
         let Some(block) = block else { return Ok(0) };
         if block.channels() != self.channels || block.duration() == 0 {
-            return Err(failed()(claxon::Error::FormatError("the channels change")));
+            return Err(failed()(claxon::Error::FormatError("the number of channels changes")));
         }
         let lowest = i32::MIN >> (32 - self.bits.clamp(1, 32));
         let range = lowest..=!lowest;

@@ -55,7 +55,7 @@ impl Plan {
                 path: notes.path.to_owned(),
                 at: Some(Place::new(notes.path, header.line, "number of signals")),
                 found: format!("{} signals without a file", header.signals.len()),
-                expected: "a signal with a file",
+                expected: "at least one signal with a file",
             });
         }
         let n_frames = match header.n_frames {
@@ -163,7 +163,7 @@ fn infer_length(groups: &[Group], header: &Header, notes: &mut Notes<'_>) -> Res
         differ |= shortest != u64::MAX && shortest != frames;
         shortest = shortest.min(frames);
         if let Some(rest) = group.rest(frames) {
-            let message = format!("{rest} bytes of the signal file are no whole frame, ignored");
+            let message = format!("{rest} bytes of the signal file are not a whole frame, ignored");
             notes.quirk(Some(header.line), "number of samples", message)?;
         }
     }

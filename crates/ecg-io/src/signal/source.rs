@@ -40,7 +40,7 @@ impl Source {
             && let Some(renamed) = renamed_file(header, &path)
         {
             let message =
-                format!("{:?} is missing, the file of the header's own name is read", spec.file);
+                format!("{:?} is missing, reading the file with the header's name", spec.file);
             notes.quirk(Some(spec.line), "file name", message)?;
             found = find_below(record, &renamed, header, spec.line, options);
             path = renamed;
@@ -151,9 +151,13 @@ fn read_at(file: &File, bytes: &mut [u8], position: u64) -> io::Result<usize> {
 
 /// Returns the path of a file next to the header or below it; never elsewhere.
 pub(crate) fn beside(header: &Path, file: &str, line: u64) -> Result<PathBuf, IoError> {
-    let below = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
-    let path = header.with_file_name(file);
-    if file.is_empty() || file == "-" || file.contains('\\') || !below || path == header {
+    // `./r.dat` is `r.dat`.
+    let mut parts =
+        Path::new(file).components().filter(|part| *part != Component::CurDir).peekable();
+    let is_name = parts.peek().is_some() && file != "-" && !file.contains('\\');
+    let below = parts.clone().all(|part| matches!(part, Component::Normal(_)));
+    let path = header.with_file_name(parts.collect::<PathBuf>());
+    if !is_name || !below || path == header {
         let name = crate::error::clip(file);
         return Err(IoError::UnsafeName { path: header.to_owned(), line, name });
     }

@@ -23,7 +23,7 @@ pub struct Split {
 }
 
 /// Number of folds of the published split.
-pub const PUBLISHED_FOLDS: usize = 5;
+pub const PUBLISHED_FOLDS: u32 = 5;
 
 /// Returns the split of the published study.
 ///
@@ -37,7 +37,7 @@ pub const PUBLISHED_FOLDS: usize = 5;
 ///
 /// # Errors
 /// Fails if `fold` is not below [`PUBLISHED_FOLDS`].
-pub fn split_published(rows: &[usize], fold: usize) -> Result<Split, IoError> {
+pub fn split_published(rows: &[usize], fold: u32) -> Result<Split, IoError> {
     if fold >= PUBLISHED_FOLDS {
         return Err(IoError::NoSuchFold { found: fold, known: (0..PUBLISHED_FOLDS).collect() });
     }
@@ -45,7 +45,7 @@ pub fn split_published(rows: &[usize], fold: usize) -> Result<Split, IoError> {
     python_shuffle(&mut rows, 42);
     let n_test = (rows.len() * 1126 + 3063) / 6126;
     let rest = rows.split_off(n_test);
-    let bound = |k: usize| k * rest.len() / PUBLISHED_FOLDS;
+    let bound = |k: u32| k as usize * rest.len() / PUBLISHED_FOLDS as usize;
     let (first, last) = (bound(fold), bound(fold + 1));
     Ok(Split {
         train: rest[..first].iter().chain(&rest[last..]).copied().collect(),
@@ -58,11 +58,11 @@ pub fn split_published(rows: &[usize], fold: usize) -> Result<Split, IoError> {
 ///
 /// # Errors
 /// Fails if no row, or every row, is in the fold.
-pub fn split_by_fold(fold_of: &[usize], val: usize) -> Result<Split, IoError> {
+pub fn split_by_fold(fold_of: &[u32], val: u32) -> Result<Split, IoError> {
     let (val_rows, train): (Vec<usize>, Vec<usize>) =
         (0..fold_of.len()).partition(|&row| fold_of[row] == val);
     if val_rows.is_empty() || train.is_empty() {
-        let known: BTreeSet<usize> = fold_of.iter().copied().collect();
+        let known: BTreeSet<u32> = fold_of.iter().copied().collect();
         return Err(IoError::NoSuchFold { found: val, known: known.into_iter().collect() });
     }
     Ok(Split { train, val: val_rows, test: Vec::new() })

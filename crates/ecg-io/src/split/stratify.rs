@@ -36,11 +36,11 @@ struct Group {
 /// Fails if there are fewer than two folds, if there are fewer patients than folds, or if the number of patients
 /// differs from the number of rows.
 pub fn folds_by_patient<P: AsRef<str>>(
-    labels: ArrayView2<'_, u8>,
+    labels: ArrayView2<'_, bool>,
     patients: &[P],
-    folds: usize,
+    folds: u32,
     seed: u64,
-) -> Result<Vec<usize>, IoError> {
+) -> Result<Vec<u32>, IoError> {
     let (records, n_labels) = labels.dim();
     if patients.len() != records {
         return Err(IoError::PatientCount { records, patients: patients.len() });
@@ -49,20 +49,21 @@ pub fn folds_by_patient<P: AsRef<str>>(
     for (row, patient) in patients.iter().enumerate() {
         rows_of.entry(patient.as_ref()).or_default().push(row);
     }
-    if folds < 2 || rows_of.len() < folds {
+    if folds < 2 || rows_of.len() < folds as usize {
         return Err(IoError::TooFewPatients { patients: rows_of.len(), folds });
     }
+    let folds = folds as usize;
     let mut groups: Vec<Group> = rows_of
         .into_values()
         .map(|rows| {
-            let with = |label| rows.iter().filter(|&&row| labels[[row, label]] != 0).count();
+            let with = |label| rows.iter().filter(|&&row| labels[[row, label]]).count();
             let counts = (0..n_labels).map(with).chain([rows.len()]).collect();
             Group { rows, counts }
         })
         .collect();
     // The order of equal groups is random; the sorts that follow are stable. If one order ends outside the bounds,
     // another may not.
-    let mut best: Option<(f64, Vec<usize>)> = None;
+    let mut best: Option<(f64, Vec<u32>)> = None;
     for attempt in 0..MOST_ATTEMPTS {
         python_shuffle(&mut groups, seed.wrapping_add(attempt));
         let mut fold_of_group = assign(&groups, folds, n_labels);
@@ -83,11 +84,11 @@ pub fn folds_by_patient<P: AsRef<str>>(
 const MOST_ATTEMPTS: u64 = 20;
 
 /// The fold of each record.
-fn by_row(groups: &[Group], fold_of_group: &[usize], records: usize) -> Vec<usize> {
+fn by_row(groups: &[Group], fold_of_group: &[usize], records: usize) -> Vec<u32> {
     let mut fold_of = vec![0; records];
     for (group, &fold) in groups.iter().zip(fold_of_group) {
         for &row in &group.rows {
-            fold_of[row] = fold;
+            fold_of[row] = fold as u32;
         }
     }
     fold_of
@@ -97,11 +98,11 @@ fn by_row(groups: &[Group], fold_of_group: &[usize], records: usize) -> Vec<usiz
 ///
 /// # Panics
 /// Panics if a fold is not below `folds`, or if `fold_of` is longer than `labels` has rows.
-pub fn label_counts(labels: ArrayView2<'_, u8>, fold_of: &[usize], folds: usize) -> Array2<usize> {
-    let mut counts = Array2::zeros((folds, labels.ncols()));
+pub fn label_counts(labels: ArrayView2<'_, bool>, fold_of: &[u32], folds: u32) -> Array2<usize> {
+    let mut counts = Array2::zeros((folds as usize, labels.ncols()));
     for (row, &fold) in fold_of.iter().enumerate() {
-        for (count, &on) in counts.row_mut(fold).iter_mut().zip(labels.row(row)) {
-            *count += usize::from(on != 0);
+        for (count, &on) in counts.row_mut(fold as usize).iter_mut().zip(labels.row(row)) {
+            *count += usize::from(on);
         }
     }
     counts

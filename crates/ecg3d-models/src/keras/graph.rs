@@ -124,7 +124,7 @@ impl<'a> Matcher<'a> {
             Some(layer) => {
                 check(layer, wanted).map_err(|found| self.mismatch(found, describe(wanted, "")))
             }
-            None => Err(self.mismatch("a model_config without input".to_owned(), "one input")),
+            None => Err(self.mismatch("a model_config without an input layer".to_owned(), "one")),
         }
     }
 
@@ -140,7 +140,7 @@ impl<'a> Matcher<'a> {
         match self.found[k] {
             Some(other) if other == name => return Ok(()),
             Some(other) => {
-                let found = format!("layers {other:?} and {name:?} in one place");
+                let found = format!("layers {other:?} and {name:?} in the same place");
                 return Err(self.mismatch(found, describe(&node.op, &node.path)));
             }
             None => self.found[k] = Some(name),
@@ -214,13 +214,13 @@ fn last_of_five(config: &Value) -> bool {
 fn describe(op: &Op, path: &str) -> String {
     let what = match op {
         Op::Input(shape) => format!("an input of shape {shape:?}"),
-        Op::ConvLstm2d { kernel } => format!("ConvLSTM2D of kernel {kernel:?}"),
+        Op::ConvLstm2d { kernel } => format!("ConvLSTM2D with kernel {kernel:?}"),
         Op::Conv { kernel, stride, padding } => {
-            format!("Conv{}D of kernel {kernel:?}, stride {stride}, {padding}", kernel.len())
+            format!("Conv{}D with kernel {kernel:?}, stride {stride}, {padding}", kernel.len())
         }
         Op::Dense { activation } => format!("Dense with activation {activation}"),
         Op::MaxPool { size, stride, padding } => {
-            format!("MaxPooling of {size}, stride {stride}, {padding}")
+            format!("MaxPooling with size {size}, stride {stride}, {padding}")
         }
         other => format!("{other:?}"),
     };
@@ -290,7 +290,7 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
     if fits {
         return Ok(());
     }
-    let mut found = format!("layer {name:?}, a {class}");
+    let mut found = format!("layer {name:?} of class {class}");
     for key in [
         "batch_input_shape",
         "kernel_size",
@@ -339,7 +339,7 @@ mod tests {
             assert_eq!(fits("Concatenate", &Op::Concatenate, axis), Ok(()));
         }
         let other = fits("Softmax", &Op::Softmax, json!({"axis": [1, 2, 3]}));
-        assert_eq!(other, Err("layer \"a\", a Softmax, axis [1,2,3]".to_owned()));
+        assert_eq!(other, Err("layer \"a\" of class Softmax, axis [1,2,3]".to_owned()));
         assert!(fits("Concatenate", &Op::Concatenate, json!({"axis": 1})).is_err());
         let lstm = |dilation: u64, back: bool| {
             let op = Op::ConvLstm2d { kernel: vec![3, 3] };

@@ -92,7 +92,7 @@ pub(crate) fn import(
         let values = values.map_err(|e| file.failed(&name, architecture, e))?;
         let values: Vec<f32> = values.into_iter().collect();
         check_finite(&values, path, &name)?;
-        from_keras(&values, &expected).doing("make a tensor")
+        from_keras(&values, &expected).doing("create a tensor")
     })?;
     if let Some((name, weight)) = weights.into_iter().min_by(|a, b| a.0.cmp(&b.0)) {
         return Err(ModelError::UnexpectedTensor {
@@ -207,10 +207,11 @@ impl<'a> KerasFile<'a> {
                 if let Some(other) =
                     weights.insert(own.clone(), Weight { at: name.clone(), dataset })
                 {
-                    return Err(ModelError::UnexpectedTensor {
+                    return Err(ModelError::KerasGraph {
                         path: self.path.to_owned(),
-                        name: format!("{own} twice ({} and {name})", other.at),
                         model: architecture.name(),
+                        found: format!("{own} twice ({} and {name})", other.at),
+                        expected: "each weight once".to_owned(),
                     });
                 }
             }

@@ -60,7 +60,7 @@ macro_rules! with_groups {
                 const $n: usize = 4;
                 $code
             }
-            groups => unreachable!("{groups} sixteens of channels"),
+            groups => unreachable!("{groups} groups of 16 channels"),
         }
     };
 }

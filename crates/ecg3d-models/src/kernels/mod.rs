@@ -162,7 +162,7 @@ fn check<T: Element>(tensor: &Tensor) -> Result<usize> {
     if fits {
         Ok(tensor.numel())
     } else {
-        Err(TchError::Kind(format!("expected {:?} in order on the CPU", T::KIND)))
+        Err(TchError::Kind(format!("expected a contiguous {:?} tensor on the CPU", T::KIND)))
     }
 }
 

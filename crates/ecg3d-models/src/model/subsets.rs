@@ -26,7 +26,7 @@ impl Model {
         self.check_volume_input("lead images")?;
         let windows = self.windows(signals, lengths)?;
         if windows.is_empty() {
-            return Err(ModelError::RowCount { what: "records at least", expected: 1, found: 0 });
+            return Err(ModelError::RowCount { what: "or more records", expected: 1, found: 0 });
         }
         let plan = &self.inputs.plan;
         let [_, samples] = plan.window_shape();

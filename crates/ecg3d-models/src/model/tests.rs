@@ -140,7 +140,7 @@ fn volumes_images_and_signals_agree() {
     let error = ribeiro.predict_volumes(Array4::zeros((1, 45, 45, 45)).view());
     assert_eq!(
         error.expect_err("signals only").to_string(),
-        "ribeiro reads prepared signals, it can't use volumes"
+        "ribeiro takes prepared signals, not volumes"
     );
 }
 
@@ -276,12 +276,12 @@ fn bad_weights_are_refused_by_name() {
 
     refused(&dir.path().join("absent"), "No such file");
     with(&good[..good.len() - 1]);
-    refused(&path, "cut short");
+    refused(&path, "truncated");
     with(&good[..good.len() / 2]);
-    refused(&path, "cut short");
+    refused(&path, "truncated");
     for part in [0, 1, 7, 8, 100] {
         with(&good[..part]);
-        refused(&path, "cut short");
+        refused(&path, "truncated");
     }
     with(b"record,NSR,AF\n1,0.5,0.5\n");
     refused(&path, "not a .safetensors");
@@ -373,7 +373,7 @@ fn weights_are_not_saved_where_their_card_goes() {
     let model = model(Architecture::Ribeiro, Preset::Corrected);
     let dir = tempfile::tempdir().expect("a folder");
     let error = model.save(dir.path().join("x.json")).expect_err("refused").to_string();
-    assert!(error.contains("x.json, where their card goes"), "{error}");
+    assert!(error.contains("x.json, which is reserved for their card"), "{error}");
     assert!(dir.path().read_dir().expect("a folder").next().is_none());
 }
 

@@ -56,7 +56,7 @@ impl KerasAdam {
                 Ok(Slot { name, parameter, rate: 1.0, first, second })
             })
             .collect::<Result<_, TchError>>()
-            .doing("make the optimizer's moments")?;
+            .doing("create the optimizer's moments")?;
         Ok(Self { slots, weight_decay, steps: 0 })
     }
 
@@ -90,7 +90,7 @@ impl KerasAdam {
             }
             Ok(())
         })
-        .doing("look at the sizes of the parameters")
+        .doing("compute the sizes of the parameters")
     }
 
     /// Returns the shares of the learning rate, in the order of the parameters.
@@ -177,7 +177,7 @@ impl KerasAdam {
             }
             Ok(())
         })
-        .doing("change the parameters")
+        .doing("update the parameters")
     }
 
     /// Returns the moments by parameter name, for a checkpoint: `(name, m, v)`.

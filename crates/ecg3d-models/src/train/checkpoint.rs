@@ -52,7 +52,7 @@ impl RunDir {
     pub(crate) fn open(path: &Path, resume: bool) -> Result<(Self, bool), ModelError> {
         std::fs::create_dir_all(path).map_err(|source| ModelError::Io {
             path: path.to_owned(),
-            doing: "make",
+            doing: "create",
             source,
         })?;
         let dir = Self { path: path.to_owned(), _lock: lock(path)? };
@@ -124,7 +124,7 @@ fn lock(dir: &Path) -> Result<File, ModelError> {
     let path = dir.join("run.lock");
     let failed = |doing, source| ModelError::Io { path: path.clone(), doing, source };
     let file = File::options().create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|source| failed("make", source))?;
+    let file = file.map_err(|source| failed("create", source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(ModelError::RunInUse { path: dir.to_owned() }),
@@ -169,7 +169,7 @@ pub(crate) fn check_facts(
     match facts.into_iter().find(|(_, found, expected)| found != expected) {
         Some((what, found, expected)) => Err(ModelError::Checkpoint {
             path: path.to_owned(),
-            reason: format!("its {what} is {found}, that of {whose} {expected}"),
+            reason: format!("its {what} is {found}, expected {expected} (from {whose})"),
         }),
         None => Ok(()),
     }
@@ -239,7 +239,7 @@ pub(crate) fn save(
         add(HELD.to_owned(), &held)?;
     }
     if config.rates_by_size {
-        add(RATES.to_owned(), &Tensor::f_from_slice(&adam.rates()).doing("make a tensor")?)?;
+        add(RATES.to_owned(), &Tensor::f_from_slice(&adam.rates()).doing("create a tensor")?)?;
     }
     for (name, first, second) in adam.moments() {
         add(format!("m/{name}"), first)?;

@@ -12,8 +12,8 @@ pub struct TrainData {
     pub prepared: Array3<f32>,
     /// Number of real samples of each record.
     pub lengths: Vec<usize>,
-    /// 0 or 1, `[record, label]`.
-    pub labels: Array2<u8>,
+    /// Whether each label holds, `[record, label]`.
+    pub labels: Array2<bool>,
     /// The patient of each record; equal for records of the same person.
     pub patients: Vec<String>,
     /// Record names.
@@ -82,10 +82,6 @@ impl TrainData {
                 let (record, expected) = (self.names[row].clone(), [window, samples]);
                 return Err(ModelError::RecordLength { record, expected, found });
             }
-            if let Some(&label) = self.labels.row(row).iter().find(|label| **label > 1) {
-                let (what, expected) = ("a label", "0 or 1");
-                return Err(ModelError::Setting { what, expected, found: f64::from(label) });
-            }
             let signal = self.prepared.index_axis(Axis(0), row);
             if !signal.iter().all(|value| value.is_finite()) {
                 return Err(ModelError::NotANumber { record: self.names[row].clone() });
@@ -112,7 +108,7 @@ impl TrainData {
                 hash.update((self.lengths[row] as u64).to_le_bytes());
                 let values = self.prepared.index_axis(Axis(0), row);
                 hash.update(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
-                hash.update(self.labels.row(row).to_vec());
+                hash.update(self.labels.row(row).mapv(u8::from).to_vec());
             }
         }
         hex(hash)

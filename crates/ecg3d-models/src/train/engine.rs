@@ -74,7 +74,7 @@ impl Engine<'_> {
             }
         }
         let logits = self.logits(self.val_rows, config.validation_windows)?;
-        let finite = tch::no_grad(|| self.weights_are_finite()).doing("look at the parameters")?;
+        let finite = tch::no_grad(|| self.weights_are_finite()).doing("check the parameters")?;
         let looked_at = [
             ("weights", finite),
             ("logits of validation records", logits.iter().all(|logit| logit.is_finite())),
@@ -238,7 +238,7 @@ impl Engine<'_> {
     /// Counts how many of some records have each label.
     pub(crate) fn positives(&self, rows: &[usize]) -> Vec<usize> {
         let columns = self.data.labels.axis_iter(Axis(1));
-        columns.map(|column| rows.iter().filter(|&&row| column[row] != 0).count()).collect()
+        columns.map(|column| rows.iter().filter(|&&row| column[row]).count()).collect()
     }
 
     /// Scores logits `[row, label]` of the validation records; returns `None` if there are no such records.
@@ -250,7 +250,7 @@ impl Engine<'_> {
         let loss = truth
             .iter()
             .zip(logits)
-            .map(|(&z, &x)| x.max(0.0) - x * f64::from(z) + (-x.abs()).exp().ln_1p())
+            .map(|(&z, &x)| x.max(0.0) - if z { x } else { 0.0 } + (-x.abs()).exp().ln_1p())
             .sum::<f64>()
             / logits.len() as f64;
         let columns = || truth.axis_iter(Axis(1)).zip(logits.axis_iter(Axis(1)));

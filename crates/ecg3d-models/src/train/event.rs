@@ -110,17 +110,22 @@ impl fmt::Display for Warning {
                 write!(f, "no training record has label {label}, so it can't be learned")
             }
             Self::AlwaysPositive { label } => {
-                write!(f, "every training record has label {label}, so it can't be told apart")
+                write!(
+                    f,
+                    "every training record has label {label}, so there are no negatives to learn from"
+                )
             }
             Self::SharedPatients { patients } => write!(
                 f,
                 "{patients} patients have records in both training and validation; the validation \
-                 figures are too good for new patients"
+                 metrics are too optimistic for new patients"
             ),
-            Self::NoValidation => f.write_str("no validation records: the last epoch is the best"),
+            Self::NoValidation => {
+                f.write_str("no validation records: the last epoch counts as the best")
+            }
             Self::NoCheckpoint { run_dir } => write!(
                 f,
-                "no checkpoint to resume from in {}: starting at the beginning",
+                "no checkpoint to resume from in {}: starting from the beginning",
                 run_dir.display()
             ),
         }

@@ -76,10 +76,10 @@ impl<'a> Feed<'a> {
     pub(crate) fn targets(&self, rows: &[usize], kind: Kind) -> Result<Tensor, ModelError> {
         let labels = self.data.labels.select(Axis(0), rows);
         let (n, k) = labels.dim();
-        let values: Vec<f32> = labels.iter().map(|&label| f32::from(label)).collect();
+        let values: Vec<f32> = labels.iter().map(|&label| f32::from(u8::from(label))).collect();
         Tensor::f_from_slice(&values)
             .and_then(|tensor| tensor.f_reshape([n as i64, k as i64])?.f_to_kind(kind))
-            .doing("make the labels' tensor")
+            .doing("create the label tensor")
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
         let data = TrainData {
             prepared: Array3::zeros((1, 12, 500)),
             lengths: vec![500],
-            labels: Array2::zeros((1, 7)),
+            labels: Array2::from_elem((1, 7), false),
             patients: vec!["p".to_owned()],
             names: vec!["r".to_owned()],
         };

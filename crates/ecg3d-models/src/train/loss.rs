@@ -67,11 +67,11 @@ impl Loss {
         {
             // Between 0 and 1 the gradient at probability 0 is infinite.
             if found != 0.0 && !(found.is_finite() && found >= 1.0) {
-                return Err(ModelError::Setting { what, expected: "0, or 1 or more", found });
+                return Err(ModelError::Setting { what, expected: "0 or at least 1", found });
             }
         }
         if !(0.0..1.0).contains(&margin) {
-            let (what, expected) = ("margin", "from 0 to below 1");
+            let (what, expected) = ("margin", "at least 0 and below 1");
             return Err(ModelError::Setting { what, expected, found: margin });
         }
         Ok(())
@@ -141,11 +141,15 @@ fn asymmetric_from_logits(
 ///
 /// They are the square root of negatives over positives, at least 1 and at most `limit`; 1 for a label that never
 /// occurs.
-pub(crate) fn positive_weights(labels: ArrayView2<'_, u8>, rows: &[usize], limit: f64) -> Vec<f64> {
+pub(crate) fn positive_weights(
+    labels: ArrayView2<'_, bool>,
+    rows: &[usize],
+    limit: f64,
+) -> Vec<f64> {
     labels
         .axis_iter(Axis(1))
         .map(|column| {
-            let positive = rows.iter().filter(|&&row| column[row] != 0).count();
+            let positive = rows.iter().filter(|&&row| column[row]).count();
             if positive == 0 {
                 return 1.0;
             }
@@ -158,17 +162,17 @@ pub(crate) fn positive_weights(labels: ArrayView2<'_, u8>, rows: &[usize], limit
 ///
 /// It is the share of (positive, negative) pairs that the scores rank correctly, with ties counting half (Mann and
 /// Whitney 1947). `None` if all or none of `truth` are positive.
-pub(crate) fn roc_auc(truth: ArrayView1<'_, u8>, scores: ArrayView1<'_, f64>) -> Option<f64> {
+pub(crate) fn roc_auc(truth: ArrayView1<'_, bool>, scores: ArrayView1<'_, f64>) -> Option<f64> {
     let mut order: Vec<usize> = (0..truth.len()).collect();
     order.sort_by(|&a, &b| scores[a].total_cmp(&scores[b]));
-    let positives = truth.iter().filter(|&&label| label != 0).count() as f64;
+    let positives = truth.iter().filter(|&&label| label).count() as f64;
     let negatives = truth.len() as f64 - positives;
     if positives == 0.0 || negatives == 0.0 {
         return None;
     }
     let (mut below, mut right) = (0.0, 0.0);
     for ties in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
-        let hits = ties.iter().filter(|&&row| truth[row] != 0).count() as f64;
+        let hits = ties.iter().filter(|&&row| truth[row]).count() as f64;
         let misses = ties.len() as f64 - hits;
         right += hits * (below + 0.5 * misses);
         below += misses;
@@ -177,10 +181,10 @@ pub(crate) fn roc_auc(truth: ArrayView1<'_, u8>, scores: ArrayView1<'_, f64>) ->
 }
 
 /// Returns F1 for logits above 0, i.e. probabilities above one half; 0 if nothing is positive.
-pub(crate) fn f1(truth: ArrayView1<'_, u8>, logits: ArrayView1<'_, f64>) -> f64 {
+pub(crate) fn f1(truth: ArrayView1<'_, bool>, logits: ArrayView1<'_, f64>) -> f64 {
     let (mut hits, mut errors) = (0_u32, 0_u32);
     for (&label, &logit) in truth.iter().zip(logits) {
-        match (label != 0, logit > 0.0) {
+        match (label, logit > 0.0) {
             (true, true) => hits += 1,
             (false, false) => {}
             _ => errors += 1,
@@ -262,23 +266,24 @@ mod tests {
 
     #[test]
     fn rare_labels_weigh_more() {
-        let labels = arr2(&[[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0]]);
+        let labels =
+            arr2(&[[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0]]).mapv(|on| on == 1);
         assert_eq!(positive_weights(labels.view(), &[0, 1, 2, 3, 4], 5.0), [1.0, 1.0, 2.0]);
         assert_eq!(positive_weights(labels.view(), &[0, 1, 2, 3, 4], 1.5), [1.0, 1.0, 1.5]);
     }
 
     #[test]
     fn auc_counts_pairs() {
-        let truth = arr1(&[1, 0, 1, 0]);
+        let truth = arr1(&[true, false, true, false]);
         assert_eq!(roc_auc(truth.view(), arr1(&[0.9, 0.1, 0.8, 0.2]).view()), Some(1.0));
         assert_eq!(roc_auc(truth.view(), arr1(&[0.5, 0.5, 0.5, 0.5]).view()), Some(0.5));
         assert_eq!(roc_auc(truth.view(), arr1(&[0.3, 0.3, 0.1, 0.2]).view()), Some(0.375));
-        assert_eq!(roc_auc(arr1(&[1, 1]).view(), arr1(&[0.0, 1.0]).view()), None);
+        assert_eq!(roc_auc(arr1(&[true, true]).view(), arr1(&[0.0, 1.0]).view()), None);
     }
 
     #[test]
     fn f1_at_one_half() {
-        let truth = arr1(&[1, 1, 0, 0]);
+        let truth = arr1(&[true, true, false, false]);
         assert_eq!(f1(truth.view(), arr1(&[1.0, -1.0, 1.0, 0.0]).view()), 0.5);
         assert_eq!(f1(truth.view(), arr1(&[-1.0, -1.0, -1.0, -1.0]).view()), 0.0);
     }

@@ -71,7 +71,7 @@ pub struct Outcome {
 ///         ((0.1 + 0.1 * (record % 2) as f32) * t as f32 + lead as f32).sin()
 ///     }),
 ///     lengths: vec![100; 10],
-///     labels: Array2::from_shape_fn((10, 1), |(record, _)| (record % 2) as u8),
+///     labels: Array2::from_shape_fn((10, 1), |(record, _)| record % 2 == 1),
 ///     patients: names.clone(),
 ///     names,
 /// };
@@ -304,7 +304,7 @@ impl Run<'_> {
             ("data_sha256", checkpoint::told(card, "data_sha256"), hash.to_string()),
             ("epoch", checkpoint::told(card, "epoch"), epoch.to_string()),
         ];
-        checkpoint::check_facts(path, "the run's best", facts)
+        checkpoint::check_facts(path, "the run's best epoch", facts)
     }
 
     /// Adds an epoch, saves it, and returns whether it is the best so far.
@@ -436,7 +436,7 @@ fn label_weights(
 ) -> Result<Tensor, ModelError> {
     Tensor::f_from_slice(&positive_weights(data.labels.view(), rows, limit))
         .and_then(|weights| weights.f_to_kind(network.kind())?.f_to_device(network.device()))
-        .doing("make the label weights' tensor")
+        .doing("create the tensor of label weights")
 }
 
 /// Returns what deserves attention before a run begins.
@@ -444,7 +444,7 @@ fn warnings(card: &ModelCard, data: &TrainData, train: &[usize], val: &[usize]) 
     let mut warnings = Vec::new();
     for (label, column) in card.labels.iter().zip(data.labels.columns()) {
         let label = label.to_owned();
-        match train.iter().filter(|&&row| column[row] != 0).count() {
+        match train.iter().filter(|&&row| column[row]).count() {
             0 => warnings.push(Warning::NeverPositive { label }),
             all if all == train.len() => warnings.push(Warning::AlwaysPositive { label }),
             _ => {}

@@ -30,7 +30,7 @@ const ENOUGH_POSITIVES: usize = 20;
 /// use ndarray::array;
 ///
 /// # fn main() -> Result<(), ecg3d_models::ModelError> {
-/// let (truth, probabilities) = (array![[1], [1], [0]], array![[0.9], [0.3], [0.2]]);
+/// let (truth, probabilities) = (array![[true], [true], [false]], array![[0.9], [0.3], [0.2]]);
 /// let found = validation_thresholds(truth.view(), probabilities.view())?;
 /// // 0.25 separates them, but two positives of twenty count a tenth.
 /// assert!((found[0] - 0.475).abs() < 1e-12);
@@ -41,7 +41,7 @@ const ENOUGH_POSITIVES: usize = 20;
 /// # Errors
 /// The arrays have different shapes, or a probability is not from 0 to 1.
 pub fn validation_thresholds(
-    truth: ArrayView2<'_, u8>,
+    truth: ArrayView2<'_, bool>,
     probabilities: ArrayView2<'_, f64>,
 ) -> Result<Vec<f64>, ModelError> {
     for (what, expected, found) in [
@@ -60,8 +60,8 @@ pub fn validation_thresholds(
     Ok(columns.map(|(truth, p)| shrunk(truth, p)).collect())
 }
 
-fn shrunk(truth: ArrayView1<'_, u8>, probabilities: ArrayView1<'_, f64>) -> f64 {
-    let positives = truth.iter().filter(|&&label| label != 0).count();
+fn shrunk(truth: ArrayView1<'_, bool>, probabilities: ArrayView1<'_, f64>) -> f64 {
+    let positives = truth.iter().filter(|&&label| label).count();
     if positives == 0 || positives == truth.len() {
         return 0.5;
     }
@@ -70,17 +70,17 @@ fn shrunk(truth: ArrayView1<'_, u8>, probabilities: ArrayView1<'_, f64>) -> f64 
 }
 
 fn largest_f1(
-    truth: ArrayView1<'_, u8>,
+    truth: ArrayView1<'_, bool>,
     probabilities: ArrayView1<'_, f64>,
     positives: usize,
 ) -> f64 {
-    let mut ranked: Vec<(f64, u8)> =
+    let mut ranked: Vec<(f64, bool)> =
         probabilities.iter().copied().zip(truth.iter().copied()).collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
     let (mut best, mut best_f1) = (0.5, 0.0);
     let (mut hits, mut predicted) = (0, 0);
     for equals in ranked.chunk_by(|a, b| a.0 == b.0) {
-        hits += equals.iter().filter(|(_, label)| *label != 0).count();
+        hits += equals.iter().filter(|(_, label)| *label).count();
         predicted += equals.len();
         let above = equals[0].0;
         if above == 0.0 {
@@ -108,7 +108,7 @@ mod tests {
     /// Returns the threshold for `n` records of each (label, probability).
     fn chosen(n: usize, records: &[(u8, f64)]) -> f64 {
         let rows: Vec<(u8, f64)> = records.iter().flat_map(|&one| vec![one; n]).collect();
-        let truth = Array2::from_shape_fn((rows.len(), 1), |(row, _)| rows[row].0);
+        let truth = Array2::from_shape_fn((rows.len(), 1), |(row, _)| rows[row].0 == 1);
         let p = Array2::from_shape_fn((rows.len(), 1), |(row, _)| rows[row].1);
         validation_thresholds(truth.view(), p.view()).expect("fits")[0]
     }
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let (truth, p) = (array![[1_u8, 0]], array![[0.5], [0.5]]);
+        let (truth, p) = (array![[true, false]], array![[0.5], [0.5]]);
         assert!(validation_thresholds(truth.view(), p.view()).is_err());
         assert!(validation_thresholds(truth.view(), array![[0.5, f64::NAN]].view()).is_err());
     }

@@ -47,7 +47,7 @@ pub struct Arguments {
     /// Modes of the networks: published, corrected or both
     #[arg(long, value_name = "P", default_value = "both")]
     preset: Presets,
-    /// Trained weights (.safetensors) to compare instead of an untrained network of their kind [default: with
+    /// Trained weights (.safetensors) to compare instead of an untrained network of the same kind [default: with
     /// --data, the 3DECG-Net that ships]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     weights: Vec<PathBuf>,
@@ -69,12 +69,12 @@ pub struct Arguments {
     /// cpu, cuda or cuda:N
     #[arg(long, value_name = "D", default_value = "cpu")]
     device: String,
-    /// Number type of the arithmetic: f32, or bf16 if the processor or GPU supports it
+    /// Arithmetic precision: f32, or bf16 if the processor or GPU supports it
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     precision: Precision,
     #[command(flatten)]
     threads: ThreadsArgs,
-    /// Timed passes of one window; a fifth as many for batches of 32
+    /// Number of timed passes of one window; a fifth as many for batches of 32
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     repeats: u32,
     /// Measures the one network that the other flags name, in this process, and prints the results as JSON
@@ -112,9 +112,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         return describe(arguments, &subjects);
     }
     let out = arguments.out.as_deref().context("--out DIR is missing")?;
-    std::fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     if arguments.data.is_some() && !subjects.iter().any(Subject::is_trained) {
-        say_err!("warning: --data serves metrics, and none of these networks is trained");
+        say_err!(
+            "warning: --data has no effect: metrics need trained weights, and none of these networks is trained"
+        );
     }
     if arguments.data.is_none() && !arguments.weights.is_empty() {
         say_err!("warning: without --data there are no metrics");

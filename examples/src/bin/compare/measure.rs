@@ -121,7 +121,7 @@ pub fn windows_of_ten_seconds(model: &Model) -> usize {
 
 /// The process that measures a network: this program, with flags that select only that network.
 fn command(subject: &Subject, arguments: &Arguments) -> Result<Command> {
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let program = std::env::current_exe().context("cannot find the path of this program")?;
     let mut command = Command::new(program);
     command.args(["--measure", "--models", subject.architecture.name()]);
     command.args(["--preset", &subject.mode.to_string(), "--device", &arguments.device]);
@@ -143,18 +143,18 @@ fn command(subject: &Subject, arguments: &Arguments) -> Result<Command> {
 /// Measures a network in a separate process.
 pub fn apart(subject: &Subject, arguments: &Arguments) -> Result<Measured> {
     let output = command(subject, arguments)?.output();
-    let output = output.context("cannot start a process to measure in")?;
+    let output = output.context("cannot start the measuring process")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         match said.lines().rev().find_map(|line| line.strip_prefix("error: ")) {
             Some(error) => bail!("{error}"),
             None => bail!(
-                "its process ended with {}; where that is a signal, too little memory may be the reason",
+                "the measuring process ended with {}; if that is a signal, it may have run out of memory",
                 output.status
             ),
         }
     }
-    serde_json::from_slice(&output.stdout).context("the figures can't be read")
+    serde_json::from_slice(&output.stdout).context("cannot read the measurements")
 }
 
 /// Returns the peak memory of this process.

@@ -80,7 +80,7 @@ pub fn subjects(
         let (architecture, mode) = (card.architecture, card.mode);
         ensure!(
             wanted(architecture) && presets.has(mode),
-            "{} holds {architecture} ({mode}), which --models or --preset leaves out",
+            "{} holds {architecture} ({mode}), which --models or --preset excludes",
             path.display()
         );
         trained.push(Subject { architecture, mode, weights: Weights::File(path.clone()) });
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(corrected.len(), 5);
         assert_eq!(corrected.iter().filter(|subject| subject.is_trained()).count(), 1);
         let error = all(&[Architecture::Zhang], Presets::Both).expect_err("left out");
-        assert!(error.to_string().ends_with("which --models or --preset leaves out"), "{error}");
+        assert!(error.to_string().ends_with("which --models or --preset excludes"), "{error}");
         assert!(all(&[], Presets::Published).is_err());
         let absent = subjects(&[], Presets::Both, &[dir.path().join("absent")], false);
         assert!(absent.expect_err("no such file").to_string().contains("absent"));

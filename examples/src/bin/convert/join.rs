@@ -88,7 +88,9 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
         let [own, expected] = [share, first].map(|share| &share.manifest.label_source);
         if own != expected {
             let [path, other] = [share, first].map(|share| share.path.display());
-            say_err!("warning: {path} has its labels from {own}, {other} from {expected}");
+            say_err!(
+                "warning: the labels of {path} come from {own}, those of {other} from {expected}"
+            );
         }
     }
     let order = order(&shares)?;
@@ -112,7 +114,7 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
     let mut folder = out.as_os_str().to_owned();
     folder.push(format!(".{}.tmp", std::process::id()));
     let folder = PathBuf::from(folder);
-    fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let staging = folder.join("result.tmp");
     let written = format.write(&staging, out, arrays, &about).and_then(|sums| {
         manifest.sha256 = sums;
@@ -140,29 +142,30 @@ impl Share {
         let shown = path.display();
         ensure!(
             matches!(Format::of(path), Ok(Format::Npz)),
-            "--join is given {shown}, expected a name that ends in .npz"
+            "--join: found {shown}, expected a name that ends in .npz"
         );
         let beside = path.with_extension("json");
         let text =
             fs::read(&beside).with_context(|| format!("cannot read {}", beside.display()))?;
-        let manifest: Manifest = serde_json::from_slice(&text)
-            .with_context(|| format!("{} is not what convert writes", beside.display()))?;
+        let manifest: Manifest = serde_json::from_slice(&text).with_context(|| {
+            format!("{} is not a manifest written by convert", beside.display())
+        })?;
         let records = manifest.records.len();
         let columns = [manifest.record_sha256.len(), manifest.patients.len(), manifest.folds.len()];
         ensure!(
             columns == [records; 3] && !manifest.shape.is_empty(),
-            "{} does not say the same of each record",
+            "{}: expected a shape, and one checksum, patient and fold for each record",
             beside.display()
         );
         ensure!(
             manifest.sha256.contains_key(LABELS) || manifest.unlabelled.len() == records,
-            "{shown} is of an earlier convert, which left out labels where one record has none; convert it again"
+            "{shown} was written by an earlier version of convert, which left out all labels if one record had none; convert it again"
         );
         let mut share = Self { path: path.to_owned(), manifest, rows: Vec::new() };
         share.rows = share.first_rows()?;
         ensure!(
             share.rows.len() == records + 1 && share.rows[records] == share.manifest.shape[0],
-            "{shown} has {} rows of {} records, its manifest {} of {records}",
+            "{shown} has {} rows of {} records, but its manifest has {} of {records}",
             share.rows.last().copied().unwrap_or(0),
             share.rows.len() - 1,
             share.manifest.shape[0]
@@ -186,7 +189,7 @@ impl Share {
             }
             ensure!(
                 Some(rows.len() as u64) == record.checked_add(1),
-                "{}: row {row} is of record {record}, out of order",
+                "{}: row {row} belongs to record {record}, out of order",
                 self.path.display()
             );
         }
@@ -214,7 +217,7 @@ impl Share {
         }
         ensure!(
             header == expected,
-            "{shown}: array {name} is not as convert writes it, expected {} {shape:?}, not compressed",
+            "{shown}: array {name} is not in the form that convert writes, expected {} {shape:?}, uncompressed",
             kind.numpy()
         );
         Ok(member.data_start() + expected.len() as u64)
@@ -229,7 +232,7 @@ impl Share {
             Ok(values)
         };
         let values = read().with_context(|| format!("cannot read {}", self.path.display()))?;
-        ensure!(values.len() == bytes, "{} ends too early", self.path.display());
+        ensure!(values.len() == bytes, "{} is truncated", self.path.display());
         Ok(values)
     }
 
@@ -246,13 +249,13 @@ impl Share {
                 ("stage", own.stage.name().to_owned()),
                 ("dtype", format!("{:?}", own.dtype)),
                 ("configuration", own.config_hash.clone()),
-                ("shape of a row", format!("{:?}", &own.shape[1..])),
+                ("row shape", format!("{:?}", &own.shape[1..])),
                 ("arrays", arrays.join(", ")),
                 ("labels", own.labels.to_string()),
                 ("label map", own.label_map.clone()),
-                ("content of the label map (SHA-256)", own.label_map_sha256.clone()),
-                ("way of reading", own.reading.to_string()),
-                ("rule for NSR", own.nsr_rule.clone()),
+                ("label map content (SHA-256)", own.label_map_sha256.clone()),
+                ("reading options", own.reading.to_string()),
+                ("NSR rule", own.nsr_rule.clone()),
             ]
         };
         for ((what, found), (_, expected)) in
@@ -260,7 +263,7 @@ impl Share {
         {
             ensure!(
                 found == expected,
-                "{} has another {what} than {}: found {found}, expected {expected}",
+                "{} differs from {} in its {what}: found {found}, expected {expected}",
                 self.path.display(),
                 first.path.display()
             );
@@ -299,11 +302,11 @@ fn shards(shares: &[Share]) -> Result<(String, Option<String>)> {
         for text in share.manifest.shard.split(',') {
             let (own, all) = parse_shard(text)
                 .map_err(anyhow::Error::msg)
-                .with_context(|| format!("{}: its share", share.path.display()))?;
+                .with_context(|| format!("{}: invalid shard", share.path.display()))?;
             let expected = *of.get_or_insert(all);
             ensure!(
                 all == expected,
-                "{} is a share of {all}, expected one of {expected}",
+                "{} is one of {all} shares, expected one of {expected}",
                 share.path.display()
             );
             there.insert(own);
@@ -327,7 +330,7 @@ fn missing(there: &BTreeSet<u64>, of: u64) -> String {
     if count > NAMED as u64 {
         names.push("...".to_owned());
     }
-    format!("{count} of {of} shares are not there: {}", names.join(", "))
+    format!("{count} of {of} shares are missing: {}", names.join(", "))
 }
 
 /// All shares, record after record.
@@ -459,7 +462,7 @@ impl Values<'_> {
         let values = own.read(start + (from * row_bytes) as u64, (to - from) * row_bytes)?;
         ensure!(
             !self.checked || sha256(&values) == own.manifest.record_sha256[record],
-            "{} does not hold what was written for {}",
+            "{}: the rows of record {} do not match their checksum",
             own.path.display(),
             own.manifest.records[record]
         );
@@ -488,9 +491,9 @@ mod tests {
     #[test]
     fn the_first_of_many_missing_shares_are_named() {
         let there = BTreeSet::from([0, 2]);
-        assert_eq!(missing(&there, 4), "2 of 4 shares are not there: 1/4, 3/4");
+        assert_eq!(missing(&there, 4), "2 of 4 shares are missing: 1/4, 3/4");
         let text = missing(&there, 100_000_000_000);
-        assert!(text.starts_with("99999999998 of 100000000000 shares are not there: "), "{text}");
+        assert!(text.starts_with("99999999998 of 100000000000 shares are missing: "), "{text}");
         assert!(text.ends_with(" 8/100000000000, 9/100000000000, ..."), "{text}");
     }
 }

@@ -45,16 +45,17 @@ const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 /// 0). The manifest holds the records in row order, the shape, the configuration with its hash, checksums, the
 /// records without labels, failures and warnings.
 ///
-/// Finished rows are kept in FILE.parts/. A run that ended for any reason continues from there when it is
+/// Finished rows are kept in FILE.parts/. A run interrupted for any reason continues from there when it is
 /// started again with the same arguments, and the result is identical byte for byte. Records that failed, and
-/// those whose files have changed in size or time since, are done again. Parts of another configuration, other
-/// records or other labels are refused. Joining the parts takes twice the room of the result.
+/// those whose files have since changed in size or modification time, are converted again. Parts of another
+/// configuration, other records or other labels are rejected. Joining the parts takes twice the disk space of
+/// the result.
 ///
 /// Exit status: 0 if all went well, 2 if some records failed, 1 if nothing was done.
 #[derive(Parser)]
 #[command(name = "convert", version)]
 struct Arguments {
-    /// Folder of WFDB and CSV records, searched with all its subfolders
+    /// Folder of WFDB and CSV records, searched recursively
     #[arg(long, value_name = "DIR", required_unless_present = "join")]
     data: Option<PathBuf>,
     /// Instead of converting, joins the .npz files of all shares (see --shard) into the file that a single run
@@ -70,28 +71,28 @@ struct Arguments {
     /// How far to convert; prepared signals are small, and volumes are quickly made from them
     #[arg(long, value_enum, default_value_t = Stage::Prepared)]
     stage: Stage,
-    /// Precision in the file; images lose nothing that matters in f16, and are then an eighth of the volume
+    /// Precision in the file; images lose nothing that matters in f16 and then take an eighth of the space of volumes
     #[arg(long, value_enum, default_value_t = Dtype::F32)]
     dtype: Dtype,
     /// published: as the study's programs did; corrected: as its text intends
     #[arg(long, value_name = "PRESET", default_value_t = Preset::Published)]
     preset: Preset,
-    /// Configuration in TOML or JSON instead of a preset, such as the manifest of a conversion has under
-    /// config; omitted fields are as in the preset that it names
+    /// Configuration in TOML or JSON to use instead of a preset, such as the one under config in a manifest;
+    /// omitted fields are taken from the preset that it names
     #[arg(long, value_name = "FILE.toml|json", conflicts_with_all = ["preset", "windows", "seconds"])]
     config: Option<PathBuf>,
     /// Only the I-th (from 0) of N shares of the records; the share of a record depends on its name alone
     /// (64-bit FNV-1a of the name, h; the share is (h xor h >> 32) mod N)
     #[arg(long, value_name = "I/N", default_value = "0/1", value_parser = parse_shard)]
     shard: (u64, u64),
-    /// Threads, at most 1024; 0: one for each processor. The result does not depend on it
+    /// Number of threads, at most 1024; 0 means one per processor. The result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1024))]
     threads: u32,
     /// Windows of images and volumes: the first of each record, or all of them
     #[arg(long, value_enum, default_value_t = WindowArg::First)]
     windows: WindowArg,
-    /// Seconds of a prepared signal, corrected preset: longer records are cut, shorter ones padded with zeros
-    /// [default: 10]
+    /// Length of a prepared signal in seconds, for the corrected preset: longer records are cut, shorter ones
+    /// padded with zeros [default: 10]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     seconds: Option<f64>,
     /// Discard what an unfinished run left in FILE.parts/
@@ -100,7 +101,7 @@ struct Arguments {
     /// Draw records on their way to a volume (leads, prepared window, recurrence images, cube), as DIR/NAME.svg
     #[arg(long, value_name = "DIR")]
     plot: Option<PathBuf>,
-    /// How many records are drawn, starting with the first
+    /// Number of records to draw, starting with the first
     #[arg(long, value_name = "N", default_value_t = 8, requires = "plot")]
     plot_records: usize,
     /// Draw this record instead; may be given more than once
@@ -136,7 +137,8 @@ enum WindowArg {
 }
 
 fn parse_shard(text: &str) -> Result<(u64, u64), String> {
-    let wrong = || format!("{text:?} is no share; expected I/N with I from 0 to N - 1, as 0/4");
+    let wrong =
+        || format!("{text:?} is not a share, expected I/N with I from 0 to N - 1, such as 0/4");
     let (share, of) = text.split_once('/').ok_or_else(wrong)?;
     match (share.parse::<u64>(), of.parse::<u64>()) {
         (Ok(share), Ok(of)) if share < of => Ok((share, of)),
@@ -165,7 +167,7 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     };
     ensure!(
         !(is_npz(data) && data.is_file()),
-        "--data takes a folder of recordings; {} is converted already",
+        "--data takes a folder of recordings; {} is already converted",
         data.display()
     );
     let format = Format::of(out)?;
@@ -257,7 +259,9 @@ fn configuration(arguments: &Arguments) -> Result<ConvertConfig> {
     config = match (arguments.stage, arguments.windows) {
         (Stage::Prepared, WindowArg::First) => config,
         (Stage::Prepared, WindowArg::All) => {
-            bail!("--windows all is for --stage images and volume; prepared signals are whole")
+            bail!(
+                "--windows all is for --stage images and volume; prepared signals are not cut into windows"
+            )
         }
         (_, WindowArg::First) => config.with_windows(Windows::First),
         (_, WindowArg::All) => config.with_windows(Windows::All),
@@ -265,7 +269,7 @@ fn configuration(arguments: &Arguments) -> Result<ConvertConfig> {
     if let Some(seconds) = arguments.seconds {
         ensure!(
             matches!(config.resample, Resample::Polyphase { .. }),
-            "--seconds is for --preset corrected; {} takes the same number of samples of every record",
+            "--seconds is for --preset corrected; {} uses the same number of samples from every record",
             arguments.preset
         );
         config = config.with_max_seconds(seconds);
@@ -287,8 +291,8 @@ fn read_config(path: &Path) -> Result<ConvertConfig> {
         "toml" => toml::from_str(&text).map_err(Into::into),
         _ => serde_json::from_str(&text).map_err(Into::into),
     };
-    let config = config.with_context(|| format!("{shown} is no configuration"))?;
-    config.check().with_context(|| format!("{shown} is no configuration"))?;
+    let config = config.with_context(|| format!("{shown} is not a valid configuration"))?;
+    config.check().with_context(|| format!("{shown} is not a valid configuration"))?;
     Ok(config)
 }
 
@@ -359,7 +363,7 @@ fn fill(
     let pool = pool(threads, chosen.len())?;
     if done > 0 {
         progress.line(&format!(
-            "going on from {}: {done} of {} records are done",
+            "resuming from {}: {done} of {} records are done",
             parts.folder().display(),
             chosen.len()
         ));
@@ -367,7 +371,7 @@ fn fill(
         let again = again::renew(parts, &pool, converter, chosen)?;
         if again > 0 {
             progress.line(&format!(
-                "{again} of these are done again: their files have changed, or they failed"
+                "{again} of these were converted again because their files have changed or they failed"
             ));
         }
     }
@@ -497,11 +501,11 @@ fn has_labels(unlabelled: usize, records: usize, source: &str, manifest: &Path) 
     let some = unlabelled < records;
     if some {
         say_err!(
-            "warning: {unlabelled} of {records} records have no labels in {source}: their rows of labels are 0, and {} lists them",
+            "warning: {unlabelled} of {records} records have no labels in {source}: their label rows are 0, and {} lists them",
             manifest.display()
         );
     } else {
-        say_err!("note: no record has labels in {source}, so no array labels is written");
+        say_err!("note: no record has labels in {source}, so the array labels is not written");
     }
     some
 }

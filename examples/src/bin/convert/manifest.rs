@@ -90,7 +90,7 @@ pub fn listed_arrays(path: &Path) -> Result<Vec<&'static str>> {
     }
     let Some(Keys { sha256: Sums { labels, length, row_record }, .. }) = Keys::read(path) else {
         bail!(
-            "{} would be written over, though it is no manifest of convert; give another --out",
+            "{} would be overwritten, but it is not a manifest written by convert; choose another --out",
             path.display()
         );
     };

@@ -96,7 +96,8 @@ impl Parts {
         let mut folder = target.as_os_str().to_owned();
         folder.push(".parts");
         let folder = PathBuf::from(folder);
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
         let lock = lock(&folder)?;
         let card = folder.join(RUN);
         if restart {
@@ -184,7 +185,7 @@ impl Parts {
         let same = expected.is_some_and(|names| {
             part.items.iter().zip(names).all(|(item, name)| item.record == *name)
         });
-        ensure!(same && !part.items.is_empty(), "its records are not those that come next");
+        ensure!(same && !part.items.is_empty(), "its records are not the next ones of this run");
         let bytes: usize = part.items.iter().map(|item| item.rows * self.row_bytes).sum();
         ensure!(part.bytes == bytes, "found {} bytes, expected {bytes}", part.bytes);
         if bytes == 0 {
@@ -200,7 +201,7 @@ impl Parts {
             rest = behind;
             ensure!(
                 item.rows == 0 || sha256(own) == item.sha256,
-                "{shown} does not hold what was written for {}",
+                "{shown}: the rows of record {} do not match their checksum",
                 item.record
             );
         }
@@ -432,10 +433,10 @@ fn lock(folder: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            bail!("another process is at work in {}", folder.display())
+            bail!("another process is using {}", folder.display())
         }
         Err(TryLockError::Error(error)) => {
-            say_err!("warning: {} cannot be locked ({error})", path.display());
+            say_err!("warning: cannot lock {}: {error}", path.display());
         }
     }
     Ok(file)
@@ -453,7 +454,7 @@ fn empty(folder: &Path) -> Result<()> {
         }
         ensure!(
             name == JOURNAL || name.ends_with(".rows") || name.ends_with(".tmp"),
-            "{} is no file of convert; move it elsewhere",
+            "{} was not written by convert; move it elsewhere",
             path.display()
         );
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
@@ -467,7 +468,7 @@ fn empty(folder: &Path) -> Result<()> {
 
 /// Refuses parts of another run, and says how that run differs.
 fn check_card(path: &Path, run: &Map<String, Value>) -> Result<()> {
-    const REMEDY: &str = "go on with the arguments of that run, give another --out, or discard its rows with --restart";
+    const REMEDY: &str = "continue with the arguments of that run, choose another --out, or discard its rows with --restart";
     let shown = path.display();
     let text = fs::read(path).with_context(|| format!("cannot read {shown}"))?;
     let found: Map<String, Value> = serde_json::from_slice(&text)
@@ -476,7 +477,7 @@ fn check_card(path: &Path, run: &Map<String, Value>) -> Result<()> {
     let of = |card: &Map<String, Value>, key: &str| card.get(key).unwrap_or(&absent).clone();
     if of(&found, "config_hash") != of(run, "config_hash") {
         bail!(
-            "{shown} is of a run with configuration {}, this one has {}; {REMEDY}",
+            "{shown} belongs to a run with configuration {}, but this one has {}; {REMEDY}",
             of(&found, "config_hash"),
             of(run, "config_hash")
         );
@@ -484,7 +485,9 @@ fn check_card(path: &Path, run: &Map<String, Value>) -> Result<()> {
     for key in run.keys().chain(found.keys()) {
         let (theirs, own) = (of(&found, key), of(run, key));
         if theirs != own {
-            bail!("{shown} is of a run with another {key} ({theirs}, not {own}); {REMEDY}");
+            bail!(
+                "{shown} belongs to a run that differs in {key}: found {theirs}, expected {own}; {REMEDY}"
+            );
         }
     }
     Ok(())
@@ -654,7 +657,10 @@ mod tests {
         let mut volumes = run("one");
         volumes.insert("stage".to_owned(), "volume".into());
         let other = text(&volumes);
-        assert!(other.contains("another stage (\"images\", not \"volume\")"), "{other}");
+        assert!(
+            other.contains("differs in stage: found \"images\", expected \"volume\""),
+            "{other}"
+        );
         let parts = Parts::open(&target, &volumes, &NAMES, 2, true).expect("starts anew");
         assert_eq!(parts.done(), 0);
     }

@@ -110,7 +110,7 @@ fn another_content_of_the_label_map_is_refused() {
     unfinished(&arguments);
     write("426177001");
     let error = convert(&arguments).expect_err("another map").to_string();
-    assert!(error.contains("another label_map_sha256"), "{error}");
+    assert!(error.contains("differs in label_map_sha256: found "), "{error}");
 }
 
 #[test]
@@ -122,12 +122,12 @@ fn bad_places_are_found_before_the_work() {
     fs::write(dir.path().join("z.json"), "{\"records\": 3}").expect("writes");
     fs::write(dir.path().join("w.labels.npy"), "mine").expect("writes");
     for (out, more, expected) in [
-        ("x.npz", "--plot @/file", "cannot make"),
+        ("x.npz", "--plot @/file", "cannot create"),
         ("dir.npz", "", "dir.npz: found a folder"),
         ("y.npz", "", "y.json: found a folder"),
-        ("z.npz", "", "z.json would be written over, though it is no manifest of convert"),
-        ("w.npy", "", "w.labels.npy would be written over, though "),
-        ("file/x.npz", "", "cannot make"),
+        ("z.npz", "", "z.json would be overwritten, but it is not a manifest written by convert"),
+        ("w.npy", "", "w.labels.npy would be overwritten, but "),
+        ("file/x.npz", "", "cannot create"),
     ] {
         let error = run(&dir, out, more).expect_err("a bad place").to_string();
         assert!(error.contains(expected), "{error}");
@@ -173,12 +173,12 @@ fn shares_are_joined_to_what_one_run_writes() {
     let whole = fs::read(dir.path().join("all.npz")).expect("reads");
     for own in ["@/all.npz", "@/./all.npz"] {
         let error = joined(&format!("{own} @/p1.npz")).expect_err("written over").to_string();
-        assert!(error.contains("all.npz would be written over, though it is read"), "{error}");
+        assert!(error.contains("all.npz would be overwritten, but it is an input"), "{error}");
     }
     assert_eq!(fs::read(dir.path().join("all.npz")).expect("reads"), whole);
     for (line, expected) in [
         ("@/p0.npz @/p1.npz @/p0.npz", "is in "),
-        ("@/p0.npz @/i1.npz", "i1.npz has another stage than "),
+        ("@/p0.npz @/i1.npz", "in its stage: found images, expected prepared"),
         ("@/absent.npz", "cannot read "),
     ] {
         let error = joined(line).expect_err("does not fit").to_string();
@@ -187,14 +187,15 @@ fn shares_are_joined_to_what_one_run_writes() {
     run(&dir, "u1.npz", "--preset corrected --seconds 6 --shard 1/3 --no-checksums")
         .expect("converts");
     let error = joined("@/p0.npz @/u1.npz").expect_err("read in another way").to_string();
-    assert!(error.contains("u1.npz has another way of reading than "), "{error}");
+    assert!(error.contains("u1.npz differs from "), "{error}");
+    assert!(error.contains(" in its reading options: found "), "{error}");
     // Damage done since is found.
     let share = dir.path().join("p1.npz");
     let mut bytes = fs::read(&share).expect("reads");
     bytes[400] ^= 1;
     fs::write(&share, bytes).expect("writes");
     let error = format!("{:#}", joined("@/p0.npz @/p1.npz @/p2.npz").expect_err("damaged"));
-    assert!(error.contains("p1.npz does not hold what was written for"), "{error}");
+    assert!(error.contains("p1.npz: the rows of record "), "{error}");
     let left = fs::read_dir(dir.path()).expect("lists").flatten();
     assert!(left.into_iter().all(|entry| !is_temporary(&entry.path())));
 }
@@ -245,7 +246,7 @@ fn an_archive_is_not_converted_again() {
     fs::write(dir.path().join("x.npz"), "rows").expect("writes");
     let line = "convert --data @/x.npz --out @/y.npz";
     let error = convert(&parse(&dir, line)).expect_err("no folder").to_string();
-    assert!(error.ends_with("x.npz is converted already"), "{error}");
+    assert!(error.ends_with("x.npz is already converted"), "{error}");
 }
 
 fn is_temporary(path: &Path) -> bool {

@@ -20,7 +20,7 @@ use crate::manifest::listed_arrays;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
-    /// Half precision: 11 bits, up to 65504
+    /// Half precision: 11 significant bits, up to 65504
     F16,
     /// Single precision
     F32,
@@ -48,7 +48,7 @@ impl Dtype {
                     let half = f16::from_f32(*value);
                     if half.is_infinite() {
                         bail!(
-                            "the value {value} does not fit f16 (at most 65504); use --dtype f32"
+                            "the value {value} does not fit in f16 (at most 65504); use --dtype f32"
                         );
                     }
                     out.copy_from_slice(&half.to_le_bytes());
@@ -185,7 +185,7 @@ impl Format {
         for path in further.map(|name| beside(target, name)) {
             ensure!(
                 path.symlink_metadata().is_err(),
-                "{} would be written over, though {} does not list it; give another --out",
+                "{} would be overwritten, but {} does not list it; choose another --out",
                 path.display(),
                 manifest.display()
             );
@@ -305,7 +305,7 @@ fn write_npz<W: Write + Seek>(
         sums.insert(name.to_owned(), Value::from(array.copy(&mut zip)?));
     }
     let file = zip.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-    ensure!(!file.error, "not all was written");
+    ensure!(!file.error, "the archive was not written completely");
     sync(file.file)?;
     Ok(sums)
 }
@@ -496,7 +496,7 @@ mod tests {
         let other = dir.path().join("x.length.npy");
         std::fs::write(&other, "other").expect("writes");
         let error = Format::Npy.check_earlier(&target).expect_err("not listed").to_string();
-        assert!(error.contains("x.length.npy would be written over, though "), "{error}");
+        assert!(error.contains("x.length.npy would be overwritten, but "), "{error}");
         write_to(&target, vec![arrays().remove(0)]);
         assert!(!dir.path().join("x.labels.npy").exists());
         assert_eq!(std::fs::read(&other).expect("reads"), b"other");
@@ -554,7 +554,7 @@ mod tests {
         Dtype::F16.encode(&[1.0, -2.5], &mut bytes).expect("both fit");
         assert_eq!(bytes, [0, 0x3c, 0, 0xc1]);
         let error = Dtype::F16.encode(&[70000.0], &mut bytes).expect_err("too large");
-        assert!(error.to_string().contains("70000 does not fit f16"), "{error}");
+        assert!(error.to_string().contains("70000 does not fit in f16"), "{error}");
     }
 
     #[test]

@@ -162,7 +162,7 @@ impl<'a> Converter<'a> {
     ) -> Result<Vec<u8>> {
         let mut bytes = vec![0; starts.len() * self.row_bytes()];
         if self.stage == Stage::Prepared {
-            let values = signal.as_slice().context("a signal that is not in order")?;
+            let values = signal.as_slice().context("the signal is not contiguous in memory")?;
             self.dtype.encode(values, &mut bytes)?;
             return Ok(bytes);
         }
@@ -176,7 +176,7 @@ impl<'a> Converter<'a> {
                 Stage::Images => images.images_into(window, row.view_mut(), scratch)?,
                 _ => images.volume_of_window_into(window, row.view_mut(), scratch)?,
             }
-            let values = row.as_slice().context("a row that is not in order")?;
+            let values = row.as_slice().context("the row is not contiguous in memory")?;
             self.dtype.encode(values, bytes)
         };
         let rows = bytes.par_chunks_exact_mut(self.row_bytes()).zip(starts).with_min_len(TOGETHER);

@@ -191,10 +191,17 @@ impl Choices {
             (Some(rule), Some(on)) => {
                 let (truth, p) = (on.truth.view(), on.probabilities.view());
                 let usual = judged.thresholds.as_deref();
-                let own = self.by_rule(rule, &judged.labels, truth, p, usual, &on.what)?;
-                (own, format!("{rule} on {}", on.what))
+                let (own, kept) = self.by_rule(rule, &judged.labels, truth, p, usual, &on.what)?;
+                (own, format!("{rule} on {}{}", on.what, none_for(&kept)))
             }
-            _ => given(self.thresholds.as_deref(), judged.thresholds.as_deref(), &judged.labels),
+            _ => {
+                let usual = judged.thresholds.as_deref();
+                let (own, mut source) = given(self.thresholds.as_deref(), usual, &judged.labels);
+                if usual.is_some() && judged.calibrator.is_some() && source != "--thresholds" {
+                    source.push_str(", calibrated");
+                }
+                (own, source)
+            }
         };
         let own = Cutoffs::Labels(own);
         Ok(Chosen { against: vec![own.clone(); judged.against.len()], own, source })
@@ -204,28 +211,29 @@ impl Choices {
     /// predictions.
     fn across_folds(&self, rule: Rule, judged: &Judged) -> Result<Chosen> {
         let folds: Vec<u32> = judged.folds.iter().copied().flatten().collect();
-        let choose = |what: &str, p: &Array2<f64>| {
+        let mut kept = BTreeSet::new();
+        let mut choose = |what: &str, p: &Array2<f64>| {
             let mut by_fold = BTreeMap::new();
             let (truth, p) = (judged.truth.view(), p.view());
             let all = thresholds_across_folds(truth, p, &folds, |fold, truth, p| {
-                let others = format!("the folds of {what} but {fold}");
+                let others = format!("the folds of {what} except {fold}");
                 let usual = judged.thresholds.as_deref();
-                let own = self.by_rule(rule, &judged.labels, truth, p, usual, &others)?;
+                let (own, none) = self.by_rule(rule, &judged.labels, truth, p, usual, &others)?;
                 by_fold.insert(fold, own.clone());
+                kept.extend(none);
                 Ok::<_, anyhow::Error>(own)
             });
             Ok(Cutoffs::Folds { all: all.context("--across-folds")?, by_fold })
         };
+        let own = choose(&judged.what, &judged.probabilities)?;
         let against = judged.against.iter().map(|(file, p)| choose(file, p));
-        Ok(Chosen {
-            own: choose(&judged.what, &judged.probabilities)?,
-            against: against.collect::<Result<Vec<_>>>()?,
-            source: format!("{rule} on the other folds"),
-        })
+        let against = against.collect::<Result<Vec<_>>>()?;
+        let source = format!("{rule} on the other folds{}", none_for(&kept));
+        Ok(Chosen { own, against, source })
     }
 
     /// Chooses thresholds by a rule on the records of `what`. If the rule finds none, the `usual` one is used,
-    /// or 0.5.
+    /// or 0.5; also returns the labels for which this is so.
     fn by_rule(
         &self,
         rule: Rule,
@@ -234,7 +242,7 @@ impl Choices {
         p: ArrayView2<'_, f64>,
         usual: Option<&[f64]>,
         what: &str,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<(Vec<f64>, BTreeSet<String>)> {
         let chosen = match rule {
             Rule::Label(rule) => choose_thresholds(labels, truth, p, rule)?,
             Rule::Challenge => {
@@ -242,17 +250,28 @@ impl Choices {
                 weights.choose_thresholds(labels, truth, p)?
             }
         };
+        let mut kept = BTreeSet::new();
         let or_usual = |(k, (label, threshold)): (usize, (&str, Option<f64>))| {
             threshold.unwrap_or_else(|| {
+                kept.insert(label.to_owned());
                 let usual = usual.map_or(0.5, |own| own[k]);
                 say_err!(
-                    "warning: no threshold of {label} can be chosen on {what}; it stays at {usual}"
+                    "warning: cannot choose a threshold for {label} on {what}; keeping {usual}"
                 );
                 usual
             })
         };
-        Ok(labels.iter().zip(chosen).enumerate().map(or_usual).collect())
+        Ok((labels.iter().zip(chosen).enumerate().map(or_usual).collect(), kept))
     }
+}
+
+/// Says for which labels no threshold could be chosen.
+fn none_for(labels: &BTreeSet<String>) -> String {
+    if labels.is_empty() {
+        return String::new();
+    }
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    format!(", but not for {}, where no choice was possible", labels.join(", "))
 }
 
 /// Returns the thresholds of `--thresholds`, and those of the weights for labels that it leaves out.
@@ -295,15 +314,15 @@ fn check_folds(
     }
     if let Some(patient) = torn.first() {
         say_err!(
-            "warning: {} patients, {patient} for one, have records in several folds, so that thresholds are chosen on records \
-             of patients who are judged by them",
+            "warning: {} patients, such as {patient}, have records in several folds, so they are evaluated with thresholds that were \
+             chosen on their own records",
             torn.len()
         );
     }
     let first = folds.iter().flatten().next();
     ensure!(
         folds.iter().flatten().any(|fold| Some(fold) != first),
-        "all records are of one fold; --across-folds chooses on the other folds"
+        "all records are in one fold; --across-folds needs at least two"
     );
     Ok(())
 }
@@ -341,25 +360,25 @@ impl Validation {
         let numbered = is_row_numbers(&self.records.records) || is_row_numbers(records);
         if let Some((line, record)) = shared.by_name.filter(|_| numbered) {
             say_err!(
-                "warning: {}:{line}: record {record} is also among those that are judged, but these names are row numbers of an \
-                 archive, which do not tell whether it is the same one",
+                "warning: {}:{line}: record {record} is also among the evaluated ones, but these names are row numbers of an \
+                 archive, so it may be a different record",
                 self.what
             );
         } else if let Some((line, record)) = shared.by_name {
             bail!(
-                "{}:{line}: record {record} is also among those that are judged; choose on other records",
+                "{}:{line}: record {record} is also among the evaluated ones; use other records for --validation",
                 self.what
             );
         } else if let Some((line, record)) = shared.by_base {
             say_err!(
-                "warning: {}:{line}: record {record} may be the one of that base name that is judged",
+                "warning: {}:{line}: record {record} may be the evaluated one with the same base name",
                 self.what
             );
         }
         let known: HashSet<&String> = patients.iter().flatten().collect();
         if let Some(patient) = self.patients.iter().flatten().find(|own| known.contains(own)) {
             say_err!(
-                "warning: patient {patient} has records both in {} and among those that are judged",
+                "warning: patient {patient} has records both in {} and among the evaluated ones",
                 self.what
             );
         }
@@ -389,7 +408,7 @@ fn is_row_numbers(records: &[String]) -> bool {
 fn read_calibrator(path: &Path) -> Result<Calibrator> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no calibrator", path.display()))
+    serde_json::from_str(&text).with_context(|| format!("{} is not a calibrator", path.display()))
 }
 
 /// Returns the weights of the challenge score: those of a file, or else the published ones if all labels have
@@ -410,7 +429,7 @@ fn challenge_weights(
         }
         ensure!(
             labels.iter().any(|label| label == normal),
-            "--challenge-normal {normal} is none of the labels {labels}"
+            "--challenge-normal {normal} is not one of the labels {labels}"
         );
         return Ok(Some(weights));
     }
@@ -496,8 +515,11 @@ mod tests {
         let (truth, p) = (array![[true, false], [false, false]], array![[0.8, 0.4], [0.2, 0.6]]);
         let by = |rule, usual: Option<&[f64]>| {
             let own = choices.by_rule(rule, &labels, truth.view(), p.view(), usual, "v.csv");
-            own.expect("chooses")[1]
+            let (own, kept) = own.expect("chooses");
+            assert_eq!(none_for(&kept), ", but not for AF, where no choice was possible");
+            own[1]
         };
+        assert_eq!(none_for(&BTreeSet::new()), "");
         for rule in [Rule::Challenge, Rule::Label(ThresholdRule::MaxF1)] {
             assert_eq!((by(rule, Some(&[0.3, 0.4])), by(rule, None)), (0.4, 0.5), "{rule}");
         }

@@ -41,8 +41,7 @@ pub struct Judged {
     pub labels: LabelSet,
     /// Rows of the arrays.
     pub records: Vec<String>,
-    /// The patient of each record, if known. A folder or an archive gives the record's own name if the patient
-    /// is unknown.
+    /// The patient of each record, if known.
     pub patients: Vec<Option<String>>,
     /// The fold of each record, if known.
     pub folds: Vec<Option<u32>>,
@@ -92,7 +91,13 @@ impl Run<'_> {
         let choices = choices(model.labels())?;
         let mut source = source::load(data, &model.card().preprocessing, labels)?;
         let truth = source.require_labels(model.labels())?;
-        let patients: Vec<Option<String>> = source.patients.iter().cloned().map(Some).collect();
+        // A source gives the record's own name if the patient is unknown.
+        let known = source
+            .patients
+            .iter()
+            .zip(&source.names)
+            .map(|(own, record)| (own != record).then(|| own.clone()));
+        let patients: Vec<Option<String>> = known.collect();
         choices.check(&source.names, &patients, &source.folds)?;
         let mut kept = kept(&model, &source, &out.join(PREDICTIONS), restart)?;
         let (finite, probabilities) = classify(&model, &mut source, Some(&mut kept))?;
@@ -173,10 +178,10 @@ impl Judged {
         if patients.len() < 2 {
             ensure!(
                 self.against.is_empty(),
-                "all records are of one patient: nothing tells by how much predictions differ by chance"
+                "all records are from one patient; --against needs at least two to tell a difference from chance"
             );
             say_err!(
-                "warning: all records are of one patient, so there are no intervals by patient"
+                "warning: all records are from one patient, so there are no intervals by patient"
             );
             return Ok(());
         }
@@ -236,10 +241,11 @@ impl Judged {
             }
             // The calibrator of an earlier run has nothing to do with these probabilities.
             None => match std::fs::remove_file(&path) {
+                Ok(()) => say_err!("removed {}, which an earlier run left", path.display()),
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("cannot remove {}", path.display()));
                 }
-                _ => {}
+                Err(_) => {}
             },
         }
         write_atomic(&out.join("report.md"), |file| {
@@ -277,10 +283,7 @@ impl Judged {
             self.rules,
             report.to_markdown()
         );
-        let unknown = self.patients.iter().zip(&self.records);
-        let unknown = unknown
-            .filter(|(own, record)| own.as_deref().is_none_or(|own| own == record.as_str()))
-            .count();
+        let unknown = self.patients.iter().filter(|own| own.is_none()).count();
         if unknown > 0 && self.bootstrap.is_some() {
             text.push_str(&format!(
                 "\nThe patients of {unknown} records are unknown, and each of these counts as one of a patient of its own.\n"

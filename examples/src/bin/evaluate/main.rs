@@ -43,7 +43,7 @@ use threads::ThreadsArgs;
 /// Thresholds and calibration may be chosen on other records, given with --validation; --across-folds chooses
 /// the thresholds of a cross-validation.
 ///
-/// With weights, finished probabilities are kept in predictions.csv.part. A run that ended for any reason
+/// With weights, finished probabilities are kept in predictions.csv.part. A run interrupted for any reason
 /// continues from there when it is started again with the same weights, records and --precision on the same
 /// device.
 #[derive(Debug, Parser)]
@@ -57,8 +57,8 @@ struct Args {
     /// Folder of records, or .npz that `convert` wrote
     #[arg(long, value_name = "DIR", required_unless_present = "predictions")]
     data: Option<PathBuf>,
-    /// Number type of the arithmetic: f32, or bf16, which is at least twice as fast if the GPU or the processor
-    /// multiplies it
+    /// Arithmetic precision: f32, or bf16, which is at least twice as fast if the GPU or the processor has bf16
+    /// instructions
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32, conflicts_with = "predictions")]
     precision: Precision,
     /// Table of predictions: record, then one probability for each label
@@ -81,7 +81,7 @@ struct Args {
     #[arg(long, conflicts_with = "predictions")]
     restart: bool,
     /// One threshold for all labels, one for each in order, or NAME=VALUE pairs, separated by commas [default,
-    /// also for labels that no pair names: the weights', else 0.5]
+    /// also for labels not named: those of the weights, else 0.5]
     #[arg(long, value_name = "LIST")]
     thresholds: Option<String>,
     /// Result of a division by zero: 0, 1 or nan
@@ -117,7 +117,7 @@ struct Args {
     /// ones, if the labels are among the seven and NSR is one of them]
     #[arg(long, value_name = "FILE")]
     challenge_weights: Option<PathBuf>,
-    /// In the challenge score, the label of a model that always predicts the same
+    /// Normal label of the challenge score: the one that an inactive model always predicts
     #[arg(long, value_name = "NAME", default_value = "NSR", requires = "challenge_weights")]
     challenge_normal: String,
 }
@@ -179,7 +179,7 @@ fn resamples(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
         .filter(|n| matches!(n, 0 | 40..=100_000))
-        .ok_or_else(|| "expected 0, or from 40 to 100000".to_owned())
+        .ok_or_else(|| "expected 0, or a number from 40 to 100000".to_owned())
 }
 
 fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
-use ecg_io::{RecordTable, read_labels, read_probabilities};
+use ecg_io::{RecordTable, RowMatch, base_name, read_labels, read_probabilities};
+use ecg3d_examples::say_err;
 use ecg3d_examples::source::LabelArgs;
-use ecg3d_examples::{RowsByName, base_name, say_err};
 use ndarray::Array2;
 
 /// A table with a row for each record and a column for each label.
@@ -15,14 +15,10 @@ pub struct Table {
     path: PathBuf,
     /// Record names in the order of the file.
     pub records: Vec<String>,
-    /// Another name of each record, as in PTB-XL's table.
-    others: Vec<Option<String>>,
-    /// Line of each record in the file, from 1.
-    lines: Vec<u64>,
+    /// The rows without their values.
+    rows: RecordTable<()>,
     /// The patient of each record, if a column `patient` states it.
     pub patients: Vec<Option<String>>,
-    /// The fold of each record, if a column `fold` states it.
-    folds: Vec<Option<u32>>,
     /// The label columns.
     pub labels: LabelSet,
     /// Values `[record, label]`.
@@ -54,38 +50,28 @@ impl Table {
     }
 
     fn new<T>(path: &Path, table: RecordTable<T>, value: impl Fn(T) -> f64) -> Result<Self> {
-        ensure!(!table.rows.is_empty(), "{} has no rows below its names", path.display());
+        ensure!(!table.rows.is_empty(), "{} has no rows below its header", path.display());
         let shape = (table.rows.len(), table.labels.len());
-        let mut own = Self {
-            path: path.to_owned(),
-            records: Vec::with_capacity(shape.0),
-            others: Vec::with_capacity(shape.0),
-            lines: Vec::with_capacity(shape.0),
-            patients: Vec::with_capacity(shape.0),
-            folds: Vec::with_capacity(shape.0),
-            labels: table.labels,
-            values: Array2::zeros((0, 0)),
-        };
         let mut values = Vec::with_capacity(shape.0 * shape.1);
-        for row in table.rows {
-            own.records.push(row.record);
-            own.others.push(row.other_name);
-            own.lines.push(row.line);
-            own.patients.push(row.patient);
-            own.folds.push(row.fold);
-            values.extend(row.values.into_iter().map(&value));
-        }
-        own.values = Array2::from_shape_vec(shape, values)?;
-        Ok(own)
+        let rows = table.map_values(|own| values.push(value(own)));
+        Ok(Self {
+            path: path.to_owned(),
+            records: rows.rows.iter().map(|row| row.record.clone()).collect(),
+            patients: rows.rows.iter().map(|row| row.patient.clone()).collect(),
+            labels: rows.labels.clone(),
+            values: Array2::from_shape_vec(shape, values)?,
+            rows,
+        })
     }
 
     /// Returns the truth for these predictions, from a table of labels. Patients and folds that it does not
     /// state are taken from this table.
     ///
-    /// A record matches by its name, or else by its base name if no other record has that.
+    /// Records are matched as by [`RecordTable::match_records`].
     ///
     /// # Errors
-    /// Returns an error if only one side has a record, or if the truth does not have a predicted label.
+    /// Returns an error if only one side has a record, if several may be meant, or if the truth does not have a
+    /// predicted label.
     pub fn truth_from(&self, truth: &Table) -> Result<Truth> {
         let columns = self.match_columns(truth)?;
         for label in truth.labels.iter().filter(|label| self.labels.index_of(label).is_none()) {
@@ -101,7 +87,8 @@ impl Table {
         let patient = |(own, &row): (usize, &usize)| {
             truth.patients[row].clone().or_else(|| self.patients[own].clone())
         };
-        let fold = |(own, &row): (usize, &usize)| truth.folds[row].or(self.folds[own]);
+        let fold =
+            |(own, &row): (usize, &usize)| truth.rows.rows[row].fold.or(self.rows.rows[own].fold);
         Ok(Truth {
             holds,
             patients: rows.iter().enumerate().map(patient).collect(),
@@ -153,14 +140,19 @@ impl Table {
     }
 
     fn match_rows(&self, truth: &Table) -> Result<Vec<usize>> {
-        let mut by_name = RowsByName::default();
-        for (row, (name, other)) in truth.records.iter().zip(&truth.others).enumerate() {
-            for name in [Some(name), other.as_ref()].into_iter().flatten() {
-                by_name.insert(name, row);
-            }
+        let found = truth.rows.match_records(&self.records);
+        if let Some(row) = found.iter().position(|own| *own == RowMatch::Ambiguous) {
+            bail!(
+                "{}:{}: record {} is ambiguous: several records here or in {} have the base name {}, and none has the \
+                 same name; expected full names in both",
+                self.path.display(),
+                self.line(row),
+                self.records[row],
+                truth.path.display(),
+                base_name(&self.records[row])
+            );
         }
-        let find = |name: &str| by_name.named(name).or_else(|| by_name.of_base(base_name(name)));
-        let rows: Vec<Option<usize>> = self.records.iter().map(|name| find(name)).collect();
+        let rows: Vec<Option<usize>> = found.into_iter().map(RowMatch::row).collect();
         missing(self, &truth.path, |row| rows[row].is_none())?;
         let rows: Vec<usize> = rows.into_iter().flatten().collect();
         let mut used: Vec<Option<usize>> = vec![None; truth.records.len()];
@@ -169,7 +161,7 @@ impl Table {
                 bail!(
                     "{}:{}: records {} and {} both match record {} of {}",
                     self.path.display(),
-                    self.lines[own],
+                    self.line(own),
                     self.records[other],
                     self.records[own],
                     truth.records[row],
@@ -183,15 +175,20 @@ impl Table {
 
     /// Returns the first records that are, or may be, among others.
     pub fn shared_with(&self, others: &[String]) -> Shared<'_> {
-        let mut rows = RowsByName::default();
-        for (row, name) in others.iter().enumerate() {
-            rows.insert(name, row);
-        }
-        let own = || self.records.iter().zip(&self.lines).map(|(name, &line)| (line, &**name));
+        let found = self.rows.match_records(others);
+        let first = |row_of: fn(&RowMatch) -> Option<usize>| {
+            let row = found.iter().filter_map(row_of).min()?;
+            Some((self.line(row), &*self.records[row]))
+        };
         Shared {
-            by_name: own().find(|own| rows.named(own.1).is_some()),
-            by_base: own().find(|own| rows.of_base(base_name(own.1)).is_some()),
+            by_name: first(|own| if let RowMatch::Name(row) = own { Some(*row) } else { None }),
+            by_base: first(|own| if let RowMatch::BaseName(row) = own { Some(*row) } else { None }),
         }
+    }
+
+    /// Returns the line of a record in the file, from 1.
+    fn line(&self, row: usize) -> u64 {
+        self.rows.rows[row].line
     }
 }
 
@@ -200,7 +197,7 @@ impl Table {
 pub struct Shared<'a> {
     /// The first record with exactly the same name.
     pub by_name: Option<(u64, &'a str)>,
-    /// The first record with the same base name as exactly one other.
+    /// The first record that only its base name matches, which no other record on either side has.
     pub by_base: Option<(u64, &'a str)>,
 }
 
@@ -210,12 +207,12 @@ fn missing(table: &Table, other: &Path, is_missing: impl Fn(usize) -> bool) -> R
     let Some(&first) = rows.first() else { return Ok(()) };
     let more = match rows.len() {
         1 => String::new(),
-        n => format!(" (nor have {} more)", n - 1),
+        n => format!(" (and {} more)", n - 1),
     };
     bail!(
         "{}:{}: record {} has no row in {}{more}",
         table.path.display(),
-        table.lines[first],
+        table.line(first),
         table.records[first],
         other.display()
     )
@@ -257,7 +254,7 @@ mod tests {
         assert!(error.contains("m.csv: unknown label NSR"), "{error}");
         let shared = |others: [&str; 2]| p.shared_with(&others.map(str::to_owned));
         let first = Some((3, "1"));
-        assert_eq!(shared(["1", "3"]), Shared { by_name: first, by_base: first });
+        assert_eq!(shared(["1", "3"]), Shared { by_name: first, by_base: None });
         assert_eq!(shared(["x/1", "3"]), Shared { by_name: None, by_base: first });
         assert_eq!(shared(["x/1", "y/1"]), Shared { by_name: None, by_base: None });
         let swapped = LabelSet::new(["SB", "AF"]).expect("labels");
@@ -302,6 +299,8 @@ mod tests {
         let long = message(t("record,AF\na,1\nb,1\nc,0\nd,0\n"));
         assert!(long.contains("t.csv:4: record c has no row in"), "{long}");
         assert!(message(t("record,SB\na,1\nb,1\n")).contains("unknown label AF"));
+        let several = message(t("record,AF\na,1\nx/b,1\ny/b,0\n"));
+        assert!(several.contains("p.csv:3: record b is ambiguous: "), "{several}");
         let two = labels(&table(&dir, "t.csv", "record,AF\na,2\n"));
         assert!(format!("{:#}", two.expect_err("is bad")).contains("expected 0 or 1"));
     }

@@ -22,10 +22,10 @@ use annotations::{AnnotationFile, AnnotationReport};
 use report::Report;
 
 /// Shows a recording: header, segments, signals, annotations, patient, diagnoses, labels, and anything that was
-/// not read exactly as it stands. For a folder, shows how many recordings have which labels, rates, lengths and
-/// leads, which of them cannot be read and why, and what else is odd.
+/// not read exactly as it is. For a folder, shows how many recordings have which labels, rates, lengths and
+/// leads, which of them cannot be read and why, and anything else unusual.
 ///
-/// Ends with status 2 if some recordings of a folder cannot be read.
+/// The exit status is 2 if some recordings of a folder cannot be read.
 #[derive(Parser)]
 #[command(name = "inspect", version)]
 struct Arguments {
@@ -34,12 +34,12 @@ struct Arguments {
     /// Print JSON instead of text, even if the record cannot be read
     #[arg(long)]
     json: bool,
-    /// Write arrays `digital` (i32 as stored; not for tables and several segments) and `physical` (f64)
+    /// Write arrays `digital` (i32 as stored; not for tables or multi-segment records) and `physical` (f64)
     /// [signal, sample], or one array per signal, `digital_0` and so on, if lengths differ; and for each
     /// annotation file EXT `annotations_EXT_sample` (i64), `_code`, `_subtype`, `_channel` and `_number`
     #[arg(long, value_name = "FILE")]
     npz: Option<PathBuf>,
-    /// Refuse departures from the format instead of reading them with a warning
+    /// Reject deviations from the format instead of reading them with a warning
     #[arg(long)]
     strict: bool,
     /// Codes of the labels: default, published, or a file with columns label, system, code
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
 fn folder(arguments: &Arguments) -> Result<ExitCode> {
     ensure!(
         arguments.npz.is_none(),
-        "--npz is for one recording, {} is a folder",
+        "--npz is for one recording, but {} is a folder",
         arguments.record.display()
     );
     let options = arguments

@@ -28,7 +28,7 @@ pub fn check(path: &Path) -> Result<()> {
         .with_context(|| format!("cannot read {shown}"))?;
     ensure!(
         start.is_empty() || start == b"PK",
-        "{shown} would be written over, and is no .npz archive; give another --npz"
+        "{shown} would be overwritten, but it is not an .npz archive; choose another --npz"
     );
     Ok(())
 }

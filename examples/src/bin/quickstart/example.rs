@@ -68,7 +68,7 @@ pub fn explain(
     chosen: &[Option<usize>],
 ) -> Result<Vec<Example>> {
     let Rows::Prepared { signals, lengths } = &source.rows else {
-        anyhow::bail!("recordings are needed, not volumes");
+        anyhow::bail!("found volumes, expected recordings");
     };
     let players = Players::independent(&Lead::STANDARD_12)?;
     let options = ExplainOptions::default().with_target(Target::Logit);
@@ -121,7 +121,8 @@ pub fn explain(
 /// Reads the recording behind a row again.
 pub fn recording(source: &Source, dataset: &Dataset, row: usize) -> Result<Recording> {
     let name = &source.names[row];
-    let index = dataset.index_of(name).with_context(|| format!("record {name} is gone"))?;
+    let index =
+        dataset.index_of(name).with_context(|| format!("record {name} no longer exists"))?;
     Ok(dataset.load(index)?.recording)
 }
 

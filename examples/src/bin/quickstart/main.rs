@@ -61,11 +61,11 @@ struct Arguments {
     /// Seed of the synthetic recordings
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Largest number of decisions that are explained, one per label; each takes 256 passes of a window through
+    /// Largest number of decisions to explain, one per label; each takes 256 passes of a window through
     /// the network, or 4096 if its limb leads contradict each other
     #[arg(long, value_name = "N", default_value_t = 7)]
     explain: usize,
-    /// Number type of the arithmetic [default: bf16 if the processor computes in it, else f32]
+    /// Arithmetic precision [default: bf16 if the processor has instructions for it, else f32]
     #[arg(long, value_name = "TYPE")]
     precision: Option<Precision>,
     #[command(flatten)]
@@ -101,7 +101,7 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
         Some(dir) => {
             ensure!(
                 dir.is_dir(),
-                "{} is no folder; quickstart shows recordings, which an archive of arrays does not hold",
+                "{} is not a folder; quickstart shows recordings, which an archive of arrays does not contain",
                 dir.display()
             );
             (
@@ -272,7 +272,7 @@ fn truths(source: &Source, labels: &LabelSet, named: bool) -> Result<Truths> {
         false => format!("no column {} in {}", lacking.join(", "), source.label_source),
     };
     ensure!(!named, "{why}; expected each of {labels}");
-    say_err!("{why}: nothing is judged");
+    say_err!("{why}: the predictions are not evaluated");
     Ok(Truths { labels: truths, lacking: Some(why) })
 }
 

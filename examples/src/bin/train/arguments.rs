@@ -12,7 +12,7 @@ use ecg3d_models::{Architecture, Loss, Precision, Preset, Thresholds, TrainConfi
 use crate::threads::ThreadsArgs;
 
 /// Trains a network. Leaves RUN/last.safetensors and RUN/log.csv, updated after each epoch, and
-/// RUN/best.safetensors with its card RUN/model.json, updated after each better one.
+/// RUN/best.safetensors with its card RUN/model.json, updated after each improvement.
 ///
 /// At the end, RUN/validation.csv has the best weights' probabilities for the validation records, and
 /// RUN/validation_labels.csv the truth, patient and fold, in the form that evaluate reads. RUN/test.csv and
@@ -21,10 +21,11 @@ use crate::threads::ThreadsArgs;
 ///
 /// With --fold all, each fold has such a folder in RUN, and RUN has the two validation tables of all folds.
 ///
-/// RUN/run.lock keeps two training runs apart. --resume continues from RUN/checkpoint.safetensors: a run that
-/// was killed at any moment ends with the same weights as one that was not, bit for bit on the CPU with the
-/// same --threads. The published preset trains by the study's recipe (100 epochs), the corrected one with
-/// warm-up, augmentation and a random window of each record in each epoch (30 epochs).
+/// RUN/run.lock keeps two training runs from using the same folder. --resume continues from
+/// RUN/checkpoint.safetensors: a run that was killed at any moment ends with the same weights as one that was
+/// not, bit for bit on the CPU with the same --threads. The published preset trains with the study's recipe
+/// (100 epochs), the corrected one with warm-up, augmentation and a random window of each record in each epoch
+/// (30 epochs).
 #[derive(Parser)]
 #[command(name = "train", version)]
 pub struct Arguments {
@@ -40,18 +41,18 @@ pub struct Arguments {
     /// Preprocessing, network and recipe: those of the study's programs, or as its text intends
     #[arg(long, value_name = "P", default_value_t = Preset::Published)]
     pub preset: Preset,
-    /// Which records validate [default: published; kfold with --preset corrected]
+    /// Which records are used for validation [default: published; kfold with --preset corrected]
     #[arg(long, value_name = "SPLIT")]
     pub split: Option<SplitBy>,
     /// Number of folds of --split kfold [default: 5]; has no effect with --no-validation
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..))]
     pub folds: Option<u32>,
-    /// The fold, from 0, that validates, for --split published and kfold [default: 0]; or all, one after the
-    /// other, with any split (for labels, each number in the table's column): each in RUN/fold-I, while
-    /// RUN/validation.csv and RUN/validation_labels.csv have the records of all
+    /// The validation fold, from 0, for --split published and kfold [default: 0]; or all, one after the other,
+    /// with any split (for labels, each number in the table's column): each fold is trained in RUN/fold-I, and
+    /// RUN/validation.csv and RUN/validation_labels.csv have the records of all folds
     #[arg(long, value_name = "I|all")]
     pub fold: Option<Fold>,
-    /// The value in the label table's column fold that validates, for --split labels [default: the largest]
+    /// The validation fold for --split labels: a value of the label table's column fold [default: the largest]
     #[arg(long, value_name = "F")]
     pub val_fold: Option<u32>,
     /// Passes over the training records [default: 100; corrected 30]
@@ -69,18 +70,18 @@ pub struct Arguments {
     /// Loss to minimise: cross-entropy, or the asymmetric loss of Ridnik et al. (2021)
     #[arg(long, value_name = "LOSS", default_value = "bce")]
     pub loss: LossName,
-    /// Largest weight of a rare label's records in the loss, which is sqrt(without / with) otherwise; 1 for
-    /// equal weights [default: 1; corrected 3]
+    /// Upper limit of the weight of a rare label's positives in the loss, which is sqrt(negatives / positives);
+    /// 1 for equal weights [default: 1; corrected 3]
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = largest_weight)]
     pub label_weights: Option<f64>,
-    /// Windows of each validation record by which an epoch is judged; the weights that are kept are evaluated
-    /// on all [default: all]
+    /// Number of windows of each validation record on which an epoch is evaluated; at the end, the best weights
+    /// are evaluated on all [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub val_windows: Option<u32>,
-    /// Ends the run after N epochs without an improvement [default: never]
+    /// Ends the run after N epochs without improvement [default: never]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub patience: Option<u32>,
-    /// Thresholds in the card: 0.5, or those with the largest F1 on the validation records, drawn towards 0.5
+    /// Thresholds in the card: 0.5, or those with the largest F1 on the validation records, shrunk towards 0.5
     /// for labels with fewer than 20 positives [default: 0.5; corrected validation]
     #[arg(long, value_name = "FROM")]
     pub thresholds: Option<ThresholdsFrom>,
@@ -90,21 +91,21 @@ pub struct Arguments {
     /// cpu, cuda or cuda:N
     #[arg(long, value_name = "D", default_value = "cpu")]
     pub device: String,
-    /// Number type of the arithmetic: f32, or bf16, which is at least twice as fast if the GPU or the processor
-    /// multiplies it; training 3DECG-Net takes half the memory
+    /// Arithmetic precision: f32, or bf16, which is at least twice as fast if the GPU or the processor has bf16
+    /// instructions; training 3DECG-Net then takes half the memory
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     pub precision: Precision,
     /// Source of the recordings, for the card: origin, licence, citation [default: the path and the source of
     /// the labels]
     #[arg(long, value_name = "TEXT")]
     pub origin: Option<String>,
-    /// Also trains on the records that would validate: all except those that the split keeps for testing. The
+    /// Also trains on the validation records, that is, on all except those that the split keeps for testing. The
     /// last epoch then counts as the best, and the thresholds are 0.5
     #[arg(long, conflicts_with_all = ["fold", "val_fold", "patience", "val_windows"])]
     pub no_validation: bool,
-    /// Starts from trained weights of the same network and preprocessing instead of fresh ones: a file, those
-    /// that ship, or those of 3decgnet, corrected, that were trained on synthetic recordings alone. Records
-    /// that they were trained on should not validate
+    /// Starts from trained weights of the same network and preprocessing instead of fresh ones: a file, the
+    /// weights that ship, or those of 3decgnet, corrected, that were trained on synthetic recordings only.
+    /// Records that they were trained on should not be used for validation
     #[arg(long, value_name = "FILE|shipped|synthetic")]
     pub init: Option<PathBuf>,
     /// Continues the run in RUN, which must have the same data and settings
@@ -133,7 +134,7 @@ fn largest_weight(text: &str) -> Result<f64, String> {
 /// Which folds validate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Fold {
-    One(usize),
+    One(u32),
     All,
 }
 
@@ -150,7 +151,8 @@ impl FromStr for Fold {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SplitBy {
-    /// The study's split: records with a label, shuffled as it did; some test, the rest is cut into five folds
+    /// The study's split: records with a label, shuffled as in the study; some are kept for testing, the rest is
+    /// divided into five folds
     Published,
     /// Folds of whole patients with even shares of the labels
     Kfold,
@@ -192,11 +194,11 @@ impl Arguments {
             ("--fold", self.fold.is_some(), fold),
             ("--val-fold", self.val_fold.is_some(), val_fold),
         ] {
-            ensure!(!given || of_use, "{flag} means nothing with --split {name}");
+            ensure!(!given || of_use, "{flag} has no effect with --split {name}");
         }
         ensure!(
             !(split_by == SplitBy::Labels && matches!(self.fold, Some(Fold::One(_)))),
-            "--fold with --split labels is all; give --val-fold F for one fold of the table"
+            "--split labels allows only --fold all; use --val-fold F for one fold of the table"
         );
         ensure!(
             !(self.no_validation && matches!(self.thresholds, Some(ThresholdsFrom::Validation))),
@@ -204,7 +206,7 @@ impl Arguments {
         );
         ensure!(
             !(self.all_folds() && self.val_fold.is_some()),
-            "--fold all and --val-fold contradict each other"
+            "--fold all cannot be used with --val-fold"
         );
         if let Some(Fold::One(fold)) = self.fold {
             let folds = self.n_folds();
@@ -219,7 +221,7 @@ impl Arguments {
     }
 
     /// Returns the fold that validates, if one does.
-    pub fn one_fold(&self) -> usize {
+    pub fn one_fold(&self) -> u32 {
         match self.fold {
             Some(Fold::One(fold)) => fold,
             _ => 0,
@@ -227,8 +229,8 @@ impl Arguments {
     }
 
     /// Returns the number of folds, for a split that makes them.
-    pub fn n_folds(&self) -> usize {
-        self.folds.map_or(PUBLISHED_FOLDS, |folds| folds as usize)
+    pub fn n_folds(&self) -> u32 {
+        self.folds.unwrap_or(PUBLISHED_FOLDS)
     }
 
     /// Returns the preset's recipe, with the changes that were asked for, for a run in a folder.

@@ -49,12 +49,7 @@ impl Init {
         for (what, found, expected, flag) in [
             ("network", card.architecture.to_string(), architecture.to_string(), "--model"),
             ("mode", card.mode.to_string(), preset.to_string(), "--preset"),
-            (
-                "preprocessing (by its hash)",
-                card.preprocessing_hash,
-                preprocessing.hash(),
-                "--preset",
-            ),
+            ("preprocessing hash", card.preprocessing_hash, preprocessing.hash(), "--preset"),
         ] {
             agree(from, what, &found, &expected, flag)?;
         }
@@ -76,8 +71,7 @@ impl Init {
 fn agree(from: &Path, what: &str, found: &str, expected: &str, flag: &str) -> Result<()> {
     ensure!(
         found == expected,
-        "--init {}: the {what} of these weights is {found}, that of this run is {expected}; change {flag}, \
-         or start afresh",
+        "--init {}: found weights with {what} {found}, expected {expected}; change {flag}, or leave out --init",
         from.display()
     );
     Ok(())

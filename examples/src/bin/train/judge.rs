@@ -22,7 +22,7 @@ pub struct Judged<'a> {
     /// Rows of the records in the data.
     pub rows: &'a [usize],
     /// The fold of each record, if they belong to folds.
-    pub folds: Option<&'a [usize]>,
+    pub folds: Option<&'a [u32]>,
     /// `[record, label]`, in the order of `rows`.
     pub probabilities: ArrayView2<'a, f64>,
     /// Source of the thresholds that are not 0.5.
@@ -41,7 +41,7 @@ impl Judged<'_> {
     /// Computes the metrics, with confidence intervals by patient (1000 resamples) if there are two patients.
     fn report(&self, card: &ModelCard) -> Result<Report> {
         let Self { data, rows, probabilities, threshold_source, .. } = *self;
-        let truth = data.labels.select(Axis(0), rows).mapv(|label| label != 0);
+        let truth = data.labels.select(Axis(0), rows);
         let thresholds = card.threshold_values();
         let options = match card.thresholds {
             Some(_) => ReportOptions::default().with_threshold_source(threshold_source),
@@ -75,7 +75,9 @@ impl Judged<'_> {
             for (k, &row) in rows.iter().enumerate() {
                 let own = [data.names[row].clone(), data.patients[row].clone()].into_iter();
                 let own = own.chain(folds.map(|folds| folds[k].to_string()));
-                table.write_record(own.chain(data.labels.row(row).iter().map(u8::to_string)))?;
+                let truth = data.labels.row(row);
+                let truth = truth.iter().map(|&on| u8::from(on).to_string());
+                table.write_record(own.chain(truth))?;
             }
             table.flush()
         })?;

@@ -110,7 +110,7 @@ fn check_folder(arguments: &Arguments) -> Result<()> {
             check_tables(out)?;
             ensure!(
                 begun.is_empty(),
-                "{} holds runs of --fold all; give that with --resume to go on with them, or another folder with --out",
+                "{} holds runs of --fold all; continue them with --fold all --resume, or choose another folder with --out",
                 out.display()
             );
         }
@@ -119,7 +119,7 @@ fn check_folder(arguments: &Arguments) -> Result<()> {
     if let Err(error) = check_run_dir(out, false) {
         ensure!(
             !matches!(error, ModelError::RunExists { .. }),
-            "{} holds a run of one fold already; give another folder with --out",
+            "{} already holds a run of one fold; choose another folder with --out",
             out.display()
         );
         return Err(error.into());
@@ -127,7 +127,7 @@ fn check_folder(arguments: &Arguments) -> Result<()> {
     let Some(first) = begun.first() else { return check_tables(out) };
     ensure!(
         resume,
-        "{} is there already; give --resume to go on with it, or another folder with --out",
+        "{} already exists; continue it with --resume, or choose another folder with --out",
         first.display()
     );
     for run in &begun {
@@ -163,7 +163,7 @@ fn check_tables(out: &Path) -> Result<()> {
         let path = out.join(name);
         ensure!(
             !path.exists(),
-            "{} would be written over; give another folder with --out",
+            "{} would be overwritten; choose another folder with --out",
             path.display()
         );
     }
@@ -230,7 +230,9 @@ impl Job<'_> {
             };
             let chosen =
                 if card.thresholds.is_some() { "them and their thresholds" } else { "them" };
-            let title = format!("The best weights on the validation records, which chose {chosen}");
+            let title = format!(
+                "Best weights on the validation records, which were used to choose {chosen}"
+            );
             let (mut figures, tables) = judged.show(&card, &title, out)?;
             files.extend(tables);
             figures["chosen_on_these"] =
@@ -251,7 +253,7 @@ impl Job<'_> {
                 probabilities: probabilities.view(),
                 threshold_source: "the validation records",
             };
-            let title = "The best weights on the records kept for testing";
+            let title = "Best weights on the records kept for testing";
             let (figures, tables) = judged.show(&card, title, out)?;
             files.extend(tables);
             metrics.insert("test".to_owned(), figures);
@@ -271,7 +273,7 @@ impl Job<'_> {
     fn judge_folds(&self, splits: &[OneFold], validation: &[Array2<f64>]) -> Result<()> {
         let rows: Vec<usize> = splits.iter().flat_map(|own| own.split.val.clone()).collect();
         let folds = splits.iter().flat_map(|own| own.split.val.iter().map(|_| own.fold));
-        let folds: Vec<usize> = folds.collect();
+        let folds: Vec<u32> = folds.collect();
         let probabilities: Vec<_> = validation.iter().map(|own| own.view()).collect();
         let probabilities = concatenate(Axis(0), &probabilities)?;
         let judged = Judged {
@@ -282,7 +284,8 @@ impl Job<'_> {
             probabilities: probabilities.view(),
             threshold_source: "default",
         };
-        let title = "All folds, each record by the weights whose epoch was chosen on its fold";
+        let title =
+            "All folds, each record predicted by the weights whose epoch was chosen on its fold";
         let out = &self.arguments.out;
         let (_, tables) = judged.show(self.card, title, out)?;
         for file in tables {
@@ -294,11 +297,11 @@ impl Job<'_> {
 
 /// Takes the signals out of a source.
 fn train_data(source: &mut Source, path: &Path) -> Result<TrainData> {
-    let labels = source.require_labels(&source.label_set)?.mapv(u8::from);
+    let labels = source.require_labels(&source.label_set)?;
     let none = Rows::Prepared { signals: Array3::zeros((0, 0, 0)), lengths: Vec::new() };
     ensure!(
         source.row_record.is_none(),
-        "{} holds several rows of a record (row_record); training takes one row a record and cuts windows itself",
+        "{} holds several rows per record (row_record); training takes one row per record and cuts windows itself",
         path.display()
     );
     let Rows::Prepared { signals, lengths } = std::mem::replace(&mut source.rows, none) else {
@@ -337,14 +340,11 @@ mod tests {
         };
         let text = said("shipped", "zhang", "corrected");
         assert!(
-            text.starts_with("--init shipped: the network of these weights is 3decgnet, "),
+            text.starts_with("--init shipped: found weights with network 3decgnet, "),
             "{text}"
         );
         let text = said("shipped", "3decgnet", "published");
-        assert!(
-            text.starts_with("--init shipped: the mode of these weights is corrected, "),
-            "{text}"
-        );
+        assert!(text.starts_with("--init shipped: found weights with mode corrected, "), "{text}");
         let weights = at("none.safetensors");
         let text = said(&weights, "zhang", "corrected");
         assert!(text.starts_with(&format!("cannot read the weights {weights}: ")), "{text}");
@@ -363,9 +363,7 @@ mod tests {
         let init = init.expect("fits");
         init.check_labels(&LabelSet::seven()).expect("the same");
         let error = init.check_labels(&LabelSet::new(["AF"]).expect("one")).expect_err("others");
-        assert!(
-            error.to_string().ends_with("that of this run is AF; change --labels, or start afresh")
-        );
+        assert!(error.to_string().ends_with("expected AF; change --labels, or leave out --init"));
         let first = init.network().expect("copies");
         for (_, parameter) in first.tensors() {
             let _ = tch::no_grad(|| parameter.shallow_clone().fill_(0.0));

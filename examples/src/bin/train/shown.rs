@@ -33,7 +33,7 @@ impl Shown {
         match event {
             Event::Start { epochs, done, batches, .. } => {
                 if *done > 0 {
-                    self.line(&format!("going on behind epoch {done}"));
+                    self.line(&format!("resuming after epoch {done}"));
                 }
                 let steps = epochs.saturating_sub(*done).saturating_mul(*batches);
                 self.progress = Some(Progress::new(steps as u64, "steps"));

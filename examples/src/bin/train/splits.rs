@@ -13,7 +13,7 @@ use crate::arguments::{Arguments, SplitBy};
 
 /// The records of one training run, and the fold that validates (0 if none does).
 pub struct OneFold {
-    pub fold: usize,
+    pub fold: u32,
     pub split: Split,
 }
 
@@ -32,7 +32,7 @@ pub fn splits(
     }
     if by == SplitBy::Published {
         let labelled: Vec<usize> = (0..data.len())
-            .filter(|&row| data.labels.row(row).iter().any(|&label| label != 0))
+            .filter(|&row| data.labels.row(row).iter().any(|&label| label))
             .collect();
         let fold = arguments.one_fold();
         let folds = if arguments.all_folds() { 0..arguments.n_folds() } else { fold..fold + 1 };
@@ -50,7 +50,7 @@ pub fn splits(
         SplitBy::Labels => {
             let folds = table_folds(source)?;
             let largest = folds.iter().copied().max().unwrap_or(0);
-            (folds, arguments.val_fold.map_or(largest, |fold| fold as usize))
+            (folds, arguments.val_fold.unwrap_or(largest))
         }
         _ => {
             let (labels, folds) = (data.labels.view(), arguments.n_folds());
@@ -58,7 +58,7 @@ pub fn splits(
             (folds, arguments.one_fold())
         }
     };
-    let folds: BTreeSet<usize> = if arguments.all_folds() {
+    let folds: BTreeSet<u32> = if arguments.all_folds() {
         fold_of.iter().copied().collect()
     } else {
         BTreeSet::from([one])
@@ -68,9 +68,9 @@ pub fn splits(
 }
 
 /// Returns the fold of each record in the label table.
-fn table_folds(source: &Source) -> Result<Vec<usize>> {
+fn table_folds(source: &Source) -> Result<Vec<u32>> {
     let fold = |(fold, name): (&Option<u32>, &String)| {
-        fold.map(|fold| fold as usize).with_context(|| {
+        fold.with_context(|| {
             format!(
                 "record {name} has no fold in {}; --split labels needs a label table with a column fold",
                 source.label_source
@@ -83,13 +83,13 @@ fn table_folds(source: &Source) -> Result<Vec<usize>> {
 /// Reports the training data: how many records there are, and how many of them have each label.
 pub fn summarise(source: &Source, data: &TrainData, split: &Split) {
     let count = |rows: &[usize]| {
-        let labels: Array2<u8> = data.labels.select(Axis(0), rows);
+        let labels: Array2<bool> = data.labels.select(Axis(0), rows);
         let counts: Vec<String> = source
             .label_set
             .iter()
             .zip(labels.columns())
             .map(|(label, column)| {
-                format!("{label} {}", column.iter().filter(|&&label| label != 0).count())
+                format!("{label} {}", column.iter().filter(|&&label| label).count())
             })
             .collect();
         format!("{} records: {}", rows.len(), counts.join(", "))

@@ -100,7 +100,7 @@ impl Kernel {
     pub(crate) fn convolve<T: Element>(&self, slab: Slab<'_, T>) -> Result<()> {
         let Slab { x, slab, out, grid, before, bias, relu, sums } = slab;
         let (Some(x), Some(out)) = (T::as_bf16(x), T::as_bf16_mut(out)) else {
-            return Err(TchError::Kind(format!("a kernel for bf16, images of {:?}", T::KIND)));
+            return Err(TchError::Kind(format!("kernel is for bf16 images, found {:?}", T::KIND)));
         };
         let slab = Slab { x, slab, out, grid, before, bias, relu, sums };
         SCRATCH.with_borrow_mut(|scratch| match self.channels[0] {

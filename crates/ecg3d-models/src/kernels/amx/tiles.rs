@@ -87,7 +87,7 @@ impl Tiles {
 
     #[allow(unsafe_code)]
     fn new(layout: &'static Layout) -> Self {
-        assert!(is_here(), "a processor with AMX");
+        assert!(is_here(), "requires a processor with AMX");
         // SAFETY: the processor has this instruction, which reads 64 bytes, and the layout is valid.
         unsafe { asm!("ldtilecfg [{}]", in(reg) layout, options(nostack, readonly)) };
         Self(PhantomData)

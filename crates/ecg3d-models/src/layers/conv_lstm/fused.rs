@@ -70,7 +70,7 @@ impl Steps {
                 let kernel = Kernel::new::<T>(&both, 2, [2 * FILTERS, GATES])?;
                 Ok(Self { input: Input::Channels(bias), kernel })
             }
-            _ => Err(TchError::Shape(format!("no loops for a kernel {size:?}"))),
+            _ => Err(TchError::Shape(format!("no implementation for a kernel of shape {size:?}"))),
         }
     }
 
