@@ -20,22 +20,22 @@ struct Step {
 
 /// Everything is built in the dev profile with one set of flags, so that each crate is compiled once.
 const STEPS: [Step; 14] = [
-    Step { name: "setup", what: "libtorch and the compilers are there", run: setup::run },
+    Step { name: "setup", what: "libtorch and the compilers are installed", run: setup::run },
     Step { name: "fmt", what: "the sources are formatted", run: fmt },
-    Step { name: "free", what: "the libtorch-free crates depend on no libtorch", run: free },
-    Step { name: "clippy", what: "no lint speaks up", run: clippy },
+    Step { name: "free", what: "the libtorch-free crates do not depend on libtorch", run: free },
+    Step { name: "clippy", what: "clippy reports no warnings", run: clippy },
     Step { name: BUILD, what: "everything builds", run: build },
     Step { name: "test", what: "every test passes", run: test },
     Step {
         name: "features",
-        what: "what only a feature turns on builds and passes its test",
+        what: "code behind optional features builds and passes its test",
         run: features,
     },
     Step { name: "bench", what: "the benchmarks build", run: bench },
-    Step { name: "doc", what: "the documentation builds without a warning", run: doc },
+    Step { name: "doc", what: "the documentation builds without warnings", run: doc },
     Step {
         name: "msrv",
-        what: "the stated Rust version builds what needs no libtorch",
+        what: "crates that need no libtorch build with the stated Rust version",
         run: publish::msrv,
     },
     Step {
@@ -75,7 +75,7 @@ pub fn run(workspace: &Workspace, args: &[OsString]) -> Result<ExitCode> {
         println!("== {}: {}", step.name, step.what);
         let begun = Instant::now();
         (step.run)(workspace).with_context(|| {
-            format!("{} failed (again from there: cargo xtask ci --from {0})", step.name)
+            format!("{} failed (to continue from this step: cargo xtask ci --from {0})", step.name)
         })?;
         let seconds = begun.elapsed().as_secs_f64();
         println!("== {}: ok, {seconds:.1} s\n", step.name);
@@ -99,7 +99,7 @@ fn select(args: &[&str]) -> Result<Vec<&'static Step>> {
     let position = |name: &str| {
         STEPS.iter().position(|step| step.name == name).with_context(|| {
             let names: Vec<&str> = STEPS.iter().map(|step| step.name).collect();
-            format!("no step {name:?}; the steps are {}", names.join(", "))
+            format!("unknown step {name:?}, expected one of {}", names.join(", "))
         })
     };
     let asked = match args {
@@ -198,7 +198,7 @@ fn free(workspace: &Workspace) -> Result<()> {
             bail!("{} depends on {found}", name.display());
         }
     }
-    println!("{} crates are free of libtorch", names.len());
+    println!("{} crates do not depend on libtorch", names.len());
     Ok(())
 }
 
@@ -212,7 +212,7 @@ fn libtorch_package(tree: &str) -> Option<&str> {
 /// Checks what the light programs load, down to the libraries of their libraries.
 fn linkage(workspace: &Workspace) -> Result<()> {
     if !cfg!(target_os = "linux") {
-        println!("skipped: looks at Linux programs only");
+        println!("skipped: only checked on Linux");
         return Ok(());
     }
     for name in LIGHT_PROGRAMS {
@@ -227,9 +227,9 @@ fn linkage(workspace: &Workspace) -> Result<()> {
             bail!("`{name}` loads {}", libraries.join(", "));
         }
     }
-    println!("{} load nothing of libtorch", LIGHT_PROGRAMS.join(", "));
+    println!("{} do not load libtorch", LIGHT_PROGRAMS.join(", "));
     // Flushes the lines before a child writes its own.
-    std::io::stdout().flush().context("cannot write to the terminal")
+    std::io::stdout().flush().context("cannot write to standard output")
 }
 
 /// Returns the libraries of libtorch in the output of `ldd`.

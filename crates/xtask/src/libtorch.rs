@@ -47,7 +47,7 @@ pub fn provide(link: &Path) -> Result<()> {
     let is_folder = link.symlink_metadata().is_ok_and(|data| !data.is_symlink());
     if is_folder && !(in_place && stamped) {
         bail!(
-            "{} is neither a libtorch {VERSION} nor a link of ours; move it away and try again",
+            "{} is neither libtorch {VERSION} nor a link made by xtask; move it away and try again",
             link.display()
         );
     }
@@ -64,15 +64,15 @@ pub fn provide(link: &Path) -> Result<()> {
 /// Checks that a folder is a libtorch that tch can use.
 pub fn check(folder: &Path) -> Result<()> {
     if !folder.is_dir() {
-        bail!("{} is not there", folder.display());
+        bail!("{} does not exist", folder.display());
     }
     let lib = folder_or("LIBTORCH_LIB", folder).join("lib");
     if !CPU_LIBRARIES.iter().any(|name| lib.join(name).is_file()) {
-        bail!("{} holds no libtorch_cpu", lib.display());
+        bail!("{} does not contain libtorch_cpu", lib.display());
     }
     let header = folder_or("LIBTORCH_INCLUDE", folder).join(HEADER);
     if !header.is_file() {
-        bail!("{} is not there", header.display());
+        bail!("{} does not exist", header.display());
     }
     match version_of(folder) {
         Some(found) if !is_version(&found) && !bypassed() => {
@@ -134,7 +134,7 @@ fn home(link: &Path) -> Result<PathBuf> {
         },
     };
     let cache = std::path::absolute(&cache)
-        .with_context(|| format!("LIBTORCH_CACHE={} is no path", cache.display()))?;
+        .with_context(|| format!("LIBTORCH_CACHE={} is not a valid path", cache.display()))?;
     Ok(cache.join(format!("{VERSION}-cpu-r{RECIPE}")))
 }
 
@@ -195,8 +195,8 @@ mod tests {
     fn a_libtorch_of_the_users_own_is_judged_by_what_is_in_it() {
         let temp = scratch("own");
         let message = |folder: &Path| check(folder).expect_err("not usable").to_string();
-        assert!(message(&temp.path().join("absent")).contains("is not there"));
-        assert!(message(temp.path()).contains("holds no libtorch_cpu"));
+        assert!(message(&temp.path().join("absent")).contains("does not exist"));
+        assert!(message(temp.path()).contains("does not contain libtorch_cpu"));
         put(temp.path(), "lib/libtorch_cpu.so", "");
         assert!(message(temp.path()).contains("torch.h"));
         put(temp.path(), HEADER, "");

@@ -23,19 +23,19 @@ use crate::workspace::Workspace;
 const HELP: &str = "\
 cargo xtask <command>
 
-  setup             fetch what is missing (a CPU libtorch, 543 MB once per machine), then return;
-                    returns at once when all is there
+  setup             fetch what is missing (a CPU libtorch, 543 MB once per machine);
+                    returns at once if nothing is missing
   demo [ARGS]       set up, build the programs and run the main job on synthetic recordings;
                     ARGS go to `quickstart` (--data DIR, --out DIR, --seed N)
   test [ARGS]       set up and run `cargo test --workspace ARGS`
   ci [--from STEP | --only STEP | --list]
-                    the gate: every check that a change must pass
-  help              this text
+                    run the gate: every check that a change must pass
+  help              print this text
 
-Environment: LIBTORCH or LIBTORCH_USE_PYTORCH (a libtorch of your own: nothing is fetched),
-LIBTORCH_CACHE (where fetched copies are kept), LIBTORCH_WHEELS (a folder that already holds the
-wheels, for machines without network: docs/CONTRIBUTING.md says which), PYTHON (a python3 with
-pip), CC and CXX.";
+Environment: LIBTORCH or LIBTORCH_USE_PYTORCH (your own libtorch; nothing is fetched),
+LIBTORCH_CACHE (where fetched copies are kept), LIBTORCH_WHEELS (a folder that already contains
+the wheels, for machines without a network; docs/CONTRIBUTING.md lists them), PYTHON (a python3
+with pip), CC and CXX.";
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
@@ -65,7 +65,7 @@ fn dispatch(command: &OsStr, rest: &[OsString]) -> Result<ExitCode> {
             let _ = writeln!(std::io::stdout(), "{HELP}");
             Ok(ExitCode::SUCCESS)
         }
-        _ => bail!("no command {command:?}\n\n{HELP}"),
+        _ => bail!("unknown command {command:?}\n\n{HELP}"),
     }
 }
 

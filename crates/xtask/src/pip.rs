@@ -59,7 +59,7 @@ pub fn check(python: &Python) -> Result<()> {
     let text = String::from_utf8_lossy(&output.stdout);
     match major_version(&text) {
         Some(major) if major < OLDEST_PIP => bail!(
-            "pip of {} is too old: {}; at least {OLDEST_PIP} is needed: {0} -m pip install --upgrade pip",
+            "the pip of {} is too old: {}; version {OLDEST_PIP} or newer is required: {0} -m pip install --upgrade pip",
             python.name(),
             text.trim()
         ),
@@ -142,24 +142,24 @@ const NETWORK_ERRORS: [&str; 12] = [
 /// Turns the output of a failed pip into one line with the remedy.
 fn diagnose(output: &str) -> String {
     let has = |word: &&str| output.contains(*word);
-    let own = "or set LIBTORCH to a libtorch of your own";
+    let own = "or set LIBTORCH to your own libtorch";
     let files = WHEELS.map(|wheel| wheel.file).join(", ");
     let offline = format!(
         "put the wheels into a folder and set LIBTORCH_WHEELS to it ({files}; docs/CONTRIBUTING.md has the command \
-         that fetches them elsewhere)"
+         to fetch them on another machine)"
     );
     if output.contains("DO NOT MATCH THE HASHES") {
         format!(
-            "bad hash: what the package index sent is not the file that was checked; try again, try another index \
+            "hash mismatch: the package index sent a different file than expected; try again, try another index \
              (PIP_INDEX_URL), {own}"
         )
     } else if ["No space left", "Errno 28", "Disk quota"].iter().any(has) {
-        "disk full while downloading; make room, or set LIBTORCH_CACHE to a folder elsewhere"
+        "disk full while downloading; free some space, or set LIBTORCH_CACHE to a folder on another disk"
             .to_owned()
     } else if let Some(cause) = NETWORK_ERRORS.into_iter().find(|word| has(word)) {
         format!(
-            "no network: pip cannot reach the package index ({cause}); connect and try again (PIP_INDEX_URL names \
-             a mirror), {offline}, {own}"
+            "no network: pip cannot reach the package index ({cause}); check the connection and try again (PIP_INDEX_URL \
+             sets a mirror), {offline}, {own}"
         )
     } else {
         format!(
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn each_failure_of_pip_has_its_own_line() {
         let hash = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.";
-        assert!(diagnose(hash).starts_with("bad hash"));
+        assert!(diagnose(hash).starts_with("hash mismatch"));
         let disk = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device";
         assert!(diagnose(disk).starts_with("disk full"));
         let network = "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError(...)'\n\

@@ -61,8 +61,8 @@ pub fn outside(workspace: &Workspace) -> Result<()> {
     let folder = workspace.scratch("outside");
     let root = workspace.root();
     let source = folder.join("src");
-    fs::create_dir_all(&source).with_context(|| format!("cannot make {}", source.display()))?;
-    let path = root.to_str().with_context(|| format!("{} is no text", root.display()))?;
+    fs::create_dir_all(&source).with_context(|| format!("cannot create {}", source.display()))?;
+    let path = root.to_str().with_context(|| format!("{} is not valid UTF-8", root.display()))?;
     write(&source.join("main.rs"), OUTSIDE_PROGRAM)?;
     // With the versions of this workspace, nothing has to be fetched.
     let lock = folder.join("Cargo.lock");
@@ -133,7 +133,7 @@ pub fn msrv(workspace: &Workspace) -> Result<()> {
     let text = fs::read_to_string(&manifest)
         .with_context(|| format!("cannot read {}", manifest.display()))?;
     let stated = stated_version(&text)
-        .with_context(|| format!("{} states no rust-version", manifest.display()))?;
+        .with_context(|| format!("{} has no rust-version", manifest.display()))?;
     let running = running_version(workspace)?;
     if same_minor(stated, &running) {
         println!("rust-version {stated}: tested by every step of this run (rustc {running})");
@@ -169,7 +169,9 @@ fn running_version(workspace: &Workspace) -> Result<String> {
     let output = command.arg("--version").output().context("cannot run cargo")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let version = text.split_whitespace().nth(1);
-    version.map(str::to_owned).with_context(|| format!("cargo --version says {text:?}"))
+    version
+        .map(str::to_owned)
+        .with_context(|| format!("unexpected output of cargo --version: {text:?}"))
 }
 
 /// Whether two versions have the same first two numbers.

@@ -70,7 +70,10 @@ pub fn build(home: &Path) -> Result<()> {
     let mut linker = tools::cc()?;
     let parent = home.parent().context("the cache has no parent folder")?;
     fs::create_dir_all(parent).with_context(|| {
-        format!("cannot make {}; set LIBTORCH_CACHE to a folder you can write to", parent.display())
+        format!(
+            "cannot create {}; set LIBTORCH_CACHE to a folder you can write to",
+            parent.display()
+        )
     })?;
     let lock = lock(&beside(home, ".lock"))?;
     if is_complete(home) {
@@ -109,10 +112,10 @@ pub fn build(home: &Path) -> Result<()> {
     } else if home.exists() {
         fs::remove_dir_all(home).with_context(|| format!("cannot remove {}", home.display()))?;
     }
-    fs::rename(&tree, home).with_context(|| format!("cannot make {}", home.display()))?;
+    fs::rename(&tree, home).with_context(|| format!("cannot create {}", home.display()))?;
     // At worst, it is left over.
     let _ = fs::remove_dir_all(&store);
-    println!("libtorch {VERSION} laid out in {:.0} s", started.elapsed().as_secs_f64());
+    println!("libtorch {VERSION} set up in {:.0} s", started.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -129,7 +132,7 @@ fn lock(path: &Path) -> Result<Option<File>> {
     let locked = match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
-            println!("another set-up is at work; waiting for it");
+            println!("another set-up is running; waiting for it to finish");
             file.lock()
         }
         Err(TryLockError::Error(error)) => Err(error),
@@ -137,7 +140,7 @@ fn lock(path: &Path) -> Result<Option<File>> {
     match locked {
         Ok(()) => Ok(Some(file)),
         Err(error) if has_no_locks(&error) => {
-            println!("{} cannot be locked: let no other set-up run meanwhile", path.display());
+            println!("cannot lock {}: do not run another set-up at the same time", path.display());
             Ok(None)
         }
         Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
@@ -167,8 +170,8 @@ fn check_room(folder: &Path, store: &Path) -> Result<()> {
     let needed = room_mb(store);
     match tools::free_mb(folder) {
         Some(free) if free < needed => bail!(
-            "disk full: {} has {free} MB free, and setting libtorch up takes {needed} MB; make room, or set \
-             LIBTORCH_CACHE to a folder elsewhere",
+            "disk full: {} has {free} MB free, but setting up libtorch takes {needed} MB; free some space, or set \
+             LIBTORCH_CACHE to a folder on another disk",
             folder.display()
         ),
         _ => Ok(()),
@@ -183,7 +186,7 @@ fn room_mb(store: &Path) -> u64 {
 
 fn disk_line(path: &Path) -> String {
     format!(
-        "cannot write {}; is the disk full? LIBTORCH_CACHE names a folder elsewhere",
+        "cannot write {}; if the disk is full, set LIBTORCH_CACHE to a folder on another disk",
         path.display()
     )
 }
@@ -222,7 +225,7 @@ fn at_hand(wheel: &Wheel, given: Option<&Path>, store: &Path) -> Result<Option<P
     let path = given.join(wheel.file);
     let fault = fault(&path, wheel)?;
     if let Some(fault) = &fault {
-        println!("LIBTORCH_WHEELS: {fault}; it will be fetched");
+        println!("LIBTORCH_WHEELS: {fault}; fetching it instead");
     }
     Ok(fault.is_none().then_some(path))
 }
@@ -230,10 +233,10 @@ fn at_hand(wheel: &Wheel, given: Option<&Path>, store: &Path) -> Result<Option<P
 /// Returns why a file is not the expected wheel, if it is not.
 fn fault(path: &Path, wheel: &Wheel) -> Result<Option<String>> {
     if !path.is_file() {
-        return Ok(Some(format!("{} is not there", path.display())));
+        return Ok(Some(format!("{} does not exist", path.display())));
     }
     let right = verify(path, wheel.sha256)?;
-    Ok((!right).then(|| format!("{} has a wrong hash and is not used", path.display())))
+    Ok((!right).then(|| format!("{} has the wrong hash and is not used", path.display())))
 }
 
 /// Moves the wheels that pip fetched into `store`, each with its hash checked.
@@ -242,12 +245,12 @@ fn keep(wheels: &[&Wheel], fetched: &Path, store: &Path) -> Result<()> {
     for wheel in wheels {
         let path = fetched.join(wheel.file);
         if fault(&path, wheel)?.is_some() {
-            bail!("bad hash: {} is not the file that was checked; try again", wheel.file);
+            bail!("hash mismatch: {} is not the expected file; try again", wheel.file);
         }
         let kept = store.join(wheel.file);
         fs::rename(&path, &kept).with_context(|| disk_line(&kept))?;
     }
-    println!("{} keeps the wheels until libtorch is laid out", store.display());
+    println!("the wheels are kept in {} until libtorch is set up", store.display());
     Ok(())
 }
 
@@ -271,7 +274,9 @@ fn unpack(python: &Python, wheels: &[PathBuf], tree: &Path) -> Result<()> {
     }
     let reason = last_line(&output.stderr);
     if reason.contains("No space left") {
-        bail!("disk full while unpacking; make room, or set LIBTORCH_CACHE to a folder elsewhere");
+        bail!(
+            "disk full while unpacking; free some space, or set LIBTORCH_CACHE to a folder on another disk"
+        );
     }
     bail!("cannot unpack the wheels: {reason}")
 }
@@ -351,10 +356,11 @@ mod tests {
         let temp = scratch("given");
         let path = temp.path().join(SMALL.file);
         let told = || fault(&path, &SMALL).expect("sha256sum runs");
-        assert!(told().is_some_and(|told| told.ends_with("small.whl is not there")));
+        assert!(told().is_some_and(|told| told.ends_with("small.whl does not exist")));
         put(temp.path(), SMALL.file, "abd");
         assert!(
-            told().is_some_and(|told| told.ends_with("small.whl has a wrong hash and is not used"))
+            told()
+                .is_some_and(|told| told.ends_with("small.whl has the wrong hash and is not used"))
         );
         put(temp.path(), SMALL.file, "abc");
         assert_eq!(told(), None);
@@ -373,7 +379,7 @@ mod tests {
 
         put(&fetched, SMALL.file, "abd");
         let error = keep(&[&SMALL], &fetched, &store).expect_err("another file");
-        assert!(error.to_string().contains("bad hash: small.whl"), "{error}");
+        assert!(error.to_string().contains("hash mismatch: small.whl"), "{error}");
         put(&fetched, SMALL.file, "abc");
         keep(&[&SMALL], &fetched, &store).expect("the right file");
         assert_eq!(found(None), Some(store.join(SMALL.file)));

@@ -55,16 +55,16 @@ fn check_platform(os: &str, arch: &str, musl: bool) -> Result<()> {
     let libc = if musl { " with musl" } else { "" };
     let advice = match (os, arch) {
         ("linux" | "macos", "aarch64") if !musl => format!(
-            "these lines install Python's torch and name it, then try again:\n    \
+            "install Python's torch with these commands, then try again:\n    \
              {NEW_ENVIRONMENT}\n    {}\n    export LIBTORCH_USE_PYTORCH=1",
             install()
         ),
         _ => format!(
-            "set LIBTORCH to the absolute path of a libtorch {VERSION} for it (with lib and include), and try again"
+            "set LIBTORCH to the absolute path of a libtorch {VERSION} for this platform (with lib and include), and try again"
         ),
     };
     bail!(
-        "set-up fetches libtorch for x86_64 Linux with glibc only, and this is {arch} {os}{libc}; {advice}"
+        "set-up can only fetch libtorch for x86_64 Linux with glibc, but this is {arch} {os}{libc}; {advice}"
     )
 }
 
@@ -91,7 +91,7 @@ fn check_own(folder: &Path) -> Result<()> {
     }
     libtorch::check(folder)
         .map_err(|reason| anyhow::anyhow!("LIBTORCH: {reason}; {}", remedy()))?;
-    println!("libtorch of your own: LIBTORCH={}", folder.display());
+    println!("using your own libtorch: LIBTORCH={}", folder.display());
     Ok(())
 }
 
@@ -115,7 +115,7 @@ fn check_python_torch() -> Result<()> {
     if !libtorch::is_version(&version) && !libtorch::bypassed() {
         bail!("LIBTORCH_USE_PYTORCH is set, but the torch of `{python}` is {version}: {remedy}");
     }
-    println!("libtorch of your own: torch {version} of `{python}`");
+    println!("using your own libtorch: torch {version} of `{python}`");
     Ok(())
 }
 
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn an_unusable_libtorch_is_told_with_the_remedy() {
         for (folder, part) in
-            [("", "absolute"), ("libtorch", "absolute"), ("/nonexistent", "is not there")]
+            [("", "absolute"), ("libtorch", "absolute"), ("/nonexistent", "does not exist")]
         {
             let text = check_own(Path::new(folder)).expect_err("not usable").to_string();
             assert!(text.contains(part) && text.contains("unset it"), "{text}");

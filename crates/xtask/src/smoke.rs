@@ -111,7 +111,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
         fs::remove_dir_all(&folder)
             .with_context(|| format!("cannot empty {}", folder.display()))?;
     }
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
 
     for program in programs(workspace.root())? {
         help(workspace, &program)?;
@@ -150,7 +150,7 @@ fn help(workspace: &Workspace, program: &str) -> Result<()> {
     let output = command.output().with_context(|| format!("cannot run {program}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() || !text.contains("Usage:") {
-        bail!("{} shows no help ({})", workspace::line(&command), output.status);
+        bail!("{} did not print its help ({})", workspace::line(&command), output.status);
     }
     Ok(())
 }
@@ -169,7 +169,7 @@ fn execute(workspace: &Workspace, one: &Run, folder: &Path, goldens: Option<&Pat
     for name in one.writes {
         let path = folder.join(name);
         let size = fs::metadata(&path)
-            .with_context(|| format!("{} wrote no {}", one.program, path.display()))?
+            .with_context(|| format!("{} did not write {}", one.program, path.display()))?
             .len();
         if size == 0 {
             bail!("{} left {} empty", one.program, path.display());

@@ -49,11 +49,11 @@ fn no_cxx(wanted: &str, other: Option<&str>) -> String {
     match other {
         Some(other) => {
             format!(
-                "no C++ compiler: `{wanted}` is not there, but `{other}` is: export CXX={other}"
+                "no C++ compiler: `{wanted}` not found, but `{other}` is installed: export CXX={other}"
             )
         }
         None => format!(
-            "no C++ compiler: `{wanted}` is not there; install one (Debian, Ubuntu: apt install g++; \
+            "no C++ compiler: `{wanted}` not found; install one (Debian, Ubuntu: apt install g++; \
              Fedora: dnf install gcc-c++), or set CXX"
         ),
     }
@@ -64,7 +64,7 @@ pub fn cc() -> Result<Command> {
     let words = compiler("CC", "cc");
     if find(&words[0]).is_none() {
         bail!(
-            "no C compiler: `{}` is not there; install one (Debian, Ubuntu: apt install gcc; \
+            "no C compiler: `{}` not found; install one (Debian, Ubuntu: apt install gcc; \
              Fedora: dnf install gcc), or set CC",
             words[0]
         );
@@ -149,7 +149,7 @@ fn parse_df(text: &str) -> Option<u64> {
 pub fn last_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let last = text.lines().map(str::trim).rfind(|line| !line.is_empty());
-    last.unwrap_or("it gave no reason").to_owned()
+    last.unwrap_or("no reason given").to_owned()
 }
 
 /// Returns a path with a suffix added to its name.
@@ -166,7 +166,7 @@ pub struct Temporary(PathBuf);
 impl Temporary {
     /// Creates the folder.
     pub fn new(path: PathBuf) -> Result<Self> {
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(Self(path))
     }
 
@@ -247,6 +247,6 @@ mod tests {
     #[test]
     fn a_program_that_says_nothing_still_gives_a_line() {
         assert_eq!(last_line(b"Traceback\nImportError: no zlib\n\n"), "ImportError: no zlib");
-        assert_eq!(last_line(b""), "it gave no reason");
+        assert_eq!(last_line(b""), "no reason given");
     }
 }

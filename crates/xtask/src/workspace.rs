@@ -26,9 +26,9 @@ impl Workspace {
             .ancestors()
             .nth(2)
             .filter(|root| root.join("Cargo.toml").is_file())
-            .with_context(|| format!("no workspace above {}", manifest_dir.display()))?;
-        let exe = std::env::current_exe().context("cannot tell where xtask itself is")?;
-        let profile_dir = exe.parent().context("xtask is in no folder")?;
+            .with_context(|| format!("no workspace found above {}", manifest_dir.display()))?;
+        let exe = std::env::current_exe().context("cannot find the path of the xtask program")?;
+        let profile_dir = exe.parent().context("the xtask program has no parent folder")?;
         Ok(Self { root: root.to_path_buf(), profile_dir: profile_dir.to_path_buf() })
     }
 
