@@ -29,8 +29,12 @@ fn a_long_first_row_is_counted_once() {
     // The work grows with the size of the file: counting its cells for each comment, or its tabs for each blank line,
     // would take minutes.
     let comments = "#I\n".repeat(60_000);
+    let row = "0".repeat(500) + &format!(",{}", "0".repeat(500)).repeat(3999);
+    let text = format!("# fs: 500\n{comments}{row}\n{row}\n");
+    let error = read_with(text.as_bytes(), &ReadOptions::default()).expect_err("no names");
+    assert!(matches!(error, IoError::Columns { expected: 12, found: 4000, .. }), "{error}");
     let values = "0".repeat(100) + &format!("\t{}", "0".repeat(100)).repeat(4999);
-    let text = format!("# fs: 500\n{comments}{values}\n{}", "\t\n".repeat(200_000));
+    let text = format!("# fs: 500\n{values}\n{}", "\t\n".repeat(200_000));
     let loaded = read_with(text.as_bytes(), &ReadOptions::default()).expect("reads");
     assert_eq!(loaded.recording.signal.dim(), (1, 5000));
 }

@@ -333,6 +333,19 @@ fn a_long_row_of_a_lead_is_a_recording() {
 }
 
 #[test]
+fn a_wide_table_of_records_is_no_recording() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::write(dir.path().join("a.csv"), "# fs: 500\nI\n1\n2\n").expect("writes");
+    let names: String = (0..3000).map(|k| format!(",feature_{k}")).collect();
+    let values = ",0.123456789".repeat(3000);
+    let text = format!("record{names}\na{values}\n");
+    fs::write(dir.path().join("features.csv"), text).expect("writes");
+    let dataset = open(dir.path());
+    assert_eq!(dataset.names(), ["a"]);
+    assert_eq!(messages(&dataset), ["columns: not a recording (no lead columns), skipped"]);
+}
+
+#[test]
 fn a_table_whose_leads_a_comment_names_is_a_recording() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();

@@ -164,6 +164,10 @@ fn a_signal_file_in_the_same_folder() {
         both("r 1 500 2\n./r.dat 16 1000/mV 0 0 1 3 0 I\n", &[("r.dat", &[1, 2])]);
     assert_eq!(loaded.recording.n_samples(), 2);
     assert!(loaded.warnings.is_empty() && strict.is_ok());
+    // It is the same file as without the dot.
+    let lines = "r.dat 16 1000/mV 0 0 1 4 0 I\n././r.dat 16 1000/mV 0 0 2 6 0 II\n";
+    let (loaded, _) = both(&format!("r 2 500 2\n{lines}"), &[("r.dat", &[1, 2, 3, 4])]);
+    assert_eq!(loaded.recording.signal, ndarray::array![[0.001, 0.003], [0.002, 0.004]]);
 }
 
 #[test]

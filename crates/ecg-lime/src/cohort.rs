@@ -84,7 +84,7 @@ const FEWEST_PATIENTS: usize = 5;
 ///
 /// Such intervals are too narrow for few patients. In simulations, an interval of 95 % covers the true mean 83 %
 /// of the time with 5 patients, 90.5 % with 10, 92 % with 20 and 94.5 % with 50. With fewer than five patients it
-/// would be little more than the smallest and the largest value (50 % with 2 patients, 76 % with 3), so there is
+/// would be little more than the smallest and the largest value (50 % with 2 patients, 75 % with 3), so there is
 /// none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]

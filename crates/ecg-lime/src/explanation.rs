@@ -314,7 +314,8 @@ impl Explanation {
     /// judge them. `values` are the names of the players with their values.
     ///
     /// The values are taken as parts in f(all) - f(none): `method` is [`Method::Shapley`], `intercept` is
-    /// `f_none`, and `baseline` is empty. Set these fields if something else is true. `weighted_r2` is NaN.
+    /// `f_none`, and `baseline` is empty. Set these fields, and
+    /// `settings`, if something else is true. `weighted_r2` is NaN.
     ///
     /// ```
     /// use ecg_lime::{Agreement, Explanation, Target};

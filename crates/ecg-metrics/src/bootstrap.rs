@@ -116,7 +116,8 @@ pub struct BootstrapInterval {
     /// The interval between two quantiles of the resamples. NaN if fewer than half of the resamples define the number.
     ///
     /// For a difference, its ends are resamples themselves, so that it excludes zero exactly if the p-value is at most
-    /// one minus the confidence level.
+    /// one minus the confidence level, apart from rounding; it is also NaN if too few resamples define the number for
+    /// that level.
     pub percentile: [f64; 2],
     /// The bias-corrected and accelerated interval (Efron, J. Am. Stat. Assoc. 82 (1987) 171).
     ///

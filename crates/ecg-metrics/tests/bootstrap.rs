@@ -292,6 +292,12 @@ fn a_report_shows_its_intervals() {
     let options = ReportOptions::default();
     let other = Report::new(&one, truth.view(), proba.view(), &[0.5], &options).unwrap();
     assert!(matches!(other.with_bootstrap(all.clone()), Err(MetricsError::LabelCount { .. })));
+    // Of the same records, but with other probabilities.
+    let changed = f.proba.mapv(|p| p * p);
+    let changed =
+        Report::new(&f.labels, f.truth.view(), changed.view(), &[0.5; 3], &options).unwrap();
+    let error = changed.with_bootstrap(all.clone()).unwrap_err();
+    assert!(matches!(error, MetricsError::OtherPredictions { .. }), "{error}");
     let mut turned = all;
     turned.labels.swap(0, 1);
     assert_eq!(

@@ -3,7 +3,8 @@
 
 use ecg_core::LabelSet;
 use ecg_metrics::{
-    BootstrapOptions, Comparison, MetricsError, Patients, Predictions, delong, holm, mcnemar,
+    BootstrapOptions, Comparison, MetricsError, Patients, Predictions, ZeroDivision, delong, holm,
+    mcnemar,
 };
 use ndarray::{Array2, array};
 use serde_json::Value;
@@ -152,6 +153,28 @@ fn differences_of_scipy() {
         }
     }
     assert!(same.tests.iter().all(|own| own.mcnemar.exact_p == 1.0 && own.delong.p == 1.0));
+}
+
+#[test]
+fn averages_over_other_labels_are_not_compared() {
+    let labels = LabelSet::new(["a", "b"]).unwrap();
+    let truth = array![[1u8, 1], [0, 1], [1, 0], [0, 0], [1, 1], [0, 0], [1, 0], [0, 1]];
+    let first = truth.mapv(|v| 0.2 + 0.6 * f64::from(v));
+    // Never predicts b, so that it has no precision.
+    let mut second = first.clone();
+    second.column_mut(1).mapv_inplace(|p| p / 2.0);
+    let differences = |zero_division| {
+        let options = BootstrapOptions::default().with_zero_division(zero_division);
+        let [own, other] = [&first, &second].map(|proba| Predictions::new(proba.view(), &[0.5; 2]));
+        let patients = Patients::each_record(8);
+        let pair = Comparison::new(&labels, truth.view(), own, other, &patients, &options);
+        let averages = pair.unwrap().differences.macro_;
+        ["precision", "roc_auc", "sensitivity"].map(|score| averages.get(score).unwrap().value)
+    };
+    let [precision, auc, sensitivity] = differences(ZeroDivision::Nan);
+    assert!(precision.is_nan());
+    assert_eq!((auc, sensitivity), (0.0, 0.5));
+    assert_eq!(differences(ZeroDivision::Zero), [0.5, 0.0, 0.5]);
 }
 
 #[test]

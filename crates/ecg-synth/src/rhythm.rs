@@ -211,7 +211,7 @@ fn fibrillation(condition: &Condition, end_s: f64, rng: &mut Rng) -> Timeline {
         }
         let mut shortest = complex.refractory_s(qt_rr_s);
         if condition.ectopy == Ectopy::Ventricular && t >= 0.0 && until == 0 {
-            // Earlier than the next beat is due.
+            // Earlier than the next beat is due on average.
             t += rng.within(0.36, 0.44).min(0.85 * 60.0 / rate);
             timeline.push(BeatKind::PrematureVentricular, t, None);
             shortest = AFTER_PREMATURE_S;

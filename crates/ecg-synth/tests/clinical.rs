@@ -292,6 +292,22 @@ fn normal_conduction_has_neither() {
 }
 
 #[test]
+fn premature_beats_in_fast_fibrillation_are_early() {
+    let condition = Condition::new(Rhythm::AtrialFibrillation).with_ectopy(Ectopy::Ventricular);
+    let mut fast = 0;
+    for record in records(condition) {
+        fast += usize::from(record.truth.rate_bpm > 120.0);
+        for pair in record.truth.beats.windows(2) {
+            if pair[1].kind == BeatKind::PrematureVentricular {
+                let early = (pair[1].r_s - pair[0].r_s) * record.truth.rate_bpm / 60.0;
+                assert!(early < 0.851, "{early}");
+            }
+        }
+    }
+    assert!(fast > 0, "no fast recording");
+}
+
+#[test]
 fn premature_beats_are_early_and_present() {
     for (ectopy, kind) in [
         (Ectopy::Ventricular, BeatKind::PrematureVentricular),

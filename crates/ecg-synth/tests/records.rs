@@ -183,4 +183,8 @@ fn options_that_are_left_out_have_their_defaults() {
     let only = MapDeserializer::<_, Error>::new([("seed", 7u64)].into_iter());
     let read = SynthOptions::deserialize(only).expect("valid");
     assert_eq!(read, SynthOptions::default().with_seed(7));
+    let misspelt = MapDeserializer::<_, Error>::new([("second", 30u64)].into_iter());
+    assert!(SynthOptions::deserialize(misspelt).is_err());
+    let misspelt = MapDeserializer::<_, Error>::new([("first_degree_block", true)].into_iter());
+    assert!(Condition::deserialize(misspelt).is_err());
 }

@@ -57,7 +57,8 @@ pub struct Fir {
 pub struct FirState(Vec<f64>);
 
 impl FirState {
-    /// Creates a state from the last samples, oldest first: one fewer than the filter has taps.
+    /// Creates a state from the last samples, oldest first: one fewer than the filter has taps. With it, filtering
+    /// continues where [`FirState::samples`] were taken.
     pub fn new(samples: Vec<f64>) -> Self {
         Self(samples)
     }

@@ -54,12 +54,13 @@ pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
     }
     let Some(first) = rows.first() else { return true };
     let second = rows.get(1);
-    // The rows are so long that there is no second one to judge by; most likely they are leads.
-    if second.is_none() && !is_whole {
-        return true;
-    }
     let layout = Layout::detect(first, second.map(|row| &**row), options);
     let cells = layout.split(first);
+    let is_other = cells.iter().any(|cell| ["record", "ecg_id", "patient_id"].contains(&&**cell));
+    // The rows are so long that there is no second one to judge by; most likely they are leads.
+    if second.is_none() && !is_whole {
+        return !is_other;
+    }
     if layout.orientation == CsvOrientation::LeadsInRows {
         return true;
     }
@@ -72,9 +73,7 @@ pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
         return columns.iter().all(|column| cells::find(column, &names).is_some());
     }
     if layout.names_columns() {
-        let tables = ["record", "ecg_id", "patient_id"];
-        !cells.iter().any(|cell| tables.contains(&cell.as_ref()))
-            && cells.iter().any(|cell| cells::Column::of(cell).is_standard_lead())
+        !is_other && cells.iter().any(|cell| cells::Column::of(cell).is_standard_lead())
     } else {
         names.len() == cells.len()
     }

@@ -334,7 +334,7 @@ fn signal_line(line: u64, text: &str, notes: &mut Notes<'_>) -> Result<SignalSpe
     }
     Ok(SignalSpec {
         line,
-        file: file.to_owned(),
+        file: file.trim_start_matches("./").to_owned(),
         format: format.format,
         samples_per_frame: format.samples_per_frame,
         skew: format.skew,

@@ -31,8 +31,8 @@ impl<T> RecordTable<T> {
     /// Returns the row of each of these records.
     ///
     /// A row belongs to the record with its name, otherwise to the record with its base name if no other record has
-    /// that, no row has that record's name, and no other row matches it. Both names of a row of PTB-XL's table count. If
-    /// no record has the name or base name of a row with its extension, the extension is dropped.
+    /// that, no row has that record's name, and no other row matches it. Both names of a row of PTB-XL's table count. Names
+    /// are sought with the row's extension and then without it, before base names in the same way.
     ///
     /// ```
     /// use ecg_io::RowMatch::{Absent, Ambiguous, BaseName, Name};

@@ -59,14 +59,14 @@ impl PtbXlTable {
             let age = text("age").and_then(|age| age.parse().ok());
             let names = files.iter().map(|&file| cells.get(file));
             let names = names.filter(|name| !base_name(name).is_empty());
-            let mut keys = names.clone().map(record_key);
+            let mut keys = names.map(record_key);
             let Some((record, extension)) = keys.next() else {
                 return Err(table.cell(line, files[0], "", "the name of a file"));
             };
             let other_name = keys.next().map(|(name, _)| name);
-            for name in names.map(base_name) {
+            for name in other_name.iter().chain([&record]).map(|name| base_name(name)) {
                 let row = out.rows.len();
-                match by_name.insert(name, row) {
+                match by_name.insert(name.to_owned(), row) {
                     Some(first) if first != row => {
                         let (record, first) = (name.to_owned(), out.rows[first].line);
                         return Err(table.duplicate(line, record, first));

@@ -132,6 +132,8 @@ impl Record {
     }
 
     /// Returns the departures from the format that have been read leniently so far.
+    ///
+    /// At most 128 are listed; one more counts the rest, and may count those of a part that is read again once more.
     pub fn warnings(&self) -> Vec<Warning> {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -226,8 +226,8 @@ impl ConvertConfig {
             Resample::Fft { samples } => samples as f64,
             Resample::Polyphase { rate_hz, .. } => self.hop_s * rate_hz,
         };
-        // No hop that a plan accepts is below half a sample.
-        let starts = (0..).map(|k| (f64::from(k) * hop.max(0.5)).round() as usize);
+        // No window starts twice.
+        let starts = (0..).map(|k| (f64::from(k) * hop.max(1.0)).round() as usize);
         let starts = starts.take_while(|start| start + window <= length.max(window));
         let padded = self.short_records == ShortRecords::Pad && length > 0;
         let count = match (length < window, self.windows) {
@@ -250,6 +250,8 @@ mod tests {
         config.check().expect("sound");
         assert_eq!(config.window_starts(150), [0, 13, 25, 38, 50, 63, 75, 88, 100]);
         assert!(config.window_starts(49).is_empty());
+        let half_a_sample = config.clone().with_hop_s(0.01);
+        assert_eq!(half_a_sample.window_starts(53), [0, 1, 2, 3]);
         let third = config.with_window_s(1.0 / 3.0);
         assert_eq!(third.window_seconds(SamplingRate::new(500.0).expect("a rate")), 0.34);
     }

@@ -300,8 +300,7 @@ const MOST_VALUES: usize = 1 << 26;
 const ROUNDING: f64 = 1e-12;
 
 /// The number to subtract from each value, and the factor to multiply the difference by. The factor is 0 if the size of
-/// the values (peak or standard deviation) is at most `rounding`, or is so small that its inverse overflows. `None` if that
-/// size overflows.
+/// the values (peak or standard deviation) is at most `rounding`, or is subnormal. `None` if that size overflows.
 fn scaling<'a>(
     scale: Scale,
     values: impl Iterator<Item = &'a f64> + Clone,

@@ -192,7 +192,7 @@ impl Choices {
                 let (truth, p) = (on.truth.view(), on.probabilities.view());
                 let usual = judged.thresholds.as_deref();
                 let (own, kept) = self.by_rule(rule, &judged.labels, truth, p, usual, &on.what)?;
-                (own, format!("{rule} on {}{}", on.what, none_for(&kept)))
+                (own, format!("{rule} on {}{}", on.what, none_for(&kept, "")))
             }
             _ => {
                 let usual = judged.thresholds.as_deref();
@@ -211,9 +211,8 @@ impl Choices {
     /// predictions.
     fn across_folds(&self, rule: Rule, judged: &Judged) -> Result<Chosen> {
         let folds: Vec<u32> = judged.folds.iter().copied().flatten().collect();
-        let mut kept = BTreeSet::new();
-        let mut choose = |what: &str, p: &Array2<f64>| {
-            let mut by_fold = BTreeMap::new();
+        let choose = |what: &str, p: &Array2<f64>| -> Result<(Cutoffs, BTreeSet<String>)> {
+            let (mut by_fold, mut kept) = (BTreeMap::new(), BTreeSet::new());
             let (truth, p) = (judged.truth.view(), p.view());
             let all = thresholds_across_folds(truth, p, &folds, |fold, truth, p| {
                 let others = format!("the folds of {what} except {fold}");
@@ -223,12 +222,12 @@ impl Choices {
                 kept.extend(none);
                 Ok::<_, anyhow::Error>(own)
             });
-            Ok(Cutoffs::Folds { all: all.context("--across-folds")?, by_fold })
+            Ok((Cutoffs::Folds { all: all.context("--across-folds")?, by_fold }, kept))
         };
-        let own = choose(&judged.what, &judged.probabilities)?;
-        let against = judged.against.iter().map(|(file, p)| choose(file, p));
+        let (own, kept) = choose(&judged.what, &judged.probabilities)?;
+        let against = judged.against.iter().map(|(file, p)| Ok(choose(file, p)?.0));
         let against = against.collect::<Result<Vec<_>>>()?;
-        let source = format!("{rule} on the other folds{}", none_for(&kept));
+        let source = format!("{rule} on the other folds{}", none_for(&kept, " in every fold"));
         Ok(Chosen { own, against, source })
     }
 
@@ -265,13 +264,13 @@ impl Choices {
     }
 }
 
-/// Says for which labels no threshold could be chosen.
-fn none_for(labels: &BTreeSet<String>) -> String {
+/// Says for which labels no threshold could be chosen, or not `everywhere`.
+fn none_for(labels: &BTreeSet<String>, everywhere: &str) -> String {
     if labels.is_empty() {
         return String::new();
     }
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-    format!(", but not for {}, where no choice was possible", labels.join(", "))
+    format!(", but not{everywhere} for {}, where no choice was possible", labels.join(", "))
 }
 
 /// Returns the thresholds of `--thresholds`, and those of the weights for labels that it leaves out.
@@ -516,10 +515,10 @@ mod tests {
         let by = |rule, usual: Option<&[f64]>| {
             let own = choices.by_rule(rule, &labels, truth.view(), p.view(), usual, "v.csv");
             let (own, kept) = own.expect("chooses");
-            assert_eq!(none_for(&kept), ", but not for AF, where no choice was possible");
+            assert_eq!(none_for(&kept, ""), ", but not for AF, where no choice was possible");
             own[1]
         };
-        assert_eq!(none_for(&BTreeSet::new()), "");
+        assert_eq!(none_for(&BTreeSet::new(), ""), "");
         for rule in [Rule::Challenge, Rule::Label(ThresholdRule::MaxF1)] {
             assert_eq!((by(rule, Some(&[0.3, 0.4])), by(rule, None)), (0.4, 0.5), "{rule}");
         }

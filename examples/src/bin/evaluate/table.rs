@@ -143,13 +143,12 @@ impl Table {
         let found = truth.rows.match_records(&self.records);
         if let Some(row) = found.iter().position(|own| *own == RowMatch::Ambiguous) {
             bail!(
-                "{}:{}: record {} is ambiguous: several records here or in {} have the base name {}, and none has the \
-                 same name; expected full names in both",
+                "{}:{}: record {} is ambiguous: several rows of {} may be meant, or several records here by one of them; \
+                 expected one row with the full name for each record",
                 self.path.display(),
                 self.line(row),
                 self.records[row],
-                truth.path.display(),
-                base_name(&self.records[row])
+                truth.path.display()
             );
         }
         let rows: Vec<Option<usize>> = found.into_iter().map(RowMatch::row).collect();
@@ -180,9 +179,16 @@ impl Table {
             let row = found.iter().filter_map(row_of).min()?;
             Some((self.line(row), &*self.records[row]))
         };
+        let by_base = || {
+            let k = found.iter().position(|own| *own == RowMatch::Ambiguous)?;
+            let has_base = |own: &String| base_name(own) == base_name(&others[k]);
+            let row = self.records.iter().position(has_base)?;
+            Some((self.line(row), &*self.records[row]))
+        };
         Shared {
             by_name: first(|own| if let RowMatch::Name(row) = own { Some(*row) } else { None }),
-            by_base: first(|own| if let RowMatch::BaseName(row) = own { Some(*row) } else { None }),
+            by_base: first(|own| if let RowMatch::BaseName(row) = own { Some(*row) } else { None })
+                .or_else(by_base),
         }
     }
 
@@ -197,7 +203,7 @@ impl Table {
 pub struct Shared<'a> {
     /// The first record with exactly the same name.
     pub by_name: Option<(u64, &'a str)>,
-    /// The first record that only its base name matches, which no other record on either side has.
+    /// A record that only its base name matches, if possible one that no other record on either side has.
     pub by_base: Option<(u64, &'a str)>,
 }
 
@@ -256,7 +262,8 @@ mod tests {
         let first = Some((3, "1"));
         assert_eq!(shared(["1", "3"]), Shared { by_name: first, by_base: None });
         assert_eq!(shared(["x/1", "3"]), Shared { by_name: None, by_base: first });
-        assert_eq!(shared(["x/1", "y/1"]), Shared { by_name: None, by_base: None });
+        assert_eq!(shared(["x/1", "y/1"]), Shared { by_name: None, by_base: first });
+        assert_eq!(shared(["x/3", "y/4"]), Shared { by_name: None, by_base: None });
         let swapped = LabelSet::new(["SB", "AF"]).expect("labels");
         assert_eq!(p.columns_of(&swapped).expect("has them"), [1, 0]);
     }
