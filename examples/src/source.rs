@@ -1108,15 +1108,21 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_table_labels_the_records_of_an_archive() {
+    /// Writes an archive of three records with these names, and its sidecar.
+    fn npz_of(names: [&str; 3], config: &ConvertConfig) -> (tempfile::TempDir, PathBuf) {
         let (dir, path) = npz(|archive| {
             archive.add_array("prepared", &Array3::<f32>::zeros((3, 12, 100))).expect("adds");
         });
-        let published = ConvertConfig::published();
-        let sidecar = serde_json::json!({"records": ["a/1", "a/2", "b/1"], "config": published,
-            "config_hash": published.hash(), "failed": []});
+        let sidecar = serde_json::json!({"records": names, "config": config,
+            "config_hash": config.hash(), "failed": []});
         std::fs::write(dir.path().join("rows.json"), sidecar.to_string()).expect("writes");
+        (dir, path)
+    }
+
+    #[test]
+    fn a_table_labels_the_records_of_an_archive() {
+        let published = ConvertConfig::published();
+        let (dir, path) = npz_of(["a/1", "a/2", "b/1"], &published);
         let table = dir.path().join("mine.csv");
         // By base name if that is unique.
         std::fs::write(&table, "record,AF,SB\n1,1,0\nx/2,0,1\n").expect("writes");
@@ -1164,13 +1170,8 @@ mod tests {
         let dataset = Dataset::open(&data, &options).expect("opens");
         let of_folder: Vec<_> = (0..3).map(|i| dataset.labels(i).map(<[bool]>::to_vec)).collect();
 
-        let (archive, path) = npz(|archive| {
-            archive.add_array("prepared", &Array3::<f32>::zeros((3, 12, 100))).expect("adds");
-        });
         let published = ConvertConfig::published();
-        let sidecar = serde_json::json!({"records": ["x/1", "y/1", "z/2"], "config": published,
-            "config_hash": published.hash(), "failed": []});
-        std::fs::write(archive.path().join("rows.json"), sidecar.to_string()).expect("writes");
+        let (_archive, path) = npz_of(["x/1", "y/1", "z/2"], &published);
         let source = load(&path, &published, &labels).expect("loads");
         assert_eq!(source.labels, of_folder);
         assert_eq!(source.labels.iter().filter(|own| own.is_some()).count(), 1);

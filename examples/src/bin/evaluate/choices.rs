@@ -186,16 +186,15 @@ impl Choices {
             }
             judged.calibrate(calibrator, source)?;
         }
+        let usual = judged.thresholds.as_deref();
         let (own, source) = match (self.rule, &self.validation) {
             (Some(rule), _) if self.across_folds => return self.across_folds(rule, judged),
             (Some(rule), Some(on)) => {
                 let (truth, p) = (on.truth.view(), on.probabilities.view());
-                let usual = judged.thresholds.as_deref();
                 let (own, kept) = self.by_rule(rule, &judged.labels, truth, p, usual, &on.what)?;
                 (own, format!("{rule} on {}{}", on.what, none_for(&kept, "")))
             }
             _ => {
-                let usual = judged.thresholds.as_deref();
                 let (own, mut source) = given(self.thresholds.as_deref(), usual, &judged.labels);
                 if usual.is_some() && judged.calibrator.is_some() && source != "--thresholds" {
                     source.push_str(", calibrated");
