@@ -1,8 +1,7 @@
 //! Shared types of the 3DECG toolkit: leads, recordings, diagnosis codes, label sets and the predictor traits.
 //!
 //! ```
-//! use ecg_core::{LabelSet, Lead, Recording, SamplingRate};
-//! use ndarray::Array2;
+//! use ecg_core::{LabelSet, Lead, Recording, SamplingRate, ndarray::Array2};
 //!
 //! # fn main() -> Result<(), ecg_core::CoreError> {
 //! // A ten-second flat line on the twelve standard leads, [lead, sample] in mV.
@@ -26,6 +25,7 @@
 //! | [`LabelSet`] | the label order that accompanies every probability array |
 //! | [`Predict`] | a classifier that turns a batch of inputs into probabilities `[n, label]` |
 //! | [`PredictSubsets`] | the same for one input with only subsets of its leads kept, for explanations |
+//! | `files` | files that are written completely or not at all (feature `files`) |
 //!
 //! # Conventions
 //!
@@ -42,10 +42,15 @@
 //! - `ecg-synth` synthesises recordings.
 
 mod error;
+#[cfg(feature = "files")]
+pub mod files;
 mod label;
 mod lead;
 mod predict;
 mod recording;
+
+/// The arrays of the arguments and results, in the version used here.
+pub use ndarray;
 
 pub use error::CoreError;
 pub use label::{LabelSet, SnomedCode};

@@ -545,6 +545,26 @@ pub enum IoError {
         /// The existing columns, joined by commas.
         found: String,
     },
+    /// A record of which a table has no row, or no row that is surely its own.
+    #[error("{}: record {record:?}: found {}", path.display(), row_found(*ambiguous))]
+    NoSuchRow {
+        /// The table.
+        path: PathBuf,
+        /// The record.
+        record: String,
+        /// Whether there are rows that may be meant; see [`RowMatch::Ambiguous`](crate::RowMatch::Ambiguous).
+        ambiguous: bool,
+    },
+    /// A label that a table does not have.
+    #[error("{}: no column for label {label:?}; the labels are {found}", path.display())]
+    NoSuchLabel {
+        /// The table.
+        path: PathBuf,
+        /// The label.
+        label: String,
+        /// The labels of the table, joined by commas.
+        found: String,
+    },
     /// A link out of the folder of a data set or of a record.
     #[error("{} is a link out of its folder, expected a file inside it, unless such links are allowed", path.display())]
     OutsideLink {
@@ -582,6 +602,14 @@ pub enum IoError {
         path: PathBuf,
         /// What was skipped there, and why.
         warnings: Vec<Warning>,
+    },
+    /// A file, or the name of a recording, in place of a folder of recordings.
+    #[error("{}: found {}", path.display(), in_place_of_folder(recording.as_deref()))]
+    NotAFolder {
+        /// The path.
+        path: PathBuf,
+        /// The WFDB header or table of the recording there, if there is one.
+        recording: Option<PathBuf>,
     },
     /// A name that cannot be used for a WFDB record.
     #[error(
@@ -722,6 +750,27 @@ fn behind(warnings: &[Warning]) -> String {
         text.push_str(&format!("; and {} more", warnings.len() - SHOWN));
     }
     text
+}
+
+/// What is found instead of a row that surely belongs to a record.
+fn row_found(ambiguous: bool) -> &'static str {
+    if ambiguous {
+        "rows or records that cannot be told apart, expected one row with its full name"
+    } else {
+        "no row, expected one"
+    }
+}
+
+/// What is found in place of a folder of recordings.
+fn in_place_of_folder(recording: Option<&Path>) -> String {
+    match recording {
+        None => "a file, expected a folder of recordings".to_owned(),
+        Some(file) => format!(
+            "a recording ({}), expected a folder of recordings; put it into a folder of its own, or look at it with \
+             inspect",
+            file.display()
+        ),
+    }
 }
 
 fn before(at: Option<&Place>) -> String {

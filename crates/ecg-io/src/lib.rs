@@ -1,9 +1,9 @@
 //! Reads and writes 12-lead ECG recordings: WFDB, CSV, label tables and whole data sets.
 //!
 //! ```
-//! use ecg_core::{Lead, Recording, SamplingRate, SnomedCode};
+//! use ecg_io::ecg_core::{Lead, Recording, SamplingRate, SnomedCode};
+//! use ecg_io::ndarray::Array2;
 //! use ecg_io::{Dataset, DatasetOptions, ReadOptions, WriteOptions, read_recording, write_wfdb};
-//! use ndarray::Array2;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let dir = tempfile::tempdir()?;
@@ -42,7 +42,7 @@
 //! | make folds for training and testing | [`folds_by_patient`], [`split_published`], [`split_by_fold`] |
 //! | map diagnosis codes to labels | [`LabelMap`], [`NsrRule`] |
 //! | read a table of labels or predictions alone | [`read_labels`], [`read_probabilities`], [`RecordTable`] |
-//! | match the rows of such a table to records | [`RecordTable::match_records`] |
+//! | match the rows of such a table to records | [`RecordTable::match_records`], [`RecordTable::aligned`] |
 //! | read and write annotations | [`read_annotations`], [`sibling_annotations`], [`write_annotations`] |
 //! | write recordings | [`write_wfdb`], [`write_csv`] |
 //! | see what was read leniently | [`Warning`], in [`Loaded::warnings`] and [`Dataset::warnings`] |
@@ -74,8 +74,8 @@
 //! - No file makes a reader panic, hang or allocate without bound. Sizes come from the files and not from the header
 //!   alone (except for [`ReadOptions::max_null_samples`] and [`ReadOptions::max_packed_samples`]). A selection of
 //!   frames is as large as its caller makes it.
-//! - Files outside the record's folder are rejected, including those behind a link (unless
-//!   [`ReadOptions::allow_outside_links`] is on).
+//! - Files outside the record's folder are rejected, including those behind a link, and links out of the folder of a
+//!   data set are not followed (unless [`ReadOptions::allow_outside_links`] is on).
 //! - Parts of a record are read without the rest, except in format 8 and FLAC, which are decoded from the start of
 //!   their file.
 //! - Segments cannot be nested.

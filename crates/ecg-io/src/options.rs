@@ -9,8 +9,9 @@ pub struct ReadOptions {
     /// Treat a WFDB checksum mismatch as an error; otherwise it is a warning. Default: true.
     pub verify_checksums: bool,
     /// Read signal files, segments and annotation files of WFDB records even if a symbolic link leads to them outside
-    /// the record's folder, and the `labels.csv` of a data set if a link leads to it outside the data folder. Names with
-    /// `..` and absolute names are rejected regardless. Default: false.
+    /// the record's folder, and the recordings and tables of a data set if a link leads to them outside the data folder.
+    /// A signal file is sought beside the link to its header. Links to folders of a data set are not followed, and names
+    /// with `..` and absolute names are rejected regardless. Default: false.
     pub allow_outside_links: bool,
     /// The most samples without bytes of their own in a file with which a WFDB record is read as a whole.
     ///
@@ -51,30 +52,35 @@ impl Default for ReadOptions {
 
 impl ReadOptions {
     /// Sets [`ReadOptions::strict`].
+    #[must_use]
     pub fn with_strict(mut self, strict: bool) -> Self {
         self.strict = strict;
         self
     }
 
     /// Sets [`ReadOptions::verify_checksums`].
+    #[must_use]
     pub fn with_verify_checksums(mut self, verify: bool) -> Self {
         self.verify_checksums = verify;
         self
     }
 
     /// Sets [`ReadOptions::allow_outside_links`].
+    #[must_use]
     pub fn with_allow_outside_links(mut self, allow: bool) -> Self {
         self.allow_outside_links = allow;
         self
     }
 
     /// Sets [`ReadOptions::max_null_samples`].
+    #[must_use]
     pub fn with_max_null_samples(mut self, samples: u64) -> Self {
         self.max_null_samples = samples;
         self
     }
 
     /// Sets [`ReadOptions::max_packed_samples`].
+    #[must_use]
     pub fn with_max_packed_samples(mut self, samples: u64) -> Self {
         self.max_packed_samples = samples;
         self
@@ -82,12 +88,14 @@ impl ReadOptions {
 
     /// Sets [`ReadOptions::memory_map`].
     #[cfg(feature = "mmap")]
+    #[must_use]
     pub fn with_memory_map(mut self, map: bool) -> Self {
         self.memory_map = map;
         self
     }
 
     /// Sets [`ReadOptions::csv`].
+    #[must_use]
     pub fn with_csv(mut self, csv: CsvOptions) -> Self {
         self.csv = csv;
         self
@@ -112,12 +120,14 @@ impl Default for WriteOptions {
 
 impl WriteOptions {
     /// Sets [`WriteOptions::format`].
+    #[must_use]
     pub fn with_format(mut self, format: Format) -> Self {
         self.format = format;
         self
     }
 
     /// Sets [`WriteOptions::gain_per_mv`].
+    #[must_use]
     pub fn with_gain_per_mv(mut self, gain: f64) -> Self {
         self.gain_per_mv = gain;
         self

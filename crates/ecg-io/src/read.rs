@@ -84,6 +84,12 @@ fn locate(path: &Path) -> Result<Source, IoError> {
     Err(IoError::NoSuchRecord { path: path.to_owned(), header })
 }
 
+/// Returns the WFDB header or table of the recording at a path, if there is one.
+pub(crate) fn recording_file(path: &Path) -> Option<PathBuf> {
+    let (Source::Wfdb(file) | Source::Csv(file)) = locate(path).ok()?;
+    file.is_file().then_some(file)
+}
+
 /// Returns the name of a recording from its file: without extension, and without a preceding `.gz`.
 pub(crate) fn recording_stem(path: &Path) -> String {
     let path = if is_table(path) && has_extension(path, "gz") {

@@ -17,7 +17,7 @@ fn parse(words: &[u16], strict: bool) -> Result<Annotations, IoError> {
 }
 
 fn parse_bytes(bytes: &[u8], strict: bool) -> Result<Annotations, IoError> {
-    Annotations::parse(bytes, "r.atr".as_ref(), &ReadOptions::default().with_strict(strict))
+    Annotations::parse(bytes, "r.atr", &ReadOptions::default().with_strict(strict))
 }
 
 const fn word(code: u16, value: u16) -> u16 {

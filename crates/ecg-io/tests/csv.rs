@@ -59,6 +59,67 @@ fn a_low_rate_from_times_gives_a_warning() {
 }
 
 #[test]
+fn values_unlike_those_of_an_ecg_in_mv_give_a_warning() {
+    let found = |text: &str, csv: CsvOptions| {
+        let options = ReadOptions::default().with_csv(csv);
+        let warnings = read_with(text.as_bytes(), &options).expect(text).warnings;
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let warning = |span: &str| {
+        format!(
+            "r.csv: units: values span {span} mV; the table states no units, mV is assumed (CsvOptions::units, --csv-units)"
+        )
+    };
+    for (text, span) in [
+        ("# fs: 500\nI,II\n0,0\n-1000,1\n550,2\n", "1550"),
+        ("# fs: 500\nI,II\n0,0\n0.0005,nan\n0,0.0015\n", "0.0015"),
+        ("# fs: 500\nI\n-1e308\n1e308\n", "inf"),
+    ] {
+        let [told] = &found(text, CsvOptions::default())[..] else { panic!("{text}") };
+        assert!(told.ends_with(&warning(span)), "{told}");
+        assert_eq!(found(text, CsvOptions::default().with_units("mV")), [""; 0]);
+    }
+    for text in [
+        "# fs: 500\nI\n0\n50\n",
+        "# fs: 500\nI,II\n0,0\n0.02,0\n",
+        // Flat leads say nothing.
+        "# fs: 500\nI,II\n900,0\n900,0\n",
+        "# fs: 500\nI\nnan\nnan\n",
+        "# fs: 500\n# units: uV\nI\n0\n0.5\n",
+        "# fs: 500\nI (mV)\n0\n500\n",
+        "# fs: 500\nI\nmV\n0\n500\n",
+    ] {
+        assert_eq!(found(text, CsvOptions::default()), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn values_that_are_not_finite_in_mv_name_the_place() {
+    let volts = || CsvOptions::default().with_units("V");
+    let sideways = || volts().with_orientation(CsvOrientation::LeadsInRows);
+    for (text, csv, line, column) in [
+        ("I,II\n1,1\n1,1\n# c\n1,1e306\n1,1e307\n", volts(), 5, 2),
+        ("II,I (V)\n1,-1e306\n1,1\n", CsvOptions::default(), 2, 2),
+        ("time,x,II\n0,1,1\n1,1,1e306\n", volts().with_columns(["II"]), 3, 3),
+        ("I,1,2,3\nII,1,1e306,2\n", sideways(), 2, 3),
+    ] {
+        let error = with(text, csv).expect_err(text);
+        assert!(
+            matches!(
+                &error,
+                IoError::Cell { line: l, column: c, expected: "a number that is finite in mV", .. }
+                    if (*l, *c) == (line, column)
+            ),
+            "{error}"
+        );
+    }
+    let most = with("I,II\n1,1e305\n1,1\n", volts()).expect("finite");
+    assert!(most.signal.iter().all(|value| value.is_finite()));
+    let as_they_are = with("I,II\n1,1e307\n1,1e306\n1,1\n", CsvOptions::default());
+    assert_eq!(row(&as_they_are.expect("finite"), 1), [1e307, 1e306, 1.0]);
+}
+
+#[test]
 fn a_time_column_gives_the_rate() {
     let read = read("time,i,AVR\n0,1,-0.5\n0.004,,0.25\n0.008,nan,1e-3\n");
     assert_eq!(read.sampling_rate.hz(), 250.0);
@@ -226,7 +287,7 @@ fn too_many_columns_are_refused() {
 fn with(text: &str, csv: CsvOptions) -> Result<Recording, IoError> {
     let rate = SamplingRate::new(500.0).ok();
     let options = ReadOptions::default().with_csv(csv.with_sampling_rate(rate));
-    parse_csv(text.as_bytes(), "a/r.csv".as_ref(), &options).map(|loaded| loaded.recording)
+    parse_csv(text.as_bytes(), "a/r.csv", &options).map(|loaded| loaded.recording)
 }
 
 #[test]

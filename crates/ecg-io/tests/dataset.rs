@@ -279,7 +279,7 @@ fn ptb_xl_has_its_own_table() {
     let moved = tempfile::tempdir().expect("a folder");
     let named = moved.path().join("tables.csv");
     fs::rename(path, &named).expect("moves");
-    let options = DatasetOptions::default().with_labels_file(Some(named));
+    let options = DatasetOptions::default().with_labels_file(named);
     let dataset = Dataset::open(dir, &options).expect("opens");
     assert_eq!(labels(&dataset, 1).as_deref(), Some("NSR+SB"));
 }
@@ -294,19 +294,23 @@ fn ptb_xl_is_matched_by_unique_base_names() {
     let table = dir.join("ptbxl_database.csv");
     fs::write(&table, "scp_codes,filename_hr\n{'AFIB': 100.0},a/1_hr\n{'AFIB': 100.0},a/2_hr\n")
         .expect("writes");
-    let told = "record: 1 rows have a base name that several records or rows have: line 2";
+    let told = [
+        "record: 1 rows name other folders and are matched by base name: line 3",
+        "record: 1 rows have a base name that several records or rows have: line 2",
+    ];
     for file in [None, Some(table)] {
         let options = DatasetOptions::default().with_labels_file(file);
         let dataset = Dataset::open(dir, &options).expect("opens");
         let found: Vec<bool> = (0..3).map(|i| dataset.labels(i).is_some()).collect();
-        assert_eq!((found, messages(&dataset)), (vec![false, false, true], vec![told.to_owned()]));
+        assert_eq!(found, [false, false, true]);
+        assert_eq!(messages(&dataset), told);
     }
-    // The names in the table's own folder come first.
+    // A record with a nearer table does not count for the one above it.
     let table = "scp_codes,filename_hr\n{'AFIB': 100.0},1_hr\n";
     fs::write(dir.join("y/ptbxl_database.csv"), table).expect("writes");
     let dataset = open(dir);
     let found: Vec<bool> = (0..3).map(|i| dataset.labels(i).is_some()).collect();
-    assert_eq!(found, [false, true, true]);
+    assert_eq!(found, [true, true, true]);
 }
 
 #[test]
@@ -319,6 +323,24 @@ fn nothing_to_open() {
     fs::write(dir.path().join("notes.csv"), "a,b\nx,y\n").expect("writes");
     let error = Dataset::open(dir.path(), &options).expect_err("no recording").to_string();
     assert!(error.contains("notes.csv") && error.ends_with("skipped"), "{error}");
+    // Neither a recording nor any other file is a folder.
+    wfdb(dir.path(), "x", &[]);
+    let header = dir.path().join("x.hea");
+    for name in ["x", "x.hea", "x.dat"] {
+        let error = Dataset::open(dir.path().join(name), &options).expect_err(name);
+        assert!(
+            matches!(&error, IoError::NotAFolder { recording: Some(file), .. } if *file == header),
+            "{error}"
+        );
+        let told =
+            format!("a recording ({}), expected a folder of recordings; put", header.display());
+        assert!(error.to_string().contains(&told), "{error}");
+    }
+    let error = Dataset::open(dir.path().join("notes.csv"), &options).expect_err("a file");
+    assert!(
+        error.to_string().ends_with("found a file, expected a folder of recordings"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -343,6 +365,21 @@ fn a_wide_table_of_records_is_no_recording() {
     let dataset = open(dir.path());
     assert_eq!(dataset.names(), ["a"]);
     assert_eq!(messages(&dataset), ["columns: not a recording (no lead columns), skipped"]);
+}
+
+#[test]
+fn columns_by_number_make_no_recording_of_a_table_of_records() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    fs::write(dir.join("a.csv"), "# fs: 500\nI,II\n1,2\n").expect("writes");
+    fs::write(dir.join("ages.csv"), "record,age\na,61\n").expect("writes");
+    let by = |column: CsvColumn| {
+        let mut options = DatasetOptions::default();
+        options.read.csv = options.read.csv.with_columns([column]);
+        Dataset::open(dir, &options).expect("opens").names().to_vec()
+    };
+    assert_eq!(by(CsvColumn::Position(2)), ["a"]);
+    assert_eq!(by(CsvColumn::Name("age".into())), ["ages"]);
 }
 
 #[test]
@@ -377,9 +414,22 @@ fn links_out_of_the_folder_are_not_followed() {
     symlink(outside.path().join("secret.hea"), dir.path().join("out.hea")).expect("links");
     symlink(dir.path(), dir.path().join("in/circle")).expect("links");
     symlink(dir.path().join("in/r.hea"), dir.path().join("in/again.hea")).expect("links");
+    let table = outside.path().join("table.csv");
+    fs::write(&table, "scp_codes,filename_hr\n{'AFIB': 100.0},out\n").expect("writes");
+    symlink(&table, dir.path().join("ptbxl_database.csv")).expect("links");
+    symlink(outside.path().join("secret.dat"), dir.path().join("secret.dat")).expect("links");
     let dataset = open(dir.path());
     assert_eq!(dataset.names(), ["in/again", "in/r"]);
-    assert_eq!(dataset.warnings().len(), 2);
+    let told = |what: &str| messages(&dataset).iter().filter(|own| own.contains(what)).count();
+    assert_eq!((told("points outside"), told("points to a folder"), told("")), (3, 1, 4));
+    assert_eq!(dataset.label_source(), &LabelSource::Comments);
+    // On request, links to files are followed, but still none to folders.
+    let read = ReadOptions::default().with_allow_outside_links(true);
+    let options = DatasetOptions::default().with_read(read);
+    let dataset = Dataset::open(dir.path(), &options).expect("opens");
+    assert_eq!(dataset.names(), ["in/again", "in/r", "out"]);
+    assert_eq!(messages(&dataset), ["link: points to a folder, not followed"]);
+    assert_eq!(labels(&dataset, 2).as_deref(), Some("AF"));
 }
 
 #[cfg(unix)]
@@ -419,11 +469,16 @@ fn a_label_table_that_cannot_be_used_is_an_error() {
     fs::create_dir(&table).expect("makes");
     assert!(matches!(error(&options), IoError::NotAFile { .. }));
     fs::remove_dir(&table).expect("removes");
-    // A link inside the folder.
+    // A link inside the folder: its target is no second table.
     fs::create_dir(dir.join("tables")).expect("makes");
-    fs::write(dir.join("tables/truth.txt"), "record,P\nr,1\n").expect("writes");
-    symlink("tables/truth.txt", &table).expect("links");
-    assert_eq!(open(dir).labels(0), Some(&[true][..]));
+    for target in ["tables/truth.txt", "tables/truth.csv", "tables/labels.csv"] {
+        fs::write(dir.join(target), "record,P\nr,1\n").expect("writes");
+        symlink(target, &table).expect("links");
+        let dataset = open(dir);
+        assert_eq!((dataset.labels(0), messages(&dataset)), (Some(&[true][..]), Vec::new()));
+        fs::remove_file(dir.join(target)).expect("removes");
+        fs::remove_file(&table).expect("removes");
+    }
 }
 
 #[cfg(unix)]
@@ -447,6 +502,7 @@ fn ptbxl_is_taken_at_one_rate() {
         "p/records100/00000/1_lr",
         "p/records500/00000/1_hr",
         "p/records500/00000/2_hr",
+        "p/records100/00000/4_lr",
         "q/records100/3_lr",
     ] {
         wfdb(dir, name, &[]);
@@ -459,16 +515,29 @@ fn ptbxl_is_taken_at_one_rate() {
         Dataset::open(dir, &options).expect("opens")
     };
     let high = at(PtbXlRecords::Hz500);
-    let names = ["p/records500/00000/1_hr", "p/records500/00000/2_hr", "q/records100/3_lr"];
+    // As after an interrupted download: what is there at one rate only is taken at that rate.
+    let names = [
+        "p/records100/00000/4_lr",
+        "p/records500/00000/1_hr",
+        "p/records500/00000/2_hr",
+        "q/records100/3_lr",
+    ];
     assert_eq!(high.names(), names);
     assert!(messages(&high)[0].contains("1 recordings are left out"), "{:?}", messages(&high));
-    assert_eq!((labels(&high, 0).as_deref(), high.fold(0)), (Some("AF"), Some(4)));
+    assert_eq!((labels(&high, 1).as_deref(), high.fold(1)), (Some("AF"), Some(4)));
     let low = at(PtbXlRecords::Hz100);
-    assert_eq!(low.names(), ["p/records100/00000/1_lr", "q/records100/3_lr"]);
+    let names = [
+        "p/records100/00000/1_lr",
+        "p/records100/00000/4_lr",
+        "p/records500/00000/2_hr",
+        "q/records100/3_lr",
+    ];
+    assert_eq!(low.names(), names);
+    assert!(messages(&low)[0].contains("1 recordings are left out"), "{:?}", messages(&low));
     assert_eq!(labels(&low, 0).as_deref(), Some("AF"));
     let both = open(dir);
-    assert_eq!(both.len(), 4);
-    assert!(messages(&both)[0].contains("appear twice"));
+    assert_eq!(both.len(), 5);
+    assert!(messages(&both)[0].contains("1 recordings appear twice"), "{:?}", messages(&both));
 }
 
 #[test]

@@ -84,7 +84,7 @@ proptest! {
 
     #[test]
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = Header::parse(&bytes, "r.hea".as_ref(), &ReadOptions::default());
+        let _ = Header::parse(&bytes, "r.hea", &ReadOptions::default());
         let dir = tempfile::tempdir().expect("a folder");
         for name in ["r.csv", "labels.csv", "ptbxl_database.csv"] {
             fs::write(dir.path().join(name), &bytes).expect("writes");

@@ -27,6 +27,40 @@ fn every_case_ends_as_documented() {
 }
 
 #[test]
+fn gains_with_which_samples_are_infinite_in_mv() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write =
+        |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("writes");
+    let read = |name: &str| read_recording(dir.path().join(name), &ReadOptions::default());
+    for name in ["r.dat", "a.dat", "b.dat"] {
+        std::fs::write(dir.path().join(name), [1, 0]).expect("writes");
+    }
+    let line_of = |error: &IoError| match error {
+        IoError::Field { line, field: "gain", .. } => Some(*line),
+        _ => None,
+    };
+    for gain in ["1e-298/V", "1e303/nV"] {
+        write("r.hea", &format!("r 2 500 1\n~ 0\nr.dat 16 {gain}\n"));
+        let error = read("r").expect_err(gain);
+        assert_eq!(line_of(&error), Some(3), "{error}");
+        assert!(error.to_string().contains(gain), "{error}");
+    }
+    write("r.hea", "r 1 500 1\nr.dat 16 1e-298/mV\n");
+    assert!(read("r").expect("finite").recording.signal[[0, 0]].is_finite());
+    // The gain of a segment other than the first.
+    write("m.hea", "m/2 1 500 2\na 1\nb 1\n");
+    write("a.hea", "a 1 500 1\na.dat 16 200/V\n");
+    write("b.hea", "b 1 500 1\nb.dat 16 1e-298/V\n");
+    let error = read("m").expect_err("a gain");
+    let IoError::Segment { line: 3, source, .. } = &error else { panic!("{error}") };
+    assert_eq!(line_of(source), Some(2), "{source}");
+    write("a.hea", "a 1 500 1\na.dat 16 1e-298/V\n");
+    let error = read("m").expect_err("a gain");
+    let IoError::Segment { line: 2, source, .. } = &error else { panic!("{error}") };
+    assert_eq!(line_of(source), Some(2), "{source}");
+}
+
+#[test]
 fn signal_files_that_do_not_fit() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = |name: &str| dir.path().join(name);

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use ecg_core::{Adc, Lead, Recording, SamplingRate, Sex, SnomedCode};
-use ecg_io::{Format, IoError, ReadOptions, WriteOptions, read_recording, write_csv, write_wfdb};
+use ecg_io::{
+    CsvOptions, Format, IoError, ReadOptions, WriteOptions, read_recording, write_csv, write_wfdb,
+};
 use ndarray::Array2;
 use proptest::prelude::*;
 
@@ -20,7 +22,9 @@ fn recording(signal: Array2<f64>, rate: f64) -> Recording {
 }
 
 fn reread(dir: &Path) -> Recording {
-    let strict = ReadOptions::default().with_strict(true);
+    // The values may be unlike those of an ECG in mV.
+    let csv = CsvOptions::default().with_units("mV");
+    let strict = ReadOptions::default().with_strict(true).with_csv(csv);
     let loaded = read_recording(dir.join("site/r_1"), &strict).expect("reads");
     assert_eq!(loaded.warnings, []);
     loaded.recording

@@ -45,24 +45,28 @@ impl Annotation {
     }
 
     /// Sets [`Annotation::subtype`].
+    #[must_use]
     pub fn with_subtype(mut self, subtype: i8) -> Self {
         self.subtype = subtype;
         self
     }
 
     /// Sets [`Annotation::channel`].
+    #[must_use]
     pub fn with_channel(mut self, channel: u8) -> Self {
         self.channel = channel;
         self
     }
 
     /// Sets [`Annotation::number`].
+    #[must_use]
     pub fn with_number(mut self, number: i8) -> Self {
         self.number = number;
         self
     }
 
     /// Sets [`Annotation::aux`].
+    #[must_use]
     pub fn with_aux(mut self, aux: impl Into<String>) -> Self {
         self.aux = aux.into();
         self
@@ -103,12 +107,14 @@ impl Annotations {
     }
 
     /// Sets [`Annotations::time_resolution`].
-    pub fn with_time_resolution(mut self, rate: Option<SamplingRate>) -> Self {
-        self.time_resolution = rate;
+    #[must_use]
+    pub fn with_time_resolution(mut self, rate: impl Into<Option<SamplingRate>>) -> Self {
+        self.time_resolution = rate.into();
         self
     }
 
     /// Sets [`Annotations::definitions`].
+    #[must_use]
     pub fn with_definitions(mut self, definitions: Vec<CodeDefinition>) -> Self {
         self.definitions = definitions;
         self
@@ -118,8 +124,12 @@ impl Annotations {
     ///
     /// # Errors
     /// Those of [`read_annotations`], except for an unreadable file.
-    pub fn parse(bytes: &[u8], path: &Path, options: &ReadOptions) -> Result<Self, IoError> {
-        parse::parse(bytes, path, options.strict)
+    pub fn parse(
+        bytes: &[u8],
+        path: impl AsRef<Path>,
+        options: &ReadOptions,
+    ) -> Result<Self, IoError> {
+        parse::parse(bytes, path.as_ref(), options.strict)
     }
 
     /// Returns the name of the annotator: the extension of the file.

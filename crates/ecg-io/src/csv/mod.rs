@@ -70,7 +70,10 @@ pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
         None => table::names(&layout, &cells, options),
     };
     if let Some(columns) = &options.columns {
-        return columns.iter().all(|column| cells::find(column, &names).is_some());
+        // A number fits tables of any kind.
+        let named = columns.iter().any(|column| matches!(column, CsvColumn::Name(_)));
+        return (named || !is_other)
+            && columns.iter().all(|column| cells::find(column, &names).is_some());
     }
     if layout.names_columns() {
         !is_other && cells.iter().any(|cell| cells::Column::of(cell).is_standard_lead())

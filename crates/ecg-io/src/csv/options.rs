@@ -25,7 +25,8 @@ pub struct CsvOptions {
     /// Names of the leads that are read, in order, in place of the names in the file. Default: the names in the file,
     /// or the twelve standard leads in their order.
     pub leads: Option<Vec<LeadName>>,
-    /// Units of leads that state none, such as `uV`. Default: mV.
+    /// Units of leads that state none, such as `uV`. Default: mV, with a warning if the values are far from those of
+    /// an ECG in mV.
     pub units: Option<String>,
 }
 
@@ -59,30 +60,35 @@ pub enum CsvOrientation {
 
 impl CsvOptions {
     /// Sets [`CsvOptions::sampling_rate`].
-    pub fn with_sampling_rate(mut self, rate: Option<SamplingRate>) -> Self {
-        self.sampling_rate = rate;
+    #[must_use]
+    pub fn with_sampling_rate(mut self, rate: impl Into<Option<SamplingRate>>) -> Self {
+        self.sampling_rate = rate.into();
         self
     }
 
     /// Sets [`CsvOptions::delimiter`].
-    pub fn with_delimiter(mut self, delimiter: Option<u8>) -> Self {
-        self.delimiter = delimiter;
+    #[must_use]
+    pub fn with_delimiter(mut self, delimiter: impl Into<Option<u8>>) -> Self {
+        self.delimiter = delimiter.into();
         self
     }
 
     /// Sets [`CsvOptions::has_names`].
-    pub fn with_has_names(mut self, has_names: Option<bool>) -> Self {
-        self.has_names = has_names;
+    #[must_use]
+    pub fn with_has_names(mut self, has_names: impl Into<Option<bool>>) -> Self {
+        self.has_names = has_names.into();
         self
     }
 
     /// Sets [`CsvOptions::orientation`].
-    pub fn with_orientation(mut self, orientation: Option<CsvOrientation>) -> Self {
-        self.orientation = orientation;
+    #[must_use]
+    pub fn with_orientation(mut self, orientation: impl Into<Option<CsvOrientation>>) -> Self {
+        self.orientation = orientation.into();
         self
     }
 
     /// Sets [`CsvOptions::columns`].
+    #[must_use]
     pub fn with_columns<C: Into<CsvColumn>>(
         mut self,
         columns: impl IntoIterator<Item = C>,
@@ -92,12 +98,14 @@ impl CsvOptions {
     }
 
     /// Sets [`CsvOptions::leads`].
+    #[must_use]
     pub fn with_leads<L: Into<LeadName>>(mut self, leads: impl IntoIterator<Item = L>) -> Self {
         self.leads = Some(leads.into_iter().map(Into::into).collect());
         self
     }
 
     /// Sets [`CsvOptions::units`].
+    #[must_use]
     pub fn with_units(mut self, units: impl Into<String>) -> Self {
         self.units = Some(units.into());
         self

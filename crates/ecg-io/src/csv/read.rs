@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use ecg_core::{LeadName, Recording, SamplingRate};
+use ndarray::Array2;
 
 use super::CsvOptions;
 use super::cells::{Layout, comment};
@@ -41,6 +42,9 @@ use crate::{IoError, Loaded, ReadOptions};
 ///   them.
 /// - The sampling rate comes from the comment, else from the times, else from [`CsvOptions::sampling_rate`]. If the times
 ///   give less than 10 Hz, there is a warning, because they may lack their unit.
+/// - Units come from the names, the second row or the comment, else from [`CsvOptions::units`], else they are mV. If no
+///   units are stated at all, there is a warning if every lead spans less than 0.02 mV, or any of them more than 50 mV;
+///   flat leads do not count.
 ///
 /// Everything that is detected can be set explicitly in [`ReadOptions::csv`]. Decimals are rounded as `str::parse`
 /// does.
@@ -49,7 +53,7 @@ use crate::{IoError, Loaded, ReadOptions};
 /// Fails if
 ///
 /// - the file cannot be read,
-/// - a cell is not a number or a row has another length (the error states line and column),
+/// - a cell is not a number, or not finite in mV, or a row has another length (the error states line and column),
 /// - times do not increase or are not evenly spaced,
 /// - the delimiter could be part of a cell,
 /// - there are more than 4096 columns,
@@ -67,13 +71,21 @@ pub fn read_csv(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Loaded,
 ///
 /// # Errors
 /// Those of [`read_csv`], except for an unreadable file.
-pub fn parse_csv(bytes: &[u8], path: &Path, options: &ReadOptions) -> Result<Loaded, IoError> {
+pub fn parse_csv(
+    bytes: &[u8],
+    path: impl AsRef<Path>,
+    options: &ReadOptions,
+) -> Result<Loaded, IoError> {
+    let path = path.as_ref();
     let size = Size { bytes: bytes.len(), lines: Some(count_lines(bytes)) };
     read_table(Blocks::new(bytes, path, u64::MAX), size, path, options)
 }
 
 /// Times that give a lower sampling rate may lack their unit.
 const LOWEST_USUAL_HZ: f64 = 10.0;
+
+/// The largest peak-to-peak amplitude of an ECG lies well between these: others may be in another unit than mV.
+const USUAL_MV: std::ops::RangeInclusive<f64> = 0.02..=50.0;
 
 /// State of reading a file.
 #[derive(Default)]
@@ -236,8 +248,20 @@ impl State {
                 .ok_or_else(|| IoError::CsvUnits { path: path.to_owned(), found: units.clone() })?,
             (None, None) => 1.0,
         };
+        let assumed = stated.mv.is_none() && options.csv.units.is_none() && !table.states_units();
         let (leads, signal) =
             table.finish(default_mv, &options.csv, path)?.ok_or_else(no_samples)?;
+        if assumed
+            && let Some(span) = largest_span(&signal)
+            && !USUAL_MV.contains(&span)
+        {
+            // As `f32`, it is shown with few digits.
+            let span = span as f32;
+            let message = format!(
+                "values span {span} mV; the table states no units, mV is assumed (CsvOptions::units, --csv-units)"
+            );
+            notes.remark(None, "units", message);
+        }
         let from_times = match times.is_empty() {
             true => None,
             false => Some(super::time::rate_of(&times, path)?),
@@ -272,6 +296,16 @@ impl State {
         recording.comments = self.comments.into_iter().map(|comment| comment.text).collect();
         Ok(Loaded { recording, path: path.to_owned(), warnings: notes.warnings })
     }
+}
+
+/// Returns the largest peak-to-peak amplitude of the leads that are not flat.
+fn largest_span(signal: &Array2<f64>) -> Option<f64> {
+    let spans = signal.rows().into_iter().map(|row| {
+        let ends: (f64, f64) = (f64::INFINITY, f64::NEG_INFINITY);
+        let (low, high) = row.iter().fold(ends, |(low, high), &v| (low.min(v), high.max(v)));
+        high - low
+    });
+    spans.filter(|span| *span > 0.0).max_by(f64::total_cmp)
 }
 
 fn count_tabs(text: &str) -> usize {

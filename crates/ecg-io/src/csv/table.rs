@@ -1,6 +1,7 @@
 //! Collects the rows of a table as they arrive, with samples or leads in rows.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::Path;
 
 use ecg_core::{Lead, LeadName};
@@ -33,8 +34,13 @@ pub(super) struct Table {
     pub times: Vec<(u64, f64)>,
     /// The first line that ends with a delimiter.
     ends: Option<u64>,
+    /// For each lead with a value that is not finite in mV if it is in V, by number: the error for the first such cell.
+    too_large: HashMap<usize, IoError>,
     values: Values,
 }
+
+/// Size in mV of the largest unit.
+const LARGEST_MV: f64 = 1e3;
 
 /// The amount of data to read.
 #[derive(Debug, Clone, Copy)]
@@ -82,10 +88,19 @@ impl Table {
                 indexed: false,
                 named: false,
             };
-            let shapes = Vec::new();
-            let ends = None;
-            let mut table =
-                Self { layout, columns, shapes, names, first_line, wanted, times, ends, values };
+            let (shapes, ends, too_large) = (Vec::new(), None, HashMap::new());
+            let mut table = Self {
+                layout,
+                columns,
+                shapes,
+                names,
+                first_line,
+                wanted,
+                times,
+                ends,
+                too_large,
+                values,
+            };
             if layout.has_names {
                 table.take_time_row(line, text, path)?;
             } else {
@@ -138,8 +153,18 @@ impl Table {
         // Names that end with a delimiter: the last column has no name.
         let ends = names.last().filter(|name| name.is_empty()).map(|_| line);
         let shapes = vec![Shape::NONE; columns.len()];
-        let mut table =
-            Self { layout, columns, shapes, names, first_line, wanted, times, ends, values };
+        let mut table = Self {
+            layout,
+            columns,
+            shapes,
+            names,
+            first_line,
+            wanted,
+            times,
+            ends,
+            too_large: HashMap::new(),
+            values,
+        };
         if !layout.has_names {
             table.push(line, text, path)?;
         }
@@ -217,7 +242,7 @@ impl Table {
         }
         self.make_room();
         let Values::Samples { values, room, rows, .. } = &mut self.values else { return Ok(()) };
-        let mut at = *rows;
+        let (mut at, mut lead) = (*rows, 0);
         for (index, (cell, column)) in cells.iter().zip(&self.columns).enumerate() {
             if matches!(column, Column::Ignored) {
                 continue;
@@ -229,8 +254,13 @@ impl Table {
             match column {
                 Column::Time { seconds } => self.times.push((line, value * seconds)),
                 _ => {
+                    if is_too_large(value) {
+                        let error = || too_large(path, line, index, &self.names[index], cell);
+                        self.too_large.entry(lead).or_insert_with(error);
+                    }
                     values[at] = value;
                     at += *room;
+                    lead += 1;
                 }
             }
         }
@@ -284,11 +314,17 @@ impl Table {
             self.columns.push(Column::Ignored);
             return Ok(());
         }
+        let lead = self.columns.iter().filter(|column| column.is_lead()).count();
         let before = values.len();
         let mut ends = false;
         for (index, cell) in cells {
             let value = number(&cell, delimiter);
-            values.push(value.ok_or_else(|| bad_cell(path, line, index, name, &cell))?);
+            let value = value.ok_or_else(|| bad_cell(path, line, index, name, &cell))?;
+            if is_too_large(value) {
+                let error = || too_large(path, line, index, name, &cell);
+                self.too_large.entry(lead).or_insert_with(error);
+            }
+            values.push(value);
             ends = cell.is_empty();
         }
         if ends && values.len() - before == *samples + 1 && *samples > 0 {
@@ -298,7 +334,7 @@ impl Table {
         }
         *open &= ends;
         let found = values.len() - before;
-        if *samples == 0 && !self.columns.iter().any(Column::is_lead) {
+        if *samples == 0 && lead == 0 {
             *samples = found;
         }
         if found != *samples {
@@ -392,6 +428,11 @@ impl Table {
         self.ends.take()
     }
 
+    /// Returns whether the table states the units of a lead.
+    pub fn states_units(&self) -> bool {
+        self.columns.iter().any(|column| matches!(column, Column::Lead { mv: Some(_), .. }))
+    }
+
     /// Returns the names of the leads that are read, in the order of the file.
     pub fn lead_names(&self) -> impl Iterator<Item = LeadName> {
         self.columns.iter().filter_map(|column| match column {
@@ -424,7 +465,7 @@ impl Table {
     /// Returns the names of the leads and the signal in mV, `[lead, sample]`; `None` if there are no samples. Leads
     /// without a unit are in units of `default_mv`.
     pub fn finish(
-        self,
+        mut self,
         default_mv: f64,
         options: &CsvOptions,
         path: &Path,
@@ -462,7 +503,12 @@ impl Table {
         };
         let mut signal = Array2::from_shape_vec((names.len(), samples), values)
             .expect("as many values as leads times samples");
-        for (mut row, mv) in signal.rows_mut().into_iter().zip(scale) {
+        for (lead, (mut row, mv)) in signal.rows_mut().into_iter().zip(scale).enumerate() {
+            if mv > 1.0
+                && let Some(error) = self.too_large.remove(&lead)
+            {
+                return Err(error);
+            }
             if mv != 1.0 {
                 row *= mv;
             }
@@ -537,14 +583,34 @@ fn check_count(columns: usize, line: u64, path: &Path) -> Result<(), IoError> {
 }
 
 fn bad_cell(path: &Path, line: u64, index: usize, name: &str, cell: &str) -> IoError {
+    wrong_cell(path, line, index, name, cell, "a number")
+}
+
+fn too_large(path: &Path, line: u64, index: usize, name: &str, cell: &str) -> IoError {
+    wrong_cell(path, line, index, name, cell, "a number that is finite in mV")
+}
+
+fn wrong_cell(
+    path: &Path,
+    line: u64,
+    index: usize,
+    name: &str,
+    cell: &str,
+    expected: &'static str,
+) -> IoError {
     IoError::Cell {
         path: path.to_owned(),
         line,
         column: index + 1,
         name: clip(name),
         found: clip(cell),
-        expected: "a number",
+        expected,
     }
+}
+
+/// Returns whether a value in the largest unit is not finite in mV.
+fn is_too_large(value: f64) -> bool {
+    (value * LARGEST_MV).is_infinite()
 }
 
 /// Reads a number at the start of `bytes` that is written like the previous one in its column, or sets the shape for
@@ -567,7 +633,7 @@ fn ends_cell(byte: Option<&u8>, delimiter: u8) -> bool {
 }
 
 /// Reads a cell with blanks, an exponent, many digits or no number, and returns its length. `None` leaves the whole row
-/// to [`Table::push`].
+/// to [`Table::push`], as does a value that may be too large.
 fn by_the_book(bytes: &[u8], delimiter: u8, column: &Column) -> Option<(f64, usize)> {
     let length = bytes.iter().position(|&b| b == delimiter || b == b'\n' || b == b'\r')?;
     let cell = bytes[..length].trim_ascii();
@@ -580,5 +646,5 @@ fn by_the_book(bytes: &[u8], delimiter: u8, column: &Column) -> Option<(f64, usi
     }
     let value = number(std::str::from_utf8(cell).ok()?, delimiter)?;
     let unknown_time = value.is_nan() && matches!(column, Column::Time { .. });
-    (!unknown_time).then_some((value, length))
+    (!unknown_time && !is_too_large(value)).then_some((value, length))
 }

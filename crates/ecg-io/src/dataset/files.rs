@@ -28,7 +28,7 @@ impl Dataset {
     /// and folds.
     ///
     /// Programs that write into a data folder call this first.
-    pub fn reads(&self, path: &Path) -> bool {
+    pub fn reads(&self, path: impl AsRef<Path>) -> bool {
         let Ok(wanted) = fs::canonicalize(path) else { return false };
         let is_wanted = |file: &PathBuf| fs::canonicalize(file).is_ok_and(|file| file == wanted);
         // A table at the root may be a link to a file of any name.
@@ -103,7 +103,7 @@ mod tests {
             ("other.txt", false),
             ("new.csv", false),
         ] {
-            assert_eq!(dataset.reads(&data.join(name)), reads, "{name}");
+            assert_eq!(dataset.reads(data.join(name)), reads, "{name}");
         }
     }
 
@@ -121,6 +121,6 @@ mod tests {
         let dataset = Dataset::open(&data, &options).expect("opens");
         assert_eq!(dataset.labels(0), Some(&[true][..]));
         assert!(dataset.warnings().is_empty());
-        assert!(dataset.reads(&table) && dataset.reads(&data.join("labels.csv")));
+        assert!(dataset.reads(&table) && dataset.reads(data.join("labels.csv")));
     }
 }

@@ -11,10 +11,13 @@ use ecg_core::{LabelSet, Sex};
 use super::Entry;
 use super::walk::{Found, LABELS_TABLE};
 use crate::labels::{
-    Matches, PtbXlTable, RecordRow, RecordTable, RowMatch, RowName, RowUse, Table,
+    Matches, PtbXlRow, PtbXlTable, RecordRow, RecordTable, RowMatch, RowName, RowUse, Table,
 };
 use crate::warning::Notes;
 use crate::{DatasetOptions, IoError, NsrRule, Warning};
+
+/// The warning about rows whose folder is not that of their record.
+const ELSEWHERE: &str = "rows name other folders and are matched by base name";
 
 /// Source of the labels of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +154,7 @@ impl Labelled {
         }
         elsewhere.sort();
         note_rows(&mut notes, &absent, "rows match no record in the folder");
-        note_rows(&mut notes, &elsewhere, "rows name other folders and are matched by base name");
+        note_rows(&mut notes, &elsewhere, ELSEWHERE);
         note_rows(&mut notes, &ambiguous, "rows match several records in the folder");
         note_rows(&mut notes, &rivals, "rows match a record by a base name that other rows share");
         let unlabelled: Vec<(u64, String)> = entries
@@ -179,12 +182,17 @@ impl Labelled {
         let mut facts = vec![Facts::default(); entries.len()];
         let (mut used, mut label_rows) = (Vec::new(), HashSet::new());
         let mut warnings = Vec::new();
+        // The nearest table above a record applies.
+        let mut records_of: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
+        for (k, entry) in entries.iter().enumerate() {
+            let nearest = entry.path.ancestors().skip(1).find(|own| tables.contains_key(*own));
+            if let Some(folder) = nearest {
+                records_of.entry(folder).or_default().push(k);
+            }
+        }
         for (folder, path) in tables {
             let table = PtbXlTable::read(path)?;
-            // The nearest table above the record applies; deeper folders come later in the map.
-            let below: Vec<usize> = (0..entries.len())
-                .filter(|&k| folder == root || entries[k].path.starts_with(folder))
-                .collect();
+            let below = records_of.remove(folder.as_path()).unwrap_or_default();
             // Names as they are in the table's folder.
             let depth = folder.strip_prefix(root).map_or(0, |folder| folder.components().count());
             let name = |k: &usize| entries[*k].name.splitn(depth + 1, '/').last().unwrap_or("");
@@ -193,8 +201,15 @@ impl Labelled {
                 RowName::all(k, &row.record, &row.extension, row.other_name.as_deref())
             });
             let matches = Matches::new(row_names, table.rows.len(), &names);
-            for (&k, found) in below.iter().zip(&matches.records) {
+            let mut elsewhere = Vec::new();
+            for ((&k, name), found) in below.iter().zip(&names).zip(&matches.records) {
                 let Some(row) = found.row().map(|row| &table.rows[row]) else { continue };
+                let mut own = std::iter::once(&row.record).chain(&row.other_name);
+                if matches!(found, RowMatch::BaseName(_))
+                    && !own.any(|own| may_be_the_same(own, name))
+                {
+                    elsewhere.push(line_of(row));
+                }
                 facts[k] = Facts {
                     labels: Some(shared(&mut label_rows, &map.apply_scp(&row.statements, rule))),
                     patient: row.patient.as_deref().map(Into::into),
@@ -203,20 +218,20 @@ impl Labelled {
                     sex: row.sex,
                 };
             }
-            let mut notes = Notes::new(path, false);
-            let mut note = |wanted: fn(&RowUse) -> bool, what: &str| {
+            // A row may be that of two records, one at each rate.
+            elsewhere.sort();
+            elsewhere.dedup();
+            let rows_with = |wanted: fn(&RowUse) -> bool| -> Vec<(u64, String)> {
                 let rows = table.rows.iter().zip(&matches.rows);
-                let rows: Vec<(u64, String)> = rows
-                    .filter(|(_, used)| wanted(used))
-                    .map(|(row, _)| (row.line, format!("line {}", row.line)))
-                    .collect();
-                note_rows(&mut notes, &rows, what);
+                rows.filter(|(_, used)| wanted(used)).map(|(row, _)| line_of(row)).collect()
             };
-            note(|used| *used == RowUse::Absent, "rows match no record in the folder");
-            note(
-                |used| !matches!(used, RowUse::Used | RowUse::Absent),
-                "rows have a base name that several records or rows have",
-            );
+            let absent = rows_with(|used| *used == RowUse::Absent);
+            let doubtful = rows_with(|used| !matches!(used, RowUse::Used | RowUse::Absent));
+            let mut notes = Notes::new(path, false);
+            note_rows(&mut notes, &absent, "rows match no record in the folder");
+            note_rows(&mut notes, &elsewhere, ELSEWHERE);
+            let what = "rows have a base name that several records or rows have";
+            note_rows(&mut notes, &doubtful, what);
             warnings.append(&mut notes.warnings);
             if matches.rows.contains(&RowUse::Used) {
                 used.push(path.clone());
@@ -248,6 +263,11 @@ fn shared(rows: &mut HashSet<Arc<[bool]>>, labels: &[bool]) -> Arc<[bool]> {
     let new: Arc<[bool]> = labels.into();
     rows.insert(new.clone());
     new
+}
+
+/// Returns the line of a row of PTB-XL's table, and its name in warnings.
+fn line_of(row: &PtbXlRow) -> (u64, String) {
+    (row.line, format!("line {}", row.line))
 }
 
 /// Adds one warning for many rows, with the first few names.

@@ -26,7 +26,7 @@ pub struct DatasetOptions {
     pub label_map: LabelMap,
     /// The rule for normal sinus rhythm. Default: [`NsrRule::Challenge`].
     pub nsr_rule: NsrRule,
-    /// The recordings of PTB-XL to use if both sampling rates are present. Default: [`PtbXlRecords::Both`], with a
+    /// The sampling rate of the recordings of PTB-XL that are present at both. Default: [`PtbXlRecords::Both`], with a
     /// warning.
     pub ptbxl_records: PtbXlRecords,
     /// A label file, or a `ptbxl_database.csv`, to use instead of those in the folder. Default: none.
@@ -38,36 +38,42 @@ pub struct DatasetOptions {
 
 impl DatasetOptions {
     /// Sets [`DatasetOptions::read`].
+    #[must_use]
     pub fn with_read(mut self, read: ReadOptions) -> Self {
         self.read = read;
         self
     }
 
     /// Sets [`DatasetOptions::label_map`].
+    #[must_use]
     pub fn with_label_map(mut self, map: LabelMap) -> Self {
         self.label_map = map;
         self
     }
 
     /// Sets [`DatasetOptions::nsr_rule`].
+    #[must_use]
     pub fn with_nsr_rule(mut self, rule: NsrRule) -> Self {
         self.nsr_rule = rule;
         self
     }
 
     /// Sets [`DatasetOptions::ptbxl_records`].
+    #[must_use]
     pub fn with_ptbxl_records(mut self, records: PtbXlRecords) -> Self {
         self.ptbxl_records = records;
         self
     }
 
     /// Sets [`DatasetOptions::labels_file`].
-    pub fn with_labels_file(mut self, file: Option<PathBuf>) -> Self {
-        self.labels_file = file;
+    #[must_use]
+    pub fn with_labels_file(mut self, file: impl Into<Option<PathBuf>>) -> Self {
+        self.labels_file = file.into();
         self
     }
 
     /// Sets [`DatasetOptions::ignore_labels`].
+    #[must_use]
     pub fn with_ignore_labels(mut self, ignore: bool) -> Self {
         self.ignore_labels = ignore;
         self
@@ -76,16 +82,16 @@ impl DatasetOptions {
 
 /// The recordings of PTB-XL to use: each exists at 500 Hz in `records500` and again at 100 Hz in `records100`.
 ///
-/// If only one of these folders is present, its recordings are used in any case.
+/// A recording that is present at only one rate is used in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum PtbXlRecords {
     /// All recordings, so that each one occurs twice.
     #[default]
     Both,
-    /// The recordings at 500 Hz.
+    /// Those at 500 Hz.
     Hz500,
-    /// The recordings at 100 Hz.
+    /// Those at 100 Hz.
     Hz100,
 }
 
@@ -126,21 +132,20 @@ impl Dataset {
     /// 3. the nearest `ptbxl_database.csv` above a record;
     /// 4. the record's `#Dx:` comment.
     ///
-    /// The `record` of a row is the name of a record, or else a base name that only one record has; that record must
-    /// not be named by another row, nor match another row by base name. If no record has the name of a row, its file
-    /// extension is dropped. Rows that match no record, and records without a row, are reported in
-    /// [`Dataset::warnings`].
+    /// Rows are matched to records as by [`RecordTable::match_records`](crate::RecordTable::match_records). Rows that
+    /// match no record, rows that name another folder than that of their record, and records without a row in
+    /// `labels.csv` are reported in [`Dataset::warnings`].
     ///
     /// Headers named by a multi-segment header are its segments and do not count as recordings.
     ///
-    /// Links that lead out of the folder and links to folders are not followed. Names that start with a dot are
-    /// skipped.
+    /// Links to files out of the folder are followed only with [`ReadOptions::allow_outside_links`], and links to
+    /// folders never. Names that start with a dot are skipped.
     ///
     /// # Errors
-    /// Fails if the folder cannot be read or has no recordings. Also fails for a broken label table (with line and
-    /// column), such as one that names a record twice, unless [`DatasetOptions::ignore_labels`] is on. So does a
-    /// `labels.csv` that is not a readable file, or is a link out of the folder without
-    /// [`ReadOptions::allow_outside_links`].
+    /// Fails if `dir` is a file or the name of a recording, or if it cannot be read or has no recordings. Also fails for
+    /// a broken label table (with line and column), such as one that names a record twice, unless
+    /// [`DatasetOptions::ignore_labels`] is on. So does a `labels.csv` that is not a readable file, or is a link out of
+    /// the folder without [`ReadOptions::allow_outside_links`].
     pub fn open(dir: impl AsRef<Path>, options: &DatasetOptions) -> Result<Self, IoError> {
         let dir = dir.as_ref();
         let found = walk::walk(dir, options)?;
@@ -240,7 +245,8 @@ impl Dataset {
         self.facts[i].fold
     }
 
-    /// Reads recording `i`, with its name in the data set and the patient, age and sex that tables state.
+    /// Reads recording `i`, with its name in the data set. The patient is the one that a table states, if any; age and
+    /// sex are taken from a table only if the recording states none.
     ///
     /// # Errors
     /// Those of [`crate::read_recording`].

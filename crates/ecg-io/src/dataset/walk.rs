@@ -1,13 +1,13 @@
 //! Finds the recordings and tables of a folder.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Entry, PtbXlRecords};
-use crate::csv::{is_table, looks_like_recording};
+use crate::csv::{CsvOptions, is_table, looks_like_recording};
 use crate::header::names_segments;
-use crate::read::{has_extension, recording_stem};
+use crate::read::{has_extension, recording_file, recording_stem};
 use crate::warning::Notes;
 use crate::{DatasetOptions, IoError, Warning};
 
@@ -31,11 +31,17 @@ pub(super) struct Found {
 
 /// Searches a folder and its subfolders for recordings.
 ///
-/// Links that lead out of the folder are not followed, and links to folders never are (they could form a cycle). Names
-/// that start with a dot are skipped.
+/// Links to files out of the folder are followed only if outside links are allowed, and links to folders never are (they
+/// could form a cycle). Names that start with a dot are skipped.
 pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoError> {
+    if let Some(error) = not_a_folder(root, &options.read.csv) {
+        return Err(error);
+    }
     let real_root = fs::canonicalize(root).map_err(IoError::read(root))?;
-    let labels_file = options.labels_file.as_deref().and_then(|path| fs::canonicalize(path).ok());
+    // It may be a link to a table in the folder.
+    let labels_file = options.labels_file.clone().unwrap_or_else(|| root.join(LABELS_TABLE));
+    let labels_file = fs::canonicalize(labels_file).ok();
+    let outside = options.read.allow_outside_links;
     let mut found = Found { entries: Vec::new(), ptbxl: BTreeMap::new(), warnings: Vec::new() };
     let (mut tables, mut segments) = (Vec::new(), HashSet::new());
     let mut folders = vec![root.to_owned()];
@@ -68,7 +74,9 @@ pub(super) fn walk(root: &Path, options: &DatasetOptions) -> Result<Found, IoErr
             }
             // Whether the label table is followed is decided where it is read.
             let is_labels = folder == root && item.file_name() == LABELS_TABLE;
-            if kind.is_symlink() && !is_labels && !link_stays_inside(&path, &real_root, &mut found)
+            if kind.is_symlink()
+                && !is_labels
+                && !is_followed(&path, &real_root, outside, &mut found)
             {
                 continue;
             }
@@ -142,25 +150,25 @@ impl Found {
         }
     }
 
-    /// Removes the recordings of PTB-XL at the rate that was not requested.
+    /// Removes the recordings of PTB-XL that are also present at the rate that was requested.
     fn choose_ptbxl(&mut self, wish: PtbXlRecords) {
-        let folder_of = |entry: &Entry, name: &str| {
-            entry.path.ancestors().find(|folder| folder.ends_with(name)).map(Path::to_owned)
-        };
+        const HZ_100: (&str, &str) = ("records100", "_lr");
+        const HZ_500: (&str, &str) = ("records500", "_hr");
         let (keep, other) = match wish {
-            PtbXlRecords::Hz100 => ("records100", "records500"),
-            _ => ("records500", "records100"),
+            PtbXlRecords::Hz100 => (HZ_100, HZ_500),
+            _ => (HZ_500, HZ_100),
         };
-        let kept: BTreeSet<PathBuf> =
-            self.entries.iter().filter_map(|entry| folder_of(entry, keep)).collect();
+        let kept: HashSet<(PathBuf, PathBuf)> =
+            self.entries.iter().filter_map(|entry| ptbxl_key(&entry.path, keep)).collect();
         let mut twice: BTreeMap<PathBuf, usize> = BTreeMap::new();
-        self.entries.retain(|entry| match folder_of(entry, other) {
-            Some(folder) if kept.contains(&folder.with_file_name(keep)) => {
-                *twice.entry(folder).or_default() += 1;
+        self.entries.retain(|entry| match ptbxl_key(&entry.path, other) {
+            Some(key) if kept.contains(&key) => {
+                *twice.entry(key.0.join(other.0)).or_default() += 1;
                 wish == PtbXlRecords::Both
             }
             _ => true,
         });
+        let keep = keep.0;
         let what = match wish {
             PtbXlRecords::Both => "appear twice",
             _ => "are left out",
@@ -178,10 +186,32 @@ impl Found {
     }
 }
 
-fn link_stays_inside(path: &Path, real_root: &Path, found: &mut Found) -> bool {
+/// Returns what a recording of PTB-XL has in common with the same one at the other rate: the folder above that of the
+/// rate, and its path below the latter without extension and the ending of the rate.
+fn ptbxl_key(path: &Path, (rate, ending): (&str, &str)) -> Option<(PathBuf, PathBuf)> {
+    let folder = path.ancestors().find(|folder| folder.ends_with(rate))?;
+    let stem = recording_stem(path);
+    let below = path.strip_prefix(folder).ok()?;
+    let below = below.with_file_name(stem.strip_suffix(ending).unwrap_or(&stem));
+    Some((folder.parent()?.to_owned(), below))
+}
+
+/// Returns the error for a path that is a file or the name of a recording.
+fn not_a_folder(path: &Path, csv: &CsvOptions) -> Option<IoError> {
+    if path.is_dir() {
+        return None;
+    }
+    let recording =
+        recording_file(path).filter(|file| !is_table(file) || looks_like_recording(file, csv));
+    let path = path.to_owned();
+    (recording.is_some() || path.is_file()).then_some(IoError::NotAFolder { path, recording })
+}
+
+/// Returns whether a link is followed: it leads to a file in the folder, or anywhere if `outside` is set.
+fn is_followed(path: &Path, real_root: &Path, outside: bool, found: &mut Found) -> bool {
     let reason = match fs::canonicalize(path) {
         Ok(target) if target.is_dir() => "points to a folder, not followed",
-        Ok(target) if target.starts_with(real_root) => return true,
+        Ok(target) if outside || target.starts_with(real_root) => return true,
         Ok(_) => "points outside the data folder, not followed",
         Err(_) => "target does not exist",
     };

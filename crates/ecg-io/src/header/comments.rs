@@ -133,7 +133,8 @@ fn age_of(value: &str) -> Option<f64> {
     value.parse::<f64>().ok().filter(|age| (0.0..=150.0).contains(age))
 }
 
-fn is_unknown(value: &str) -> bool {
+/// Returns whether a value says that nothing is known.
+pub(crate) fn is_unknown(value: &str) -> bool {
     value.is_empty() || ["unknown", "nan", "n/a"].iter().any(|w| w.eq_ignore_ascii_case(value))
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use ecg_core::SamplingRate;
 
-pub(crate) use comments::Clinical;
+pub(crate) use comments::{Clinical, is_unknown};
 pub(crate) use fields::is_readable_gain;
 pub(crate) use parse::MAX_COMMENTS;
 pub(crate) use units::{Unit, unit_of};
@@ -168,10 +168,10 @@ impl Header {
     /// Fails if the header violates its grammar; in strict mode, also for everything that lenient reading warns about.
     pub fn parse(
         bytes: &[u8],
-        path: &Path,
+        path: impl AsRef<Path>,
         options: &ReadOptions,
     ) -> Result<(Self, Vec<Warning>), IoError> {
-        let mut notes = Notes::new(path, options.strict);
+        let mut notes = Notes::new(path.as_ref(), options.strict);
         let header = Self::parse_with(bytes, &mut notes)?;
         Ok((header, notes.warnings))
     }

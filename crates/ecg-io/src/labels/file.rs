@@ -26,9 +26,9 @@ impl LabelMap {
     ///
     /// ```
     /// # use ecg_io::{LabelMap, NsrRule};
-    /// # use ecg_core::SnomedCode;
+    /// # use ecg_io::ecg_core::SnomedCode;
     /// let text = "label,system,code\n,extends,default\nPVC,snomed,427172004\nPVC,scp,PVC\n";
-    /// let map = LabelMap::parse(text.as_bytes(), "with-pvc.csv".as_ref())?;
+    /// let map = LabelMap::parse(text.as_bytes(), "with-pvc.csv")?;
     /// assert_eq!((map.name(), map.labels().len()), ("with-pvc", 8));
     /// assert!(map.apply(&[SnomedCode(427172004)], NsrRule::Challenge)[7]);
     /// # Ok::<(), ecg_io::IoError>(())
@@ -46,7 +46,8 @@ impl LabelMap {
     ///
     /// # Errors
     /// Those of [`LabelMap::read`], except for an unreadable file.
-    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self, IoError> {
+    pub fn parse(bytes: &[u8], path: impl AsRef<Path>) -> Result<Self, IoError> {
+        let path = path.as_ref();
         let table = Table::parse(bytes, path)?;
         let columns = ["label", "system", "code"].map(|name| table.required(name));
         let [label, system, code] = columns;
@@ -137,14 +138,13 @@ mod tests {
     use crate::NsrRule;
 
     fn parse(text: &str) -> Result<LabelMap, IoError> {
-        LabelMap::parse(text.as_bytes(), "a/own.csv".as_ref())
+        LabelMap::parse(text.as_bytes(), "a/own.csv")
     }
 
     #[test]
     fn maps_go_through_files() {
         for map in [LabelMap::default(), LabelMap::published()] {
-            let again =
-                LabelMap::parse(map.to_csv().as_bytes(), format!("{}.csv", map.name()).as_ref());
+            let again = LabelMap::parse(map.to_csv().as_bytes(), format!("{}.csv", map.name()));
             let again = again.expect("reads");
             assert_eq!((again.to_csv(), again.name()), (map.to_csv(), map.name()));
         }

@@ -126,6 +126,7 @@ impl LabelMap {
     }
 
     /// Adds words that stand for a label in a free-text diagnosis. Pairs whose label is not in the set are left out.
+    #[must_use]
     pub fn with_texts<'a>(mut self, texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let columns = columns(&self.labels);
         for (text, label) in texts {

@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::table::{RecordTable, full_name};
+use ecg_core::LabelSet;
+use ndarray::Array2;
+
+use super::table::{RecordTable, extension_of, full_name};
+use crate::IoError;
 
 /// The row of a [`RecordTable`] that belongs to a record; see [`RecordTable::match_records`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +15,7 @@ pub enum RowMatch {
     Name(usize),
     /// The row with this number has the record's base name, which no other row and no other record has.
     BaseName(usize),
-    /// Several rows have the record's name, or several rows or records have its base name.
+    /// Several rows have the record's name, or a row goes by its base name, which other rows or records have, too.
     Ambiguous,
     /// No row belongs to the record.
     Absent,
@@ -30,9 +34,9 @@ impl RowMatch {
 impl<T> RecordTable<T> {
     /// Returns the row of each of these records.
     ///
-    /// A row belongs to the record with its name, otherwise to the record with its base name if no other record has
-    /// that, no row has that record's name, and no other row matches it. Both names of a row of PTB-XL's table count. Names
-    /// are sought with the row's extension and then without it, before base names in the same way.
+    /// A row matches the record with the same name. Otherwise it matches by base name, if exactly one record and one row
+    /// have that base name. Both names of a row of PTB-XL's table count. A name that ends with the extension of a file is
+    /// sought with it first, and then without it.
     ///
     /// ```
     /// use ecg_io::RowMatch::{Absent, Ambiguous, BaseName, Name};
@@ -52,16 +56,68 @@ impl<T> RecordTable<T> {
         });
         Matches::new(row_names, self.rows.len(), names).records
     }
+
+    /// Returns the values `[record, label]` of these records and labels, in their order.
+    ///
+    /// Rows are matched as by [`Self::match_records`]. Other rows and columns are left out.
+    ///
+    /// ```
+    /// use ecg_io::ecg_core::LabelSet;
+    /// use ecg_io::ndarray::array;
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("predictions.csv");
+    /// std::fs::write(&path, "record,AF,SB\na/1,0.5,0.25\na/2,0.75,1\n")?;
+    /// let table = ecg_io::read_probabilities(&path)?;
+    /// let labels = LabelSet::new(["SB", "AF"])?;
+    /// assert_eq!(table.aligned(&["a/2", "1"], &labels)?, array![[1.0, 0.75], [0.25, 0.5]]);
+    /// let error = table.aligned(&["a/3"], &labels).unwrap_err();
+    /// assert!(error.to_string().ends_with("record \"a/3\": found no row, expected one"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Fails if the table lacks a label, if no row belongs to a record, or if several may.
+    ///
+    /// # Panics
+    /// Panics if a row has been given fewer values than the table has labels.
+    pub fn aligned(
+        &self,
+        names: &[impl AsRef<str>],
+        labels: &LabelSet,
+    ) -> Result<Array2<T>, IoError>
+    where
+        T: Clone,
+    {
+        let column = |label: &String| {
+            self.labels.index_of(label).ok_or_else(|| IoError::NoSuchLabel {
+                path: self.path.clone(),
+                label: label.clone(),
+                found: self.labels.to_string(),
+            })
+        };
+        let columns = labels.as_slice().iter().map(column).collect::<Result<Vec<_>, _>>()?;
+        let rows = names.iter().zip(self.match_records(names)).map(|(name, found)| {
+            found.row().ok_or_else(|| IoError::NoSuchRow {
+                path: self.path.clone(),
+                record: name.as_ref().to_owned(),
+                ambiguous: found == RowMatch::Ambiguous,
+            })
+        });
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let value = |(n, k): (usize, usize)| self.rows[rows[n]].values[columns[k]].clone();
+        Ok(Array2::from_shape_fn((rows.len(), columns.len()), value))
+    }
 }
 
 /// A name of a row: rows of PTB-XL's table have two.
 #[derive(Debug, Clone)]
 pub(crate) struct RowName<'a> {
     row: usize,
-    /// With its extension.
+    /// With its extension, if it has one.
     full: Cow<'a, str>,
-    /// Without.
-    record: &'a str,
+    /// Its length without.
+    stem: usize,
 }
 
 impl<'a> RowName<'a> {
@@ -72,9 +128,12 @@ impl<'a> RowName<'a> {
         extension: &str,
         other: Option<&'a str>,
     ) -> impl Iterator<Item = Self> + Clone + use<'a> {
-        let first = Self { row, full: full_name(record, extension), record };
-        let other = other.map(|record| Self { row, full: Cow::Borrowed(record), record });
-        std::iter::once(first).chain(other)
+        let name = |full: Cow<'a, str>| {
+            let stem = full.len() - extension_of(&full).len();
+            Self { row, full, stem }
+        };
+        let other = other.map(|other| name(Cow::Borrowed(other)));
+        std::iter::once(name(full_name(record, extension))).chain(other)
     }
 }
 
@@ -112,7 +171,7 @@ impl Matches {
         let by_base = Sorted::new(names, base_name);
         let target_of = |own: &RowName<'_>| {
             // What looks like an extension may be the end of the record's own name.
-            let names = [&*own.full, own.record];
+            let names = [&*own.full, &own.full[..own.stem]];
             let same = names.into_iter().find_map(|name| by_name.find(name));
             let of_base = || names.into_iter().find_map(|name| by_base.find(base_name(name)));
             same.map(Target::Name).or_else(|| of_base().map(Target::Base))
@@ -219,6 +278,7 @@ pub fn base_name(name: &str) -> &str {
 mod tests {
     use super::RowMatch::{Absent, Ambiguous, BaseName, Name};
     use super::*;
+    use crate::{LabelMap, NsrRule, read_labels, read_probabilities};
 
     fn matches(rows: &[(&str, Option<&str>)], names: &[&str]) -> Matches {
         let all = rows.iter().enumerate();
@@ -254,11 +314,52 @@ mod tests {
 
     #[test]
     fn the_rows_of_one_name_are_ambiguous() {
-        let names = [("x.mat", ".csv"), ("x", ".mat"), ("x", ".hea")];
-        let all = names.iter().enumerate();
-        let all = all.flat_map(|(k, (name, extension))| RowName::all(k, name, extension, None));
-        let found = Matches::new(all, 3, &["x.mat", "x"]);
-        assert_eq!(found.records, [Ambiguous, Name(2)]);
-        assert_eq!(found.rows, [RowUse::Used, RowUse::Double(0), RowUse::Used]);
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("labels.csv");
+        let found = |rows: &str, names: &[&str]| {
+            std::fs::write(&path, format!("record,AF\n{rows}")).expect("writes");
+            let table = read_labels(&path, &LabelMap::default(), NsrRule::Challenge);
+            table.expect("reads").match_records(names)
+        };
+        let three = "x.mat.csv,1\nx.mat,1\nx.hea,0\n";
+        assert_eq!(found(three, &["x.mat", "x"]), [Ambiguous, Name(2)]);
+        for rows in ["x,1\nx.hea,0\n", "x.dat,1\nx.hea,0\n"] {
+            assert_eq!(found(rows, &["x"]), [Ambiguous], "{rows}");
+            assert_eq!(found(rows, &["a/x"]), [Ambiguous], "{rows}");
+        }
+        assert_eq!(found("x.mat,1\nx,0\n", &["x.mat", "x"]), [Name(0), Name(1)]);
+        assert_eq!(found("b/x.dat,1\n", &["a/x"]), [BaseName(0)]);
+    }
+
+    #[test]
+    fn values_are_aligned_to_records_and_labels() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("p.csv");
+        std::fs::write(&path, "record,AF,SB\na/1,0.5,0.25\nx/2,0,1\ny/2,1,0\n").expect("writes");
+        let table = read_probabilities(&path).expect("reads");
+        let of = |names: &[&str], labels: &[&str]| {
+            table.aligned(names, &LabelSet::new(labels.iter().copied()).expect("labels"))
+        };
+        assert_eq!(of(&["y/2", "1"], &["SB"]).expect("has them"), ndarray::array![[0.0], [0.25]]);
+        assert_eq!(of(&[], &["SB", "AF"]).expect("has them").dim(), (0, 2));
+        let message = |names: &[&str], labels: &[&str]| {
+            let error = of(names, labels).expect_err("is refused").to_string();
+            error.strip_prefix(&path.display().to_string()).map(str::to_owned)
+        };
+        let expected = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            message(&["a/1", "3"], &["AF"]),
+            expected(": record \"3\": found no row, expected one")
+        );
+        assert_eq!(
+            message(&["2"], &["AF"]),
+            expected(
+                ": record \"2\": found rows or records that cannot be told apart, expected one row with its full name"
+            )
+        );
+        assert_eq!(
+            message(&["a/1"], &["AF", "NSR"]),
+            expected(": no column for label \"NSR\"; the labels are AF,SB")
+        );
     }
 }

@@ -10,7 +10,7 @@ mod table;
 pub use map::{LabelMap, NsrRule, is_contradictory};
 pub(crate) use matching::{Matches, RowName, RowUse};
 pub use matching::{RowMatch, base_name};
-pub(crate) use ptbxl::PtbXlTable;
+pub(crate) use ptbxl::{PtbXlRow, PtbXlTable};
 pub use read::{read_labels, read_probabilities};
 pub(crate) use table::Table;
 pub use table::{RecordRow, RecordTable};

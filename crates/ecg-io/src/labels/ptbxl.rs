@@ -8,6 +8,7 @@ use ecg_core::Sex;
 use super::matching::base_name;
 use super::table::{Table, record_key};
 use crate::IoError;
+use crate::header::is_unknown;
 
 /// One recording of PTB-XL.
 #[derive(Debug, PartialEq)]
@@ -26,7 +27,7 @@ pub(crate) struct PtbXlRow {
     pub statements: Vec<String>,
 }
 
-/// The table. No two rows have the same base name, at either rate.
+/// The table. No two rows have the same name, at either rate.
 #[derive(Debug)]
 pub(crate) struct PtbXlTable {
     pub rows: Vec<PtbXlRow>,
@@ -54,6 +55,7 @@ impl PtbXlTable {
             })?;
             // Patient numbers are written as decimals, such as 13243.0.
             let patient = text("patient_id")
+                .filter(|id| !is_unknown(id))
                 .map(|id| format!("ptbxl-{}", id.strip_suffix(".0").unwrap_or(id)));
             // Ages above 89 are masked as 300.
             let age = text("age").and_then(|age| age.parse().ok());
@@ -64,12 +66,11 @@ impl PtbXlTable {
                 return Err(table.cell(line, files[0], "", "the name of a file"));
             };
             let other_name = keys.next().map(|(name, _)| name);
-            for name in other_name.iter().chain([&record]).map(|name| base_name(name)) {
+            for name in other_name.iter().chain([&record]) {
                 let row = out.rows.len();
-                match by_name.insert(name.to_owned(), row) {
+                match by_name.insert(name.clone(), row) {
                     Some(first) if first != row => {
-                        let (record, first) = (name.to_owned(), out.rows[first].line);
-                        return Err(table.duplicate(line, record, first));
+                        return Err(table.duplicate(line, name.clone(), out.rows[first].line));
                     }
                     _ => {}
                 }
@@ -143,13 +144,23 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_different_folders_may_have_the_same_base_name() {
+        let table = read(
+            "patient_id,scp_codes,filename_hr\nnan,{},p1/rec1\nUnknown,{},p2/rec1\nn/a,{},x\n",
+        );
+        let rows = table.expect("reads").rows;
+        assert_eq!((rows[0].record.as_str(), rows[1].record.as_str()), ("p1/rec1", "p2/rec1"));
+        assert!(rows.iter().all(|row| row.patient.is_none()), "{rows:?}");
+    }
+
+    #[test]
     fn broken_tables_name_the_place() {
         let header = "scp_codes,filename_hr\n";
         for bad in ["NORM", "{NORM: 1}", "{'NORM'}", "{'NORM': x}"] {
             let error = read(&format!("{header}{bad},x\n")).expect_err(bad);
             assert!(matches!(error, IoError::Cell { line: 2, column: 1, .. }), "{error}");
         }
-        for bad in ["{},x,1\n{},a/x,2\n", "{},x,one\n", "{},,1\n"] {
+        for bad in ["{},a/x,1\n{},a/x,2\n", "{},x,one\n", "{},,1\n"] {
             let text = format!("scp_codes,filename_hr,strat_fold\n{bad}");
             let error = read(&text).expect_err(bad);
             let at = matches!(

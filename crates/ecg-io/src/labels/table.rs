@@ -7,6 +7,7 @@ use ecg_core::{CoreError, LabelSet};
 
 use crate::IoError;
 use crate::error::clip;
+use crate::header::is_unknown;
 use crate::text::{check_text, decode_text, read_file};
 
 /// Largest label table that is read.
@@ -138,7 +139,7 @@ impl Table {
     ) -> Result<Option<u32>, IoError> {
         let cell = column.map(|k| (k, cells.get(k))).filter(|(_, text)| !text.is_empty());
         let fold = |(k, text)| {
-            integer(text).ok_or_else(|| self.cell(line, k, text, "a non-negative integer"))
+            integer(text).ok_or_else(|| self.cell(line, k, text, "an integer from 0 to 4294967295"))
         };
         cell.map(fold).transpose()
     }
@@ -252,7 +253,7 @@ pub struct RecordRow<T> {
     pub extension: String,
     /// In PTB-XL's table, the name of the same record at the other sampling rate.
     pub other_name: Option<String>,
-    /// The record's patient.
+    /// The record's patient; `None` if the cell is empty or says `unknown`, `nan` or `n/a`.
     pub patient: Option<String>,
     /// The record's fold.
     pub fold: Option<u32>,
@@ -282,6 +283,8 @@ pub(super) fn full_name<'a>(record: &'a str, extension: &str) -> Cow<'a, str> {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RecordTable<T> {
+    /// The file.
+    pub path: PathBuf,
     /// The labels, in the order of their columns.
     pub labels: LabelSet,
     /// The rows in the order of the file; no record occurs twice. Names that differ only in their extensions keep them.
@@ -349,18 +352,15 @@ impl<T> RecordTable<T> {
             if name.is_empty() {
                 return Err(table.cell(line, record, cells.get(record), "a record name"));
             }
-            let text = |column: Option<usize>| {
-                column.map(|k| cells.get(k)).filter(|text| !text.is_empty())
-            };
             let fold = table.fold(line, cells, fold)?;
             let values = values(line, cells)?;
-            let patient = text(patient).map(str::to_owned);
+            let patient = patient.map(|k| cells.get(k)).filter(|id| !is_unknown(id));
             out.push(RecordRow {
                 line,
                 record: name,
                 extension,
                 other_name: None,
-                patient,
+                patient: patient.map(str::to_owned),
                 fold,
                 values,
             });
@@ -369,7 +369,7 @@ impl<T> RecordTable<T> {
             Some((first, double)) => {
                 Err(table.duplicate(double.line, double.full_name().into_owned(), first.line))
             }
-            None => Ok(Self { labels, rows: out }),
+            None => Ok(Self { path: table.path.clone(), labels, rows: out }),
         }
     }
 
@@ -384,7 +384,7 @@ impl<T> RecordTable<T> {
             fold: row.fold,
             values: row.values.into_iter().map(&mut value).collect(),
         });
-        RecordTable { rows: rows.collect(), labels: self.labels }
+        RecordTable { rows: rows.collect(), path: self.path, labels: self.labels }
     }
 
     /// Restores the extensions of names that differ only in their extensions, for callers who do not know the records.
@@ -418,15 +418,22 @@ fn integer(text: &str) -> Option<u32> {
 /// Returns a record's name as the data set spells it, with `/` between folders, and the extension that follows it, in
 /// any case.
 pub(super) fn record_key(text: &str) -> (String, String) {
-    const KNOWN: [&str; 7] = [".hea", ".dat", ".mat", ".csv", ".tsv", ".csv.gz", ".tsv.gz"];
     let text = text.replace('\\', "/");
     let text = text.strip_prefix("./").unwrap_or(&text);
-    let parts = KNOWN.into_iter().find_map(|known| {
-        let parts = text.split_at_checked(text.len().checked_sub(known.len())?);
-        parts.filter(|(_, extension)| extension.eq_ignore_ascii_case(known))
-    });
-    let (name, extension) = parts.unwrap_or((text, ""));
+    let extension = extension_of(text);
+    let name = &text[..text.len() - extension.len()];
     (name.to_owned(), extension.to_owned())
+}
+
+/// Returns the end of a name that is the extension of a recording's file, with its dot and in any case; empty if there
+/// is none.
+pub(super) fn extension_of(name: &str) -> &str {
+    const KNOWN: [&str; 7] = [".hea", ".dat", ".mat", ".csv", ".tsv", ".csv.gz", ".tsv.gz"];
+    let end = KNOWN.into_iter().find_map(|known| {
+        let (_, end) = name.split_at_checked(name.len().checked_sub(known.len())?)?;
+        end.eq_ignore_ascii_case(known).then_some(end)
+    });
+    end.unwrap_or("")
 }
 
 #[cfg(test)]
@@ -454,6 +461,8 @@ mod tests {
             };
         assert_eq!(table.rows[0], row(2, "a/x", ".hea", Some("p1"), Some(8), [true, false]));
         assert_eq!(table.rows[1], row(3, "y", "", None, None, [false, true]));
+        let unknown = read("record,patient,AF\na,nan,1\nb,Unknown,0\nc,N/A,0\n").expect("ok");
+        assert!(unknown.rows.iter().all(|row| row.patient.is_none()), "{unknown:?}");
     }
 
     #[test]
@@ -521,7 +530,11 @@ mod tests {
             IoError::Cell { line: 3, column: 2, name, found, .. } if name == "AF" && found == "2"
         ));
         assert!(matches!(error("record,AF\nx,\n"), IoError::Cell { line: 2, column: 2, .. }));
-        assert!(matches!(error("record,fold,AF\nx,a,1\n"), IoError::Cell { column: 2, .. }));
+        for fold in ["a", "-1", "4294967296"] {
+            let error = read(&format!("record,fold,AF\nx,{fold},1\n")).expect_err(fold);
+            assert!(matches!(error, IoError::Cell { column: 2, .. }), "{error}");
+            assert!(error.to_string().ends_with("expected an integer from 0 to 4294967295"));
+        }
         assert!(matches!(error("record,AF\n,1\n"), IoError::Cell { column: 1, .. }));
         assert!(matches!(error("record,AF\nx,1,0\n"), IoError::Columns { line: 2, found: 3, .. }));
         assert!(matches!(error("name,AF\nx,1\n"), IoError::MissingColumn { column: "record", .. }));

@@ -25,11 +25,12 @@ impl Record {
     /// Reads a selection in blocks of at most `frames_per_block` frames, and at least one.
     ///
     /// ```
-    /// # use ecg_core::{Lead, Recording, SamplingRate};
+    /// # use ecg_io::ecg_core::{Lead, Recording, SamplingRate};
+    /// # use ecg_io::ndarray::Array2;
     /// # use ecg_io::{ReadOptions, Record, Selection};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let dir = tempfile::tempdir()?;
-    /// # let signal = ndarray::Array2::from_shape_fn((2, 1000), |(lead, t)| (lead * 1000 + t) as f64 / 1000.0);
+    /// # let signal = Array2::from_shape_fn((2, 1000), |(lead, t)| (lead * 1000 + t) as f64 / 1000.0);
     /// # let demo = Recording::new("r", SamplingRate::new(500.0)?, [Lead::I, Lead::II], signal)?;
     /// # ecg_io::write_wfdb(dir.path(), &demo, &Default::default())?;
     /// let record = Record::open(dir.path().join("r"), &ReadOptions::default())?;

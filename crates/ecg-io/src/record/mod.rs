@@ -33,11 +33,12 @@ use crate::{Header, IoError, ReadOptions, SignalSpec, Warning};
 /// Checksums are verified if a signal is read completely, at once or in blocks.
 ///
 /// ```
-/// # use ecg_core::{Lead, Recording, SamplingRate};
+/// # use ecg_io::ecg_core::{Lead, Recording, SamplingRate};
+/// use ecg_io::ndarray::Array2;
 /// use ecg_io::{ReadOptions, Record, Selection};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let dir = tempfile::tempdir()?;
-/// # let signal = ndarray::Array2::from_shape_fn((2, 1000), |(lead, t)| (lead * 1000 + t) as f64 / 1000.0);
+/// # let signal = Array2::from_shape_fn((2, 1000), |(lead, t)| (lead * 1000 + t) as f64 / 1000.0);
 /// # let demo = Recording::new("r", SamplingRate::new(500.0)?, [Lead::I, Lead::II], signal)?;
 /// # ecg_io::write_wfdb(dir.path(), &demo, &Default::default())?;
 /// # let path = dir.path().join("r");
@@ -46,7 +47,7 @@ use crate::{Header, IoError, ReadOptions, SignalSpec, Warning};
 /// let part = Selection::default()
 ///     .with_frames(record.frames_between(1.0, 1.5))
 ///     .with_signals(record.signals_named(&["II"])?);
-/// let samples: ndarray::Array2<f64> = record.read_matrix(&part)?; // [sample, signal]
+/// let samples: Array2<f64> = record.read_matrix(&part)?; // [sample, signal]
 /// assert_eq!((samples.dim(), samples[[0, 0]]), ((250, 1), 1.5));
 /// # Ok(())
 /// # }

@@ -7,7 +7,7 @@ use ndarray::Array2;
 
 use super::matrix::{Chosen, State};
 use super::{Record, Scratch, Selection};
-use crate::header::{Clinical, Unit, unit_of};
+use crate::header::{Clinical, Unit, is_readable_gain, unit_of};
 use crate::signal::{Calibration, Sample, Value};
 use crate::warning::{Notes, keep};
 use crate::{IoError, Loaded, ReadOptions, SignalSpec};
@@ -26,6 +26,13 @@ pub(crate) fn read_wfdb_recording(
     let gain_per_mv: Vec<f64> =
         signals.iter().map(|spec| gain_per_mv(spec, &mut notes)).collect::<Result<_, _>>()?;
     note_repeated_leads(signals, &mut notes);
+    // The gains of segments are checked where they are read.
+    let mut gains = signals.iter().zip(&gain_per_mv);
+    if !record.is_multi_segment()
+        && let Some((spec, _)) = gains.find(|(_, gain)| !is_readable_gain(**gain))
+    {
+        return Err(unusable_gain(path, spec));
+    }
 
     let per_frame = signals.first().map_or(1, |spec| spec.samples_per_frame);
     let uniform = signals.iter().all(|spec| spec.samples_per_frame == per_frame);
@@ -111,6 +118,17 @@ fn gain_per_mv(spec: &SignalSpec, notes: &mut Notes<'_>) -> Result<f64, IoError>
             notes.remark(Some(spec.line), "units", message);
             Ok(spec.gain)
         }
+    }
+}
+
+/// Creates the error for a gain with which samples may not be finite in the requested unit.
+pub(super) fn unusable_gain(header: &Path, spec: &SignalSpec) -> IoError {
+    IoError::Field {
+        path: header.to_owned(),
+        line: spec.line,
+        field: "gain",
+        found: crate::error::clip(&format!("{:e}/{}", spec.gain, spec.units)),
+        expected: "a gain with which samples are finite after conversion of their units",
     }
 }
 

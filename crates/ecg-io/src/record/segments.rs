@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::matrix::State;
+use super::recording::unusable_gain;
 use crate::error::Place;
-use crate::header::{MAX_HEADER_BYTES, Unit, header_bytes, unit_of};
+use crate::header::{MAX_HEADER_BYTES, Unit, header_bytes, is_readable_gain, unit_of};
 use crate::signal::{Calibration, Plan, Sample, Target, beside, find_below};
 use crate::warning::Notes;
 use crate::{Format, Header, IoError, ReadOptions, SegmentSpec, SignalSpec};
@@ -255,7 +256,7 @@ impl Segments {
             let opened = &current.opened;
             let own = segment.start.max(frames.start)..segment.end().min(frames.end);
             let within = own.start - segment.start..own.end - segment.start;
-            let own_targets: Vec<Target> = targets
+            let own_targets = targets
                 .iter()
                 .filter_map(|(target, unit)| {
                     let found = opened.signals.binary_search_by_key(&target.signal, |own| own.0);
@@ -264,14 +265,19 @@ impl Segments {
                     let before = (own.start - frames.start) as usize
                         * spec.samples_per_frame as usize
                         * target.stride;
-                    Some(Target {
+                    let gain = spec.gain * (scale / unit);
+                    if !is_readable_gain(gain) {
+                        return Some(Err(unusable_gain(&opened.header.path, spec)));
+                    }
+                    Some(Ok(Target {
                         signal,
-                        calibration: Calibration::new(spec, spec.gain * (scale / unit)),
+                        calibration: Calibration::new(spec, gain),
                         start: target.start + before,
                         ..target.clone()
-                    })
+                    }))
                 })
-                .collect();
+                .collect::<Result<Vec<Target>, _>>()
+                .map_err(|source| in_segment(&segment.spec, notes.path, source))?;
             let path = opened.header.path.clone();
             let mut own_notes = Notes::new(&path, options.strict);
             let keep_from = keep_from.saturating_sub(segment.start);

@@ -18,18 +18,21 @@ pub struct Selection {
 
 impl Selection {
     /// Sets [`Selection::frames`].
+    #[must_use]
     pub fn with_frames(mut self, frames: Range<u64>) -> Self {
         self.frames = Some(frames);
         self
     }
 
     /// Sets [`Selection::signals`].
+    #[must_use]
     pub fn with_signals(mut self, signals: impl Into<Vec<usize>>) -> Self {
         self.signals = Some(signals.into());
         self
     }
 
     /// Sets [`Selection::average_frames`].
+    #[must_use]
     pub fn with_average_frames(mut self, average: bool) -> Self {
         self.average_frames = average;
         self
