@@ -71,7 +71,8 @@ pub enum Conduction {
 pub enum Ectopy {
     /// No ectopic beats.
     None,
-    /// Premature atrial beats: early, with a different P wave and an incomplete pause.
+    /// Premature atrial beats: early, with a different P wave and an incomplete pause (the beats around one are less
+    /// than 2 RR apart).
     Atrial,
     /// Premature ventricular beats: early and wide, without a P wave, with a full pause.
     Ventricular,
@@ -98,7 +99,8 @@ pub enum Quality {
 pub struct Condition {
     /// Rhythm. Default: [`Rhythm::NormalSinus`].
     pub rhythm: Rhythm,
-    /// First-degree AV block: a PR interval of 210 to 320 ms. Default: no.
+    /// First-degree AV block: a PR interval of 210 to 320 ms, and up to 4 ms more or less from beat to beat. Default:
+    /// no.
     pub first_degree_av_block: bool,
     /// Conduction to the ventricles. Default: [`Conduction::Normal`].
     pub conduction: Conduction,
@@ -131,30 +133,35 @@ impl Condition {
     }
 
     /// Adds first-degree AV block.
+    #[must_use]
     pub const fn with_first_degree_av_block(mut self) -> Self {
         self.first_degree_av_block = true;
         self
     }
 
     /// Sets the conduction.
+    #[must_use]
     pub const fn with_conduction(mut self, conduction: Conduction) -> Self {
         self.conduction = conduction;
         self
     }
 
     /// Sets the ectopic beats.
+    #[must_use]
     pub const fn with_ectopy(mut self, ectopy: Ectopy) -> Self {
         self.ectopy = ectopy;
         self
     }
 
     /// Adds left ventricular hypertrophy.
+    #[must_use]
     pub const fn with_left_ventricular_hypertrophy(mut self) -> Self {
         self.left_ventricular_hypertrophy = true;
         self
     }
 
     /// Sets the quality.
+    #[must_use]
     pub const fn with_quality(mut self, quality: Quality) -> Self {
         self.quality = quality;
         self

@@ -1,7 +1,7 @@
 //! Seeded, labelled synthetic 12-lead ECG recordings.
 //!
 //! ```
-//! use ecg_core::Lead;
+//! use ecg_synth::ecg_core::Lead;
 //! use ecg_synth::{Condition, Conduction, Rhythm, SynthOptions, Synthesizer};
 //!
 //! # fn main() -> Result<(), ecg_synth::SynthError> {
@@ -49,6 +49,9 @@
 //! # Limitations
 //! Synthetic recordings are no substitute for recordings of patients. They are good for demonstrations, tests and
 //! explanation checks where the truth must be known; a score on them says nothing about clinical performance.
+//!
+//! The axis of the P wave is about 85 degrees, where 0 to 75 are normal: the P wave is flat in lead I, and inverted
+//! there in about a fifth of the beats.
 //!
 //! # Sibling crates
 //! `ecg-io` writes the recordings as WFDB or CSV; `ecg3d-convert` turns them into volumes.

@@ -43,18 +43,21 @@ impl Default for SynthOptions {
 
 impl SynthOptions {
     /// Sets the seed.
+    #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
     /// Sets the sampling rate in Hz.
+    #[must_use]
     pub fn with_sampling_rate_hz(mut self, hz: f64) -> Self {
         self.sampling_rate_hz = hz;
         self
     }
 
     /// Sets the duration in seconds.
+    #[must_use]
     pub fn with_seconds(mut self, seconds: f64) -> Self {
         self.seconds = seconds;
         self
@@ -204,7 +207,8 @@ impl Synthesizer {
     /// Generates record `index` with the given `condition`.
     ///
     /// The patient, the noise and everything else that does not depend on the condition are those of
-    /// [`Synthesizer::record`].
+    /// [`Synthesizer::record`]. In normal sinus rhythm, for example, the beats have the same times with and without AV
+    /// block or bundle branch block. From the first premature beat on, all beats have other times.
     ///
     /// # Errors
     /// Fails if [`Condition::check`] rejects the condition.
@@ -221,16 +225,22 @@ impl Synthesizer {
         let seed = self.options.seed;
         let hz = self.rate.hz();
         let patient = Patient::draw(seed, Self::patient(index));
-        let mut rng = Rng::new(seed, index, Stream::Rhythm);
-        let timeline = Timeline::draw(&condition, self.options.seconds + RUN_OUT_S, &mut rng);
-        let shape =
-            Shape::draw(&condition, patient.voltage, &mut Rng::new(seed, index, Stream::Shape));
-        let noise = Noise::draw(&condition, &mut Rng::new(seed, index, Stream::Noise));
+        let stream = |stream| Rng::new(seed, index, stream);
+        let origin_s = AtrialWave::draw_origin_s(&mut stream(Stream::Atria));
+        let end_s = self.options.seconds + RUN_OUT_S;
+        let timeline = Timeline::draw(&condition, end_s, origin_s, &mut stream(Stream::Rhythm));
+        let shape = Shape::draw(
+            &condition,
+            patient.voltage,
+            &mut stream(Stream::Shape),
+            &mut stream(Stream::Premature),
+        );
+        let noise = Noise::draw(&condition, &mut stream(Stream::Noise));
 
         let dipole = dipole::render(&timeline, &shape, &patient.position, self.samples, hz);
         let mut measured = leads::measured(&dipole);
         let clean = leads::twelve(&measured);
-        noise.disturb(&mut measured, hz, &mut Rng::new(seed, index, Stream::Emg));
+        noise.disturb(&mut measured, hz, &mut stream(Stream::Emg));
         let values = leads::digitise(&measured);
 
         let beats =

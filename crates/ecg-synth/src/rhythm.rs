@@ -54,14 +54,16 @@ pub(crate) struct Timeline {
 
 impl Timeline {
     /// Draws beats until `end_s`, in order of time, so that a longer recording starts with the beats of a shorter one.
-    pub(crate) fn draw(condition: &Condition, end_s: f64, rng: &mut Rng) -> Self {
+    ///
+    /// `origin_s` is that of the [`AtrialWave`], if the rhythm has one.
+    pub(crate) fn draw(condition: &Condition, end_s: f64, origin_s: f64, rng: &mut Rng) -> Self {
         match condition.rhythm {
             Rhythm::NormalSinus
             | Rhythm::SinusBradycardia
             | Rhythm::SinusTachycardia
             | Rhythm::SinusArrhythmia => sinus(condition, end_s, rng),
-            Rhythm::AtrialFibrillation => fibrillation(condition, end_s, rng),
-            Rhythm::AtrialFlutter => flutter(end_s, rng),
+            Rhythm::AtrialFibrillation => fibrillation(condition, end_s, origin_s, rng),
+            Rhythm::AtrialFlutter => flutter(end_s, origin_s, rng),
             Rhythm::SupraventricularTachycardia => {
                 // Above 190 per minute a wide QRS would start before the peak of the preceding T wave.
                 let wide = matches!(
@@ -128,7 +130,10 @@ fn pr_interval(rate_bpm: f64, condition: &Condition, rng: &mut Rng) -> f64 {
             _ => 1.0,
         };
         let longest = (shortest * 60_000.0 / rate_bpm - 250.0).min(320.0);
-        rng.within(210.0, longest)
+        let pr = rng.within(210.0, longest);
+        // The normal deviate below takes two draws. With as many here, all later draws are those without block.
+        rng.unit();
+        pr
     } else {
         (rng.normal(160.0, 14.0) - 0.35 * (rate_bpm - 70.0)).clamp(115.0, 195.0)
     }
@@ -169,11 +174,12 @@ fn sinus(condition: &Condition, end_s: f64, rng: &mut Rng) -> Timeline {
             t += 2.0 * rr;
         } else {
             // The ectopic P wave comes at about the peak of the T wave or later, but the coupling interval is at most
-            // 0.9 RR, so that the beat stays premature. The sinus node is reset, so the pause is short.
+            // 0.9 RR, so that the beat stays premature. The sinus node is reset, so the pause is short: together with
+            // the coupling interval it stays below 2 RR, also in fast rhythms with their late premature beats.
             let earliest = 0.30 + pr / 1000.0;
             let coupling = (rr * rng.within(0.60, 0.75)).max(earliest).min(0.9 * rr);
             timeline.push(BeatKind::PrematureAtrial, t + coupling, Some(pr));
-            t += coupling + rr * rng.within(1.0, 1.15);
+            t += (coupling + rr * rng.within(1.0, 1.15)).min(1.95 * rr);
         }
     }
     timeline
@@ -194,13 +200,13 @@ fn corino(rng: &mut Rng) -> f64 {
 /// Mean of [`corino`] in s: the integral of its survival function, 0.41 + 0.1928 + exp(-lam tp / 2) / lam.
 const CORINO_MEAN_S: f64 = 0.6624;
 
-fn fibrillation(condition: &Condition, end_s: f64, rng: &mut Rng) -> Timeline {
+fn fibrillation(condition: &Condition, end_s: f64, origin_s: f64, rng: &mut Rng) -> Timeline {
     /// Shortest interval in s after a premature ventricular beat, which leaves the AV node refractory.
     const AFTER_PREMATURE_S: f64 = 0.55;
     let rate = rng.normal(92.0, 24.0).clamp(50.0, 150.0);
     let scale = 60.0 / rate / CORINO_MEAN_S;
     let complex = Complex::of(condition);
-    let mut timeline = Timeline::new(rate, Some(AtrialWave::fibrillation(rng)));
+    let mut timeline = Timeline::new(rate, Some(AtrialWave::fibrillation(origin_s, rng)));
     let every = 4 + rng.below(4);
     let mut until = 1 + rng.below(3);
     let mut t = -RUN_UP_S - rng.unit();
@@ -221,7 +227,7 @@ fn fibrillation(condition: &Condition, end_s: f64, rng: &mut Rng) -> Timeline {
     timeline
 }
 
-fn flutter(end_s: f64, rng: &mut Rng) -> Timeline {
+fn flutter(end_s: f64, origin_s: f64, rng: &mut Rng) -> Timeline {
     let hz = rng.within(250.0, 320.0) / 60.0;
     let fixed = match rng.unit() {
         p if p < 0.40 => Some(2),
@@ -230,15 +236,19 @@ fn flutter(end_s: f64, rng: &mut Rng) -> Timeline {
         _ => None,
     };
     let mean = fixed.map_or(3.0, f64::from);
-    let mut timeline = Timeline::new(60.0 * hz / mean, Some(AtrialWave::flutter(hz, rng)));
+    let wave = AtrialWave::flutter(hz, origin_s, rng);
+    let mut timeline = Timeline::new(60.0 * hz / mean, Some(wave));
     // Whole cycles from beat to beat, so that the QRS keeps its place in the sawtooth.
-    let mut cycle = (-RUN_UP_S * hz).floor();
+    let mut cycle = ((origin_s - RUN_UP_S) * hz).floor();
     let place = rng.unit();
-    while (cycle + place) / hz < end_s {
-        timeline.push(BeatKind::Flutter, (cycle + place) / hz + rng.normal(0.0, 0.002), None);
+    loop {
+        let t = (cycle + place) / hz - origin_s;
+        if t >= end_s {
+            return timeline;
+        }
+        timeline.push(BeatKind::Flutter, t + rng.normal(0.0, 0.002), None);
         cycle += f64::from(fixed.unwrap_or_else(|| [2, 2, 3, 4, 4][rng.below(5)]));
     }
-    timeline
 }
 
 fn regular(
@@ -280,11 +290,49 @@ mod tests {
         for rhythm in Rhythm::ALL {
             let beats = |end_s| {
                 let mut rng = Rng::new(5, 9, Stream::Rhythm);
-                Timeline::draw(&Condition::new(rhythm), end_s, &mut rng).beats
+                Timeline::draw(&Condition::new(rhythm), end_s, 1.3, &mut rng).beats
             };
             let (short, long) = (beats(5.0), beats(30.0));
             assert!(short.len() > 3 && long.len() > short.len());
             assert_eq!(short, long[..short.len()]);
+        }
+    }
+
+    #[test]
+    fn flutter_beats_keep_their_place_in_the_sawtooth_whatever_its_origin() {
+        let condition = Condition::new(Rhythm::AtrialFlutter);
+        for index in 0..50 {
+            let place = |origin_s: f64| {
+                let mut rng = Rng::new(1, index, Stream::Rhythm);
+                let timeline = Timeline::draw(&condition, 10.0, origin_s, &mut rng);
+                let hz = timeline.atrial.expect("F waves").hz;
+                let first = timeline.beats[0].r_s;
+                assert!((first + RUN_UP_S).abs() < 1.0 / hz + 0.02, "{first}");
+                (first + origin_s) * hz
+            };
+            let apart = place(0.0) - place(3.3);
+            assert!((apart - apart.round()).abs() < 1e-9, "{apart}");
+        }
+    }
+
+    #[test]
+    fn the_pause_after_a_premature_atrial_beat_is_incomplete() {
+        for rhythm in [Rhythm::SinusTachycardia, Rhythm::NormalSinus, Rhythm::SinusBradycardia] {
+            for index in 0..200 {
+                let beats = |ectopy| {
+                    let condition = Condition::new(rhythm).with_ectopy(ectopy);
+                    let mut rng = Rng::new(1, index, Stream::Rhythm);
+                    Timeline::draw(&condition, 10.0, 0.0, &mut rng).beats
+                };
+                // Up to the first premature beat, both have the same beats.
+                let (plain, ectopic) = (beats(Ectopy::None), beats(Ectopy::Atrial));
+                let early = ectopic.iter().position(|beat| beat.kind == BeatKind::PrematureAtrial);
+                let early = early.expect("within the first beats");
+                assert_eq!(plain[..early], ectopic[..early]);
+                let rr = plain[early].r_s - plain[early - 1].r_s;
+                let around = ectopic[early + 1].r_s - ectopic[early - 1].r_s;
+                assert!(around < 1.951 * rr, "{rhythm:?} {index}: {around} {rr}");
+            }
         }
     }
 
@@ -298,7 +346,7 @@ mod tests {
             let condition = Condition::new(rhythm).with_first_degree_av_block();
             for index in 0..200 {
                 let mut rng = Rng::new(1, index, Stream::Rhythm);
-                let timeline = Timeline::draw(&condition, 10.0, &mut rng);
+                let timeline = Timeline::draw(&condition, 10.0, 0.0, &mut rng);
                 assert!(timeline.rate_bpm <= fastest);
                 for pair in timeline.beats.windows(2) {
                     let pr = pair[1].pr_ms.expect("sinus beats have a P");
@@ -325,7 +373,7 @@ mod tests {
                 let complex = Complex::of(&condition);
                 for index in 0..200 {
                     let mut rng = Rng::new(1, index, Stream::Rhythm);
-                    for pair in Timeline::draw(&condition, 10.0, &mut rng).beats.windows(2) {
+                    for pair in Timeline::draw(&condition, 10.0, 0.0, &mut rng).beats.windows(2) {
                         let rr = pair[1].r_s - pair[0].r_s;
                         let shortest = complex.refractory_s(pair[0].qt_rr_s);
                         assert!(rr > shortest - 1e-12, "{condition:?} {index}: {rr} {shortest}");

@@ -23,6 +23,10 @@ pub(crate) enum Stream {
     Noise = 6,
     /// Disturbances drawn sample by sample.
     Emg = 7,
+    /// The origin of time of the atrial waves.
+    Atria = 8,
+    /// Shape of the waves of premature beats.
+    Premature = 9,
 }
 
 /// Random numbers that depend only on (seed, index, stream), on every machine.

@@ -3,7 +3,7 @@ use crate::waves::{self, Axes, Complex};
 use crate::{Condition, Conduction};
 
 /// One Gaussian on one axis of the dipole.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Kernel {
     /// The axis: 0 = X, 1 = Y, 2 = Z.
     pub(crate) axis: usize,
@@ -13,7 +13,7 @@ pub(crate) struct Kernel {
 }
 
 /// The QRS and T wave of one kind of beat, as drawn for this recording.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Beatform {
     /// Gaussians of the QRS; centres in ms from R.
     pub(crate) qrs: Vec<Kernel>,
@@ -77,7 +77,15 @@ fn fit(table: &Complex, fit: &Fit, rng: &mut Rng) -> Beatform {
 
 impl Shape {
     /// Draws the waves; `voltage` is the patient's factor, applied to all of them.
-    pub(crate) fn draw(condition: &Condition, voltage: f64, rng: &mut Rng) -> Self {
+    ///
+    /// How many numbers the main waves take depends on the condition, so those of premature beats are drawn from
+    /// `premature_rng`.
+    pub(crate) fn draw(
+        condition: &Condition,
+        voltage: f64,
+        rng: &mut Rng,
+        premature_rng: &mut Rng,
+    ) -> Self {
         // Everything is drawn regardless of the condition, so that two conditions of the same record share their
         // patient.
         let t_gain = rng.within(0.5, 1.0);
@@ -117,9 +125,31 @@ impl Shape {
         Self {
             p: vary(&waves::P, p_gain, 1.0, -waves::P_LEAD_MS, rng),
             main: fit(table, &main, rng),
-            premature_p: vary(&waves::P_ECTOPIC, p_gain, 1.0, -waves::P_LEAD_MS, rng),
-            premature: fit(&waves::VENTRICULAR, &premature, rng),
+            premature_p: vary(&waves::P_ECTOPIC, p_gain, 1.0, -waves::P_LEAD_MS, premature_rng),
+            premature: fit(&waves::VENTRICULAR, &premature, premature_rng),
             spike: [0.35, 0.8, -0.45].map(|weight| weight * spike),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rhythm;
+    use crate::rng::Stream;
+
+    #[test]
+    fn premature_beats_look_the_same_whatever_the_conduction() {
+        let draw = |conduction| {
+            let condition = Condition::new(Rhythm::NormalSinus).with_conduction(conduction);
+            let [mut rng, mut premature] =
+                [Stream::Shape, Stream::Premature].map(|stream| Rng::new(1, 5, stream));
+            Shape::draw(&condition, 1.0, &mut rng, &mut premature)
+        };
+        let [narrow, wide] = [Conduction::Normal, Conduction::RightBundleBranchBlock].map(draw);
+        assert_ne!(narrow.main, wide.main);
+        assert_eq!(narrow.p, wide.p);
+        assert_eq!(narrow.premature_p, wide.premature_p);
+        assert_eq!(narrow.premature, wide.premature);
     }
 }

@@ -4,6 +4,7 @@ use ndarray::{
 };
 
 use crate::kernel::{ImageTask, Layout, VolumeTask};
+use crate::real::sealed::Token;
 use crate::zoom::CubicZoom;
 use crate::{ConvertConfig, ConvertError, Real, RecurrencePlot, Scratch};
 
@@ -304,7 +305,7 @@ fn with_buffers<T: Real, R>(
     const LINE: usize = 64;
     let slack = LINE / size_of::<T>();
     let first = need[0].next_multiple_of(slack);
-    let buffer = T::buffer(scratch);
+    let buffer = T::buffer(scratch, Token);
     let whole = first + need[1] + slack;
     if buffer.len() < whole {
         buffer.resize(whole, T::zero());

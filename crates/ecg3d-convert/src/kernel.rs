@@ -10,6 +10,7 @@ use std::ops::Range;
 use ecg_core::LeadMask;
 use ndarray::ArrayView2;
 
+use crate::real::sealed::Token;
 use crate::simd::{LANES, Vector, VectorTask};
 use crate::spline::POLE;
 use crate::zoom::{CubicZoom, Tap, start};
@@ -184,7 +185,8 @@ fn columns_of_plot<T: Real, V: Vector<T>, const M: usize>(
     layout.plot.fill::<T, V, M>(signal, limit, first * LANES, strip);
     coefficients::<T, V, M>(strip);
     let block = &mut block[..groups * LANES * M];
-    for (cells, tap) in block.as_chunks_mut::<M>().0.iter_mut().zip(T::taps(&layout.height)) {
+    let taps = T::taps(&layout.height, Token);
+    for (cells, tap) in block.as_chunks_mut::<M>().0.iter_mut().zip(taps) {
         let values: [V; M] = interpolate(strip, tap);
         for m in 0..M {
             values[m].store(&mut cells[m]);
@@ -221,7 +223,7 @@ fn rows_of_image<T: Real, V: Vector<T>, const M: usize>(
     let [_, height, width] = layout.volume_shape();
     coefficients::<T, V, M>(strip);
     let mut cells = [[T::zero(); LANES]; M];
-    for (p, tap) in T::taps(&layout.width).iter().enumerate() {
+    for (p, tap) in T::taps(&layout.width, Token).iter().enumerate() {
         if height != width {
             let values: [V; M] = interpolate(strip, tap);
             for m in 0..M {
@@ -280,7 +282,7 @@ fn columns_of_volume<T: Real, V: Vector<T>, const M: usize>(
         cells[kept..].fill(flat);
     }
     coefficients::<T, V, M>(strip);
-    let taps = &T::taps(&layout.depth)[planes.clone()];
+    let taps = &T::taps(&layout.depth, Token)[planes.clone()];
     for (tap, row) in taps.iter().zip(out.chunks_exact_mut(plane)) {
         let values: [V; M] = interpolate(strip, tap);
         store::<T, V, M>(values, &mut row[first..last]);

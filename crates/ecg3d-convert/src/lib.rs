@@ -1,9 +1,9 @@
 //! The ECG 3D Converter: turns 12-lead recordings into 45x45x45 volumes of stacked recurrence plots.
 //!
 //! ```
-//! use ecg_core::{Lead, Recording, SamplingRate};
+//! use ecg3d_convert::ecg_core::{Lead, Recording, SamplingRate};
+//! use ecg3d_convert::ndarray::{Array2, s};
 //! use ecg3d_convert::{ConvertConfig, ConvertPlan};
-//! use ndarray::Array2;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Ten seconds at 500 Hz, [lead, sample] in mV.
@@ -17,7 +17,7 @@
 //! // Step by step. The prepared signal is what to store.
 //! let prepared = plan.prepare(&recording)?; // [12, 500] at 50 Hz
 //! for start in plan.windows(prepared.length) {
-//!     let window = prepared.signal.slice(ndarray::s![.., start..start + 100]);
+//!     let window = prepared.signal.slice(s![.., start..start + 100]);
 //!     let volume = plan.image_plan().volume_of_window(window)?;
 //!     assert_eq!(volume.dim(), (45, 45, 45));
 //! }
@@ -81,8 +81,10 @@
 //! - Forward FFTs are not scaled; inverse FFTs are divided by the length.
 //! - Signals are filtered and resampled in `f64`. Images and volumes are made in `f32` or `f64` ([`Real`]).
 //! - Plans are `Send + Sync`. Equal input gives the same bits on every thread and, from the prepared signal on, with
-//!   every instruction set. (The FFTs used for resampling round differently on different processors.) Set the
-//!   environment variable `ECG3D_SIMD` to `avx2` or `portable` to use less than the processor has.
+//!   every instruction set. (The FFTs used for resampling round differently on different processors.)
+//! - On x86-64, the environment variable `ECG3D_SIMD` makes the loops of this crate, and those of `ecg3d-models`, use
+//!   less than the processor has: `portable`, `avx2` or `avx512`, in upper or lower case. Other values panic on first
+//!   use. The variable is read once, and the FFTs ignore it.
 //!
 //! # Features
 //!
@@ -90,7 +92,8 @@
 //!
 //! - `rayon`: [`ConvertPlan::prepare_all`], [`ConvertPlan::convert_all`] and [`ConvertPlan::convert_all_into`] use all
 //!   threads of rayon's current pool. Without it, they use one thread.
-//! - `serde`: [`ConvertConfig`] and the types of its fields implement `Serialize` and `Deserialize`.
+//! - `serde`: [`ConvertConfig`] and the types of its fields implement `Serialize` and `Deserialize`. The `serde` crate
+//!   is compiled in any case, because `ecg-core` needs it.
 //!
 //! # Sibling crates
 //!
@@ -134,6 +137,10 @@ pub use plot::{Metric, RecurrencePlot, Threshold};
 pub use real::Real;
 pub use resample::{Edges, FftResampler, FftScratch, FirMethod, PolyResampler, rate_ratio};
 pub use scratch::Scratch;
+/// `ecg3d-models` obeys the same environment variable.
+#[cfg(target_arch = "x86_64")]
+#[doc(hidden)]
+pub use simd::{Level as SimdLevel, limit as simd_limit};
 pub use spline::{Boundary, SplineZoom};
 pub use zoom::CubicZoom;
 

@@ -1,10 +1,10 @@
 //! The only module with `unsafe` code: runs the same code with the widest vectors that the processor has.
 //!
 //! The build's baseline for x86-64 is SSE2, with four `f32` at a time. Work is compiled again for AVX2 and AVX-512.
-//! Which version to run is chosen once, on first use; set `ECG3D_SIMD=portable` or `avx2` in the environment to use
-//! less than the processor has. Images and volumes are made with explicit vector types, because compilers keep arrays
-//! of this size in memory half of the time. Fused multiply-add instructions
-//! are not used, so that every processor gives the same bits.
+//! Which version to run is chosen once, on first use; set `ECG3D_SIMD` to `portable`, `avx2` or `avx512` in the
+//! environment to use less than the processor has. Images and volumes are made with explicit vector types, because
+//! compilers keep arrays of this size in memory half of the time. Fused multiply-add instructions are not used, so that
+//! every processor gives the same bits.
 
 use std::ops::{Add, Mul, Sub};
 
@@ -100,13 +100,45 @@ pub(crate) trait VectorTask<T> {
     fn run<V: Vector<T>>(self);
 }
 
+/// The vectors of x86-64 processors, from narrow to wide.
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// What every processor has.
+    Portable,
+    /// AVX2.
+    Avx2,
+    /// AVX-512.
+    Avx512,
+}
+
+/// Returns the widest vectors that the environment variable `ECG3D_SIMD` allows; `None` if it is unset or empty.
+///
+/// # Panics
+/// Panics if the value is none of `portable`, `avx2` and `avx512`, in upper or lower case.
+#[cfg(target_arch = "x86_64")]
+pub fn limit() -> Option<Level> {
+    parsed(&std::env::var_os("ECG3D_SIMD")?.to_string_lossy())
+}
+
+#[cfg(target_arch = "x86_64")]
+fn parsed(value: &str) -> Option<Level> {
+    match value.to_ascii_lowercase().as_str() {
+        "" => None,
+        "portable" => Some(Level::Portable),
+        "avx2" => Some(Level::Avx2),
+        "avx512" => Some(Level::Avx512),
+        _ => panic!("ECG3D_SIMD is {value:?}, expected portable, avx2 or avx512"),
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 pub(crate) mod wide {
     use std::arch::x86_64::*;
     use std::ops::{Add, Mul, Sub};
 
-    use super::{LANES, Task, Vector, VectorTask};
+    use super::{LANES, Level, Task, Vector, VectorTask};
     use crate::Real;
 
     /// `LANES` values in `N` registers. Only code that runs under [`super::run_vectors`] can make one: this crate names
@@ -257,31 +289,24 @@ pub(crate) mod wide {
         task.run::<T::Avx512>();
     }
 
-    #[derive(Clone, Copy, PartialEq)]
-    pub(super) enum Level {
-        Portable,
-        Avx2,
-        Avx512,
+    /// The widest vectors that the processor has.
+    pub(super) fn widest() -> Level {
+        let narrow = std::is_x86_feature_detected!("avx2");
+        let wide = std::is_x86_feature_detected!("avx512f")
+            && std::is_x86_feature_detected!("avx512vl")
+            && std::is_x86_feature_detected!("avx512bw")
+            && std::is_x86_feature_detected!("avx512dq");
+        match (narrow, wide) {
+            (true, true) => Level::Avx512,
+            (true, false) => Level::Avx2,
+            (false, _) => Level::Portable,
+        }
     }
 
     /// The widest vectors that the processor has, unless the environment asks for narrower ones. Looked up once.
     pub(super) fn level() -> Level {
         static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
-        *LEVEL.get_or_init(|| {
-            let asked = std::env::var("ECG3D_SIMD").unwrap_or_default();
-            if asked == "portable" || !std::is_x86_feature_detected!("avx2") {
-                Level::Portable
-            } else if asked == "avx2"
-                || !(std::is_x86_feature_detected!("avx512f")
-                    && std::is_x86_feature_detected!("avx512vl")
-                    && std::is_x86_feature_detected!("avx512bw")
-                    && std::is_x86_feature_detected!("avx512dq"))
-            {
-                Level::Avx2
-            } else {
-                Level::Avx512
-            }
-        })
+        *LEVEL.get_or_init(|| super::limit().unwrap_or(Level::Avx512).min(widest()))
     }
 }
 
@@ -290,11 +315,11 @@ pub(crate) mod wide {
 pub(crate) fn run<T: Task>(task: T) -> T::Output {
     #[cfg(target_arch = "x86_64")]
     match wide::level() {
-        wide::Level::Portable => {}
+        Level::Portable => {}
         // SAFETY: `level` has checked that the processor has these features.
-        wide::Level::Avx2 => return unsafe { wide::avx2(task) },
+        Level::Avx2 => return unsafe { wide::avx2(task) },
         // SAFETY: likewise.
-        wide::Level::Avx512 => return unsafe { wide::avx512(task) },
+        Level::Avx512 => return unsafe { wide::avx512(task) },
     }
     task.run()
 }
@@ -304,11 +329,14 @@ pub(crate) fn run<T: Task>(task: T) -> T::Output {
 pub(crate) fn run_vectors<T: Real, K: VectorTask<T>>(task: K) {
     #[cfg(target_arch = "x86_64")]
     match wide::level() {
-        wide::Level::Portable => {}
+        Level::Portable => {}
         // SAFETY: `level` has checked that the processor has these features.
-        wide::Level::Avx2 => return unsafe { wide::avx2_vectors(task) },
+        Level::Avx2 => return unsafe { wide::avx2_vectors(task) },
         // SAFETY: likewise.
-        wide::Level::Avx512 => return unsafe { wide::avx512_vectors(task) },
+        Level::Avx512 => return unsafe { wide::avx512_vectors(task) },
     }
     task.run::<Portable<T>>();
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests;

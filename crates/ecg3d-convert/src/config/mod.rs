@@ -145,8 +145,6 @@ impl ConvertConfig {
         with_units units: Units;
         /// Sets [`ConvertConfig::leads`].
         with_leads leads: LeadSelection;
-        /// Sets [`ConvertConfig::first_samples`].
-        with_first_samples first_samples: Option<usize>;
         /// Sets [`ConvertConfig::denoise`].
         with_denoise denoise: Denoise;
         /// Sets [`ConvertConfig::resample`].
@@ -175,6 +173,13 @@ impl ConvertConfig {
         with_threshold threshold: Threshold;
         /// Sets [`ConvertConfig::volume_size`].
         with_volume_size volume_size: [usize; 3];
+    }
+
+    /// Sets [`ConvertConfig::first_samples`]: a number, or `None` for all.
+    #[must_use]
+    pub fn with_first_samples(mut self, samples: impl Into<Option<usize>>) -> Self {
+        self.first_samples = samples.into();
+        self
     }
 
     /// Shape of a prepared signal, `[lead, sample]`: `[12, 100]` published, `[12, 50 max_seconds]` corrected.
@@ -288,7 +293,7 @@ mod tests {
         for (hz, seconds) in [(500.0, 2.0), (1000.0, 1.0), (400.0, 2.5)] {
             let rate = SamplingRate::new(hz).expect("a rate");
             assert_eq!(published().window_seconds(rate), seconds);
-            let cut = published().with_first_samples(Some(2000)).with_window_s(7.0);
+            let cut = published().with_first_samples(2000).with_window_s(7.0);
             assert_eq!(cut.window_seconds(rate), 2.0 * seconds);
             assert_eq!(corrected().window_seconds(rate), 2.0);
             let cut = corrected().with_first_samples(Some(2000)).with_window_s(2.5);

@@ -13,12 +13,7 @@ use crate::{ConvertError, Real, Scratch};
 impl ConvertPlan {
     /// Calls [`ConvertPlan::prepare`] for each recording. One that fails does not stop the others.
     pub fn prepare_all(&self, recordings: &[Recording]) -> Vec<Result<Prepared, ConvertError>> {
-        map_all(recordings, |scratch, recording| {
-            let mut signal = ndarray::Array2::zeros(self.prepared_shape());
-            let Outcome { length, warnings } =
-                self.prepare_into(recording, signal.view_mut(), scratch)?;
-            Ok(Prepared { signal, length, warnings })
-        })
+        map_all(recordings, |scratch, recording| self.prepare_with(recording, scratch))
     }
 
     /// Calls [`ConvertPlan::convert`] for each recording. One that fails does not stop the others.

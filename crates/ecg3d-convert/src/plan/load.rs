@@ -86,6 +86,14 @@ impl ConvertPlan {
         Ok(Loaded { samples: n, real, warnings })
     }
 
+    /// Names the rows that [`ConvertPlan::load`] has loaded.
+    pub(super) fn lead_names(&self, recording: &Recording) -> Vec<LeadName> {
+        match &self.config.leads {
+            LeadSelection::File { count } => recording.leads.iter().take(*count).cloned().collect(),
+            LeadSelection::Named { leads } => leads.iter().copied().map(LeadName::from).collect(),
+        }
+    }
+
     /// Checks that the parts of a recording that are used fit its signal. All of them are public fields.
     fn check_parts(&self, recording: &Recording) -> Result<(), ConvertError> {
         let leads = recording.n_leads();

@@ -4,12 +4,13 @@ mod many;
 mod stages;
 mod warning;
 
-use ecg_core::{Recording, SamplingRate};
-use ndarray::{Array2, Array3, ArrayViewMut2, ArrayViewMut3, s};
+use ecg_core::{LeadName, Recording, SamplingRate};
+use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, ArrayViewMut3, s};
 
 pub use many::Plans;
 pub use warning::ConvertWarning;
 
+use crate::real::sealed::Token;
 use crate::{
     Band, Continuation, ConvertConfig, ConvertError, Denoise, FftResampler, ImagePlan,
     PolyResampler, Real, Resample, Scale, Scratch, ShortRecords, Sos, butterworth, rate_ratio,
@@ -20,12 +21,25 @@ use load::Loaded;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Prepared {
-    /// `[lead, sample]`, in the shape that the plan gives. Zero from `length` on.
+    /// `[lead, sample]`, in the shape that the plan gives. Zero from `length` on; see [`Prepared::real`].
     pub signal: Array2<f32>,
+    /// The leads of the rows of `signal`. Leads chosen by name have their standard names; those of
+    /// [`LeadSelection::File`](crate::LeadSelection::File) have their names in the recording.
+    pub leads: Vec<LeadName>,
     /// Number of samples that are real, not padding.
     pub length: usize,
     /// What the user should know about the recording.
     pub warnings: Vec<ConvertWarning>,
+}
+
+impl Prepared {
+    /// The signal without its padding: the first `length` samples of each lead, `[lead, sample]`.
+    ///
+    /// With [`ShortRecords::Pad`], this may be less than a window. The only window of such a recording is the start of
+    /// `signal`, padding included.
+    pub fn real(&self) -> ArrayView2<'_, f32> {
+        self.signal.slice(s![.., ..self.length.min(self.signal.ncols())])
+    }
 }
 
 /// What [`ConvertPlan::prepare_into`] returns besides the signal.
@@ -160,10 +174,18 @@ impl ConvertPlan {
     /// - a [`Scale`] is chosen, and resampling raises the number of the recording's values (leads times samples) to
     ///   more than 2^26.
     pub fn prepare(&self, recording: &Recording) -> Result<Prepared, ConvertError> {
+        self.prepare_with(recording, &mut Scratch::new())
+    }
+
+    fn prepare_with(
+        &self,
+        recording: &Recording,
+        scratch: &mut Scratch,
+    ) -> Result<Prepared, ConvertError> {
         let mut signal = Array2::zeros(self.prepared_shape());
         let Outcome { length, warnings } =
-            self.prepare_into(recording, signal.view_mut(), &mut Scratch::new())?;
-        Ok(Prepared { signal, length, warnings })
+            self.prepare_into(recording, signal.view_mut(), scratch)?;
+        Ok(Prepared { signal, leads: self.lead_names(recording), length, warnings })
     }
 
     /// Like [`ConvertPlan::prepare`], but does not allocate, except for warnings and for
@@ -276,7 +298,7 @@ impl ConvertPlan {
         scratch: &mut Scratch,
     ) -> Result<Outcome, ConvertError> {
         let [leads, samples] = self.prepared_shape();
-        let mut prepared = std::mem::take(T::prepared(scratch));
+        let mut prepared = std::mem::take(T::prepared(scratch, Token));
         prepared.resize(leads * samples, T::zero());
         let result = match ArrayViewMut2::from_shape((leads, samples), &mut prepared) {
             Ok(mut signal) => {
@@ -287,7 +309,7 @@ impl ConvertPlan {
             }
             Err(_) => unreachable!("the buffer was made for this shape"),
         };
-        *T::prepared(scratch) = prepared;
+        *T::prepared(scratch, Token) = prepared;
         result
     }
 }

@@ -1,4 +1,4 @@
-use ecg_core::{Adc, Recording, SamplingRate};
+use ecg_core::{Adc, Lead, Recording, SamplingRate};
 use ecg3d_convert::{
     ConvertConfig, ConvertError, ConvertPlan, ConvertWarning, Denoise, FirMethod, InvalidSamples,
     LeadSelection, Prepared, Resample, Scale, Scratch, ShortRecords, Units,
@@ -87,8 +87,9 @@ fn short_records_are_padded_where_that_is_asked_for() {
             let expected = ConvertWarning::Padded { expected: 1000, found: samples };
             assert!(prepared.warnings.contains(&expected), "{samples}: {:?}", prepared.warnings);
             assert_eq!(prepared.length, samples.div_ceil(10));
-            let (_, padding) = prepared.signal.view().split_at(Axis(1), prepared.length);
+            let (real, padding) = prepared.signal.view().split_at(Axis(1), prepared.length);
             assert!(padding.iter().all(|value| *value == 0.0));
+            assert_eq!(prepared.real(), real);
             assert_eq!(config.window_starts(prepared.length), [0]);
             let plan = ConvertPlan::new(config.clone(), short.sampling_rate).expect("a plan");
             assert_eq!(plan.min_samples(), 1);
@@ -106,11 +107,39 @@ fn short_records_are_padded_where_that_is_asked_for() {
 }
 
 #[test]
+fn a_prepared_signal_names_its_leads() {
+    let mut mixed = recording(synthetic_adc(1000), 500.0);
+    mixed.leads.reverse();
+    mixed.leads[0] = "v6".into();
+    let names = |config: ConvertConfig| {
+        let plan = ConvertPlan::new(config, mixed.sampling_rate).expect("a plan");
+        let alone = plan.prepare(&mixed).expect("prepares");
+        let batch = plan.prepare_all(std::slice::from_ref(&mixed)).remove(0).expect("prepares");
+        assert_eq!(alone, batch);
+        alone.leads.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    let by_name = LeadSelection::Named { leads: vec![Lead::V6, Lead::AVR] };
+    assert_eq!(names(ConvertConfig::corrected().with_leads(by_name)), ["V6", "aVR"]);
+    assert_eq!(names(ConvertConfig::corrected()), Lead::STANDARD_12.map(Lead::name));
+    let first = LeadSelection::File { count: 2 };
+    assert_eq!(names(ConvertConfig::published().with_leads(first)), ["v6", "V5"]);
+}
+
+#[test]
+fn a_length_beyond_the_signal_is_cut() {
+    let whole = recording(synthetic_adc(1000), 500.0);
+    let mut prepared = prepare(ConvertConfig::published(), &whole).expect("prepares");
+    prepared.length = 101;
+    assert_eq!(prepared.real(), prepared.signal);
+}
+
+#[test]
 fn padding_does_not_count_when_scaling() {
     let config =
         ConvertConfig::published().with_short_records(ShortRecords::Pad).with_scale(Scale::ZScore);
     let prepared = prepare(config, &recording(synthetic_adc(600), 500.0)).expect("prepares");
-    let real = prepared.signal.slice(s![.., ..60]).mapv(f64::from);
+    let real = prepared.real().mapv(f64::from);
+    assert_eq!(real.dim(), (12, 60));
     approx::assert_abs_diff_eq!(real.mean().expect("values"), 0.0, epsilon = 1e-6);
     approx::assert_relative_eq!(real.std(0.0), 1.0, max_relative = 1e-6);
 }

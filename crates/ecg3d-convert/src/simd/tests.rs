@@ -1,15 +1,12 @@
-//! Every instruction set gives the same bits from the prepared signal on.
-//!
-//! The instruction set is chosen once per process, from what `ECG3D_SIMD` allows, so this program runs itself again for
-//! each. If the processor lacks one, the run for it uses the next smaller one.
-
 use std::process::Command;
 
 use ecg_core::LeadMask;
-use ecg3d_convert::{ConvertConfig, ConvertError, ImagePlan, Metric, Real, Scratch, Threshold};
 use ndarray::{Array2, Array4};
 
-/// Set for the runs that this program starts.
+use super::{Level, parsed, wide};
+use crate::{ConvertConfig, ConvertError, ImagePlan, Metric, Real, Scratch, Threshold};
+
+/// Set for the runs that a test starts.
 const INNER: &str = "ECG3D_TEST_DIGEST";
 
 /// FNV-1a over the bits of numbers.
@@ -64,30 +61,59 @@ fn add_all<T: Real>(digest: &mut Digest) {
     }
 }
 
+/// From the prepared signal on. The instruction set is chosen once per process, from what `ECG3D_SIMD` allows, so this
+/// test runs itself again for each, and without the variable.
 #[test]
 fn all_instruction_sets_give_the_same_bits() {
     if std::env::var_os(INNER).is_some() {
         let mut digest = Digest(0xcbf2_9ce4_8422_2325);
         add_all::<f32>(&mut digest);
         add_all::<f64>(&mut digest);
-        println!("digest {:016x};", digest.0);
+        println!("found {:?} {:016x};", wide::level(), digest.0);
         return;
     }
-    let digest = |level: &str| {
-        let output = Command::new(std::env::current_exe().expect("this program"))
-            .args(["--exact", "all_instruction_sets_give_the_same_bits", "--nocapture"])
+    let digest = |asked: Option<Level>| {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command
+            .args(["--exact", "simd::tests::all_instruction_sets_give_the_same_bits"])
+            .arg("--nocapture")
             .env(INNER, "1")
-            .env("ECG3D_SIMD", level)
-            .output()
-            .expect("runs");
-        assert!(output.status.success(), "{level}: {}", String::from_utf8_lossy(&output.stderr));
+            .env_remove("ECG3D_SIMD");
+        if let Some(asked) = asked {
+            command.env("ECG3D_SIMD", format!("{asked:?}"));
+        }
+        let output = command.output().expect("runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{asked:?}: {errors}");
         let text = String::from_utf8(output.stdout).expect("text");
-        let start = text.find("digest ").expect("a digest");
-        text[start..].split(';').next().expect("a part").to_owned()
+        let (_, found) = text.split_once("found ").expect("a line of the test");
+        let (found, _) = found.split_once(';').expect("its end");
+        let (level, digest) = found.split_once(' ').expect("a level and a digest");
+        let expected = asked.unwrap_or(Level::Avx512).min(wide::widest());
+        assert_eq!(level, format!("{expected:?}"), "asked for {asked:?}");
+        digest.to_owned()
     };
-    let portable = digest("portable");
-    assert_eq!(portable.len(), "digest ".len() + 16);
-    for level in ["avx2", "avx512"] {
-        assert_eq!(digest(level), portable, "{level}");
+    let portable = digest(Some(Level::Portable));
+    assert_eq!(portable.len(), 16);
+    for asked in [Some(Level::Avx2), Some(Level::Avx512), None] {
+        assert_eq!(digest(asked), portable, "{asked:?}");
     }
+}
+
+#[test]
+fn levels_are_named_in_any_case() {
+    for (value, expected) in [
+        ("", None),
+        ("portable", Some(Level::Portable)),
+        ("AVX2", Some(Level::Avx2)),
+        ("avx512", Some(Level::Avx512)),
+    ] {
+        assert_eq!(parsed(value), expected, "{value:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "ECG3D_SIMD is \"avx-2\", expected portable, avx2 or avx512")]
+fn an_unknown_level_is_refused() {
+    parsed("avx-2");
 }
