@@ -103,6 +103,15 @@ impl ModelCard {
         self.labels.iter().map(|label| own(label).unwrap_or(0.5)).collect()
     }
 
+    /// Checks that this software reads a format.
+    pub(crate) fn check_format(format: u32) -> Result<(), ModelError> {
+        if (1..=Self::FORMAT).contains(&format) {
+            return Ok(());
+        }
+        let (found, expected) = (format.to_string(), format!("1 to {}", Self::FORMAT));
+        Err(ModelError::CardValue { what: "format", found, expected })
+    }
+
     /// Checks that the entries agree with one another.
     ///
     /// # Errors
@@ -112,9 +121,7 @@ impl ModelCard {
         let wrong = |what, found: String, expected: String| {
             Err(ModelError::CardValue { what, found, expected })
         };
-        if self.format == 0 || self.format > Self::FORMAT {
-            return wrong("format", self.format.to_string(), format!("1 to {}", Self::FORMAT));
-        }
+        Self::check_format(self.format)?;
         self.preprocessing.check()?;
         let hash = self.preprocessing.hash();
         if hash != self.preprocessing_hash {

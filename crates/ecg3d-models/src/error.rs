@@ -36,6 +36,15 @@ pub enum ModelError {
     /// The converter refused a configuration or a signal.
     #[error("the conversion failed")]
     Convert(#[from] ecg3d_convert::ConvertError),
+    /// A recording that the converter refused.
+    #[error("cannot prepare record {record}")]
+    Prepare {
+        /// The record.
+        record: String,
+        /// Why.
+        #[source]
+        source: ecg3d_convert::ConvertError,
+    },
     /// A setting of a training run, or a probability, that is out of range.
     #[error("{what} must be {expected}, found {found}")]
     Setting {
@@ -45,6 +54,29 @@ pub enum ModelError {
         expected: &'static str,
         /// The value given.
         found: f64,
+    },
+    /// A run to be resumed, without the folder that it is in.
+    #[error("cannot resume a training run without run_dir; set it to the folder of the run")]
+    ResumeWithoutFolder,
+    /// Data to train on whose labels are not those of the card, or are in another order.
+    #[error(
+        "the labels of the training data are {found}, expected {expected} (from the model card)"
+    )]
+    TrainLabels {
+        /// The labels of the data.
+        found: String,
+        /// The labels of the card.
+        expected: String,
+    },
+    /// A saved state that does not belong to an optimizer's parameters.
+    #[error("the {what} in the state of the optimizer is {found}, expected {expected}")]
+    OptimizerState {
+        /// The part of the state.
+        what: String,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: String,
     },
     /// No record is left to train on.
     #[error("no training records selected (the data set has {records} records)")]
@@ -115,7 +147,7 @@ pub enum ModelError {
     },
     /// The loss became infinite or NaN.
     #[error(
-        "the loss is {loss} in epoch {epoch}, batch {batch}{}; try a lower learning rate, or check the data for extreme values",
+        "the loss is {loss} in epoch {epoch}, batch {batch}{}; try a lower learning rate in another run folder, or check the data for extreme values",
         and_kept(.kept)
     )]
     NotFinite {
@@ -131,7 +163,7 @@ pub enum ModelError {
     /// The weights, or the logits of the validation records, became infinite or NaN although the losses of all steps
     /// were finite.
     #[error(
-        "the network's {what} are not finite after epoch {epoch}{}; try a lower learning rate",
+        "the network's {what} are not finite after epoch {epoch}{}; try a lower learning rate in another run folder",
         and_kept(.kept)
     )]
     NetworkNotFinite {
@@ -142,10 +174,10 @@ pub enum ModelError {
         /// The run folder that keeps the earlier epochs, if any are kept.
         kept: Option<PathBuf>,
     },
-    /// A recipe that fits fresh parameters, applied to parameters that were loaded or trained before.
+    /// Parameters that were loaded or trained before and were to be fitted to data, which is for fresh ones.
     #[error(
-        "the recipe fits fresh parameters to data (fit_start), but the network's parameters were loaded or trained before; \
-         state where they come from with TrainConfig::with_start, which leaves them unchanged"
+        "fit_start is for fresh parameters, but those of the network were loaded or trained before; \
+         to train them, state where they come from with TrainConfig::with_start, which leaves them unchanged"
     )]
     NotFresh,
     /// A run folder that already holds a run.
@@ -355,17 +387,21 @@ pub enum ModelError {
         /// Its number type.
         found: String,
     },
-    /// A tensor with a value that is not finite, which would make every prediction NaN.
-    #[error("{name} in {path} contains {found} at index {at} (from 0), expected finite values", path = .path.display())]
-    TensorNotFinite {
+    /// A tensor with a value that is not finite, or a variance below 0, which would make predictions NaN.
+    #[error("cannot {doing} {path}: {name} contains {found} at index {at} (from 0), expected {expected}", path = .path.display())]
+    TensorValue {
         /// The file.
         path: PathBuf,
+        /// What was being done: `load`, `save`.
+        doing: &'static str,
         /// The tensor.
         name: String,
         /// Index of the first such value, in C order.
         at: usize,
         /// That value.
         found: f32,
+        /// The values allowed.
+        expected: &'static str,
     },
     /// A weights file without one of the network's tensors.
     #[error("{path} has no {name}, which {model} needs", path = .path.display())]
@@ -442,7 +478,7 @@ pub enum ModelError {
         /// What the network has at that place.
         expected: String,
     },
-    /// A network of another structure, whose parameters cannot be copied.
+    /// A network of another architecture, mode or number of labels, whose parameters cannot be copied.
     #[error("cannot copy the parameters: found {found}, expected {expected}")]
     OtherNetwork {
         /// The given network.
@@ -458,6 +494,20 @@ pub enum ModelError {
         /// The network.
         model: &'static str,
     },
+}
+
+impl ModelError {
+    /// Returns the message followed by those of its causes, for places that keep only text.
+    pub fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
 }
 
 fn or_more(longer: &bool) -> &'static str {

@@ -17,9 +17,9 @@ use crate::error::Doing;
 /// `[n, 45, 45, 45]`.
 ///
 /// ```
-/// use ecg3d_convert::ConvertConfig;
 /// use ecg3d_models::FrontEnd;
-/// use tch::{Device, Kind, Tensor};
+/// use ecg3d_models::ecg3d_convert::ConvertConfig;
+/// use ecg3d_models::tch::{Device, Kind, Tensor};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let front_end = FrontEnd::new(&ConvertConfig::corrected(), Device::cuda_if_available())?;

@@ -1,11 +1,11 @@
 //! 3DECG-Net and its benchmark networks on libtorch: inference, training, Keras import.
 //!
 //! ```
-//! use ecg_core::{LabelSet, Predict};
-//! use ecg3d_convert::ConvertConfig;
+//! use ecg3d_models::ecg_core::{LabelSet, Predict};
+//! use ecg3d_models::ecg3d_convert::ConvertConfig;
+//! use ecg3d_models::ndarray::Array3;
+//! use ecg3d_models::tch::Device;
 //! use ecg3d_models::{Architecture, Model, ModelCard, Network, Preset};
-//! use ndarray::Array3;
-//! use tch::Device;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // An untrained network; `Model::shipped` and `Model::load` return trained ones.
@@ -66,6 +66,7 @@
 //! | [`save`] | writes weights and card to one file |
 //! | [`replace_best`] | gives the best weights of a run another card |
 //! | [`train`](train()), [`TrainConfig`], [`TrainData`], [`Observer`] | training, with an example |
+//! | [`TrainConfig::of`], [`Architecture::preprocessing`] | the recipe and the preprocessing of a network |
 //! | [`KerasAdam`], [`Schedule`], [`Loss`] | parts of training |
 //! | [`validation_thresholds`] | chooses the probability above which a label is predicted |
 //!
@@ -96,8 +97,13 @@
 //! Fresh parameters depend on the seed alone, not on the machine. [`tch::set_num_threads`] sets the number of threads
 //! of a pass. Networks and models can be sent to another thread, but not shared between threads.
 //!
+//! On x86-64, the environment variable `ECG3D_SIMD` makes the loops of this crate, which run 3DECG-Net on the CPU, use
+//! less than the processor has, and those of `ecg3d-convert` too: `portable`, `avx2`, or `avx512`, which leaves out
+//! AMX. Other values panic on first use. The variable is read once. Results then differ by rounding. libtorch ignores
+//! it.
+//!
 //! A [`ModelError`] says what failed; its [`source`](std::error::Error::source) says why. Print the whole chain, as
-//! anyhow's `{error:#}` does.
+//! [`ModelError::with_causes`] and anyhow's `{error:#}` do.
 //!
 //! # Sibling crates
 //!

@@ -103,8 +103,8 @@ impl Model {
     /// they reached, on which recordings, and how to cite these is stated in `weights/README.md` and in the card.
     ///
     /// ```
+    /// use ecg3d_models::tch::Device;
     /// use ecg3d_models::{Architecture, Model};
-    /// use tch::Device;
     ///
     /// # fn main() -> Result<(), ecg3d_models::ModelError> {
     /// let model = Model::shipped(Device::Cpu)?;
@@ -162,6 +162,9 @@ impl Model {
 
     /// Returns the network and the card, for further training with
     /// [`TrainConfig::with_start`](crate::TrainConfig::with_start).
+    ///
+    /// Give the card its own [origin](ModelCard::with_origin) before training on. Otherwise the new weights keep the
+    /// old one, such as "trained on 975 recordings of PTB-XL".
     pub fn into_parts(self) -> (Network, ModelCard) {
         (self.network, self.card)
     }
@@ -197,6 +200,16 @@ impl Model {
     ///
     /// The recording is prepared as the card says, and its probabilities come from the mean of its windows' logits.
     /// Warnings of the converter (a flat lead, for instance) are not reported; [`ConvertPlan::prepare`] returns them.
+    /// `ecg_io::read_recording` has warnings too, in `Loaded::warnings`. Print them: a prediction does not show that a
+    /// file was odd.
+    ///
+    /// ```ignore
+    /// let loaded = ecg_io::read_recording(path, &ecg_io::ReadOptions::default())?;
+    /// for warning in &loaded.warnings {
+    ///     eprintln!("warning: {warning}");
+    /// }
+    /// let probabilities = model.predict_recording(&loaded.recording)?;
+    /// ```
     ///
     /// For many recordings it is faster to use the plans of [`ecg3d_convert::Plans`], each made once, and to pass many
     /// recordings at a time to [`Model::predict_prepared`].
@@ -206,8 +219,7 @@ impl Model {
     /// use ecg_core::{Lead, Recording, SamplingRate};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// // `ecg_io::read_recording` reads a recording from a file. This one is a slow sine, 2 s at 250 Hz, in all leads:
-    /// // [lead, sample], in mV.
+    /// // A slow sine, 2 s at 250 Hz, in all leads: [lead, sample], in mV.
     /// let signal = ndarray::Array2::from_shape_fn((12, 500), |(_, t)| (t as f64 / 40.0).sin());
     /// let leads = Lead::STANDARD_12.map(Lead::name);
     /// let recording = Recording::new("sine", SamplingRate::new(250.0)?, leads, signal)?;
@@ -215,22 +227,24 @@ impl Model {
     /// let model = Model::shipped(tch::Device::Cpu)?;
     /// let probabilities = model.predict_recording(&recording)?;
     /// assert_eq!(probabilities.len(), model.labels().len());
-    /// println!("{:?}", model.labels_of(&probabilities)); // those above their thresholds
+    /// println!("{:?}", model.labels_of(&probabilities)?); // those above their thresholds
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// - The converter refuses the recording (a missing lead, or too few samples).
+    /// - The converter refuses the recording (a missing lead, or too few samples; [`ModelError::Prepare`]).
     /// - The network reads volumes, and the samples are too large to make them ([`ModelError::NoVolumes`]).
     /// - libtorch fails.
     pub fn predict_recording(&self, recording: &Recording) -> Result<Vec<f64>, ModelError> {
-        let plan = ConvertPlan::new(self.card.preprocessing.clone(), recording.sampling_rate)?;
-        let prepared = plan.prepare(recording)?;
+        let record = || recording.name.clone();
+        let refused = |source| ModelError::Prepare { record: record(), source };
+        let plan = ConvertPlan::new(self.card.preprocessing.clone(), recording.sampling_rate)
+            .map_err(refused)?;
+        let prepared = plan.prepare(recording).map_err(refused)?;
         if self.card.architecture.input() == InputKind::Volume {
-            plan.image_plan().check_samples(prepared.signal.view()).map_err(|source| {
-                ModelError::NoVolumes { record: recording.name.clone(), source }
-            })?;
+            let checked = plan.image_plan().check_samples(prepared.signal.view());
+            checked.map_err(|source| ModelError::NoVolumes { record: record(), source })?;
         }
         let signals = prepared.signal.view().insert_axis(Axis(0));
         Ok(self.predict_prepared(signals, Some(&[prepared.length]))?.into_iter().collect())
@@ -239,9 +253,17 @@ impl Model {
     /// Returns the labels whose probabilities are above the card's thresholds.
     ///
     /// `probabilities` has one value for each of [`Model::labels`], in their order. NaN is above no threshold.
-    pub fn labels_of(&self, probabilities: &[f64]) -> Vec<&str> {
-        let own = self.card.labels.iter().zip(probabilities).zip(self.card.threshold_values());
-        own.filter(|((_, p), threshold)| *p > threshold).map(|((label, _), _)| label).collect()
+    ///
+    /// # Errors
+    /// There are not as many probabilities as labels ([`ModelError::RowCount`]).
+    pub fn labels_of(&self, probabilities: &[f64]) -> Result<Vec<&str>, ModelError> {
+        let (what, expected, found) = ("probabilities", self.labels().len(), probabilities.len());
+        if found != expected {
+            return Err(ModelError::RowCount { what, expected, found });
+        }
+        let own = self.labels().iter().zip(probabilities).zip(self.card.threshold_values());
+        let held = own.filter(|((_, p), threshold)| *p > threshold);
+        Ok(held.map(|((label, _), _)| label).collect())
     }
 
     /// Returns the probabilities `[record, label]` of prepared signals `[record, lead, sample]`.

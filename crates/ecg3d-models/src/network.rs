@@ -201,7 +201,7 @@ impl Network {
     /// Returns whether the parameters are still as they were initialised.
     ///
     /// They no longer are once they were loaded, copied from a network whose parameters are not fresh, or trained by
-    /// [`train`](crate::train()).
+    /// [`train`](crate::train()). [`Network::fit_start`] leaves them fresh.
     pub fn is_fresh(&self) -> bool {
         self.fresh
     }
@@ -256,8 +256,8 @@ impl Network {
     /// itself is wanted, everything except those LSTMs goes through libtorch.
     ///
     /// ```
+    /// use ecg3d_models::tch::{Device, Kind, Tensor};
     /// use ecg3d_models::{Architecture, Network, Preset, bce_from_logits};
-    /// use tch::{Device, Kind, Tensor};
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let network = Network::new(Architecture::Ribeiro, Preset::Corrected, 7, Device::Cpu, 42)?;
@@ -291,8 +291,9 @@ impl Network {
     /// ICLR 2016, and, for single units, Salimans and Kingma, "Weight normalization", NIPS 2016.
     ///
     /// # Errors
-    /// The same as those of [`Network::forward_logits`]. For the corrected 3DECG-Net, also if there are not as many
-    /// logits as labels.
+    /// The same as those of [`Network::forward_logits`]. For the corrected 3DECG-Net, also if its parameters are not
+    /// [fresh](Network::is_fresh), because they would lose what they have learned ([`ModelError::NotFresh`]), or if
+    /// there are not as many logits as labels.
     pub fn fit_start(&mut self, x: &Tensor, logits: &[f64]) -> Result<(), ModelError> {
         self.begin(x, Some(logits), false)
     }
@@ -308,6 +309,9 @@ impl Network {
         logits: Option<&[f64]>,
         hold: bool,
     ) -> Result<(), ModelError> {
+        if logits.is_some() && self.holdable().is_some() && !self.fresh {
+            return Err(ModelError::NotFresh);
+        }
         let mut x = self.input(x)?;
         if self.device == Device::Cpu {
             // This goes through libtorch, which may have to emulate `bf16`.
@@ -505,14 +509,10 @@ impl Network {
     /// Number types and devices may differ.
     ///
     /// # Errors
-    /// The name or shape of a parameter differs; then nothing is copied.
+    /// The architecture, the mode or the number of labels differs; then nothing is copied.
     pub fn copy_from(&mut self, other: &Network) -> Result<(), ModelError> {
-        let same = |(own, theirs): (&Parameter, &Parameter)| {
-            own.name == theirs.name && own.tensor.size() == theirs.tensor.size()
-        };
-        let fits = self.parameters.len() == other.parameters.len()
-            && self.parameters.iter().zip(&other.parameters).all(same);
-        if !fits {
+        let structure = |net: &Network| (net.architecture, net.mode, net.n_labels);
+        if structure(self) != structure(other) {
             let [expected, found] = [&*self, other]
                 .map(|net| format!("{} ({}), {} labels", net.architecture, net.mode, net.n_labels));
             return Err(ModelError::OtherNetwork { found, expected });
@@ -542,7 +542,8 @@ impl Network {
 
     /// Returns a copy with its own parameters in another number type, for instance `f64` for comparisons.
     ///
-    /// To gain speed, use [`Network::set_precision`], which leaves the parameters as they are.
+    /// To gain speed, use [`Network::set_precision`], which leaves the parameters as they are. The copy has the same
+    /// precision if its parameters are `f32`, and otherwise [`Precision::F32`]: it computes in its parameters' type.
     ///
     /// # Errors
     /// libtorch refuses the conversion.
@@ -565,7 +566,7 @@ impl Network {
         for (copy, own) in copy.parameters.iter().zip(&self.parameters) {
             let _ = copy.tensor.set_requires_grad(own.tensor.requires_grad());
         }
-        copy.precision = self.precision;
+        copy.precision = if kind == Kind::Float { self.precision } else { Precision::F32 };
         copy.dropout = self.dropout;
         copy.statistics_rate = self.statistics_rate;
         Ok(copy)
@@ -803,6 +804,11 @@ mod tests {
         let other = of(7, 2);
         seven.copy_from(&other).expect("copies");
         assert!(same(&seven, &other));
+        // Their parameters have the same names and shapes.
+        let mut corrected = network(Architecture::Ribeiro, Preset::Corrected);
+        let published = network(Architecture::Ribeiro, Preset::Published);
+        let error = corrected.copy_from(&published).expect_err("another mode").to_string();
+        assert!(error.contains("found ribeiro (published), 7 labels"), "{error}");
     }
 
     #[test]
@@ -823,6 +829,21 @@ mod tests {
         let spread = logits.std_dim([0i64].as_slice(), false, false);
         assert!(spread.min().double_value(&[]) > 0.01, "it tells no records apart");
         assert!(net.fit_start(&x, &wanted[..6]).is_err(), "a logit is missing");
+    }
+
+    #[test]
+    fn parameters_that_are_not_fresh_are_not_fitted() {
+        let mut net = network(Architecture::ThreeDEcgNet, Preset::Corrected);
+        let x = Tensor::zeros([1, 45, 45, 45], (Kind::Float, Device::Cpu));
+        let before: Vec<Tensor> = net.tensors().map(|(_, own)| own.detach().copy()).collect();
+        net.set_used();
+        assert!(matches!(net.fit_start(&x, &[0.0; 7]), Err(ModelError::NotFresh)));
+        assert!(net.tensors().zip(&before).all(|((_, own), old)| own.equal(old)));
+        // Networks that are not fitted stay as they are.
+        let mut other = network(Architecture::Ribeiro, Preset::Corrected);
+        other.set_used();
+        let x = Tensor::zeros([1, 12, 100], (Kind::Float, Device::Cpu));
+        other.fit_start(&x, &[0.0; 7]).expect("does nothing");
     }
 
     #[test]
@@ -878,8 +899,12 @@ mod tests {
 
     #[test]
     fn f64_copies_agree_and_do_not_share() {
-        let net = network(Architecture::Ribeiro, Preset::Corrected);
+        let mut net = network(Architecture::Ribeiro, Preset::Corrected);
+        net.set_precision(Precision::Bf16);
         let copy = net.to_kind(Kind::Double).expect("copies");
+        assert_eq!(copy.precision(), Precision::F32);
+        assert_eq!(net.to_kind(Kind::Float).expect("copies").precision(), Precision::Bf16);
+        net.set_precision(Precision::F32);
         let x = Tensor::ones([1, 12, 100], (Kind::Float, Device::Cpu));
         let (a, b) = (net.forward_logits(&x, false), copy.forward_logits(&x, false));
         let (a, b) = (a.expect("runs"), b.expect("runs"));

@@ -9,8 +9,8 @@ use crate::{Architecture, Network, Preset};
 /// The layers of a network, in the manner of Keras's `summary`; see [`Network::summary`].
 ///
 /// ```
+/// use ecg3d_models::tch::Device;
 /// use ecg3d_models::{Architecture, Network, Preset};
-/// use tch::Device;
 ///
 /// # fn main() -> Result<(), ecg3d_models::ModelError> {
 /// let network = Network::new(Architecture::Sobahi, Preset::Published, 7, Device::Cpu, 1)?;
@@ -60,8 +60,9 @@ pub struct LayerSummary {
     pub trainable: usize,
     /// Number of multiply-adds for one record: one for each value of a kernel at each position of the output.
     ///
-    /// Biases, normalisations, activations and attention are left out; they are less than a hundredth of the total.
-    /// Positions at the edges, where `same` pads, count like all others.
+    /// Counted are convolutions and dense layers, those of the attention too. Biases, normalisations, activations and
+    /// element-wise products are not; they are less than a thirtieth of the total. Positions at the edges, where `same`
+    /// pads, count like all others.
     pub macs: u64,
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
 use crate::error::Doing;
@@ -22,7 +23,8 @@ const CARD: &str = "card";
 ///
 /// # Errors
 /// The card belongs to another network or contradicts itself, the name ends in `.json`, which is reserved for the copy,
-/// or a file can't be written.
+/// a value is not finite or a running variance below 0 ([`ModelError::TensorValue`]), or a file can't be written. In
+/// all cases except the last, files that were there before stay as they are.
 pub fn save(network: &Network, card: &ModelCard, path: impl AsRef<Path>) -> Result<(), ModelError> {
     let path = path.as_ref();
     let copy = path.with_extension("json");
@@ -44,7 +46,9 @@ pub(crate) fn write_weights(
     let mut tensors = Vec::new();
     for (name, tensor) in network.tensors() {
         let shape: Vec<usize> = tensor.size().into_iter().map(|n| n as usize).collect();
-        tensors.push((name, shape, values_as_bytes(tensor)?));
+        let values = values(tensor)?;
+        check_values(&values, "save", path, name)?;
+        tensors.push((name, shape, bytes(values)));
     }
     let mut views = Vec::new();
     for (name, shape, bytes) in &tensors {
@@ -67,13 +71,22 @@ pub(crate) fn write_card(card: &ModelCard, path: &Path) -> Result<(), ModelError
 
 /// Returns the values in C order as little-endian `f32`.
 pub(crate) fn values_as_bytes(tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
+    values(tensor).map(bytes)
+}
+
+fn bytes(values: Vec<f32>) -> Vec<u8> {
+    values.into_iter().flat_map(f32::to_le_bytes).collect()
+}
+
+/// Returns the values in C order.
+fn values(tensor: &Tensor) -> Result<Vec<f32>, ModelError> {
     let mut values = vec![0.0_f32; tensor.numel()];
     tensor
         .f_detach()
         .and_then(|tensor| tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous())
         .and_then(|tensor| tensor.f_copy_data(&mut values, tensor.numel()))
         .doing("copy a tensor to memory")?;
-    Ok(values.into_iter().flat_map(f32::to_le_bytes).collect())
+    Ok(values)
 }
 
 /// Checks that a card belongs to this network and does not contradict itself.
@@ -94,6 +107,12 @@ pub(crate) fn check_pair(network: &Network, card: &ModelCard) -> Result<(), Mode
         return Err(found("number of labels", &card.labels.len(), &network.n_labels()));
     }
     Ok(())
+}
+
+/// The entry of a card that all formats have.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
 }
 
 /// Reads a file written by [`save`].
@@ -121,26 +140,39 @@ pub(crate) fn parse(
     let (_, metadata) = SafeTensors::read_metadata(file).map_err(failed)?;
     let card = metadata.metadata().as_ref().and_then(|entries| entries.get(CARD));
     let card = card.ok_or_else(|| ModelError::CardMissing { path: path.to_owned() })?;
-    let card: ModelCard = serde_json::from_str(card)
-        .map_err(|source| ModelError::Card { path: path.to_owned(), source })?;
-    card.check().map_err(|source| ModelError::Unusable {
-        path: path.to_owned(),
-        source: Box::new(source),
-    })?;
+    let unreadable = |source| ModelError::Card { path: path.to_owned(), source };
+    let unusable =
+        |source| ModelError::Unusable { path: path.to_owned(), source: Box::new(source) };
+    // A later format may have other entries, so its number is checked before they are read.
+    let Version { format } = serde_json::from_str(card).map_err(unreadable)?;
+    ModelCard::check_format(format).map_err(unusable)?;
+    let card: ModelCard = serde_json::from_str(card).map_err(unreadable)?;
+    card.check().map_err(unusable)?;
     let tensors = SafeTensors::deserialize(file).map_err(failed)?;
     let network = network(path, &card, &tensors, device)?;
     Ok((network, card))
 }
 
-/// Refuses weights that would make every prediction NaN.
-pub(crate) fn check_finite(values: &[f32], path: &Path, name: &str) -> Result<(), ModelError> {
-    match values.iter().position(|value| !value.is_finite()) {
+/// Refuses weights that would make predictions NaN.
+pub(crate) fn check_values(
+    values: &[f32],
+    doing: &'static str,
+    path: &Path,
+    name: &str,
+) -> Result<(), ModelError> {
+    let (least, expected) = match name.contains("moving_variance") {
+        true => (0.0, "finite values of at least 0"),
+        false => (f32::MIN, "finite values"),
+    };
+    match values.iter().position(|value| !value.is_finite() || *value < least) {
         None => Ok(()),
-        Some(at) => Err(ModelError::TensorNotFinite {
+        Some(at) => Err(ModelError::TensorValue {
             path: path.to_owned(),
+            doing,
             name: name.to_owned(),
             at,
             found: values[at],
+            expected,
         }),
     }
 }
@@ -195,7 +227,7 @@ fn network(
         }
         let (values, _) = view.data().as_chunks::<4>();
         let values: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        check_finite(&values, path, &name)?;
+        check_values(&values, "load", path, &name)?;
         Tensor::f_from_slice(&values)
             .and_then(|tensor| tensor.f_reshape(own.size()))
             .doing("create a parameter")

@@ -47,6 +47,7 @@ fn data_of(architecture: Architecture, records: usize) -> TrainData {
         }),
         lengths: (0..records).map(length).collect(),
         labels: Array2::from_shape_fn((records, 2), |(row, column)| label(row) == column),
+        label_set: card_of(architecture).labels,
         patients: (0..records).map(|row| row.to_string()).collect(),
         names: (0..records).map(|row| format!("r{row}")).collect(),
     }
@@ -280,6 +281,46 @@ fn weights_without_a_checkpoint_are_no_run_to_begin_anew() {
 }
 
 #[test]
+fn a_run_killed_between_its_checkpoint_and_its_best_weights_writes_them_when_resumed() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let [best, readable, older] =
+        ["best.safetensors", "model.json", "older"].map(|name| dir.path().join(name));
+    let (card, rows) = (card(), (0..14).collect::<Vec<usize>>());
+    let config = config(2).with_run_dir(dir.path());
+    // Without validation records, the last epoch is the best.
+    let run_of = |network: &mut Network, config: &TrainConfig, observer: &mut dyn FnMut(&Event)| {
+        train(network, &card, &data(20), &rows, &[], config, &mut |event| {
+            observer(event);
+            ControlFlow::Continue(())
+        })
+        .expect("trains")
+    };
+    let mut whole = network();
+    let outcome = run_of(&mut whole, &config, &mut |event: &Event| {
+        if matches!(event, Event::Epoch { log, .. } if log.epoch == 1) {
+            std::fs::copy(&best, &older).expect("copies");
+        }
+    });
+    assert_eq!(outcome.best_epoch, 2);
+    let files = || [&best, &readable].map(|path| std::fs::read(path).expect("reads"));
+    let before = files();
+    for put_back in [false, true] {
+        // The same files as after a kill; the weights of the first epoch may still be there.
+        std::fs::remove_file(&best).expect("is there");
+        std::fs::remove_file(&readable).expect("is there");
+        if put_back {
+            std::fs::copy(&older, &best).expect("copies");
+        }
+        let mut resumed = network_of(SMALL, 2);
+        let again = run_of(&mut resumed, &config.clone().with_resume(true), &mut |_: &Event| {});
+        assert_same_bits(&whole, &resumed);
+        assert_eq!(again.card, outcome.card);
+        assert!(files() == before, "the files differ");
+    }
+}
+
+#[test]
 fn what_cannot_be_written_stops_a_run_that_then_goes_on_to_the_same_bits() {
     let _turn = turn();
     let dir = tempfile::tempdir().expect("a folder");
@@ -310,12 +351,12 @@ fn patience_ends_a_run_and_validation_may_look_at_fewer_windows() {
     // Nothing changes, so no epoch is better than the first.
     let mut still = config(50).with_lr(1e-30);
     still.statistics_rate = 0.0;
-    let (_, outcome) = run(&still.clone().with_patience(Some(2)), 14).expect("trains");
+    let (_, outcome) = run(&still.clone().with_patience(2), 14).expect("trains");
     assert!(outcome.stopped_early);
     assert_eq!((outcome.best_epoch, outcome.history.len()), (1, 3));
     let (_, all) = run(&still.clone().with_epochs(1), 14).expect("trains");
     assert!(!all.stopped_early);
-    let (_, one) = run(&still.with_epochs(1).with_validation_windows(Some(1)), 14).expect("trains");
+    let (_, one) = run(&still.with_epochs(1).with_validation_windows(1), 14).expect("trains");
     assert_ne!(one.history[0].val_loss, all.history[0].val_loss);
     assert_eq!(one.card.metrics, all.card.metrics);
     // The final weights are judged by all windows.
@@ -374,7 +415,7 @@ fn a_body_without_a_rate_stays_as_it_is() {
     let mut network = network();
     let before: Vec<Tensor> = network.trainable().map(|(_, own)| own.copy()).collect();
     // Ends by patience, and no clock overflows.
-    let config = config(usize::MAX).with_body_rate(0.0).with_patience(Some(1)).with_lr(0.1);
+    let config = config(usize::MAX).with_body_rate(0.0).with_patience(1).with_lr(0.1);
     run_on(&mut network, &config, 14, |_| {}).expect("trains");
     let names = network.trainable().zip(&before);
     let (moved, kept): (Vec<_>, Vec<_>) = names.partition(|((_, own), old)| !own.equal(old));
@@ -544,6 +585,7 @@ fn a_loss_that_is_not_finite_names_its_place_and_keeps_what_was_saved() {
         dir.path().display()
     );
     assert!(error.starts_with(&expected), "{error}");
+    assert!(error.contains("; try a lower learning rate in another run folder"), "{error}");
     // The network also keeps the only epoch, which was the best.
     assert_same_bits(&network, &in_last(dir.path()));
     let finite = |tensor: &Tensor| tensor.isfinite().all().equal(&Tensor::from(true));
@@ -584,7 +626,7 @@ fn unfit_data_is_refused() {
     let mut bad = data(4);
     bad.lengths[3] = 999;
     assert!(fit(&bad, &[3], &once).contains("record r3 has 999 samples, expected 1000 to 1600"));
-    let flat = once.clone().with_positive_weight_limit(Some(0.5));
+    let flat = once.clone().with_positive_weight_limit(0.5);
     assert!(fit(&good, &[0], &flat).contains("positive_weight_limit must be 1 or more, found 0.5"));
     let mut bad = data(4);
     bad.patients.pop();
@@ -604,6 +646,12 @@ fn unfit_data_is_refused() {
     let mut bad = data(4);
     bad.labels = Array2::from_elem((4, 3), false);
     assert!(fit(&bad, &[0], &once).contains("expected 2 columns of labels, found 3"));
+    let mut bad = data(4);
+    bad.label_set = LabelSet::new(["fast", "slow"]).expect("two labels");
+    let error = fit(&bad, &[0], &once);
+    assert!(error.contains("are fast,slow, expected slow,fast"), "{error}");
+    let error = fit(&good, &[0], &once.clone().with_resume(true));
+    assert!(error.contains("cannot resume a training run without run_dir"), "{error}");
     let mut double = self::network().to_kind(Kind::Double).expect("converts");
     let error = train(&mut double, &card(), &good, &[0], &[1], &once, &mut go_on);
     assert!(matches!(error, Err(ModelError::TrainKind { .. })));

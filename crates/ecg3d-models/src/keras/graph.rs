@@ -201,6 +201,30 @@ fn number(config: &Value, key: &str) -> Option<f64> {
     config.get(key).and_then(Value::as_f64)
 }
 
+/// Returns whether one input has this shape; the number of inputs of a batch, which comes first, may be fixed or not.
+fn takes(config: &Value, shape: &[u64]) -> bool {
+    let sizes = config.get("batch_input_shape").and_then(Value::as_array);
+    sizes.and_then(|sizes| sizes.split_first()).is_some_and(|(_, sizes)| {
+        sizes.iter().map(Value::as_u64).eq(shape.iter().copied().map(Some))
+    })
+}
+
+/// Returns whether a `ReLU` has no upper limit, and is 0 below 0 and nowhere else, which is the default.
+fn plain_relu(config: &Value) -> bool {
+    let zero = |key: &str| match config.get(key) {
+        None | Some(Value::Null) => true,
+        Some(value) => value.as_f64() == Some(0.0),
+    };
+    config.get("max_value").is_none_or(Value::is_null)
+        && zero("negative_slope")
+        && zero("threshold")
+}
+
+/// Returns whether a layer's input has the channels last, which is the default.
+fn channels_last(config: &Value) -> bool {
+    config.get("data_format").is_none_or(|format| format.is_null() || *format == "channels_last")
+}
+
 /// Returns whether a layer works along the last axis of `[n, depth, height, width, channel]`, which is the default.
 fn last_of_five(config: &Value) -> bool {
     let is_last = |axis: &Value| matches!(axis.as_i64(), Some(-1 | 4));
@@ -238,7 +262,7 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
         !found.is_empty() && found.iter().all(|n| *n == value)
     };
     let fits = match op {
-        Op::Input(shape) => class == "InputLayer" && numbers(config, "batch_input_shape") == *shape,
+        Op::Input(shape) => class == "InputLayer" && takes(config, shape),
         Op::ConvLstm2d { kernel } => {
             class == "ConvLSTM2D"
                 && numbers(config, "kernel_size") == *kernel
@@ -261,7 +285,8 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
         Op::BatchNorm => class == "BatchNormalization" && number(config, "epsilon") == Some(1e-3),
         Op::Dense { activation: expected } => class == "Dense" && activation == *expected,
         Op::Relu => {
-            matches!(class, "tf.nn.relu" | "nn.relu" | "ReLU")
+            matches!(class, "tf.nn.relu" | "nn.relu")
+                || class == "ReLU" && plain_relu(config)
                 || class == "Activation" && activation == "relu"
         }
         Op::Sigmoid => {
@@ -287,7 +312,7 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
         Op::Concatenate => class == "Concatenate" && last_of_five(config),
         Op::Flatten => class == "Flatten",
     };
-    if fits {
+    if fits && channels_last(config) {
         return Ok(());
     }
     let mut found = format!("layer {name:?} of class {class}");
@@ -302,6 +327,10 @@ fn check(layer: &FileLayer<'_>, op: &Op) -> Result<(), String> {
         "axis",
         "go_backwards",
         "activation",
+        "max_value",
+        "negative_slope",
+        "threshold",
+        "data_format",
     ] {
         match config.get(key) {
             Some(value) if !value.is_null() && !value.is_object() => {
@@ -328,12 +357,48 @@ mod tests {
         assert_eq!(inputs(&json!(["dense", 0, 0])), ["dense"]);
     }
 
+    fn fits(class: &str, op: &Op, config: Value) -> Result<(), String> {
+        check(&FileLayer { name: "a", class, config: &config, inputs: Vec::new() }, op)
+    }
+
+    #[test]
+    fn a_batch_may_have_a_fixed_size() {
+        let input = |shape: Value| {
+            fits("InputLayer", &Op::Input(&[100, 12]), json!({"batch_input_shape": shape}))
+        };
+        assert_eq!(input(json!([null, 100, 12])), Ok(()));
+        assert_eq!(input(json!([32, 100, 12])), Ok(()));
+        for other in [json!([100, 12]), json!([null, 100, 13]), json!([32, 100, null, 12])] {
+            let found = input(other.clone()).expect_err("another shape");
+            assert!(found.ends_with(&format!("InputLayer, batch_input_shape {other}")), "{found}");
+        }
+        assert!(input(Value::Null).is_err());
+    }
+
+    #[test]
+    fn settings_that_change_what_a_layer_does_are_refused() {
+        let plain = json!({"max_value": null, "negative_slope": 0.0, "threshold": 0});
+        for config in [json!({}), plain] {
+            assert_eq!(fits("ReLU", &Op::Relu, config), Ok(()));
+        }
+        for (config, said) in [
+            (json!({"max_value": 6.0}), "max_value 6.0"),
+            (json!({"negative_slope": 0.3}), "negative_slope 0.3"),
+            (json!({"threshold": 0.5}), "threshold 0.5"),
+        ] {
+            let found = fits("ReLU", &Op::Relu, config).expect_err("another function");
+            assert_eq!(found, format!("layer \"a\" of class ReLU, {said}"));
+        }
+        let flatten = |format: Value| fits("Flatten", &Op::Flatten, json!({"data_format": format}));
+        for format in [Value::Null, json!("channels_last")] {
+            assert_eq!(flatten(format), Ok(()));
+        }
+        let other = flatten(json!("channels_first"));
+        assert!(other.is_err_and(|found| found.contains("data_format \"channels_first\"")));
+    }
+
     #[test]
     fn other_axes_and_directions_are_other_layers() {
-        let fits = |class, op: &Op, config: Value| {
-            let layer = FileLayer { name: "a", class, config: &config, inputs: Vec::new() };
-            check(&layer, op)
-        };
         for axis in [json!({}), json!({"axis": -1}), json!({"axis": [4]})] {
             assert_eq!(fits("Softmax", &Op::Softmax, axis.clone()), Ok(()));
             assert_eq!(fits("Concatenate", &Op::Concatenate, axis), Ok(()));

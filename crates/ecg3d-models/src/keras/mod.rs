@@ -19,7 +19,7 @@ use tch::{Device, Kind};
 use crate::error::Doing;
 use crate::files::{hex, read};
 use crate::params::{Start, from_keras, to_keras};
-use crate::weights::check_finite;
+use crate::weights::check_values;
 use crate::{Architecture, ModelCard, ModelError, Network, Preset};
 use expected::{Graph, Op};
 
@@ -91,7 +91,7 @@ pub(crate) fn import(
         let values = weight.dataset.read_array::<f32>();
         let values = values.map_err(|e| file.failed(&name, architecture, e))?;
         let values: Vec<f32> = values.into_iter().collect();
-        check_finite(&values, path, &name)?;
+        check_values(&values, "load", path, &name)?;
         from_keras(&values, &expected).doing("create a tensor")
     })?;
     if let Some((name, weight)) = weights.into_iter().min_by(|a, b| a.0.cmp(&b.0)) {

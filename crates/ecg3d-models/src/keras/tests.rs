@@ -140,11 +140,7 @@ fn other_models_and_bad_files_are_refused() {
     let Some(h5) = golden("3decgnet.h5") else { return };
     let wrong = |path: &Path, architecture, what: &str| {
         let error = import(path, architecture, Preset::Published, 7).expect_err("a wrong file");
-        let error: &dyn std::error::Error = &error;
-        let text = match error.source() {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        };
+        let text = error.with_causes();
         println!("{text}");
         assert!(text.contains(what), "{text:?} lacks {what:?}");
         assert!(text.contains(&path.display().to_string()), "{text:?} lacks the path");

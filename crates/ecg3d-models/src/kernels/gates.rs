@@ -140,7 +140,11 @@ fn tanh<V: Vector>(x: V) -> V {
 
 #[cfg(test)]
 mod tests {
+    use tch::{Kind, Tensor};
+
     use super::*;
+    use crate::kernels::convolution::tests::{noise, off};
+    use crate::kernels::values;
     use crate::kernels::vector::Portable;
 
     struct Tanh<'a>(&'a [f32; LANES], &'a mut [f32; LANES]);
@@ -178,5 +182,47 @@ mod tests {
         x[1] = f32::NAN;
         run_vectors(Tanh(&x, &mut found));
         assert!(found[0] == 0.0 && found[1].is_nan());
+    }
+
+    #[test]
+    fn a_step_and_the_way_back_equal_libtorchs() {
+        // Both flat ends of the hard sigmoid are among these. The convolution of the next step has 48 channels.
+        let sums = noise(&[5, 64], 0.1) * 4.0;
+        let [old, dh, dc] = [0.2, 0.3, 0.4].map(|seed| noise(&[5, 16], seed));
+        let next = noise(&[5, 48], 0.5);
+        let [of_sums, of_old] =
+            [&sums, &old].map(|x| x.to_kind(Kind::Double).set_requires_grad(true));
+        let gate = |k: i64| of_sums.narrow(1, 16 * k, 16);
+        let [i, f, o] = [0, 1, 3].map(|k| (gate(k) * 0.2 + 0.5).clamp(0.0, 1.0));
+        let new = f * &of_old + i * gate(2).tanh();
+        let state = o * new.tanh();
+        let loss = &state * (&dh + next.narrow(1, 32, 16)) + &new * &dc;
+        loss.sum(Kind::Double).backward();
+
+        let read = |x: &Tensor| values::<f32>(x).expect("f32").to_vec();
+        // A few roundings, and the error of `tanh`.
+        let check = |found: &[f32], expected: &Tensor, what: &str| {
+            let off_by = off(&Tensor::from_slice(found), expected);
+            assert!(off_by < 4e-6, "{what}: {off_by:e} of the peak");
+        };
+        let (mut gates, mut cell, before) = (read(&sums), read(&old), read(&old));
+        let [mut found, mut cells] = [(); 2].map(|()| vec![0f32; before.len()]);
+        Forward { gates: &mut gates, cell: &mut cell, state: &mut found, cells: &mut cells }.run();
+        check(&found, &state, "state");
+        check(&cell, &new, "cell state");
+        check(&cells, &new, "cell state for the way back");
+        let mut back = read(&dc);
+        Backward {
+            gates: &mut gates,
+            cells: &cells,
+            before: &before,
+            from_output: &read(&dh),
+            from_next: &read(&next),
+            next_channels: 48,
+            cell: &mut back,
+        }
+        .run();
+        check(&gates, &of_sums.grad(), "gradient of the sums");
+        check(&back, &of_old.grad(), "gradient of the cell state before");
     }
 }

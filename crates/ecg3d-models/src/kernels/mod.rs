@@ -23,6 +23,8 @@ pub(crate) use moments::{affine, moments};
 
 use std::sync::{Mutex, PoisonError};
 
+#[cfg(target_arch = "x86_64")]
+use ecg3d_convert::SimdLevel as Level;
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::layers::Result;
@@ -38,8 +40,10 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
     /// Applies [`Element::put`] to each value.
     fn store<V: Vector>(values: V, out: &mut [Self; LANES]);
     /// Returns the values if this type is `bf16`.
+    #[cfg(target_arch = "x86_64")]
     fn as_bf16(values: &[Self]) -> Option<&[Bf16]>;
     /// Does the same for mutable values.
+    #[cfg(target_arch = "x86_64")]
     fn as_bf16_mut(values: &mut [Self]) -> Option<&mut [Bf16]>;
     /// Returns the memory that is kept for later.
     fn spare() -> &'static Spare<Self>;
@@ -93,10 +97,12 @@ impl Element for f32 {
         values.store(out);
     }
 
+    #[cfg(target_arch = "x86_64")]
     fn as_bf16(_: &[Self]) -> Option<&[Bf16]> {
         None
     }
 
+    #[cfg(target_arch = "x86_64")]
     fn as_bf16_mut(_: &mut [Self]) -> Option<&mut [Bf16]> {
         None
     }
@@ -112,6 +118,7 @@ impl Element for f32 {
 #[repr(transparent)]
 pub(crate) struct Bf16(u16);
 
+#[cfg(target_arch = "x86_64")]
 impl Bf16 {
     pub(crate) const ZERO: Self = Self(0);
 }
@@ -142,10 +149,12 @@ impl Element for Bf16 {
         values.store_bf16(out);
     }
 
+    #[cfg(target_arch = "x86_64")]
     fn as_bf16(values: &[Self]) -> Option<&[Bf16]> {
         Some(values)
     }
 
+    #[cfg(target_arch = "x86_64")]
     fn as_bf16_mut(values: &mut [Self]) -> Option<&mut [Bf16]> {
         Some(values)
     }
@@ -191,36 +200,62 @@ pub(crate) fn values_mut<T: Element>(tensor: &mut Tensor) -> Result<&mut [T]> {
     Ok(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr() as *mut T, n) })
 }
 
-/// The vectors that a processor has.
+/// Returns the widest vectors that the processor has.
 #[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy)]
-enum Level {
-    Portable,
-    Avx2,
-    Avx512,
+fn widest() -> Level {
+    let narrow = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
+    let wide = std::is_x86_feature_detected!("avx512f")
+        && std::is_x86_feature_detected!("avx512vl")
+        && std::is_x86_feature_detected!("avx512bw")
+        && std::is_x86_feature_detected!("avx512dq");
+    match (narrow, wide) {
+        (true, true) => Level::Avx512,
+        (true, false) => Level::Avx2,
+        (false, _) => Level::Portable,
+    }
 }
 
-/// Returns what vectors the processor has, determined once.
+/// Returns which vectors to use, determined once: the widest ones that the processor has, unless the environment
+/// variable `ECG3D_SIMD` asks for narrower ones.
 #[cfg(target_arch = "x86_64")]
 fn level() -> Level {
     static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
-    *LEVEL.get_or_init(|| {
-        let narrow = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
-        let wide = std::is_x86_feature_detected!("avx512f")
-            && std::is_x86_feature_detected!("avx512vl")
-            && std::is_x86_feature_detected!("avx512bw")
-            && std::is_x86_feature_detected!("avx512dq");
-        match (narrow, wide) {
-            (true, true) => Level::Avx512,
-            (true, false) => Level::Avx2,
-            (false, _) => Level::Portable,
-        }
-    })
+    *LEVEL.get_or_init(|| ecg3d_convert::simd_limit().unwrap_or(Level::Avx512).min(widest()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Set for the runs that a test starts, to the level that they are to have.
+    pub(super) const INNER: &str = "ECG3D_TEST_LEVEL";
+
+    /// The level is chosen once per process, so the tests of this module are run again for each.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn every_level_passes_these_tests() {
+        if let Ok(expected) = std::env::var(INNER) {
+            assert_eq!(format!("{:?}", level()), expected);
+            assert!(!amx::is_here(), "AMX is wider than {expected}");
+            return;
+        }
+        let levels = [Level::Portable, Level::Avx2, Level::Avx512];
+        for level in levels.into_iter().filter(|level| *level <= widest()) {
+            let level = format!("{level:?}");
+            let program = std::env::current_exe().expect("this program");
+            let output = std::process::Command::new(program)
+                // The other test has vectors of its own choice.
+                .args(["kernels::", "--skip", "other_vectors_give_the_same"])
+                .env(INNER, &level)
+                .env("ECG3D_SIMD", &level)
+                .output()
+                .expect("runs");
+            let [text, errors] =
+                [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+            assert!(output.status.success(), "{level}: {text}{errors}");
+            assert!(text.contains("convolutions_equal_libtorchs ... ok"), "{level}: {text}");
+        }
+    }
 
     #[test]
     fn bf16_is_rounded_as_libtorch_does() {

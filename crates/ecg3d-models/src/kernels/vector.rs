@@ -26,7 +26,7 @@ pub(crate) trait Vector: Copy {
     fn sub(self, other: Self) -> Self;
     /// `self * other`.
     fn mul(self, other: Self) -> Self;
-    /// `self * factor + addend`, rounded once if the processor can do so.
+    /// `self * factor + addend`, rounded once on aarch64 and with AVX2 or AVX-512, and after each operation elsewhere.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// `self / other`.
     fn div(self, other: Self) -> Self;
@@ -118,7 +118,16 @@ impl Vector for Portable {
 
     #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {
-        self.mul(factor).add(addend)
+        // Every such processor has the instruction. Elsewhere, this would be a call of a function.
+        if cfg!(target_arch = "aarch64") {
+            let mut out = addend;
+            for ((out, a), b) in out.0.iter_mut().zip(self.0).zip(factor.0) {
+                *out = a.mul_add(b, *out);
+            }
+            out
+        } else {
+            self.mul(factor).add(addend)
+        }
     }
 
     #[inline(always)]
@@ -477,6 +486,16 @@ mod tests {
         }
     }
 
+    struct MulAdd<'a>([&'a [f32; LANES]; 3], &'a mut [f32; LANES]);
+
+    impl VectorTask for MulAdd<'_> {
+        #[inline(always)]
+        fn run<V: Vector, const ROWS: usize>(self) {
+            let [a, b, c] = self.0.map(V::load);
+            a.mul_add(b, c).store(self.1);
+        }
+    }
+
     struct Rounded<'a>(&'a [f32; LANES], &'a mut [Bf16; LANES], &'a mut [f32; LANES]);
 
     impl VectorTask for Rounded<'_> {
@@ -511,6 +530,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The last binary digit of the product is lost if the product is rounded.
+    #[test]
+    fn a_product_and_a_sum_are_rounded_once_where_that_is_quick() {
+        let tiny = 2f32.powi(-12);
+        let (a, c) = ([1.0 + tiny; LANES], [-1.0 - 2.0 * tiny; LANES]);
+        let check = |found: [f32; LANES], once: bool| {
+            assert_eq!(found, [if once { tiny * tiny } else { 0.0 }; LANES]);
+        };
+        let mut found = [[f32::NAN; LANES]; 2];
+        MulAdd([&a, &a, &c], &mut found[0]).run::<Portable, 5>();
+        check(found[0], cfg!(target_arch = "aarch64"));
+        run_vectors(MulAdd([&a, &a, &c], &mut found[1]));
+        #[cfg(target_arch = "x86_64")]
+        check(found[1], crate::kernels::level() != crate::kernels::Level::Portable);
+        #[cfg(not(target_arch = "x86_64"))]
+        check(found[1], cfg!(target_arch = "aarch64"));
     }
 
     #[test]

@@ -229,13 +229,7 @@ fn a_thread_that_predicts_takes_up_no_other_work_of_its_pool() {
 }
 
 fn refused(path: &Path, what: &str) {
-    let error = Model::load(path, Device::Cpu).expect_err("a bad file");
-    let mut text = error.to_string();
-    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
+    let text = Model::load(path, Device::Cpu).expect_err("a bad file").with_causes();
     assert!(text.contains(what), "{text:?} lacks {what:?}");
     assert!(text.contains(&path.display().to_string()), "{text:?} lacks the path");
 }
@@ -298,6 +292,11 @@ fn bad_weights_are_refused_by_name() {
     with(&replaced("\\\"STach\\\"]", "\\\"ST\\\"   ]"));
     assert!(Model::load(&path, Device::Cpu).is_ok(), "a label may have any name");
     // More labels than memory can hold are not the labels of this file.
+    let with_card = |card: &str| {
+        let metadata = [("card".to_owned(), card.to_owned())].into();
+        let none: [(&str, safetensors::tensor::TensorView<'_>); 0] = [];
+        with(&safetensors::serialize(none, Some(metadata)).expect("serializes"));
+    };
     let many: Vec<String> = (0..400_000).map(|k| k.to_string()).collect();
     let card = ModelCard::new(
         Architecture::Sobahi,
@@ -305,14 +304,57 @@ fn bad_weights_are_refused_by_name() {
         LabelSet::new(many).expect("labels"),
         ConvertConfig::published(),
     );
-    let metadata = [("card".to_owned(), serde_json::to_string(&card).expect("JSON"))].into();
-    let none: [(&str, safetensors::tensor::TensorView<'_>); 0] = [];
-    with(&safetensors::serialize(none, Some(metadata)).expect("serializes"));
+    with_card(&serde_json::to_string(&card).expect("JSON"));
     refused(&path, "dense");
+    // A later format need have none of the other entries.
+    with_card(r#"{"format":2}"#);
+    refused(&path, "format is 2, expected 1 to 1");
+    with_card(r#"{"format":1}"#);
+    refused(&path, "missing field");
     with(&replaced("\\\"SB\\\",\\\"STach\\\"]", "\\\"STach\\\"]       "));
     refused(&path, "dense_3.kernel");
     with(&replaced("cutoff_hz\\\":0.5", "cutoff_hz\\\":0.7"));
     refused(&path, "preprocessing_hash");
+}
+
+#[test]
+fn values_that_cannot_be_loaded_are_neither_saved_nor_loaded() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("weights.safetensors");
+    let model = model(Architecture::ThreeDEcgNet, Preset::Corrected);
+    model.save(&path).expect("saves");
+    let good = std::fs::read(&path).expect("reads");
+    let card = std::fs::read(path.with_extension("json")).expect("reads");
+    let file = safetensors::SafeTensors::deserialize(&good).expect("weights");
+    for (name, value, said) in [
+        ("dense_1.kernel", f32::NAN, "dense_1.kernel contains NaN at index 1 (from 0)"),
+        ("bn_1.gamma", f32::INFINITY, "contains inf at index 1 (from 0), expected finite values"),
+        (
+            "bn_1.moving_variance",
+            -0.5,
+            "contains -0.5 at index 1 (from 0), expected finite values of at least 0",
+        ),
+    ] {
+        let mut tensors = model.network().tensors();
+        let (_, tensor) = tensors.find(|(own, _)| *own == name).expect("a tensor");
+        let second = tensor.detach().view(-1).get(1);
+        let before = second.double_value(&[]);
+        let _ = second.shallow_clone().fill_(f64::from(value));
+        let error = model.save(&path).expect_err("refused").to_string();
+        let _ = second.shallow_clone().fill_(before);
+        assert!(error.contains(said) && error.starts_with("cannot save"), "{error}");
+        assert_eq!(std::fs::read(&path).expect("reads"), good, "{name}");
+        assert_eq!(std::fs::read(path.with_extension("json")).expect("reads"), card, "{name}");
+
+        let own = file.tensor(name).expect("a tensor");
+        let at = own.data().as_ptr() as usize - good.as_ptr() as usize + 4;
+        let mut bad = good.clone();
+        bad[at..at + 4].copy_from_slice(&value.to_le_bytes());
+        let path = dir.path().join("bad.safetensors");
+        std::fs::write(&path, bad).expect("writes");
+        refused(&path, said);
+    }
+    Model::load(&path, Device::Cpu).expect("loads");
 }
 
 #[test]
@@ -349,7 +391,8 @@ fn a_recording_is_prepared_and_judged_as_the_card_says() {
     );
 
     let short = Recording::new("r", rate, leads, Array2::zeros((12, 100))).expect("a recording");
-    assert!(matches!(model.predict_recording(&short), Err(ModelError::Convert(_))));
+    let error = model.predict_recording(&short).expect_err("too short").with_causes();
+    assert!(error.starts_with("cannot prepare record r: "), "{error}");
 
     // Finite, but too large to square.
     let volumes = self::model(Architecture::Zhang, Preset::Corrected);
@@ -365,7 +408,10 @@ fn labels_hold_above_their_thresholds() {
     let (network, card) = model.into_parts();
     let card = card.with_thresholds(&thresholds).expect("seven");
     let model = Model::new(network, card).expect("fits");
-    assert_eq!(model.labels_of(&[0.5, 0.26, 0.1, 0.51, 0.0, 0.5, 0.9]), ["AF", "LBBB"]);
+    let labels = model.labels_of(&[0.5, 0.26, 0.1, 0.51, 0.0, 0.5, 0.9]).expect("seven");
+    assert_eq!(labels, ["AF", "LBBB"]);
+    let error = model.labels_of(&[0.9; 6]).expect_err("one is missing").to_string();
+    assert_eq!(error, "expected 7 probabilities, found 6");
 }
 
 #[test]

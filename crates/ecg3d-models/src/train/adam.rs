@@ -9,6 +9,10 @@ use crate::error::Doing;
 /// libtorch's own Adam adds epsilon to the *corrected* `sqrt(v)`, which gives other numbers. Betas are 0.9 and 0.999,
 /// and epsilon is 1e-7, as in Keras. `weight_decay` is decoupled (Loshchilov and Hutter 2019): each step takes a share
 /// `lr weight_decay` away from every tensor with two axes or more (kernels, not biases or gains).
+///
+/// [`steps`](Self::steps), [`moments`](Self::moments) and [`rates`](Self::rates) are the whole state. A loop whose state
+/// was saved continues with an optimizer of the same parameters and weight decay, after [`restore`](Self::restore) and
+/// [`restore_rates`](Self::restore_rates).
 #[derive(Debug)]
 pub struct KerasAdam {
     slots: Vec<Slot>,
@@ -61,6 +65,7 @@ impl KerasAdam {
     }
 
     /// Gives each parameter, in order, a share of the learning rate by its name. Weight decay uses the whole rate.
+    #[must_use]
     pub fn with_rates(mut self, mut rate: impl FnMut(&str) -> f64) -> Self {
         for slot in &mut self.slots {
             slot.rate = rate(&slot.name);
@@ -94,15 +99,25 @@ impl KerasAdam {
     }
 
     /// Returns the shares of the learning rate, in the order of the parameters.
-    pub(crate) fn rates(&self) -> Vec<f32> {
-        self.slots.iter().map(|slot| slot.rate as f32).collect()
+    pub fn rates(&self) -> Vec<f64> {
+        self.slots.iter().map(|slot| slot.rate).collect()
     }
 
-    /// Restores the shares of another run.
-    pub(crate) fn restore_rates(&mut self, rates: &[f32]) {
-        for (slot, &rate) in self.slots.iter_mut().zip(rates) {
-            slot.rate = f64::from(rate);
+    /// Sets the shares of the learning rate to saved ones, in the order of the parameters.
+    ///
+    /// # Errors
+    /// There are not as many shares as parameters, or one is not finite ([`ModelError::OptimizerState`]); nothing is
+    /// changed then.
+    pub fn restore_rates(&mut self, rates: &[f64]) -> Result<(), ModelError> {
+        self.check_count("number of shares of the learning rate", rates.len())?;
+        for (slot, rate) in self.slots.iter().zip(rates) {
+            let what = || format!("share of the learning rate of {}", slot.name);
+            check_state(rate.is_finite(), what, rate, "a finite number")?;
         }
+        for (slot, &rate) in self.slots.iter_mut().zip(rates) {
+            slot.rate = rate;
+        }
+        Ok(())
     }
 
     /// Returns the number of steps taken so far.
@@ -180,23 +195,73 @@ impl KerasAdam {
         .doing("update the parameters")
     }
 
-    /// Returns the moments by parameter name, for a checkpoint: `(name, m, v)`.
-    pub(crate) fn moments(&self) -> impl Iterator<Item = (&str, &Tensor, &Tensor)> {
+    /// Returns the name and the moments of each parameter, `(name, m, v)`, in the order of the parameters.
+    ///
+    /// The tensors are the optimizer's own, which every step changes: save or copy their values.
+    pub fn moments(&self) -> impl Iterator<Item = (&str, &Tensor, &Tensor)> {
         self.slots.iter().map(|slot| (slot.name.as_str(), &slot.first, &slot.second))
     }
 
-    /// Restores the state of another run. `moment` returns the tensor for a name and a slot, `m` or `v`.
-    pub(crate) fn restore(
+    /// Restores a saved state: the number of steps, and copies of the moments that [`KerasAdam::moments`] returned.
+    ///
+    /// The moments may be on another device.
+    ///
+    /// # Errors
+    /// - The moments are of other parameters, or of another shape or number type ([`ModelError::OptimizerState`]);
+    ///   nothing is changed then.
+    /// - libtorch fails.
+    pub fn restore<'a>(
         &mut self,
         steps: u64,
-        mut moment: impl FnMut(&str, &'static str, &Tensor) -> Result<Tensor, ModelError>,
+        moments: impl IntoIterator<Item = (&'a str, &'a Tensor, &'a Tensor)>,
     ) -> Result<(), ModelError> {
-        for slot in &mut self.slots {
-            slot.first = moment(&slot.name, "m", &slot.first)?;
-            slot.second = moment(&slot.name, "v", &slot.second)?;
+        let moments: Vec<(&str, &Tensor, &Tensor)> = moments.into_iter().collect();
+        self.check_count("number of parameters", moments.len())?;
+        for (slot, &(name, first, second)) in self.slots.iter().zip(&moments) {
+            check_state(name == slot.name, || "parameter".to_owned(), name, &slot.name)?;
+            for (which, own, moment) in [("m", &slot.first, first), ("v", &slot.second, second)] {
+                let (found, expected) = (described(moment), described(own));
+                check_state(found == expected, || format!("{which} of {name}"), found, &expected)?;
+            }
         }
+        tch::no_grad(|| {
+            for (slot, (_, first, second)) in self.slots.iter_mut().zip(moments) {
+                slot.first.f_copy_(first)?;
+                slot.second.f_copy_(second)?;
+            }
+            Ok(())
+        })
+        .doing("restore the optimizer's moments")?;
         self.steps = steps;
         Ok(())
+    }
+
+    fn check_count(&self, what: &str, found: usize) -> Result<(), ModelError> {
+        let expected = self.slots.len();
+        check_state(found == expected, || what.to_owned(), found, &expected.to_string())
+    }
+}
+
+/// Refuses a part of a saved state that is not as expected.
+fn check_state(
+    good: bool,
+    what: impl FnOnce() -> String,
+    found: impl ToString,
+    expected: &str,
+) -> Result<(), ModelError> {
+    if good {
+        return Ok(());
+    }
+    let (found, expected) = (found.to_string(), expected.to_owned());
+    Err(ModelError::OptimizerState { what: what(), found, expected })
+}
+
+/// Returns the number type and shape of a tensor, in words.
+fn described(tensor: &Tensor) -> String {
+    if tensor.defined() {
+        format!("{:?} of shape {:?}", tensor.kind(), tensor.size())
+    } else {
+        "without values".to_owned()
     }
 }
 
@@ -300,7 +365,7 @@ mod tests {
         adam = adam.with_rates(|name| if name == "z" { 0.5 } else { 1.0 });
         adam.scale_rates_by_size().expect("looks");
         // sqrt((9 + 1) / 2), the least share times a half, and three times the whole for a bias.
-        assert_eq!(adam.rates(), [5.0_f32.sqrt(), 0.05, 3.0]);
+        assert_eq!(adam.rates(), [5.0_f32.sqrt(), 0.05, 3.0].map(f64::from));
         let before = [values(&kernel), values(&zeros), values(&bias)].concat();
         let all = kernel.sum(Kind::Double) + zeros.sum(Kind::Double) + bias.sum(Kind::Double);
         all.backward();
@@ -312,6 +377,64 @@ mod tests {
             // shares are f32.
             assert!((then - now - 1e-3 * rate).abs() < 1e-8, "{then} {now} {rate}");
         }
+    }
+
+    #[test]
+    fn a_loop_goes_on_from_saved_state_as_if_never_interrupted() {
+        let gradients = [[2.0, -1.0], [0.5, 3.0], [-1.0, 0.1], [4.0, -2.0]];
+        let of = |theta: &Tensor| {
+            KerasAdam::new([("w".to_owned(), theta.shallow_clone())], 0.0).expect("new")
+        };
+        let whole = parameter(&[1.0, -1.0]);
+        let mut adam = of(&whole).with_rates(|_| 0.3);
+        steps_with(&whole, &mut adam, 0.01, &gradients);
+
+        let theta = parameter(&[1.0, -1.0]);
+        let mut before = of(&theta).with_rates(|_| 0.3);
+        steps_with(&theta, &mut before, 0.01, &gradients[..2]);
+        let mut after = of(&theta);
+        after.restore(before.steps(), before.moments()).expect("restores");
+        after.restore_rates(&before.rates()).expect("restores");
+        // The restored moments are copies: further steps of the first optimizer do not change them.
+        let other = parameter(&[0.0, 0.0]);
+        before.slots[0].parameter = other.shallow_clone();
+        steps_with(&other, &mut before, 0.01, &gradients);
+        steps_with(&theta, &mut after, 0.01, &gradients[2..]);
+        assert_eq!(values(&theta), values(&whole));
+        assert_eq!((after.steps(), after.rates()), (adam.steps(), adam.rates()));
+    }
+
+    #[test]
+    fn state_of_other_parameters_is_refused() {
+        let theta = parameter(&[1.0, 1.0]);
+        let mut adam = KerasAdam::new([("w".to_owned(), theta)], 0.0).expect("new");
+        let (good, long) = (parameter(&[0.0, 0.0]), parameter(&[0.0, 0.0, 0.0]));
+        let (single, none) = (good.to_kind(Kind::Float), Tensor::new());
+        for (moments, expected) in [
+            (vec![], "number of parameters in the state of the optimizer is 0, expected 1"),
+            (
+                vec![("b", &good, &good)],
+                "the parameter in the state of the optimizer is b, expected w",
+            ),
+            (
+                vec![("w", &good, &long)],
+                "the v of w in the state of the optimizer is Double of shape [3], expected Double of shape [2]",
+            ),
+            (vec![("w", &single, &good)], "is Float of shape [2], expected Double of shape [2]"),
+            (vec![("w", &none, &good)], "is without values, expected Double of shape [2]"),
+        ] {
+            let error = adam.restore(9, moments).expect_err("refused").to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        for (rates, expected) in
+            [(&[][..], "is 0, expected 1"), (&[f64::NAN][..], "is NaN, expected a finite number")]
+        {
+            let error = adam.restore_rates(rates).expect_err("refused").to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert_eq!((adam.steps(), adam.rates()), (0, vec![1.0]));
+        adam.restore(9, [("w", &good, &good)]).expect("fits");
+        assert_eq!(adam.steps(), 9);
     }
 
     #[test]

@@ -35,21 +35,25 @@ impl Augment {
     pub const NONE: Self = Self { scale: 0.0, noise: 0.0, wander: 0.0, lead_dropout: 0.0 };
 
     /// Sets [`Augment::scale`].
+    #[must_use]
     pub fn with_scale(self, scale: f64) -> Self {
         Self { scale, ..self }
     }
 
     /// Sets [`Augment::noise`].
+    #[must_use]
     pub fn with_noise(self, noise: f64) -> Self {
         Self { noise, ..self }
     }
 
     /// Sets [`Augment::wander`].
+    #[must_use]
     pub fn with_wander(self, wander: f64) -> Self {
         Self { wander, ..self }
     }
 
     /// Sets [`Augment::lead_dropout`].
+    #[must_use]
     pub fn with_lead_dropout(self, lead_dropout: f64) -> Self {
         Self { lead_dropout, ..self }
     }

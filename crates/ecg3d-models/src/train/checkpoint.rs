@@ -152,7 +152,12 @@ fn has_no_locks(error: &std::io::Error) -> bool {
 /// - The best weights there can't be read.
 /// - They are of another epoch or other data than the card says, because the run went on.
 /// - The errors of [`save`](crate::save()).
-pub fn replace_best(run_dir: &Path, network: &Network, card: &ModelCard) -> Result<(), ModelError> {
+pub fn replace_best(
+    run_dir: impl AsRef<Path>,
+    network: &Network,
+    card: &ModelCard,
+) -> Result<(), ModelError> {
+    let run_dir = run_dir.as_ref();
     let dir = RunDir { path: run_dir.to_owned(), _lock: lock(run_dir)? };
     let (_, present) = load_weights(&dir.best(), Device::Cpu)?;
     let facts = ["data_sha256", "epoch"].map(|what| (what, told(&present, what), told(card, what)));
@@ -189,8 +194,9 @@ pub(crate) fn told(card: &ModelCard, key: &str) -> String {
 /// - Without `resume`, the folder already holds a run.
 /// - With `resume`, the checkpoint of the run is missing.
 /// - The folder has a `model.json` that does not belong to a run.
-pub fn check_run_dir(path: &Path, resume: bool) -> Result<bool, ModelError> {
+pub fn check_run_dir(path: impl AsRef<Path>, resume: bool) -> Result<bool, ModelError> {
     const FILES: [&str; 4] = ["checkpoint.safetensors", "last.safetensors", "log.csv", BEST];
+    let path = path.as_ref();
     match FILES.into_iter().find(|name| path.join(name).exists()) {
         None if path.join(CARD).exists() => Err(ModelError::NotOfARun { path: path.join(CARD) }),
         None => Ok(false),
@@ -239,7 +245,8 @@ pub(crate) fn save(
         add(HELD.to_owned(), &held)?;
     }
     if config.rates_by_size {
-        add(RATES.to_owned(), &Tensor::f_from_slice(&adam.rates()).doing("create a tensor")?)?;
+        let rates: Vec<f32> = adam.rates().into_iter().map(|rate| rate as f32).collect();
+        add(RATES.to_owned(), &Tensor::f_from_slice(&rates).doing("create a tensor")?)?;
     }
     for (name, first, second) in adam.moments() {
         add(format!("m/{name}"), first)?;
@@ -296,16 +303,24 @@ pub(crate) fn load(
     let values = own
         .map(|(name, own)| file.tensor(&format!("network/{name}"), &own.size(), own.device()))
         .collect::<Result<Vec<_>, _>>()?;
-    adam.restore(state.steps, |name, slot, own| {
-        file.tensor(&format!("{slot}/{name}"), &own.size(), own.device())
-    })?;
+    let moments = adam
+        .moments()
+        .map(|(name, first, second)| {
+            let read = |slot: &str, own: &Tensor| {
+                file.tensor(&format!("{slot}/{name}"), &own.size(), own.device())
+            };
+            Ok((name.to_owned(), read("m", first)?, read("v", second)?))
+        })
+        .collect::<Result<Vec<_>, ModelError>>()?;
+    adam.restore(state.steps, moments.iter().map(|(name, m, v)| (name.as_str(), m, v)))?;
     assign(network, &values)?;
     if config.rates_by_size {
-        let mut rates = adam.rates();
+        let mut rates = vec![0.0_f32; adam.rates().len()];
         let n = rates.len();
         let tensor = file.tensor(RATES, &[n as i64], Device::Cpu)?;
         tensor.f_copy_data(&mut rates, n).doing("read a checkpoint")?;
-        adam.restore_rates(&rates);
+        let rates: Vec<f64> = rates.into_iter().map(f64::from).collect();
+        adam.restore_rates(&rates).map_err(|error| file.wrong(error))?;
     }
     if let (true, Some(shape)) = (config.hold_heads, network.held_shape()) {
         network.restore_heads(&file.tensor(HELD, &shape, network.device())?)?;

@@ -115,7 +115,8 @@ pub struct TrainConfig {
     /// Folder for weights, log and checkpoint; without it, nothing is written. Default: none.
     #[serde(skip)]
     pub run_dir: Option<PathBuf>,
-    /// Whether to resume the run in `run_dir` instead of refusing a folder that holds a run. Default: false.
+    /// Whether to resume the run in `run_dir` instead of refusing a folder that holds a run; needs `run_dir`.
+    /// Default: false.
     #[serde(skip)]
     pub resume: bool,
 }
@@ -131,7 +132,7 @@ fn is_whole(rate: &f64) -> bool {
 
 impl TrainConfig {
     /// Returns the study's recipe: Adam at 1e-3, falling to a tenth over 100 epochs, batches of 32, plain
-    /// cross-entropy.
+    /// cross-entropy. For a network, use [`TrainConfig::of`].
     pub fn published() -> Self {
         Self {
             epochs: 100,
@@ -160,7 +161,7 @@ impl TrainConfig {
         }
     }
 
-    /// Returns a recipe for a few hundred to a few thousand records.
+    /// Returns a recipe for a few hundred to a few thousand records. For a network, use [`TrainConfig::of`].
     ///
     /// It has decoupled weight decay, warm-up and cosine, clipped gradients, larger weights for rare labels,
     /// augmentation (scale .15, noise .05, wander .1, one lead in twenty dropped), and thresholds from the validation
@@ -202,7 +203,7 @@ impl TrainConfig {
         }
     }
 
-    /// Returns the recipe of a preset.
+    /// Returns the recipe of a preset. For a network, use [`TrainConfig::of`].
     pub fn preset(preset: Preset) -> Self {
         match preset {
             Preset::Published => Self::published(),
@@ -210,13 +211,14 @@ impl TrainConfig {
         }
     }
 
-    /// Checks that all settings are in range.
+    /// Checks that all settings are in range, and that a run to be resumed has a folder.
     ///
     /// [`train`](super::train()) checks this too, but with this function a program can find out before it loads any
     /// data.
     ///
     /// # Errors
-    /// The first setting that is out of range, with what was expected.
+    /// The first setting that is out of range, with what was expected, or [`TrainConfig::resume`] without
+    /// [`TrainConfig::run_dir`].
     pub fn check(&self) -> Result<(), ModelError> {
         let positive = |what, value: f64| {
             if value.is_finite() && value > 0.0 {
@@ -273,85 +275,105 @@ impl TrainConfig {
         for (what, value) in [("scale", scale), ("noise", noise), ("wander", wander)] {
             not_negative(what, value)?;
         }
-        share("lead_dropout", lead_dropout)
+        share("lead_dropout", lead_dropout)?;
+        if self.resume && self.run_dir.is_none() {
+            return Err(ModelError::ResumeWithoutFolder);
+        }
+        Ok(())
     }
 
     /// Sets [`TrainConfig::epochs`].
+    #[must_use]
     pub fn with_epochs(self, epochs: usize) -> Self {
         Self { epochs, ..self }
     }
 
     /// Sets [`TrainConfig::batch`].
+    #[must_use]
     pub fn with_batch(self, batch: usize) -> Self {
         Self { batch, ..self }
     }
 
     /// Sets [`TrainConfig::lr`].
+    #[must_use]
     pub fn with_lr(self, lr: f64) -> Self {
         Self { lr, ..self }
     }
 
     /// Sets [`TrainConfig::schedule`].
+    #[must_use]
     pub fn with_schedule(self, schedule: Schedule) -> Self {
         Self { schedule, ..self }
     }
 
     /// Sets [`TrainConfig::weight_decay`].
+    #[must_use]
     pub fn with_weight_decay(self, weight_decay: f64) -> Self {
         Self { weight_decay, ..self }
     }
 
     /// Sets [`TrainConfig::statistics_rate`].
+    #[must_use]
     pub fn with_statistics_rate(self, statistics_rate: f64) -> Self {
         Self { statistics_rate, ..self }
     }
 
     /// Sets [`TrainConfig::clip_norm`].
-    pub fn with_clip_norm(self, clip_norm: Option<f64>) -> Self {
-        Self { clip_norm, ..self }
+    #[must_use]
+    pub fn with_clip_norm(self, clip_norm: impl Into<Option<f64>>) -> Self {
+        Self { clip_norm: clip_norm.into(), ..self }
     }
 
     /// Sets [`TrainConfig::loss`].
+    #[must_use]
     pub fn with_loss(self, loss: Loss) -> Self {
         Self { loss, ..self }
     }
 
     /// Sets [`TrainConfig::positive_weight_limit`].
-    pub fn with_positive_weight_limit(self, positive_weight_limit: Option<f64>) -> Self {
-        Self { positive_weight_limit, ..self }
+    #[must_use]
+    pub fn with_positive_weight_limit(self, positive_weight_limit: impl Into<Option<f64>>) -> Self {
+        Self { positive_weight_limit: positive_weight_limit.into(), ..self }
     }
 
     /// Sets [`TrainConfig::augment`].
+    #[must_use]
     pub fn with_augment(self, augment: Augment) -> Self {
         Self { augment, ..self }
     }
 
     /// Sets [`TrainConfig::best_by`].
+    #[must_use]
     pub fn with_best_by(self, best_by: BestBy) -> Self {
         Self { best_by, ..self }
     }
 
     /// Sets [`TrainConfig::thresholds`].
+    #[must_use]
     pub fn with_thresholds(self, thresholds: Thresholds) -> Self {
         Self { thresholds, ..self }
     }
 
     /// Sets [`TrainConfig::body_rate`].
+    #[must_use]
     pub fn with_body_rate(self, body_rate: f64) -> Self {
         Self { body_rate, ..self }
     }
 
     /// Sets [`TrainConfig::fit_start`].
+    #[must_use]
     pub fn with_fit_start(self, fit_start: bool) -> Self {
         Self { fit_start, ..self }
     }
 
     /// Sets [`TrainConfig::hold_heads`].
+    #[must_use]
     pub fn with_hold_heads(self, hold_heads: bool) -> Self {
         Self { hold_heads, ..self }
     }
 
     /// Sets [`TrainConfig::rates_by_size`].
+    #[must_use]
     pub fn with_rates_by_size(self, rates_by_size: bool) -> Self {
         Self { rates_by_size, ..self }
     }
@@ -360,36 +382,43 @@ impl TrainConfig {
     /// [`TrainConfig::fit_start`] off.
     ///
     /// If heads are held or rates depend on size, both start from the trained parameters.
+    #[must_use]
     pub fn with_start(self, start: impl Into<String>) -> Self {
         Self { start: Some(start.into()), fit_start: false, ..self }
     }
 
     /// Sets [`TrainConfig::validation_windows`].
-    pub fn with_validation_windows(self, validation_windows: Option<usize>) -> Self {
-        Self { validation_windows, ..self }
+    #[must_use]
+    pub fn with_validation_windows(self, validation_windows: impl Into<Option<usize>>) -> Self {
+        Self { validation_windows: validation_windows.into(), ..self }
     }
 
     /// Sets [`TrainConfig::patience`].
-    pub fn with_patience(self, patience: Option<usize>) -> Self {
-        Self { patience, ..self }
+    #[must_use]
+    pub fn with_patience(self, patience: impl Into<Option<usize>>) -> Self {
+        Self { patience: patience.into(), ..self }
     }
 
     /// Sets [`TrainConfig::precision`].
+    #[must_use]
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }
 
     /// Sets [`TrainConfig::seed`].
+    #[must_use]
     pub fn with_seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
 
     /// Sets [`TrainConfig::run_dir`].
+    #[must_use]
     pub fn with_run_dir(self, run_dir: impl Into<PathBuf>) -> Self {
         Self { run_dir: Some(run_dir.into()), ..self }
     }
 
     /// Sets [`TrainConfig::resume`].
+    #[must_use]
     pub fn with_resume(self, resume: bool) -> Self {
         Self { resume, ..self }
     }

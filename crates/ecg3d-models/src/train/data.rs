@@ -1,3 +1,4 @@
+use ecg_core::LabelSet;
 use ecg3d_convert::{ImagePlan, Resample};
 use ndarray::{Array2, Array3, Axis};
 use sha2::{Digest, Sha256};
@@ -14,6 +15,8 @@ pub struct TrainData {
     pub lengths: Vec<usize>,
     /// Whether each label holds, `[record, label]`.
     pub labels: Array2<bool>,
+    /// The labels, in the order of the columns of `labels`; the same as those of the card, in the same order.
+    pub label_set: LabelSet,
     /// The patient of each record; equal for records of the same person.
     pub patients: Vec<String>,
     /// Record names.
@@ -65,6 +68,10 @@ impl TrainData {
             if found != records {
                 return Err(ModelError::RowCount { what, expected: records, found });
             }
+        }
+        if self.label_set != *labels {
+            let (found, expected) = (self.label_set.to_string(), labels.to_string());
+            return Err(ModelError::TrainLabels { found, expected });
         }
         if self.labels.ncols() != labels.len() {
             return Err(ModelError::RowCount {

@@ -148,7 +148,8 @@ impl Engine<'_> {
         Ok(true)
     }
 
-    /// Takes one step on some records and returns the loss; changes nothing if the loss is not finite.
+    /// Takes one step on some records and returns the loss; takes no step if the loss is not finite (the running
+    /// statistics have moved by then).
     fn step(&mut self, rows: &[usize], epoch: usize, lr: f64) -> Result<f64, ModelError> {
         let x = self.feed.drawn(rows, epoch)?;
         let targets = self.feed.targets(rows, self.network.kind())?;

@@ -85,6 +85,7 @@ impl<'a> Feed<'a> {
 
 #[cfg(test)]
 mod tests {
+    use ecg_core::LabelSet;
     use ndarray::{Array2, Array3};
 
     use super::*;
@@ -95,6 +96,7 @@ mod tests {
             prepared: Array3::zeros((1, 12, 500)),
             lengths: vec![500],
             labels: Array2::from_elem((1, 7), false),
+            label_set: LabelSet::seven(),
             patients: vec!["p".to_owned()],
             names: vec!["r".to_owned()],
         };

@@ -54,17 +54,20 @@ pub struct Outcome {
 /// fixed number of threads, and a run that was killed and resumed gives the same as one that was not. Dropout uses
 /// libtorch's only generator, so a second training run in the same process at the same time would disturb it.
 ///
+/// The card that describes the result keeps the origin of the given one. If that is the card of weights to start from,
+/// give it an origin of its own first, by [`ModelCard::with_origin`].
+///
 /// ```
 /// use std::ops::ControlFlow;
 ///
 /// use ecg3d_models::ecg_core::{LabelSet, Predict};
-/// use ecg3d_models::ecg3d_convert::ConvertConfig;
 /// use ecg3d_models::ndarray::{Array2, Array3};
 /// use ecg3d_models::{Architecture, Model, ModelCard, Network, Preset, TrainConfig, TrainData, tch, train};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // Ten prepared signals [record, lead, sample] of 2 s at 50 Hz, in mV, each of another patient.
 /// // Odd records have a higher frequency and the label AF.
+/// let labels = LabelSet::new(["AF"])?;
 /// let names: Vec<String> = (0..10).map(|record| format!("record{record}")).collect();
 /// let data = TrainData {
 ///     prepared: Array3::from_shape_fn((10, 12, 100), |(record, lead, t)| {
@@ -72,15 +75,17 @@ pub struct Outcome {
 ///     }),
 ///     lengths: vec![100; 10],
 ///     labels: Array2::from_shape_fn((10, 1), |(record, _)| record % 2 == 1),
+///     label_set: labels.clone(),
 ///     patients: names.clone(),
 ///     names,
 /// };
 /// let (architecture, mode) = (Architecture::Ribeiro, Preset::Corrected);
-/// let labels = LabelSet::new(["AF"])?;
 /// let mut network = Network::new(architecture, mode, labels.len(), tch::Device::Cpu, 1)?;
-/// let card = ModelCard::new(architecture, mode, labels, ConvertConfig::corrected());
+/// let card = ModelCard::new(architecture, mode, labels, architecture.preprocessing(mode));
+/// let card = card.with_origin("ten sines");
 ///
-/// let recipe = TrainConfig::corrected().with_epochs(2); // in memory; with `run_dir`, each epoch is saved
+/// // In memory; with `run_dir`, each epoch is saved.
+/// let recipe = TrainConfig::of(architecture, mode).with_epochs(2);
 /// let (learnt, held_back) = ([0, 1, 2, 3, 4, 5, 6, 7], [8, 9]);
 /// let outcome = train(&mut network, &card, &data, &learnt, &held_back, &recipe, &mut |_| {
 ///     ControlFlow::Continue(())
@@ -96,10 +101,12 @@ pub struct Outcome {
 ///
 /// # Errors
 /// - There is no training record.
+/// - A setting is out of range, or a run without a folder was to be resumed (see [`TrainConfig::check`]).
 /// - The observer ended the run before an epoch was finished ([`ModelError::Stopped`]).
 /// - The network is not `f32`, or was loaded or trained before although the recipe fits fresh parameters
 ///   ([`ModelError::NotFresh`]).
-/// - The parts of the data do not fit together, the network or the card.
+/// - The parts of the data do not fit together, the network or the card, or the labels of the data are not those of the
+///   card, in the same order ([`ModelError::TrainLabels`]).
 /// - Values are not finite, or too large to make volumes of if the network reads those ([`ModelError::NoVolumes`]).
 /// - The loss or the network is not finite ([`ModelError::NotFinite`], [`ModelError::NetworkNotFinite`]); all earlier
 ///   epochs are kept.

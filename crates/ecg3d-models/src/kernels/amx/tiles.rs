@@ -2,6 +2,7 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
@@ -44,10 +45,11 @@ impl Layout {
 static FORTH: Layout = Layout::new([15, 15, 15, 15, 15, 15, 16, 15]);
 static GRADIENT: Layout = Layout::new([16; 8]);
 
-/// Returns whether the processor multiplies tiles of `bf16` and the system lets this process do so; determined once.
+/// Returns whether the processor multiplies tiles of `bf16`, and the system and the environment variable `ECG3D_SIMD`
+/// let this process do so; determined once.
 pub(crate) fn is_here() -> bool {
     static HERE: OnceLock<bool> = OnceLock::new();
-    *HERE.get_or_init(|| has_tiles() && is_permitted())
+    *HERE.get_or_init(|| ecg3d_convert::simd_limit().is_none() && has_tiles() && is_permitted())
 }
 
 /// Returns whether the processor has AMX-BF16 and AMX-TILE.
@@ -71,26 +73,36 @@ fn is_permitted() -> bool {
     false
 }
 
-/// The tiles of this thread, configured for one kind of product until this value is dropped.
-pub(super) struct Tiles(PhantomData<*const ()>);
+thread_local! {
+    /// Whether a [`Tiles`] exists on this thread.
+    static BUSY: Cell<bool> = const { Cell::new(false) };
+}
 
-impl Tiles {
-    /// Configures the tiles for [`Tiles::convolve_row`].
-    pub(super) fn forth() -> Self {
-        Self::new(&FORTH)
-    }
+/// The tiles of this thread, configured for one kind of product, [`Forth`] or [`Gradient`], until this value is
+/// dropped. Only one such value exists on a thread at a time.
+pub(super) struct Tiles<L>(PhantomData<(*const (), L)>);
 
-    /// Configures the tiles for [`Tiles::add_products`].
-    pub(super) fn gradient() -> Self {
-        Self::new(&GRADIENT)
-    }
+/// Tiles in the layout [`FORTH`].
+pub(super) enum Forth {}
 
+/// Tiles in the layout [`GRADIENT`].
+pub(super) enum Gradient {}
+
+impl<L> Tiles<L> {
     #[allow(unsafe_code)]
     fn new(layout: &'static Layout) -> Self {
         assert!(is_here(), "requires a processor with AMX");
+        assert!(!BUSY.replace(true), "the tiles of this thread are in use");
         // SAFETY: the processor has this instruction, which reads 64 bytes, and the layout is valid.
         unsafe { asm!("ldtilecfg [{}]", in(reg) layout, options(nostack, readonly)) };
         Self(PhantomData)
+    }
+}
+
+impl Tiles<Forth> {
+    /// Configures the tiles for [`Tiles::convolve_row`].
+    pub(super) fn forth() -> Self {
+        Self::new(&FORTH)
     }
 
     /// Sums, over all steps, products of 45 positions with 32 columns of a matrix: `out` is `[column / 16, position]`.
@@ -139,8 +151,8 @@ impl Tiles {
                 )
             };
         }
-        // SAFETY: the layout is `FORTH`. All reads lie within `x` and `matrices`, as asserted above. The writes are as
-        // large as `out`: six tiles of 15 rows.
+        // SAFETY: the layout is `FORTH`, as the type says. All reads lie within `x` and `matrices`, as asserted above.
+        // The writes are as large as `out`: six tiles of 15 rows.
         unsafe {
             asm!(
                 "tilezero tmm0",
@@ -181,6 +193,13 @@ impl Tiles {
             );
         }
     }
+}
+
+impl Tiles<Gradient> {
+    /// Configures the tiles for [`Tiles::add_products`].
+    pub(super) fn gradient() -> Self {
+        Self::new(&GRADIENT)
+    }
 
     /// Adds products over `steps` times 32 positions to `sums`, `[output / 16, tap, output, input]`, which are two
     /// times three tiles.
@@ -197,9 +216,9 @@ impl Tiles {
     ) {
         assert!(steps > 0 && dy.len() >= steps * 2 * HEIGHT);
         assert!(x.len() > steps * 2 * HEIGHT);
-        // SAFETY: the layout is `GRADIENT`. The last line of `x` that a step reads, at the last tap, is 32 after the
-        // step's first line. So all reads lie within `dy` and `x`, as asserted above, and the tiles of sums are as
-        // large as `sums`.
+        // SAFETY: the layout is `GRADIENT`, as the type says. The last line of `x` that a step reads, at the last tap,
+        // is 32 after the step's first line. So all reads lie within `dy` and `x`, as asserted above, and the tiles of
+        // sums are as large as `sums`.
         unsafe {
             asm!(
                 "tileloadd tmm0, [{sums} + {line}]",
@@ -249,10 +268,31 @@ impl Tiles {
     }
 }
 
-impl Drop for Tiles {
+impl<L> Drop for Tiles<L> {
     #[allow(unsafe_code)]
     fn drop(&mut self) {
         // SAFETY: the processor has this instruction, and the values in the tiles are no longer needed.
         unsafe { asm!("tilerelease", options(nostack, nomem)) };
+        BUSY.set(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_has_one_set_of_tiles() {
+        if !is_here() {
+            println!("skipped: no AMX");
+            return;
+        }
+        let tiles = Tiles::forth();
+        assert!(catch_unwind(|| drop(Tiles::gradient())).is_err(), "a second set");
+        assert!(catch_unwind(|| drop(Tiles::forth())).is_err(), "still in use");
+        drop(tiles);
+        drop(Tiles::gradient());
     }
 }

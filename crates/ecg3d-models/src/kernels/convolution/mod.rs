@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 
 use rayon::prelude::*;
-use tch::{Kind, TchError};
+use tch::TchError;
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
@@ -30,7 +30,7 @@ pub(crate) const fn fits(channels: usize) -> bool {
     matches!(channels, 16 | 32 | 64)
 }
 
-/// Returns whether this processor multiplies images of `bf16` as such; otherwise their numbers are converted to `f32`.
+/// Returns whether images of `bf16` are multiplied as such; otherwise their numbers are converted to `f32`.
 pub(crate) fn multiplies_bf16() -> bool {
     #[cfg(target_arch = "x86_64")]
     return amx::is_here();
@@ -86,7 +86,7 @@ impl Kernel {
             return Err(TchError::Shape(format!("no kernel of {input}, {output} on {axes} axes")));
         }
         #[cfg(target_arch = "x86_64")]
-        if T::KIND == Kind::BFloat16 && multiplies_bf16() {
+        if T::KIND == tch::Kind::BFloat16 && multiplies_bf16() {
             return Ok(Self::Tiles(amx::Kernel::new(kernel, axes, [input, output])));
         }
         Ok(Self::Points(Factors::new(kernel, axes, [input, output])))
