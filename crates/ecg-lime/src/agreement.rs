@@ -146,9 +146,11 @@ fn largest(values: &[f64], k: usize) -> Vec<usize> {
     order
 }
 
-/// Compares in descending order; zeros of either sign are equal.
+/// Compares in descending order, for any values. Zeros of either sign are equal, and NaN comes first or last
+/// according to its sign.
 pub(crate) fn falling(a: f64, b: f64) -> Ordering {
-    b.partial_cmp(&a).unwrap_or(Ordering::Equal)
+    // Adding zero turns -0 into 0.
+    (b + 0.0).total_cmp(&(a + 0.0))
 }
 
 /// How an explanation changed when the model's weights were replaced by random ones.
@@ -198,4 +200,26 @@ pub fn randomisation_check<P: PredictSubsets + ?Sized, R: PredictSubsets + ?Size
     };
     let agreement = Agreement::of(&original, &randomised, 3)?;
     Ok(Some(Randomisation { original, randomised, agreement }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Target;
+
+    #[test]
+    fn values_that_are_not_numbers_have_a_place_in_the_order() {
+        let mut values: Vec<f64> = (0..24).map(|k| f64::from(k * 7 % 24)).collect();
+        values[11] = f64::NAN;
+        let numbers = largest(&values, 24).into_iter().map(|k| values[k]).filter(|v| !v.is_nan());
+        assert!(numbers.is_sorted_by(|a, b| a > b));
+        assert_eq!(falling(1.0, f64::NAN), falling(f64::NAN, 1.0).reverse());
+        assert_ne!(falling(1.0, f64::NAN), Ordering::Equal);
+        assert_eq!(falling(-0.0, 0.0), Ordering::Equal);
+
+        let named = values.iter().enumerate().map(|(k, value)| (k.to_string(), *value));
+        let own = Explanation::from_values("AF", Target::Probability, named, 0.0, 1.0);
+        let same = Agreement::of(&own, &own, 24).expect("the same players");
+        assert_eq!((same.k, same.top_overlap), (24, 1.0));
+    }
 }

@@ -10,6 +10,8 @@ use crate::{ExplainOptions, LimeError, Outcome, Players, explain};
 ///
 /// No choice is neutral: every value is relative to the baseline. Explain with two baselines and look at where
 /// the values differ ([`explain_with_baselines`](crate::explain_with_baselines)).
+///
+/// Leads are matched by row: the leads of a baseline must be in the order of those of the explained signal.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Baseline {

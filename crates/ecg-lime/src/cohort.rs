@@ -29,18 +29,21 @@ impl Default for CohortOptions {
 
 impl CohortOptions {
     /// Sets the number of resamples.
+    #[must_use]
     pub fn with_resamples(mut self, resamples: usize) -> Self {
         self.resamples = resamples;
         self
     }
 
     /// Sets the confidence of the intervals, more than 0 and less than 1.
+    #[must_use]
     pub fn with_confidence(mut self, confidence: f64) -> Self {
         self.confidence = confidence;
         self
     }
 
     /// Sets the seed.
+    #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self

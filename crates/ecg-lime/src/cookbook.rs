@@ -214,7 +214,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (model, signal) = (Toy::new(), signal());
 //! // Prepared signals of training records, `[record, lead, sample]`, and how many samples of each are real.
-//! let signals = ndarray::stack![Axis(0), &signal * 0.1, &signal * 0.3];
+//! let signals = ecg_lime::ndarray::stack![Axis(0), &signal * 0.1, &signal * 0.3];
 //! let lengths = [40, 40];
 //! let images = model.mean_images(signals.view(), Some(&lengths))?;
 //! let options = ExplainOptions::default()

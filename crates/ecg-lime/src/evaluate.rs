@@ -67,24 +67,28 @@ impl Default for EvaluateOptions {
 
 impl EvaluateOptions {
     /// Sets the largest batch size.
+    #[must_use]
     pub fn with_batch(mut self, batch: usize) -> Self {
         self.batch = batch;
         self
     }
 
     /// Sets the tolerance for the limb leads, in the signal's units.
+    #[must_use]
     pub fn with_einthoven_tolerance(mut self, tolerance: f64) -> Self {
         self.einthoven_tolerance = Some(tolerance);
         self
     }
 
     /// Sets what replaces a removed lead.
+    #[must_use]
     pub fn with_baseline(mut self, baseline: Baseline) -> Self {
         self.baseline = baseline;
         self
     }
 
     /// Sets whether stopped work returns what has been done.
+    #[must_use]
     pub fn with_keep_partial(mut self, keep: bool) -> Self {
         self.keep_partial = keep;
         self

@@ -74,66 +74,77 @@ impl Default for ExplainOptions {
 
 impl ExplainOptions {
     /// Sets the method.
+    #[must_use]
     pub fn with_method(mut self, method: Method) -> Self {
         self.method = method;
         self
     }
 
     /// Sets the quantity that is divided among the players.
+    #[must_use]
     pub fn with_target(mut self, target: Target) -> Self {
         self.target = target;
         self
     }
 
     /// Sets the threshold for the published LIME's hard labels.
+    #[must_use]
     pub fn with_threshold(mut self, threshold: f64) -> Self {
         self.threshold = threshold;
         self
     }
 
     /// Sets the inverse penalty of the published LIME.
+    #[must_use]
     pub fn with_c(mut self, c: f64) -> Self {
         self.c = c;
         self
     }
 
     /// Sets LIME's distance.
+    #[must_use]
     pub fn with_distance(mut self, distance: Distance) -> Self {
         self.distance = distance;
         self
     }
 
     /// Sets how many subsets sampled LIME draws.
+    #[must_use]
     pub fn with_samples(mut self, samples: usize) -> Self {
         self.samples = samples;
         self
     }
 
     /// Sets the seed of sampled LIME.
+    #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
     /// Sets the unions for Owen values: a partition of the players, by index.
+    #[must_use]
     pub fn with_unions(mut self, unions: Vec<Vec<usize>>) -> Self {
         self.unions = unions;
         self
     }
 
     /// Sets LIME's kernel width.
+    #[must_use]
     pub fn with_kernel_width(mut self, width: f64) -> Self {
         self.kernel_width = Some(width);
         self
     }
 
     /// Sets LIME's ridge penalty.
+    #[must_use]
     pub fn with_penalty(mut self, penalty: f64) -> Self {
         self.penalty = penalty;
         self
     }
 
     /// Sets how subsets are evaluated.
+    #[must_use]
     pub fn with_evaluate(mut self, evaluate: EvaluateOptions) -> Self {
         self.evaluate = evaluate;
         self

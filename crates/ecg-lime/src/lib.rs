@@ -6,9 +6,9 @@
 //! ```
 //! use std::ops::ControlFlow;
 //!
-//! use ecg_core::{LabelSet, Lead, Predict, PredictError, PredictSubsets};
+//! use ecg_lime::ecg_core::{LabelSet, Lead, Predict, PredictError, PredictSubsets};
+//! use ecg_lime::ndarray::{Array2, ArrayView3, Ix3};
 //! use ecg_lime::{ExplainOptions, Players, explain};
-//! use ndarray::{Array2, ArrayView3, Ix3};
 //!
 //! /// Predicts "loud" from the first sample of V1.
 //! struct Loud(LabelSet);
@@ -81,6 +81,8 @@
 //!
 //! - A signal is prepared, `[lead, sample]`. A removed lead is replaced by the baseline, which is zero by
 //!   default.
+//! - Every sample of a signal counts as real, so a prepared signal is explained without its padding
+//!   (`Prepared::real` of `ecg3d-convert`).
 //! - Bit `k` of a mask is set if player `k` is kept.
 //! - Shapley values, Owen values and LIME's coefficients are in units of the target (probability or logit).
 //!   Those of the published LIME are logistic coefficients. A positive value supports the label.

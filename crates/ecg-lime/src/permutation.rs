@@ -49,30 +49,35 @@ impl Default for SampleOptions {
 
 impl SampleOptions {
     /// Sets the number of permutations.
+    #[must_use]
     pub fn with_permutations(mut self, permutations: usize) -> Self {
         self.permutations = permutations;
         self
     }
 
     /// Sets whether permutations come in antithetic pairs.
+    #[must_use]
     pub fn with_antithetic(mut self, antithetic: bool) -> Self {
         self.antithetic = antithetic;
         self
     }
 
     /// Sets the seed.
+    #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
     /// Sets the unions, which makes the values Owen values.
+    #[must_use]
     pub fn with_unions(mut self, unions: Vec<Vec<usize>>) -> Self {
         self.unions = Some(unions);
         self
     }
 
     /// Sets how perturbed inputs are made and evaluated.
+    #[must_use]
     pub fn with_evaluate(mut self, evaluate: EvaluateOptions) -> Self {
         self.evaluate = evaluate;
         self

@@ -1,13 +1,18 @@
 //! Measures how long all metrics of a table take: `speed TRUTH.npy PROBABILITIES.npy`, both `[record, label]`.
 //!
+//! Also measured are the calibration, and 1000 resamples of the first 1,126 records, each of a patient of its own.
+//!
 //! Prints seconds as JSON: wall-clock time, and the time of all processors together. `scripts/compare_speed.py` runs
 //! it.
 
 use std::time::Instant;
 
 use ecg_core::LabelSet;
-use ecg_metrics::{Report, ReportOptions, calibration};
-use ndarray::Array2;
+use ecg_metrics::{Bootstrap, BootstrapOptions, Patients, Report, ReportOptions, calibration};
+use ndarray::{Array2, s};
+
+/// Number of records that are resampled: as many as a fold of a data set has.
+const RESAMPLED: usize = 1126;
 
 /// Returns the seconds that all threads have computed, in steps of 10 ms.
 fn processor_seconds() -> Result<f64, Box<dyn std::error::Error>> {
@@ -39,6 +44,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     timed("calibration", &|| {
         calibration(&labels, truth.view(), proba.view()).map(|all| all[0].slope)
+    })?;
+    timed("bootstrap", &|| {
+        let n = truth.nrows().min(RESAMPLED);
+        let (truth, proba) = (truth.slice(s![..n, ..]), proba.slice(s![..n, ..]));
+        let (patients, options) = (Patients::each_record(n), BootstrapOptions::default());
+        Bootstrap::new(&labels, truth, proba, &thresholds, &patients, &options)
+            .map(|all| all.macro_.get("roc_auc").map_or(f64::NAN, |own| own.value))
     })?;
     println!("{}", serde_json::Value::Object(times));
     Ok(())

@@ -58,30 +58,35 @@ impl Default for BootstrapOptions {
 
 impl BootstrapOptions {
     /// Sets how many times patients are drawn.
+    #[must_use]
     pub fn with_resamples(mut self, resamples: usize) -> Self {
         self.resamples = resamples;
         self
     }
 
     /// Sets the seed of the random numbers.
+    #[must_use]
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
     /// Sets the confidence level of the intervals.
+    #[must_use]
     pub fn with_confidence(mut self, confidence: f64) -> Self {
         self.confidence = confidence;
         self
     }
 
     /// Sets the value that a division by zero counts as in averages.
+    #[must_use]
     pub fn with_zero_division(mut self, value: ZeroDivision) -> Self {
         self.zero_division = value;
         self
     }
 
     /// Adds the challenge score with these weights.
+    #[must_use]
     pub fn with_challenge(mut self, weights: ChallengeWeights) -> Self {
         self.challenge = Some(weights);
         self

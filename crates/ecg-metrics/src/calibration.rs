@@ -41,8 +41,8 @@ pub struct LabelCalibration {
 /// 74 (2016) 167), with probabilities kept 2.2e-16 away from 0 and 1. Two or more labels are processed in parallel.
 ///
 /// ```
-/// use ecg_core::LabelSet;
-/// use ndarray::array;
+/// use ecg_metrics::ecg_core::LabelSet;
+/// use ecg_metrics::ndarray::array;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let labels = LabelSet::new(["AF"])?;

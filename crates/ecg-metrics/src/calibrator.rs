@@ -126,9 +126,9 @@ impl LabelScaling {
 /// serialised, so that the fit can be stored beside the weights.
 ///
 /// ```
-/// use ecg_core::LabelSet;
+/// use ecg_metrics::ecg_core::LabelSet;
 /// use ecg_metrics::{CalibrationMethod, Calibrator};
-/// use ndarray::array;
+/// use ecg_metrics::ndarray::array;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let labels = LabelSet::new(["AF"])?;

@@ -96,7 +96,7 @@ impl ChallengeWeights {
     /// is true of any of them.
     ///
     /// ```
-    /// use ecg_core::LabelSet;
+    /// use ecg_metrics::ecg_core::LabelSet;
     /// use ecg_metrics::ChallengeWeights;
     ///
     /// let table = ",NSR,CRBBB|RBBB\nNSR,1,0.35\nCRBBB|RBBB,0.35,1\n";
@@ -123,10 +123,11 @@ impl ChallengeWeights {
             found: found.to_owned(),
             expected,
         };
-        let head = lines.next().map(|own| cells(own.1)).unwrap_or_default();
+        let (first, head) = lines.next().map(|(k, line)| (k, cells(line))).unwrap_or_default();
         let names = head.get(1..).unwrap_or_default();
-        let labels = LabelSet::new(names)
-            .map_err(|error| wrong(0, &head.join(","), format!("valid label names ({error})")))?;
+        let labels = LabelSet::new(names).map_err(|error| {
+            wrong(first, &head.join(","), format!("valid label names ({error})"))
+        })?;
         let mut weights = Array2::zeros((names.len(), names.len()));
         let mut rows = weights.rows_mut().into_iter().zip(names);
         for (k, line) in lines {
@@ -154,6 +155,7 @@ impl ChallengeWeights {
     }
 
     /// Sets a description of the weights in words, which reports print beside the score.
+    #[must_use]
     pub fn with_description(mut self, description: impl Into<String>) -> Self {
         self.description = description.into();
         self

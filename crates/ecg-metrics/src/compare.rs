@@ -51,9 +51,9 @@ pub struct LabelTests {
 /// A comparison of two classifiers on the same records: every difference with its interval, and tests for each label.
 ///
 /// ```
-/// use ecg_core::LabelSet;
+/// use ecg_metrics::ecg_core::LabelSet;
 /// use ecg_metrics::{BootstrapOptions, Comparison, Patients, Predictions};
-/// use ndarray::array;
+/// use ecg_metrics::ndarray::array;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let labels = LabelSet::new(["AF"])?;
@@ -79,7 +79,7 @@ pub struct LabelTests {
 pub struct Comparison {
     /// First minus second, for every figure of a report, by resampling patients. Both are evaluated on each resample.
     /// The intervals are percentile intervals, which agree with the p-values. The difference of two averages over
-    /// different labels, because one of the classifiers has no score for some label, is undefined.
+    /// different labels or records, because one of the classifiers has no score for some label or record, is undefined.
     pub differences: Bootstrap,
     /// One entry for each label, in the order of the label set.
     pub tests: Vec<LabelTests>,

@@ -110,16 +110,17 @@ pub enum MetricsError {
         /// The labels found.
         found: String,
     },
-    /// Intervals are for other probabilities, thresholds or divisions by zero than the report.
+    /// Intervals are for other probabilities, thresholds, divisions by zero or weights of the challenge score than the
+    /// report.
     #[error(
-        "the intervals are for a macro {score} of {found}, but the report has {expected}; use the same probabilities, thresholds and zero_division for both"
+        "the intervals are for a {score} of {found} over all labels, but the report has {expected}; use the same probabilities, thresholds, zero_division and challenge weights for both"
     )]
     OtherPredictions {
-        /// Name of the score.
+        /// Name of the score: one with a macro average, or `challenge_score`.
         score: &'static str,
-        /// The average in the report.
+        /// The macro average, or the challenge score, in the report. NaN if it is undefined.
         expected: f64,
-        /// The average that the intervals belong to.
+        /// The figure that the intervals belong to. NaN if it is undefined.
         found: f64,
     },
     /// A text for the result of a division by zero is not `0`, `1` or `nan`.

@@ -1,9 +1,9 @@
 //! Metrics for multi-label classifiers, equal to scikit-learn's, which say when a number is undefined.
 //!
 //! ```
-//! use ecg_core::LabelSet;
+//! use ecg_metrics::ecg_core::LabelSet;
+//! use ecg_metrics::ndarray::array;
 //! use ecg_metrics::{Report, ReportOptions};
-//! use ndarray::array;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let labels = LabelSet::new(["NSR", "AF"])?;

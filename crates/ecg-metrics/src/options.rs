@@ -91,24 +91,28 @@ impl Default for ReportOptions {
 
 impl ReportOptions {
     /// Sets the result of a division by zero.
+    #[must_use]
     pub fn with_zero_division(mut self, value: ZeroDivision) -> Self {
         self.zero_division = value;
         self
     }
 
     /// Sets the words that say where the thresholds come from.
+    #[must_use]
     pub fn with_threshold_source(mut self, source: impl Into<String>) -> Self {
         self.threshold_source = source.into();
         self
     }
 
     /// Sets the confidence level of the intervals, more than 0 and less than 1; a report refuses any other.
+    #[must_use]
     pub fn with_confidence(mut self, confidence: f64) -> Self {
         self.confidence = confidence;
         self
     }
 
     /// Adds the challenge score with these weights.
+    #[must_use]
     pub fn with_challenge(mut self, weights: ChallengeWeights) -> Self {
         self.challenge = Some(weights);
         self

@@ -320,17 +320,24 @@ impl Report {
     ///
     /// # Errors
     /// Returns an error if the intervals are for other labels, for the same labels in another order, for another number
-    /// of records, or for other probabilities, thresholds or divisions by zero, as their macro averages show.
+    /// of records, or for other probabilities, thresholds, divisions by zero or weights of the challenge score, as
+    /// their macro averages and challenge scores show.
     pub fn with_bootstrap(mut self, bootstrap: Bootstrap) -> Result<Self, MetricsError> {
         self.check_labels("intervals", bootstrap.labels.iter().map(|own| own.0.as_str()))?;
         if bootstrap.records != self.n {
             let (records, patients) = (self.n, bootstrap.records);
             return Err(MetricsError::PatientCount { records, patients });
         }
-        for (score, expected) in Scores::NAMES.iter().zip(self.macro_.values()) {
-            // NaN if an average is undefined. Both sum the same numbers, in another order.
-            let found = bootstrap.macro_.get(score).map_or(f64::NAN, |own| own.value);
-            if (found - expected).abs() > 1e-9 {
+        let averages = Scores::NAMES.iter().zip(self.macro_.values()).map(|(score, expected)| {
+            (*score, expected, bootstrap.macro_.get(score).map_or(f64::NAN, |own| own.value))
+        });
+        let challenge = self.challenge.iter().filter_map(|own| {
+            let found = bootstrap.overall.get("challenge_score")?;
+            Some(("challenge_score", own.value, found.value))
+        });
+        for (score, expected, found) in averages.chain(challenge) {
+            // NaN if a figure is undefined. Both sum the same numbers, in another order.
+            if found.is_nan() != expected.is_nan() || (found - expected).abs() > 1e-9 {
                 return Err(MetricsError::OtherPredictions { score, expected, found });
             }
         }

@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     /// For each label, which scores enter averages on the original records: those that are defined, and those with a
     /// value for a division by zero.
     counted: Vec<[bool; SCORES]>,
+    /// Whether a record has the label, for each label.
+    occurs: Vec<bool>,
 }
 
 #[derive(Debug)]
@@ -231,26 +233,42 @@ impl Plan {
             challenge,
             defined: Vec::new(),
             counted: Vec::new(),
+            occurs: Vec::new(),
         };
         let ones = vec![1; plan.rows.len()];
         for column in &plan.columns {
             let (scores, confusion) = column.scores(&column.sums(&ones), &ones, empty);
             plan.defined.push(defined(&confusion));
             plan.counted.push(scores.values().map(|value| !value.is_nan()));
+            plan.occurs.push(confusion.support() > 0);
         }
         Ok(plan)
     }
 
-    /// Returns the places, in what [`Plan::evaluate`] gives, of averages over labels that are over other labels than
-    /// those of another plan for the same label set.
+    /// Returns the places, in what [`Plan::evaluate`] gives, of averages that are over other labels or records than
+    /// those of another plan for the same label set and records.
     pub fn other_averages(&self, other: &Self) -> Vec<usize> {
-        let differs = |k: &usize| {
-            let mut pairs = self.counted.iter().zip(&other.counted);
-            pairs.any(|(own, other)| own[*k] != other[*k])
-        };
         let n = self.columns.len();
-        let places = |k: usize| [n + 1, n + 2].map(|section| section * SCORES + k);
-        (0..SCORES).filter(differs).flat_map(places).collect()
+        let mut places = Vec::new();
+        for (section, weighted) in [(n + 1, false), (n + 2, true)] {
+            let differs = |k: &usize| self.averaged(*k, weighted) != other.averaged(*k, weighted);
+            places.extend((0..SCORES).filter(differs).map(|k| section * SCORES + k));
+        }
+        let differs = |k: &usize| {
+            let mut pairs = self.rows.iter().zip(&other.rows);
+            pairs.any(|(own, other)| own.1[*k] != other.1[*k])
+        };
+        places.extend((0..SAMPLES.len()).filter(differs).map(|k| (n + 3) * SCORES + k));
+        places
+    }
+
+    /// Returns which labels enter the average of a score on the original records. In a weighted average, labels that
+    /// no record has count only if no others have a value.
+    fn averaged(&self, k: usize, weighted: bool) -> Vec<bool> {
+        let counted: Vec<bool> = self.counted.iter().map(|own| own[k]).collect();
+        let with_weight: Vec<bool> =
+            counted.iter().zip(&self.occurs).map(|(counted, occurs)| *counted && *occurs).collect();
+        if weighted && with_weight.contains(&true) { with_weight } else { counted }
     }
 
     /// Returns how many numbers [`Plan::evaluate`] gives.

@@ -298,6 +298,24 @@ fn a_report_shows_its_intervals() {
         Report::new(&f.labels, f.truth.view(), changed.view(), &[0.5; 3], &options).unwrap();
     let error = changed.with_bootstrap(all.clone()).unwrap_err();
     assert!(matches!(error, MetricsError::OtherPredictions { .. }), "{error}");
+    // With a label that has no precision, the average is a number in one and undefined in the other.
+    let never = ndarray::Array2::from_elem(f.proba.dim(), 0.1);
+    let intervals = Bootstrap::new(
+        &f.labels,
+        f.truth.view(),
+        never.view(),
+        &[0.5; 3],
+        &f.patients,
+        &BootstrapOptions::default(),
+    );
+    let nan = ReportOptions::default().with_zero_division(ZeroDivision::Nan);
+    let undefined = Report::new(&f.labels, f.truth.view(), never.view(), &[0.5; 3], &nan).unwrap();
+    let error = undefined.with_bootstrap(intervals.unwrap()).unwrap_err();
+    assert!(
+        matches!(error, MetricsError::OtherPredictions { score: "precision", expected, found }
+            if expected.is_nan() && found == 0.0),
+        "{error}"
+    );
     let mut turned = all;
     turned.labels.swap(0, 1);
     assert_eq!(

@@ -122,6 +122,17 @@ fn reports_intervals_and_comparisons_have_it() {
     let interval = all.overall.get("challenge_score").unwrap();
     let [low, high] = interval.interval();
     assert!((interval.value - value).abs() < 1e-12 && low < value && value < high, "{interval:?}");
+    // A report takes these intervals, and refuses those of other weights.
+    assert!(report.clone().with_bootstrap(all).is_ok());
+    let alone = ChallengeWeights::new(&labels, Array2::eye(7).view(), "NSR").unwrap();
+    let other = BootstrapOptions::default().with_challenge(alone);
+    let other =
+        Bootstrap::new(&labels, truth.view(), p.view(), &[0.5; 7], &patients, &other).unwrap();
+    let error = report.with_bootstrap(other).unwrap_err();
+    assert!(
+        matches!(error, MetricsError::OtherPredictions { score: "challenge_score", .. }),
+        "{error}"
+    );
     let without = BootstrapOptions::default();
     let all =
         Bootstrap::new(&labels, truth.view(), p.view(), &[0.5; 7], &patients, &without).unwrap();
@@ -226,6 +237,7 @@ fn tables_of_weights() {
     for (text, line, expected) in [
         ("", 1, "valid label names"),
         (",a,a\n", 1, "valid label names"),
+        ("\n,a,a\n", 2, "valid label names"),
         (",a,b\nb,1,2\n", 2, "the row for a"),
         (",a,b\na,1\n", 2, "2 weights"),
         (",a,b\na,1,x\n", 2, "a number"),

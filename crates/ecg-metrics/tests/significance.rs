@@ -156,7 +156,7 @@ fn differences_of_scipy() {
 }
 
 #[test]
-fn averages_over_other_labels_are_not_compared() {
+fn averages_over_other_labels_or_records_are_not_compared() {
     let labels = LabelSet::new(["a", "b"]).unwrap();
     let truth = array![[1u8, 1], [0, 1], [1, 0], [0, 0], [1, 1], [0, 0], [1, 0], [0, 1]];
     let first = truth.mapv(|v| 0.2 + 0.6 * f64::from(v));
@@ -168,13 +168,43 @@ fn averages_over_other_labels_are_not_compared() {
         let [own, other] = [&first, &second].map(|proba| Predictions::new(proba.view(), &[0.5; 2]));
         let patients = Patients::each_record(8);
         let pair = Comparison::new(&labels, truth.view(), own, other, &patients, &options);
-        let averages = pair.unwrap().differences.macro_;
-        ["precision", "roc_auc", "sensitivity"].map(|score| averages.get(score).unwrap().value)
+        let averages = pair.unwrap().differences;
+        // Nor does it predict anything for the records that have b alone.
+        let [samples, recall] =
+            ["precision", "sensitivity"].map(|score| averages.samples.get(score).unwrap().value);
+        assert_eq!(samples.is_nan(), zero_division == ZeroDivision::Nan);
+        assert!(!recall.is_nan());
+        ["precision", "roc_auc", "sensitivity"]
+            .map(|score| averages.macro_.get(score).unwrap().value)
     };
     let [precision, auc, sensitivity] = differences(ZeroDivision::Nan);
     assert!(precision.is_nan());
     assert_eq!((auc, sensitivity), (0.0, 0.5));
     assert_eq!(differences(ZeroDivision::Zero), [0.5, 0.0, 0.5]);
+}
+
+#[test]
+fn labels_without_weight_do_not_keep_weighted_averages_apart() {
+    let labels = LabelSet::new(["a", "never"]).unwrap();
+    let mut truth = array![[1u8, 0], [0, 0], [1, 0], [0, 0], [1, 0], [0, 0], [1, 0], [0, 0]];
+    let first = truth.mapv(|v| 0.2 + 0.6 * f64::from(v));
+    // Predicts "never" once, so that only this classifier has a precision for it.
+    let mut second = first.clone();
+    second[[1, 1]] = 0.9;
+    let differences = |truth: &Array2<u8>| {
+        let options = BootstrapOptions::default().with_zero_division(ZeroDivision::Nan);
+        let [own, other] = [&first, &second].map(|proba| Predictions::new(proba.view(), &[0.5; 2]));
+        let patients = Patients::each_record(8);
+        let pair = Comparison::new(&labels, truth.view(), own, other, &patients, &options);
+        let averages = pair.unwrap().differences;
+        [averages.macro_, averages.weighted].map(|own| own.get("precision").unwrap().value)
+    };
+    let [macro_, weighted] = differences(&truth);
+    assert!(macro_.is_nan());
+    assert_eq!(weighted, 0.0);
+    // If no label has weight, all count alike.
+    truth.fill(0);
+    assert!(differences(&truth).iter().all(|own| own.is_nan()));
 }
 
 #[test]
