@@ -145,7 +145,7 @@ fn plant(arguments: &Arguments, cause: impl Fn(u64) -> Vec<Lead>) -> Result<Plan
         // In mV: the corrected preset does not use the stored integers.
         recording.adc = None;
         let prepared = plan.prepare(&recording)?;
-        signals.push(prepared.signal.slice(s![.., ..prepared.length]).to_owned());
+        signals.push(prepared.real().to_owned());
         labels.push(is_ill);
         causes.push(cause(index));
     }
@@ -156,16 +156,17 @@ fn plant(arguments: &Arguments, cause: impl Fn(u64) -> Vec<Lead>) -> Result<Plan
 
 fn learn(planted: &Planted, unseen: usize, arguments: &Arguments) -> Result<Model> {
     let names: Vec<String> = (0..planted.causes.len()).map(|row| row.to_string()).collect();
+    let labels = LabelSet::new([LABEL])?;
     let data = TrainData {
         lengths: vec![planted.signals.len_of(Axis(2)); names.len()],
         prepared: planted.signals.clone(),
         labels: planted.labels.clone(),
+        label_set: labels.clone(),
         patients: names.clone(),
         names,
     };
     let mut network =
         Network::new(Architecture::Ribeiro, Preset::Corrected, 1, Device::Cpu, arguments.seed)?;
-    let labels = LabelSet::new([LABEL])?;
     let config = ConvertConfig::corrected();
     let card = ModelCard::new(Architecture::Ribeiro, Preset::Corrected, labels, config);
     let recipe = TrainConfig::corrected()

@@ -29,7 +29,7 @@ pub use digest::{hex, sha256};
 pub use ecg_io::base_name;
 pub use kept::Kept;
 pub use messages::{print_json, print_result};
-pub use output::{check_inputs, check_place, run, write_atomic};
+pub use output::{check_inputs, check_place, real, run, write_atomic};
 pub use pool::pool;
 pub use predictions::{table_writer, write_predictions};
 pub use progress::Progress;
@@ -42,3 +42,8 @@ pub const SOME_FAILED: u8 = 2;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// Compiles the programs of the page on the libraries.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/library.md")]
+struct Library;

@@ -2,10 +2,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use ecg_core::files;
 
 use crate::say_err;
 
@@ -28,10 +28,8 @@ pub fn run<A: Parser>(main: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// Writes a file whole or not at all: under a temporary name beside it, which is then renamed.
-///
-/// Missing folders are created. A link is kept, and its target is written. Anything that is not a file, such as
-/// a pipe or `/dev/stdout`, is written to directly.
+/// Writes a file whole or not at all, with [`files::write_whole`]. Anything that is not a file, such as a pipe or
+/// `/dev/stdout`, is written to directly.
 ///
 /// # Errors
 /// Returns the error of the file system or of `write`, with the path.
@@ -39,39 +37,27 @@ pub fn write_atomic(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
-    let failed = || format!("cannot write {}", path.display());
-    let Some(real) = real(path) else {
-        let file = File::options().write(true).open(path).with_context(failed)?;
-        let mut file = BufWriter::new(file);
-        return write(&mut file).and_then(|()| file.flush()).with_context(failed);
-    };
-    let (temporary, file) = temporary(&folder_of(&real)?).with_context(failed)?;
-    let result = (|| {
-        let mut file = BufWriter::new(file);
+    let write_all = || -> io::Result<()> {
+        if !is_stream(path) {
+            return files::write_whole(path, ".", write);
+        }
+        let mut file = BufWriter::new(File::options().write(true).open(path)?);
         write(&mut file)?;
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&temporary, &real)
-    })();
-    if result.is_err() {
-        // The error that matters is the one above.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    result.with_context(failed)
+        file.flush()
+    };
+    write_all().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Whether something exists there that is neither a file nor a folder.
+fn is_stream(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
 }
 
 /// Returns the file behind a path and its links, whether or not it exists yet; `None` if something exists there
 /// that is not a file.
-pub(crate) fn real(path: &Path) -> Option<PathBuf> {
-    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-        return None;
-    }
-    let mut path = path.to_owned();
-    // As many links as Linux follows.
-    for _ in 0..40 {
-        let Ok(target) = std::fs::read_link(&path) else { break };
-        path = path.parent().unwrap_or(Path::new("")).join(target);
-    }
-    Some(path.canonicalize().unwrap_or(path))
+pub fn real(path: &Path) -> Option<PathBuf> {
+    // Links that lead nowhere become an error as soon as the path is used.
+    (!is_stream(path)).then(|| files::real_path(path).unwrap_or_else(|_| path.to_owned()))
 }
 
 /// Whether the path is a named pipe, or something that standard output may be.
@@ -107,35 +93,6 @@ pub fn check_inputs<'a>(
     Ok(())
 }
 
-/// Returns the folder of a file, which is created.
-fn folder_of(path: &Path) -> Result<PathBuf> {
-    ensure!(path.file_name().is_some(), "{} is not the name of a file", path.display());
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    Ok(dir.to_owned())
-}
-
-/// Number of the next temporary name.
-static NEXT: AtomicUsize = AtomicUsize::new(0);
-
-/// Most temporary names that are tried for a file.
-const TRIES: usize = 100;
-
-/// Creates a temporary file in a folder, under a short name that does not exist yet, even as a link.
-fn temporary(dir: &Path) -> io::Result<(PathBuf, File)> {
-    let mut tries = 1;
-    loop {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = dir.join(format!(".{}-{number}.tmp", std::process::id()));
-        match File::options().write(true).create_new(true).open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && tries < TRIES => {
-                tries += 1;
-            }
-            created => return created.map(|file| (path, file)),
-        }
-    }
-}
-
 /// Makes sure, before long work, that a file can be written there afterwards in the way of [`write_atomic`].
 ///
 /// Missing folders are created. Whatever exists already stays as it is.
@@ -146,20 +103,15 @@ fn temporary(dir: &Path) -> io::Result<(PathBuf, File)> {
 pub fn check_place(path: &Path) -> Result<()> {
     let shown = path.display();
     ensure!(!path.is_dir(), "cannot write {shown}: found a folder, expected the name of a file");
-    let Some(real) = real(path) else {
-        if is_pipe(path) {
-            // Its reader would take a writer that opens and closes it for the end of the data.
-            return Ok(());
-        }
-        return File::options()
-            .write(true)
-            .open(path)
-            .map(|_| ())
-            .with_context(|| format!("cannot write {shown}"));
+    let checked = if is_pipe(path) {
+        // Its reader would take a writer that opens and closes it for the end of the data.
+        Ok(())
+    } else if is_stream(path) {
+        File::options().write(true).open(path).map(drop)
+    } else {
+        files::check_place(path)
     };
-    temporary(&folder_of(&real)?)
-        .and_then(|(temporary, _)| std::fs::remove_file(temporary))
-        .with_context(|| format!("cannot write {shown}"))
+    checked.with_context(|| format!("cannot write {shown}"))
 }
 
 #[cfg(test)]
@@ -219,27 +171,6 @@ mod tests {
         assert_eq!(reader.join().expect("ends"), b"all");
     }
 
-    #[cfg(unix)]
-    #[test]
-    fn a_planted_temporary_name_is_not_followed() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (victim, data) = (dir.path().join("victim"), dir.path().join("data"));
-        std::fs::write(&victim, "kept").expect("writes");
-        std::fs::create_dir(&data).expect("makes");
-        let next = NEXT.load(Ordering::Relaxed);
-        for number in next..next + 30 {
-            let planted = data.join(format!(".{}-{number}.tmp", std::process::id()));
-            std::os::unix::fs::symlink(&victim, planted).expect("links");
-        }
-        // As long a name as the system allows.
-        let path = data.join("n".repeat(255));
-        check_place(&path).expect("a place");
-        write_atomic(&path, |w| w.write_all(b"new")).expect("writes");
-        assert_eq!(std::fs::read(&victim).expect("reads"), b"kept");
-        assert_eq!(std::fs::read(&path).expect("reads"), b"new");
-        assert_eq!(std::fs::read_dir(&data).expect("lists").count(), 31);
-    }
-
     #[test]
     fn what_is_read_is_not_written_over() {
         let dir = tempfile::tempdir().expect("a folder");
@@ -264,6 +195,6 @@ mod tests {
         let error = check_place(&dir.path().join("new")).expect_err("a folder");
         assert!(error.to_string().ends_with("found a folder, expected the name of a file"));
         let error = check_place(&path.join("x")).expect_err("in a file");
-        assert_eq!(error.to_string(), format!("cannot create {}", path.display()));
+        assert_eq!(error.to_string(), format!("cannot write {}", path.join("x").display()));
     }
 }

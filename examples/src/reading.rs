@@ -27,10 +27,11 @@ pub struct ReadingArgs {
     /// Names of the leads of tables, in order, separated by commas [default: those in the table]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub csv_leads: Option<Vec<String>>,
-    /// Which recordings of PTB-XL to use if both rates are present [default: both, with a warning]
+    /// Rate of the recordings of PTB-XL that are present at both [default: both, with a warning]
     #[arg(long, value_name = "HZ", value_parser = ["100", "500"])]
     pub ptbxl_rate: Option<String>,
-    /// Follow links that lead outside their folder: in WFDB records and their annotations, and labels.csv
+    /// Follow links to files outside their folder: recordings and tables of a data folder, and the files of WFDB
+    /// records
     #[arg(long)]
     pub allow_links: bool,
     /// Read WFDB signals despite a wrong checksum, with a warning

@@ -141,6 +141,11 @@ fn what_cannot_be_read_is_said_in_json_too() {
     assert_eq!(status, Some(2));
     assert!(report["failed"].as_array().is_some_and(|failed| !failed.is_empty()), "{report}");
     assert_eq!(json(&path("nowhere/")).1, Some(1));
+    // A record beside a folder of its name, and that folder, which holds nothing.
+    fs::create_dir(path("q")).expect("makes");
+    assert_eq!(json(&path("q")).1, Some(0));
+    let (report, status) = json(&path("q/"));
+    assert!(status == Some(1) && report["error"].is_string(), "{report}");
 }
 
 #[test]

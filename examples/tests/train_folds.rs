@@ -1,10 +1,11 @@
 //! Training all folds in one run equals the single folds put together, and `evaluate` chooses thresholds across
-//! them.
+//! them; a fold of the label table is kept for testing.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use ecg_synth::SynthOptions;
+use ecg3d_examples::sha256;
 use ecg3d_examples::synthetic::{Format, write_folder};
 
 fn train(data: &Path, out: &Path, fold: &str, more: &[&str]) -> Output {
@@ -19,6 +20,53 @@ fn said(output: &Output, well: bool) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.success(), well, "{said}");
     said
+}
+
+#[test]
+fn a_fold_of_the_label_table_is_tested() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (data, out) = (dir.path().join("data"), dir.path().join("run"));
+    let options = SynthOptions::default().with_seconds(10.0).with_sampling_rate_hz(100.0);
+    write_folder(&data, 16, options, Format::Wfdb).expect("synthesises");
+    let table = data.join("labels.csv");
+    let text = std::fs::read_to_string(&table).expect("reads");
+    let mut lines = text.lines();
+    let mut changed = format!("{}\n", lines.next().expect("a head"));
+    for (k, line) in lines.enumerate() {
+        let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
+        // Four folds of four records; a patient of the tested fold is also in another.
+        let patient = if k == 15 { 0 } else { k };
+        (cells[1], cells[2]) = (format!("p{patient}"), (k / 4).to_string());
+        changed += &format!("{}\n", cells.join(","));
+    }
+    std::fs::write(&table, &changed).expect("writes");
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+    command.args(["--model", "resnet1d", "--preset", "corrected", "--split", "labels"]);
+    command.args(["--test-fold", "3", "--batch", "4", "--threads", "1", "--epochs", "1"]);
+    command.arg("--data").arg(&data).arg("--out").arg(&out);
+    let output = command.stdin(Stdio::null()).output().expect("train starts");
+    let warned = said(&output, true);
+    assert!(warned.contains("warning: 1 patients have records both for testing and"), "{warned}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("kept for testing: 4 records: "), "{printed}");
+    let column = |name: &str, column: usize| -> Vec<String> {
+        let text = std::fs::read_to_string(out.join(name)).expect("reads");
+        let cell = |line: &str| line.split(',').nth(column).expect("a cell").to_owned();
+        text.lines().skip(1).map(cell).collect()
+    };
+    let names = column("test.csv", 0);
+    let all: Vec<&str> = changed.lines().filter_map(|line| line.split(',').next()).collect();
+    assert_eq!(names, all[13..]);
+    // The largest of the other folds validates.
+    assert_eq!(column("validation_labels.csv", 2), ["2"; 4]);
+    let card = std::fs::read_to_string(out.join("model.json")).expect("reads");
+    let card: serde_json::Value = serde_json::from_str(&card).expect("JSON");
+    let test = &card["metrics"]["test"];
+    assert_eq!((&test["records"], &test["shared_patients"]), (&4.into(), &1.into()));
+    let hash = sha256((names.join("\n") + "\n").as_bytes());
+    assert_eq!(test["names_sha256"], hash);
+    assert!(printed.contains(&format!("; SHA-256 of their sorted names: {hash}")), "{printed}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Measures the size of each form of a recording, and what it loses.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, ensure};
@@ -14,7 +14,9 @@ use ecg3d_convert::{
 use ecg3d_examples::chart::quantile;
 use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::{Failed, check_not_of, exit_code};
-use ecg3d_examples::{Progress, check_place, pool, print_result, say_err, write_atomic};
+use ecg3d_examples::{
+    Progress, check_place, pool, print_result, say_err, table_writer, write_atomic,
+};
 use half::f16;
 use ndarray::{Array2, ArrayView1, s};
 use rayon::prelude::*;
@@ -82,7 +84,7 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
     let pool = pool(arguments.threads, dataset.len())?;
     let (mut failed, mut any) = (Vec::new(), false);
     let mut table = format!("{} recordings\n", dataset.len());
-    let mut rows = format!("preset,record,{}\n", FIGURES.map(|(name, _)| quoted(name)).join(","));
+    let mut rows = Vec::new();
     for preset in [Preset::Published, Preset::Corrected] {
         let plans = Plans::new(ConvertConfig::preset(preset));
         let progress = Progress::new(dataset.len() as u64, "records");
@@ -102,8 +104,7 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
             match result {
                 Ok(figures) => {
                     columns.iter_mut().zip(figures).for_each(|(column, x)| column.push(x));
-                    let figures = figures.map(|x| x.to_string()).join(",");
-                    rows.push_str(&format!("{preset},{},{figures}\n", quoted(name)));
+                    rows.push((preset, name.as_str(), figures));
                 }
                 Err(error) => {
                     let reason = format!("{preset}: {error:#}");
@@ -129,18 +130,23 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
     }
     ensure!(any, "{}: no record could be measured", arguments.data.display());
     if let Some(path) = &arguments.out {
-        write_atomic(path, |file| file.write_all(rows.as_bytes()))?;
+        write_rows(path, &rows)?;
     }
     print_result(&table)?;
     Ok(exit_code(&failed))
 }
 
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '#', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
+/// Writes the figures of each preset and record.
+fn write_rows(path: &Path, rows: &[(Preset, &str, [f64; FIGURES.len()])]) -> Result<()> {
+    write_atomic(path, |file| {
+        let mut table = table_writer(file);
+        table.write_record(["preset", "record"].into_iter().chain(FIGURES.map(|own| own.0)))?;
+        for (preset, record, figures) in rows {
+            let names = [preset.to_string(), (*record).to_owned()].into_iter();
+            table.write_record(names.chain(figures.map(|x| x.to_string())))?;
+        }
+        table.flush()
+    })
 }
 
 /// A recording and its converted forms.
@@ -203,15 +209,14 @@ impl<'a> Measured<'a> {
         let used = whole.slice(s![.., ..used_samples]).to_owned();
         let filtered = filtered(config, recording.sampling_rate.hz(), whole)?;
         let filtered = filtered.slice(s![.., ..used_samples]).to_owned();
-        let length = prepared.length;
         Ok(Self {
             plan,
             rate_hz: recording.sampling_rate.hz(),
             samples: recording.n_samples(),
             used,
             filtered,
-            prepared: prepared.signal.slice(s![.., ..length]).mapv(f64::from),
-            turned: upside_down.signal.slice(s![.., ..length]).to_owned(),
+            prepared: prepared.real().mapv(f64::from),
+            turned: upside_down.real().to_owned(),
             window: prepared.signal.slice(s![.., ..config.window_samples()]).to_owned(),
             scale,
         })
@@ -405,6 +410,17 @@ mod tests {
         });
         let rate = SamplingRate::new(500.0).expect("a rate");
         Recording::new("r", rate, Lead::STANDARD_12, signal).expect("twelve leads")
+    }
+
+    #[test]
+    fn a_record_of_any_name_has_its_row() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("losses.csv");
+        let figures = [0.5; FIGURES.len()];
+        write_rows(&path, &[(Preset::Published, "#a, \"b\"", figures)]).expect("writes");
+        let text = std::fs::read_to_string(&path).expect("reads");
+        assert!(text.starts_with("preset,record,\"raw, 16 bit: bytes\","), "{text}");
+        assert!(text.contains("\npublished,\"#a, \"\"b\"\"\",0.5,0.5,"), "{text}");
     }
 
     #[test]

@@ -81,10 +81,9 @@ fn predict(arguments: Arguments) -> Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ecg_core::LabelSet;
     use ecg3d_examples::source::{Rows, Source};
     use ecg3d_models::Model;
-    use ndarray::Array3;
+    use ndarray::{Array3, Array4};
     use tch::Device;
 
     #[test]
@@ -93,20 +92,21 @@ mod tests {
         let mut signals =
             Array3::from_shape_fn((2, 12, 100), |(_, lead, t)| (lead * t % 17) as f32);
         signals[[0, 3, 50]] = 1e20;
-        let mut source = Source {
-            rows: Rows::Prepared { signals, lengths: vec![100; 2] },
-            row_record: None,
-            names: vec!["a".to_owned(), "b".to_owned()],
-            label_set: LabelSet::seven(),
-            labels: vec![None; 2],
-            patients: vec!["p".to_owned(); 2],
-            folds: vec![None; 2],
-            failed: Vec::new(),
-            label_source: "nowhere".to_owned(),
-        };
+        let rows = Rows::Prepared { signals, lengths: vec![100; 2] };
+        let mut source = Source::unlabelled(vec!["a".to_owned(), "b".to_owned()], rows);
         let (records, probabilities) = classify(&model, &mut source, None).expect("classifies");
         assert_eq!((records, probabilities.dim()), (vec![1], (1, 7)));
         assert_eq!((source.failed.len(), source.failed[0].record.as_str()), (1, "a"));
+    }
+
+    #[test]
+    fn windows_are_not_counted_as_records() {
+        let rows = Rows::Images(Array4::zeros((2, 12, 45, 45)));
+        let mut source = Source::unlabelled(vec!["a".to_owned()], rows);
+        source.row_record = Some(vec![0, 0]);
+        assert_eq!(classify::unit(&source), "windows");
+        source.row_record = None;
+        assert_eq!(classify::unit(&source), "records");
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub fn classify(
     source: &mut Source,
     mut kept: Option<&mut Kept>,
 ) -> Result<(Vec<usize>, Array2<f64>)> {
-    let rows = predict_rows(model, &source.rows, kept.as_deref_mut())
+    let rows = predict_rows(model, &source.rows, unit(source), kept.as_deref_mut())
         .context("cannot classify the records")?;
     let all = match &source.row_record {
         Some(row_record) => mean_of_logits(&rows, row_record, source.names.len()),
@@ -45,19 +45,29 @@ pub fn classify(
     Ok((finite, probabilities))
 }
 
-fn predict_rows(model: &Model, rows: &Rows, mut kept: Option<&mut Kept>) -> Result<Array2<f64>> {
+/// Returns what a row is, in the plural.
+pub fn unit(source: &Source) -> &'static str {
+    if source.row_record.is_some() { "windows" } else { "records" }
+}
+
+fn predict_rows(
+    model: &Model,
+    rows: &Rows,
+    unit: &str,
+    mut kept: Option<&mut Kept>,
+) -> Result<Array2<f64>> {
     let n = rows.len();
     let step = model.batch();
-    let progress = Progress::new(n as u64, "records classified");
+    let progress = Progress::new(n as u64, &format!("{unit} classified"));
     let mut out = Array2::zeros((n, model.labels().len()));
     let mut done = 0;
     if let Some(kept) = &kept {
-        // Whole steps only, which give the same bits.
+        // Whole steps only, which give the same bits on the CPU.
         done = kept.rows().nrows() / step * step;
         out.slice_mut(s![..done, ..]).assign(&kept.rows().slice(s![..done, ..]));
         progress.skip(done as u64);
         if done > 0 {
-            progress.line(&format!("resuming after {done} of {n} records"));
+            progress.line(&format!("resuming after {done} of {n} {unit}"));
         }
     }
     for start in (done..n).step_by(step) {

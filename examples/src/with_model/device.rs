@@ -3,11 +3,25 @@
 use anyhow::{Context, Result, ensure};
 use tch::Device;
 
+/// Returns the device that was named, or else a GPU if there is one, or else the CPU; prepares cuDNN if it is a GPU.
+///
+/// # Errors
+/// The errors of [`parse`].
+pub fn device(text: Option<&str>) -> Result<Device> {
+    let device = text.map_or_else(|| Ok(Device::cuda_if_available()), parse)?;
+    if device.is_cuda() {
+        // It is worth timing all of cuDNN's convolution algorithms for each shape, because all batches except the
+        // last have the same size.
+        tch::Cuda::cudnn_set_benchmark(true);
+    }
+    Ok(device)
+}
+
 /// Parses `cpu`, `cuda` or `cuda:N`.
 ///
 /// # Errors
 /// Returns an error for any other text, or if the GPU does not exist.
-pub fn device(text: &str) -> Result<Device> {
+fn parse(text: &str) -> Result<Device> {
     let index = match text {
         "cpu" => return Ok(Device::Cpu),
         "cuda" => 0,
@@ -27,8 +41,5 @@ pub fn device(text: &str) -> Result<Device> {
         "--device {text} does not exist, expected cuda:0 to cuda:{}",
         devices - 1
     );
-    // It is worth timing all of cuDNN's convolution algorithms for each shape, because all batches except the
-    // last have the same size.
-    tch::Cuda::cudnn_set_benchmark(true);
     Ok(Device::Cuda(index))
 }

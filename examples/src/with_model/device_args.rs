@@ -19,6 +19,6 @@ impl DeviceArgs {
     /// # Errors
     /// The errors of [`device`].
     pub fn device(&self) -> Result<Device> {
-        self.device.as_deref().map_or_else(|| Ok(Device::cuda_if_available()), device)
+        device(self.device.as_deref())
     }
 }

@@ -24,6 +24,7 @@ use clap::Parser;
 use ecg3d_examples::source::LabelArgs;
 use ecg3d_examples::{Progress, print_result, say, say_err, write_atomic};
 use ecg3d_models::{Architecture, Precision, Summary};
+use tch::Device;
 
 use crate::device::device;
 use crate::metrics::Judge;
@@ -93,7 +94,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let device = device(&arguments.device)?;
+    let device = device(Some(arguments.device.as_str()))?;
     arguments.threads.set_up_process()?;
     let subjects = arguments.subjects()?;
     let imitates =
@@ -122,27 +123,38 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         say_err!("warning: without --data there are no metrics");
     }
 
-    let mut judge = arguments.data.as_deref().map(|data| Judge::new(data, &arguments.labels));
     let progress = Progress::new(subjects.len() as u64, "networks measured");
-    let mut rows = Vec::new();
+    let mut costs = Vec::with_capacity(subjects.len());
     for subject in &subjects {
         progress.message(subject.to_string());
-        let model = subject.model(device)?.with_precision(arguments.precision);
+        let model = subject.model(Device::Cpu)?;
         let summary = model.network().summary()?;
-        let metrics = match &mut judge {
-            Some(judge) if subject.is_trained() => judge.metrics(&model).map(Some),
-            _ => Ok(None),
-        };
         let windows = measure::windows_of_ten_seconds(&model);
         drop(model);
         let measured = measure::apart(subject, arguments);
-        for error in [measured.as_ref().err(), metrics.as_ref().err()].into_iter().flatten() {
+        if let Err(error) = &measured {
             progress.line(&format!("failed: {subject}: {error:#}"));
         }
-        rows.push(Row::new(subject, &summary, windows, measured, metrics));
+        costs.push((summary, windows, measured));
         progress.inc(1);
     }
     progress.finish();
+    // Only now, because a GPU would be shared with the processes that measure, and its memory is not given back.
+    let mut judge = arguments.data.as_deref().map(|data| Judge::new(data, &arguments.labels));
+    let mut rows = Vec::with_capacity(subjects.len());
+    for (subject, (summary, windows, measured)) in subjects.iter().zip(costs) {
+        let metrics = match &mut judge {
+            Some(judge) if subject.is_trained() => subject
+                .model(device)
+                .and_then(|model| judge.metrics(&model.with_precision(arguments.precision)))
+                .map(Some),
+            _ => Ok(None),
+        };
+        if let Err(error) = &metrics {
+            say_err!("failed: {subject}: {error:#}");
+        }
+        rows.push(Row::new(subject, &summary, windows, measured, metrics));
+    }
     let records_failed = judge.is_some_and(|judge| judge.some_failed);
     let report = Report { settings: Settings::new(arguments), networks: rows };
     report.write(out)?;
@@ -155,7 +167,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn describe(arguments: &Arguments, subjects: &[Subject]) -> Result<ExitCode> {
     let mut summaries: Vec<Summary> = Vec::new();
     for subject in subjects {
-        let summary = subject.model(tch::Device::Cpu)?.network().summary()?;
+        let summary = subject.model(Device::Cpu)?.network().summary()?;
         if arguments.summary {
             print_result(&format!("{summary}\n"))?;
         }

@@ -14,7 +14,7 @@ use ndarray::{Array3, ArrayView3, Axis, s};
 use serde::{Deserialize, Serialize};
 
 use crate::Arguments;
-use crate::subject::{Subject, Weights};
+use crate::subject::Subject;
 
 /// Number of windows in the large batch.
 pub const BATCH: usize = 32;
@@ -24,11 +24,13 @@ pub const BATCH: usize = 32;
 pub struct Measured {
     /// Milliseconds for one window.
     pub latency_ms: Spread,
-    /// Milliseconds of all processors together for one window; `null` if the system does not report it.
+    /// Milliseconds of all processors together for one window, the mean of the timed passes, threads that wait
+    /// included; `null` if the system does not report it.
     pub latency_processor_ms: Option<f64>,
     /// Windows per second in batches of [`BATCH`], at the median pass.
     pub throughput: f64,
-    /// Windows per second of one processor.
+    /// Windows per second of one processor in batches of [`BATCH`], from the mean of the timed passes, threads that
+    /// wait included; `null` if the system does not report it.
     pub throughput_processor: Option<f64>,
     /// Peak memory of the process in MB, including libtorch and its code, after one window.
     pub peak_memory_batch_1_mb: Option<f64>,
@@ -119,7 +121,8 @@ pub fn windows_of_ten_seconds(model: &Model) -> usize {
     ten.window_starts(samples).len()
 }
 
-/// The process that measures a network: this program, with flags that select only that network.
+/// The process that measures a network: this program, with flags that select only the untrained network of that
+/// architecture and mode.
 fn command(subject: &Subject, arguments: &Arguments) -> Result<Command> {
     let program = std::env::current_exe().context("cannot find the path of this program")?;
     let mut command = Command::new(program);
@@ -130,17 +133,11 @@ fn command(subject: &Subject, arguments: &Arguments) -> Result<Command> {
     if let Some(threads) = arguments.threads.threads {
         command.args(["--threads", &threads.to_string()]);
     }
-    match (&subject.weights, &arguments.data) {
-        (Weights::File(path), _) => command.arg("--weights").arg(path),
-        // The data is not read there; the flag only selects the weights that ship.
-        (Weights::Shipped, Some(data)) => command.arg("--data").arg(data),
-        _ => &mut command,
-    };
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Ok(command)
 }
 
-/// Measures a network in a separate process.
+/// Measures a network in a separate process, untrained, because time and memory do not depend on training.
 pub fn apart(subject: &Subject, arguments: &Arguments) -> Result<Measured> {
     let output = command(subject, arguments)?.output();
     let output = output.context("cannot start the measuring process")?;
@@ -174,6 +171,8 @@ mod tests {
     use ecg3d_models::{Architecture, Preset};
     use tch::Device;
 
+    use crate::subject::Weights;
+
     #[test]
     fn a_small_network_is_measured() {
         let subject = Subject {
@@ -194,18 +193,26 @@ mod tests {
     }
 
     #[test]
-    fn the_process_of_a_network_measures_that_one() {
+    fn the_process_of_a_network_measures_that_one_untrained() {
         for data in ["", "--data folder"] {
             let line = format!("compare --models ribeiro,3decgnet --out results {data}");
             let arguments = Arguments::try_parse_from(line.split_whitespace()).expect("parses");
             let subjects = arguments.subjects().expect("subjects");
             assert_eq!(subjects.len(), 4);
-            for subject in subjects {
+            let trained = subjects.iter().filter(|subject| subject.is_trained()).count();
+            assert_eq!(trained, usize::from(!data.is_empty()));
+            let of_a_file = Subject {
+                architecture: Architecture::Ribeiro,
+                mode: Preset::Published,
+                weights: Weights::File("w.safetensors".into()),
+            };
+            for subject in subjects.into_iter().chain([of_a_file]) {
                 let command = command(&subject, &arguments).expect("finds this program");
                 let flags = std::iter::once(OsStr::new("compare")).chain(command.get_args());
                 let own = Arguments::try_parse_from(flags).expect("parses");
                 assert!(own.measure);
-                assert_eq!(own.subjects().expect("one"), [subject]);
+                let untrained = Subject { weights: Weights::Untrained, ..subject };
+                assert_eq!(own.subjects().expect("one"), [untrained]);
             }
         }
     }

@@ -243,8 +243,8 @@ impl Report {
             "# Networks side by side\n\nDevice {device}, {precision}, {threads} threads; {processor}, {cores} threads at once.\n\n\
              A window is what a network takes: 2 s, for resnet1d 10 s. Times are from its prepared signal to its \
              probabilities, in a process of its own for each network: the median of {repeats} passes of one window, and of {} \
-             passes of 32. Processor time counts all threads, waiting ones too. Memory is the most that the process had, with \
-             libtorch in it{}. GMAC: billion multiply-adds.\n\n{}",
+             passes of 32. Processor time is the mean of the same passes and counts all threads, waiting ones too. \
+             Memory is the most that the process had, with libtorch in it{}. GMAC: billion multiply-adds.\n\n{}",
             repeats.div_ceil(5),
             if device == "cpu" { "" } else { ", but not that of the GPU" },
             self.part(0..COSTS, |_| true)
@@ -372,6 +372,7 @@ mod tests {
         assert_eq!(lines[2], "zhang,published,,6432999,6430000,0.3367,9,,,,,,,,,,,,");
         let markdown = read("compare.md");
         assert!(markdown.contains("| ribeiro (corrected), w\\|1.safetensors | 6432999 | 6430000 | 0.337 | 9 | 12.3 | - | 250 |"));
+        assert!(markdown.contains("Processor time is the mean of the same passes"));
         assert!(markdown.contains("Not measured: zhang (published): it was killed"));
         assert!(markdown.contains("Not judged: zhang (published): no labels"));
         assert!(markdown.contains("Untrained, so without metrics: zhang (published)."));

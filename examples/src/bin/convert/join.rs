@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zip::{CompressionMethod, ZipArchive};
 
-use crate::store::{Array, Dtype, Format, Kind, npy_header};
+use crate::store::{Array, Dtype, Format, Kind, npy_header, target_of};
 use crate::{Stage, about, has_labels, parse_shard};
 
 /// The array that a share lacks if none of its records has labels.
@@ -42,7 +42,7 @@ struct Manifest {
     sha256: Map<String, Value>,
     records: Vec<String>,
     record_sha256: Vec<String>,
-    patients: Vec<String>,
+    patients: Vec<Option<String>>,
     folds: Vec<Option<u32>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     unlabelled: Vec<String>,
@@ -81,6 +81,7 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
         check_inputs(place, paths.iter().chain(&manifests))?;
     }
     format.check_earlier(out)?;
+    let target = target_of(out)?;
     let shares: Vec<Share> = paths.iter().map(|path| Share::open(path)).collect::<Result<_>>()?;
     let first = shares.first().context("nothing to join")?;
     for share in &shares {
@@ -110,19 +111,14 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
         arrays.push(all.row_record());
     }
     let about = about(&manifest.config, &manifest.labels)?;
-    // A separate folder, because several files may be written at the same time.
-    let mut folder = out.as_os_str().to_owned();
-    folder.push(format!(".{}.tmp", std::process::id()));
-    let folder = PathBuf::from(folder);
-    fs::create_dir(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let staging = folder.join("result.tmp");
-    let written = format.write(&staging, out, arrays, &about).and_then(|sums| {
-        manifest.sha256 = sums;
-        format.place(&staging, out, &manifest, &manifest.sha256)
-    });
-    let removed = fs::remove_dir_all(&folder);
-    written?;
-    removed.with_context(|| format!("cannot remove {}", folder.display()))?;
+    // A folder of its own, because several files may be written. It is removed after an error, too.
+    let beside = target.parent().unwrap_or(Path::new(""));
+    let folder = tempfile::Builder::new().prefix(".").suffix(".tmp").tempdir_in(beside);
+    let folder = folder.with_context(|| format!("cannot write beside {}", target.display()))?;
+    let staging = folder.path().join("result.tmp");
+    manifest.sha256 = format.write(&staging, out, arrays, &about)?;
+    format.place(&staging, out, &target, &manifest, &manifest.sha256)?;
+    folder.close().with_context(|| format!("cannot clean up beside {}", target.display()))?;
 
     let (records, failed) = (order.len(), manifest.failed.len());
     let mut text = format!("{} rows of {records} records in {}", manifest.shape[0], out.display());

@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 
 use manifest::{Bytes, Manifest, Totals, Warnings};
 use parts::{Item, Parts};
-use store::{Array, Dtype, Format, Kind};
+use store::{Array, Dtype, Format, Kind, target_of};
 use work::Converter;
 
 /// Largest number of warnings that are printed; all are in the manifest.
@@ -62,7 +62,7 @@ struct Arguments {
     /// would have written; it has labels if any share has them
     #[arg(long, value_name = "SHARD.npz", num_args = 1.., conflicts_with_all = [
         "data", "stage", "dtype", "preset", "config", "shard", "threads", "windows", "seconds", "restart", "plot", "labels",
-        "label_map", "nsr_rule"
+        "label_map", "nsr_rule", "ReadingArgs"
     ])]
     join: Vec<PathBuf>,
     /// File to write: .npz, .safetensors, or .npy (labels are then in FILE.labels.npy)
@@ -173,6 +173,7 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     let format = Format::of(out)?;
     let config = configuration(arguments)?;
     check_places(arguments, format)?;
+    let target = target_of(out)?;
     let dataset = Dataset::open(data, &arguments.labels.dataset_options()?)?;
     let (share, of) = arguments.shard;
     let chosen: Vec<usize> =
@@ -181,7 +182,7 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     let pictured = pictured(arguments, data, &dataset, &chosen)?;
     let converter = Converter::new(arguments, data, &config, &dataset);
     let card = card(arguments, data, &config, &dataset, &chosen)?;
-    let mut parts = Parts::open(out, &card, &names, converter.row_bytes(), arguments.restart)?;
+    let mut parts = Parts::open(&target, &card, &names, converter.row_bytes(), arguments.restart)?;
     let shown = fill(&mut parts, arguments.threads, &converter, &dataset, &chosen)?;
     let totals = Totals::of(&parts)?;
     let warnings = dataset.warnings().len() + totals.warnings;
@@ -196,12 +197,8 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
         .inspect_err(|_| parts.remove_staging())?;
     if let Some(dir) = &arguments.plot {
         let drawn = plot::draw(dir, &dataset, &pictured, &config)?;
-        let rest = if arguments.plot_record.is_empty() && drawn < chosen.len() {
-            format!(" of {} records; --plot-records N draws more", chosen.len())
-        } else {
-            String::new()
-        };
-        say!("{drawn} pictures in {}{rest}", dir.display());
+        let more = more_pictures(arguments, pictured.len(), chosen.len());
+        say!("{drawn} pictures in {}{more}", dir.display());
     }
     // A run that ends while it draws can continue from its parts.
     parts.remove()?;
@@ -249,6 +246,15 @@ fn pictured(
             .with_context(|| format!("--plot-record {name}: no such record in {}", data.display()))
     };
     arguments.plot_record.iter().map(find).collect()
+}
+
+/// Says how more records are drawn, if a larger number would.
+fn more_pictures(arguments: &Arguments, pictured: usize, records: usize) -> String {
+    if arguments.plot_record.is_empty() && pictured < records {
+        format!(" of {records} records; --plot-records N draws more")
+    } else {
+        String::new()
+    }
 }
 
 fn configuration(arguments: &Arguments) -> Result<ConvertConfig> {
@@ -489,7 +495,7 @@ fn store(
         failed: Manifest::failed(parts),
         warnings: Warnings { of_all: &of_all, parts },
     };
-    format.place(&staging, out, &manifest, &manifest.sha256)
+    format.place(&staging, out, parts.target(), &manifest, &manifest.sha256)
 }
 
 /// Whether there is an array of labels, which is not the case if no record has any. Reports if some records
@@ -553,8 +559,23 @@ mod tests {
         assert!(windows.starts_with("--windows all is for --stage images"), "{windows}");
         let other = text(&["--config", "c.toml", "--preset", "corrected"]);
         assert!(other.contains("cannot be used with"), "{other}");
+        for flag in ["--csv-rate=500", "--no-checksums"] {
+            let line = ["convert", "--join", "s.npz", "--out", "o.npz", flag];
+            let error = Arguments::try_parse_from(line).err().expect("nothing is read");
+            assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict, "{flag}");
+        }
         let config = configured(&["--preset", "corrected", "--seconds", "20"]).expect("sound");
         assert_eq!(config, ConvertConfig::corrected().with_max_seconds(20.0));
+    }
+
+    #[test]
+    fn more_pictures_are_offered_only_if_there_are_more() {
+        let line = ["convert", "--data", "d", "--out", "o.npz", "--plot", "p"];
+        let arguments = Arguments::parse_from(line);
+        let more = more_pictures(&arguments, 8, 12);
+        assert_eq!(more, " of 12 records; --plot-records N draws more");
+        // Even if some could not be drawn.
+        assert_eq!(more_pictures(&arguments, 8, 8), "");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct Manifest<'a> {
     pub records: Column<'a, String>,
     /// SHA-256 of the rows of each record, computed in the same way.
     pub record_sha256: Column<'a, String>,
-    pub patients: Column<'a, String>,
+    pub patients: Column<'a, Option<String>>,
     pub folds: Column<'a, Option<u32>>,
     /// Records without labels, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,10 +108,8 @@ impl<'a> Manifest<'a> {
         Column { parts, pick: |item| converted(item).map(|item| item.sha256) }
     }
 
-    /// Returns the column of patients. A record whose patient is unknown has a patient of its own.
-    pub fn patients(parts: &'a Parts) -> Column<'a, String> {
-        let pick = |item| converted(item).map(|item| item.patient.unwrap_or(item.record));
-        Column { parts, pick }
+    pub fn patients(parts: &'a Parts) -> Column<'a, Option<String>> {
+        Column { parts, pick: |item| converted(item).map(|item| item.patient) }
     }
 
     pub fn folds(parts: &'a Parts) -> Column<'a, Option<u32>> {

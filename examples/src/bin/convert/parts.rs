@@ -65,6 +65,8 @@ pub struct Part {
 
 /// The parts of one result.
 pub struct Parts {
+    /// The file that the result becomes.
+    target: PathBuf,
     folder: PathBuf,
     journal: File,
     /// Kept open, because closing it releases the lock.
@@ -120,6 +122,7 @@ impl Parts {
             .open(&path)
             .with_context(|| format!("cannot write {}", path.display()))?;
         let mut parts = Self {
+            target: target.to_owned(),
             folder,
             journal,
             _lock: lock,
@@ -211,6 +214,11 @@ impl Parts {
     /// Returns the number of records that are done.
     pub fn done(&self) -> usize {
         self.done
+    }
+
+    /// Returns the file that the result becomes.
+    pub fn target(&self) -> &Path {
+        &self.target
     }
 
     /// Returns the folder.

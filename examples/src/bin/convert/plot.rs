@@ -73,12 +73,7 @@ impl<'a> Picture<'a> {
         let images = plan.image_plan().images(window.view())?;
         let volume = plan.image_plan().volume(images.view())?;
         let window_s = config.window_seconds(recording.sampling_rate);
-        let leads = match &config.leads {
-            ecg3d_convert::LeadSelection::Named { leads } => {
-                leads.iter().map(ToString::to_string).collect()
-            }
-            _ => recording.leads.iter().map(|lead| lead.as_str().to_owned()).collect(),
-        };
+        let leads = prepared.leads.iter().map(ToString::to_string).collect();
         Ok(Self { recording, config, leads, window_s, window, images, volume })
     }
 

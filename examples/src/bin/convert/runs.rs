@@ -122,12 +122,12 @@ fn bad_places_are_found_before_the_work() {
     fs::write(dir.path().join("z.json"), "{\"records\": 3}").expect("writes");
     fs::write(dir.path().join("w.labels.npy"), "mine").expect("writes");
     for (out, more, expected) in [
-        ("x.npz", "--plot @/file", "cannot create"),
+        ("x.npz", "--plot @/file", "file/NAME.svg"),
         ("dir.npz", "", "dir.npz: found a folder"),
         ("y.npz", "", "y.json: found a folder"),
         ("z.npz", "", "z.json would be overwritten, but it is not a manifest written by convert"),
         ("w.npy", "", "w.labels.npy would be overwritten, but "),
-        ("file/x.npz", "", "cannot create"),
+        ("file/x.npz", "", "file/x.npz"),
     ] {
         let error = run(&dir, out, more).expect_err("a bad place").to_string();
         assert!(error.contains(expected), "{error}");
@@ -198,6 +198,65 @@ fn shares_are_joined_to_what_one_run_writes() {
     assert!(error.contains("p1.npz: the rows of record "), "{error}");
     let left = fs::read_dir(dir.path()).expect("lists").flatten();
     assert!(left.into_iter().all(|entry| !is_temporary(&entry.path())));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_and_its_target_is_written() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    fs::create_dir(at("elsewhere")).expect("makes");
+    for name in ["x.npy", "all.npz"] {
+        let target = at("elsewhere").join(name);
+        std::os::unix::fs::symlink(target, at(name)).expect("links");
+    }
+    run(&dir, "s.npz", "").expect("converts");
+    // The target is first new, then replaced.
+    for _ in 0..2 {
+        run(&dir, "x.npy", "").expect("converts");
+        convert(&parse(&dir, "convert --out @/all.npz --join @/s.npz")).expect("joins");
+        for name in ["x.npy", "all.npz"] {
+            assert!(at(name).symlink_metadata().expect("is there").is_symlink(), "{name}");
+            assert!(at(name).is_file(), "{name}");
+        }
+    }
+    same_bytes(&dir, "s.npz", "all.npz");
+    // Everything else is beside the link.
+    assert_eq!(fs::read_dir(at("elsewhere")).expect("lists").count(), 2);
+    for name in ["x.npy.json", "x.labels.npy", "all.json"] {
+        assert!(at(name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn what_a_killed_join_left_is_not_in_the_way() {
+    let dir = folder();
+    run(&dir, "s.npz", "").expect("converts");
+    // In a container, the next process may have the same number.
+    let left = dir.path().join(format!("all.npz.{}.tmp", std::process::id()));
+    fs::create_dir(left).expect("makes");
+    convert(&parse(&dir, "convert --out @/all.npz --join @/s.npz")).expect("joins");
+    same_bytes(&dir, "s.npz", "all.npz");
+}
+
+#[test]
+fn an_unknown_patient_is_null() {
+    let dir = folder();
+    let table = dir.path().join("data/labels.csv");
+    fs::write(&table, "record,patient,AF\nsynth00001,synth00001,1\n").expect("writes");
+    for hidden in ["synth00000", "synth00001"] {
+        let header = dir.path().join("data").join(hidden).with_extension("hea");
+        let text = fs::read_to_string(&header).expect("reads");
+        let lines = text.lines().filter(|line| !line.to_lowercase().contains("patient"));
+        fs::write(&header, lines.map(|line| format!("{line}\n")).collect::<String>())
+            .expect("writes");
+    }
+    run(&dir, "x.npz", "").expect("converts");
+    let patients = &manifest(&dir, "x.json")["patients"];
+    assert_eq!((&patients[0], &patients[1]), (&Value::Null, &Value::from("synth00001")));
+    let config = configuration(&arguments(&dir, "x.npz", "")).expect("sound");
+    let source = load(&dir.path().join("x.npz"), &config, &LabelArgs::default()).expect("loads");
+    assert_eq!(source.patients[..2], [None, Some("synth00001".to_owned())]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use ecg3d_examples::{hex, write_atomic};
+use ecg3d_examples::{hex, real, write_atomic};
 use half::f16;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -136,6 +136,16 @@ impl Array<'_> {
     }
 }
 
+/// Returns the file behind the name of a result and its links, beside which the result is put together.
+///
+/// # Errors
+/// Returns an error if something is there that is not a file.
+pub fn target_of(out: &Path) -> Result<PathBuf> {
+    real(out).with_context(|| {
+        format!("cannot write {}: found a pipe or a device, expected a file", out.display())
+    })
+}
+
 /// The kind of file, by its extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -226,43 +236,47 @@ impl Format {
         .with_context(|| format!("cannot write {}", target.display()))
     }
 
-    /// Writes the manifest, and gives what [`Format::write`] left in `staging` its final names, the main file
-    /// last.
+    /// Writes the manifest, and gives what [`Format::write`] left in `staging` the final names of the result `out`,
+    /// the main file last. `target` is the file behind `out` and its links.
     ///
     /// A run may end at any moment and be started again. At every moment, each array beside the main one is
-    /// listed by the manifest that is there.
+    /// listed by the manifest that is there, and the main one, if there, belongs to it.
     pub fn place(
         self,
         staging: &Path,
+        out: &Path,
         target: &Path,
         manifest: &impl Serialize,
         sums: &Map<String, Value>,
     ) -> Result<()> {
-        let path = self.manifest(target);
+        let path = self.manifest(out);
         let further = FURTHER.into_iter().filter(|_| self == Self::Npy);
         let (new, others): (Vec<&str>, Vec<&str>) =
             further.partition(|name| sums.contains_key(*name));
         let old =
             if others.is_empty() { Vec::new() } else { listed_arrays(&path).unwrap_or_default() };
         for name in others.into_iter().filter(|name| old.contains(name)) {
-            remove_old(&beside(target, name))?;
+            remove_old(&beside(out, name))?;
         }
+        remove_old(target)?;
         write_atomic(&path, |file| {
             serde_json::to_writer_pretty(&mut *file, manifest)?;
             writeln!(file)
         })?;
         for name in new {
-            rename(&staging_beside(staging, name), &beside(target, name))?;
+            copy(&staging_beside(staging, name), &beside(out, name))?;
         }
-        rename(staging, target)
+        std::fs::rename(staging, target).with_context(|| format!("cannot write {}", out.display()))
     }
 }
 
-fn rename(from: &Path, to: &Path) -> Result<()> {
-    std::fs::rename(from, to).with_context(|| format!("cannot write {}", to.display()))
+/// Copies an array beside the main one, since that may be in another file system, behind a link.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    write_atomic(to, |file| io::copy(&mut File::open(from)?, file).map(|_| ()))?;
+    std::fs::remove_file(from).with_context(|| format!("cannot remove {}", from.display()))
 }
 
-/// Removes an array of an earlier result that this one does not have.
+/// Removes an array of an earlier result, if it is there.
 fn remove_old(path: &Path) -> Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -446,8 +460,26 @@ mod tests {
         let staging = target.with_file_name("x.tmp");
         let sums = format.write(&staging, target, arrays, &about).expect("writes");
         let manifest = json!({"config_hash": "", "records": [], "sha256": sums});
-        format.place(&staging, target, &manifest, &sums).expect("gives names");
+        format.place(&staging, target, target, &manifest, &sums).expect("gives names");
         sums
+    }
+
+    #[test]
+    fn an_earlier_array_never_belongs_to_a_new_manifest() {
+        /// A manifest that is written while no array is there.
+        struct Watching<'a>(&'a Path);
+        impl Serialize for Watching<'_> {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                assert!(!self.0.exists());
+                serializer.serialize_str("new")
+            }
+        }
+        let (_dir, target, sums) = write("x.npz");
+        let staging = target.with_file_name("x.tmp");
+        std::fs::write(&staging, "rows").expect("writes");
+        let manifest = Watching(&target);
+        Format::Npz.place(&staging, &target, &target, &manifest, &sums).expect("gives names");
+        assert_eq!(std::fs::read(&target).expect("reads"), b"rows");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use ecg_metrics::{
 };
 use ecg3d_examples::metric_charts::{cross_table_svg, reliability_svg};
 use ecg3d_examples::source::{self, Failed, LabelArgs};
-use ecg3d_examples::{contradictory, say_err, write_atomic, write_predictions};
+use ecg3d_examples::{contradictory, say_err, table_writer, write_atomic, write_predictions};
 use ecg3d_models::Precision;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
@@ -91,14 +91,7 @@ impl Run<'_> {
         let choices = choices(model.labels())?;
         let mut source = source::load(data, &model.card().preprocessing, labels)?;
         let truth = source.require_labels(model.labels())?;
-        // A source gives the record's own name if the patient is unknown.
-        let known = source
-            .patients
-            .iter()
-            .zip(&source.names)
-            .map(|(own, record)| (own != record).then(|| own.clone()));
-        let patients: Vec<Option<String>> = known.collect();
-        choices.check(&source.names, &patients, &source.folds)?;
+        choices.check(&source.names, &source.patients, &source.folds)?;
         let mut kept = kept(&model, &source, &out.join(PREDICTIONS), restart)?;
         let (finite, probabilities) = classify(&model, &mut source, Some(&mut kept))?;
         let judged = Judged {
@@ -111,7 +104,7 @@ impl Run<'_> {
             labels: model.labels().clone(),
             probabilities,
             thresholds: Some(model.card().threshold_values()),
-            patients: finite.iter().map(|&row| patients[row].clone()).collect(),
+            patients: finite.iter().map(|&row| source.patients[row].clone()).collect(),
             folds: finite.iter().map(|&row| source.folds[row]).collect(),
             against: Vec::new(),
             calibrator: None,
@@ -376,7 +369,7 @@ fn calibrator_markdown(calibrator: &Calibrator, source: &str) -> String {
 /// Writes every bin of every label, for both binnings.
 fn write_bins(path: &Path, all: &[LabelCalibration]) -> Result<()> {
     write_atomic(path, |file| {
-        let mut table = csv::Writer::from_writer(file);
+        let mut table = table_writer(file);
         table.write_record([
             "label",
             "binning",
@@ -429,10 +422,32 @@ mod tests {
     }
 
     #[test]
+    fn a_label_of_any_name_has_its_bins() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("calibration.csv");
+        let labels = LabelSet::new(["#1"]).expect("a label");
+        let truth = array![[true], [false]];
+        let measured = calibration(&labels, truth.view(), array![[0.9], [0.1]].view());
+        write_bins(&path, &measured.expect("measures")).expect("writes");
+        let text = std::fs::read_to_string(&path).expect("reads");
+        // Without quotes, its rows would be taken for comments.
+        assert!(text.lines().skip(1).all(|line| line.starts_with("\"#1\",equal_")), "{text}");
+    }
+
+    #[test]
     fn weights_without_thresholds_decide_as_before_once_calibrated() {
         let [data, out] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
         let options = SynthOptions::default().with_seconds(3.0).with_sampling_rate_hz(100.0);
         write_folder(data.path(), 3, options, Format::Wfdb).expect("synthesises");
+        // All records are of one patient, who is called like the first.
+        let table = data.path().join("labels.csv");
+        let text = std::fs::read_to_string(&table).expect("reads");
+        let rows = text.lines().enumerate().map(|(line, row)| {
+            let mut cells: Vec<&str> = row.split(',').collect();
+            cells[1] = if line == 0 { "patient" } else { "synth00000" };
+            format!("{}\n", cells.join(","))
+        });
+        std::fs::write(&table, rows.collect::<String>()).expect("writes");
         let (network, mut card) = Model::synthetic(Device::Cpu).expect("loads").into_parts();
         card.thresholds = None;
         let weights = out.path().join("half.safetensors");
@@ -448,6 +463,7 @@ mod tests {
         };
         let args = crate::Args::parse_from(["evaluate", "--data", "data", "--out", "out"]);
         let (mut judged, _) = run.judged(|labels| Choices::read(&args, labels)).expect("judges");
+        assert_eq!(judged.patients, vec![Some("synth00000".to_owned()); 3]);
         let n = judged.labels.len();
         assert_eq!(judged.thresholds, Some(vec![0.5; n]));
 

@@ -55,14 +55,14 @@ struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "predictions")]
     weights: Option<PathBuf>,
     /// Folder of records, or .npz that `convert` wrote
-    #[arg(long, value_name = "DIR", required_unless_present = "predictions")]
+    #[arg(long, value_name = "DIR|FILE.npz", required_unless_present = "predictions")]
     data: Option<PathBuf>,
     /// Arithmetic precision: f32, or bf16, which is at least twice as fast if the GPU or the processor has bf16
     /// instructions
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32, conflicts_with = "predictions")]
     precision: Precision,
     /// Table of predictions: record, then one probability for each label
-    #[arg(long, value_name = "FILE", requires = "labels", conflicts_with = "data")]
+    #[arg(long, value_name = "FILE", requires = "labels", conflicts_with_all = ["data", "ReadingArgs"])]
     predictions: Option<PathBuf>,
     /// Another table of predictions of the same records and labels, to be compared with the first; may be given
     /// several times
@@ -208,4 +208,23 @@ fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
         thresholds: None,
         failed: Vec::new(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_that_would_do_nothing_are_refused() {
+        let parse = |more: &str| {
+            let line = format!("evaluate --out o --labels l.csv {more}");
+            Args::try_parse_from(line.split(' '))
+        };
+        for flag in ["--csv-rate 500", "--no-checksums", "--device cpu"] {
+            let error = parse(&format!("--predictions p.csv {flag}")).expect_err("refused");
+            assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict, "{flag}");
+            assert!(parse(&format!("--data d {flag}")).is_ok(), "{flag}");
+        }
+        assert!(parse("--predictions p.csv --label-map published").is_ok());
+    }
 }

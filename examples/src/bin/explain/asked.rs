@@ -1,8 +1,10 @@
 //! The settings that apply to every record.
 
+use std::collections::HashMap;
+
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use ecg_core::LeadName;
+use ecg_core::{LabelSet, LeadName};
 use ecg_lime::{EvaluateOptions, ExplainOptions, LimeError, Method, Players};
 use ecg3d_models::{InputKind, Model, Network};
 use sha2::{Digest, Sha256};
@@ -38,6 +40,8 @@ pub struct Label {
     pub column: usize,
     /// The label is predicted if its probability is above this.
     pub threshold: f64,
+    /// The ending of the names of its pictures if there are several labels.
+    suffix: String,
 }
 
 /// The settings that apply to every record.
@@ -132,11 +136,11 @@ impl Asked {
     }
 
     /// Returns the ending of the name of a label's picture: nothing if there is only one label.
-    pub fn suffix(&self, label: &str) -> String {
-        if self.labels.len() == 1 {
-            return String::new();
+    pub fn suffix(&self, label: &str) -> &str {
+        match self.labels.iter().find(|own| own.name == label) {
+            Some(own) if self.labels.len() > 1 => &own.suffix,
+            _ => "",
         }
-        suffix_of(label)
     }
 
     /// Returns the same network with fresh weights, for the weight-randomisation check.
@@ -157,6 +161,7 @@ impl Asked {
 
 fn labels(asked: &str, model: &Model) -> Result<Vec<Label>> {
     let (known, thresholds) = (model.labels(), model.card().threshold_values());
+    let suffixes = suffixes(known);
     let names: Vec<&str> = match asked {
         // A label of that name would take precedence.
         "all" if known.index_of("all").is_none() => known.iter().collect(),
@@ -168,7 +173,8 @@ fn labels(asked: &str, model: &Model) -> Result<Vec<Label>> {
             .index_of(name)
             .with_context(|| format!("unknown label {name}; the model's labels are {known}"))?;
         ensure!(labels.iter().all(|own| own.column != column), "--label names {name} twice");
-        labels.push(Label { name: name.to_owned(), column, threshold: thresholds[column] });
+        let (threshold, suffix) = (thresholds[column], suffixes[column].clone());
+        labels.push(Label { name: name.to_owned(), column, threshold, suffix });
     }
     Ok(labels)
 }
@@ -200,8 +206,22 @@ fn baselines(args: &Args, model: &Model) -> Result<Vec<Kind>> {
     Ok(kinds)
 }
 
-/// Returns the ending of the name of a picture of one of several labels.
-pub fn suffix_of(label: &str) -> String {
+/// Returns the endings of the names of the pictures of each of a model's labels: a hyphen and the label, in which
+/// `_` stands for any sign. Labels that then look the same, such as `ST+` and `ST-`, also get their position among
+/// the labels.
+pub fn suffixes(labels: &LabelSet) -> Vec<String> {
+    let plain: Vec<String> = labels.iter().map(plain_suffix).collect();
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    plain.iter().for_each(|own| *counts.entry(own.as_str()).or_default() += 1);
+    let suffix = |(k, own): (usize, &String)| match counts.get(own.as_str()) {
+        Some(1) => own.clone(),
+        _ => format!("{own}-{}", k + 1),
+    };
+    plain.iter().enumerate().map(suffix).collect()
+}
+
+/// Returns the ending of the name of a picture of a label that no other label looks like.
+pub fn plain_suffix(label: &str) -> String {
     let plain = label.chars().map(|c| if c.is_alphanumeric() { c } else { '_' });
     format!("-{}", plain.collect::<String>())
 }
@@ -209,7 +229,8 @@ pub fn suffix_of(label: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::{args, untrained};
+    use crate::tests::{args, model, untrained};
+    use ecg3d_models::{Architecture, Preset};
 
     #[test]
     fn a_label_is_named_once() {
@@ -222,5 +243,18 @@ mod tests {
         assert_eq!(labels("all").expect("all labels").len(), 7);
         let error = labels("STach, AF,STach").expect_err("twice");
         assert_eq!(error.to_string(), "--label names STach twice");
+    }
+
+    #[test]
+    fn labels_that_differ_in_signs_have_pictures_of_their_own() {
+        let labels = LabelSet::new(["ST+", "AF", "ST-", "1st AVB"]).expect("four labels");
+        assert_eq!(suffixes(&labels), ["-ST_-1", "-AF", "-ST_-3", "-1st_AVB"]);
+        let model = model(Architecture::Ribeiro, Preset::Corrected, labels);
+        let asked = |names: &str| {
+            Asked::new(&args(&["--label", names, "--record", "x"]), &model).expect("makes sense")
+        };
+        let both = asked("ST-,AF");
+        assert_eq!((both.suffix("ST-"), both.suffix("AF")), ("-ST_-3", "-AF"));
+        assert_eq!(asked("ST-").suffix("ST-"), "");
     }
 }

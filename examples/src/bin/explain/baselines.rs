@@ -4,22 +4,23 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use ecg_core::SamplingRate;
+use ecg_core::{Lead, LeadName, SamplingRate};
 use ecg_lime::Baseline;
 use ecg_synth::{Condition, Rhythm, SynthOptions, Synthesizer};
 use ecg3d_convert::ConvertPlan;
-use ecg3d_examples::base_name;
 use ecg3d_examples::source::{Rows, Source};
+use ecg3d_examples::{base_name, say_err};
 use ecg3d_models::Model;
 use ndarray::{Array2, Array3, Axis, s};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::asked::{Asked, Kind};
+use crate::leads::{LeadNames, listed, prepared_leads, rows_of};
 
-/// Number of synthetic recordings for a mean image.
+/// Number of synthetic recordings, unless more are asked for as backgrounds.
 const SYNTHETIC: usize = 64;
-/// Number of recordings kept to choose backgrounds from.
+/// Number of recordings to choose backgrounds from.
 const KEPT: usize = 512;
 
 /// A baseline, and a description of what it was made from.
@@ -44,19 +45,39 @@ impl Named {
 /// One of the other recordings.
 struct Other {
     name: String,
+    /// Empty if unknown.
     patient: String,
-    /// `[lead, sample]`, without padding.
+    /// `[lead, sample]`, with the leads in the order of the stock.
     signal: Array2<f32>,
+    /// Number of samples that are real, not padding.
+    length: usize,
+}
+
+impl Other {
+    /// Returns the lead images of this recording, summed over its windows, and the number of windows.
+    fn images(&self, model: &Model) -> Result<(Array3<f64>, f64)> {
+        let windows = model.card().preprocessing.window_starts(self.length).len() as f64;
+        let signals = self.signal.view().insert_axis(Axis(0));
+        let mean = model
+            .mean_images(signals, Some(&[self.length]))
+            .with_context(|| format!("cannot make lead images of {}", self.name))?;
+        Ok((mean.mapv(|value| f64::from(value) * windows), windows))
+    }
 }
 
 /// Recordings from which baselines are made.
-pub struct Stock {
+pub struct Stock<'a> {
+    model: &'a Model,
     kinds: Vec<Kind>,
     count: usize,
+    /// The leads of all signals and images, in the order of their rows.
+    leads: Vec<LeadName>,
+    /// All records if there are mean images, otherwise those that backgrounds are chosen from.
     others: Vec<Other>,
     /// Names and patients of all records by base name, including records that are not kept.
     known: HashMap<String, Vec<(String, String)>>,
-    mean_image: Option<(Array3<f32>, usize)>,
+    /// Lead images, summed over the windows of all others, and the number of windows.
+    images: Option<(Array3<f64>, f64)>,
     origin: String,
 }
 
@@ -85,24 +106,34 @@ impl<'a> Itself<'a> {
         let own = records.filter(|(name, _)| self.is(name)).map(|(_, patient)| patient.as_str());
         own.chain([self.patient]).collect()
     }
+
+    /// Whether a recording is neither this record nor of one of its patients.
+    fn is_stranger_to(self, other: &Other, patients: &HashSet<&str>) -> bool {
+        let unknown = other.patient.is_empty();
+        !self.is(&other.name) && (unknown || !patients.contains(other.patient.as_str()))
+    }
 }
 
-impl Stock {
+impl<'a> Stock<'a> {
     /// Makes a stock of the records of a data set, in an order that depends only on the seed and the names.
-    pub fn of_source(asked: &Asked, model: &Model, source: &Source, origin: &str) -> Result<Self> {
-        let mut stock = Self::empty(asked, origin);
+    ///
+    /// Their leads are put into the order that most of them have. Records without one of these leads are left out.
+    pub fn of_source(
+        asked: &Asked,
+        model: &'a Model,
+        source: &Source,
+        names: &LeadNames<'_>,
+        origin: &str,
+    ) -> Result<Self> {
+        let mut stock = Self::empty(asked, model, origin);
         if !asked.needs_others() {
             return Ok(stock);
         }
         let Rows::Prepared { signals, lengths } = &source.rows else {
             bail!("{origin}: baselines need prepared signals (convert --stage prepared)");
         };
-        if stock.kinds.contains(&Kind::MeanImage) {
-            let images = model.mean_images(signals.view(), Some(lengths))?;
-            stock.mean_image = Some((images, lengths.len()));
-        }
         for (name, patient) in source.names.iter().zip(&source.patients) {
-            stock.know(name, patient);
+            stock.know(name, patient.as_deref().unwrap_or_default());
         }
         let mut order: Vec<usize> = (0..source.names.len()).collect();
         order.sort_by_cached_key(|&row| {
@@ -111,15 +142,35 @@ impl Stock {
                 .chain_update(&source.names[row])
                 .finalize()
         });
-        stock.others = order
-            .into_iter()
-            .take(KEPT)
-            .map(|row| Other {
+        if !stock.kinds.contains(&Kind::MeanImage) {
+            order.truncate(KEPT);
+        }
+        let records: Vec<&str> = order.iter().map(|&row| source.names[row].as_str()).collect();
+        let leads = names.of_all(&records)?;
+        stock.leads = most_frequent(&leads);
+        let (expected, found) = (stock.leads.len(), signals.len_of(Axis(1)));
+        ensure!(
+            expected == found,
+            "{origin}: the prepared signals have {found} leads, expected {expected}"
+        );
+        for (&row, leads) in order.iter().zip(&leads) {
+            let Some(rows) = rows_of(leads, &stock.leads) else { continue };
+            stock.others.push(Other {
                 name: source.names[row].clone(),
-                patient: source.patients[row].clone(),
-                signal: signals.slice(s![row, .., ..lengths[row]]).to_owned(),
-            })
-            .collect();
+                patient: source.patients[row].clone().unwrap_or_default(),
+                signal: signals.index_axis(Axis(0), row).select(Axis(0), &rows),
+                length: lengths[row],
+            });
+        }
+        let left_out = order.len() - stock.others.len();
+        if left_out > 0 {
+            say_err!(
+                "warning: {origin}: {left_out} of {} records do not have the leads {}; baselines are made without them",
+                order.len(),
+                listed(&stock.leads)
+            );
+        }
+        stock.add_images()?;
         Ok(stock)
     }
 
@@ -127,21 +178,22 @@ impl Stock {
     /// length, or of the nearest that can be synthesised.
     pub fn synthetic(
         asked: &Asked,
-        model: &Model,
+        model: &'a Model,
         rate: SamplingRate,
         seconds: f64,
     ) -> Result<Self> {
         let origin = format!("synthetic normal sinus rhythm, seed {}", asked.seed);
-        let mut stock = Self::empty(asked, &origin);
+        let mut stock = Self::empty(asked, model, &origin);
         if !asked.needs_others() {
             return Ok(stock);
         }
+        let config = &model.card().preprocessing;
         let rate = SamplingRate::new(rate.hz().clamp(100.0, 5000.0))?;
         let options = SynthOptions::default()
             .with_seed(asked.seed)
             .with_sampling_rate_hz(rate.hz())
             .with_seconds(seconds.ceil().clamp(1.0, 3600.0));
-        let plan = ConvertPlan::new(model.card().preprocessing.clone(), rate)?;
+        let plan = ConvertPlan::new(config.clone(), rate)?;
         let make = || -> Result<Vec<Other>> {
             let synthesizer = Synthesizer::new(options)?;
             (0..SYNTHETIC.max(asked.background) as u64)
@@ -150,9 +202,10 @@ impl Stock {
                     let recording = synthesizer.record_with(index, &normal)?.recording;
                     let prepared = plan.prepare(&recording)?;
                     Ok(Other {
-                        name: recording.name.clone(),
+                        name: recording.name,
                         patient: String::new(),
-                        signal: prepared.signal.slice(s![.., ..prepared.length]).to_owned(),
+                        signal: prepared.signal,
+                        length: prepared.length,
                     })
                 })
                 .collect()
@@ -160,22 +213,21 @@ impl Stock {
         stock.others = make().context(
             "cannot synthesise recordings for the baselines; use --reference FOLDER or --baseline zero",
         )?;
-        if stock.kinds.contains(&Kind::MeanImage) {
-            let views: Vec<_> =
-                stock.others.iter().take(SYNTHETIC).map(|own| own.signal.view()).collect();
-            let images = model.mean_images(ndarray::stack(Axis(0), &views)?.view(), None)?;
-            stock.mean_image = Some((images, views.len()));
-        }
+        // Synthetic recordings have the standard leads in order.
+        stock.leads = prepared_leads(config, &Lead::STANDARD_12.map(LeadName::from));
+        stock.add_images()?;
         Ok(stock)
     }
 
-    fn empty(asked: &Asked, origin: &str) -> Self {
+    fn empty(asked: &Asked, model: &'a Model, origin: &str) -> Self {
         Self {
+            model,
             kinds: asked.baselines.clone(),
             count: asked.background,
+            leads: Vec::new(),
             others: Vec::new(),
             known: HashMap::new(),
-            mean_image: None,
+            images: None,
             origin: origin.to_owned(),
         }
     }
@@ -185,80 +237,267 @@ impl Stock {
         own.push((name.to_owned(), patient.to_owned()));
     }
 
-    /// Returns the baselines for a record of this many samples.
-    ///
-    /// # Errors
-    /// Returns an error if no other recording is as long.
-    pub fn baselines(&self, samples: usize, itself: Itself<'_>) -> Result<Vec<Named>> {
-        self.kinds.iter().map(|kind| self.baseline(*kind, samples, itself)).collect()
-    }
-
-    fn baseline(&self, kind: Kind, samples: usize, itself: Itself<'_>) -> Result<Named> {
-        match kind {
-            Kind::Zero => Ok(Named { baseline: Baseline::Zero, made_of: "a flat line".to_owned() }),
-            Kind::MeanImage => {
-                let (images, n) = self.mean_image.clone().context("no mean image was made")?;
-                let made_of = format!("mean lead images of {n} recordings: {}", self.origin);
-                Ok(Named { baseline: Baseline::MeanImage(images), made_of })
-            }
-            Kind::Background => {
-                let patients = itself.patients(&self.known);
-                let strange = |own: &&Other| {
-                    !itself.is(&own.name)
-                        && (own.patient.is_empty() || !patients.contains(own.patient.as_str()))
-                        && own.signal.ncols() >= samples
-                };
-                let chosen: Vec<&Other> =
-                    self.others.iter().filter(strange).take(self.count).collect();
-                ensure!(
-                    !chosen.is_empty(),
-                    "none of {} recordings considered for the background baseline is from another patient and has at least \
-                     {samples} samples: {}",
-                    self.others.len(),
-                    self.origin
-                );
-                let names: Vec<&str> = chosen.iter().map(|own| own.name.as_str()).collect();
-                let made_of = format!("{} of {}", names.join(", "), self.origin);
-                let signals =
-                    chosen.iter().map(|own| own.signal.slice(s![.., ..samples]).to_owned());
-                Ok(Named { baseline: Baseline::Background(signals.collect()), made_of })
+    /// Sums the images of all others, if there are to be mean images.
+    fn add_images(&mut self) -> Result<()> {
+        if !self.kinds.contains(&Kind::MeanImage) {
+            return Ok(());
+        }
+        for own in &self.others {
+            let (images, windows) = own.images(self.model)?;
+            match &mut self.images {
+                Some((sum, count)) => {
+                    *sum += &images;
+                    *count += windows;
+                }
+                None => self.images = Some((images, windows)),
             }
         }
+        Ok(())
     }
+
+    /// Returns the baselines for a record of this many samples, with its leads in their order.
+    ///
+    /// # Errors
+    /// Returns an error if no record of another patient is left, or none is as long, or if the record has other
+    /// leads.
+    pub fn baselines(
+        &self,
+        leads: &[LeadName],
+        samples: usize,
+        itself: Itself<'_>,
+    ) -> Result<Vec<Named>> {
+        self.kinds.iter().map(|kind| self.baseline(*kind, leads, samples, itself)).collect()
+    }
+
+    fn baseline(
+        &self,
+        kind: Kind,
+        leads: &[LeadName],
+        samples: usize,
+        itself: Itself<'_>,
+    ) -> Result<Named> {
+        match kind {
+            Kind::Zero => Ok(Named { baseline: Baseline::Zero, made_of: "a flat line".to_owned() }),
+            Kind::MeanImage => self.mean_image(&self.rows(leads)?, itself),
+            Kind::Background => self.background(&self.rows(leads)?, samples, itself),
+        }
+    }
+
+    /// Returns the rows of a record's leads.
+    fn rows(&self, leads: &[LeadName]) -> Result<Vec<usize>> {
+        rows_of(&self.leads, leads).with_context(|| {
+            format!(
+                "{}: the recordings for the baselines have the leads {}, but this record has {}; use a --reference with the same leads, or --baseline zero",
+                self.origin,
+                listed(&self.leads),
+                listed(leads)
+            )
+        })
+    }
+
+    fn mean_image(&self, rows: &[usize], itself: Itself<'_>) -> Result<Named> {
+        let (mut sum, mut windows) = self.images.clone().context("no mean image was made")?;
+        let patients = itself.patients(&self.known);
+        let mut n = self.others.len();
+        for own in self.others.iter().filter(|own| !itself.is_stranger_to(own, &patients)) {
+            let (images, count) = own.images(self.model)?;
+            sum -= &images;
+            windows -= count;
+            n -= 1;
+        }
+        ensure!(
+            n > 0,
+            "none of {} recordings considered for the mean-image baseline is from another patient: {}; use --reference \
+             FOLDER or --baseline zero",
+            self.others.len(),
+            self.origin
+        );
+        let images = sum.select(Axis(0), rows).mapv(|sum| (sum / windows) as f32);
+        let made_of = format!("mean lead images of {n} recordings: {}", self.origin);
+        Ok(Named { baseline: Baseline::MeanImage(images), made_of })
+    }
+
+    fn background(&self, rows: &[usize], samples: usize, itself: Itself<'_>) -> Result<Named> {
+        let patients = itself.patients(&self.known);
+        let considered = &self.others[..self.others.len().min(KEPT)];
+        let chosen: Vec<&Other> = considered
+            .iter()
+            .filter(|own| itself.is_stranger_to(own, &patients) && own.length >= samples)
+            .take(self.count)
+            .collect();
+        ensure!(
+            !chosen.is_empty(),
+            "none of {} recordings considered for the background baseline is from another patient and has at least \
+             {samples} samples: {}; use --reference FOLDER or --baseline zero",
+            considered.len(),
+            self.origin
+        );
+        let names: Vec<&str> = chosen.iter().map(|own| own.name.as_str()).collect();
+        let made_of = format!("{} of {}", names.join(", "), self.origin);
+        let signals = chosen
+            .iter()
+            .map(|own| own.signal.slice(s![.., ..samples]).select(Axis(0), rows))
+            .collect();
+        Ok(Named { baseline: Baseline::Background(signals), made_of })
+    }
+}
+
+/// Returns the leads that most records have, in their order; of several, those of the first record.
+fn most_frequent(all: &[Vec<LeadName>]) -> Vec<LeadName> {
+    let mut counts: HashMap<&[LeadName], usize> = HashMap::new();
+    all.iter().for_each(|own| *counts.entry(own.as_slice()).or_default() += 1);
+    let most = all.iter().rev().max_by_key(|own| counts.get(own.as_slice()));
+    most.cloned().unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::{args, model, untrained};
+    use ecg_core::LabelSet;
+    use ecg3d_examples::source::{LabelArgs, load};
+    use ecg3d_models::{Architecture, Preset};
+
+    fn standard() -> Vec<LeadName> {
+        Lead::STANDARD_12.map(LeadName::from).to_vec()
+    }
+
+    /// Records with these names and patients. Each signal of 200 samples has frequencies of its own.
+    fn stock<'a>(model: &'a Model, kind: Kind, records: &[(&str, &str)]) -> Stock<'a> {
+        let mut stock = Stock {
+            model,
+            kinds: vec![kind],
+            count: 10,
+            leads: standard(),
+            others: Vec::new(),
+            known: HashMap::new(),
+            images: None,
+            origin: "data".to_owned(),
+        };
+        for (k, (name, patient)) in records.iter().enumerate() {
+            stock.know(name, patient);
+            let signal = Array2::from_shape_fn((12, 200), |(lead, t)| {
+                (t as f32 * 0.1 * (lead + 2 * k + 1) as f32).sin()
+            });
+            let (name, patient) = ((*name).to_owned(), (*patient).to_owned());
+            stock.others.push(Other { name, patient, signal, length: 100 });
+        }
+        stock.add_images().expect("images");
+        stock
+    }
 
     #[test]
     fn no_record_is_its_own_background_nor_is_its_patient() {
         let records = [("p1/ecg", "p1/ecg"), ("p2/ecg", "p2/ecg"), ("p3/ecg", "A"), ("x", "A")];
-        let mut stock = Stock {
-            kinds: vec![Kind::Background],
-            count: 10,
-            others: Vec::new(),
-            known: HashMap::new(),
-            mean_image: None,
-            origin: "data".to_owned(),
-        };
-        for (name, patient) in records {
-            stock.know(name, patient);
-            let (name, patient) = (name.to_owned(), patient.to_owned());
-            stock.others.push(Other { name, patient, signal: Array2::zeros((12, 100)) });
-        }
+        let model = untrained();
+        let stock = stock(&model, Kind::Background, &records);
         let made_of = |path: &str, patient| {
             let itself = Itself { path: Path::new(path), patient };
-            stock.baselines(100, itself).expect("has others").remove(0).made_of
+            stock.baselines(&standard(), 100, itself).expect("has others").remove(0).made_of
         };
         assert_eq!(made_of("/of/data/p1/ecg", ""), "p2/ecg, p3/ecg, x of data");
         // The patient is known from the other recordings.
         assert_eq!(made_of("/of/data/p3/ecg", ""), "p1/ecg, p2/ecg of data");
         assert_eq!(made_of("/elsewhere/y", "A"), "p1/ecg, p2/ecg of data");
+        let refused = |path: &str, samples| {
+            let itself = Itself { path: Path::new(path), patient: "" };
+            let error = stock.baselines(&standard(), samples, itself).err().expect("none is left");
+            error.to_string()
+        };
         // An archive made of a subfolder has short names, so any of these records may be meant.
-        assert!(stock.baselines(100, Itself { path: Path::new("ecg"), patient: "" }).is_err());
+        assert!(refused("ecg", 100).contains("none of 4 recordings"));
+        // What follows the real samples is padding.
+        assert!(refused("y", 101).contains("none of 4 recordings"));
+    }
+
+    #[test]
+    fn no_record_is_in_its_own_mean_image_nor_is_its_patient() {
+        let model = model(Architecture::ThreeDEcgNet, Preset::Corrected, LabelSet::seven());
+        let records = [("a", "A"), ("b", "B"), ("c", "A"), ("d", "")];
+        let stock = stock(&model, Kind::MeanImage, &records);
+        let mean = |path: &str| {
+            let itself = Itself { path: Path::new(path), patient: "" };
+            let own = stock.baselines(&standard(), 100, itself).expect("has others").remove(0);
+            match own.baseline {
+                Baseline::MeanImage(images) => (images, own.made_of),
+                other => panic!("{other}"),
+            }
+        };
+        let left: [(&str, &[usize]); 4] =
+            [("a", &[1, 3]), ("b", &[0, 2, 3]), ("d", &[0, 1, 2]), ("y", &[0, 1, 2, 3])];
+        for (path, rows) in left {
+            let (found, made_of) = mean(path);
+            let signals: Vec<_> = rows.iter().map(|&k| stock.others[k].signal.view()).collect();
+            let signals = ndarray::stack(Axis(0), &signals).expect("of one shape");
+            let lengths = vec![100; rows.len()];
+            let expected = model.mean_images(signals.view(), Some(&lengths)).expect("images");
+            assert!((&found - &expected).iter().all(|apart| apart.abs() < 1e-5), "{path}");
+            let n = rows.len();
+            assert_eq!(made_of, format!("mean lead images of {n} recordings: data"));
+        }
+        // In the order of the record's leads.
         let itself = Itself { path: Path::new("y"), patient: "" };
-        let error = stock.baselines(101, itself).err().expect("none is as long");
-        assert!(error.to_string().contains("none of 4 recordings"), "{error}");
+        let turned: Vec<LeadName> = standard().into_iter().rev().collect();
+        let own = stock.baselines(&turned, 100, itself).expect("has others").remove(0);
+        let mut expected = mean("y").0;
+        expected.invert_axis(Axis(0));
+        assert_eq!(own.baseline, Baseline::MeanImage(expected));
+
+        let one = [("a", "A"), ("c", "A")];
+        let stock = self::stock(&model, Kind::MeanImage, &one);
+        let itself = Itself { path: Path::new("a"), patient: "" };
+        let error = stock.baselines(&standard(), 100, itself).err().expect("no other patient");
+        assert!(error.to_string().starts_with("none of 2 recordings considered for the mean"));
+    }
+
+    /// Writes a table of twelve leads with a signal that depends on the lead alone.
+    fn write_table(path: &Path, leads: &[LeadName]) {
+        let mut text = format!("# fs: 500\n{}\n", listed(leads).replace(", ", ","));
+        for t in 0..1000 {
+            let cell = |lead: &LeadName| {
+                let rate = lead.lead().map_or(13, |lead| lead.index() + 1);
+                format!("{:.4}", (f64::from(t) * 0.01 * rate as f64).sin())
+            };
+            text += &leads.iter().map(cell).collect::<Vec<_>>().join(",");
+            text.push('\n');
+        }
+        std::fs::write(path, text).expect("writes");
+    }
+
+    #[test]
+    fn leads_of_other_recordings_go_by_name_in_the_order_of_each_file() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let standard = standard();
+        let turned: Vec<LeadName> = standard.iter().rev().cloned().collect();
+        let strange: Vec<LeadName> =
+            standard.iter().skip(1).cloned().chain([LeadName::from("V7")]).collect();
+        for (name, leads) in [("a", &standard), ("b", &turned), ("c", &standard), ("d", &strange)] {
+            write_table(&dir.path().join(format!("{name}.csv")), leads);
+        }
+        let model = model(Architecture::Ribeiro, Preset::Published, LabelSet::seven());
+        let words = ["--label", "AF", "--record", "x", "--baseline", "background"];
+        let asked = Asked::new(&args(&words), &model).expect("makes sense");
+        let config = &model.card().preprocessing;
+        let labels = LabelArgs::default();
+        let source = load(dir.path(), config, &labels).expect("loads");
+        assert_eq!(source.names, ["a", "b", "c", "d"]);
+        let names = LeadNames::new(dir.path(), &labels, config).expect("opens");
+        assert!(names.of("b").expect("reads") == turned);
+        let stock = Stock::of_source(&asked, &model, &source, &names, "data").expect("a stock");
+        let Rows::Prepared { signals, .. } = &source.rows else { panic!("a folder") };
+        for (row, leads) in [(0, &standard), (1, &turned)] {
+            let path = dir.path().join(&source.names[row]);
+            let itself = Itself { path: &path, patient: "" };
+            let own = stock.baselines(leads, 100, itself).expect("others").remove(0);
+            let Baseline::Background(others) = own.baseline else { panic!("{}", own.made_of) };
+            // The record without lead I is left out, and the others are like this one.
+            assert_eq!(others.len(), 2, "{}", own.made_of);
+            for other in others {
+                assert_eq!(other, signals.index_axis(Axis(0), row), "{}", own.made_of);
+            }
+        }
+        let itself = Itself { path: Path::new("y"), patient: "" };
+        let error = stock.baselines(&strange, 100, itself).err().expect("no V7");
+        assert!(error.to_string().contains("have the leads I, II, III, aVR"), "{error}");
     }
 }

@@ -11,6 +11,7 @@ mod device_args;
 #[path = "../../with_model/einthoven.rs"]
 mod einthoven;
 mod evaluated;
+mod leads;
 mod many;
 #[path = "../../with_model/model_args.rs"]
 mod model_args;
@@ -31,9 +32,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use ecg_core::{Lead, LeadName};
 use ecg_lime::{Method, Target};
-use ecg3d_convert::{ConvertConfig, LeadSelection};
 use ecg3d_examples::source::LabelArgs;
 use ecg3d_examples::{check_place, run};
 
@@ -62,7 +61,7 @@ struct Args {
     #[arg(long, value_name = "PATH", required_unless_present = "data", conflicts_with = "data")]
     record: Option<PathBuf>,
     /// Folder of records, or .npz of prepared signals that `convert` wrote
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|FILE.npz")]
     data: Option<PathBuf>,
     #[command(flatten)]
     labels: LabelArgs,
@@ -86,10 +85,11 @@ struct Args {
     /// and the other leads another [default: leads]
     #[arg(long, value_name = "WHO")]
     unions: Option<Unions>,
-    /// Number of random walks for permutation, and for owen with --segments; other methods ignore it
+    /// Number of random walks for permutation, and for owen with --segments, rounded up to an even number; other
+    /// methods ignore it
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     permutations: u32,
-    /// Number of random subsets for lime-sampled; other methods ignore it
+    /// Number of random subsets for lime-sampled, the one with all leads among them; other methods ignore it
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     samples: u32,
     /// The quantity that is divided among the players; published uses hard labels instead
@@ -102,7 +102,7 @@ struct Args {
     baseline: Vec<Kind>,
     /// Folder of records or .npz from which mean-image and background are made [default: --data; with --record,
     /// synthetic recordings in normal sinus rhythm]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR|FILE.npz")]
     reference: Option<PathBuf>,
     /// Number of recordings for the background baseline
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=512))]
@@ -142,18 +142,10 @@ fn explain(args: Args) -> Result<ExitCode> {
     }
 }
 
-/// Returns the leads of a prepared signal, given those of the recording.
-fn prepared_leads(config: &ConvertConfig, recorded: &[LeadName]) -> Vec<LeadName> {
-    match &config.leads {
-        LeadSelection::Named { leads } => leads.iter().map(|lead| (*lead).into()).collect(),
-        LeadSelection::File { count } => recorded.iter().take(*count).cloned().collect(),
-        _ => Lead::STANDARD_12.map(LeadName::from).to_vec(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ecg_core::LabelSet;
+    use ecg3d_convert::ConvertConfig;
     use ecg3d_models::{Architecture, Model, ModelCard, Network, Preset};
     use tch::Device;
 
@@ -161,11 +153,15 @@ mod tests {
 
     /// A network of signals that has not been trained.
     pub fn untrained() -> Model {
-        let (architecture, mode) = (Architecture::Ribeiro, Preset::Corrected);
-        let network = Network::new(architecture, mode, 7, Device::Cpu, 1).expect("builds");
+        model(Architecture::Ribeiro, Preset::Corrected, LabelSet::seven())
+    }
+
+    /// A network that has not been trained.
+    pub fn model(architecture: Architecture, mode: Preset, labels: LabelSet) -> Model {
+        let network =
+            Network::new(architecture, mode, labels.len(), Device::Cpu, 1).expect("builds");
         let config = ConvertConfig::preset(mode);
-        Model::new(network, ModelCard::new(architecture, mode, LabelSet::seven(), config))
-            .expect("a model")
+        Model::new(network, ModelCard::new(architecture, mode, labels, config)).expect("a model")
     }
 
     fn parsed(words: &[&str]) -> Result<Args, clap::Error> {
@@ -199,7 +195,8 @@ mod tests {
             let mut args = args(&["--label", "AF", source, "absent", "--weights", path]);
             args.out.clone_from(&weights);
             let error = explain(args).expect_err("no folder");
-            assert_eq!(error.to_string(), format!("cannot create {}", weights.display()));
+            let place = weights.join("explanation.json");
+            assert_eq!(error.to_string(), format!("cannot write {}", place.display()));
         }
     }
 }

@@ -9,12 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use ecg_core::{LabelSet, Lead, LeadName};
-use ecg_io::Dataset;
+use ecg_core::LabelSet;
 use ecg_lime::{
     Agreement, Baseline, Cohort, CohortOptions, Explanation, LimeError, MeanAgreement, Outcome,
 };
-use ecg3d_convert::{ConvertConfig, LeadSelection};
 use ecg3d_examples::source::{self, Failed, Rows, Source};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
 use ecg3d_examples::{Progress, say, say_err, write_atomic};
@@ -26,8 +24,9 @@ use crate::asked::{Asked, Label};
 use crate::baselines::{Itself, MadeOf, Named, Stock};
 use crate::classify::classify;
 use crate::evaluated::{self, Pair, Said, Subject};
+use crate::leads::LeadNames;
 use crate::usable::drop_unusable;
-use crate::{Args, pictures, prepared_leads};
+use crate::{Args, pictures};
 
 /// One line of `explanations.jsonl`.
 #[derive(Serialize)]
@@ -108,7 +107,12 @@ struct MeanFaithfulness {
 /// Explains every true positive of `data`.
 pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result<ExitCode> {
     let config = &model.card().preprocessing;
-    let mut source = source::load(data, config, &args.labels)?;
+    // Flags for reading recordings may be meant for a folder of others.
+    let labels = match &args.reference {
+        Some(reference) if !source::is_npz(reference) => args.labels.beside(data),
+        _ => args.labels.clone(),
+    };
+    let mut source = source::load(data, config, &labels)?;
     let prepared = matches!(source.rows, Rows::Prepared { .. }) && source.row_record.is_none();
     ensure!(
         prepared,
@@ -116,12 +120,12 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         data.display()
     );
     drop_unusable(&mut source, model.card().architecture, config)?;
-    let (stock, reference) = stock(model, asked, &source, data, args)?;
+    let names = LeadNames::new(data, &labels, config)?;
+    let (stock, reference) = stock(model, asked, &source, &names, data, args)?;
     let found = true_positives(model, asked, &mut source, data)?;
     let Rows::Prepared { signals, lengths } = &source.rows else {
         bail!("{}: no prepared signals", data.display());
     };
-    let names = LeadNames::new(data, args, config)?;
     // The records of an archive have no location.
     let folder = if data.is_dir() { data.canonicalize() } else { Ok(PathBuf::new()) };
     let folder = folder.with_context(|| format!("cannot find {}", data.display()))?;
@@ -148,10 +152,11 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         let labels: Vec<&Label> =
             found.iter().filter(|(own, _)| *own == row).map(|(_, k)| &asked.labels[*k]).collect();
         let one = || -> Result<(Vec<Said>, Vec<MadeOf>)> {
-            let itself = Itself { path: &folder.join(record), patient: &source.patients[row] };
-            let baselines = stock.baselines(lengths[row], itself)?;
-            let signal = signals.slice(s![row, .., ..lengths[row]]);
+            let patient = source.patients[row].as_deref().unwrap_or_default();
+            let itself = Itself { path: &folder.join(record), patient };
             let leads = names.of(record)?;
+            let baselines = stock.baselines(&leads, lengths[row], itself)?;
+            let signal = signals.slice(s![row, .., ..lengths[row]]);
             // Each record has its own seed: draws shared by all records would leave an error in their mean that
             // its interval does not cover.
             let seed = asked.seed_of(record);
@@ -198,13 +203,14 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         .with_context(|| format!("cannot write {}", lines.display()))?;
 
     pictures::remove(&args.out, model.labels())?;
+    let patients = source.patient_ids();
     let mut all = Vec::new();
     for (k, label) in asked.labels.iter().enumerate() {
         let true_positives = found.iter().filter(|(_, own)| *own == k).count();
         let own: Vec<(&str, &Said)> = said
             .iter()
             .filter(|(_, own)| label_of(&own.outcome) == label.name)
-            .map(|(row, own)| (source.patients[*row].as_str(), own))
+            .map(|(row, own)| (patients[*row].as_str(), own))
             .collect();
         all.push(summarise(asked, label, true_positives, &own, &args.out)?);
     }
@@ -230,22 +236,25 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
 }
 
 /// Returns the recordings that baselines are made from: those of `--reference`, or else the data set itself.
-fn stock(
-    model: &Model,
+fn stock<'a>(
+    model: &'a Model,
     asked: &Asked,
     source: &Source,
+    names: &LeadNames<'_>,
     data: &Path,
     args: &Args,
-) -> Result<(Stock, String)> {
+) -> Result<(Stock<'a>, String)> {
     let origin = args.reference.as_deref().unwrap_or(data).display().to_string();
     let Some(reference) = args.reference.as_ref().filter(|_| asked.needs_others()) else {
-        return Ok((Stock::of_source(asked, model, source, &origin)?, origin));
+        return Ok((Stock::of_source(asked, model, source, names, &origin)?, origin));
     };
     let ModelCard { architecture, preprocessing, .. } = model.card();
-    let mut other = source::load(reference, preprocessing, &args.labels.for_reference())?;
+    let labels = args.labels.for_reference(reference);
+    let mut other = source::load(reference, preprocessing, &labels)?;
     drop_unusable(&mut other, *architecture, preprocessing)?;
     other.report_failures();
-    Ok((Stock::of_source(asked, model, &other, &origin)?, origin))
+    let names = LeadNames::new(reference, &labels, preprocessing)?;
+    Ok((Stock::of_source(asked, model, &other, &names, &origin)?, origin))
 }
 
 /// Returns, for every true positive, its row of `source` and its index among the labels asked for, in the order
@@ -423,38 +432,5 @@ fn print(own: &OfLabel) {
             format!("same top lead in {:.0} %", 100.0 * share)
         });
         say!("{} and {}: rank correlation {ranks}, {top}", pair.between[0], pair.between[1]);
-    }
-}
-
-/// The source of the names of a prepared signal's leads.
-enum LeadNames<'a> {
-    /// The preprocessing orders them.
-    Fixed(Vec<LeadName>),
-    /// Each record has its own order.
-    File(Box<Dataset>, &'a ConvertConfig),
-}
-
-impl<'a> LeadNames<'a> {
-    fn new(data: &Path, args: &Args, config: &'a ConvertConfig) -> Result<Self> {
-        let by_file = matches!(config.leads, LeadSelection::File { .. });
-        if by_file && data.is_dir() {
-            let dataset = Dataset::open(data, &args.labels.dataset_options()?)?;
-            return Ok(Self::File(Box::new(dataset), config));
-        }
-        if by_file {
-            say_err!("warning: {} does not name its leads; assuming I to V6", data.display());
-        }
-        let standard = Lead::STANDARD_12.map(LeadName::from);
-        Ok(Self::Fixed(prepared_leads(config, &standard)))
-    }
-
-    fn of(&self, record: &str) -> Result<Vec<LeadName>> {
-        match self {
-            Self::Fixed(leads) => Ok(leads.clone()),
-            Self::File(dataset, config) => {
-                let index = dataset.index_of(record).context("the record no longer exists")?;
-                Ok(prepared_leads(config, &dataset.load(index)?.recording.leads))
-            }
-        }
     }
 }

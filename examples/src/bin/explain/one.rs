@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use ecg_core::Recording;
+use ecg_core::{LeadName, Recording};
 use ecg_io::read_recording;
 use ecg_lime::{LimeError, Settings};
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Resample};
@@ -20,8 +20,9 @@ use serde::Serialize;
 use crate::asked::{Asked, Label};
 use crate::baselines::{Itself, MadeOf, Named, Stock};
 use crate::evaluated::{self, Said, Subject};
+use crate::leads::{LeadNames, prepared_leads};
 use crate::usable::drop_unusable;
-use crate::{Args, pictures, prepared_leads};
+use crate::{Args, pictures};
 
 /// The layout of `explanation.json`: what was asked, followed by the results for the label, or for each label.
 #[derive(Serialize)]
@@ -54,7 +55,7 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
     }
     let signal = prepared.signal.slice(s![.., ..prepared.length]);
     let leads = prepared_leads(config, &recording.leads);
-    let baselines = baselines(model, asked, &file, &recording, prepared.length, args)?;
+    let baselines = baselines(model, asked, &file, &recording, &leads, prepared.length, args)?;
     let random = asked.random_models(model, args.random_models)?;
 
     stop::listen()?;
@@ -149,16 +150,19 @@ fn baselines(
     asked: &Asked,
     file: &Path,
     recording: &Recording,
+    leads: &[LeadName],
     samples: usize,
     args: &Args,
 ) -> Result<Vec<Named>> {
     let config = &model.card().preprocessing;
     let stock = match args.reference.as_ref().filter(|_| asked.needs_others()) {
         Some(reference) => {
-            let mut source = source::load(reference, config, &args.labels.for_reference())?;
+            let labels = args.labels.for_reference(reference);
+            let mut source = source::load(reference, config, &labels)?;
             drop_unusable(&mut source, model.card().architecture, config)?;
             source.report_failures();
-            Stock::of_source(asked, model, &source, &reference.display().to_string())?
+            let names = LeadNames::new(reference, &labels, config)?;
+            Stock::of_source(asked, model, &source, &names, &reference.display().to_string())?
         }
         None => {
             let (rate, seconds) = (recording.sampling_rate, recording.duration_s());
@@ -166,7 +170,7 @@ fn baselines(
         }
     };
     let patient = recording.patient.as_deref().unwrap_or_default();
-    stock.baselines(samples, Itself { path: &record_path(file), patient })
+    stock.baselines(leads, samples, Itself { path: &record_path(file), patient })
 }
 
 /// Returns the path of a record without extension, from the header or table that it was read from.

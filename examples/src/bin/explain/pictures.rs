@@ -12,14 +12,16 @@ use ecg3d_examples::ecg_strips::{SegmentShares, ecg_segments_svg, times};
 use ecg3d_examples::matrix::matrix_svg;
 use ecg3d_examples::picture::{remove_pictures, write_picture};
 
-use crate::asked::{Asked, suffix_of};
+use crate::asked::{Asked, plain_suffix, suffixes};
 
-/// The names of all pictures; a hyphen and a label may follow.
+/// The names of all pictures; the suffix of a label may follow.
 const NAMES: [&str; 7] = ["bars", "ecg", "interactions", "segments", "softmax", "boxes", "means"];
 
 /// Removes the pictures of an earlier run with these labels.
 pub fn remove(out: &Path, labels: &LabelSet) -> Result<()> {
-    let suffixes: Vec<String> = labels.iter().map(suffix_of).collect();
+    // Suffixes without a position are those of a model without the labels that look the same.
+    let suffixes: Vec<String> =
+        suffixes(labels).into_iter().chain(labels.iter().map(plain_suffix)).collect();
     remove_pictures(out, &NAMES, &suffixes)
 }
 

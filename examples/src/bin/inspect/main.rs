@@ -29,7 +29,8 @@ use report::Report;
 #[derive(Parser)]
 #[command(name = "inspect", version)]
 struct Arguments {
-    /// A WFDB record, with or without .hea, a .csv or .tsv recording (also .gz), or a folder
+    /// A WFDB record, with or without .hea, a .csv or .tsv recording (also .gz), or a folder (ending in / if
+    /// there is a record of the same name)
     record: PathBuf,
     /// Print JSON instead of text, even if the record cannot be read
     #[arg(long)]
@@ -60,13 +61,23 @@ impl Arguments {
 
 fn main() -> ExitCode {
     run(|arguments: Arguments| {
-        let is_folder = arguments.record.is_dir();
-        let result = if is_folder { folder(&arguments) } else { record(&arguments) };
+        let result = match is_folder(&arguments.record) {
+            true => folder(&arguments),
+            false => record(&arguments),
+        };
         if let (true, Err(error)) = (arguments.json, &result) {
             print_json(&Unread::new(&arguments, error))?;
         }
         result
     })
+}
+
+/// Whether a path means a folder. If there is a record of that name beside it, only a final `/` does.
+fn is_folder(path: &Path) -> bool {
+    let mut header = path.as_os_str().to_owned();
+    header.push(".hea");
+    let is_marked = path.to_string_lossy().ends_with(std::path::is_separator);
+    path.is_dir() && (is_marked || !Path::new(&header).is_file())
 }
 
 fn folder(arguments: &Arguments) -> Result<ExitCode> {
@@ -161,7 +172,7 @@ struct Unread {
 impl Unread {
     fn new(arguments: &Arguments, error: &anyhow::Error) -> Self {
         let (record, options) = (&arguments.record, arguments.options());
-        let header = (!record.is_dir()).then(|| read_header(record, &options).ok()).flatten();
+        let header = (!is_folder(record)).then(|| read_header(record, &options).ok()).flatten();
         Self {
             annotations: header.map(|(header, _)| AnnotationReport::of(&header, &options).files),
             error: format!("{error:#}"),

@@ -59,7 +59,7 @@ struct Arguments {
     #[arg(long, value_name = "DIR", default_value = "target/quickstart")]
     out: PathBuf,
     /// Seed of the synthetic recordings
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "data")]
     seed: u64,
     /// Largest number of decisions to explain, one per label; each takes 256 passes of a window through
     /// the network, or 4096 if its limb leads contradict each other
@@ -369,17 +369,10 @@ mod tests {
 
     #[test]
     fn labels_that_lack_one_of_the_networks_judge_nothing() {
-        let source = Source {
-            rows: Rows::Prepared { signals: Array3::zeros((2, 12, 100)), lengths: vec![100; 2] },
-            row_record: None,
-            names: ["a", "b"].map(str::to_owned).to_vec(),
-            label_set: LabelSet::new(["AF", "NSR"]).expect("two"),
-            labels: vec![Some(vec![true, false]), None],
-            patients: ["p", "q"].map(str::to_owned).to_vec(),
-            folds: vec![None; 2],
-            failed: Vec::new(),
-            label_source: "nowhere".to_owned(),
-        };
+        let rows = Rows::Prepared { signals: Array3::zeros((2, 12, 100)), lengths: vec![100; 2] };
+        let mut source = Source::unlabelled(["a", "b"].map(str::to_owned).to_vec(), rows);
+        source.label_set = LabelSet::new(["AF", "NSR"]).expect("two");
+        source.labels[0] = Some(vec![true, false]);
         let of =
             |labels: [&str; 2], named| truths(&source, &LabelSet::new(labels).expect("two"), named);
         let known = of(["NSR", "AF"], true).expect("known");
@@ -390,6 +383,16 @@ mod tests {
         assert_eq!(nothing.lacking.as_deref(), Some("no column SB in nowhere"));
         let error = of(["NSR", "SB"], true).expect_err("asked for").to_string();
         assert_eq!(error, "no column SB in nowhere; expected each of NSR,SB");
+    }
+
+    #[test]
+    fn flags_that_would_do_nothing_are_refused() {
+        let parse = |more: &[&str]| {
+            Arguments::try_parse_from(["quickstart"].into_iter().chain(more.iter().copied()))
+        };
+        let error = parse(&["--data", "d", "--seed", "9"]).err().expect("nothing is synthesised");
+        assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict);
+        assert!(parse(&["--data", "d"]).is_ok() && parse(&["--seed", "9"]).is_ok());
     }
 
     #[test]

@@ -16,10 +16,11 @@ use crate::threads::ThreadsArgs;
 ///
 /// At the end, RUN/validation.csv has the best weights' probabilities for the validation records, and
 /// RUN/validation_labels.csv the truth, patient and fold, in the form that evaluate reads. RUN/test.csv and
-/// RUN/test_labels.csv have the same, except the fold, for the records that --split published keeps for
-/// testing. The card has the metrics of both with intervals by patient.
+/// RUN/test_labels.csv have the same, except the fold, for the records that --split published or --test-fold
+/// keeps for testing. The card has the metrics of both with intervals by patient.
 ///
-/// With --fold all, each fold has such a folder in RUN, and RUN has the two validation tables of all folds.
+/// With --fold all, each fold has such a folder in RUN, and RUN has the two validation tables of all folds. If
+/// training diverges in a fold, the others are trained all the same, but RUN gets no tables.
 ///
 /// RUN/run.lock keeps two training runs from using the same folder. --resume continues from
 /// RUN/checkpoint.safetensors: a run that was killed at any moment ends with the same weights as one that was
@@ -52,9 +53,14 @@ pub struct Arguments {
     /// RUN/validation.csv and RUN/validation_labels.csv have the records of all folds
     #[arg(long, value_name = "I|all")]
     pub fold: Option<Fold>,
-    /// The validation fold for --split labels: a value of the label table's column fold [default: the largest]
+    /// The validation fold for --split labels: a value of the label table's column fold [default: the largest
+    /// except that of --test-fold]
     #[arg(long, value_name = "F")]
     pub val_fold: Option<u32>,
+    /// The fold whose records --split labels keeps for testing: a value of the label table's column fold; no
+    /// run trains or validates on them [default: none]
+    #[arg(long, value_name = "F")]
+    pub test_fold: Option<u32>,
     /// Passes over the training records [default: 100; corrected 30]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
@@ -75,7 +81,8 @@ pub struct Arguments {
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = largest_weight)]
     pub label_weights: Option<f64>,
     /// Number of windows of each validation record on which an epoch is evaluated; at the end, the best weights
-    /// are evaluated on all [default: all]
+    /// are evaluated on all. Not for networks that read one window of each record: all with --preset published,
+    /// and resnet1d [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub val_windows: Option<u32>,
     /// Ends the run after N epochs without improvement [default: never]
@@ -156,7 +163,7 @@ pub enum SplitBy {
     Published,
     /// Folds of whole patients with even shares of the labels
     Kfold,
-    /// The folds that the label table gives
+    /// The folds that the label table gives, of which --test-fold may keep one for testing
     Labels,
 }
 
@@ -184,7 +191,7 @@ impl Arguments {
 
     /// Refuses flags that have no effect on the split, rather than ignoring them.
     pub fn check_split(&self, split_by: SplitBy) -> Result<()> {
-        let (name, folds, fold, val_fold) = match split_by {
+        let (name, folds, fold, by_table) = match split_by {
             SplitBy::Published => ("published", false, true, false),
             SplitBy::Kfold => ("kfold", true, true, false),
             SplitBy::Labels => ("labels", false, true, true),
@@ -192,7 +199,8 @@ impl Arguments {
         for (flag, given, of_use) in [
             ("--folds", self.folds.is_some(), folds),
             ("--fold", self.fold.is_some(), fold),
-            ("--val-fold", self.val_fold.is_some(), val_fold),
+            ("--val-fold", self.val_fold.is_some(), by_table),
+            ("--test-fold", self.test_fold.is_some(), by_table),
         ] {
             ensure!(!given || of_use, "{flag} has no effect with --split {name}");
         }
@@ -208,6 +216,9 @@ impl Arguments {
             !(self.all_folds() && self.val_fold.is_some()),
             "--fold all cannot be used with --val-fold"
         );
+        if let (Some(val), Some(test)) = (self.val_fold, self.test_fold) {
+            ensure!(val != test, "--test-fold {test} is also the fold of --val-fold");
+        }
         if let Some(Fold::One(fold)) = self.fold {
             let folds = self.n_folds();
             ensure!(fold < folds, "--fold {fold} is not one of the folds 0 to {}", folds - 1);

@@ -19,9 +19,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use ecg3d_convert::Resample;
-use ecg3d_examples::say;
+use ecg3d_convert::{Resample, Windows};
 use ecg3d_examples::source::{Rows, Source, load};
+use ecg3d_examples::{say, say_err};
 use ecg3d_models::{
     Architecture, Model, ModelCard, ModelError, Network, TrainData, check_run_dir, replace_best,
     train,
@@ -35,7 +35,7 @@ use crate::init::Init;
 use crate::judge::Judged;
 use crate::precision::warn_of_imitation;
 use crate::shown::Shown;
-use crate::splits::{OneFold, splits, summarise};
+use crate::splits::{OneFold, names_sha256, splits, summarise, tested_patients_seen};
 use crate::usable::drop_unusable;
 
 fn main() -> ExitCode {
@@ -47,13 +47,17 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let preset = arguments.preset;
     let split_by = arguments.split_by(preset);
     arguments.check_split(split_by)?;
-    let device = device(&arguments.device)?;
+    let device = device(Some(arguments.device.as_str()))?;
     warn_of_imitation(arguments.precision, architecture, device);
     arguments.threads.set_up_process()?;
     arguments.recipe(architecture, preset, &arguments.out).check()?;
     check_folder(arguments)?;
 
     let mut preprocessing = architecture.preprocessing(preset);
+    ensure!(
+        arguments.val_windows.is_none() || preprocessing.windows == Windows::All,
+        "--val-windows has no effect: {architecture} ({preset}) reads only the first window of each record"
+    );
     let init = arguments.init.as_deref();
     let init = init
         .map(|from| Init::read(from, architecture, preset, &preprocessing, device))
@@ -86,16 +90,46 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         return Ok(source.exit_code());
     }
-    let mut validation = Vec::with_capacity(splits.len());
-    for own in &splits {
+    let validation = each_fold(&splits, |own| {
         say!("\nFold {}:", own.fold);
         summarise(&source, &data, &own.split);
-        let out = arguments.out.join(format!("{FOLD}{}", own.fold));
-        let trained = job.train(own, &out);
-        validation.push(trained.with_context(|| format!("fold {}", own.fold))?);
-    }
+        job.train(own, &arguments.out.join(format!("{FOLD}{}", own.fold)))
+    })?;
     job.judge_folds(&splits, &validation)?;
     Ok(source.exit_code())
+}
+
+/// Trains all folds, those after one that diverged, too; any other error would concern all of them.
+fn each_fold<T>(
+    splits: &[OneFold],
+    mut train: impl FnMut(&OneFold) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut done = Vec::with_capacity(splits.len());
+    let mut failed = Vec::new();
+    for own in splits {
+        match train(own).with_context(|| format!("fold {}", own.fold)) {
+            Ok(trained) => done.push(trained),
+            Err(error) if has_diverged(&error) => {
+                say_err!("failed: {error:#}");
+                failed.push(own.fold.to_string());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    ensure!(
+        failed.is_empty(),
+        "training diverged in {} of {} folds ({}), so there are no tables of all folds",
+        failed.len(),
+        splits.len(),
+        failed.join(", ")
+    );
+    Ok(done)
+}
+
+/// Returns whether a training run ended because its numbers did not stay finite.
+fn has_diverged(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<ModelError>();
+    matches!(error, Some(ModelError::NotFinite { .. } | ModelError::NetworkNotFinite { .. }))
 }
 
 /// Prefix of the folder of each fold's run, if all folds are trained.
@@ -204,8 +238,9 @@ impl Job<'_> {
             train(&mut network, card, data, &split.train, &split.val, &config, &mut |event| {
                 shown.event(event);
                 ControlFlow::Continue(())
-            })?;
+            });
         shown.finish();
+        let outcome = outcome?;
 
         say!(
             "{} epochs done{}, best: epoch {}",
@@ -254,8 +289,10 @@ impl Job<'_> {
                 threshold_source: "the validation records",
             };
             let title = "Best weights on the records kept for testing";
-            let (figures, tables) = judged.show(&card, title, out)?;
+            let (mut figures, tables) = judged.show(&card, title, out)?;
             files.extend(tables);
+            figures["names_sha256"] = names_sha256(data, &split.test).into();
+            figures["shared_patients"] = tested_patients_seen(data, split).into();
             metrics.insert("test".to_owned(), figures);
         }
         if !metrics.is_empty() {
@@ -315,7 +352,8 @@ fn train_data(source: &mut Source, path: &Path) -> Result<TrainData> {
         prepared: signals,
         lengths,
         labels,
-        patients: source.patients.clone(),
+        label_set: source.label_set.clone(),
+        patients: source.patient_ids(),
         names: source.names.clone(),
     })
 }
@@ -325,7 +363,53 @@ mod tests {
     use super::*;
     use clap::Parser;
     use ecg_core::LabelSet;
+    use ecg_io::Split;
     use ecg3d_models::Preset;
+
+    #[test]
+    fn the_other_folds_are_trained_after_one_that_diverged() {
+        let splits = [3, 4, 5].map(|fold| OneFold { fold, split: Split::default() });
+        let run = |failing: fn(u32) -> Option<ModelError>| {
+            let mut begun = Vec::new();
+            let done = each_fold(&splits, |own| {
+                begun.push(own.fold);
+                failing(own.fold).map_or(Ok(own.fold), |error| Err(error.into()))
+            });
+            (begun, done.map_err(|error| format!("{error:#}")))
+        };
+        assert_eq!(run(|_| None), (vec![3, 4, 5], Ok(vec![3, 4, 5])));
+        let (begun, done) = run(|fold| match fold {
+            3 => Some(ModelError::NotFinite { epoch: 1, batch: 2, loss: f64::NAN, kept: None }),
+            4 => Some(ModelError::NetworkNotFinite { what: "weights", epoch: 1, kept: None }),
+            _ => None,
+        });
+        let text = "training diverged in 2 of 3 folds (3, 4), so there are no tables of all folds";
+        assert_eq!((begun, done), (vec![3, 4, 5], Err(text.to_owned())));
+        // What would fail in every fold stops at once.
+        let (begun, done) = run(|_| Some(ModelError::RunInUse { path: "run".into() }));
+        assert_eq!(begun, [3]);
+        let error = done.expect_err("in use");
+        assert!(error.starts_with("fold 3: another training run is using run"), "{error}");
+    }
+
+    #[test]
+    fn a_number_of_windows_is_refused_where_only_the_first_is_read() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let (data, out) = (at("absent"), at("run"));
+        let said = |model: &str, preset: &str| {
+            let line = ["train", "--data", &data, "--out", &out, "--val-windows", "2"];
+            let line = line.into_iter().chain(["--model", model, "--preset", preset]);
+            format!("{:#}", run(&Arguments::parse_from(line)).expect_err("refused"))
+        };
+        for (model, preset) in [("ribeiro", "published"), ("resnet1d", "corrected")] {
+            let text = said(model, preset);
+            let expected = format!("--val-windows has no effect: {model} ({preset}) reads only");
+            assert!(text.starts_with(&expected), "{text}");
+        }
+        let text = said("ribeiro", "corrected");
+        assert!(text.contains(&data), "now the data is missed: {text}");
+    }
 
     #[test]
     fn weights_that_do_not_fit_are_refused_before_data_is_read() {

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use ecg_io::{Split, folds_by_patient, split_by_fold, split_published};
-use ecg3d_examples::say;
+use ecg_io::{Split, folds_by_patient, shared_patients, split_by_fold, split_published};
 use ecg3d_examples::source::Source;
+use ecg3d_examples::{say, say_err, sha256};
 use ecg3d_models::TrainData;
 use ndarray::{Array2, Axis};
 
@@ -24,8 +24,9 @@ pub fn splits(
     by: SplitBy,
     arguments: &Arguments,
 ) -> Result<Vec<OneFold>> {
-    if arguments.no_validation && by != SplitBy::Published {
-        // Only the published split keeps records for testing.
+    let test_fold = arguments.test_fold;
+    if arguments.no_validation && by != SplitBy::Published && test_fold.is_none() {
+        // No records are kept for testing.
         let mut all = Split::default();
         all.train = (0..data.len()).collect();
         return Ok(vec![OneFold { fold: 0, split: all }]);
@@ -49,7 +50,8 @@ pub fn splits(
     let (fold_of, one) = match by {
         SplitBy::Labels => {
             let folds = table_folds(source)?;
-            let largest = folds.iter().copied().max().unwrap_or(0);
+            let others = folds.iter().copied().filter(|&fold| Some(fold) != test_fold);
+            let largest = others.max().unwrap_or(0);
             (folds, arguments.val_fold.unwrap_or(largest))
         }
         _ => {
@@ -58,12 +60,24 @@ pub fn splits(
             (folds, arguments.one_fold())
         }
     };
+    if let Some(fold) = test_fold {
+        let mut split = split_by_fold(&fold_of, fold)?;
+        if arguments.no_validation {
+            split.test = std::mem::take(&mut split.val);
+            return Ok(vec![OneFold { fold: 0, split }]);
+        }
+    }
     let folds: BTreeSet<u32> = if arguments.all_folds() {
-        fold_of.iter().copied().collect()
+        fold_of.iter().copied().filter(|&fold| Some(fold) != test_fold).collect()
     } else {
         BTreeSet::from([one])
     };
-    let split = |fold| Ok(OneFold { fold, split: split_by_fold(&fold_of, fold)? });
+    let split = |fold| {
+        let mut split = split_by_fold(&fold_of, fold)?;
+        let others = std::mem::take(&mut split.train).into_iter();
+        (split.test, split.train) = others.partition(|&row| Some(fold_of[row]) == test_fold);
+        Ok(OneFold { fold, split })
+    };
     folds.into_iter().map(split).collect()
 }
 
@@ -80,7 +94,22 @@ fn table_folds(source: &Source) -> Result<Vec<u32>> {
     source.folds.iter().zip(&source.names).map(fold).collect()
 }
 
-/// Reports the training data: how many records there are, and how many of them have each label.
+/// Counts the patients who have records both for testing and for training or validation.
+pub fn tested_patients_seen(data: &TrainData, split: &Split) -> usize {
+    shared_patients(&data.patients, &[&split.train[..], &split.val].concat(), &split.test)
+}
+
+/// Returns the SHA-256 of the sorted names of some records, each followed by a line feed, by which to see
+/// whether two runs have the same ones.
+pub fn names_sha256(data: &TrainData, rows: &[usize]) -> String {
+    let mut names: Vec<&str> = rows.iter().map(|&row| data.names[row].as_str()).collect();
+    names.sort_unstable();
+    let lines: String = names.into_iter().flat_map(|name| [name, "\n"]).collect();
+    sha256(lines.as_bytes())
+}
+
+/// Reports the training data: how many records there are, and how many of them have each label. Warns of
+/// patients who are tested and not new to the network.
 pub fn summarise(source: &Source, data: &TrainData, split: &Split) {
     let count = |rows: &[usize]| {
         let labels: Array2<bool> = data.labels.select(Axis(0), rows);
@@ -97,6 +126,105 @@ pub fn summarise(source: &Source, data: &TrainData, split: &Split) {
     say!("training on {}", count(&split.train));
     say!("validating on {}", count(&split.val));
     if !split.test.is_empty() {
-        say!("kept for testing: {}", count(&split.test));
+        say!(
+            "kept for testing: {}; SHA-256 of their sorted names: {}",
+            count(&split.test),
+            names_sha256(data, &split.test)
+        );
+    }
+    match tested_patients_seen(data, split) {
+        0 => {}
+        patients => say_err!(
+            "warning: {patients} patients have records both for testing and for training or validation; the test \
+             metrics are too optimistic for new patients"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use ecg_core::LabelSet;
+    use ecg3d_examples::source::Rows;
+    use ndarray::Array3;
+
+    /// Six records of three patients, two in each of the folds 1 to 3.
+    fn records() -> (Source, TrainData) {
+        let names: Vec<String> = ["b", "a", "d", "c", "f", "e"].map(str::to_owned).to_vec();
+        let rows = Rows::Prepared { signals: Array3::zeros((6, 12, 100)), lengths: vec![100; 6] };
+        let mut source = Source::unlabelled(names.clone(), rows);
+        source.folds = [1, 1, 2, 2, 3, 3].map(Some).to_vec();
+        let data = TrainData {
+            prepared: Array3::zeros((6, 12, 100)),
+            lengths: vec![100; 6],
+            labels: Array2::from_elem((6, 7), true),
+            label_set: LabelSet::seven(),
+            patients: ["p", "p", "q", "q", "p", "r"].map(str::to_owned).to_vec(),
+            names,
+        };
+        (source, data)
+    }
+
+    fn arguments(more: &str) -> Arguments {
+        let line = format!("train --data d --model ribeiro --out o --split labels {more}");
+        Arguments::try_parse_from(line.split_whitespace()).expect("parses")
+    }
+
+    #[test]
+    fn a_fold_of_the_table_is_kept_for_testing() {
+        let (source, data) = records();
+        let of = |more: &str| {
+            let arguments = arguments(more);
+            arguments.check_split(SplitBy::Labels).expect("goes together");
+            splits(&source, &data, SplitBy::Labels, &arguments)
+        };
+        type Parts = (u32, [Vec<usize>; 3]);
+        let parts = |more: &str| -> Vec<Parts> {
+            let splits = of(more).expect("splits").into_iter();
+            let lists = splits.map(|own| (own.fold, own.split));
+            lists.map(|(fold, own)| (fold, [own.train, own.val, own.test])).collect()
+        };
+        let test = || vec![4, 5];
+        let first: Parts = (1, [vec![2, 3], vec![0, 1], test()]);
+        let second: Parts = (2, [vec![0, 1], vec![2, 3], test()]);
+        // Validation takes the largest fold that is left.
+        assert_eq!(parts("--test-fold 3"), std::slice::from_ref(&second));
+        assert_eq!(parts("--test-fold 3 --val-fold 1"), std::slice::from_ref(&first));
+        assert_eq!(parts("--test-fold 3 --fold all"), [first, second]);
+        let all: Parts = (0, [vec![0, 1, 2, 3], vec![], test()]);
+        assert_eq!(parts("--test-fold 3 --no-validation"), [all]);
+        let none: Parts = (3, [vec![0, 1, 2, 3], test(), vec![]]);
+        assert_eq!(parts(""), [none]);
+        let error = of("--test-fold 7").err().expect("no such fold").to_string();
+        assert!(error.contains("fold 7 has no records"), "{error}");
+    }
+
+    #[test]
+    fn a_test_fold_needs_the_folds_of_the_table_and_one_of_its_own() {
+        let refused =
+            |more: &str, by| arguments(more).check_split(by).expect_err("refused").to_string();
+        let error = refused("--test-fold 3 --val-fold 3", SplitBy::Labels);
+        assert_eq!(error, "--test-fold 3 is also the fold of --val-fold");
+        for (by, name) in [(SplitBy::Published, "published"), (SplitBy::Kfold, "kfold")] {
+            let error = refused("--test-fold 3", by);
+            assert_eq!(error, format!("--test-fold has no effect with --split {name}"));
+        }
+    }
+
+    #[test]
+    fn tested_records_have_a_hash_and_their_patients_are_counted() {
+        let (source, data) = records();
+        let of = |more: &str| {
+            let arguments = arguments(more);
+            let mut splits = splits(&source, &data, SplitBy::Labels, &arguments).expect("splits");
+            splits.remove(0).split
+        };
+        let split = of("--test-fold 3");
+        // Patient p also has records in fold 1.
+        assert_eq!(tested_patients_seen(&data, &split), 1);
+        assert_eq!(tested_patients_seen(&data, &of("--test-fold 2")), 0);
+        assert_eq!(names_sha256(&data, &split.test), sha256(b"e\nf\n"));
+        assert_eq!(names_sha256(&data, &[5, 4]), names_sha256(&data, &[4, 5]));
     }
 }
