@@ -27,6 +27,16 @@ fn signals(records: usize, [leads, samples]: [usize; 2]) -> Array3<f32> {
     })
 }
 
+/// Returns whether the processor has what a network needs for a number type; otherwise says that it is skipped, because
+/// emulation takes many times as long and shows nothing.
+fn is_native(architecture: Architecture, precision: Precision) -> bool {
+    let native = precision.is_native(architecture, Device::Cpu);
+    if !native {
+        eprintln!("skipped: {architecture} in {precision}, which this processor would emulate");
+    }
+    native
+}
+
 /// `3decgnet/[1, 12, 100], 1 threads`.
 fn id(architecture: Architecture, shape: &[usize], threads: i32) -> BenchmarkId {
     BenchmarkId::new(architecture.name(), format!("{shape:?}, {threads} threads"))
@@ -46,6 +56,9 @@ fn predict(c: &mut Criterion) {
             (Architecture::Ribeiro, 32),
             (Architecture::ResNet1d, 32),
         ] {
+            if !is_native(architecture, precision) {
+                continue;
+            }
             let card = ModelCard::new(
                 architecture,
                 MODE,
@@ -77,6 +90,9 @@ fn training_step(c: &mut Criterion) {
             (Architecture::Ribeiro, 32),
             (Architecture::ResNet1d, 32),
         ] {
+            if !is_native(architecture, precision) {
+                continue;
+            }
             let network = network(architecture, precision);
             let named =
                 network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));

@@ -19,10 +19,11 @@ struct Step {
 }
 
 /// Everything is built in the dev profile with one set of flags, so that each crate is compiled once.
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step { name: "setup", what: "libtorch and the compilers are installed", run: setup::run },
     Step { name: "fmt", what: "the sources are formatted", run: fmt },
     Step { name: "free", what: "the libtorch-free crates do not depend on libtorch", run: free },
+    Step { name: "lock", what: "the lock file of the fuzz targets is up to date", run: lock },
     Step { name: "clippy", what: "clippy reports no warnings", run: clippy },
     Step { name: BUILD, what: "everything builds", run: build },
     Step { name: "test", what: "every test passes", run: test },
@@ -55,6 +56,9 @@ const STEPS: [Step; 14] = [
 /// The step that builds the programs, and the steps that run what it has built.
 const BUILD: &str = "build";
 const ON_PROGRAMS: [&str; 2] = ["linkage", "programs"];
+
+/// The manifest of the fuzz targets.
+const FUZZ: &str = "crates/ecg-io/fuzz/Cargo.toml";
 
 /// Programs that start in milliseconds because they load nothing of libtorch.
 const LIGHT_PROGRAMS: [&str; 4] = ["inspect", "synthesize", "convert", "losses"];
@@ -209,6 +213,37 @@ fn libtorch_package(tree: &str) -> Option<&str> {
         .find(|name| ["tch", "torch-sys", "ecg3d-models"].contains(name))
 }
 
+/// Checks the lock file of the fuzz targets, which are a workspace of their own that no other step looks at.
+fn lock(workspace: &Workspace) -> Result<()> {
+    let args = ["metadata", "--locked", "--offline", "--format-version", "1", "--manifest-path"];
+    let mut command = cargo(workspace, &args);
+    let output = command.arg(FUZZ).output().context("cannot run cargo metadata")?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        return Ok(());
+    }
+    if is_stale(&stderr) {
+        bail!(
+            "the lock file beside {FUZZ} is stale; `cargo update --workspace --manifest-path {FUZZ}` updates it"
+        );
+    }
+    if lacks_packages(&stderr) {
+        println!("skipped: packages are missing ({})", crate::tools::last_line(&output.stderr));
+        return Ok(());
+    }
+    bail!("{} failed: {}", workspace::line(&command), stderr.trim_end());
+}
+
+/// Whether cargo was kept from changing a lock file. It says so before it needs the packages themselves.
+fn is_stale(stderr: &str) -> bool {
+    stderr.contains("--locked was passed")
+}
+
+/// Whether cargo would have needed the network.
+fn lacks_packages(stderr: &str) -> bool {
+    stderr.contains("offline")
+}
+
 /// Checks what the light programs load, down to the libraries of their libraries.
 fn linkage(workspace: &Workspace) -> Result<()> {
     if !cfg!(target_os = "linux") {
@@ -281,6 +316,15 @@ mod tests {
         let tree = "ecg-io v0.1.0 (/x/tch)\nndarray v0.17.2\nmatch v1.0.0\n";
         assert_eq!(libtorch_package(tree), None);
         assert_eq!(libtorch_package("a v1\ntorch-sys v0.24.0\n"), Some("torch-sys"));
+    }
+
+    #[test]
+    fn a_stale_lock_file_is_told_from_missing_packages() {
+        let stale = "error: cannot update the lock file /w/Cargo.lock because --locked was passed to prevent this\n";
+        assert!(is_stale(stale));
+        let missing = "error: failed to download `csv v1.3.1`\n\nCaused by:\n  attempting to make an HTTP request, but --offline was specified\n";
+        assert!(lacks_packages(missing) && !is_stale(missing));
+        assert!(!lacks_packages("error: failed to parse manifest at `/w/Cargo.toml`\n"));
     }
 
     #[test]

@@ -27,7 +27,8 @@ cargo xtask <command>
                     returns at once if nothing is missing
   demo [ARGS]       set up, build the programs and run the main job on synthetic recordings;
                     ARGS go to `quickstart` (--data DIR, --out DIR, --seed N)
-  test [ARGS]       set up and run `cargo test --workspace ARGS`
+  test [ARGS]       set up and run `cargo test --workspace ARGS`; with `-p CRATE` or
+                    `--manifest-path FILE` among them, without `--workspace`
   ci [--from STEP | --only STEP | --list]
                     run the gate: every check that a change must pass
   help              print this text
@@ -88,10 +89,26 @@ fn demo(workspace: &Workspace, rest: &[OsString]) -> Result<ExitCode> {
     workspace::status(&mut quickstart)
 }
 
-/// Sets up and runs all tests, with cargo's own output.
+/// Sets up and runs all tests, or those of the packages named, with cargo's own output.
 fn test(workspace: &Workspace, rest: &[OsString]) -> Result<ExitCode> {
     setup::run(workspace)?;
-    workspace::status(workspace.cargo().args(["test", "--workspace"]).args(rest))
+    let mut command = workspace.cargo();
+    command.arg("test");
+    if !names_package(rest) {
+        command.arg("--workspace");
+    }
+    workspace::status(command.args(rest))
+}
+
+/// Whether arguments of `cargo test` choose packages. Those after `--` are for the tests.
+fn names_package(args: &[OsString]) -> bool {
+    args.iter().take_while(|arg| *arg != "--").any(|arg| {
+        let text = arg.as_encoded_bytes();
+        let is = |option: &[u8]| {
+            text.strip_prefix(option).is_some_and(|rest| matches!(rest, [] | [b'=', ..]))
+        };
+        text.starts_with(b"-p") || is(b"--package") || is(b"--manifest-path")
+    })
 }
 
 /// Whether `--out DIR` or `--out=DIR` is among the arguments.
@@ -109,6 +126,29 @@ mod tests {
         assert!(names_out(&args(&["--seed", "1", "--out", "a b"])));
         assert!(names_out(&args(&["--out=x/y"])));
         assert!(!names_out(&args(&["--outer", "x"])));
+    }
+
+    #[test]
+    fn a_package_is_seen_in_any_form_before_the_arguments_of_the_tests() {
+        let names = |line: &str| {
+            names_package(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+        };
+        for line in [
+            "-p ecg-io",
+            "-pecg-io",
+            "--release --package ecg-io",
+            "--package=ecg-io --lib",
+            "--manifest-path crates/ecg-io/Cargo.toml",
+            "--manifest-path=x",
+            "-p ecg-io -- some_test",
+        ] {
+            assert!(names(line), "{line}");
+        }
+        for line in
+            ["", "some_test", "--packages", "--profile dev", "--lib -- -p", "-- --package x"]
+        {
+            assert!(!names(line), "{line}");
+        }
     }
 
     #[test]

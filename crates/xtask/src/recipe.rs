@@ -87,12 +87,14 @@ pub fn build(home: &Path) -> Result<()> {
         // Without a lock another run may be at work, so nothing is shared with it.
         temp.join("wheels")
     };
-    check_room(parent, &store)?;
+    let given = std::env::var_os("LIBTORCH_WHEELS").filter(|value| !value.is_empty());
+    let given = given.map(PathBuf::from);
+    let folders: Vec<&Path> = given.as_deref().into_iter().chain([&*store]).collect();
+    check_room(parent, &folders)?;
 
     let started = Instant::now();
     let temp = Temporary::new(temp)?;
-    let given = std::env::var_os("LIBTORCH_WHEELS").filter(|value| !value.is_empty());
-    let wheels = fetch(&python, given.map(PathBuf::from).as_deref(), &store, temp.path())?;
+    let wheels = fetch(&python, given.as_deref(), &store, temp.path())?;
     let tree = temp.path().join("libtorch");
     unpack(&python, &wheels, &tree)?;
     link_umbrella(&mut linker, &tree)?;
@@ -166,8 +168,8 @@ fn remove_leftovers(home: &Path) {
     }
 }
 
-fn check_room(folder: &Path, store: &Path) -> Result<()> {
-    let needed = room_mb(store);
+fn check_room(folder: &Path, of_wheels: &[&Path]) -> Result<()> {
+    let needed = room_mb(of_wheels);
     match tools::free_mb(folder) {
         Some(free) if free < needed => bail!(
             "disk full: {} has {free} MB free, but setting up libtorch takes {needed} MB; free some space, or set \
@@ -178,9 +180,11 @@ fn check_room(folder: &Path, store: &Path) -> Result<()> {
     }
 }
 
-/// Returns the room that set-up takes in addition to the wheels that are already kept.
-fn room_mb(store: &Path) -> u64 {
-    let kept = WHEELS.iter().filter(|wheel| store.join(wheel.file).is_file());
+/// Returns the room that set-up takes in addition to the wheels that are already in one of the folders.
+fn room_mb(folders: &[&Path]) -> u64 {
+    let kept = WHEELS
+        .iter()
+        .filter(|wheel| folders.iter().any(|folder| folder.join(wheel.file).is_file()));
     ROOM_MB - kept.map(|wheel| wheel.mb).sum::<u64>()
 }
 
@@ -393,9 +397,14 @@ mod tests {
     #[test]
     fn wheels_that_are_kept_take_no_more_room() {
         let temp = scratch("room");
-        assert_eq!(room_mb(temp.path()), ROOM_MB);
-        put(temp.path(), WHEELS[0].file, "");
-        assert_eq!(room_mb(temp.path()), ROOM_MB - WHEELS[0].mb);
+        let (store, given) = (temp.path().join("store"), temp.path().join("given"));
+        assert_eq!(room_mb(&[&given, &store]), ROOM_MB);
+        put(&store, WHEELS[0].file, "");
+        assert_eq!(room_mb(&[&given, &store]), ROOM_MB - WHEELS[0].mb);
+        // A wheel that is in both folders counts once.
+        put(&given, WHEELS[0].file, "");
+        put(&given, WHEELS[1].file, "");
+        assert_eq!(room_mb(&[&given, &store]), ROOM_MB - WHEELS[0].mb - WHEELS[1].mb);
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn source(use_pytorch: bool, own: Option<PathBuf>) -> Source {
     }
 }
 
-/// Makes the workspace ready to build. Quick and silent if it already is.
+/// Makes the workspace ready to build. Quick if it already is, and then silent unless the user's own libtorch is used.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let use_pytorch = std::env::var_os("LIBTORCH_USE_PYTORCH").is_some();
     let source = source(use_pytorch, workspace.own_libtorch());

@@ -11,21 +11,26 @@ use anyhow::{Context, Result, bail};
 
 use crate::workspace::{self, Workspace};
 
-/// A run of one program. In the arguments and in `writes`, `@/` stands for the folder of this run.
+/// A run of one program. In the arguments, `@/` stands for the folder of this run.
 struct Run {
     program: &'static str,
     args: &'static str,
+    /// Files that it must write, by their paths in that folder.
     writes: &'static [&'static str],
 }
 
 /// The steps of a user, from records to an explanation.
 const RUNS: [Run; 14] = [
-    Run { program: "synthesize", args: "--out @/data --records 40 --seed 1", writes: &["data"] },
+    Run {
+        program: "synthesize",
+        args: "--out @/data --records 40 --seed 1",
+        writes: &["data/labels.csv"],
+    },
     // With few windows, for programs that ask a network about each window many times.
     Run {
         program: "synthesize",
         args: "--out @/short --records 8 --seconds 4 --seed 1",
-        writes: &["short"],
+        writes: &["short/labels.csv"],
     },
     Run {
         program: "inspect",
@@ -45,7 +50,7 @@ const RUNS: [Run; 14] = [
     Run {
         program: "convert",
         args: "--data @/data --out @/images.safetensors --stage images --dtype f16 --shard 1/4 --plot @/plots --plot-records 1",
-        writes: &["images.safetensors", "images.safetensors.json", "plots"],
+        writes: &["images.safetensors", "images.safetensors.json", "plots/synth00001.svg"],
     },
     Run { program: "losses", args: "--data @/data --out @/losses.csv", writes: &["losses.csv"] },
     Run {
@@ -167,15 +172,22 @@ fn execute(workspace: &Workspace, one: &Run, folder: &Path, goldens: Option<&Pat
         .with_context(|| format!("cannot write {}", output_path.display()))?;
     workspace::run(command.stdin(Stdio::null()).stdout(output))?;
     for name in one.writes {
-        let path = folder.join(name);
-        let size = fs::metadata(&path)
-            .with_context(|| format!("{} did not write {}", one.program, path.display()))?
-            .len();
-        if size == 0 {
-            bail!("{} left {} empty", one.program, path.display());
-        }
+        check_written(one.program, &folder.join(name))?;
     }
     println!("  {:.1} s", begun.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Checks that a program wrote a file, and something into it.
+fn check_written(program: &str, path: &Path) -> Result<()> {
+    let found = fs::metadata(path)
+        .with_context(|| format!("{program} did not write {}", path.display()))?;
+    if !found.is_file() {
+        bail!("{} of {program} is not a file", path.display());
+    }
+    if found.len() == 0 {
+        bail!("{program} left {} empty", path.display());
+    }
     Ok(())
 }
 
@@ -224,6 +236,23 @@ fn goldens(root: &Path) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tools::scratch::{put, scratch};
+
+    #[test]
+    fn only_a_file_with_content_counts_as_written() {
+        let temp = scratch("written");
+        put(temp.path(), "plots/full", "x");
+        put(temp.path(), "plots/empty", "");
+        let fault = |name: &str| {
+            check_written("convert", &temp.path().join(name)).err().map(|error| error.to_string())
+        };
+        assert_eq!(fault("plots/full"), None);
+        for (name, part) in
+            [("plots", "is not a file"), ("plots/empty", "empty"), ("plots/none", "did not write")]
+        {
+            assert!(fault(name).is_some_and(|text| text.contains(part)), "{name}");
+        }
+    }
 
     #[test]
     fn words_get_their_paths() {
