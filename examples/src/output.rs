@@ -22,7 +22,8 @@ pub fn run<A: Parser>(main: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
             return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
-    main(arguments).unwrap_or_else(|error| {
+    let checked = ecg3d_convert::check_simd().map_err(anyhow::Error::msg);
+    checked.and_then(|()| main(arguments)).unwrap_or_else(|error| {
         say_err!("error: {error:#}");
         ExitCode::FAILURE
     })

@@ -14,14 +14,16 @@ fn recordings_need_no_labels() {
     write_folder(&data, 2, options, Format::Csv).expect("synthesises");
     let run = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_quickstart"));
-        command.arg("--data").arg(&data).arg("--out").arg(&out).args(["--explain", "0"]);
+        command.arg("--data").arg(&data).arg("--out").arg(&out);
+        command.args(["--explain", "0", "--seed", "9"]);
         let output = command.output().expect("starts");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{said}");
         let read = |name| fs::read_to_string(out.join(name)).expect("is there");
         (said, read("report.html"), read("predictions.csv"))
     };
-    let (_, page, with) = run();
+    let (said, page, with) = run();
+    assert!(said.contains("warning: --seed has no effect"), "{said}");
     assert!(page.contains("How good it is") && out.join("metrics.json").exists());
 
     // Without the table and the diagnoses of the headers, the earlier metrics are removed.

@@ -47,7 +47,7 @@ fn a_fold_of_the_label_table_is_tested() {
     command.arg("--data").arg(&data).arg("--out").arg(&out);
     let output = command.stdin(Stdio::null()).output().expect("train starts");
     let warned = said(&output, true);
-    assert!(warned.contains("warning: 1 patients have records both for testing and"), "{warned}");
+    assert!(warned.contains("warning: 1 patient has records both for testing and"), "{warned}");
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(printed.contains("kept for testing: 4 records: "), "{printed}");
     let column = |name: &str, column: usize| -> Vec<String> {

@@ -1,5 +1,23 @@
 use crate::Lead;
 
+/// Returns the message of an error followed by those of its causes, for places that keep only text.
+///
+/// ```
+/// let broken = String::from_utf8(vec![0xff]).map_err(std::io::Error::other).unwrap_err();
+/// let error = std::io::Error::other(broken);
+/// assert!(ecg_core::with_causes(&error).contains("invalid utf-8"));
+/// ```
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 /// An invalid value given for part of a recording, a lead or a label set.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]

@@ -83,7 +83,8 @@ fn create_beside(path: &Path, prefix: &str) -> io::Result<NamedTempFile<File>> {
         }
         before => before.ok(),
     };
-    if path.file_name().is_none() {
+    // A path that ends in a slash names a folder.
+    if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(io::ErrorKind::InvalidFilename.into());
     }
     let folder = path.parent().unwrap_or(Path::new(""));
@@ -142,6 +143,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
         check_place(path.join("x")).expect_err("in a file");
         check_place("").expect_err("no name");
+        check_place(dir.path().join("other/")).expect_err("the name of a folder");
     }
 
     #[cfg(unix)]

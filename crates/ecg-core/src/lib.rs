@@ -32,6 +32,10 @@
 //! Axes are named in brackets, in C order: `[lead, sample]`, `[record, lead, sample]`. Signals are `f64` in mV unless a
 //! name says otherwise; rates are in Hz. The standard lead order is I, II, III, aVR, aVL, aVF, V1 to V6.
 //!
+//! # Features
+//!
+//! `files` (off by default): the module `files`, which writes files completely or not at all. It needs `tempfile`.
+//!
 //! # Sibling crates
 //!
 //! - `ecg-io` reads recordings.
@@ -52,7 +56,7 @@ mod recording;
 /// The arrays of the arguments and results, in the version used here.
 pub use ndarray;
 
-pub use error::CoreError;
+pub use error::{CoreError, with_causes};
 pub use label::{LabelSet, SnomedCode};
 pub use lead::{Lead, LeadName};
 pub use predict::{LeadMask, Predict, PredictError, PredictSubsets};

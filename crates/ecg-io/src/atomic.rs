@@ -9,10 +9,21 @@ use crate::IoError;
 
 /// Writes a file with [`files::write_whole`].
 pub(crate) fn write_file(path: &Path, content: &[u8]) -> Result<(), IoError> {
+    check_file(path)?;
+    files::write_whole(path, ".", |file| file.write_all(content)).map_err(IoError::write(path))
+}
+
+/// Checks that [`write_file`] can write there.
+pub(crate) fn check_place(path: &Path) -> Result<(), IoError> {
+    check_file(path)?;
+    files::check_place(path).map_err(IoError::write(path))
+}
+
+fn check_file(path: &Path) -> Result<(), IoError> {
     if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(IoError::NotAFile { path: path.to_owned(), at: None });
     }
-    files::write_whole(path, ".", |file| file.write_all(content)).map_err(IoError::write(path))
+    Ok(())
 }
 
 #[cfg(all(test, unix))]

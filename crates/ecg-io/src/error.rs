@@ -730,14 +730,7 @@ impl IoError {
 
     /// Returns the message followed by those of its causes, for places that keep only text.
     pub fn with_causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        ecg_core::with_causes(self)
     }
 }
 
@@ -766,8 +759,7 @@ fn in_place_of_folder(recording: Option<&Path>) -> String {
     match recording {
         None => "a file, expected a folder of recordings".to_owned(),
         Some(file) => format!(
-            "a recording ({}), expected a folder of recordings; put it into a folder of its own, or look at it with \
-             inspect",
+            "a recording ({}), expected a folder of recordings, such as the one that it is in",
             file.display()
         ),
     }

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use ecg_core::{Adc, CoreError, Recording, Sex};
 
-use crate::atomic::write_file;
+use crate::atomic::{check_place, write_file};
 use crate::format::encode;
 use crate::header::{Clinical, is_readable_gain};
 use crate::signal::checksum;
@@ -63,6 +63,8 @@ pub fn write_wfdb(
     let mut bytes = Vec::new();
     let values = &adc.values;
     encode(format, values.columns().into_iter().flatten().copied(), &mut bytes);
+    // Otherwise an old header that cannot be replaced would stand beside the new samples.
+    check_place(&header_path)?;
     write_file(&dir.as_ref().join(format!("{}.dat", recording.name)), &bytes)?;
 
     // Writing to a string cannot fail.

@@ -67,13 +67,13 @@ fn values_unlike_those_of_an_ecg_in_mv_give_a_warning() {
     };
     let warning = |span: &str| {
         format!(
-            "r.csv: units: values span {span} mV; the table states no units, mV is assumed (CsvOptions::units, --csv-units)"
+            "r.csv: units: most leads span {span} mV, but no units are stated or given, so mV is assumed"
         )
     };
     for (text, span) in [
-        ("# fs: 500\nI,II\n0,0\n-1000,1\n550,2\n", "1550"),
-        ("# fs: 500\nI,II\n0,0\n0.0005,nan\n0,0.0015\n", "0.0015"),
-        ("# fs: 500\nI\n-1e308\n1e308\n", "inf"),
+        ("# fs: 500\nI,II,III\n0,0,0\n-1000,1,90\n550,2,9\n", "more than 50"),
+        ("# fs: 500\nI,II\n0,0\n0.0005,nan\n0,0.0015\n", "less than 0.02"),
+        ("# fs: 500\nI\n-1e308\n1e308\n", "more than 50"),
     ] {
         let [told] = &found(text, CsvOptions::default())[..] else { panic!("{text}") };
         assert!(told.ends_with(&warning(span)), "{told}");
@@ -81,6 +81,8 @@ fn values_unlike_those_of_an_ecg_in_mv_give_a_warning() {
     }
     for text in [
         "# fs: 500\nI\n0\n50\n",
+        // One lead may be faulty.
+        "# fs: 500\nI,II,III\n0,0,0\n1,-1,65.5\n",
         "# fs: 500\nI,II\n0,0\n0.02,0\n",
         // Flat leads say nothing.
         "# fs: 500\nI,II\n900,0\n900,0\n",

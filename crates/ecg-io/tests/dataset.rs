@@ -333,7 +333,7 @@ fn nothing_to_open() {
             "{error}"
         );
         let told =
-            format!("a recording ({}), expected a folder of recordings; put", header.display());
+            format!("a recording ({}), expected a folder of recordings, such as", header.display());
         assert!(error.to_string().contains(&told), "{error}");
     }
     let error = Dataset::open(dir.path().join("notes.csv"), &options).expect_err("a file");

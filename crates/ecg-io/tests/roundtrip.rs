@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use ecg_core::{Adc, Lead, Recording, SamplingRate, Sex, SnomedCode};
-use ecg_io::{
-    CsvOptions, Format, IoError, ReadOptions, WriteOptions, read_recording, write_csv, write_wfdb,
-};
+use ecg_io::{Format, IoError, ReadOptions, WriteOptions, read_recording, write_csv, write_wfdb};
 use ndarray::Array2;
 use proptest::prelude::*;
 
@@ -22,9 +20,7 @@ fn recording(signal: Array2<f64>, rate: f64) -> Recording {
 }
 
 fn reread(dir: &Path) -> Recording {
-    // The values may be unlike those of an ECG in mV.
-    let csv = CsvOptions::default().with_units("mV");
-    let strict = ReadOptions::default().with_strict(true).with_csv(csv);
+    let strict = ReadOptions::default().with_strict(true);
     let loaded = read_recording(dir.join("site/r_1"), &strict).expect("reads");
     assert_eq!(loaded.warnings, []);
     loaded.recording
@@ -216,4 +212,23 @@ fn control_characters_become_spaces() {
     check();
     write_wfdb(dir.path(), &odd, &WriteOptions::default()).expect("writes");
     check();
+}
+
+#[test]
+fn samples_are_not_written_beside_a_header_that_stays() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |value| {
+        let own = recording(Array2::from_elem((2, 3), value), 500.0);
+        write_wfdb(dir.path(), &own, &WriteOptions::default())
+    };
+    write(0.25).expect("writes");
+    let [header, samples] =
+        ["hea", "dat"].map(|end| dir.path().join("site/r_1").with_extension(end));
+    let before = std::fs::read(&samples).expect("reads");
+    let mut permissions = std::fs::metadata(&header).expect("is there").permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&header, permissions).expect("sets");
+    let error = write(0.5).expect_err("read-only");
+    assert!(matches!(&error, IoError::Write { path, .. } if *path == header), "{error}");
+    assert_eq!(std::fs::read(&samples).expect("reads"), before);
 }

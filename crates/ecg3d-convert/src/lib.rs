@@ -137,6 +137,9 @@ pub use plot::{Metric, RecurrencePlot, Threshold};
 pub use real::Real;
 pub use resample::{Edges, FftResampler, FftScratch, FirMethod, PolyResampler, rate_ratio};
 pub use scratch::Scratch;
+/// For programs, which end with an error if the environment variable is wrong.
+#[doc(hidden)]
+pub use simd::check as check_simd;
 /// `ecg3d-models` obeys the same environment variable.
 #[cfg(target_arch = "x86_64")]
 #[doc(hidden)]

@@ -115,21 +115,38 @@ pub enum Level {
 /// Returns the widest vectors that the environment variable `ECG3D_SIMD` allows; `None` if it is unset or empty.
 ///
 /// # Panics
-/// Panics if the value is none of `portable`, `avx2` and `avx512`, in upper or lower case.
+/// Panics if the value is none of `portable`, `avx2` and `avx512`, in upper or lower case. Programs call [`check`]
+/// first.
 #[cfg(target_arch = "x86_64")]
 pub fn limit() -> Option<Level> {
-    parsed(&std::env::var_os("ECG3D_SIMD")?.to_string_lossy())
+    asked().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Checks the environment variable `ECG3D_SIMD`.
+///
+/// # Errors
+/// Returns what is wrong with its value.
+pub fn check() -> Result<(), String> {
+    #[cfg(target_arch = "x86_64")]
+    asked()?;
+    Ok(())
 }
 
 #[cfg(target_arch = "x86_64")]
-fn parsed(value: &str) -> Option<Level> {
-    match value.to_ascii_lowercase().as_str() {
-        "" => None,
-        "portable" => Some(Level::Portable),
-        "avx2" => Some(Level::Avx2),
-        "avx512" => Some(Level::Avx512),
-        _ => panic!("ECG3D_SIMD is {value:?}, expected portable, avx2 or avx512"),
-    }
+fn asked() -> Result<Option<Level>, String> {
+    let value = std::env::var_os("ECG3D_SIMD").unwrap_or_default();
+    parsed(&value.to_string_lossy())
+}
+
+#[cfg(target_arch = "x86_64")]
+fn parsed(value: &str) -> Result<Option<Level>, String> {
+    Ok(Some(match value.to_ascii_lowercase().as_str() {
+        "" => return Ok(None),
+        "portable" => Level::Portable,
+        "avx2" => Level::Avx2,
+        "avx512" => Level::Avx512,
+        _ => return Err(format!("ECG3D_SIMD is {value:?}, expected portable, avx2 or avx512")),
+    }))
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -147,8 +147,8 @@ pub enum ModelError {
     },
     /// The loss became infinite or NaN.
     #[error(
-        "the loss is {loss} in epoch {epoch}, batch {batch}{}; try a lower learning rate in another run folder, or check the data for extreme values",
-        and_kept(.kept)
+        "the loss is {loss} in epoch {epoch}, batch {batch}{}; try a lower learning rate{}, or check the data for extreme values",
+        and_kept(.kept), elsewhere(.kept)
     )]
     NotFinite {
         /// The epoch, from 1.
@@ -163,8 +163,8 @@ pub enum ModelError {
     /// The weights, or the logits of the validation records, became infinite or NaN although the losses of all steps
     /// were finite.
     #[error(
-        "the network's {what} are not finite after epoch {epoch}{}; try a lower learning rate in another run folder",
-        and_kept(.kept)
+        "the network's {what} are not finite after epoch {epoch}{}; try a lower learning rate{}",
+        and_kept(.kept), elsewhere(.kept)
     )]
     NetworkNotFinite {
         /// What is not finite: `weights` or `logits of validation records`.
@@ -499,14 +499,7 @@ pub enum ModelError {
 impl ModelError {
     /// Returns the message followed by those of its causes, for places that keep only text.
     pub fn with_causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        ecg_core::with_causes(self)
     }
 }
 
@@ -524,6 +517,11 @@ fn and_kept(run_dir: &Option<PathBuf>) -> String {
     run_dir
         .as_ref()
         .map_or(String::new(), |path| format!("; earlier epochs are saved in {}", path.display()))
+}
+
+/// A run that keeps epochs is only continued with the same learning rate.
+fn elsewhere(run_dir: &Option<PathBuf>) -> &'static str {
+    if run_dir.is_some() { " in another run folder" } else { "" }
 }
 
 /// Adds to an error of libtorch what was being done.

@@ -200,16 +200,8 @@ impl Model {
     ///
     /// The recording is prepared as the card says, and its probabilities come from the mean of its windows' logits.
     /// Warnings of the converter (a flat lead, for instance) are not reported; [`ConvertPlan::prepare`] returns them.
-    /// `ecg_io::read_recording` has warnings too, in `Loaded::warnings`. Print them: a prediction does not show that a
-    /// file was odd.
-    ///
-    /// ```ignore
-    /// let loaded = ecg_io::read_recording(path, &ecg_io::ReadOptions::default())?;
-    /// for warning in &loaded.warnings {
-    ///     eprintln!("warning: {warning}");
-    /// }
-    /// let probabilities = model.predict_recording(&loaded.recording)?;
-    /// ```
+    /// `ecg_io::read_recording` has warnings too, in `Loaded::warnings`. Print them, as the README of the workspace
+    /// does: a prediction does not show that a file was odd.
     ///
     /// For many recordings it is faster to use the plans of [`ecg3d_convert::Plans`], each made once, and to pass many
     /// recordings at a time to [`Model::predict_prepared`].

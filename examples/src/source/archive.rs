@@ -560,8 +560,10 @@ mod tests {
         // Of the records of another share, it is not.
         let share = serde_json::json!({"shard": "1/2"});
         let (_archive, path) = npz_with(&["y/1", "z/2"], &published, share);
-        let source = load(&path, &published, &labels).expect("loads");
+        let mut source = load(&path, &published, &labels).expect("loads");
         assert_eq!(source.labels, [None, None]);
+        let error = source.drop_unlabelled().expect_err("none has labels").to_string();
+        assert!(error.contains("pt.csv; join the shares of the data set first"), "{error}");
         std::fs::write(&table, "record,AF\nz/2,1\n1,1\n").expect("writes");
         let mut source = load(&path, &published, &labels).expect("loads");
         assert_eq!(source.labels, [None, Some(vec![true])]);

@@ -55,6 +55,7 @@ pub fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Re
                     source.labels.push(dataset.labels_of(index, &recording));
                     source.patients.push(recording.patient);
                     source.folds.push(dataset.fold(index));
+                    source.leads.push(prepared.leads);
                     source.names.push(name);
                 }
                 Err(error) => {
@@ -79,7 +80,7 @@ pub fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Re
 
 #[cfg(test)]
 mod tests {
-    use ecg_core::SamplingRate;
+    use ecg_core::{Lead, LeadName, SamplingRate};
     use ecg_synth::SynthOptions;
 
     use super::super::load;
@@ -130,6 +131,7 @@ mod tests {
         std::fs::write(folder.join("synth00002.dat"), [0; 7]).expect("cuts a record short");
         let source = open(&folder, &ConvertConfig::corrected()).expect("loads");
         assert_eq!(source.names, ["synth00000", "synth00001", "synth00003", "synth00004"]);
+        assert_eq!(source.leads, vec![Lead::STANDARD_12.map(LeadName::from).to_vec(); 4]);
         assert_eq!(source.failed.len(), 1);
         assert_eq!(source.failed[0].record, "synth00002");
         assert!(source.failed[0].reason.contains("synth00002"), "{}", source.failed[0].reason);

@@ -54,9 +54,16 @@ impl LabelArgs {
         own
     }
 
-    /// Refuses flags that have no effect on an archive, rather than ignoring them.
-    pub(super) fn check_archive(&self, archive: &Path) -> Result<()> {
-        let shown = archive.display();
+    /// Refuses flags that have no effect on `data` because it is an archive. [`load`](super::load) makes this check,
+    /// too; programs make it before long work.
+    ///
+    /// # Errors
+    /// Returns an error if such a flag is given. For a folder, there is none.
+    pub fn check(&self, data: &Path) -> Result<()> {
+        if !is_npz(data) {
+            return Ok(());
+        }
+        let shown = data.display();
         ensure!(
             self.reading == ReadingArgs::default(),
             "{shown} is already converted: flags for reading recordings, such as --csv-rate, have no effect on it"
@@ -112,22 +119,23 @@ mod tests {
         let archive = Path::new("x.npz");
         let reading = ReadingArgs { no_checksums: true, ..ReadingArgs::default() };
         let usual = LabelArgs { label_map: "default".to_owned(), ..LabelArgs::default() };
-        usual.check_archive(archive).expect("no flags");
+        usual.check(archive).expect("no flags");
         let read = LabelArgs { reading, ..usual.clone() };
-        let error = read.check_archive(archive).expect_err("nothing is read").to_string();
+        let error = read.check(archive).expect_err("nothing is read").to_string();
         assert!(error.starts_with("x.npz is already converted: "), "{error}");
+        read.check(Path::new("folder")).expect("a folder is read");
         // Other recordings are read with these flags.
-        read.beside(archive).check_archive(archive).expect("meant for others");
-        read.for_reference(archive).check_archive(archive).expect("meant for others");
+        read.beside(archive).check(archive).expect("meant for others");
+        read.for_reference(archive).check(archive).expect("meant for others");
         assert_eq!(read.for_reference(Path::new("folder")).reading, read.reading);
 
         let map = LabelArgs { label_map: "published".to_owned(), ..usual.clone() };
         let rule = LabelArgs { nsr_rule: NsrRule::Rhythm, ..usual };
         for args in [map, rule] {
-            let error = args.check_archive(archive).expect_err("has labels").to_string();
+            let error = args.check(archive).expect_err("has labels").to_string();
             assert!(error.starts_with("x.npz has its own labels: "), "{error}");
             let table = LabelArgs { labels: Some("ptbxl_database.csv".into()), ..args };
-            table.check_archive(archive).expect("a table may have codes");
+            table.check(archive).expect("a table may have codes");
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use ecg_core::LabelSet;
+use ecg_core::{LabelSet, LeadName};
 use ecg_io::{Dataset, RecordTable, RowMatch, read_labels};
 use ecg3d_convert::{ConvertConfig, ConvertError, ImagePlan};
 use ndarray::{Array, Array2, Array3, Array4, Axis, RemoveAxis, Slice};
@@ -28,6 +28,14 @@ pub struct Failed {
     pub record: String,
     /// The error, cause after cause.
     pub reason: String,
+}
+
+impl Failed {
+    /// Returns a record for which a network gave probabilities that are not finite.
+    pub fn not_finite(record: &str) -> Self {
+        let reason = "its probabilities are not finite; check it for NaN or extreme values";
+        Self { record: record.to_owned(), reason: reason.to_owned() }
+    }
 }
 
 /// Returns the exit status of a program that went on with the other records: 0 if none failed, else
@@ -76,6 +84,9 @@ pub struct Source {
     pub row_record: Option<Vec<usize>>,
     /// Record names in order.
     pub names: Vec<String>,
+    /// The leads of each record's prepared signal, in the order of its rows; empty for an archive, which does not
+    /// name them.
+    pub leads: Vec<Vec<LeadName>>,
     /// Labels in the order of the columns of `labels`.
     pub label_set: LabelSet,
     /// The labels of each record, if known.
@@ -102,6 +113,7 @@ impl Source {
             rows,
             row_record: None,
             names,
+            leads: Vec::new(),
             label_set: LabelSet::default(),
             labels: vec![None; records],
             patients: vec![None; records],
@@ -119,22 +131,28 @@ impl Source {
         known.map(|(patient, name)| patient.as_ref().unwrap_or(name).clone()).collect()
     }
 
+    /// Returns the columns of the labels `wanted` in `labels`.
+    ///
+    /// # Errors
+    /// Returns an error if the source does not have one of the labels.
+    pub fn columns_of(&self, wanted: &LabelSet) -> Result<Vec<usize>> {
+        let column = |label| {
+            self.label_set.index_of(label).with_context(|| {
+                format!(
+                    "label {label} is not among the labels of {}: {}",
+                    self.label_source, self.label_set
+                )
+            })
+        };
+        wanted.iter().map(column).collect()
+    }
+
     /// Returns the labels `[record, label]` in the order of `wanted`.
     ///
     /// # Errors
     /// Returns an error if a record has no labels, or if the source does not have one of the labels.
     pub fn require_labels(&self, wanted: &LabelSet) -> Result<Array2<bool>> {
-        let columns = wanted
-            .iter()
-            .map(|label| {
-                self.label_set.index_of(label).with_context(|| {
-                    format!(
-                        "label {label} is not among the labels of {}: {}",
-                        self.label_source, self.label_set
-                    )
-                })
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let columns = self.columns_of(wanted)?;
         let mut out = Array2::from_elem((self.names.len(), wanted.len()), false);
         for ((mut row, own), name) in out.rows_mut().into_iter().zip(&self.labels).zip(&self.names)
         {
@@ -202,15 +220,35 @@ impl Source {
     /// # Errors
     /// Returns an error if no record has labels.
     pub fn drop_unlabelled(&mut self) -> Result<()> {
-        let reason = format!("no labels in {}", self.label_source);
-        ensure!(
-            self.labels.iter().any(Option::is_some),
-            "no record has labels in {}; provide a table with --labels, or put labels.csv into the folder",
-            self.label_source
-        );
-        let unlabelled = self.labels.iter().map(|own| own.is_none().then(|| reason.clone()));
-        self.set_aside(unlabelled.collect());
+        let labelled = self.fail_unlabelled()?;
+        if labelled.contains(&false) {
+            self.keep_records(&labelled);
+        }
         Ok(())
+    }
+
+    /// Adds the records without labels to `failed` and marks the others. All stay, as do their rows.
+    ///
+    /// # Errors
+    /// Returns an error if no record has labels.
+    pub fn fail_unlabelled(&mut self) -> Result<Vec<bool>> {
+        let labelled: Vec<bool> = self.labels.iter().map(Option::is_some).collect();
+        ensure!(
+            labelled.contains(&true),
+            "no record has labels in {}; {}",
+            self.label_source,
+            if self.is_share {
+                "join the shares of the data set first (convert --join), or provide a table with full names"
+            } else {
+                "provide a table with --labels, or put labels.csv into the folder"
+            }
+        );
+        let reason = format!("no labels in {}", self.label_source);
+        let unlabelled = self.names.iter().zip(&labelled).filter(|(_, labelled)| !**labelled);
+        self.failed.extend(
+            unlabelled.map(|(name, _)| Failed { record: name.clone(), reason: reason.clone() }),
+        );
+        Ok(labelled)
     }
 
     /// Moves records to `failed` whose signals have samples too large for volumes. Signals whose shape is not
@@ -268,7 +306,7 @@ impl Source {
     }
 
     /// Removes all records except the marked ones, and their rows.
-    pub fn keep_records(&mut self, marked: &[bool]) {
+    fn keep_records(&mut self, marked: &[bool]) {
         let record_of = |row: usize| self.row_record.as_ref().map_or(row, |records| records[row]);
         let rows: Vec<usize> = (0..self.rows.len()).filter(|&row| marked[record_of(row)]).collect();
         let kept: Vec<usize> = (0..marked.len()).filter(|&record| marked[record]).collect();
@@ -290,6 +328,7 @@ impl Source {
             values.retain(|_| marked.next() == Some(&true));
         }
         keep(&mut self.names, marked);
+        keep(&mut self.leads, marked);
         keep(&mut self.labels, marked);
         keep(&mut self.patients, marked);
         keep(&mut self.folds, marked);
@@ -350,10 +389,10 @@ pub fn is_npz(path: &Path) -> bool {
 /// - Flags are given that have no effect on an `.npz`.
 /// - Labels that are not ignored are not 0 or 1.
 pub fn load(data: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
+    labels.check(data)?;
     if !is_npz(data) {
         return load_folder(data, config, labels);
     }
-    labels.check_archive(data)?;
     let table = labels.labels.as_ref().filter(|_| !labels.ignore);
     let mut source = load_npz(data, config, table.is_none() && !labels.ignore)?;
     if let Some(table) = table {
@@ -404,9 +443,11 @@ mod tests {
         signals[[1, 2, 450]] = 1e20;
         let rows = Rows::Prepared { signals, lengths: vec![500, 400, 300] };
         let mut source = Source::unlabelled(["a", "b", "c"].map(str::to_owned).to_vec(), rows);
+        source.leads = ["I", "II", "V1"].map(|lead| vec![LeadName::from(lead)]).to_vec();
         let plan = ImagePlan::new(&ConvertConfig::corrected()).expect("a plan");
         source.drop_without_volumes(&plan).expect("two are left");
         assert_eq!((source.names.join(" "), source.rows.len()), ("a c".to_owned(), 2));
+        assert_eq!(source.leads, ["I", "V1"].map(|lead| vec![LeadName::from(lead)]));
         let expected =
             "lead 2 (from 0) has a magnitude of 1.00e20, which is too large to compute with";
         let failed = source.failed.iter().map(|own| (own.record.as_str(), own.reason.as_str()));

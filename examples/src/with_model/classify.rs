@@ -29,10 +29,7 @@ pub fn classify(
     };
     let (finite, others): (Vec<usize>, Vec<usize>) =
         (0..all.nrows()).partition(|&record| all.row(record).iter().all(|p| p.is_finite()));
-    source.failed.extend(others.iter().map(|&record| Failed {
-        record: source.names[record].clone(),
-        reason: "its probabilities are not finite; check it for NaN or extreme values".to_owned(),
-    }));
+    source.failed.extend(others.iter().map(|&record| Failed::not_finite(&source.names[record])));
     source.report_failures_beside(finite.len());
     if finite.is_empty() {
         // Nothing could be continued, and the file would make a run with other weights or records be refused.

@@ -43,8 +43,8 @@ use crate::{IoError, Loaded, ReadOptions};
 /// - The sampling rate comes from the comment, else from the times, else from [`CsvOptions::sampling_rate`]. If the times
 ///   give less than 10 Hz, there is a warning, because they may lack their unit.
 /// - Units come from the names, the second row or the comment, else from [`CsvOptions::units`], else they are mV. If no
-///   units are stated at all, there is a warning if every lead spans less than 0.02 mV, or any of them more than 50 mV;
-///   flat leads do not count.
+///   units are stated at all, there is a warning if most leads span less than 0.02 mV or more than 50 mV; flat leads do
+///   not count.
 ///
 /// Everything that is detected can be set explicitly in [`ReadOptions::csv`]. Decimals are rounded as `str::parse`
 /// does.
@@ -252,13 +252,14 @@ impl State {
         let (leads, signal) =
             table.finish(default_mv, &options.csv, path)?.ok_or_else(no_samples)?;
         if assumed
-            && let Some(span) = largest_span(&signal)
+            && let Some(span) = median_span(&signal)
             && !USUAL_MV.contains(&span)
         {
-            // As `f32`, it is shown with few digits.
-            let span = span as f32;
+            let (low, high) = (USUAL_MV.start(), USUAL_MV.end());
+            let most =
+                if span > *high { format!("more than {high}") } else { format!("less than {low}") };
             let message = format!(
-                "values span {span} mV; the table states no units, mV is assumed (CsvOptions::units, --csv-units)"
+                "most leads span {most} mV, but no units are stated or given, so mV is assumed"
             );
             notes.remark(None, "units", message);
         }
@@ -298,14 +299,16 @@ impl State {
     }
 }
 
-/// Returns the largest peak-to-peak amplitude of the leads that are not flat.
-fn largest_span(signal: &Array2<f64>) -> Option<f64> {
+/// Returns the median peak-to-peak amplitude of the leads that are not flat. A single lead may be faulty.
+fn median_span(signal: &Array2<f64>) -> Option<f64> {
     let spans = signal.rows().into_iter().map(|row| {
         let ends: (f64, f64) = (f64::INFINITY, f64::NEG_INFINITY);
         let (low, high) = row.iter().fold(ends, |(low, high), &v| (low.min(v), high.max(v)));
         high - low
     });
-    spans.filter(|span| *span > 0.0).max_by(f64::total_cmp)
+    let mut spans: Vec<f64> = spans.filter(|span| *span > 0.0).collect();
+    spans.sort_by(f64::total_cmp);
+    spans.get(spans.len() / 2).copied()
 }
 
 fn count_tabs(text: &str) -> usize {

@@ -15,7 +15,7 @@ use crate::write::{check_leads, comment_lines};
 /// rejects infinite values. Names such as `t`, `n`, `sample`, `time`, plain numbers, or `V1 (uV)` are not read back as
 /// the name of a lead in mV. Control characters in a name or comment become spaces.
 ///
-/// Sampling rate, age, sex, diagnoses and comments precede the table as lines that start with `#`. Stored integers are
+/// Sampling rate, units, age, sex, diagnoses and comments precede the table as lines that start with `#`. Stored integers are
 /// not kept. The file is written completely or not at all; missing folders are created. A link stays, and its target is
 /// written.
 ///
@@ -26,7 +26,7 @@ pub fn write_csv(path: impl AsRef<Path>, recording: &Recording) -> Result<(), Io
     check_leads(recording, path)?;
     let mut text = String::with_capacity(recording.signal.len() * 8 + 1024);
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "# fs: {}", recording.sampling_rate.hz());
+    let _ = writeln!(text, "# fs: {}\n# units: mV", recording.sampling_rate.hz());
     for comment in comment_lines(recording).filter(|comment| !states_layout(comment)) {
         let _ = writeln!(text, "# {comment}");
     }

@@ -36,8 +36,9 @@ impl Dataset {
             wanted.file_name().is_some_and(|name| KNOWN_TABLES.iter().any(|own| name == *own))
                 && fs::canonicalize(&self.root).is_ok_and(|root| wanted.starts_with(root));
         let tables = KNOWN_TABLES.iter().map(|name| self.root.join(name));
+        let mut tables = tables.chain(self.options.labels_file.clone()).chain(self.ptbxl.clone());
         is_table
-            || tables.chain(self.options.labels_file.clone()).any(|table| is_wanted(&table))
+            || tables.any(|table| is_wanted(&table))
             || self.entries.iter().any(|Entry { path, .. }| files_of(path).iter().any(is_wanted))
     }
 }
@@ -122,5 +123,12 @@ mod tests {
         assert_eq!(dataset.labels(0), Some(&[true][..]));
         assert!(dataset.warnings().is_empty());
         assert!(dataset.reads(&table) && dataset.reads(data.join("labels.csv")));
+
+        let (ptbxl, link) = (dir.path().join("ptbxl.csv"), data.join("p/ptbxl_database.csv"));
+        fs::create_dir(data.join("p")).expect("makes");
+        fs::write(&ptbxl, "scp_codes,filename_hr\n{},b\n").expect("writes");
+        std::os::unix::fs::symlink(&ptbxl, &link).expect("links");
+        let dataset = Dataset::open(&data, &options).expect("opens");
+        assert!(dataset.reads(&ptbxl) && dataset.reads(&link));
     }
 }

@@ -228,7 +228,11 @@ impl Labelled {
             let absent = rows_with(|used| *used == RowUse::Absent);
             let doubtful = rows_with(|used| !matches!(used, RowUse::Used | RowUse::Absent));
             let mut notes = Notes::new(path, false);
-            note_rows(&mut notes, &absent, "rows match no record in the folder");
+            let what = match tables.len() {
+                1 => "rows match no record in the folder",
+                _ => "rows match no record for which this is the nearest ptbxl_database.csv",
+            };
+            note_rows(&mut notes, &absent, what);
             note_rows(&mut notes, &elsewhere, ELSEWHERE);
             let what = "rows have a base name that several records or rows have";
             note_rows(&mut notes, &doubtful, what);

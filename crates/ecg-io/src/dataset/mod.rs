@@ -119,6 +119,8 @@ pub struct Dataset {
     labels: LabelSet,
     source: LabelSource,
     warnings: Vec<Warning>,
+    /// The tables of PTB-XL that were found, even if none of their rows is used.
+    ptbxl: Vec<PathBuf>,
     options: DatasetOptions,
 }
 
@@ -163,6 +165,7 @@ impl Dataset {
             labels: labelled.labels,
             source: labelled.source,
             warnings,
+            ptbxl: found.ptbxl.into_values().collect(),
             options: options.clone(),
         })
     }

@@ -115,11 +115,14 @@ impl fmt::Display for Warning {
                     "every training record has label {label}, so there are no negatives to learn from"
                 )
             }
-            Self::SharedPatients { patients } => write!(
-                f,
-                "{patients} patients have records in both training and validation; the validation \
-                 metrics are too optimistic for new patients"
-            ),
+            Self::SharedPatients { patients } => {
+                let who = if *patients == 1 { "patient has" } else { "patients have" };
+                write!(
+                    f,
+                    "{patients} {who} records in both training and validation; the validation metrics \
+                     are too optimistic for new patients"
+                )
+            }
             Self::NoValidation => {
                 f.write_str("no validation records: the last epoch counts as the best")
             }

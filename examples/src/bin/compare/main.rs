@@ -113,6 +113,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         return describe(arguments, &subjects);
     }
     let out = arguments.out.as_deref().context("--out DIR is missing")?;
+    if let Some(data) = &arguments.data {
+        arguments.labels.check(data)?;
+    }
     std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     if arguments.data.is_some() && !subjects.iter().any(Subject::is_trained) {
         say_err!(
@@ -185,4 +188,21 @@ fn describe(arguments: &Arguments, subjects: &[Subject]) -> Result<ExitCode> {
         say!("written to {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_without_effect_are_refused_before_anything_is_measured() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let out = dir.path().join("out");
+        let words =
+            ["compare", "--models", "ribeiro", "--preset", "corrected", "--csv-rate", "500"];
+        let place = out.to_str().expect("a name");
+        let words = words.into_iter().chain(["--data", "x.npz", "--out", place]);
+        let error = run(&Arguments::parse_from(words)).expect_err("nothing to read").to_string();
+        assert!(error.starts_with("x.npz is already converted: "), "{error}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Joins the shares of a data set that `--shard` left into the file that a single run would have written.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -113,7 +114,8 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
     let about = about(&manifest.config, &manifest.labels)?;
     // A folder of its own, because several files may be written. It is removed after an error, too.
     let beside = target.parent().unwrap_or(Path::new(""));
-    let folder = tempfile::Builder::new().prefix(".").suffix(".tmp").tempdir_in(beside);
+    let folder =
+        tempfile::Builder::new().prefix(&prefix(&target)).suffix(".tmp").tempdir_in(beside);
     let folder = folder.with_context(|| format!("cannot write beside {}", target.display()))?;
     let staging = folder.path().join("result.tmp");
     manifest.sha256 = format.write(&staging, out, arrays, &about)?;
@@ -266,6 +268,17 @@ impl Share {
         }
         Ok(())
     }
+}
+
+/// Returns how the name of the folder in which a result is put together starts: with the result's name, unless that
+/// leaves no room for the rest.
+fn prefix(target: &Path) -> OsString {
+    let mut prefix = OsString::from(".");
+    if let Some(name) = target.file_name().filter(|name| name.len() <= 200) {
+        prefix.push(name);
+        prefix.push(".");
+    }
+    prefix
 }
 
 /// All records in the order of their names. None may be in two shares.
@@ -483,6 +496,12 @@ impl Read for Values<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_join_leaves_has_the_name_of_the_result() {
+        assert_eq!(prefix(Path::new("a/all.npz")), ".all.npz.");
+        assert_eq!(prefix(Path::new(&"n".repeat(250))), ".");
+    }
 
     #[test]
     fn the_first_of_many_missing_shares_are_named() {

@@ -1,12 +1,12 @@
 //! Writes arrays as `.npz`, `.npy` or `.safetensors`, streamed.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use ecg3d_examples::{hex, real, write_atomic};
+use ecg3d_examples::{hex, real, say_err, write_atomic};
 use half::f16;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -240,7 +240,9 @@ impl Format {
     /// the main file last. `target` is the file behind `out` and its links.
     ///
     /// A run may end at any moment and be started again. At every moment, each array beside the main one is
-    /// listed by the manifest that is there, and the main one, if there, belongs to it.
+    /// listed by the manifest that is there, and the main one, if there, belongs to it. Arrays of an earlier result are
+    /// kept beside `staging` until the new manifest is there, and put back if it cannot be written. A main file that is
+    /// replaced passes on its permissions.
     pub fn place(
         self,
         staging: &Path,
@@ -255,35 +257,80 @@ impl Format {
             further.partition(|name| sums.contains_key(*name));
         let old =
             if others.is_empty() { Vec::new() } else { listed_arrays(&path).unwrap_or_default() };
-        for name in others.into_iter().filter(|name| old.contains(name)) {
-            remove_old(&beside(out, name))?;
+        if let Ok(before) = fs::metadata(target) {
+            fs::set_permissions(staging, before.permissions())
+                .with_context(|| format!("cannot write {}", out.display()))?;
         }
-        remove_old(target)?;
-        write_atomic(&path, |file| {
-            serde_json::to_writer_pretty(&mut *file, manifest)?;
-            writeln!(file)
-        })?;
+        let mut earlier = Earlier(Vec::new());
+        let replace = || -> Result<()> {
+            for name in others.into_iter().filter(|name| old.contains(name)) {
+                earlier.set_aside(
+                    &beside(out, name),
+                    &staging_beside(staging, &format!("earlier.{name}")),
+                )?;
+            }
+            earlier.set_aside(target, &staging_beside(staging, "earlier"))?;
+            write_atomic(&path, |file| {
+                serde_json::to_writer_pretty(&mut *file, manifest)?;
+                writeln!(file)
+            })
+        };
+        if let Err(error) = replace() {
+            earlier.put_back();
+            return Err(error);
+        }
         for name in new {
             copy(&staging_beside(staging, name), &beside(out, name))?;
         }
-        std::fs::rename(staging, target).with_context(|| format!("cannot write {}", out.display()))
+        fs::rename(staging, target).with_context(|| format!("cannot write {}", out.display()))?;
+        earlier.remove()
     }
 }
 
-/// Copies an array beside the main one, since that may be in another file system, behind a link.
+/// The arrays of an earlier result that were set aside: for each, where it belongs and where it is.
+struct Earlier(Vec<[PathBuf; 2]>);
+
+impl Earlier {
+    /// Moves an array to the path `aside`, if it is there.
+    fn set_aside(&mut self, path: &Path, aside: &Path) -> Result<()> {
+        if path.symlink_metadata().is_ok() {
+            move_file(path, aside)?;
+            self.0.push([path.to_owned(), aside.to_owned()]);
+        }
+        Ok(())
+    }
+
+    fn put_back(self) {
+        for [path, aside] in self.0 {
+            if let Err(error) = move_file(&aside, &path) {
+                say_err!("warning: {error:#}");
+            }
+        }
+    }
+
+    fn remove(self) -> Result<()> {
+        for [_, aside] in self.0 {
+            fs::remove_file(&aside)
+                .with_context(|| format!("cannot remove {}", aside.display()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Moves a file, which is copied if the other place is in another file system.
+fn move_file(from: &Path, to: &Path) -> Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => copy(from, to),
+        moved => {
+            moved.with_context(|| format!("cannot move {} to {}", from.display(), to.display()))
+        }
+    }
+}
+
+/// Moves an array by copying it: one beside the main file may be in another file system, behind a link.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     write_atomic(to, |file| io::copy(&mut File::open(from)?, file).map(|_| ()))?;
-    std::fs::remove_file(from).with_context(|| format!("cannot remove {}", from.display()))
-}
-
-/// Removes an array of an earlier result, if it is there.
-fn remove_old(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
+    fs::remove_file(from).with_context(|| format!("cannot remove {}", from.display()))
 }
 
 /// Turns `x.npy` into `x.labels.npy`.
@@ -476,10 +523,47 @@ mod tests {
         }
         let (_dir, target, sums) = write("x.npz");
         let staging = target.with_file_name("x.tmp");
-        std::fs::write(&staging, "rows").expect("writes");
+        fs::write(&staging, "rows").expect("writes");
         let manifest = Watching(&target);
         Format::Npz.place(&staging, &target, &target, &manifest, &sums).expect("gives names");
-        assert_eq!(std::fs::read(&target).expect("reads"), b"rows");
+        assert_eq!(fs::read(&target).expect("reads"), b"rows");
+    }
+
+    #[test]
+    fn an_earlier_result_stays_if_the_manifest_cannot_be_written() {
+        let (dir, target, sums) = write("x.npy");
+        let entries = || {
+            let paths =
+                fs::read_dir(dir.path()).expect("lists").map(|own| own.expect("lists").path());
+            let mut all: Vec<_> =
+                paths.map(|path| (fs::read(&path).expect("reads"), path)).collect();
+            all.sort();
+            all
+        };
+        let manifest = Format::Npy.manifest(&target);
+        let mut permissions = fs::metadata(&manifest).expect("is there").permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&manifest, permissions).expect("sets");
+        let staging = target.with_file_name("x.tmp");
+        fs::write(&staging, "rows").expect("writes");
+        let before = entries();
+        // The labels of the earlier result would go.
+        let sums = Map::from_iter([("prepared".to_owned(), sums["prepared"].clone())]);
+        let placed = Format::Npy.place(&staging, &target, &target, &json!({}), &sums);
+        let error = format!("{:#}", placed.expect_err("read-only"));
+        assert!(error.ends_with("x.npy.json: the file is read-only"), "{error}");
+        assert_eq!(entries(), before);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_is_replaced_passes_on_its_permissions() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_dir, target, _) = write("x.npz");
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).expect("sets");
+        write_to(&target, arrays());
+        let mode = fs::metadata(&target).expect("is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
@@ -502,7 +586,7 @@ mod tests {
         assert_eq!((back.shape(), back[[1, 1, 2]]), (&[2, 2, 3][..], 11.0));
         let labels: ndarray::Array1<u8> = read.by_name("labels").expect("an array");
         assert_eq!(labels.to_vec(), [1, 0]);
-        let bytes = std::fs::read(target).expect("reads");
+        let bytes = fs::read(target).expect("reads");
         // In the local header, both 32-bit sizes are all ones, and the extra field 0x0001 of 16 bytes has the
         // true sizes.
         assert_eq!(bytes[18..26], [0xff; 8]);
@@ -521,23 +605,23 @@ mod tests {
             ndarray_npy::read_npy(dir.path().join("x.labels.npy")).expect("an array");
         assert_eq!(labels.to_vec(), [1, 0]);
         assert_eq!(sums["labels"], ecg3d_examples::sha256(&[1, 0]));
-        assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 3);
+        assert_eq!(fs::read_dir(dir.path()).expect("lists").count(), 3);
         // Labels of an earlier result that the next one lacks are removed; a file that no manifest lists is
         // not.
         Format::Npy.check_earlier(&target).expect("all of an earlier result");
         let other = dir.path().join("x.length.npy");
-        std::fs::write(&other, "other").expect("writes");
+        fs::write(&other, "other").expect("writes");
         let error = Format::Npy.check_earlier(&target).expect_err("not listed").to_string();
         assert!(error.contains("x.length.npy would be overwritten, but "), "{error}");
         write_to(&target, vec![arrays().remove(0)]);
         assert!(!dir.path().join("x.labels.npy").exists());
-        assert_eq!(std::fs::read(&other).expect("reads"), b"other");
+        assert_eq!(fs::read(&other).expect("reads"), b"other");
     }
 
     #[test]
     fn safetensors_are_laid_out_as_their_header_says() {
         let (_dir, target, sums) = write("x.safetensors");
-        let bytes = std::fs::read(target).expect("reads");
+        let bytes = fs::read(target).expect("reads");
         let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight")) as usize;
         assert_eq!(length % 8, 0);
         let header: Value = serde_json::from_slice(&bytes[8..8 + length]).expect("JSON");

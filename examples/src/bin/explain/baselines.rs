@@ -4,19 +4,19 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use ecg_core::{Lead, LeadName, SamplingRate};
+use ecg_core::{LeadName, SamplingRate};
 use ecg_lime::Baseline;
 use ecg_synth::{Condition, Rhythm, SynthOptions, Synthesizer};
 use ecg3d_convert::ConvertPlan;
 use ecg3d_examples::source::{Rows, Source};
 use ecg3d_examples::{base_name, say_err};
 use ecg3d_models::Model;
-use ndarray::{Array2, Array3, Axis, s};
+use ndarray::{Array3, Axis, CowArray, Ix3, s};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::asked::{Asked, Kind};
-use crate::leads::{LeadNames, listed, prepared_leads, rows_of};
+use crate::leads::{listed, rows_of};
 
 /// Number of synthetic recordings, unless more are asked for as backgrounds.
 const SYNTHETIC: usize = 64;
@@ -47,22 +47,12 @@ struct Other {
     name: String,
     /// Empty if unknown.
     patient: String,
-    /// `[lead, sample]`, with the leads in the order of the stock.
-    signal: Array2<f32>,
+    /// Its place among the signals of the stock.
+    record: usize,
+    /// The row of its signal that holds each lead of the stock.
+    rows: Vec<usize>,
     /// Number of samples that are real, not padding.
     length: usize,
-}
-
-impl Other {
-    /// Returns the lead images of this recording, summed over its windows, and the number of windows.
-    fn images(&self, model: &Model) -> Result<(Array3<f64>, f64)> {
-        let windows = model.card().preprocessing.window_starts(self.length).len() as f64;
-        let signals = self.signal.view().insert_axis(Axis(0));
-        let mean = model
-            .mean_images(signals, Some(&[self.length]))
-            .with_context(|| format!("cannot make lead images of {}", self.name))?;
-        Ok((mean.mapv(|value| f64::from(value) * windows), windows))
-    }
 }
 
 /// Recordings from which baselines are made.
@@ -70,7 +60,9 @@ pub struct Stock<'a> {
     model: &'a Model,
     kinds: Vec<Kind>,
     count: usize,
-    /// The leads of all signals and images, in the order of their rows.
+    /// `[record, lead, sample]`: those of a data set, which are not copied, or synthetic ones.
+    signals: CowArray<'a, f32, Ix3>,
+    /// The leads of the baselines and of all images, in the order of their rows.
     leads: Vec<LeadName>,
     /// All records if there are mean images, otherwise those that backgrounds are chosen from.
     others: Vec<Other>,
@@ -117,12 +109,12 @@ impl<'a> Itself<'a> {
 impl<'a> Stock<'a> {
     /// Makes a stock of the records of a data set, in an order that depends only on the seed and the names.
     ///
-    /// Their leads are put into the order that most of them have. Records without one of these leads are left out.
+    /// Their leads, which `source` must name, are put into the order that most of them have. Records without one of
+    /// these leads are left out.
     pub fn of_source(
         asked: &Asked,
         model: &'a Model,
-        source: &Source,
-        names: &LeadNames<'_>,
+        source: &'a Source,
         origin: &str,
     ) -> Result<Self> {
         let mut stock = Self::empty(asked, model, origin);
@@ -136,30 +128,32 @@ impl<'a> Stock<'a> {
             stock.know(name, patient.as_deref().unwrap_or_default());
         }
         let mut order: Vec<usize> = (0..source.names.len()).collect();
-        order.sort_by_cached_key(|&row| {
+        order.sort_by_cached_key(|&record| {
             Sha256::new()
                 .chain_update(asked.seed.to_le_bytes())
-                .chain_update(&source.names[row])
+                .chain_update(&source.names[record])
                 .finalize()
         });
         if !stock.kinds.contains(&Kind::MeanImage) {
             order.truncate(KEPT);
         }
-        let records: Vec<&str> = order.iter().map(|&row| source.names[row].as_str()).collect();
-        let leads = names.of_all(&records)?;
+        let leads: Vec<&[LeadName]> =
+            order.iter().map(|&record| source.leads[record].as_slice()).collect();
         stock.leads = most_frequent(&leads);
         let (expected, found) = (stock.leads.len(), signals.len_of(Axis(1)));
         ensure!(
             expected == found,
             "{origin}: the prepared signals have {found} leads, expected {expected}"
         );
-        for (&row, leads) in order.iter().zip(&leads) {
+        stock.signals = signals.view().into();
+        for (&record, leads) in order.iter().zip(leads) {
             let Some(rows) = rows_of(leads, &stock.leads) else { continue };
             stock.others.push(Other {
-                name: source.names[row].clone(),
-                patient: source.patients[row].clone().unwrap_or_default(),
-                signal: signals.index_axis(Axis(0), row).select(Axis(0), &rows),
-                length: lengths[row],
+                name: source.names[record].clone(),
+                patient: source.patients[record].clone().unwrap_or_default(),
+                record,
+                rows,
+                length: lengths[record],
             });
         }
         let left_out = order.len() - stock.others.len();
@@ -194,27 +188,33 @@ impl<'a> Stock<'a> {
             .with_sampling_rate_hz(rate.hz())
             .with_seconds(seconds.ceil().clamp(1.0, 3600.0));
         let plan = ConvertPlan::new(config.clone(), rate)?;
-        let make = || -> Result<Vec<Other>> {
+        let (mut values, mut shape) = (Vec::new(), (0, 0));
+        let make = || -> Result<()> {
             let synthesizer = Synthesizer::new(options)?;
-            (0..SYNTHETIC.max(asked.background) as u64)
-                .map(|index| {
-                    let normal = Condition::new(Rhythm::NormalSinus);
-                    let recording = synthesizer.record_with(index, &normal)?.recording;
-                    let prepared = plan.prepare(&recording)?;
-                    Ok(Other {
-                        name: recording.name,
-                        patient: String::new(),
-                        signal: prepared.signal,
-                        length: prepared.length,
-                    })
-                })
-                .collect()
+            for record in 0..SYNTHETIC.max(asked.background) {
+                let normal = Condition::new(Rhythm::NormalSinus);
+                let recording = synthesizer.record_with(record as u64, &normal)?.recording;
+                let prepared = plan.prepare(&recording)?;
+                shape = prepared.signal.dim();
+                values.extend(prepared.signal.iter());
+                // All have the same leads in the same order.
+                stock.leads = prepared.leads;
+                stock.others.push(Other {
+                    // Not the synthesizer's name, which a record that is explained may have, too.
+                    name: format!("normal sinus rhythm {record}"),
+                    patient: String::new(),
+                    record,
+                    rows: (0..shape.0).collect(),
+                    length: prepared.length,
+                });
+            }
+            Ok(())
         };
-        stock.others = make().context(
+        make().context(
             "cannot synthesise recordings for the baselines; use --reference FOLDER or --baseline zero",
         )?;
-        // Synthetic recordings have the standard leads in order.
-        stock.leads = prepared_leads(config, &Lead::STANDARD_12.map(LeadName::from));
+        stock.signals =
+            Array3::from_shape_vec((stock.others.len(), shape.0, shape.1), values)?.into();
         stock.add_images()?;
         Ok(stock)
     }
@@ -224,6 +224,7 @@ impl<'a> Stock<'a> {
             model,
             kinds: asked.baselines.clone(),
             count: asked.background,
+            signals: Array3::zeros((0, 0, 0)).into(),
             leads: Vec::new(),
             others: Vec::new(),
             known: HashMap::new(),
@@ -243,7 +244,7 @@ impl<'a> Stock<'a> {
             return Ok(());
         }
         for own in &self.others {
-            let (images, windows) = own.images(self.model)?;
+            let (images, windows) = self.images_of(own)?;
             match &mut self.images {
                 Some((sum, count)) => {
                     *sum += &images;
@@ -253,6 +254,17 @@ impl<'a> Stock<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Returns the lead images of a recording, summed over its windows, and the number of windows.
+    fn images_of(&self, own: &Other) -> Result<(Array3<f64>, f64)> {
+        let windows = self.model.card().preprocessing.window_starts(own.length).len() as f64;
+        let signal = self.signals.index_axis(Axis(0), own.record).select(Axis(0), &own.rows);
+        let mean = self
+            .model
+            .mean_images(signal.view().insert_axis(Axis(0)), Some(&[own.length]))
+            .with_context(|| format!("cannot make lead images of {}", own.name))?;
+        Ok((mean.mapv(|value| f64::from(value) * windows), windows))
     }
 
     /// Returns the baselines for a record of this many samples, with its leads in their order.
@@ -300,7 +312,7 @@ impl<'a> Stock<'a> {
         let patients = itself.patients(&self.known);
         let mut n = self.others.len();
         for own in self.others.iter().filter(|own| !itself.is_stranger_to(own, &patients)) {
-            let (images, count) = own.images(self.model)?;
+            let (images, count) = self.images_of(own)?;
             sum -= &images;
             windows -= count;
             n -= 1;
@@ -334,27 +346,28 @@ impl<'a> Stock<'a> {
         );
         let names: Vec<&str> = chosen.iter().map(|own| own.name.as_str()).collect();
         let made_of = format!("{} of {}", names.join(", "), self.origin);
-        let signals = chosen
-            .iter()
-            .map(|own| own.signal.slice(s![.., ..samples]).select(Axis(0), rows))
-            .collect();
+        let signal = |own: &&Other| {
+            let rows: Vec<usize> = rows.iter().map(|&row| own.rows[row]).collect();
+            self.signals.slice(s![own.record, .., ..samples]).select(Axis(0), &rows)
+        };
+        let signals = chosen.iter().map(signal).collect();
         Ok(Named { baseline: Baseline::Background(signals), made_of })
     }
 }
 
 /// Returns the leads that most records have, in their order; of several, those of the first record.
-fn most_frequent(all: &[Vec<LeadName>]) -> Vec<LeadName> {
+fn most_frequent(all: &[&[LeadName]]) -> Vec<LeadName> {
     let mut counts: HashMap<&[LeadName], usize> = HashMap::new();
-    all.iter().for_each(|own| *counts.entry(own.as_slice()).or_default() += 1);
-    let most = all.iter().rev().max_by_key(|own| counts.get(own.as_slice()));
-    most.cloned().unwrap_or_default()
+    all.iter().for_each(|own| *counts.entry(own).or_default() += 1);
+    let most = all.iter().rev().max_by_key(|own| counts.get(**own));
+    most.map(|own| own.to_vec()).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tests::{args, model, untrained};
-    use ecg_core::LabelSet;
+    use ecg_core::{LabelSet, Lead};
     use ecg3d_examples::source::{LabelArgs, load};
     use ecg3d_models::{Architecture, Preset};
 
@@ -368,6 +381,10 @@ mod tests {
             model,
             kinds: vec![kind],
             count: 10,
+            signals: Array3::from_shape_fn((records.len(), 12, 200), |(k, lead, t)| {
+                (t as f32 * 0.1 * (lead + 2 * k + 1) as f32).sin()
+            })
+            .into(),
             leads: standard(),
             others: Vec::new(),
             known: HashMap::new(),
@@ -376,11 +393,9 @@ mod tests {
         };
         for (k, (name, patient)) in records.iter().enumerate() {
             stock.know(name, patient);
-            let signal = Array2::from_shape_fn((12, 200), |(lead, t)| {
-                (t as f32 * 0.1 * (lead + 2 * k + 1) as f32).sin()
-            });
             let (name, patient) = ((*name).to_owned(), (*patient).to_owned());
-            stock.others.push(Other { name, patient, signal, length: 100 });
+            let rows = (0..12).collect();
+            stock.others.push(Other { name, patient, record: k, rows, length: 100 });
         }
         stock.add_images().expect("images");
         stock
@@ -427,8 +442,7 @@ mod tests {
             [("a", &[1, 3]), ("b", &[0, 2, 3]), ("d", &[0, 1, 2]), ("y", &[0, 1, 2, 3])];
         for (path, rows) in left {
             let (found, made_of) = mean(path);
-            let signals: Vec<_> = rows.iter().map(|&k| stock.others[k].signal.view()).collect();
-            let signals = ndarray::stack(Axis(0), &signals).expect("of one shape");
+            let signals = stock.signals.select(Axis(0), rows);
             let lengths = vec![100; rows.len()];
             let expected = model.mean_images(signals.view(), Some(&lengths)).expect("images");
             assert!((&found - &expected).iter().all(|apart| apart.abs() < 1e-5), "{path}");
@@ -448,6 +462,25 @@ mod tests {
         let itself = Itself { path: Path::new("a"), patient: "" };
         let error = stock.baselines(&standard(), 100, itself).err().expect("no other patient");
         assert!(error.to_string().starts_with("none of 2 recordings considered for the mean"));
+    }
+
+    fn background(model: &Model) -> Asked {
+        let words = ["--label", "AF", "--record", "x", "--baseline", "background"];
+        Asked::new(&args(&words), model).expect("makes sense")
+    }
+
+    #[test]
+    fn no_synthetic_recording_is_the_record() {
+        let model = untrained();
+        let asked = background(&model);
+        let rate = SamplingRate::new(100.0).expect("a rate");
+        let stock = Stock::synthetic(&asked, &model, rate, 2.0).expect("synthesises");
+        // As `synthesize` names its records.
+        let itself = Itself { path: Path::new("/of/data/synth00003"), patient: "" };
+        let made_of = stock.baselines(&standard(), 100, itself).expect("others").remove(0).made_of;
+        let expected: Vec<String> = (0..5).map(|k| format!("normal sinus rhythm {k}")).collect();
+        let origin = "synthetic normal sinus rhythm, seed 0";
+        assert_eq!(made_of, format!("{} of {origin}", expected.join(", ")));
     }
 
     /// Writes a table of twelve leads with a signal that depends on the lead alone.
@@ -475,15 +508,13 @@ mod tests {
             write_table(&dir.path().join(format!("{name}.csv")), leads);
         }
         let model = model(Architecture::Ribeiro, Preset::Published, LabelSet::seven());
-        let words = ["--label", "AF", "--record", "x", "--baseline", "background"];
-        let asked = Asked::new(&args(&words), &model).expect("makes sense");
+        let asked = background(&model);
         let config = &model.card().preprocessing;
-        let labels = LabelArgs::default();
-        let source = load(dir.path(), config, &labels).expect("loads");
+        let source = load(dir.path(), config, &LabelArgs::default()).expect("loads");
         assert_eq!(source.names, ["a", "b", "c", "d"]);
-        let names = LeadNames::new(dir.path(), &labels, config).expect("opens");
-        assert!(names.of("b").expect("reads") == turned);
-        let stock = Stock::of_source(&asked, &model, &source, &names, "data").expect("a stock");
+        assert!(source.leads[1] == turned);
+        let stock = Stock::of_source(&asked, &model, &source, "data").expect("a stock");
+        assert!(stock.signals.is_view());
         let Rows::Prepared { signals, .. } = &source.rows else { panic!("a folder") };
         for (row, leads) in [(0, &standard), (1, &turned)] {
             let path = dir.path().join(&source.names[row]);

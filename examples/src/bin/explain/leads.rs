@@ -2,22 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use ecg_core::{Lead, LeadName};
-use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, LeadSelection};
 use ecg3d_examples::say_err;
-use ecg3d_examples::source::LabelArgs;
-use rayon::prelude::*;
-
-/// Returns the leads of a prepared signal, given those of the recording.
-pub fn prepared_leads(config: &ConvertConfig, recorded: &[LeadName]) -> Vec<LeadName> {
-    match &config.leads {
-        LeadSelection::Named { leads } => leads.iter().map(|lead| (*lead).into()).collect(),
-        LeadSelection::File { count } => recorded.iter().take(*count).cloned().collect(),
-        _ => Lead::STANDARD_12.map(LeadName::from).to_vec(),
-    }
-}
+use ecg3d_examples::source::Source;
 
 /// Returns where the leads `wanted` are among those `held`, by name; `None` if one is missing.
 pub fn rows_of(held: &[LeadName], wanted: &[LeadName]) -> Option<Vec<usize>> {
@@ -31,43 +19,45 @@ pub fn listed(leads: &[LeadName]) -> String {
     leads.iter().map(LeadName::standard_name).collect::<Vec<_>>().join(", ")
 }
 
-/// The source of the names of a data set's prepared leads.
-pub enum LeadNames<'a> {
-    /// The preprocessing orders them.
-    Fixed(Vec<LeadName>),
-    /// Each record has its own order.
-    File(Box<Dataset>, &'a ConvertConfig),
+/// Names the leads of the records of an archive, which does not: those that the preprocessing orders, or else I to
+/// V6, with a warning. `data` is its path.
+pub fn name_leads(source: &mut Source, config: &ConvertConfig, data: &Path) {
+    if !source.leads.is_empty() {
+        return;
+    }
+    let leads: Vec<LeadName> = match &config.leads {
+        LeadSelection::Named { leads } => leads.iter().map(|lead| (*lead).into()).collect(),
+        file => {
+            say_err!("warning: {} does not name its leads; assuming I to V6", data.display());
+            Lead::STANDARD_12.into_iter().take(file.count()).map(LeadName::from).collect()
+        }
+    };
+    source.leads = vec![leads; source.names.len()];
 }
 
-impl<'a> LeadNames<'a> {
-    pub fn new(data: &Path, labels: &LabelArgs, config: &'a ConvertConfig) -> Result<Self> {
-        let by_file = matches!(config.leads, LeadSelection::File { .. });
-        if by_file && data.is_dir() {
-            let dataset = Dataset::open(data, &labels.dataset_options()?)?;
-            return Ok(Self::File(Box::new(dataset), config));
-        }
-        if by_file {
-            say_err!("warning: {} does not name its leads; assuming I to V6", data.display());
-        }
-        let standard = Lead::STANDARD_12.map(LeadName::from);
-        Ok(Self::Fixed(prepared_leads(config, &standard)))
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ecg3d_examples::source::Rows;
+    use ndarray::Array3;
 
-    /// Returns the leads of a record.
-    pub fn of(&self, record: &str) -> Result<Vec<LeadName>> {
-        match self {
-            Self::Fixed(leads) => Ok(leads.clone()),
-            Self::File(dataset, config) => {
-                let index = dataset
-                    .index_of(record)
-                    .with_context(|| format!("the record {record} no longer exists"))?;
-                Ok(prepared_leads(config, &dataset.load(index)?.recording.leads))
-            }
-        }
-    }
-
-    /// Returns the leads of several records, which are read in parallel if need be.
-    pub fn of_all(&self, records: &[&str]) -> Result<Vec<Vec<LeadName>>> {
-        records.par_iter().map(|record| self.of(record)).collect()
+    #[test]
+    fn an_archive_has_the_leads_of_the_preprocessing_or_the_usual_ones() {
+        let rows = Rows::Prepared { signals: Array3::zeros((2, 2, 9)), lengths: vec![9; 2] };
+        let names = ["a", "b"].map(str::to_owned).to_vec();
+        let archive = Source::unlabelled(names, rows);
+        let of = |selection| {
+            let mut config = ConvertConfig::published();
+            config.leads = selection;
+            let mut source = archive.clone();
+            name_leads(&mut source, &config, Path::new("x.npz"));
+            assert_eq!(source.leads[0], source.leads[1]);
+            // What is known stays.
+            config.leads = LeadSelection::File { count: 1 };
+            name_leads(&mut source, &config, Path::new("x.npz"));
+            listed(&source.leads[0])
+        };
+        assert_eq!(of(LeadSelection::File { count: 2 }), "I, II");
+        assert_eq!(of(LeadSelection::Named { leads: vec![Lead::V6, Lead::I] }), "V6, I");
     }
 }

@@ -2,8 +2,6 @@
 
 mod asked;
 mod baselines;
-#[path = "../../with_model/classify.rs"]
-mod classify;
 #[path = "../../with_model/device.rs"]
 mod device;
 #[path = "../../with_model/device_args.rs"]

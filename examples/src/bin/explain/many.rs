@@ -16,15 +16,15 @@ use ecg_lime::{
 use ecg3d_examples::source::{self, Failed, Rows, Source};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
 use ecg3d_examples::{Progress, say, say_err, write_atomic};
-use ecg3d_models::{Model, ModelCard};
-use ndarray::s;
+use ecg3d_models::Model;
+use ndarray::{Axis, s};
 use serde::Serialize;
 
 use crate::asked::{Asked, Label};
 use crate::baselines::{Itself, MadeOf, Named, Stock};
-use crate::classify::classify;
 use crate::evaluated::{self, Pair, Said, Subject};
-use crate::leads::LeadNames;
+use crate::leads::name_leads;
+use crate::one::others;
 use crate::usable::drop_unusable;
 use crate::{Args, pictures};
 
@@ -107,8 +107,9 @@ struct MeanFaithfulness {
 /// Explains every true positive of `data`.
 pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result<ExitCode> {
     let config = &model.card().preprocessing;
+    let reference = args.reference.as_deref().filter(|_| asked.needs_others());
     // Flags for reading recordings may be meant for a folder of others.
-    let labels = match &args.reference {
+    let labels = match reference {
         Some(reference) if !source::is_npz(reference) => args.labels.beside(data),
         _ => args.labels.clone(),
     };
@@ -120,9 +121,11 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         data.display()
     );
     drop_unusable(&mut source, model.card().architecture, config)?;
-    let names = LeadNames::new(data, &labels, config)?;
-    let (stock, reference) = stock(model, asked, &source, &names, data, args)?;
+    name_leads(&mut source, config, data);
+    let other = reference.map(|reference| others(model, reference, args)).transpose()?;
     let found = true_positives(model, asked, &mut source, data)?;
+    let origin = args.reference.as_deref().unwrap_or(data).display().to_string();
+    let stock = Stock::of_source(asked, model, other.as_ref().unwrap_or(&source), &origin)?;
     let Rows::Prepared { signals, lengths } = &source.rows else {
         bail!("{}: no prepared signals", data.display());
     };
@@ -154,13 +157,13 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         let one = || -> Result<(Vec<Said>, Vec<MadeOf>)> {
             let patient = source.patients[row].as_deref().unwrap_or_default();
             let itself = Itself { path: &folder.join(record), patient };
-            let leads = names.of(record)?;
-            let baselines = stock.baselines(&leads, lengths[row], itself)?;
+            let leads = &source.leads[row];
+            let baselines = stock.baselines(leads, lengths[row], itself)?;
             let signal = signals.slice(s![row, .., ..lengths[row]]);
             // Each record has its own seed: draws shared by all records would leave an error in their mean that
             // its interval does not cover.
             let seed = asked.seed_of(record);
-            let subject = Subject { signal, leads: &leads, baselines: &baselines, seed };
+            let subject = Subject { signal, leads, baselines: &baselines, seed };
             let observer = &mut |_: &str, _, _| match stopped() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
@@ -218,7 +221,7 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
         model: model.to_string(),
         data: data.display().to_string(),
         method: asked.options.method,
-        reference,
+        reference: origin,
         stopped: stopped(),
         only: (all.len() == 1).then(|| &all[0]),
         labels: (all.len() > 1).then_some(&all),
@@ -235,63 +238,55 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     Ok(source::exit_code(&failed))
 }
 
-/// Returns the recordings that baselines are made from: those of `--reference`, or else the data set itself.
-fn stock<'a>(
-    model: &'a Model,
-    asked: &Asked,
-    source: &Source,
-    names: &LeadNames<'_>,
-    data: &Path,
-    args: &Args,
-) -> Result<(Stock<'a>, String)> {
-    let origin = args.reference.as_deref().unwrap_or(data).display().to_string();
-    let Some(reference) = args.reference.as_ref().filter(|_| asked.needs_others()) else {
-        return Ok((Stock::of_source(asked, model, source, names, &origin)?, origin));
-    };
-    let ModelCard { architecture, preprocessing, .. } = model.card();
-    let labels = args.labels.for_reference(reference);
-    let mut other = source::load(reference, preprocessing, &labels)?;
-    drop_unusable(&mut other, *architecture, preprocessing)?;
-    other.report_failures();
-    let names = LeadNames::new(reference, &labels, preprocessing)?;
-    Ok((Stock::of_source(asked, model, &other, &names, &origin)?, origin))
-}
-
 /// Returns, for every true positive, its row of `source` and its index among the labels asked for, in the order
-/// of the rows. `source` keeps the records that have one of these labels.
+/// of the rows. `source` keeps all rows, because baselines are made of the others.
 fn true_positives(
     model: &Model,
     asked: &Asked,
     source: &mut Source,
     data: &Path,
 ) -> Result<Vec<(usize, usize)>> {
-    source.drop_unlabelled()?;
-    let records = source.names.len();
+    let records = source.fail_unlabelled()?.iter().filter(|labelled| **labelled).count();
     let wanted = LabelSet::new(asked.labels.iter().map(|label| label.name.as_str()))?;
-    let truth = source.require_labels(&wanted)?;
-    let with_label: Vec<bool> =
-        truth.outer_iter().map(|row| row.iter().any(|holds| *holds)).collect();
-    let labelled = with_label.iter().filter(|own| **own).count();
-    source.keep_records(&with_label);
+    let columns = source.columns_of(&wanted)?;
+    let holds =
+        |row: usize, k: usize| source.labels[row].as_ref().is_some_and(|own| own[columns[k]]);
+    let rows: Vec<usize> =
+        (0..source.names.len()).filter(|&row| (0..columns.len()).any(|k| holds(row, k))).collect();
+    let Rows::Prepared { signals, lengths } = &source.rows else {
+        bail!("{}: no prepared signals", data.display());
+    };
     let mut found = Vec::new();
-    if labelled > 0 {
-        let (rows, probabilities) = classify(model, source, None)?;
-        let truth = source.require_labels(&wanted)?;
-        for (&row, p) in rows.iter().zip(probabilities.outer_iter()) {
-            let positive = |(k, label): &(usize, &Label)| {
-                truth[[row, *k]] && p[label.column] > label.threshold
-            };
+    let mut failed = Vec::new();
+    let progress = Progress::new(rows.len() as u64, "records classified");
+    for part in rows.chunks(model.batch()) {
+        let signals = signals.select(Axis(0), part);
+        let lengths: Vec<usize> = part.iter().map(|&row| lengths[row]).collect();
+        let probabilities = model
+            .predict_prepared(signals.view(), Some(&lengths))
+            .context("cannot classify the records")?;
+        for (&row, p) in part.iter().zip(probabilities.outer_iter()) {
+            if !p.iter().all(|p| p.is_finite()) {
+                failed.push(Failed::not_finite(&source.names[row]));
+                continue;
+            }
+            let positive =
+                |(k, label): &(usize, &Label)| holds(row, *k) && p[label.column] > label.threshold;
             let labels = asked.labels.iter().enumerate().filter(positive);
             found.extend(labels.map(|(k, _)| (row, k)));
         }
-    } else {
-        source.report_failures();
+        progress.inc(part.len() as u64);
     }
+    progress.finish();
+    let used = rows.len() - failed.len();
+    source.failed.extend(failed);
+    source.report_failures_beside(used);
     ensure!(
         !found.is_empty(),
-        "{}: no true positive of {} among {records} records ({labelled} have such a label)",
+        "{}: no true positive of {} among {records} records ({} have such a label)",
         data.display(),
         asked.labels.iter().map(|label| label.name.as_str()).collect::<Vec<_>>().join(", "),
+        rows.len()
     );
     Ok(found)
 }
@@ -432,5 +427,57 @@ fn print(own: &OfLabel) {
             format!("same top lead in {:.0} %", 100.0 * share)
         });
         say!("{} and {}: rank correlation {ranks}, {top}", pair.between[0], pair.between[1]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{args, untrained};
+    use ndarray::Array3;
+
+    #[test]
+    fn flags_meant_for_a_reference_that_is_not_read_are_refused() {
+        let model = untrained();
+        let explain = |baseline: &str| {
+            let args = args(&[
+                "--label",
+                "AF",
+                "--data",
+                "absent.npz",
+                "--reference",
+                "absent",
+                "--csv-rate",
+                "500",
+                "--baseline",
+                baseline,
+            ]);
+            let asked = Asked::new(&args, &model).expect("makes sense");
+            let result = explain(&model, &asked, Path::new("absent.npz"), &args);
+            result.expect_err("there is nothing").to_string()
+        };
+        assert!(explain("zero").starts_with("absent.npz is already converted: "));
+        assert_eq!(explain("background"), "cannot read absent.npz");
+    }
+
+    #[test]
+    fn true_positives_leave_all_records_to_the_baselines() {
+        let model = untrained();
+        let args = args(&["--label", "AF", "--data", "x"]);
+        let mut asked = Asked::new(&args, &model).expect("makes sense");
+        asked.labels[0].threshold = 0.0;
+        let mut signals = Array3::zeros((4, 12, 500));
+        signals[[3, 0, 0]] = f32::NAN;
+        let names = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+        let rows = Rows::Prepared { signals, lengths: vec![500; 4] };
+        let mut source = Source::unlabelled(names, rows);
+        source.label_set = LabelSet::new(["SB", "AF"]).expect("two");
+        source.labels = [Some([false, true]), None, Some([true, false]), Some([true, true])]
+            .map(|own| own.map(Vec::from))
+            .to_vec();
+        let found = true_positives(&model, &asked, &mut source, Path::new("x")).expect("one");
+        assert_eq!((found, source.rows.len(), source.names.len()), (vec![(0, 0)], 4, 4));
+        let failed: Vec<_> = source.failed.iter().map(|own| own.record.as_str()).collect();
+        assert_eq!(failed, ["b", "d"]);
     }
 }

@@ -10,17 +10,16 @@ use ecg_io::read_recording;
 use ecg_lime::{LimeError, Settings};
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Resample};
 use ecg3d_examples::ecg_paper::ecg_svg;
-use ecg3d_examples::source;
+use ecg3d_examples::source::{self, Source};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
 use ecg3d_examples::{Progress, picture, say, say_err, write_atomic};
-use ecg3d_models::Model;
-use ndarray::s;
+use ecg3d_models::{Model, ModelCard};
 use serde::Serialize;
 
 use crate::asked::{Asked, Label};
 use crate::baselines::{Itself, MadeOf, Named, Stock};
 use crate::evaluated::{self, Said, Subject};
-use crate::leads::{LeadNames, prepared_leads};
+use crate::leads::name_leads;
 use crate::usable::drop_unusable;
 use crate::{Args, pictures};
 
@@ -53,15 +52,14 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
     for warning in &prepared.warnings {
         say_err!("warning: {}: {warning}", path.display());
     }
-    let signal = prepared.signal.slice(s![.., ..prepared.length]);
-    let leads = prepared_leads(config, &recording.leads);
-    let baselines = baselines(model, asked, &file, &recording, &leads, prepared.length, args)?;
+    let (signal, leads) = (prepared.real(), &prepared.leads);
+    let baselines = baselines(model, asked, &file, &recording, leads, prepared.length, args)?;
     let random = asked.random_models(model, args.random_models)?;
 
     stop::listen()?;
     say_err!("explaining {}; press Ctrl-C to stop and write the results so far", path.display());
     let labels: Vec<&Label> = asked.labels.iter().collect();
-    let subject = Subject { signal, leads: &leads, baselines: &baselines, seed: asked.seed };
+    let subject = Subject { signal, leads, baselines: &baselines, seed: asked.seed };
     let mut bar: Option<(String, Progress, usize)> = None;
     let mut begun = false;
     let said = evaluated::explain(
@@ -154,15 +152,11 @@ fn baselines(
     samples: usize,
     args: &Args,
 ) -> Result<Vec<Named>> {
-    let config = &model.card().preprocessing;
-    let stock = match args.reference.as_ref().filter(|_| asked.needs_others()) {
-        Some(reference) => {
-            let labels = args.labels.for_reference(reference);
-            let mut source = source::load(reference, config, &labels)?;
-            drop_unusable(&mut source, model.card().architecture, config)?;
-            source.report_failures();
-            let names = LeadNames::new(reference, &labels, config)?;
-            Stock::of_source(asked, model, &source, &names, &reference.display().to_string())?
+    let reference = args.reference.as_deref().filter(|_| asked.needs_others());
+    let source = reference.map(|path| others(model, path, args)).transpose()?;
+    let stock = match reference.zip(source.as_ref()) {
+        Some((path, source)) => {
+            Stock::of_source(asked, model, source, &path.display().to_string())?
         }
         None => {
             let (rate, seconds) = (recording.sampling_rate, recording.duration_s());
@@ -171,6 +165,17 @@ fn baselines(
     };
     let patient = recording.patient.as_deref().unwrap_or_default();
     stock.baselines(leads, samples, Itself { path: &record_path(file), patient })
+}
+
+/// Loads the recordings of `--reference`.
+pub fn others(model: &Model, reference: &Path, args: &Args) -> Result<Source> {
+    let ModelCard { architecture, preprocessing, .. } = model.card();
+    let labels = args.labels.for_reference(reference);
+    let mut source = source::load(reference, preprocessing, &labels)?;
+    drop_unusable(&mut source, *architecture, preprocessing)?;
+    source.report_failures();
+    name_leads(&mut source, preprocessing, reference);
+    Ok(source)
 }
 
 /// Returns the path of a record without extension, from the header or table that it was read from.

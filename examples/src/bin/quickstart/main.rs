@@ -58,9 +58,9 @@ struct Arguments {
     /// Folder for the report and the pictures
     #[arg(long, value_name = "DIR", default_value = "target/quickstart")]
     out: PathBuf,
-    /// Seed of the synthetic recordings
-    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "data")]
-    seed: u64,
+    /// Seed of the synthetic recordings; without effect if --data is given [default: 1]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Largest number of decisions to explain, one per label; each takes 256 passes of a window through
     /// the network, or 4096 if its limb leads contradict each other
     #[arg(long, value_name = "N", default_value_t = 7)]
@@ -104,6 +104,9 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
                 "{} is not a folder; quickstart shows recordings, which an archive of arrays does not contain",
                 dir.display()
             );
+            if arguments.seed.is_some() {
+                say_err!("warning: --seed has no effect: the recordings of --data are used");
+            }
             (
                 dir.clone(),
                 format!(
@@ -113,7 +116,10 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
                 ),
             )
         }
-        None => (synthesise(out, arguments.seed, &mut steps)?, synthetic_about(arguments.seed)),
+        None => {
+            let seed = arguments.seed.unwrap_or(1);
+            (synthesise(out, seed, &mut steps)?, synthetic_about(seed))
+        }
     };
 
     let start = Instant::now();
@@ -386,13 +392,9 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_would_do_nothing_are_refused() {
-        let parse = |more: &[&str]| {
-            Arguments::try_parse_from(["quickstart"].into_iter().chain(more.iter().copied()))
-        };
-        let error = parse(&["--data", "d", "--seed", "9"]).err().expect("nothing is synthesised");
-        assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict);
-        assert!(parse(&["--data", "d"]).is_ok() && parse(&["--seed", "9"]).is_ok());
+    fn all_flags_of_the_main_job_may_be_given_at_once() {
+        let words = ["quickstart", "--data", "d", "--out", "o", "--seed", "9"];
+        assert_eq!(Arguments::parse_from(words).seed, Some(9));
     }
 
     #[test]

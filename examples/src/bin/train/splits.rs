@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ecg_io::{Split, folds_by_patient, shared_patients, split_by_fold, split_published};
 use ecg3d_examples::source::Source;
 use ecg3d_examples::{say, say_err, sha256};
@@ -76,6 +76,10 @@ pub fn splits(
         let mut split = split_by_fold(&fold_of, fold)?;
         let others = std::mem::take(&mut split.train).into_iter();
         (split.test, split.train) = others.partition(|&row| Some(fold_of[row]) == test_fold);
+        ensure!(
+            !split.train.is_empty(),
+            "no fold is left to train on: fold {fold} is for validation, and all others are kept for testing"
+        );
         Ok(OneFold { fold, split })
     };
     folds.into_iter().map(split).collect()
@@ -134,10 +138,13 @@ pub fn summarise(source: &Source, data: &TrainData, split: &Split) {
     }
     match tested_patients_seen(data, split) {
         0 => {}
-        patients => say_err!(
-            "warning: {patients} patients have records both for testing and for training or validation; the test \
-             metrics are too optimistic for new patients"
-        ),
+        patients => {
+            let who = if patients == 1 { "patient has" } else { "patients have" };
+            say_err!(
+                "warning: {patients} {who} records both for testing and for training or validation; the test metrics \
+                 are too optimistic for new patients"
+            );
+        }
     }
 }
 
@@ -198,6 +205,12 @@ mod tests {
         assert_eq!(parts(""), [none]);
         let error = of("--test-fold 7").err().expect("no such fold").to_string();
         assert!(error.contains("fold 7 has no records"), "{error}");
+
+        let (mut source, data) = records();
+        source.folds = [1, 1, 2, 2, 2, 2].map(Some).to_vec();
+        let two = arguments("--test-fold 2");
+        let error = splits(&source, &data, SplitBy::Labels, &two).err().expect("no third fold");
+        assert!(error.to_string().starts_with("no fold is left to train on"), "{error}");
     }
 
     #[test]
