@@ -571,7 +571,8 @@ fn diagnoses_in_words() {
     write_csv(dir.join("r.csv"), &before).expect("writes");
     let after = read();
     assert_eq!(after.diagnoses, before.diagnoses);
-    assert_eq!(after.comments, ["fs: 500", "Dx: 426783006, Atrial fibrillation"]);
+    let stated = ["fs: 500", "units: mV", "Dx: 426783006, Atrial fibrillation"];
+    assert_eq!(after.comments, stated);
     assert_eq!(with(NsrRule::Challenge).as_deref(), Some("NSR+AF"));
 }
 
