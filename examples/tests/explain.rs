@@ -126,6 +126,15 @@ fn a_record_and_all_that_is_said_about_it() {
 }
 
 #[test]
+fn a_single_patient_has_no_baseline_of_others() {
+    let set = Set::new(1);
+    succeeds(set.of_data("--label all"));
+    let text = std::fs::read_to_string(set.path("out/explanations.jsonl")).expect("lines");
+    assert!(text.contains(r#""baseline":"zero""#), "{text}");
+    refused(set.of_data("--label all --baseline background"), "is from another patient");
+}
+
+#[test]
 fn requests_that_make_no_sense_are_refused() {
     let set = Set::new(1);
     refused(set.of_record("--label LBBC"), "unknown label LBBC");

@@ -55,6 +55,8 @@ pub struct Asked {
     pub permutations: usize,
     /// The first one is shown in pictures.
     pub baselines: Vec<Kind>,
+    /// Whether the baselines are the default ones, not those of `--baseline`.
+    pub usual_baselines: bool,
     /// Number of other recordings for the background baseline.
     pub background: usize,
     pub seed: u64,
@@ -102,6 +104,7 @@ impl Asked {
             unions: args.unions.unwrap_or(Unions::Leads),
             permutations: args.permutations as usize,
             baselines: baselines(args, model)?,
+            usual_baselines: args.baseline.is_empty(),
             background: args.background as usize,
             seed: args.seed,
             options,

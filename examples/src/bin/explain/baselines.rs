@@ -219,6 +219,11 @@ impl<'a> Stock<'a> {
         Ok(stock)
     }
 
+    /// Makes a stock that only has the flat line.
+    pub fn flat(asked: &Asked, model: &'a Model) -> Self {
+        Self { kinds: vec![Kind::Zero], ..Self::empty(asked, model, "") }
+    }
+
     fn empty(asked: &Asked, model: &'a Model, origin: &str) -> Self {
         Self {
             model,

@@ -125,7 +125,16 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     let other = reference.map(|reference| others(model, reference, args)).transpose()?;
     let found = true_positives(model, asked, &mut source, data)?;
     let origin = args.reference.as_deref().unwrap_or(data).display().to_string();
-    let stock = Stock::of_source(asked, model, other.as_ref().unwrap_or(&source), &origin)?;
+    let stock = match &other {
+        None if asked.usual_baselines && asked.needs_others() && is_of_one_patient(&source) => {
+            say_err!(
+                "warning: {origin} has recordings of one patient only, so the only baseline is zero; others need \
+                 --reference FOLDER"
+            );
+            Stock::flat(asked, model)
+        }
+        others => Stock::of_source(asked, model, others.as_ref().unwrap_or(&source), &origin)?,
+    };
     let Rows::Prepared { signals, lengths } = &source.rows else {
         bail!("{}: no prepared signals", data.display());
     };
@@ -236,6 +245,12 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     }
     say!("written to {}", args.out.display());
     Ok(source::exit_code(&failed))
+}
+
+/// Whether no record has another one to be compared with that is surely not of its patient.
+fn is_of_one_patient(source: &Source) -> bool {
+    let patients = source.patient_ids();
+    patients.iter().all(|patient| *patient == patients[0])
 }
 
 /// Returns, for every true positive, its row of `source` and its index among the labels asked for, in the order
