@@ -82,6 +82,8 @@ fn values_unlike_those_of_an_ecg_in_mv_give_a_warning() {
     for text in [
         "# fs: 500\nI\n0\n50\n",
         // One lead may be faulty.
+        "# fs: 500\nI,II\n0,0\n1,65.5\n",
+        "# fs: 500\nI,II\n0,0\n0.01,1\n",
         "# fs: 500\nI,II,III\n0,0,0\n1,-1,65.5\n",
         "# fs: 500\nI,II\n0,0\n0.02,0\n",
         // Flat leads say nothing.

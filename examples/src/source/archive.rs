@@ -563,7 +563,7 @@ mod tests {
         let mut source = load(&path, &published, &labels).expect("loads");
         assert_eq!(source.labels, [None, None]);
         let error = source.drop_unlabelled().expect_err("none has labels").to_string();
-        assert!(error.contains("pt.csv; join the shares of the data set first"), "{error}");
+        assert!(error.contains("pt.csv; provide a table of full names"), "{error}");
         std::fs::write(&table, "record,AF\nz/2,1\n1,1\n").expect("writes");
         let mut source = load(&path, &published, &labels).expect("loads");
         assert_eq!(source.labels, [None, Some(vec![true])]);

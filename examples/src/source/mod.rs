@@ -157,10 +157,8 @@ impl Source {
         for ((mut row, own), name) in out.rows_mut().into_iter().zip(&self.labels).zip(&self.names)
         {
             let own = own.as_ref().with_context(|| {
-                format!(
-                    "record {name} has no labels in {}; provide a table with --labels",
-                    self.label_source
-                )
+                let advice = self.label_advice();
+                format!("record {name} has no labels in {}; {advice}", self.label_source)
             })?;
             for (cell, &column) in row.iter_mut().zip(&columns) {
                 *cell = own[column];
@@ -227,6 +225,15 @@ impl Source {
         Ok(())
     }
 
+    /// Says where labels may come from.
+    fn label_advice(&self) -> &'static str {
+        if self.is_share {
+            "provide a table of full names with --labels, or join the shares first (convert --join)"
+        } else {
+            "provide a table with --labels, or put labels.csv into the folder"
+        }
+    }
+
     /// Adds the records without labels to `failed` and marks the others. All stay, as do their rows.
     ///
     /// # Errors
@@ -237,11 +244,7 @@ impl Source {
             labelled.contains(&true),
             "no record has labels in {}; {}",
             self.label_source,
-            if self.is_share {
-                "join the shares of the data set first (convert --join), or provide a table with full names"
-            } else {
-                "provide a table with --labels, or put labels.csv into the folder"
-            }
+            self.label_advice()
         );
         let reason = format!("no labels in {}", self.label_source);
         let unlabelled = self.names.iter().zip(&labelled).filter(|(_, labelled)| !**labelled);

@@ -251,15 +251,9 @@ impl State {
         let assumed = stated.mv.is_none() && options.csv.units.is_none() && !table.states_units();
         let (leads, signal) =
             table.finish(default_mv, &options.csv, path)?.ok_or_else(no_samples)?;
-        if assumed
-            && let Some(span) = median_span(&signal)
-            && !USUAL_MV.contains(&span)
-        {
-            let (low, high) = (USUAL_MV.start(), USUAL_MV.end());
-            let most =
-                if span > *high { format!("more than {high}") } else { format!("less than {low}") };
+        if assumed && let Some(span) = unusual_span(&signal) {
             let message = format!(
-                "most leads span {most} mV, but no units are stated or given, so mV is assumed"
+                "most leads span {span} mV, but no units are stated or given, so mV is assumed"
             );
             notes.remark(None, "units", message);
         }
@@ -299,16 +293,26 @@ impl State {
     }
 }
 
-/// Returns the median peak-to-peak amplitude of the leads that are not flat. A single lead may be faulty.
-fn median_span(signal: &Array2<f64>) -> Option<f64> {
+/// Says how far most leads are from an ECG in mV, by their peak-to-peak amplitudes. Flat leads do not count.
+fn unusual_span(signal: &Array2<f64>) -> Option<String> {
     let spans = signal.rows().into_iter().map(|row| {
         let ends: (f64, f64) = (f64::INFINITY, f64::NEG_INFINITY);
         let (low, high) = row.iter().fold(ends, |(low, high), &v| (low.min(v), high.max(v)));
         high - low
     });
-    let mut spans: Vec<f64> = spans.filter(|span| *span > 0.0).collect();
-    spans.sort_by(f64::total_cmp);
-    spans.get(spans.len() / 2).copied()
+    let spans: Vec<f64> = spans.filter(|span| *span > 0.0).collect();
+    // A single lead may be faulty.
+    let most = |is_so: &dyn Fn(&f64) -> bool| {
+        2 * spans.iter().filter(|span| is_so(span)).count() > spans.len()
+    };
+    let (low, high) = (USUAL_MV.start(), USUAL_MV.end());
+    if most(&|span| span > high) {
+        Some(format!("more than {high}"))
+    } else if most(&|span| span < low) {
+        Some(format!("less than {low}"))
+    } else {
+        None
+    }
 }
 
 fn count_tabs(text: &str) -> usize {

@@ -15,9 +15,9 @@ use crate::write::{check_leads, comment_lines};
 /// rejects infinite values. Names such as `t`, `n`, `sample`, `time`, plain numbers, or `V1 (uV)` are not read back as
 /// the name of a lead in mV. Control characters in a name or comment become spaces.
 ///
-/// Sampling rate, units, age, sex, diagnoses and comments precede the table as lines that start with `#`. Stored integers are
-/// not kept. The file is written completely or not at all; missing folders are created. A link stays, and its target is
-/// written.
+/// Sampling rate, units, age, sex, diagnoses and comments precede the table as lines that start with `#`. Stored
+/// integers are not kept. The file is written completely or not at all; missing folders are created. A link stays, and
+/// its target is written.
 ///
 /// # Errors
 /// Fails if the number of lead names differs from the number of signal rows, or if a file cannot be written.

@@ -143,6 +143,14 @@ fn arrays_beside_an_earlier_result_go_with_it() {
     assert!(there("x.labels.npy") && there("x.length.npy"));
     run(&dir, "x.npy", "--stage images").expect("converts again");
     assert!(there("x.labels.npy") && !there("x.length.npy"));
+
+    let labels = dir.path().join("x.labels.npy");
+    let mut permissions = fs::metadata(&labels).expect("is there").permissions();
+    permissions.set_readonly(true);
+    fs::set_permissions(&labels, permissions).expect("sets");
+    let error = run(&dir, "x.npy", "").expect_err("before the work");
+    assert!(format!("{error:#}").ends_with("x.labels.npy: the file is read-only"), "{error:#}");
+    assert!(there("x.npy") && !there("x.npy.parts"));
 }
 
 #[test]

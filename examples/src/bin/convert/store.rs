@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use ecg3d_examples::{hex, real, say_err, write_atomic};
+use ecg3d_examples::{check_place, hex, real, say_err, write_atomic};
 use half::f16;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -186,19 +186,22 @@ impl Format {
     ///
     /// # Errors
     /// Returns an error if a file with the manifest's name is no manifest, or if a file with the name of such an array
-    /// is not listed in it.
+    /// is not listed in it or is read-only.
     pub fn check_earlier(self, target: &Path) -> Result<()> {
         let manifest = self.manifest(target);
         let listed = listed_arrays(&manifest)?;
-        let further =
-            FURTHER.into_iter().filter(|name| self == Self::Npy && !listed.contains(name));
-        for path in further.map(|name| beside(target, name)) {
+        for name in FURTHER.into_iter().filter(|_| self == Self::Npy) {
+            let path = beside(target, name);
+            if path.symlink_metadata().is_err() {
+                continue;
+            }
             ensure!(
-                path.symlink_metadata().is_err(),
+                listed.contains(&name),
                 "{} would be overwritten, but {} does not list it; choose another --out",
                 path.display(),
                 manifest.display()
             );
+            check_place(&path)?;
         }
         Ok(())
     }

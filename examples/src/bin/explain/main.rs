@@ -94,8 +94,8 @@ struct Args {
     #[arg(long, value_name = "WHAT", default_value = "probability", value_parser = targets())]
     target: Target,
     /// What replaces a removed lead, several separated by commas; pictures show the first [default: zero for
-    /// published, else zero and mean-image for networks that read volumes, zero and background for others and
-    /// for --segments]
+    /// published, and if all of --data are of one patient and there is no --reference; else zero and mean-image
+    /// for networks that read volumes, zero and background for others and for --segments]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     baseline: Vec<Kind>,
     /// Folder of records or .npz from which mean-image and background are made [default: --data; with --record,

@@ -247,7 +247,8 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     Ok(source::exit_code(&failed))
 }
 
-/// Whether no record has another one to be compared with that is surely not of its patient.
+/// Whether all records are of one patient. A record of unknown patient counts as one of its own, as in the
+/// baselines.
 fn is_of_one_patient(source: &Source) -> bool {
     let patients = source.patient_ids();
     patients.iter().all(|patient| *patient == patients[0])
@@ -296,6 +297,7 @@ fn true_positives(
     let used = rows.len() - failed.len();
     source.failed.extend(failed);
     source.report_failures_beside(used);
+    ensure!(used > 0 || rows.is_empty(), "no record has finite probabilities");
     ensure!(
         !found.is_empty(),
         "{}: no true positive of {} among {records} records ({} have such a label)",
