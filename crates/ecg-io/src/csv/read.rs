@@ -84,7 +84,7 @@ pub fn parse_csv(
 /// Times that give a lower sampling rate may lack their unit.
 const LOWEST_USUAL_HZ: f64 = 10.0;
 
-/// The largest peak-to-peak amplitude of an ECG lies well between these: others may be in another unit than mV.
+/// The peak-to-peak amplitudes of most leads of an ECG lie well between these: others may be in another unit than mV.
 const USUAL_MV: std::ops::RangeInclusive<f64> = 0.02..=50.0;
 
 /// State of reading a file.

@@ -77,30 +77,26 @@ impl Table {
         size: Size,
         options: &CsvOptions,
     ) -> Result<Self, IoError> {
-        let (first_line, times) = (line, Vec::new());
-        let wanted = options.columns.clone();
+        let empty = |values| Self {
+            layout,
+            columns: Vec::new(),
+            shapes: Vec::new(),
+            names: Vec::new(),
+            first_line: line,
+            wanted: options.columns.clone(),
+            times: Vec::new(),
+            ends: None,
+            too_large: HashMap::new(),
+            values,
+        };
         if layout.orientation == CsvOrientation::LeadsInRows {
-            let (columns, names) = (Vec::new(), Vec::new());
-            let values = Values::Leads {
+            let mut table = empty(Values::Leads {
                 values: Vec::new(),
                 samples: 0,
                 open: true,
                 indexed: false,
                 named: false,
-            };
-            let (shapes, ends, too_large) = (Vec::new(), None, HashMap::new());
-            let mut table = Self {
-                layout,
-                columns,
-                shapes,
-                names,
-                first_line,
-                wanted,
-                times,
-                ends,
-                too_large,
-                values,
-            };
+            });
             if layout.has_names {
                 table.take_time_row(line, text, path)?;
             } else {
@@ -115,8 +111,8 @@ impl Table {
             let (path, expected, found) = (path.to_owned(), names.len(), cells.len());
             return Err(IoError::Columns { path, line, expected, found });
         }
-        let order =
-            wanted.as_deref().map(|wanted| order(wanted, &names, line, path)).transpose()?;
+        let order = options.columns.as_deref();
+        let order = order.map(|wanted| self::order(wanted, &names, line, path)).transpose()?;
         let columns: Vec<Column> = match layout.names_columns() {
             true => names.iter().map(|name| Column::of(name)).collect(),
             // A lead that the caller names `t` is a lead.
@@ -153,18 +149,7 @@ impl Table {
         // Names that end with a delimiter: the last column has no name.
         let ends = names.last().filter(|name| name.is_empty()).map(|_| line);
         let shapes = vec![Shape::NONE; columns.len()];
-        let mut table = Self {
-            layout,
-            columns,
-            shapes,
-            names,
-            first_line,
-            wanted,
-            times,
-            ends,
-            too_large: HashMap::new(),
-            values,
-        };
+        let mut table = Self { columns, shapes, names, ends, ..empty(values) };
         if !layout.has_names {
             table.push(line, text, path)?;
         }
