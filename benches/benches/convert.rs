@@ -30,12 +30,12 @@ fn plan(config: ConvertConfig, recording: &Recording) -> ConvertPlan {
 fn prepare(c: &mut Criterion) {
     let mut group = c.benchmark_group("prepare");
     group.throughput(Throughput::Elements(1));
-    let polyphase = Resample::Polyphase { rate_hz: 50.0, fir: FirMethod::Polyphase };
+    let convolution = Resample::Polyphase { rate_hz: 50.0, fir: FirMethod::Convolution };
     for (name, config, rate_hz) in [
         ("published", ConvertConfig::published(), 500.0),
-        ("corrected", ConvertConfig::corrected(), 500.0),
-        ("corrected", ConvertConfig::corrected(), 257.0),
-        ("corrected, polyphase", ConvertConfig::corrected().with_resample(polyphase), 500.0),
+        ("corrected, polyphase", ConvertConfig::corrected(), 500.0),
+        ("corrected, polyphase", ConvertConfig::corrected(), 257.0),
+        ("corrected, convolution", ConvertConfig::corrected().with_resample(convolution), 500.0),
     ] {
         let recording = recording(rate_hz);
         let plan = plan(config, &recording);

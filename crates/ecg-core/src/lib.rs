@@ -19,12 +19,14 @@
 //! | type | purpose |
 //! |---|---|
 //! | [`Recording`] | a signal `[lead, sample]` in mV with its lead names, sampling rate and any known patient data |
+//! | [`SamplingRate`] | samples per second: a positive, finite number |
 //! | [`Adc`] | the integers as the recorder stored them, with gain and baseline |
 //! | [`Lead`], [`LeadName`] | one of the twelve standard leads; any lead name as spelt in a file |
 //! | [`SnomedCode`] | a diagnosis code |
 //! | [`LabelSet`] | the label order that accompanies every probability array |
 //! | [`Predict`] | a classifier that turns a batch of inputs into probabilities `[n, label]` |
 //! | [`PredictSubsets`] | the same for one input with only subsets of its leads kept, for explanations |
+//! | [`LeadMask`] | one such subset: a bit for each lead |
 //! | `files` | files that are written completely or not at all (feature `files`) |
 //!
 //! # Conventions

@@ -24,6 +24,14 @@ pub enum PredictError {
         /// Number of leads of the input.
         leads: usize,
     },
+    /// The input has more leads than a mask has bits.
+    #[error("subsets can have at most {most} leads, found {leads}")]
+    MaskLeads {
+        /// Number of leads of the input.
+        leads: usize,
+        /// Number of leads that a mask can distinguish.
+        most: usize,
+    },
     /// Lead images were passed to a predictor that reads the signals themselves.
     #[error("the predictor takes signals, not images of leads")]
     NoImages,
@@ -63,6 +71,25 @@ impl LeadMask {
         Self(if leads >= 32 { u32::MAX } else { (1 << leads) - 1 })
     }
 
+    /// Returns the mask that keeps one lead, counted from 0, or `None` if a mask has no bit for it (from 32 on).
+    pub const fn only(lead: usize) -> Option<Self> {
+        if lead < 32 { Some(Self(1 << lead)) } else { None }
+    }
+
+    /// Returns the mask that keeps the leads that this one keeps and the other does not.
+    ///
+    /// ```
+    /// use ecg_core::LeadMask;
+    ///
+    /// let all = LeadMask::all(12);
+    /// let without_v1 = LeadMask::only(6).map(|v1| all.without(v1));
+    /// assert_eq!(without_v1, Some(LeadMask(0b1111_1011_1111)));
+    /// ```
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Returns whether lead `lead` is kept.
     pub const fn keeps(self, lead: usize) -> bool {
         lead < 32 && self.0 >> lead & 1 == 1
@@ -79,7 +106,7 @@ impl LeadMask {
     /// Returns [`PredictError::Mask`] for the first mask that does.
     pub fn check(masks: &[LeadMask], leads: usize) -> Result<(), PredictError> {
         for (mask, keep) in masks.iter().enumerate() {
-            let beyond = keep.0 & !LeadMask::all(leads).0;
+            let beyond = keep.without(LeadMask::all(leads)).0;
             if beyond != 0 {
                 let lead = beyond.trailing_zeros() as usize;
                 return Err(PredictError::Mask { mask, lead, leads });
@@ -108,9 +135,9 @@ pub trait PredictSubsets: Predict<Ix3> {
         masks: &[LeadMask],
     ) -> Result<Array2<f64>, PredictError> {
         LeadMask::check(masks, prepared.nrows())?;
-        if prepared.nrows() > 32 {
-            let leads = prepared.nrows();
-            return Err(PredictError::Backend(format!("{leads} leads, the limit is 32").into()));
+        const MOST: usize = u32::BITS as usize;
+        if prepared.nrows() > MOST {
+            return Err(PredictError::MaskLeads { leads: prepared.nrows(), most: MOST });
         }
         /// Number of masked signals held in memory at a time.
         const BATCH: usize = 64;
@@ -200,7 +227,17 @@ mod tests {
     fn more_leads_than_bits_are_refused() {
         let model = Share(LabelSet::new(["x"]).expect("a label"));
         let error = model.predict_subsets(ndarray::Array2::ones((33, 4)).view(), &[LeadMask(1)]);
-        assert!(matches!(error, Err(PredictError::Backend(_))));
+        let error = error.expect_err("33 leads");
+        assert!(matches!(error, PredictError::MaskLeads { leads: 33, most: 32 }));
+        assert_eq!(error.to_string(), "subsets can have at most 32 leads, found 33");
+    }
+
+    #[test]
+    fn single_leads_and_the_others() {
+        assert_eq!(LeadMask::only(0), Some(LeadMask(1)));
+        assert_eq!(LeadMask::only(31), Some(LeadMask(1 << 31)));
+        assert_eq!(LeadMask::only(32), None);
+        assert_eq!(LeadMask(0b1110).without(LeadMask(0b0111)), LeadMask(0b1000));
     }
 
     #[test]

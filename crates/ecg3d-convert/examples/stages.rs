@@ -1,4 +1,5 @@
-//! Draws `docs/stages.svg`: the stages of a conversion, with the results for a made-up recording.
+//! Draws `docs/stages.svg`: the stages of a conversion, with the results for a made-up recording. In the recurrence
+//! plot and the volume, time runs from the left and from the bottom.
 //!
 //! ```text
 //! cargo run -p ecg3d-convert --example stages > crates/ecg3d-convert/docs/stages.svg
@@ -8,7 +9,7 @@ use std::fmt::Write as _;
 
 use ecg_core::{Lead, Recording, SamplingRate};
 use ecg3d_convert::{ConvertConfig, ConvertPlan, RecurrencePlot};
-use ndarray::{Array2, ArrayView2, Axis, s};
+use ndarray::{Array2, ArrayView2, s};
 
 /// Colours from small to large values, which colour-blind people can distinguish by lightness.
 const COLOURS: [&str; 8] =
@@ -36,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let shift = 8.0 * f64::from(back);
         let transform = format!("translate({} {})", 400.0 + shift, 60.0 - shift);
         match back {
-            0 => face(&mut svg, plot.view(), 3, &transform)?,
+            0 => face(&mut svg, plot.slice(s![..;-1, ..]), 3, &transform)?,
             _ => write!(
                 svg,
                 r#"<rect width="{SIDE}" height="{SIDE}" fill="{}" transform="{transform}" stroke="white"/>"#,
@@ -44,13 +45,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             )?,
         }
     }
-    // A cube: the first lead is in front, and time runs along the other sides.
-    let at = |plane: usize| volume.index_axis(Axis(1), plane);
-    face(&mut svg, volume.index_axis(Axis(0), 44), 2, "translate(640 60)")?;
-    face(&mut svg, at(0).slice(s![..;-1, ..]), 2, "matrix(1 0 0.3 -0.3 640 60) ")?;
+    // A block seen from above, right and front: the last lead is in front.
+    face(&mut svg, volume.slice(s![44, ..;-1, ..]), 2, "translate(640 60)")?;
+    face(&mut svg, volume.slice(s![..;-1, 44, ..]), 2, "matrix(1 0 0.3 -0.3 640 60)")?;
     face(
         &mut svg,
-        volume.index_axis(Axis(2), 44).t().slice(s![.., ..;-1]),
+        volume.slice(s![..;-1, ..;-1, 44]).reversed_axes(),
         2,
         "matrix(0.3 -0.3 0 1 772 60)",
     )?;

@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use ndarray::{Array1, ArrayView1, ArrayView2, ArrayViewMut2};
+use ndarray::{Array1, ArrayView1, ArrayView2, ArrayViewMut2, s};
 use ndarray_conv::{ConvFFTExt, ConvMode, PaddingMode, get_fft_processor};
 
 use crate::ConvertError;
@@ -40,7 +40,8 @@ pub fn kaiser_low_pass(half: usize, cutoff: f64, beta: f64) -> Vec<f64> {
     taps.into_iter().map(|tap| tap / sum).collect()
 }
 
-/// Convolves each row with `taps` by FFT, where they overlap fully, and keeps every `step`-th value from `first` on.
+/// Convolves each row with `taps` by FFT, where they overlap fully, and keeps every `step`-th value from `first` on, as
+/// many as a row of `out` holds. Samples after those that these values need are not looked at.
 pub(crate) fn convolve_rows(
     rows: ArrayView2<'_, f64>,
     taps: &[f64],
@@ -48,6 +49,8 @@ pub(crate) fn convolve_rows(
     step: usize,
     mut out: ArrayViewMut2<'_, f64>,
 ) -> Result<(), ConvertError> {
+    let needed = first + out.ncols().saturating_sub(1) * step + taps.len();
+    let rows = rows.slice(s![.., ..needed]);
     let kernel = ArrayView1::from(taps);
     let mut processor = get_fft_processor::<f64, f64>();
     for (row, mut out) in rows.rows().into_iter().zip(out.rows_mut()) {
@@ -66,7 +69,24 @@ pub(crate) fn convolve_rows(
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+
     use super::*;
+
+    #[test]
+    fn no_more_is_convolved_than_is_kept() {
+        let taps = kaiser_low_pass(20, 0.5, 5.0);
+        let mut rows = Array2::from_shape_fn((2, 500), |(row, t)| ((t * (row + 3)) % 17) as f64);
+        let mut whole = Array2::zeros((2, 200));
+        convolve_rows(rows.view(), &taps, 1, 2, whole.view_mut()).expect("convolves");
+        // The last of ten values needs the samples up to 1 + 9 * 2 + 41. With one NaN, a transform is NaN throughout.
+        rows.slice_mut(s![.., 60..]).fill(f64::NAN);
+        let mut cut = Array2::zeros((2, 10));
+        convolve_rows(rows.view(), &taps, 1, 2, cut.view_mut()).expect("convolves");
+        for (a, b) in cut.iter().zip(whole.slice(s![.., ..10])) {
+            approx::assert_abs_diff_eq!(a, b, epsilon = 1e-12);
+        }
+    }
 
     #[test]
     fn low_pass_is_symmetric_and_passes_constants() {

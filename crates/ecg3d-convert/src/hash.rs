@@ -1,5 +1,3 @@
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256};
 
 use crate::{ConvertConfig, Denoise, LeadSelection, Metric, Resample, Scale, Threshold, Units};
@@ -19,11 +17,7 @@ impl ConvertConfig {
     /// (`preset`, `max_seconds`, `hop_s`, `windows`, `invalid_samples`, `short_records`). Nor does the way the filter
     /// is computed (`fir`). No crate feature is needed.
     pub fn hash(&self) -> String {
-        Sha256::digest(self.canonical()).iter().fold(String::new(), |mut hex, byte| {
-            // Writing to a string does not fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        format!("{:x}", Sha256::digest(self.canonical()))
     }
 
     /// The JSON that is hashed.
@@ -170,7 +164,7 @@ mod tests {
     fn only_what_changes_a_volume_counts() {
         let config = ConvertConfig::corrected;
         let hash = config().hash();
-        let fir = FirMethod::Polyphase;
+        let fir = FirMethod::Convolution;
         for same in [
             config().with_windows(Windows::First),
             config().with_max_seconds(30.0),

@@ -90,8 +90,8 @@
 //!
 //! Both are on by default, and neither changes a result.
 //!
-//! - `rayon`: [`ConvertPlan::prepare_all`], [`ConvertPlan::convert_all`] and [`ConvertPlan::convert_all_into`] use all
-//!   threads of rayon's current pool. Without it, they use one thread.
+//! - `rayon`: [`ConvertPlan::prepare_all`], [`ConvertPlan::convert_all`] and their `_into` forms use all threads of
+//!   rayon's current pool. Without it, they use one thread.
 //! - `serde`: [`ConvertConfig`] and the types of its fields implement `Serialize` and `Deserialize`. The `serde` crate
 //!   is compiled in any case, because `ecg-core` needs it.
 //!
@@ -143,7 +143,7 @@ pub use simd::check as check_simd;
 /// `ecg3d-models` obeys the same environment variable.
 #[cfg(target_arch = "x86_64")]
 #[doc(hidden)]
-pub use simd::{Level as SimdLevel, limit as simd_limit};
+pub use simd::{Level as SimdLevel, limit as simd_limit, wide::level as simd_level};
 pub use spline::{Boundary, SplineZoom};
 pub use zoom::CubicZoom;
 

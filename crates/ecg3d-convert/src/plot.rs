@@ -60,6 +60,7 @@ impl FromStr for Metric {
 pub enum Threshold {
     /// No threshold: the plot holds the distances themselves.
     #[default]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::nothing"))]
     None,
     /// States at most this far apart.
     Distance {
@@ -186,10 +187,7 @@ impl RecurrencePlot {
             let field = "the number of states of a recurrence plot";
             return Err(ConvertError::config(field, n, "at most 16,384"));
         }
-        let mut plot = match self.metric {
-            Metric::Euclidean => self.states.distances(signal),
-            _ => Array2::from_shape_fn((n, n), |(i, j)| self.distance(signal, i, j)),
-        };
+        let mut plot = Array2::from_shape_fn((n, n), |(i, j)| self.distance(signal, i, j));
         let mut pairs = vec![T::zero(); self.pairs(signal.len())];
         if let Some(limit) = self.limit(signal, &mut pairs) {
             plot.mapv_inplace(|distance| recurrent(distance, limit));

@@ -1,7 +1,5 @@
-use ndarray::Array2;
-
 use crate::kernel::load;
-use crate::simd::{LANES, Portable, Vector};
+use crate::simd::{LANES, Vector};
 use crate::{ConvertError, Real};
 
 /// The states of [`crate::RecurrencePlot`] and their Euclidean distances, which are all that the presets need.
@@ -35,22 +33,6 @@ impl Recurrence {
     /// Number of samples of a signal that has `states` states.
     pub(crate) fn window(self, states: usize) -> usize {
         states.saturating_add(self.span())
-    }
-
-    /// Returns the distances `[state, state]` of a signal that is long enough for one state.
-    pub(crate) fn distances<T: Real>(self, signal: &[T]) -> Array2<T> {
-        let n = self.states(signal.len());
-        let mut padded = signal.to_vec();
-        padded.resize(n.next_multiple_of(LANES) + self.span(), T::zero());
-        let mut plot = Array2::zeros((n, n));
-        let mut columns = vec![[T::zero(); LANES]; n];
-        for first in (0..n).step_by(LANES) {
-            self.fill::<T, Portable<T>, 1>(&padded, first, &mut columns);
-            for (cells, mut row) in columns.iter().zip(plot.rows_mut()) {
-                row.iter_mut().skip(first).zip(cells).for_each(|(own, &cell)| *own = cell);
-            }
-        }
-        plot
     }
 
     /// Fills `M` groups of columns of a plot, from column `first` on, with the distances of their states to each state

@@ -321,7 +321,10 @@ pub(crate) mod wide {
     }
 
     /// The widest vectors that the processor has, unless the environment asks for narrower ones. Looked up once.
-    pub(super) fn level() -> Level {
+    ///
+    /// # Panics
+    /// Panics if the value of the environment variable is wrong, as `limit` does.
+    pub fn level() -> Level {
         static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
         *LEVEL.get_or_init(|| super::limit().unwrap_or(Level::Avx512).min(widest()))
     }

@@ -67,9 +67,8 @@ fn into_calls_allocate_nothing() {
 
 /// Both presets, and variations of them, but no FIR filters by convolution, which may allocate.
 fn configs() -> Vec<ConvertConfig> {
-    let polyphase = |rate_hz| Resample::Polyphase { rate_hz, fir: FirMethod::Polyphase };
-    let published = ConvertConfig::published;
-    let corrected = || ConvertConfig::corrected().with_resample(polyphase(50.0));
+    let (published, corrected) = (ConvertConfig::published, ConvertConfig::corrected);
+    let odd_rate = Resample::Polyphase { rate_hz: 47.0, fir: FirMethod::Polyphase };
     let causal = Denoise::Causal { order: 3, cutoff_hz: 0.7, design_rate_hz: None };
     let mut configs = vec![
         published(),
@@ -79,7 +78,7 @@ fn configs() -> Vec<ConvertConfig> {
         published().with_volume_size([20, 31, 45]),
         corrected(),
         corrected().with_denoise(causal),
-        corrected().with_resample(polyphase(47.0)),
+        corrected().with_resample(odd_rate),
         corrected().with_invalid_samples(InvalidSamples::Interpolate { max_gap_s: 0.1 }),
     ];
     for scale in [Scale::UnitPeak, Scale::ZScore] {

@@ -91,6 +91,7 @@ impl LeadSelection {
 #[non_exhaustive]
 pub enum Denoise {
     /// Not at all.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::nothing"))]
     None,
     /// Once, forward, starting from rest.
     Causal {
@@ -164,7 +165,11 @@ pub enum Windows {
 
 /// What happens to a recording with samples that are not finite numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(Serialize, Deserialize),
+    serde(rename_all = "snake_case", deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub enum InvalidSamples {
     /// The recording is refused if any sample of the leads used is not finite.

@@ -7,6 +7,9 @@ use ecg_core::{Lead, SamplingRate};
 #[cfg(feature = "serde")]
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "serde")]
+pub(crate) use partial::nothing;
+
 pub use choices::{
     Denoise, InvalidSamples, LeadSelection, Preset, Resample, Scale, ShortRecords, Units, Windows,
 };
@@ -48,7 +51,7 @@ pub struct ConvertConfig {
     pub first_samples: Option<usize>,
     /// Default: causal, order 1, 0.5 Hz designed for 50 Hz; corrected: both ways, order 1, 0.5 Hz, padding 3 s.
     pub denoise: Denoise,
-    /// Default: by FFT to 100 samples; corrected: to 50 Hz by [`FirMethod::Convolution`].
+    /// Default: by FFT to 100 samples; corrected: to 50 Hz by [`FirMethod::Polyphase`].
     pub resample: Resample,
     /// Computed over the whole recording, including what is cut off at `max_seconds`. Default: [`Scale::None`], so ADC
     /// units; corrected: the same, so mV.

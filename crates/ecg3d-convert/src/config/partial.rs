@@ -71,6 +71,16 @@ partial! {
     volume_size: [usize; 3],
 }
 
+/// Reads a choice without settings and refuses unknown fields, which serde on its own ignores beside such a choice. For
+/// `deserialize_with`.
+pub(crate) fn nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+
+    Nothing::deserialize(deserializer).map(|Nothing {}| ())
+}
+
 /// Reads and writes a number, or "all" for `None`. If a format has a null of its own, that is read as `None` as well.
 mod all_or_some {
     use super::*;

@@ -1,5 +1,5 @@
 use ecg_core::Recording;
-use ndarray::{Array3, ArrayViewMut3, ArrayViewMut4};
+use ndarray::{Array3, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4};
 #[cfg(feature = "rayon")]
 use rayon::prelude::*;
 
@@ -16,7 +16,36 @@ impl ConvertPlan {
         map_all(recordings, |scratch, recording| self.prepare_with(recording, scratch))
     }
 
+    /// Calls [`ConvertPlan::prepare_into`] for each recording, writing to the rows of an array
+    /// `[record, lead, sample]`.
+    ///
+    /// Store this rather than volumes: it is far smaller. [`Outcome::length`] says how many samples of a row are real.
+    /// If a recording fails, its row is zero.
+    ///
+    /// # Errors
+    /// Returns an error if the array has another shape. What is wrong with a recording is in its own result.
+    pub fn prepare_all_into<T: Real>(
+        &self,
+        recordings: &[Recording],
+        mut out: ArrayViewMut3<'_, T>,
+    ) -> Result<Vec<Result<Outcome, ConvertError>>, ConvertError> {
+        let [leads, samples] = self.prepared_shape();
+        let expected = [recordings.len(), leads, samples];
+        ConvertError::check_shape("the array of prepared signals", out.shape(), &expected)?;
+        let rows: Vec<(&Recording, ArrayViewMut2<'_, T>)> =
+            recordings.iter().zip(out.outer_iter_mut()).collect();
+        Ok(map_all(rows, |scratch, (recording, mut row)| {
+            let result = self.prepare_into(recording, row.view_mut(), scratch);
+            if result.is_err() {
+                row.fill(T::zero());
+            }
+            result
+        }))
+    }
+
     /// Calls [`ConvertPlan::convert`] for each recording. One that fails does not stop the others.
+    ///
+    /// Warnings are dropped; [`ConvertPlan::convert_all_into`] returns them.
     ///
     /// A volume of 45x45x45 takes 365 KB; [`ConvertPlan::convert_all_into`] writes all volumes to one array.
     pub fn convert_all(&self, recordings: &[Recording]) -> Vec<Result<Array3<f32>, ConvertError>> {

@@ -231,7 +231,7 @@ impl ConvertPlan {
         }
         let width = match &self.resampler {
             Resampler::Fft(plan) => plan.lengths().1,
-            // Each value is computed on its own, so nothing need be computed of what is cut off.
+            // Nothing need be computed of what is cut off.
             Resampler::Polyphase(plan) if self.config.scale == Scale::None => {
                 plan.output_len(n).min(kept)
             }
@@ -278,6 +278,8 @@ impl ConvertPlan {
     }
 
     /// Returns the volume `[depth, height, width]` of a recording's first window.
+    ///
+    /// Warnings are dropped; [`ConvertPlan::convert_into`] returns them.
     ///
     /// # Errors
     /// Returns the errors of [`ConvertPlan::prepare`] and [`ImagePlan::images`].

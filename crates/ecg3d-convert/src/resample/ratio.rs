@@ -15,10 +15,11 @@ const DENOMINATOR: u64 = 1000;
 /// Returns the factors `(up, down)`, in lowest terms, that turn one sampling rate into another.
 ///
 /// A rate that is not a whole number counts as a simple fraction if one with a denominator of at most 1000 is within a
-/// relative error of 2e-7. If there is none, or if the fractions lead to a factor above 5,000, the result is the
-/// smallest factors up to 100,000 whose ratio is within that error. If there are none of these either, as for rates
-/// that differ from 500 Hz by 0.2 to 10 millionths, the error may be up to 1e-5 (0.1 ms in ten seconds). Two rates that
-/// differ by a factor of at most a thousand always have such factors.
+/// relative error of 2e-7. If there is none, if the ratio of the fractions is farther than that from the ratio of the
+/// rates, or if they lead to a factor above 5,000, the result is the smallest factors up to 100,000 whose ratio is
+/// within that error. If there are none of these either, as for rates that differ from 500 Hz by 0.2 to 10 millionths,
+/// the error may be up to 1e-5 (0.1 ms in ten seconds). Two rates that differ by a factor of at most a thousand always
+/// have such factors.
 ///
 /// # Errors
 /// Returns an error if a rate is not from 1e-6 to 1e9, or if there are no such factors up to 100,000.
@@ -27,13 +28,15 @@ pub fn rate_ratio(from_hz: f64, to_hz: f64) -> Result<(usize, usize), ConvertErr
     if ![from_hz, to_hz].iter().all(|hz| (1e-6..1e9).contains(hz)) {
         return Err(wrong());
     }
-    let simple = of_fractions(from_hz, to_hz);
+    let ratio = to_hz / from_hz;
+    // The errors of the two fractions may add up.
+    let simple = of_fractions(from_hz, to_hz)
+        .filter(|&(up, down)| is_near((up as u64, down as u64), ratio, TOLERANCE));
     if let Some((up, down)) = simple
         && up.max(down) <= SMALL
     {
         return Ok((up, down));
     }
-    let ratio = to_hz / from_hz;
     let near = simple.into_iter().chain(nearest(ratio, TOLERANCE));
     near.min_by_key(|&(up, down)| up.max(down)).or_else(|| nearest(ratio, COARSE)).ok_or_else(wrong)
 }
@@ -209,6 +212,14 @@ mod tests {
         let smaller = nearest(4998.0 / 4999.0, TOLERANCE).expect("a fraction");
         assert!(smaller < (4998, 4999), "{smaller:?}");
         assert_eq!(rate_ratio(4999.0, 4998.0), Ok((4998, 4999)));
+    }
+
+    #[test]
+    fn the_errors_of_two_rates_do_not_add_up() {
+        let (from, to) = (4999.0009, 3000.9995);
+        assert_eq!(of_fractions(from, to), Some((3001, 4999)));
+        let (up, down) = rate_ratio(from, to).expect("a ratio");
+        assert!((up as f64 / down as f64 * from / to - 1.0).abs() <= TOLERANCE, "{up}/{down}");
     }
 
     #[test]

@@ -14,6 +14,8 @@ use boundary::Symmetry;
 
 /// The largest array that is made: 32 GiB of `f64`.
 const LARGEST: u64 = 1 << 32;
+/// The largest size of an interpolated axis. Its taps take 18 GiB.
+const LONGEST: usize = 1 << 27;
 
 /// Resizes arrays by B-spline interpolation, like `scipy.ndimage.zoom`.
 ///
@@ -81,8 +83,8 @@ impl SplineZoom {
     /// Interpolates along every axis. `shape` is the new size of each axis.
     ///
     /// # Errors
-    /// Returns an error if there is not one size for each axis, an axis is empty, a size is 0, or the result has more
-    /// than 2^32 values.
+    /// Returns an error if there is not one size for each axis, an axis is empty, a size is 0 or above 2^27, or the
+    /// result has more than 2^32 values.
     pub fn zoom<T: Real, D: Dimension>(
         &self,
         array: ArrayView<'_, T, D>,
@@ -101,24 +103,32 @@ impl SplineZoom {
 
     /// Interpolates along some of the axes, in any order. The other axes are left unchanged.
     ///
+    /// No intermediate array is larger than both the array and the result.
+    ///
     /// # Errors
-    /// Returns an error if an axis does not exist or is given twice, an axis is empty, a size is 0, or the result has
-    /// more than 2^32 values.
+    /// Returns an error if an axis does not exist or is given twice, an axis is empty, a size is 0 or above 2^27, or
+    /// the result has more than 2^32 values.
     pub fn zoom_axes<T: Real, D: Dimension>(
         &self,
         array: ArrayView<'_, T, D>,
         sizes: &[(Axis, usize)],
     ) -> Result<Array<T, D>, ConvertError> {
-        self.check(array.shape(), sizes)?;
+        check(array.shape(), sizes)?;
+        // What shrinks most comes first, so that the arrays shrink before they grow.
+        let growth = |&(axis, to): &(Axis, usize)| to as f64 / array.len_of(axis) as f64;
+        let mut sizes = sizes.to_vec();
+        sizes.sort_by(|a, b| growth(a).total_cmp(&growth(b)));
         let mut now = array.mapv(|value| value.to_f64().unwrap_or(f64::NAN)).into_dyn();
-        for &(axis, to) in sizes {
-            now = Line::new(self, now.len_of(axis), to).along(now.view(), axis, to);
+        let mut outside = Vec::new();
+        for (axis, to) in sizes {
+            let line = Line::new(self, now.len_of(axis), to);
+            now = line.along(now.view(), axis, to);
+            outside.push((axis, line.outside));
         }
         // A place that is outside along one axis is outside, whatever the other axes make of it.
         if let Boundary::Constant(value) = self.boundary {
-            for &(axis, to) in sizes {
-                let outside = Line::new(self, array.len_of(axis), to).outside;
-                outside.into_iter().for_each(|at| now.index_axis_mut(axis, at).fill(value));
+            for (axis, places) in outside {
+                places.into_iter().for_each(|at| now.index_axis_mut(axis, at).fill(value));
             }
         }
         let Ok(now) = now.into_dimensionality::<D>() else {
@@ -144,28 +154,33 @@ impl SplineZoom {
         }
         out.mapv(T::from_f64)
     }
+}
 
-    fn check(&self, shape: &[usize], sizes: &[(Axis, usize)]) -> Result<(), ConvertError> {
-        let mut now = shape.to_vec();
-        for (k, &(axis, to)) in sizes.iter().enumerate() {
-            if axis.index() >= shape.len() || sizes[..k].iter().any(|size| size.0 == axis) {
-                let expected = "an axis of the array, each at most once";
-                return Err(ConvertError::config("the axis of a zoom", axis.index(), expected));
-            }
-            for found in [now[axis.index()], to] {
-                if found == 0 {
-                    return Err(ConvertError::Length { what: "a zoom", expected: 1, found });
-                }
-            }
-            now[axis.index()] = to;
-            let values = now.iter().try_fold(1_usize, |all, &size| all.checked_mul(size));
-            if values.is_none_or(|values| values as u64 > LARGEST) {
-                let found = format!("{now:?}");
-                return Err(ConvertError::config("the zoomed shape", found, "at most 2^32 values"));
+/// Checks the new sizes of some axes of an array.
+fn check(shape: &[usize], sizes: &[(Axis, usize)]) -> Result<(), ConvertError> {
+    let mut zoomed = shape.to_vec();
+    for (k, &(axis, to)) in sizes.iter().enumerate() {
+        if axis.index() >= shape.len() || sizes[..k].iter().any(|size| size.0 == axis) {
+            let expected = "an axis of the array, each at most once";
+            return Err(ConvertError::config("the axis of a zoom", axis.index(), expected));
+        }
+        for found in [shape[axis.index()], to] {
+            if found == 0 {
+                return Err(ConvertError::Length { what: "a zoom", expected: 1, found });
             }
         }
-        Ok(())
+        if to > LONGEST {
+            return Err(ConvertError::config("the size of a zoomed axis", to, "at most 2^27"));
+        }
+        zoomed[axis.index()] = to;
     }
+    // An axis without samples does not make room for the others.
+    let values = zoomed.iter().try_fold(1_usize, |all, &size| all.checked_mul(size.max(1)));
+    if values.is_none_or(|values| values as u64 > LARGEST) {
+        let found = format!("{zoomed:?}");
+        return Err(ConvertError::config("the zoomed shape", found, "at most 2^32 values"));
+    }
+    Ok(())
 }
 
 /// Computes the coefficients of a cubic spline that is mirrored about its end samples, in place.

@@ -82,7 +82,8 @@ fn a_text_from_before_metric_and_threshold_still_reads() {
         "convolution"},"scale":"none","invalid_samples":"reject","max_seconds":10.0,"window_s":2.0,"hop_s":1.0,
         "windows":"all","embedding_dimension":2,"embedding_delay":1,"volume_size":[45,45,45]}"#;
     let config: ConvertConfig = serde_json::from_str(text).expect("reads");
-    assert_eq!(config, ConvertConfig::corrected());
+    let resample = Resample::Polyphase { rate_hz: 50.0, fir: FirMethod::Convolution };
+    assert_eq!(config, ConvertConfig::corrected().with_resample(resample));
 }
 
 #[test]
@@ -95,6 +96,9 @@ fn errors_name_the_field() {
         ("volume_size = [45, 45]", "an array of length 3"),
         ("[denoise]\nfilter = 'causal'\norder = 1", "missing field `cutoff_hz`"),
         ("[threshold]\nrule = 'rate'\nrate = 0.1\nties = 1", "unknown field `ties`"),
+        ("[threshold]\nrule = 'none'\nrate = 0.1", "unknown field `rate`"),
+        ("[denoise]\nfilter = 'none'\norder = 2", "unknown field `order`"),
+        ("[invalid_samples.interpolate]\nmax_gap_s = 0.1\nmax_gap_samples = 5", "max_gap_samples"),
     ] {
         let message = toml::from_str::<ConvertConfig>(text).expect_err(text).to_string();
         assert!(message.contains(expected), "{message}");

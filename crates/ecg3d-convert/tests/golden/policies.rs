@@ -298,6 +298,26 @@ fn a_batch_is_its_recordings_whatever_the_threads() {
             let all = plan.convert_all(&recordings);
             let mut out = Array4::<f32>::ones((9, 45, 45, 45));
             let outcomes = plan.convert_all_into(&recordings, out.view_mut()).expect("an array");
+            let [leads, samples] = plan.prepared_shape();
+            let mut signals = Array3::<f32>::ones((9, leads, samples));
+            let prepared =
+                plan.prepare_all_into(&recordings, signals.view_mut()).expect("an array");
+            for (k, (one, outcome)) in alone.iter().zip(&prepared).enumerate() {
+                let zeros = Array2::zeros((leads, samples));
+                let expected = one.as_ref().map_or(&zeros, |one| &one.signal);
+                assert_eq!(signals.index_axis(Axis(0), k), expected);
+                match (one, outcome) {
+                    (Ok(one), Ok(outcome)) => {
+                        assert_eq!(outcome.length, one.length);
+                        assert_eq!(outcome.warnings, one.warnings);
+                    }
+                    _ => {
+                        // As text: the invalid sample is NaN, which equals nothing.
+                        let text = |error: Option<&ConvertError>| format!("{error:?}");
+                        assert_eq!(text(outcome.as_ref().err()), text(one.as_ref().err()));
+                    }
+                }
+            }
             for (k, volume) in volumes.iter().enumerate() {
                 assert_eq!(all[k].is_ok(), k != 4);
                 assert_eq!(outcomes[k].is_ok(), k != 4);
@@ -315,6 +335,8 @@ fn a_batch_is_its_recordings_whatever_the_threads() {
         }
         let mut small = Array4::<f32>::ones((8, 45, 45, 45));
         assert!(plan.convert_all_into(&recordings, small.view_mut()).is_err());
+        let mut small = Array3::<f32>::ones((9, 12, 99));
+        assert!(plan.prepare_all_into(&recordings, small.view_mut()).is_err());
     }
 }
 

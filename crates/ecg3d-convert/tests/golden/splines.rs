@@ -1,5 +1,5 @@
 use ecg3d_convert::{Boundary, CubicZoom, SplineZoom};
-use ndarray::{Array2, Array3, ArrayD, ArrayView3, Axis, array};
+use ndarray::{Array2, Array3, Array4, ArrayD, ArrayView3, Axis, array};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -128,8 +128,25 @@ fn axes_of_choice() {
     }
     assert!(plan.zoom(x.view(), &[2, 2]).is_err());
     assert!(plan.zoom(x.view(), &[1 << 20, 1 << 20, 1 << 20]).is_err());
+    // The taps of one axis take more memory than its values.
+    let error = plan.zoom(array![1.0, 2.0].view(), &[1 << 32]).expect_err("too long");
+    assert_eq!(error.to_string(), "the size of a zoomed axis is 4294967296, expected at most 2^27");
+    let long = [1, 2, 3].map(|axis| (Axis(axis), 1 << 27));
+    assert!(plan.zoom_axes(Array4::<f64>::zeros((0, 1, 1, 1)).view(), &long).is_err());
     assert!(plan.zoom(Array3::<f64>::zeros((2, 0, 2)).view(), &[2, 2, 2]).is_err());
     assert!(SplineZoom::new(6).is_err());
+}
+
+#[test]
+fn what_shrinks_does_so_before_the_rest_grows() {
+    let x = Array2::from_shape_fn((1, 1 << 20), |(_, t)| (t % 7) as f64);
+    let plan = planned(1, Boundary::Mirror, false);
+    // In the order of the axes, there would be 2^33 values in between.
+    let found = plan.zoom(x.view(), &[1 << 13, 4]).expect("zooms");
+    assert_eq!(found.dim(), (1 << 13, 4));
+    assert_eq!(found.row(5), found.row(0));
+    let long = plan.zoom(x.row(0), &[4]).expect("zooms");
+    assert_eq!(found.row(0), long);
 }
 
 #[test]
