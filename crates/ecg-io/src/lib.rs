@@ -43,6 +43,7 @@
 //! | map diagnosis codes to labels | [`LabelMap`], [`NsrRule`] |
 //! | read a table of labels or predictions alone | [`read_labels`], [`read_probabilities`], [`RecordTable`] |
 //! | match the rows of such a table to records | [`RecordTable::match_records`], [`RecordTable::aligned`] |
+//! | warn of rows that match no record | [`RecordTable::matches`], [`RecordTable::row_warnings`] |
 //! | read and write annotations | [`read_annotations`], [`sibling_annotations`], [`write_annotations`] |
 //! | write recordings | [`write_wfdb`], [`write_csv`] |
 //! | see what was read leniently | [`Warning`], in [`Loaded::warnings`] and [`Dataset::warnings`] |
@@ -120,8 +121,8 @@ pub use error::{IoError, Place};
 pub use format::Format;
 pub use header::{Comment, Date, Header, SegmentSpec, SignalSpec, TimeOfDay, read_header};
 pub use labels::{
-    LabelMap, NsrRule, RecordRow, RecordTable, RowMatch, base_name, is_contradictory, read_labels,
-    read_probabilities,
+    LabelMap, Matches, NsrRule, RecordRow, RecordTable, RowMatch, RowUse, base_name,
+    is_contradictory, read_labels, read_probabilities,
 };
 pub use options::{ReadOptions, WriteOptions};
 pub use read::{Loaded, read_recording, read_recording_with};

@@ -80,6 +80,18 @@ impl<'a> Notes<'a> {
         }
     }
 
+    /// Notes one remark about many rows of a table, each with its line (0 if it has none) and name; the first few
+    /// names are listed.
+    pub fn rows(&mut self, rows: &[(u64, String)], what: &str) {
+        let Some((line, _)) = rows.first() else { return };
+        let mut names: Vec<&str> = rows.iter().take(3).map(|(_, name)| name.as_str()).collect();
+        if rows.len() > names.len() {
+            names.push("...");
+        }
+        let message = format!("{} {what}: {}", rows.len(), names.join(", "));
+        self.remark((*line > 0).then_some(*line), "record", message);
+    }
+
     /// Takes the warnings of a file that belongs to this one, such as a segment.
     pub fn take(&mut self, other: Notes<'_>) {
         for warning in other.warnings {

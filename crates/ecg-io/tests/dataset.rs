@@ -265,7 +265,7 @@ fn ptb_xl_has_its_own_table() {
     }
     let expected = [
         "sampling rate: 1 recordings appear twice: records500 has them at another rate",
-        "record: 1 rows match no record in the folder: line 3",
+        "record: 1 rows match no record in the folder: records500/00000/00009_hr",
     ];
     assert_eq!(messages(&dataset), expected);
 
@@ -295,8 +295,8 @@ fn ptb_xl_is_matched_by_unique_base_names() {
     fs::write(&table, "scp_codes,filename_hr\n{'AFIB': 100.0},a/1_hr\n{'AFIB': 100.0},a/2_hr\n")
         .expect("writes");
     let told = [
-        "record: 1 rows name other folders and are matched by base name: line 3",
-        "record: 1 rows have a base name that several records or rows have: line 2",
+        "record: 1 rows name other folders and are matched by base name: a/2_hr",
+        "record: 1 rows match several records in the folder: a/1_hr",
     ];
     for file in [None, Some(table)] {
         let options = DatasetOptions::default().with_labels_file(file);
@@ -541,6 +541,24 @@ fn ptbxl_is_taken_at_one_rate() {
 }
 
 #[test]
+fn rules_about_codes_have_no_effect_on_a_label_file() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    wfdb(dir, "a", &[164_889_003]);
+    fs::write(dir.join("labels.csv"), "record,AF\na,1\n").expect("writes");
+    let options = DatasetOptions::default()
+        .with_label_map(LabelMap::published())
+        .with_nsr_rule(NsrRule::Rhythm);
+    let told = |options: &DatasetOptions| messages(&Dataset::open(dir, options).expect("opens"));
+    let expected = [
+        "NSR: the NSR rule rhythm does not affect label files",
+        "label map: the label map published does not affect label files",
+    ];
+    assert_eq!(told(&options), expected);
+    assert!(told(&options.with_ignore_labels(true)).is_empty());
+}
+
+#[test]
 fn diagnoses_in_words() {
     let dir = tempfile::tempdir().expect("a folder");
     let dir = dir.path();
@@ -590,7 +608,10 @@ fn a_report_of_a_folder() {
     write_wfdb(dir, &odd, &WriteOptions::default()).expect("writes");
     wfdb(dir, "e", &[]);
     fs::write(dir.join("e.dat"), [0; 5]).expect("writes");
-    let report = open(dir).report(2);
+    let mut counted = Vec::new();
+    let report = open(dir).report_with(2, |done| counted.push(done));
+    assert_eq!(counted, [1, 2, 3, 4, 5]);
+    assert_eq!(report, open(dir).report(1));
     assert_eq!((report.records, report.readable, report.unlabelled), (5, 4, 1));
     let labels: Vec<_> =
         report.labels.iter().filter(|l| l.records > 0).map(|l| l.what.as_str()).collect();

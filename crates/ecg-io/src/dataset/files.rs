@@ -1,6 +1,6 @@
 //! The files that a data set is read from.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -29,17 +29,36 @@ impl Dataset {
     ///
     /// Programs that write into a data folder call this first.
     pub fn reads(&self, path: impl AsRef<Path>) -> bool {
-        let Ok(wanted) = fs::canonicalize(path) else { return false };
-        let is_wanted = |file: &PathBuf| fs::canonicalize(file).is_ok_and(|file| file == wanted);
+        self.reads_one_of(&[path]).is_some()
+    }
+
+    /// Returns one of the files `paths` that the data set is read from, if there is any; see [`Self::reads`].
+    ///
+    /// A table comes before the files of recordings. Of several paths to the same file, the first is returned. The
+    /// headers of the recordings are read once for all of `paths`.
+    pub fn reads_one_of<'a, P: AsRef<Path>>(&self, paths: &'a [P]) -> Option<&'a Path> {
+        let mut wanted: BTreeMap<PathBuf, &'a Path> = BTreeMap::new();
+        for path in paths {
+            if let Ok(file) = fs::canonicalize(path) {
+                wanted.entry(file).or_insert(path.as_ref());
+            }
+        }
+        if wanted.is_empty() {
+            return None;
+        }
+        let root = fs::canonicalize(&self.root);
         // A table at the root may be a link to a file of any name.
-        let is_table =
-            wanted.file_name().is_some_and(|name| KNOWN_TABLES.iter().any(|own| name == *own))
-                && fs::canonicalize(&self.root).is_ok_and(|root| wanted.starts_with(root));
+        let is_table = |file: &Path| {
+            file.file_name().is_some_and(|name| KNOWN_TABLES.iter().any(|own| name == *own))
+                && root.as_ref().is_ok_and(|root| file.starts_with(root))
+        };
+        let find = |file: &PathBuf| wanted.get(&fs::canonicalize(file).ok()?).copied();
         let tables = KNOWN_TABLES.iter().map(|name| self.root.join(name));
         let mut tables = tables.chain(self.options.labels_file.clone()).chain(self.ptbxl.clone());
-        is_table
-            || tables.any(|table| is_wanted(&table))
-            || self.entries.iter().any(|Entry { path, .. }| files_of(path).iter().any(is_wanted))
+        let table = wanted.iter().find(|(file, _)| is_table(file)).map(|(_, path)| *path);
+        table.or_else(|| tables.find_map(|table| find(&table))).or_else(|| {
+            self.entries.iter().find_map(|Entry { path, .. }| files_of(path).iter().find_map(find))
+        })
     }
 }
 
@@ -106,6 +125,22 @@ mod tests {
         ] {
             assert_eq!(dataset.reads(data.join(name)), reads, "{name}");
         }
+        let [table, other, new] = ["table.csv", "other.txt", "new.csv"].map(|name| data.join(name));
+        assert_eq!(dataset.reads_one_of(&[&new, &table, &other]), Some(table.as_path()));
+        assert_eq!(dataset.reads_one_of(&[&new, &other]), None);
+        // Neither their order nor chance decides between several files.
+        fs::create_dir(data.join("sub")).expect("makes");
+        let tables =
+            ["labels.csv", "scp_statements.csv", "sub/labels.csv", "sub/scp_statements.csv"];
+        tables[1..].iter().for_each(|name| write(name, ""));
+        let mut tables = tables.map(|name| data.join(name));
+        let first = tables[0].clone();
+        tables.reverse();
+        for _ in 0..8 {
+            assert_eq!(dataset.reads_one_of(&tables), Some(first.as_path()));
+        }
+        let spellings = [data.join("sub/../table.csv"), table];
+        assert_eq!(dataset.reads_one_of(&spellings), Some(spellings[0].as_path()));
     }
 
     #[cfg(unix)]

@@ -10,14 +10,9 @@ use ecg_core::{LabelSet, Sex};
 
 use super::Entry;
 use super::walk::{Found, LABELS_TABLE};
-use crate::labels::{
-    Matches, PtbXlRow, PtbXlTable, RecordRow, RecordTable, RowMatch, RowName, RowUse, Table,
-};
+use crate::labels::{Matches, PtbXlTable, RecordTable, RowName, RowUse, Table};
 use crate::warning::Notes;
-use crate::{DatasetOptions, IoError, NsrRule, Warning};
-
-/// The warning about rows whose folder is not that of their record.
-const ELSEWHERE: &str = "rows name other folders and are matched by base name";
+use crate::{DatasetOptions, IoError, Warning};
 
 /// Source of the labels of a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,62 +108,29 @@ impl Labelled {
         entries: &[Entry],
         options: &DatasetOptions,
     ) -> Result<Self, IoError> {
-        let mut notes = Notes::new(&path, false);
-        let rows = table.rows.iter().enumerate();
-        let row_names =
-            rows.flat_map(|(k, row)| RowName::all(k, &row.record, &row.extension, None));
         let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-        let matches = Matches::new(row_names, table.rows.len(), &names);
-        let (mut absent, mut ambiguous, mut rivals) = (Vec::new(), Vec::new(), Vec::new());
-        let named = |row: &RecordRow<bool>| (row.line, row.full_name().into_owned());
-        for (row, used) in table.rows.iter().zip(&matches.rows) {
-            match used {
-                RowUse::Used => {}
-                // The same record is named with and without an extension.
-                RowUse::Double(first) => {
-                    let (line, record) = named(row);
-                    let first = table.rows[*first].line;
-                    return Err(IoError::DuplicateRow { path: path.clone(), line, record, first });
-                }
-                RowUse::Several => ambiguous.push(named(row)),
-                RowUse::Rival => rivals.push(named(row)),
-                RowUse::Absent => absent.push(named(row)),
-            }
-        }
+        let matches = table.matches(&names);
+        let mut notes = Notes::new(&path, false);
+        notes.warnings = table.row_warnings(&matches, &names, "in the folder")?;
         let mut label_rows = HashSet::new();
-        let mut elsewhere = Vec::new();
         let mut facts = vec![Facts::default(); entries.len()];
-        for ((facts, entry), found) in facts.iter_mut().zip(entries).zip(&matches.records) {
+        for (facts, found) in facts.iter_mut().zip(&matches.records) {
             let Some(row) = found.row().map(|k| &table.rows[k]) else { continue };
-            // Neither a bare name nor a path from another root.
-            let same = |name: &str| may_be_the_same(name, &entry.name);
-            if matches!(found, RowMatch::BaseName(_))
-                && !same(&row.record)
-                && !same(&row.full_name())
-            {
-                elsewhere.push(named(row));
-            }
             let labels = Some(shared(&mut label_rows, &row.values));
             let (patient, fold) = (row.patient.as_deref().map(Into::into), row.fold);
             *facts = Facts { labels, patient, fold, ..Facts::default() };
         }
-        elsewhere.sort();
-        note_rows(&mut notes, &absent, "rows match no record in the folder");
-        note_rows(&mut notes, &elsewhere, ELSEWHERE);
-        note_rows(&mut notes, &ambiguous, "rows match several records in the folder");
-        note_rows(&mut notes, &rivals, "rows match a record by a base name that other rows share");
         let unlabelled: Vec<(u64, String)> = entries
             .iter()
             .zip(&facts)
             .filter(|(_, facts)| facts.labels.is_none())
             .map(|(entry, _)| (0, entry.name.clone()))
             .collect();
-        note_rows(&mut notes, &unlabelled, "records in the folder have no row");
-        if options.nsr_rule != NsrRule::Challenge {
-            let message = format!("the NSR rule {} does not affect label files", options.nsr_rule);
-            notes.remark(None, "NSR", message);
+        notes.rows(&unlabelled, "records in the folder have no row");
+        let mut warnings = notes.warnings;
+        if !options.ignore_labels {
+            warnings.append(&mut table.rule_warnings(&options.label_map, options.nsr_rule));
         }
-        let warnings = notes.warnings;
         Ok(Self { source: LabelSource::File(path), labels: table.labels, facts, warnings })
     }
 
@@ -197,19 +159,11 @@ impl Labelled {
             let depth = folder.strip_prefix(root).map_or(0, |folder| folder.components().count());
             let name = |k: &usize| entries[*k].name.splitn(depth + 1, '/').last().unwrap_or("");
             let names: Vec<&str> = below.iter().map(name).collect();
-            let row_names = table.rows.iter().enumerate().flat_map(|(k, row)| {
-                RowName::all(k, &row.record, &row.extension, row.other_name.as_deref())
-            });
+            let rows = table.rows.iter().enumerate();
+            let row_names = rows.flat_map(|(k, row)| RowName::all(k, row.names()));
             let matches = Matches::new(row_names, table.rows.len(), &names);
-            let mut elsewhere = Vec::new();
-            for ((&k, name), found) in below.iter().zip(&names).zip(&matches.records) {
+            for (&k, found) in below.iter().zip(&matches.records) {
                 let Some(row) = found.row().map(|row| &table.rows[row]) else { continue };
-                let mut own = std::iter::once(&row.record).chain(&row.other_name);
-                if matches!(found, RowMatch::BaseName(_))
-                    && !own.any(|own| may_be_the_same(own, name))
-                {
-                    elsewhere.push(line_of(row));
-                }
                 facts[k] = Facts {
                     labels: Some(shared(&mut label_rows, &map.apply_scp(&row.statements, rule))),
                     patient: row.patient.as_deref().map(Into::into),
@@ -218,25 +172,12 @@ impl Labelled {
                     sex: row.sex,
                 };
             }
-            // A row may be that of two records, one at each rate.
-            elsewhere.sort();
-            elsewhere.dedup();
-            let rows_with = |wanted: fn(&RowUse) -> bool| -> Vec<(u64, String)> {
-                let rows = table.rows.iter().zip(&matches.rows);
-                rows.filter(|(_, used)| wanted(used)).map(|(row, _)| line_of(row)).collect()
+            let place = match tables.len() {
+                1 => "in the folder",
+                _ => "for which this is the nearest ptbxl_database.csv",
             };
-            let absent = rows_with(|used| *used == RowUse::Absent);
-            let doubtful = rows_with(|used| !matches!(used, RowUse::Used | RowUse::Absent));
-            let mut notes = Notes::new(path, false);
-            let what = match tables.len() {
-                1 => "rows match no record in the folder",
-                _ => "rows match no record for which this is the nearest ptbxl_database.csv",
-            };
-            note_rows(&mut notes, &absent, what);
-            note_rows(&mut notes, &elsewhere, ELSEWHERE);
-            let what = "rows have a base name that several records or rows have";
-            note_rows(&mut notes, &doubtful, what);
-            warnings.append(&mut notes.warnings);
+            let row_names = |row: usize| table.rows[row].names();
+            warnings.append(&mut matches.row_warnings(path, row_names, &names, place)?);
             if matches.rows.contains(&RowUse::Used) {
                 used.push(path.clone());
             }
@@ -267,26 +208,4 @@ fn shared(rows: &mut HashSet<Arc<[bool]>>, labels: &[bool]) -> Arc<[bool]> {
     let new: Arc<[bool]> = labels.into();
     rows.insert(new.clone());
     new
-}
-
-/// Returns the line of a row of PTB-XL's table, and its name in warnings.
-fn line_of(row: &PtbXlRow) -> (u64, String) {
-    (row.line, format!("line {}", row.line))
-}
-
-/// Adds one warning for many rows, with the first few names.
-fn note_rows(notes: &mut Notes<'_>, rows: &[(u64, String)], what: &str) {
-    let Some((line, _)) = rows.first() else { return };
-    let mut names: Vec<&str> = rows.iter().take(3).map(|(_, name)| name.as_str()).collect();
-    if rows.len() > names.len() {
-        names.push("...");
-    }
-    let message = format!("{} {what}: {}", rows.len(), names.join(", "));
-    notes.remark((*line > 0).then_some(*line), "record", message);
-}
-
-/// Returns whether two paths with the same base name can refer to the same record: one must end with the other.
-fn may_be_the_same(a: &str, b: &str) -> bool {
-    let (long, short) = if a.len() > b.len() { (a, b) } else { (b, a) };
-    long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
 }

@@ -136,7 +136,8 @@ impl Dataset {
     ///
     /// Rows are matched to records as by [`RecordTable::match_records`](crate::RecordTable::match_records). Rows that
     /// match no record, rows that name another folder than that of their record, and records without a row in
-    /// `labels.csv` are reported in [`Dataset::warnings`].
+    /// `labels.csv` are reported in [`Dataset::warnings`]; so are a label map and an NSR rule that are not the default
+    /// and have no effect, because labels come from a label file.
     ///
     /// Headers named by a multi-segment header are its segments and do not count as recordings.
     ///

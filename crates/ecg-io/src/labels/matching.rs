@@ -1,12 +1,15 @@
 //! Matches the rows of a table to records by name.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use ecg_core::LabelSet;
 use ndarray::Array2;
 
+use super::map::{LabelMap, NsrRule};
 use super::table::{RecordTable, extension_of, full_name};
-use crate::IoError;
+use crate::warning::Notes;
+use crate::{IoError, Warning};
 
 /// The row of a [`RecordTable`] that belongs to a record; see [`RecordTable::match_records`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,11 +53,46 @@ impl<T> RecordTable<T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn match_records(&self, names: &[impl AsRef<str>]) -> Vec<RowMatch> {
+        self.matches(names).records
+    }
+
+    /// Returns the same as [`Self::match_records`], together with the use of each row.
+    pub fn matches(&self, names: &[impl AsRef<str>]) -> Matches {
         let rows = self.rows.iter().enumerate();
-        let row_names = rows.flat_map(|(k, row)| {
-            RowName::all(k, &row.record, &row.extension, row.other_name.as_deref())
-        });
-        Matches::new(row_names, self.rows.len(), names).records
+        let row_names = rows.flat_map(|(k, row)| RowName::all(k, row.names()));
+        Matches::new(row_names, self.rows.len(), names)
+    }
+
+    /// Returns warnings about rows that belong to no record, and about rows that name another folder than their
+    /// record's.
+    ///
+    /// `matches` are those of the records with these `names`, and `place` says where the records are.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("predictions.csv");
+    /// std::fs::write(&path, "record,AF\na/1,0.5\nother/2,0.25\n3,0.75\n")?;
+    /// let table = ecg_io::read_probabilities(&path)?;
+    /// let names = ["a/1", "a/2", "a/3", "b/3"];
+    /// let warnings = table.row_warnings(&table.matches(&names), &names, "of the study")?;
+    /// let messages: Vec<&str> = warnings.iter().map(|warning| warning.message.as_str()).collect();
+    /// assert_eq!(messages[0], "1 rows name other folders and are matched by base name: other/2");
+    /// assert_eq!(messages[1], "1 rows match several records of the study: 3");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Fails if two rows name the same record, at least one of them with an extension.
+    ///
+    /// # Panics
+    /// Panics if `matches` belongs to other names or another table and has numbers that are too large for these.
+    pub fn row_warnings(
+        &self,
+        matches: &Matches,
+        names: &[impl AsRef<str>],
+        place: &str,
+    ) -> Result<Vec<Warning>, IoError> {
+        matches.row_warnings(&self.path, |row| self.rows[row].names(), names, place)
     }
 
     /// Returns the values `[record, label]` of these records and labels, in their order.
@@ -110,6 +148,22 @@ impl<T> RecordTable<T> {
     }
 }
 
+/// The names of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowNames<'a> {
+    pub line: u64,
+    pub record: &'a str,
+    pub extension: &'a str,
+    /// That of a row of PTB-XL's table at the other rate.
+    pub other: Option<&'a str>,
+}
+
+impl<'a> RowNames<'a> {
+    fn full(&self) -> Cow<'a, str> {
+        full_name(self.record, self.extension)
+    }
+}
+
 /// A name of a row: rows of PTB-XL's table have two.
 #[derive(Debug, Clone)]
 pub(crate) struct RowName<'a> {
@@ -122,24 +176,36 @@ pub(crate) struct RowName<'a> {
 
 impl<'a> RowName<'a> {
     /// Returns the names of a row.
-    pub fn all(
-        row: usize,
-        record: &'a str,
-        extension: &str,
-        other: Option<&'a str>,
-    ) -> impl Iterator<Item = Self> + Clone + use<'a> {
+    pub fn all(row: usize, names: RowNames<'a>) -> impl Iterator<Item = Self> + Clone + use<'a> {
         let name = |full: Cow<'a, str>| {
             let stem = full.len() - extension_of(&full).len();
             Self { row, full, stem }
         };
-        let other = other.map(|other| name(Cow::Borrowed(other)));
-        std::iter::once(name(full_name(record, extension))).chain(other)
+        let other = names.other.map(|other| name(Cow::Borrowed(other)));
+        std::iter::once(name(names.full())).chain(other)
     }
 }
 
-/// How a row was used.
+impl RecordTable<bool> {
+    /// Returns a warning for each rule about diagnosis codes that is not the default and has no effect, because the
+    /// table has no codes.
+    pub fn rule_warnings(&self, map: &LabelMap, rule: NsrRule) -> Vec<Warning> {
+        let mut notes = Notes::new(&self.path, false);
+        if !self.from_codes && rule != NsrRule::default() {
+            notes.remark(None, "NSR", format!("the NSR rule {rule} does not affect label files"));
+        }
+        if !self.from_codes && *map != LabelMap::default() {
+            let message = format!("the label map {} does not affect label files", map.name());
+            notes.remark(None, "label map", message);
+        }
+        notes.warnings
+    }
+}
+
+/// How a row was used; see [`RecordTable::matches`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum RowUse {
+#[non_exhaustive]
+pub enum RowUse {
     /// For one record, or for one record by each of its names.
     Used,
     /// It has the name of a record that this earlier row has, too.
@@ -152,17 +218,86 @@ pub(crate) enum RowUse {
     Absent,
 }
 
-/// The rows of records, and the use of rows.
-pub(crate) struct Matches {
-    /// Of each record.
+/// The rows of records, and the use of rows; see [`RecordTable::matches`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Matches {
+    /// The row of each record.
     pub records: Vec<RowMatch>,
-    /// Of each row.
+    /// The use of each row.
     pub rows: Vec<RowUse>,
 }
 
 impl Matches {
+    /// Takes back all matches by base name, which may be wrong if there are further records whose names are unknown.
+    ///
+    /// Rows that have only the base name of a record are then [`RowUse::Absent`]. Returns whether there are any.
+    pub fn drop_base_names(&mut self) -> bool {
+        let mut named = vec![false; self.rows.len()];
+        for found in &mut self.records {
+            match found {
+                RowMatch::Name(row) => named[*row] = true,
+                RowMatch::BaseName(_) => *found = RowMatch::Absent,
+                _ => {}
+            }
+        }
+        let mut dropped = false;
+        for (used, named) in self.rows.iter_mut().zip(named) {
+            if !named && matches!(used, RowUse::Used | RowUse::Several | RowUse::Rival) {
+                *used = RowUse::Absent;
+                dropped = true;
+            }
+        }
+        dropped
+    }
+
+    /// Returns the warnings of [`RecordTable::row_warnings`] about the table `path`. `row` returns the names of a row.
+    pub(crate) fn row_warnings<'r>(
+        &self,
+        path: &Path,
+        row: impl Fn(usize) -> RowNames<'r>,
+        names: &[impl AsRef<str>],
+        place: &str,
+    ) -> Result<Vec<Warning>, IoError> {
+        let shown = |k: usize| (row(k).line, row(k).full().into_owned());
+        let (mut absent, mut several, mut rivals) = (Vec::new(), Vec::new(), Vec::new());
+        for (k, used) in self.rows.iter().enumerate() {
+            match *used {
+                RowUse::Used => {}
+                RowUse::Double(first) => {
+                    let ((line, record), first) = (shown(k), row(first).line);
+                    let path = path.to_owned();
+                    return Err(IoError::DuplicateRow { path, line, record, first });
+                }
+                RowUse::Several => several.push(shown(k)),
+                RowUse::Rival => rivals.push(shown(k)),
+                RowUse::Absent => absent.push(shown(k)),
+            }
+        }
+        let mut elsewhere = Vec::new();
+        for (record, found) in self.records.iter().enumerate() {
+            let RowMatch::BaseName(k) = *found else { continue };
+            let (own, name) = (row(k), names[record].as_ref());
+            let full = own.full();
+            // Neither a bare name nor a path from another root.
+            let mut all = [own.record, &*full].into_iter().chain(own.other);
+            if !all.any(|own| may_be_the_same(own, name)) {
+                elsewhere.push(shown(k));
+            }
+        }
+        // A row may be that of two records, one at each rate of PTB-XL.
+        elsewhere.sort();
+        elsewhere.dedup();
+        let mut notes = Notes::new(path, false);
+        notes.rows(&absent, &format!("rows match no record {place}"));
+        notes.rows(&elsewhere, "rows name other folders and are matched by base name");
+        notes.rows(&several, &format!("rows match several records {place}"));
+        notes.rows(&rivals, "rows match a record by a base name that other rows share");
+        Ok(notes.warnings)
+    }
+
     /// Matches rows, each with all its names, to the records with these names.
-    pub fn new<'a>(
+    pub(crate) fn new<'a>(
         row_names: impl Iterator<Item = RowName<'a>> + Clone,
         n_rows: usize,
         names: &[impl AsRef<str>],
@@ -269,6 +404,12 @@ impl Number {
     }
 }
 
+/// Returns whether two paths with the same base name can refer to the same record: one must end with the other.
+fn may_be_the_same(a: &str, b: &str) -> bool {
+    let (long, short) = if a.len() > b.len() { (a, b) } else { (b, a) };
+    long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+}
+
 /// Returns the last part of a record's name, which is a path with `/` between folders.
 pub fn base_name(name: &str) -> &str {
     name.rsplit('/').next().unwrap_or(name)
@@ -278,11 +419,13 @@ pub fn base_name(name: &str) -> &str {
 mod tests {
     use super::RowMatch::{Absent, Ambiguous, BaseName, Name};
     use super::*;
-    use crate::{LabelMap, NsrRule, read_labels, read_probabilities};
+    use crate::{read_labels, read_probabilities};
 
     fn matches(rows: &[(&str, Option<&str>)], names: &[&str]) -> Matches {
         let all = rows.iter().enumerate();
-        let all = all.flat_map(|(k, (name, other))| RowName::all(k, name, "", *other));
+        let all = all.flat_map(|(k, &(record, other))| {
+            RowName::all(k, RowNames { line: 0, record, extension: "", other })
+        });
         Matches::new(all, rows.len(), names)
     }
 
@@ -301,6 +444,64 @@ mod tests {
         assert_eq!(found.records, [Name(0), BaseName(2)]);
         assert_eq!(found.rows, [RowUse::Used, RowUse::Absent, RowUse::Used]);
         assert_eq!(matches(&[("x/1", None)], &["x/1", "y/1"]).records, [Name(0), Absent]);
+    }
+
+    #[test]
+    fn matches_by_base_name_can_be_taken_back() {
+        let rows =
+            [("x/1", None), ("1", None), ("b/2", None), ("4", None), ("c/5", None), ("5", None)];
+        let names = ["x/1", "a/2", "y/4", "z/4", "w/5"];
+        let mut found = matches(&rows, &names);
+        assert!(found.drop_base_names());
+        assert_eq!(found.records, [Name(0), Absent, Ambiguous, Ambiguous, Ambiguous]);
+        assert_eq!(found.rows[0], RowUse::Used);
+        assert_eq!(found.rows[1..], [RowUse::Absent; 5]);
+        let mut found = matches(&[("x/1", None), ("3", None)], &names);
+        assert!(!found.drop_base_names());
+    }
+
+    #[test]
+    fn rows_without_a_record_and_rules_without_effect_have_warnings() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("labels.csv");
+        let table = |text: &str| {
+            std::fs::write(&path, text).expect("writes");
+            read_labels(&path, &LabelMap::default(), NsrRule::Challenge).expect("reads")
+        };
+        let names = ["x/1", "y/1", "x/2", "x/3", "x/4"];
+        let told = |table: &RecordTable<bool>| -> Result<Vec<String>, IoError> {
+            let warnings = table.row_warnings(&table.matches(&names), &names, "of p.npz")?;
+            Ok(warnings.into_iter().map(|own| format!("{:?} {}", own.line, own.message)).collect())
+        };
+        let own = table("record,AF\n1,1\nx/3,1\nz/2,1\na/4,1\nb/4,1\nq,1\n");
+        let expected = [
+            "Some(7) 1 rows match no record of p.npz: q",
+            "Some(4) 1 rows name other folders and are matched by base name: z/2",
+            "Some(2) 1 rows match several records of p.npz: 1",
+            "Some(5) 2 rows match a record by a base name that other rows share: a/4, b/4",
+        ];
+        assert_eq!(told(&own).expect("warns"), expected);
+        let twice = told(&table("record,AF\nx/3.hea,1\nx/3.dat,1\n")).expect_err("twice");
+        assert!(matches!(twice, IoError::DuplicateRow { line: 3, first: 2, .. }), "{twice}");
+        // The name of the record looks as if it had an extension.
+        let codes = table("scp_codes,filename_hr\n{},y.mat\n{},y.mat.csv\n");
+        let twice = codes.row_warnings(&codes.matches(&["y.mat"]), &["y.mat"], "of p.npz");
+        let twice = twice.expect_err("twice");
+        assert!(matches!(twice, IoError::DuplicateRow { line: 3, first: 2, .. }), "{twice}");
+
+        let rules = |table: &RecordTable<bool>, map: &LabelMap, rule| -> Vec<String> {
+            let warnings = table.rule_warnings(map, rule).into_iter();
+            warnings.map(|warning| warning.message).collect()
+        };
+        let (map, published) = (LabelMap::default(), LabelMap::published());
+        assert!(rules(&own, &map, NsrRule::Challenge).is_empty());
+        let expected = [
+            "the NSR rule rhythm does not affect label files",
+            "the label map published does not affect label files",
+        ];
+        assert_eq!(rules(&own, &published, NsrRule::Rhythm), expected);
+        let codes = table("scp_codes,filename_hr\n{},x/2\n");
+        assert!(rules(&codes, &published, NsrRule::Rhythm).is_empty());
     }
 
     #[test]

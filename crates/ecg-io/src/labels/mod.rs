@@ -8,9 +8,9 @@ mod read;
 mod table;
 
 pub use map::{LabelMap, NsrRule, is_contradictory};
-pub(crate) use matching::{Matches, RowName, RowUse};
-pub use matching::{RowMatch, base_name};
-pub(crate) use ptbxl::{PtbXlRow, PtbXlTable};
+pub(crate) use matching::RowName;
+pub use matching::{Matches, RowMatch, RowUse, base_name};
+pub(crate) use ptbxl::PtbXlTable;
 pub use read::{read_labels, read_probabilities};
 pub(crate) use table::Table;
 pub use table::{RecordRow, RecordTable};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ecg_core::Sex;
 
-use super::matching::base_name;
+use super::matching::{RowNames, base_name};
 use super::table::{Table, record_key};
 use crate::IoError;
 use crate::header::is_unknown;
@@ -25,6 +25,14 @@ pub(crate) struct PtbXlRow {
     pub other_name: Option<String>,
     /// SCP statements, at any likelihood.
     pub statements: Vec<String>,
+}
+
+impl PtbXlRow {
+    /// Returns its names.
+    pub fn names(&self) -> RowNames<'_> {
+        let Self { line, record, extension, other_name, .. } = self;
+        RowNames { line: *line, record, extension, other: other_name.as_deref() }
+    }
 }
 
 /// The table. No two rows have the same name, at either rate.

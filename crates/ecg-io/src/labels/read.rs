@@ -34,7 +34,12 @@ pub fn read_labels(
         fold: row.fold,
         values: map.apply_scp(&row.statements, rule),
     });
-    Ok(RecordTable { path: path.to_owned(), labels: map.labels().clone(), rows: rows.collect() })
+    Ok(RecordTable {
+        path: path.to_owned(),
+        labels: map.labels().clone(),
+        rows: rows.collect(),
+        from_codes: true,
+    })
 }
 
 /// Reads predictions: columns `record`, optionally `patient` and `fold`, and one column per label with a probability

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ecg_core::{CoreError, LabelSet};
 
+use super::matching::RowNames;
 use crate::IoError;
 use crate::error::clip;
 use crate::header::is_unknown;
@@ -267,6 +268,12 @@ impl<T> RecordRow<T> {
     pub fn full_name(&self) -> Cow<'_, str> {
         full_name(&self.record, &self.extension)
     }
+
+    /// Returns its names.
+    pub(super) fn names(&self) -> RowNames<'_> {
+        let Self { line, record, extension, other_name, .. } = self;
+        RowNames { line: *line, record, extension, other: other_name.as_deref() }
+    }
 }
 
 /// Returns a name with its extension.
@@ -289,6 +296,8 @@ pub struct RecordTable<T> {
     pub labels: LabelSet,
     /// The rows in the order of the file; no record occurs twice. Names that differ only in their extensions keep them.
     pub rows: Vec<RecordRow<T>>,
+    /// Whether the values were derived from diagnosis codes, as those of a table like PTB-XL's are.
+    pub from_codes: bool,
 }
 
 impl RecordTable<bool> {
@@ -369,22 +378,8 @@ impl<T> RecordTable<T> {
             Some((first, double)) => {
                 Err(table.duplicate(double.line, double.full_name().into_owned(), first.line))
             }
-            None => Ok(Self { path: table.path.clone(), labels, rows: out }),
+            None => Ok(Self { path: table.path.clone(), labels, rows: out, from_codes: false }),
         }
-    }
-
-    /// Replaces every value.
-    pub fn map_values<U>(self, mut value: impl FnMut(T) -> U) -> RecordTable<U> {
-        let rows = self.rows.into_iter().map(|row| RecordRow {
-            line: row.line,
-            record: row.record,
-            extension: row.extension,
-            other_name: row.other_name,
-            patient: row.patient,
-            fold: row.fold,
-            values: row.values.into_iter().map(&mut value).collect(),
-        });
-        RecordTable { rows: rows.collect(), path: self.path, labels: self.labels }
     }
 
     /// Restores the extensions of names that differ only in their extensions, for callers who do not know the records.

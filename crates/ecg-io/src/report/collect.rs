@@ -24,16 +24,23 @@ impl Dataset {
     /// One recording per thread is in memory at a time. Recordings that cannot be read are listed in
     /// [`DatasetReport::failed`].
     pub fn report(&self, threads: usize) -> DatasetReport {
+        self.report_with(threads, |_| {})
+    }
+
+    /// Reports like [`Dataset::report`], and calls `done` after each recording with the number of recordings so far,
+    /// to show progress.
+    pub fn report_with(&self, threads: usize, mut done: impl FnMut(usize)) -> DatasetReport {
         let mut tally = Tally::default();
-        let done: Result<(), std::convert::Infallible> = self.for_each_parallel(
+        let read: Result<(), std::convert::Infallible> = self.for_each_parallel(
             threads,
             |i, loaded| loaded.map(|loaded| self.look_at(i, &loaded)),
             |i, seen| {
                 tally.take(self, i, seen);
+                done(i + 1);
                 Ok(())
             },
         );
-        match done {
+        match read {
             Ok(()) => tally.finish(self),
         }
     }
