@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use ecg_core::LabelSet;
 use ecg3d_convert::ConvertConfig;
@@ -137,8 +137,9 @@ impl ModelCard {
             let found = format!("{:?}", self.preprocessing.volume_size);
             return wrong("volume_size", found, "[45, 45, 45]".to_owned());
         }
+        let labels: HashSet<&str> = self.labels.iter().collect();
         for (label, threshold) in self.thresholds.iter().flatten() {
-            if self.labels.index_of(label).is_none() {
+            if !labels.contains(label.as_str()) {
                 let expected = format!("one of {}", self.labels);
                 return wrong("label with a threshold", label.clone(), expected);
             }

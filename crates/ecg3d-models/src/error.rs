@@ -24,6 +24,17 @@ pub enum ModelError {
         /// Shape of the given batch.
         found: Vec<usize>,
     },
+    /// Images to stand in for removed leads whose shape is not that of the model's images.
+    #[error(
+        "the stand-in images must have shape [lead, height, width] = [{}], found {found:?}",
+        join(.expected)
+    )]
+    StandIns {
+        /// The shape of the model's images.
+        expected: [usize; 3],
+        /// The shape of the given images.
+        found: [usize; 3],
+    },
     /// libtorch refused an operation.
     #[error("libtorch failed to {doing}")]
     Torch {
@@ -102,7 +113,7 @@ pub enum ModelError {
         /// Shape of the given signals.
         found: Vec<usize>,
     },
-    /// Parts of a data set that do not fit together.
+    /// Parts of a data set or a call that do not fit together, or a batch without records.
     #[error("expected {expected} {what}, found {found}")]
     RowCount {
         /// What was counted.
@@ -174,10 +185,12 @@ pub enum ModelError {
         /// The run folder that keeps the earlier epochs, if any are kept.
         kept: Option<PathBuf>,
     },
-    /// Parameters that were loaded or trained before and were to be fitted to data, which is for fresh ones.
+    /// Parameters that were loaded, or that a training pass was made with, where fresh ones were expected: they were to
+    /// be fitted to data, or the recipe does not say what they are.
     #[error(
-        "fit_start is for fresh parameters, but those of the network were loaded or trained before; \
-         to train them, state where they come from with TrainConfig::with_start, which leaves them unchanged"
+        "the network's parameters are not fresh: they were loaded, or training has begun; fit_start would \
+         discard them, and to train them, say what they are with TrainConfig::with_start(\"...\") and leave \
+         fit_start off"
     )]
     NotFresh,
     /// A run folder that already holds a run.

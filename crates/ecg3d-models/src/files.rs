@@ -41,7 +41,7 @@ pub(crate) fn remove_unfinished(path: &Path) {
 
 /// Formats a SHA-256 as lower-case hexadecimal.
 pub(crate) fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", hash.finalize())
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {

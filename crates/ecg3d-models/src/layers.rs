@@ -186,6 +186,20 @@ impl Conv {
         Ok(Self { path: path.to_owned(), kernel, bias, sizes, stride, padding })
     }
 
+    /// Returns a convolution over one axis without a bias and with He's initialiser, not Glorot's, as in the networks
+    /// that read signals.
+    pub(crate) fn he_1d(
+        b: &mut Builder,
+        path: &str,
+        size: usize,
+        channels: [usize; 2],
+        stride: i64,
+    ) -> Result<Self> {
+        let (padding, init) = (Padding::Same, Init::HeNormal);
+        let options = ConvOptions { stride, padding, bias: false, init };
+        Self::new(b, path, &[size], channels, options)
+    }
+
     /// `[n, input, axis..]` -> `[n, output, axis..]`.
     pub(crate) fn forward(&self, x: &Tensor, pass: Pass<'_>) -> Result<Tensor> {
         let y = self.convolve(x, &self.kernel, self.bias.as_ref())?;

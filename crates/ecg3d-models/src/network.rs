@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::str::FromStr;
 
@@ -30,8 +30,8 @@ pub struct Network {
     statistics_rate: f64,
     net: Net,
     parameters: Vec<Parameter>,
-    /// Whether the parameters are still as they were initialised.
-    fresh: bool,
+    /// Whether the parameters are still as they were initialised, and nothing has begun to train them.
+    fresh: Cell<bool>,
 }
 
 /// The number type of the arithmetic on batches.
@@ -49,8 +49,8 @@ pub enum Precision {
     /// `bf16` in convolutions and in the values passed from one to the next.
     ///
     /// Parameters, statistics of normalisations, attention, dense layers and the loss keep their type, and so do cell
-    /// states when 3DECG-Net predicts on the CPU. At least twice as fast if the processor or GPU has instructions for
-    /// it ([`Precision::is_native`]), and many times slower otherwise. 3DECG-Net on the CPU multiplies in `bf16` if the
+    /// states when 3DECG-Net predicts on the CPU. About twice as fast if the processor or GPU has instructions for it
+    /// ([`Precision::is_native`]), and many times slower otherwise. 3DECG-Net on the CPU multiplies in `bf16` if the
     /// processor has Intel's AMX, and otherwise only stores it: then it is as fast as `f32` or a little faster, and
     /// trains in half the memory.
     Bf16,
@@ -194,20 +194,22 @@ impl Network {
             statistics_rate: BN_UPDATE,
             net,
             parameters,
-            fresh: true,
+            fresh: Cell::new(true),
         })
     }
 
     /// Returns whether the parameters are still as they were initialised.
     ///
     /// They no longer are once they were loaded, copied from a network whose parameters are not fresh, or trained by
-    /// [`train`](crate::train()). [`Network::fit_start`] leaves them fresh.
+    /// [`train`](crate::train()). [`Network::forward_train`] and [`Network::forward_logits`] with `train` are taken for
+    /// the start of a training loop, so after them the parameters are not fresh either. [`Network::fit_start`] leaves
+    /// them fresh.
     pub fn is_fresh(&self) -> bool {
-        self.fresh
+        self.fresh.get()
     }
 
-    pub(crate) fn set_used(&mut self) {
-        self.fresh = false;
+    pub(crate) fn set_used(&self) {
+        self.fresh.set(false);
     }
 
     /// Returns which network this is.
@@ -241,15 +243,22 @@ impl Network {
     /// [`Architecture::input_shape`], in any float type and on any device.
     ///
     /// With `train`, normalisations use the batch's own statistics and update the running statistics, dropout is active
-    /// (see [`Network::set_dropout`]), and gradients are recorded. Without `train`, call this inside [`tch::no_grad`].
+    /// (see [`Network::set_dropout`]), gradients are recorded, and the parameters are no longer
+    /// [fresh](Network::is_fresh). Without `train`, call this inside [`tch::no_grad`].
     ///
     /// # Errors
     /// The batch is empty or has another shape, or libtorch fails, for instance because memory runs out.
     pub fn forward_logits(&self, x: &Tensor, train: bool) -> Result<Tensor, ModelError> {
-        self.run(self.input(x)?, self.pass(train, None))
+        let x = self.input(x)?;
+        if train {
+            self.set_used();
+        }
+        self.run(x, self.pass(train, None))
     }
 
     /// Runs a batch through the network like [`Network::forward_logits`] with `train`, ready for the backward pass.
+    ///
+    /// Afterwards the parameters are no longer [fresh](Network::is_fresh); call [`Network::fit_start`] before.
     ///
     /// On the CPU, 3DECG-Net runs forward and backward in loops of its own, which take a fraction of the time and
     /// memory; on a GPU, only the backward passes of its convolutional LSTMs are its own. If the gradient of the batch
@@ -274,17 +283,20 @@ impl Network {
     /// # Errors
     /// The same as those of [`Network::forward_logits`].
     pub fn forward_train(&self, x: &Tensor) -> Result<Forward, ModelError> {
+        let x = self.input(x)?;
+        self.set_used();
         let tape = Tape::default();
         let pass = Pass { tape: Some(&tape), ..self.pass(true, None) };
-        let logits = self.run(self.input(x)?, pass)?;
+        let logits = self.run(x, pass)?;
         Ok(Forward { logits, tape })
     }
 
     /// Fits fresh parameters of the corrected 3DECG-Net to a batch.
     ///
-    /// - The attention heads are scaled and shifted so that their outputs have the mean 0 and a fixed standard
-    ///   deviation.
-    /// - The hidden dense layers are scaled and shifted so that the same holds for each unit before its activation.
+    /// - The keys, queries and values of each attention head are scaled and shifted to the mean 0 and the standard
+    ///   deviations 0.7, 0.7 and 1.
+    /// - Each unit of the hidden dense layers is scaled and shifted to the mean 0 and the standard deviation 1, before
+    ///   its activation.
     /// - The last layer is shifted so that the mean of each label's logits is that of `logits`, `[label]`.
     ///
     /// Other networks don't need this and stay as they are. After Mishkin and Matas, "All you need is a good init",
@@ -309,7 +321,7 @@ impl Network {
         logits: Option<&[f64]>,
         hold: bool,
     ) -> Result<(), ModelError> {
-        if logits.is_some() && self.holdable().is_some() && !self.fresh {
+        if logits.is_some() && self.holdable().is_some() && !self.is_fresh() {
             return Err(ModelError::NotFresh);
         }
         let mut x = self.input(x)?;
@@ -426,14 +438,17 @@ impl Network {
     fn input(&self, x: &Tensor) -> Result<Tensor, ModelError> {
         let expected = self.architecture.input_shape();
         let found: Vec<usize> = x.size().into_iter().map(|n| n as usize).collect();
-        if found.len() != expected.len() + 1 || found[1..] != *expected || found[0] == 0 {
+        if found.len() != expected.len() + 1 || found[1..] != *expected {
             return Err(ModelError::Input {
                 model: self.architecture.name(),
                 expected: expected.to_vec(),
                 found,
             });
         }
-        let kind = match self.precision {
+        if found[0] == 0 {
+            return Err(ModelError::RowCount { what: "or more records", expected: 1, found: 0 });
+        }
+        let kind = match self.precision() {
             Precision::F32 => self.kind,
             Precision::Bf16 => Kind::BFloat16,
         };
@@ -486,12 +501,15 @@ impl Network {
         self.dropout = on;
     }
 
-    /// Returns the number type of the arithmetic.
+    /// Returns the number type of the arithmetic: what was set, or [`Precision::F32`] if the parameters are not `f32`.
     pub fn precision(&self) -> Precision {
-        self.precision
+        if self.kind == Kind::Float { self.precision } else { Precision::F32 }
     }
 
     /// Sets the number type of the arithmetic. Default: [`Precision::F32`].
+    ///
+    /// A network whose parameters are not `f32` computes in their type, whatever is set here; it takes effect in a copy
+    /// with `f32` parameters ([`Network::to_kind`]).
     pub fn set_precision(&mut self, precision: Precision) {
         self.precision = precision;
     }
@@ -511,15 +529,82 @@ impl Network {
     /// # Errors
     /// The architecture, the mode or the number of labels differs; then nothing is copied.
     pub fn copy_from(&mut self, other: &Network) -> Result<(), ModelError> {
-        let structure = |net: &Network| (net.architecture, net.mode, net.n_labels);
-        if structure(self) != structure(other) {
-            let [expected, found] = [&*self, other]
-                .map(|net| format!("{} ({}), {} labels", net.architecture, net.mode, net.n_labels));
-            return Err(ModelError::OtherNetwork { found, expected });
+        self.check_same(other, |net| {
+            format!("{} ({}), {} labels", net.architecture, net.mode, net.n_labels)
+        })?;
+        self.fresh.set(other.is_fresh());
+        self.copy_parameters(other, |_| true)
+    }
+
+    /// Copies the values of another network of the same architecture and mode into this one, except those of the last
+    /// layer, and returns the names of the tensors that were left as they were.
+    ///
+    /// The last layer is the only one whose shapes depend on the number of labels, which may differ. It is left as it
+    /// is even if the number is the same. Number types and devices may differ. Afterwards the parameters are no longer
+    /// [fresh](Network::is_fresh).
+    ///
+    /// To train the network further, state where the body comes from: `TrainConfig::of(architecture,
+    /// mode).with_start("...")`. [`TrainConfig::with_start`](crate::TrainConfig::with_start) also turns off fitting the
+    /// start, which the recipe of the corrected 3DECG-Net does: it would discard what was copied, and is refused
+    /// ([`ModelError::NotFresh`]). The new last layer then starts from random values, not from the frequencies of the
+    /// labels.
+    ///
+    /// ```
+    /// use ecg3d_models::tch::Device;
+    /// use ecg3d_models::{Architecture, Network, Preset, TrainConfig};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (architecture, mode) = (Architecture::ResNet1d, Preset::Corrected);
+    /// let trained = Network::new(architecture, mode, 7, Device::Cpu, 1)?; // or read from a file
+    /// let mut network = Network::new(architecture, mode, 3, Device::Cpu, 2)?;
+    /// assert_eq!(network.copy_body_from(&trained)?, ["dense.kernel", "dense.bias"]);
+    /// let recipe = TrainConfig::of(architecture, mode).with_start("all layers but the last of FILE, SHA-256 ...");
+    /// # assert!(!recipe.fit_start);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The architecture or the mode differs ([`ModelError::OtherNetwork`]); then nothing is copied.
+    pub fn copy_body_from(&mut self, other: &Network) -> Result<Vec<String>, ModelError> {
+        self.check_same(other, |net| format!("{} ({})", net.architecture, net.mode))?;
+        let layer = |name: &str| name.rsplit_once('.').map(|(layer, _)| layer.to_owned());
+        let last = self.last_kernel().and_then(|(name, _)| layer(name));
+        let is_left = |name: &str| layer(name) == last;
+        self.set_used();
+        self.copy_parameters(other, |name| !is_left(name))?;
+        let left = self.tensors().map(|(name, _)| name).filter(|&name| is_left(name));
+        Ok(left.map(str::to_owned).collect())
+    }
+
+    /// Returns the name and the kernel `[label, input]` of the last layer, the only one whose shapes depend on the
+    /// number of labels.
+    pub(crate) fn last_kernel(&self) -> Option<(&str, &Tensor)> {
+        self.trainable().filter(|(_, tensor)| tensor.dim() == 2).last()
+    }
+
+    /// Refuses another network if its description differs from this one's.
+    fn check_same(
+        &self,
+        other: &Network,
+        describe: impl Fn(&Network) -> String,
+    ) -> Result<(), ModelError> {
+        let (found, expected) = (describe(other), describe(self));
+        if found == expected {
+            return Ok(());
         }
-        self.fresh = other.fresh;
+        Err(ModelError::OtherNetwork { found, expected })
+    }
+
+    /// Copies the tensors whose names `is_copied` accepts from a network with the same names.
+    fn copy_parameters(
+        &mut self,
+        other: &Network,
+        is_copied: impl Fn(&str) -> bool,
+    ) -> Result<(), ModelError> {
         no_grad(|| {
-            for (own, theirs) in self.parameters.iter_mut().zip(&other.parameters) {
+            let pairs = self.parameters.iter_mut().zip(&other.parameters);
+            for (own, theirs) in pairs.filter(|(own, _)| is_copied(&own.name)) {
                 own.tensor.f_copy_(&theirs.tensor)?;
             }
             Ok(())
@@ -532,7 +617,7 @@ impl Network {
         &mut self,
         mut value: impl FnMut(&str, &Tensor) -> Result<Tensor, ModelError>,
     ) -> Result<(), ModelError> {
-        self.fresh = false;
+        self.set_used();
         for own in &mut self.parameters {
             let new = value(&own.name, &own.tensor)?;
             no_grad(|| own.tensor.f_copy_(&new)).doing("set a parameter")?;
@@ -543,7 +628,7 @@ impl Network {
     /// Returns a copy with its own parameters in another number type, for instance `f64` for comparisons.
     ///
     /// To gain speed, use [`Network::set_precision`], which leaves the parameters as they are. The copy has the same
-    /// precision if its parameters are `f32`, and otherwise [`Precision::F32`]: it computes in its parameters' type.
+    /// setting, which takes effect only if its parameters are `f32`: otherwise it computes in their type.
     ///
     /// # Errors
     /// libtorch refuses the conversion.
@@ -566,7 +651,7 @@ impl Network {
         for (copy, own) in copy.parameters.iter().zip(&self.parameters) {
             let _ = copy.tensor.set_requires_grad(own.tensor.requires_grad());
         }
-        copy.precision = if kind == Kind::Float { self.precision } else { Precision::F32 };
+        copy.precision = self.precision;
         copy.dropout = self.dropout;
         copy.statistics_rate = self.statistics_rate;
         Ok(copy)
@@ -608,11 +693,14 @@ mod tests {
     #[test]
     fn wrong_shapes_are_errors() {
         let net = network(Architecture::Ribeiro, Preset::Corrected);
-        for shape in [&[2i64, 12, 99][..], &[12, 100], &[0, 12, 100], &[1, 45, 45, 45]] {
+        let refused = |shape: &[i64]| {
             let x = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
-            let error = net.forward_logits(&x, false).expect_err("a wrong shape");
-            assert!(error.to_string().contains("ribeiro takes a batch of shape [n, 12, 100]"));
+            net.forward_logits(&x, false).expect_err("a wrong shape").to_string()
+        };
+        for shape in [&[2i64, 12, 99][..], &[12, 100], &[0, 12, 99], &[1, 45, 45, 45]] {
+            assert!(refused(shape).contains("ribeiro takes a batch of shape [n, 12, 100]"));
         }
+        assert_eq!(refused(&[0, 12, 100]), "expected 1 or more records, found 0");
     }
 
     #[test]
@@ -812,6 +900,61 @@ mod tests {
     }
 
     #[test]
+    fn all_layers_but_the_last_are_copied_from_a_network_of_other_labels() {
+        for architecture in Architecture::ALL {
+            for mode in [Preset::Published, Preset::Corrected] {
+                let [other, mut net] = [1, 7].map(|labels| {
+                    let (device, kind) = (Device::Cpu, Kind::Float);
+                    Network::start(architecture, mode, labels, device, kind, Start::Blank)
+                        .expect("builds")
+                });
+                let left = net.copy_body_from(&other).expect("copies");
+                let pairs = net.tensors().zip(other.tensors());
+                let differ = pairs.filter(|((_, own), (_, theirs))| own.size() != theirs.size());
+                let differ: Vec<&str> = differ.map(|((name, _), _)| name).collect();
+                assert_eq!(left, differ, "{architecture} {mode}");
+                assert_eq!(left.len(), 2, "a kernel and a bias: {left:?}");
+            }
+        }
+        let of = |labels, seed| {
+            Network::new(Architecture::ResNet1d, Preset::Corrected, labels, Device::Cpu, seed)
+                .expect("builds")
+        };
+        let other = of(3, 2);
+        for labels in [3, 7] {
+            let (mut net, before) = (of(labels, 1), of(labels, 1));
+            let left = net.copy_body_from(&other).expect("copies");
+            assert_eq!(left, ["dense.kernel", "dense.bias"]);
+            assert!(!net.is_fresh());
+            let all = net.tensors().zip(before.tensors()).zip(other.tensors());
+            for (((name, own), (_, old)), (_, theirs)) in all {
+                let expected = if name.starts_with("dense.") { old } else { theirs };
+                assert!(own.equal(expected), "{name}");
+            }
+        }
+        let mut net = network(Architecture::Ribeiro, Preset::Corrected);
+        let published = network(Architecture::Ribeiro, Preset::Published);
+        let error = net.copy_body_from(&published).expect_err("another mode").to_string();
+        let said = "found ribeiro (published), expected ribeiro (corrected)";
+        assert!(error.contains(said), "{error}");
+        assert!(net.is_fresh(), "nothing is copied");
+    }
+
+    #[test]
+    fn a_loop_by_hand_uses_parameters_up() {
+        let x = Tensor::ones([2, 12, 100], (Kind::Float, Device::Cpu));
+        let net = network(Architecture::Ribeiro, Preset::Corrected);
+        let _logits = no_grad(|| net.forward_logits(&x, false)).expect("runs");
+        assert!(net.forward_train(&x.narrow(2, 0, 99)).is_err());
+        assert!(net.is_fresh());
+        let _forward = net.forward_train(&x).expect("runs");
+        assert!(!net.is_fresh());
+        let net = network(Architecture::Ribeiro, Preset::Corrected);
+        let _logits = net.forward_logits(&x, true).expect("runs");
+        assert!(!net.is_fresh());
+    }
+
+    #[test]
     fn fresh_parameters_are_fitted_to_a_batch() {
         let mut net = network(Architecture::ThreeDEcgNet, Preset::Corrected);
         net.set_dropout(false);
@@ -819,7 +962,9 @@ mod tests {
         let x = Tensor::arange(3 * 91_125, (Kind::Float, Device::Cpu)).sin();
         let x = x.reshape([3, 45, 45, 45]);
         let wanted = [-2.0, -1.0, 0.0, 0.5, 1.0, -3.0, -0.25];
+        assert!(net.fit_start(&x, &wanted[..6]).is_err(), "a logit is missing");
         net.fit_start(&x, &wanted).expect("fits");
+        assert!(net.is_fresh());
         let logits = no_grad(|| net.forward_logits(&x, true)).expect("runs");
         let means = Vec::<f32>::try_from(logits.mean_dim([0i64].as_slice(), false, None));
         for (found, wanted) in means.expect("a vector").into_iter().zip(wanted) {
@@ -828,7 +973,6 @@ mod tests {
         }
         let spread = logits.std_dim([0i64].as_slice(), false, false);
         assert!(spread.min().double_value(&[]) > 0.01, "it tells no records apart");
-        assert!(net.fit_start(&x, &wanted[..6]).is_err(), "a logit is missing");
     }
 
     #[test]
@@ -901,7 +1045,10 @@ mod tests {
     fn f64_copies_agree_and_do_not_share() {
         let mut net = network(Architecture::Ribeiro, Preset::Corrected);
         net.set_precision(Precision::Bf16);
-        let copy = net.to_kind(Kind::Double).expect("copies");
+        let mut copy = net.to_kind(Kind::Double).expect("copies");
+        assert_eq!(copy.precision(), Precision::F32);
+        // It computes in its parameters' type, whatever is set.
+        copy.set_precision(Precision::Bf16);
         assert_eq!(copy.precision(), Precision::F32);
         assert_eq!(net.to_kind(Kind::Float).expect("copies").precision(), Precision::Bf16);
         net.set_precision(Precision::F32);

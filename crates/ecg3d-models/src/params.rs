@@ -79,6 +79,12 @@ impl Builder {
         Ok(own)
     }
 
+    /// Returns the trained weights so far.
+    pub(crate) fn weights(&self) -> Vec<Tensor> {
+        let weights = self.parameters.iter().filter(|parameter| parameter.trainable);
+        weights.map(|parameter| parameter.tensor.shallow_clone()).collect()
+    }
+
     pub(crate) fn finish(self) -> Vec<Parameter> {
         self.parameters
     }

@@ -48,17 +48,26 @@ pub(crate) fn write_weights(
         let shape: Vec<usize> = tensor.size().into_iter().map(|n| n as usize).collect();
         let values = values(tensor)?;
         check_values(&values, "save", path, name)?;
-        tensors.push((name, shape, bytes(values)));
-    }
-    let mut views = Vec::new();
-    for (name, shape, bytes) in &tensors {
-        views.push((*name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(failed)?));
+        tensors.push((name.to_owned(), shape, bytes(values)));
     }
     let text = serde_json::to_string(card)
         .map_err(|source| ModelError::Card { path: path.to_owned(), source })?;
-    let metadata = HashMap::from([(CARD.to_owned(), text)]);
-    let file = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
+    let file = serialize(&tensors, CARD, text).map_err(failed)?;
     write_atomic(path, &file)
+}
+
+/// Returns a `.safetensors` file of `f32` tensors, each given as its name, its shape and its values in little-endian
+/// bytes, with `text` under `key` in the header's metadata.
+pub(crate) fn serialize(
+    tensors: &[(String, Vec<usize>, Vec<u8>)],
+    key: &str,
+    text: String,
+) -> Result<Vec<u8>, SafeTensorError> {
+    let mut views = Vec::new();
+    for (name, shape, bytes) in tensors {
+        views.push((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?));
+    }
+    safetensors::serialize(views, Some(HashMap::from([(key.to_owned(), text)])))
 }
 
 /// Writes the readable copy of a card, which nothing reads.
@@ -198,7 +207,7 @@ fn network(
         let name = name.to_owned();
         return Err(ModelError::UnexpectedTensor { path: path.to_owned(), name, model });
     }
-    if let Some((name, kernel)) = one.trainable().filter(|(_, tensor)| tensor.dim() == 2).last() {
+    if let Some((name, kernel)) = one.last_kernel() {
         let expected = vec![card.labels.len(), kernel.size()[1] as usize];
         let (path, name) = (path.to_owned(), name.to_owned());
         match tensors.tensor(&name) {

@@ -154,8 +154,15 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
     assert_eq!(second.validation, outcome.validation);
     // With other data or another recipe, it is another run.
     let resume = |config: TrainConfig| config.with_run_dir(&cut).with_resume(true);
-    let error = run(&resume(config(3)), 13).expect_err("other data").to_string();
-    assert!(error.contains("data has changed"), "{error}");
+    let error = run(&resume(config(3)), 13).expect_err("other rows").to_string();
+    assert!(error.contains("train_rows has changed from {\"count\":14,"), "{error}");
+    let rows: [Vec<usize>; 2] = [(0..14).collect(), (14..20).collect()];
+    let mut changed = data(20);
+    changed.prepared[[3, 0, 0]] += 1.0;
+    let again = resume(config(3));
+    let error = train(&mut network(), &card(), &changed, &rows[0], &rows[1], &again, &mut go_on);
+    let error = error.expect_err("other data").to_string();
+    assert!(error.contains(": data has changed from "), "{error}");
     let error = run(&resume(config(3).with_lr(0.5)), 14).expect_err("other rate").to_string();
     assert!(error.contains("lr has changed from 0.001 to 0.5"), "{error}");
     let error = run(&resume(config(3).with_start("old weights")), 14).expect_err("other start");
@@ -163,8 +170,6 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
     // The same goes for other windows, even if a network can mix them.
     let mut first = card();
     first.preprocessing = first.preprocessing.with_windows(Windows::First);
-    let again = resume(config(3));
-    let rows: [Vec<usize>; 2] = [(0..14).collect(), (14..20).collect()];
     let error = train(&mut network(), &first, &data(20), &rows[0], &rows[1], &again, &mut go_on);
     let error = error.expect_err("other windows").to_string();
     assert!(error.contains("windows has changed"), "{error}");
@@ -278,6 +283,15 @@ fn weights_without_a_checkpoint_are_no_run_to_begin_anew() {
     std::fs::rename(dir.path().join("best.safetensors"), dir.path().join("last.safetensors"))
         .expect("moves");
     run(&config, 14).expect("begins anew");
+    // It can't leave weights of the second epoch.
+    run(&config.clone().with_epochs(2).with_run_dir(dir.path().join("longer")), 14)
+        .expect("trains");
+    let last = dir.path().join("longer/last.safetensors");
+    std::fs::rename(&last, dir.path().join("last.safetensors")).expect("moves");
+    for name in ["checkpoint.safetensors", "log.csv", "best.safetensors"] {
+        remove(name);
+    }
+    assert!(matches!(run(&config, 14), Err(ModelError::NoCheckpoint { .. })));
 }
 
 #[test]
@@ -414,13 +428,40 @@ fn a_body_without_a_rate_stays_as_it_is() {
     let _turn = turn();
     let mut network = network();
     let before: Vec<Tensor> = network.trainable().map(|(_, own)| own.copy()).collect();
+    let shared = network.trainable().map(|(name, own)| (name.to_owned(), own.shallow_clone()));
+    let shared: Vec<(String, Tensor)> = shared.collect();
+    // What the caller has frozen stays frozen.
+    let _ = shared[0].1.set_requires_grad(false);
+    let learning = || -> Vec<&str> {
+        let learning = shared.iter().filter(|(_, own)| own.requires_grad());
+        learning.map(|(name, _)| name.as_str()).collect()
+    };
+    let all = learning();
+    assert_eq!(all.len(), shared.len() - 1);
     // Ends by patience, and no clock overflows.
     let config = config(usize::MAX).with_body_rate(0.0).with_patience(1).with_lr(0.1);
-    run_on(&mut network, &config, 14, |_| {}).expect("trains");
-    let names = network.trainable().zip(&before);
-    let (moved, kept): (Vec<_>, Vec<_>) = names.partition(|((_, own), old)| !own.equal(old));
-    assert!(moved.iter().all(|((name, _), _)| name.starts_with("dense")), "{moved:?}");
-    assert!(!moved.is_empty() && !kept.is_empty());
+    run_on(&mut network, &config, 14, |event| {
+        if let Event::Batch { .. } = event {
+            assert!(learning().iter().all(|name| name.starts_with("dense")));
+        }
+    })
+    .expect("trains");
+    assert_eq!(learning(), all);
+    let mut moved = false;
+    for ((name, own), old) in shared.iter().zip(&before) {
+        let is_head = name.starts_with("dense");
+        assert_eq!(own.grad().defined(), is_head, "{name}");
+        assert!(is_head || own.equal(old), "{name}");
+        moved |= !own.equal(old);
+    }
+    assert!(moved);
+    // After an error, nothing is left frozen either.
+    let further = config.with_start("the weights of before");
+    let stopped = train(&mut network, &card(), &data(20), &[0], &[15], &further, &mut |_| {
+        ControlFlow::Break(())
+    });
+    assert!(matches!(stopped, Err(ModelError::Stopped)));
+    assert_eq!(learning(), all);
 }
 
 #[test]
@@ -436,7 +477,7 @@ fn a_run_goes_on_from_trained_weights_and_says_so() {
 }
 
 #[test]
-fn parameters_that_know_something_are_not_fitted_anew() {
+fn parameters_that_know_something_are_neither_fitted_anew_nor_trained_without_a_word() {
     let _turn = turn();
     let fits = config(1).with_fit_start(true);
     let mut network = network();
@@ -446,9 +487,12 @@ fn parameters_that_know_something_are_not_fitted_anew() {
     for mut used in [network, copy] {
         assert!(!used.is_fresh());
         let before: Vec<Tensor> = used.trainable().map(|(_, own)| own.copy()).collect();
-        let refused = run_on(&mut used, &fits, 14, |_| {});
-        assert!(matches!(refused, Err(ModelError::NotFresh)), "{refused:?}");
-        assert!(used.trainable().zip(&before).all(|((_, own), old)| own.equal(old)));
+        let started = config(1).with_start("the weights of before").with_fit_start(true);
+        for recipe in [&fits, &config(1), &started] {
+            let refused = run_on(&mut used, recipe, 14, |_| {});
+            assert!(matches!(refused, Err(ModelError::NotFresh)), "{refused:?}");
+            assert!(used.trainable().zip(&before).all(|((_, own), old)| own.equal(old)));
+        }
     }
 }
 
@@ -554,7 +598,8 @@ fn fewer_records_than_a_batch_no_validation_and_patients_on_both_sides() {
     let mut data = data(20);
     data.patients[1] = data.patients[2].clone();
     warnings.clear();
-    train(&mut network, &card(), &data, &[0, 2], &[1], &config, &mut |event| {
+    let further = config.with_start("the weights of before");
+    train(&mut network, &card(), &data, &[0, 2], &[1], &further, &mut |event| {
         if let Event::Warning(warning) = event {
             warnings.push(warning.clone());
         }
@@ -628,6 +673,8 @@ fn unfit_data_is_refused() {
     assert!(fit(&bad, &[3], &once).contains("record r3 has 999 samples, expected 1000 to 1600"));
     let flat = once.clone().with_positive_weight_limit(0.5);
     assert!(fit(&good, &[0], &flat).contains("positive_weight_limit must be 1 or more, found 0.5"));
+    let error = fit(&good, &[0], &once.clone().with_patience(0));
+    assert!(error.contains("patience must be a positive number, found 0"), "{error}");
     let mut bad = data(4);
     bad.patients.pop();
     assert!(fit(&bad, &[0], &once).contains("expected 4 patients, found 3"));

@@ -1,6 +1,6 @@
 //! The graph in a file's `model_config`, and its comparison with the expected graph.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::Value;
@@ -79,7 +79,7 @@ fn inputs(nodes: &Value) -> Vec<&str> {
 fn output<'a>(config: &'a Value, layers: &HashMap<&'a str, FileLayer<'a>>) -> &'a str {
     let declared = config.pointer("/config/output_layers").map(inputs).unwrap_or_default();
     declared.first().copied().unwrap_or_else(|| {
-        let taken: Vec<&str> = layers.values().flat_map(|l| l.inputs.iter().copied()).collect();
+        let taken: HashSet<&str> = layers.values().flat_map(|l| l.inputs.iter().copied()).collect();
         layers.keys().copied().find(|name| !taken.contains(name)).unwrap_or_default()
     })
 }
@@ -416,6 +416,23 @@ mod tests {
         assert_eq!(lstm(1, false), Ok(()));
         assert!(lstm(1, true).is_err_and(|found| found.contains("go_backwards true")));
         assert!(lstm(2, false).is_err_and(|found| found.contains("dilation_rate [2,2]")));
+    }
+
+    #[test]
+    fn the_output_of_a_long_circle_is_sought_in_one_pass() {
+        let config = json!({});
+        let names: Vec<String> = (0..200_000).map(|k| k.to_string()).collect();
+        let layer = |name, input| {
+            let inputs = vec![input];
+            FileLayer { name, class: "Dropout", config: &config, inputs }
+        };
+        let mut layers = HashMap::new();
+        for (name, next) in names.iter().zip(names.iter().cycle().skip(1)) {
+            layers.insert(name.as_str(), layer(name.as_str(), next.as_str()));
+        }
+        assert_eq!(output(&config, &layers), "", "each layer is taken by another");
+        layers.insert("last", layer("last", "7"));
+        assert_eq!(output(&config, &layers), "last");
     }
 
     #[test]

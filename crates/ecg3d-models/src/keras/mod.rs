@@ -25,8 +25,16 @@ use expected::{Graph, Op};
 
 /// Reads a weights file of Keras 2: a legacy `.h5`, compiled or not, or a `.weights.h5`.
 ///
-/// Layers are found by the graph in the file's `model_config`, not by their names, which depend on the session that
-/// created them. The card has the study's seven labels and the preset's preprocessing.
+/// The names of layers depend on the session that created them, so layers are not found by name:
+///
+/// - A whole model contains its graph (`model_config`). Layers are found by it, and each is compared with that of the
+///   network.
+/// - Bare weights (a legacy `.h5` by `save_weights`, or a `.weights.h5`) contain no graph. Layers are found by their
+///   order. Only their number and the shapes of their weights are checked and, in a `.weights.h5`, their classes. A
+///   network that differs in anything else, such as an activation, is not noticed. The card's origin then ends in
+///   "graph not in the file".
+///
+/// The card has the study's seven labels and the preset's preprocessing.
 ///
 /// # Errors
 /// - The file can't be read, is not HDF5, was cut short, or holds another network. Each error names the file, what was
@@ -40,11 +48,12 @@ pub fn import_keras(
 ) -> Result<(Network, ModelCard), ModelError> {
     let path = h5.as_ref();
     let labels = LabelSet::seven();
-    let network = import(path, architecture, preset, labels.len())?;
+    let (network, by_graph) = import(path, architecture, preset, labels.len())?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let hash = hex(Sha256::new_with_prefix(read(path)?));
+    let graph = if by_graph { "" } else { ", graph not in the file" };
     let card = ModelCard::new(architecture, preset, labels, ConvertConfig::preset(preset))
-        .with_origin(format!("Keras weights {name}, SHA-256 {hash}"));
+        .with_origin(format!("Keras weights {name}, SHA-256 {hash}{graph}"));
     Ok((network, card))
 }
 
@@ -55,13 +64,13 @@ struct Weight {
     dataset: Dataset,
 }
 
-/// Reads a network with `n_labels` labels.
+/// Reads a network with `n_labels` labels, and returns whether its layers were found by the file's graph.
 pub(crate) fn import(
     path: &Path,
     architecture: Architecture,
     mode: Preset,
     n_labels: usize,
-) -> Result<Network, ModelError> {
+) -> Result<(Network, bool), ModelError> {
     if architecture == Architecture::ResNet1d {
         return Err(ModelError::NotInKeras { path: path.to_owned(), model: architecture.name() });
     }
@@ -70,7 +79,7 @@ pub(crate) fn import(
         return Err(ModelError::KerasPreset { path: path.to_owned(), model: architecture.name() });
     }
     let file = KerasFile::open(path)?;
-    let mut weights = file.weights(&Graph::of(architecture))?;
+    let (mut weights, by_graph) = file.weights(&Graph::of(architecture))?;
     let mut network =
         Network::start(architecture, mode, n_labels, Device::Cpu, Kind::Float, Start::Blank)?;
     network.fill(|name, own| {
@@ -101,7 +110,7 @@ pub(crate) fn import(
             model: architecture.name(),
         });
     }
-    Ok(network)
+    Ok((network, by_graph))
 }
 
 struct KerasFile<'a> {
@@ -144,13 +153,13 @@ impl<'a> KerasFile<'a> {
         }
     }
 
-    /// Returns all weights by our names.
-    fn weights(&self, graph: &Graph) -> Result<HashMap<String, Weight>, ModelError> {
+    /// Returns all weights by our names, and whether they were found by the file's graph.
+    fn weights(&self, graph: &Graph) -> Result<(HashMap<String, Weight>, bool), ModelError> {
         let root = self.file.root_group().map_err(|e| self.wrong(e))?;
         let (groups, _) = root.member_names().map_err(|e| self.wrong(e))?;
         let has = |name: &str| groups.iter().any(|group| group == name);
         if has("_layer_checkpoint_dependencies") {
-            return self.checkpoint(&root, graph);
+            return Ok((self.checkpoint(&root, graph)?, false));
         }
         let layers = if has("model_weights") {
             root.group("model_weights").map_err(|e| self.wrong(e))?
@@ -159,7 +168,7 @@ impl<'a> KerasFile<'a> {
         };
         if let Some(config) = self.strings(&root, "model_config")? {
             let pairs = graph::match_layers(self.path, &config.concat(), graph)?;
-            return self.legacy(&layers, graph.architecture, pairs);
+            return Ok((self.legacy(&layers, graph.architecture, pairs)?, true));
         }
         let Some(names) = self.strings(&layers, "layer_names")? else {
             return Err(ModelError::KerasLayout {
@@ -168,6 +177,18 @@ impl<'a> KerasFile<'a> {
                 expected: "model_weights or _layer_checkpoint_dependencies".to_owned(),
             });
         };
+        let pairs = self.match_in_order(&layers, names, graph)?;
+        Ok((self.legacy(&layers, graph.architecture, pairs)?, false))
+    }
+
+    /// Returns our path of each layer with weights, with the name of the layer at the same place among those of the
+    /// file; `names` are all of the file's layers, in order.
+    fn match_in_order(
+        &self,
+        layers: &Group,
+        names: Vec<String>,
+        graph: &Graph,
+    ) -> Result<Vec<(String, String)>, ModelError> {
         let mut weighted = Vec::new();
         for name in names {
             let group = layers.group(&name);
@@ -185,7 +206,7 @@ impl<'a> KerasFile<'a> {
                 expected: format!("{}", paths.len()),
             });
         }
-        self.legacy(&layers, graph.architecture, paths.into_iter().zip(weighted).collect())
+        Ok(paths.into_iter().zip(weighted).collect())
     }
 
     /// Reads the legacy layout: `<layer>/<weight name>`, where the weight name repeats the layer.
@@ -258,20 +279,38 @@ impl<'a> KerasFile<'a> {
                 weights.insert(own, Weight { at: format!("{at}/{k}"), dataset });
             }
         }
-        // Layers without weights have groups too.
-        let mut groups_left = MOST_GROUPS;
+        self.refuse_weights(&layers, others, graph.architecture, MOST_GROUPS)?;
+        Ok(weights)
+    }
+
+    /// Refuses weights in the groups of layers that should have none; no more than `most` groups are searched.
+    fn refuse_weights(
+        &self,
+        layers: &Group,
+        others: Vec<String>,
+        architecture: Architecture,
+        most: usize,
+    ) -> Result<(), ModelError> {
+        let mut left = most + 1;
         for layer in others {
             let group = layers.group(&layer).map_err(|e| self.wrong(e))?;
-            let found = first_dataset(&group, MOST_LEVELS, &mut groups_left);
+            let found = first_dataset(&group, MOST_LEVELS, &mut left);
             if let Some(name) = found.map_err(|e| self.wrong(e))? {
                 return Err(ModelError::UnexpectedTensor {
                     path: self.path.to_owned(),
                     name: format!("_layer_checkpoint_dependencies/{layer}/{name}"),
-                    model: graph.architecture.name(),
+                    model: architecture.name(),
+                });
+            }
+            if left == 0 {
+                return Err(ModelError::KerasLayout {
+                    path: self.path.to_owned(),
+                    found: format!("more than {most} groups of layers without weights"),
+                    expected: "two or three for each layer".to_owned(),
                 });
             }
         }
-        Ok(weights)
+        Ok(())
     }
 
     /// Returns the datasets `0`, `1`, ... of a group.
@@ -307,7 +346,8 @@ impl<'a> KerasFile<'a> {
 /// Levels of groups below a layer's group that are searched: Keras makes two or three, and a link may lead back.
 const MOST_LEVELS: usize = 4;
 
-/// Groups without weights that are searched: Keras makes two or three per layer, and many links may lead to one group.
+/// Groups without weights that a file may have: Keras makes two or three per layer, and many links may lead to one
+/// group.
 const MOST_GROUPS: usize = 10_000;
 
 /// Returns the path of a dataset in a group or its subgroups, if there is one among the next `left` groups.

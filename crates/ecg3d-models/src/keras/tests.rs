@@ -23,7 +23,7 @@ fn tensor(npz: &mut NpzReader<std::fs::File>, name: &str) -> Tensor {
 }
 
 fn published(h5: &Path, architecture: Architecture) -> Network {
-    import(h5, architecture, Preset::Published, 7).expect("imports")
+    import(h5, architecture, Preset::Published, 7).expect("imports").0
 }
 
 fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
@@ -74,7 +74,7 @@ fn ribeiro_equals_keras_in_both_modes() {
     let difference = largest_difference(&probabilities(&published, &x.reshape([-1, 12, 100])), &y);
     println!("ribeiro: {difference:e} from Keras");
     assert!(difference < 1e-5);
-    let corrected = import(&h5, Architecture::Ribeiro, Preset::Corrected, 7).expect("imports");
+    let (corrected, _) = import(&h5, Architecture::Ribeiro, Preset::Corrected, 7).expect("imports");
     let (x, y) = (tensor(&mut io, "x_transposed"), tensor(&mut io, "y_transposed"));
     assert!(largest_difference(&probabilities(&corrected, &x.transpose(1, 2)), &y) < 1e-5);
 }
@@ -98,7 +98,7 @@ fn activations_equal_kerass() {
     let (Some(h5), Some(io)) = (golden("3decgnet.h5"), golden("3decgnet.io.npz")) else { return };
     let network = published(&h5, Architecture::ThreeDEcgNet);
     let file = KerasFile::open(&h5).expect("opens");
-    let weights = file.weights(&Graph::of(Architecture::ThreeDEcgNet)).expect("reads");
+    let (weights, _) = file.weights(&Graph::of(Architecture::ThreeDEcgNet)).expect("reads");
     let x = tensor(&mut arrays(&io), "x").squeeze_dim(4);
     let activations = network.activations(&x).expect("runs");
     let mut golden = arrays(&golden("3decgnet.acts.npz").expect("found before"));
@@ -179,6 +179,61 @@ fn a_layer_too_many_is_named() {
     last.path.clear();
     let error = file.weights(&graph).err().expect("one too many").to_string();
     assert!(error.contains("_layer_checkpoint_dependencies/dense_"), "{error}");
+}
+
+#[test]
+fn too_many_groups_are_not_taken_for_empty_ones() {
+    let Some(h5) = golden("3decgnet.weights.h5") else { return };
+    let file = KerasFile::open(&h5).expect("opens");
+    let root = file.file.root_group().expect("a root");
+    let layers = root.group("_layer_checkpoint_dependencies").expect("layers");
+    let (mut others, _) = layers.member_names().expect("names");
+    let weighted = ["conv", "dense", "batch_normalization"];
+    others.retain(|name| !weighted.iter().any(|class| name.starts_with(class)));
+    assert!(others.len() > 2, "{others:?}");
+    let refused =
+        |most| file.refuse_weights(&layers, others.clone(), Architecture::ThreeDEcgNet, most);
+    refused(MOST_GROUPS).expect("no weights");
+    let text = refused(2).expect_err("more groups than that").to_string();
+    assert!(text.contains("found more than 2 groups of layers without weights"), "{text}");
+}
+
+/// Whole models have both: the graph, and the layers in order.
+#[test]
+fn layers_found_by_their_order_are_those_of_the_graph() {
+    for architecture in Architecture::ALL {
+        if architecture == Architecture::ResNet1d {
+            continue;
+        }
+        let Some(h5) = golden(&format!("{}.h5", architecture.name())) else { return };
+        let graph = Graph::of(architecture);
+        let file = KerasFile::open(&h5).expect("opens");
+        let root = file.file.root_group().expect("a root");
+        let strings = |group: &Group, name| file.strings(group, name).expect("reads").expect(name);
+        let config = strings(&root, "model_config").concat();
+        let mut by_graph = graph::match_layers(&h5, &config, &graph).expect("matches");
+        let layers = root.group("model_weights").expect("layers");
+        let names = strings(&layers, "layer_names");
+        by_graph.sort_by_key(|(_, layer)| names.iter().position(|name| name == layer));
+        let in_order = file.match_in_order(&layers, names.clone(), &graph).expect("matches");
+        assert_eq!(in_order, by_graph, "{architecture}");
+        let weighted = |name: &String| in_order.iter().any(|(_, layer)| layer == name);
+        let fewer = names.iter().filter(|&name| weighted(name)).skip(1).cloned().collect();
+        let error = file.match_in_order(&layers, fewer, &graph).expect_err("one is missing");
+        assert!(error.to_string().contains("layers with weights, expected"), "{error}");
+    }
+}
+
+#[test]
+fn a_card_says_whether_the_graph_was_in_the_file() {
+    for (name, says) in [("3decgnet.h5", false), ("3decgnet.weights.h5", true)] {
+        let Some(h5) = golden(name) else { return };
+        let (_, card) =
+            import_keras(&h5, Architecture::ThreeDEcgNet, Preset::Published).expect("imports");
+        let origin = card.origin.expect("an origin");
+        assert!(origin.starts_with(&format!("Keras weights {name}, SHA-256 ")), "{origin}");
+        assert_eq!(origin.ends_with(", graph not in the file"), says, "{origin}");
+    }
 }
 
 /// A dataset's name is spoilt where it is in the table of its group, without a path before it.

@@ -200,27 +200,12 @@ pub(crate) fn values_mut<T: Element>(tensor: &mut Tensor) -> Result<&mut [T]> {
     Ok(unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr() as *mut T, n) })
 }
 
-/// Returns the widest vectors that the processor has.
-#[cfg(target_arch = "x86_64")]
-fn widest() -> Level {
-    let narrow = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma");
-    let wide = std::is_x86_feature_detected!("avx512f")
-        && std::is_x86_feature_detected!("avx512vl")
-        && std::is_x86_feature_detected!("avx512bw")
-        && std::is_x86_feature_detected!("avx512dq");
-    match (narrow, wide) {
-        (true, true) => Level::Avx512,
-        (true, false) => Level::Avx2,
-        (false, _) => Level::Portable,
-    }
-}
-
-/// Returns which vectors to use, determined once: the widest ones that the processor has, unless the environment
-/// variable `ECG3D_SIMD` asks for narrower ones.
+/// Returns which vectors to use: the widest ones that the processor has, unless the environment variable `ECG3D_SIMD`
+/// asks for narrower ones. The wide ones here multiply and add in one instruction, which a processor may lack.
 #[cfg(target_arch = "x86_64")]
 fn level() -> Level {
-    static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
-    *LEVEL.get_or_init(|| ecg3d_convert::simd_limit().unwrap_or(Level::Avx512).min(widest()))
+    let level = ecg3d_convert::simd_level();
+    if std::is_x86_feature_detected!("fma") { level } else { Level::Portable }
 }
 
 #[cfg(test)]
@@ -240,7 +225,7 @@ mod tests {
             return;
         }
         let levels = [Level::Portable, Level::Avx2, Level::Avx512];
-        for level in levels.into_iter().filter(|level| *level <= widest()) {
+        for level in levels.into_iter().filter(|wanted| *wanted <= level()) {
             let level = format!("{level:?}");
             let program = std::env::current_exe().expect("this program");
             let output = std::process::Command::new(program)

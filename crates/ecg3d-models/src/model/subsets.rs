@@ -56,10 +56,10 @@ impl Model {
         }
         let plan = &self.inputs.plan;
         let expected = plan.images_shape();
-        if stand_ins.shape() != expected {
-            let model = self.network.architecture().name();
-            let (expected, found) = (expected.to_vec(), stand_ins.shape().to_vec());
-            return Err(ModelError::Input { model, expected, found });
+        let (leads, height, width) = stand_ins.dim();
+        let found = [leads, height, width];
+        if found != expected {
+            return Err(ModelError::StandIns { expected, found });
         }
         self.each_window(signals, None, |windows| {
             let cut = self.inputs.cut(signals, windows);

@@ -90,7 +90,7 @@ fn images_stand_in_for_leads() {
 
     // A record of one window without leads 1 and 11, together with a complete one.
     let x = x.slice(s![.., .., ..100]);
-    let gone = LeadMask(LeadMask::all(12).0 & !(1 << 1 | 1 << 11));
+    let gone = LeadMask::all(12).without(LeadMask(1 << 1 | 1 << 11));
     let found =
         model.predict_with_images(x, &[gone, LeadMask::all(12)], mean.view()).expect("predicts");
     let mut images = Array4::zeros((2, 12, 45, 45));
@@ -111,7 +111,11 @@ fn images_stand_in_for_leads() {
     let refused = model.predict_with_images(x, &[gone], mean.view());
     assert!(matches!(refused, Err(PredictError::Backend(_))), "two inputs, one mask");
     let small = mean.slice(s![.., ..44, ..]);
-    assert!(model.predict_with_images(x, &[gone; 2], small).is_err());
+    let refused = model.predict_with_images(x, &[gone; 2], small).expect_err("too small");
+    assert_eq!(
+        ecg_core::with_causes(&refused).split_once(": ").expect("a cause").1,
+        "the stand-in images must have shape [lead, height, width] = [12, 45, 45], found [12, 44, 45]"
+    );
     let ribeiro = self::model(Architecture::Ribeiro, Preset::Corrected);
     let refused = ribeiro.predict_with_images(x, &[gone; 2], mean.view());
     assert!(matches!(refused, Err(PredictError::NoImages)));
@@ -291,7 +295,7 @@ fn bad_weights_are_refused_by_name() {
     refused(&path, "dense_1.kernel");
     with(&replaced("\\\"STach\\\"]", "\\\"ST\\\"   ]"));
     assert!(Model::load(&path, Device::Cpu).is_ok(), "a label may have any name");
-    // More labels than memory can hold are not the labels of this file.
+    // More labels than memory can hold are not the labels of this file. Each has a threshold, which is checked first.
     let with_card = |card: &str| {
         let metadata = [("card".to_owned(), card.to_owned())].into();
         let none: [(&str, safetensors::tensor::TensorView<'_>); 0] = [];
@@ -303,7 +307,9 @@ fn bad_weights_are_refused_by_name() {
         Preset::Published,
         LabelSet::new(many).expect("labels"),
         ConvertConfig::published(),
-    );
+    )
+    .with_thresholds(&vec![0.5; 400_000])
+    .expect("one for each label");
     with_card(&serde_json::to_string(&card).expect("JSON"));
     refused(&path, "dense");
     // A later format need have none of the other entries.

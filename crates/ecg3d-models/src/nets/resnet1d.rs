@@ -6,9 +6,7 @@
 use tch::Tensor;
 
 use crate::init::Init;
-use crate::layers::{
-    Activation, BatchNorm, Conv, ConvOptions, Dense, Padding, Pass, Result, dropout, max_pool,
-};
+use crate::layers::{Activation, BatchNorm, Conv, Dense, Padding, Pass, Result, dropout, max_pool};
 use crate::params::Builder;
 use crate::trace::{Channels, Op};
 
@@ -17,17 +15,6 @@ const KERNEL: usize = 7;
 const DROPOUT: f64 = 0.2;
 /// Channels of the residual units. Each unit halves the length: 250, 125, 63, 32.
 const UNITS: [usize; 4] = [64, 96, 128, 192];
-
-fn conv(
-    b: &mut Builder,
-    path: &str,
-    size: usize,
-    channels: [usize; 2],
-    stride: i64,
-) -> Result<Conv> {
-    let options = ConvOptions { stride, padding: Padding::Same, bias: false, init: Init::HeNormal };
-    Conv::new(b, path, &[size], channels, options)
-}
 
 #[derive(Debug)]
 struct Unit {
@@ -42,11 +29,11 @@ impl Unit {
     fn new(b: &mut Builder, path: &str, channels: [usize; 2]) -> Result<Self> {
         let [_, out] = channels;
         Ok(Self {
-            conv_1: conv(b, &format!("{path}.conv_1"), KERNEL, channels, 2)?,
+            conv_1: Conv::he_1d(b, &format!("{path}.conv_1"), KERNEL, channels, 2)?,
             bn_1: BatchNorm::new(b, &format!("{path}.bn_1"), out)?,
-            conv_2: conv(b, &format!("{path}.conv_2"), KERNEL, [out, out], 1)?,
+            conv_2: Conv::he_1d(b, &format!("{path}.conv_2"), KERNEL, [out, out], 1)?,
             bn_2: BatchNorm::new(b, &format!("{path}.bn_2"), out)?,
-            skip: conv(b, &format!("{path}.skip"), 1, channels, 1)?,
+            skip: Conv::he_1d(b, &format!("{path}.skip"), 1, channels, 1)?,
         })
     }
 
@@ -72,7 +59,7 @@ pub(crate) struct ResNet1d {
 impl ResNet1d {
     pub(crate) fn new(b: &mut Builder, n_labels: usize) -> Result<Self> {
         let mut channels = UNITS[0];
-        let first = conv(b, "conv", STEM, [12, channels], 2)?;
+        let first = Conv::he_1d(b, "conv", STEM, [12, channels], 2)?;
         let bn = BatchNorm::new(b, "bn", channels)?;
         let mut units = Vec::new();
         for (k, out) in UNITS.into_iter().enumerate() {

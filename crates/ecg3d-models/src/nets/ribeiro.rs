@@ -5,9 +5,7 @@ use tch::Tensor;
 
 use crate::Preset;
 use crate::init::Init;
-use crate::layers::{
-    Activation, BatchNorm, Conv, ConvOptions, Dense, Padding, Pass, Result, dropout, max_pool,
-};
+use crate::layers::{Activation, BatchNorm, Conv, Dense, Padding, Pass, Result, dropout, max_pool};
 use crate::params::Builder;
 use crate::trace::{Channels, Op};
 
@@ -15,18 +13,6 @@ const KERNEL: usize = 16;
 const DROPOUT: f64 = 0.2;
 /// Channels and stride of each residual unit; the lengths are 100, 100, 34 and 17.
 const UNITS: [(usize, i64); 4] = [(128, 1), (196, 1), (256, 3), (320, 2)];
-
-/// Returns a convolution without a bias and with He's initialiser, not Glorot's, like all of this network.
-fn conv(
-    b: &mut Builder,
-    path: &str,
-    size: usize,
-    channels: [usize; 2],
-    stride: i64,
-) -> Result<Conv> {
-    let options = ConvOptions { stride, padding: Padding::Same, bias: false, init: Init::HeNormal };
-    Conv::new(b, path, &[size], channels, options)
-}
 
 /// A residual unit that returns its sum, taken before the normalisation, as the next unit's skip path.
 #[derive(Debug)]
@@ -43,10 +29,10 @@ impl Unit {
     fn new(b: &mut Builder, path: &str, channels: [usize; 2], stride: i64) -> Result<Self> {
         let [_, out] = channels;
         Ok(Self {
-            conv_1: conv(b, &format!("{path}.conv_1"), KERNEL, channels, 1)?,
+            conv_1: Conv::he_1d(b, &format!("{path}.conv_1"), KERNEL, channels, 1)?,
             bn_1: BatchNorm::new(b, &format!("{path}.bn_1"), out)?,
-            conv_2: conv(b, &format!("{path}.conv_2"), KERNEL, [out, out], stride)?,
-            skip: conv(b, &format!("{path}.skip"), 1, channels, 1)?,
+            conv_2: Conv::he_1d(b, &format!("{path}.conv_2"), KERNEL, [out, out], stride)?,
+            skip: Conv::he_1d(b, &format!("{path}.skip"), 1, channels, 1)?,
             bn_2: BatchNorm::new(b, &format!("{path}.bn_2"), out)?,
             stride,
         })
@@ -76,7 +62,7 @@ pub(crate) struct Ribeiro {
 
 impl Ribeiro {
     pub(crate) fn new(b: &mut Builder, mode: Preset, n_labels: usize) -> Result<Self> {
-        let first = conv(b, "conv", KERNEL, [12, 64], 1)?;
+        let first = Conv::he_1d(b, "conv", KERNEL, [12, 64], 1)?;
         let bn = BatchNorm::new(b, "bn", 64)?;
         let mut units = Vec::new();
         let mut channels = 64;

@@ -133,6 +133,8 @@ pub(crate) struct ThreeDEcgNet {
     conv_lstm_2: ConvLstm2d,
     bn_2: BatchNorm,
     blocks: Vec<Block>,
+    /// All weights of the layers so far.
+    body: Vec<Tensor>,
     heads: Vec<Head>,
     dense_1: Dense,
     dense_2: Dense,
@@ -158,6 +160,7 @@ impl ThreeDEcgNet {
             Block::new(b, "block_2", [32, 32])?,
             Block::new(b, "block_3", [32, 32])?,
         ];
+        let body = b.weights();
         let heads = vec![Head::new(b, "head_1")?, Head::new(b, "head_2")?, Head::new(b, "head_3")?];
         let side = pooled_side(mode);
         let flat = side.pow(3) * heads.len();
@@ -171,6 +174,7 @@ impl ThreeDEcgNet {
             conv_lstm_2,
             bn_2,
             blocks,
+            body,
             heads,
             dense_1,
             dense_2,
@@ -181,9 +185,11 @@ impl ThreeDEcgNet {
     /// Prepares the network for training by a batch `[n, 45, 45, 45]`.
     ///
     /// If `logits`, `[label]`, are given, fresh parameters are fitted to the batch, so that these become its mean
-    /// logits. With `hold`, the outputs of the heads are then held in the state that they have for the batch.
+    /// logits. With `hold`, the keys, queries and values of the heads are then held in the state that they have for the
+    /// batch.
     ///
-    /// Fitting standardises the outputs of the heads, and of each unit of the hidden dense layers before its ReLU. The
+    /// Fitting standardises the keys, queries and values of the heads, to the deviations [`KEY_DEVIATION`] (keys and
+    /// queries) and 1 (values), and each unit of the hidden dense layers before its ReLU, to the deviation 1. The
     /// maximum of 343 values is far above zero for any record, so fresh heads pass on a thousand numbers that are large
     /// and nearly the same for all records. About half of the dense layers' units are then on for every record and the
     /// others off, and none tells records apart. Moreover, the first steps of Adam lower the logits, since most records
@@ -318,6 +324,7 @@ mod tests {
 
     use super::*;
     use crate::params::Start;
+    use crate::tape::Tape;
 
     pub(super) const PASS: Pass<'_> =
         Pass { train: true, dropout: false, statistics_rate: 0.01, taps: None, tape: None };
@@ -329,6 +336,32 @@ mod tests {
 
     pub(super) fn input() -> Tensor {
         Tensor::arange(2 * 343 * 32, (Kind::Float, Device::Cpu)).sin().view([2, 7, 7, 7, 32])
+    }
+
+    #[test]
+    fn nothing_goes_back_through_a_frozen_body() {
+        let mut b = Builder::new(Start::Seed(3), Device::Cpu, Kind::Float);
+        let net = tch::no_grad(|| ThreeDEcgNet::new(&mut b, Preset::Corrected, 7));
+        let net = net.expect("a network");
+        let x = Tensor::arange(91_125, (Kind::Float, Device::Cpu)).sin().reshape([1, 45, 45, 45]);
+        let gradient = |steps: usize| {
+            let tape = Tape::default();
+            let logits = net.forward(&x, Pass { tape: Some(&tape), ..PASS }).expect("runs");
+            assert_eq!(format!("{tape:?}"), format!("Tape of {steps} steps"));
+            tape.backward(&logits.sum(Kind::Float)).expect("goes back");
+            let mut kernel = net.heads[0].value.dense().parameters()[0].shallow_clone();
+            let gradient = kernel.grad().copy();
+            kernel.zero_grad();
+            gradient
+        };
+        let whole = gradient(1);
+        for own in &net.body {
+            let _ = own.set_requires_grad(false);
+        }
+        assert!(gradient(0).equal(&whole));
+        // A single parameter that learns needs the way back.
+        let _ = net.body[0].set_requires_grad(true);
+        assert!(gradient(1).equal(&whole));
     }
 
     #[test]

@@ -31,6 +31,18 @@ struct Slot {
     second: Tensor,
 }
 
+impl Slot {
+    /// Returns the gradient that a step follows; none if there is none, or if the parameter is frozen or its share of
+    /// the rate is 0.
+    fn gradient(&self) -> Option<Tensor> {
+        // A parameter that was frozen after an earlier training run still has the gradient of that run.
+        if self.rate == 0.0 || !self.parameter.requires_grad() {
+            return None;
+        }
+        Some(self.parameter.grad()).filter(Tensor::defined)
+    }
+}
+
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-7;
@@ -65,6 +77,8 @@ impl KerasAdam {
     }
 
     /// Gives each parameter, in order, a share of the learning rate by its name. Weight decay uses the whole rate.
+    ///
+    /// A parameter whose share is 0 stays as it is, and so do its moments.
     #[must_use]
     pub fn with_rates(mut self, mut rate: impl FnMut(&str) -> f64) -> Self {
         for slot in &mut self.slots {
@@ -132,31 +146,24 @@ impl KerasAdam {
         }
     }
 
-    /// Scales all gradients together so that their joint Euclidean norm is at most `limit`, and returns the norm
-    /// before.
+    /// Scales the gradients that [`step`](Self::step) follows, all together, so that their joint Euclidean norm is at
+    /// most `limit`, and returns the norm before.
     ///
     /// # Errors
     /// libtorch fails.
     pub fn clip_norm(&mut self, limit: f64) -> Result<f64, ModelError> {
         tch::no_grad(|| {
-            let mut squares = Vec::with_capacity(self.slots.len());
-            for slot in &self.slots {
-                let grad = slot.parameter.grad();
-                if grad.defined() {
-                    squares.push(grad.f_square()?.f_sum(Kind::Float)?);
-                }
-            }
+            let mut grads: Vec<Tensor> = self.slots.iter().filter_map(Slot::gradient).collect();
+            let square = |grad: &Tensor| grad.f_square()?.f_sum(Kind::Float);
+            let squares = grads.iter().map(square).collect::<Result<Vec<_>, TchError>>()?;
             if squares.is_empty() {
                 return Ok(0.0);
             }
             let norm =
                 Tensor::f_stack(&squares, 0)?.f_sum(Kind::Double)?.f_double_value(&[])?.sqrt();
             if norm > limit {
-                for slot in &self.slots {
-                    let mut grad = slot.parameter.grad();
-                    if grad.defined() {
-                        let _ = grad.f_mul_scalar_(limit / norm)?;
-                    }
+                for grad in &mut grads {
+                    let _ = grad.f_mul_scalar_(limit / norm)?;
                 }
             }
             Ok(norm)
@@ -164,7 +171,10 @@ impl KerasAdam {
         .doing("clip the gradients")
     }
 
-    /// Takes one step with learning rate `lr`. Parameters that are frozen or have no gradient stay as they are.
+    /// Takes one step with learning rate `lr`.
+    ///
+    /// Parameters that are frozen, have no gradient, or have a share of 0 of the rate stay as they are, and so do their
+    /// moments.
     ///
     /// # Errors
     /// libtorch fails.
@@ -175,17 +185,12 @@ impl KerasAdam {
         let decay = lr * self.weight_decay;
         tch::no_grad(|| {
             for slot in &mut self.slots {
-                let grad = slot.parameter.grad();
-                // A parameter that was frozen after an earlier training run still has the gradient of that run.
-                if !grad.defined() || !slot.parameter.requires_grad() {
-                    continue;
-                }
+                let Some(grad) = slot.gradient() else { continue };
                 let _ = slot.first.f_lerp_(&grad, 1.0 - BETA1)?;
                 let _ = slot.second.f_lerp_(&grad.f_square()?, 1.0 - BETA2)?;
                 let root = slot.second.f_sqrt()?.f_add_scalar_(EPSILON)?;
                 let change = slot.first.f_div(&root)?.f_mul_scalar_(-alpha * slot.rate)?;
-                // A parameter that does not learn does not shrink either.
-                if decay > 0.0 && slot.rate > 0.0 && slot.parameter.dim() > 1 {
+                if decay > 0.0 && slot.parameter.dim() > 1 {
                     let _ = slot.parameter.f_mul_scalar_(1.0 - decay)?;
                 }
                 let _ = slot.parameter.f_add_(&change)?;
@@ -448,5 +453,26 @@ mod tests {
         assert_eq!(adam.clip_norm(1.0).expect("clips"), 5.0);
         assert!((values(&a.grad())[0] - 0.6).abs() < 1e-12);
         assert!((values(&b.grad())[0] - 0.8).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_takes_no_step_is_not_clipped_with_the_others() {
+        let [a, b, still, frozen] = [1.0, 2.0, 3.0, 4.0].map(|value| parameter(&[value]));
+        let named = [("a", &a), ("b", &b), ("still", &still), ("frozen", &frozen)];
+        let named = named.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+        let adam = KerasAdam::new(named, 0.5).expect("new");
+        let mut adam = adam.with_rates(|name| if name == "still" { 0.0 } else { 1.0 });
+        (&a * 3.0 + &b * 4.0 + &still * 12.0 + &frozen * 84.0).sum(Kind::Double).backward();
+        let _ = frozen.set_requires_grad(false);
+        assert_eq!(adam.clip_norm(10.0).expect("clips"), 5.0);
+        assert_eq!(adam.clip_norm(1.0).expect("clips"), 5.0);
+        assert_eq!([values(&still.grad()), values(&frozen.grad())], [[12.0], [84.0]]);
+        adam.step(0.1).expect("steps");
+        assert_eq!([values(&still), values(&frozen)], [[3.0], [4.0]]);
+        for (name, first, second) in adam.moments() {
+            let moved = ["a", "b"].contains(&name);
+            assert_eq!(values(first) != [0.0], moved, "{name}");
+            assert_eq!(values(second) != [0.0], moved, "{name}");
+        }
     }
 }

@@ -26,7 +26,7 @@ pub struct Augment {
     pub noise: f64,
     /// Largest amplitude of a slow sine (0.1 to 0.5 Hz) on each lead.
     pub wander: f64,
-    /// Probability that a lead is set to zero. At least one lead is kept.
+    /// Probability that a lead is set to zero, for each lead but one, drawn at random, which is always kept.
     pub lead_dropout: f64,
 }
 

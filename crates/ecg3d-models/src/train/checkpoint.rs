@@ -1,16 +1,15 @@
-use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::{EpochLog, KerasAdam, TrainConfig};
 use crate::error::Doing;
 use crate::files::{read, remove_unfinished, write_atomic};
-use crate::weights::{load as load_weights, values_as_bytes, write_card, write_weights};
+use crate::weights::{load as load_weights, serialize, values_as_bytes, write_card, write_weights};
 use crate::{ModelCard, ModelError, Network};
 
 /// Version of the checkpoint's layout.
@@ -34,7 +33,7 @@ pub(crate) struct State {
     steps: u64,
     /// The recipe, for comparison.
     config: serde_json::Value,
-    /// Architecture, mode, labels, preprocessing and SHA-256 of the data, for comparison.
+    /// Architecture, mode, labels, preprocessing, rows and SHA-256 of the data, for comparison.
     run: serde_json::Value,
     /// The finished epochs.
     pub(crate) history: Vec<EpochLog>,
@@ -192,7 +191,7 @@ pub(crate) fn told(card: &ModelCard, key: &str) -> String {
 ///
 /// # Errors
 /// - Without `resume`, the folder already holds a run.
-/// - With `resume`, the checkpoint of the run is missing.
+/// - With `resume`, the checkpoint of the run is missing, unless the run was killed in its first epoch.
 /// - The folder has a `model.json` that does not belong to a run.
 pub fn check_run_dir(path: impl AsRef<Path>, resume: bool) -> Result<bool, ModelError> {
     const FILES: [&str; 4] = ["checkpoint.safetensors", "last.safetensors", "log.csv", BEST];
@@ -203,11 +202,20 @@ pub fn check_run_dir(path: impl AsRef<Path>, resume: bool) -> Result<bool, Model
         Some(found) if !resume => Err(ModelError::RunExists { path: path.to_owned(), found }),
         Some("checkpoint.safetensors") => Ok(true),
         // The run was killed in its first epoch, before the checkpoint: nothing is lost by starting over.
-        Some("last.safetensors") if !path.join("log.csv").exists() && !path.join(BEST).exists() => {
+        Some(last @ "last.safetensors")
+            if !path.join("log.csv").exists()
+                && !path.join(BEST).exists()
+                && is_of_first_epoch(&path.join(last)) =>
+        {
             Ok(false)
         }
         Some(_) => Err(ModelError::NoCheckpoint { path: path.join(FILES[0]) }),
     }
+}
+
+/// Returns whether a file holds the weights of a first epoch; a file that can't be read does not.
+fn is_of_first_epoch(path: &Path) -> bool {
+    load_weights(path, Device::Cpu).is_ok_and(|(_, card)| told(&card, "epoch") == "1")
 }
 
 /// Returns the recipe for comparison: without the settings that may change between the parts of a run.
@@ -261,17 +269,7 @@ pub(crate) fn save(
     };
     let wrong = |reason: String| ModelError::Checkpoint { path: path.to_owned(), reason };
     let header = serde_json::to_string(&state).map_err(|error| wrong(error.to_string()))?;
-    let views = tensors
-        .iter()
-        .map(|(name, shape, bytes)| {
-            Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?))
-        })
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>();
-    let bytes = views
-        .and_then(|views| {
-            safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), header)])))
-        })
-        .map_err(|error| wrong(error.to_string()))?;
+    let bytes = serialize(&tensors, KEY, header).map_err(|error| wrong(error.to_string()))?;
     write_atomic(path, &bytes)
 }
 
@@ -289,11 +287,7 @@ pub(crate) fn load(
     if state.format != FORMAT {
         return Err(file.wrong(format!("its format is {}, expected {FORMAT}", state.format)));
     }
-    let mut run = run.clone();
-    if let (Some(own), None) = (run.as_object_mut(), state.run.get("windows")) {
-        // Older checkpoints do not have this entry.
-        own.remove("windows");
-    }
+    let run = as_known_to(&state.run, run);
     for (now, then) in [(&comparable(config), &state.config), (&run, &state.run)] {
         if let Some((what, now, then)) = difference(now, then) {
             return Err(ModelError::ResumeDiffers { path: path.to_owned(), what, then, now });
@@ -326,6 +320,17 @@ pub(crate) fn load(
         network.restore_heads(&file.tensor(HELD, &shape, network.device())?)?;
     }
     Ok(state.history)
+}
+
+/// Returns the entries of a run that a checkpoint of it has; older ones do not have all.
+fn as_known_to(then: &serde_json::Value, run: &serde_json::Value) -> serde_json::Value {
+    let mut run = run.clone();
+    for name in ["windows", "train_rows", "validation_rows"] {
+        if let (Some(own), None) = (run.as_object_mut(), then.get(name)) {
+            own.remove(name);
+        }
+    }
+    run
 }
 
 /// Copies values into a network, in the network's order.
@@ -394,15 +399,44 @@ impl<'a> TensorFile<'a> {
     }
 }
 
-/// Returns the first field that differs between two JSON objects, with both values.
+/// Returns the first field that differs between two JSON objects, with both values; `data` is looked at last, because
+/// it differs whenever the rows do.
 fn difference(
     now: &serde_json::Value,
     then: &serde_json::Value,
 ) -> Option<(String, String, String)> {
     let (now, then) = (now.as_object()?, then.as_object()?);
     let none = serde_json::Value::Null;
-    now.keys().chain(then.keys()).find_map(|key| {
+    let mut keys: Vec<&String> = now.keys().chain(then.keys()).collect();
+    keys.sort_by_key(|key| *key == "data");
+    keys.into_iter().find_map(|key| {
         let (a, b) = (now.get(key).unwrap_or(&none), then.get(key).unwrap_or(&none));
         (a != b).then(|| (key.clone(), a.to_string(), b.to_string()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn other_rows_are_named_before_the_data_and_are_unknown_to_older_checkpoints() {
+        let of = |rows: u32, data: &str| {
+            let mut run = json!({ "data": data, "mode": "corrected", "windows": {} });
+            run["train_rows"] = rows.into();
+            run["validation_rows"] = 3.into();
+            run
+        };
+        let what = |then: &serde_json::Value| {
+            difference(&as_known_to(then, &of(1, "a")), then).map(|(what, _, _)| what)
+        };
+        assert_eq!(what(&of(1, "a")), None);
+        assert_eq!(what(&of(2, "b")).as_deref(), Some("train_rows"));
+        assert_eq!(what(&of(1, "b")).as_deref(), Some("data"));
+        assert_eq!(what(&json!({ "data": "a", "mode": "corrected" })), None);
+        let older = json!({ "data": "b", "mode": "corrected" });
+        assert_eq!(what(&older).as_deref(), Some("data"));
+    }
 }

@@ -43,8 +43,10 @@ pub struct TrainConfig {
     /// Decoupled weight decay of [`super::KerasAdam`]. Default: 0; corrected: 0.01.
     pub weight_decay: f64,
     /// Share of each batch in the running statistics of the normalisations, see
-    /// [`crate::Network::set_statistics_rate`]. Default: 0.01, Keras's; corrected: 0.1, which keeps up in runs of a few
-    /// hundred steps.
+    /// [`crate::Network::set_statistics_rate`], and of the heads that [`TrainConfig::hold_heads`] holds.
+    ///
+    /// At 0 these statistics stay as they are at the start; held heads are then never settled. Default: 0.01, Keras's;
+    /// corrected: 0.1, which keeps up in runs of a few hundred steps.
     pub statistics_rate: f64,
     /// Limit for the joint norm of the gradients. Default: none; corrected: 1.
     pub clip_norm: Option<f64>,
@@ -64,8 +66,9 @@ pub struct TrainConfig {
     pub thresholds: Thresholds,
     /// Share of the learning rate for all layers before the first attention head or dense layer, from 0 to 1.
     ///
-    /// At 0 these layers stay as they are, except for the running statistics of normalisations. Above 0, weight decay
-    /// uses the whole rate. Default: 1.
+    /// At 0 these layers are frozen during the run: they stay as they are, except for the running statistics of
+    /// normalisations, and their gradients are neither computed nor part of [`TrainConfig::clip_norm`]. Above 0, weight
+    /// decay uses the whole rate. Default: 1.
     #[serde(default = "whole", skip_serializing_if = "is_whole")]
     pub body_rate: f64,
     /// Whether [`Network::fit_start`](crate::Network::fit_start) runs before the first step, with up to 32 training
@@ -80,9 +83,10 @@ pub struct TrainConfig {
     /// training.
     ///
     /// They are normalised by the batch's own mean and standard deviation, to the standard deviation that they had at
-    /// the start and a mean that is learned. After each step, this is folded into the heads' kernels and biases.
-    /// Nothing else normalises the input of the heads: when the convolutions move, all of it moves with them, and the
-    /// units of the dense layers die. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
+    /// the start and a mean that is learned. After each step, a running mean and standard deviation, in which a batch
+    /// has the share [`TrainConfig::statistics_rate`], are folded into the heads' kernels and biases. Nothing else
+    /// normalises the input of the heads: when the convolutions move, all of it moves with them, and the units of the
+    /// dense layers die. Default: no; [`TrainConfig::of`] 3DECG-Net, corrected: yes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hold_heads: bool,
     /// Whether the learning rate of each kernel depends on the kernel's size before the first step, see
@@ -97,15 +101,18 @@ pub struct TrainConfig {
     /// Where parameters that are not fresh come from, in words that identify them exactly, for instance a file's
     /// SHA-256.
     ///
-    /// This is recorded in the card, and a resumed run has to start from the same. Default: none, the parameters are
-    /// fresh.
+    /// This is recorded in the card, and a resumed run has to start from the same. Default: none; then parameters that
+    /// are not [fresh](crate::Network::is_fresh) are refused ([`ModelError::NotFresh`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
     /// Number of windows of each validation record by which an epoch is judged, spread evenly. At the end, the best
     /// epoch's weights are judged by all windows. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_windows: Option<usize>,
-    /// Ends the run after this many epochs without a better one. Default: never.
+    /// Ends the run after this many epochs, at least one, without a better one.
+    ///
+    /// Without validation records, each epoch counts as better than the last, so this never ends the run. Default:
+    /// never.
     pub patience: Option<usize>,
     /// Number type of the arithmetic; parameters and moments are always `f32`. Default: [`Precision::F32`].
     #[serde(default)]
@@ -164,8 +171,8 @@ impl TrainConfig {
     /// Returns a recipe for a few hundred to a few thousand records. For a network, use [`TrainConfig::of`].
     ///
     /// It has decoupled weight decay, warm-up and cosine, clipped gradients, larger weights for rare labels,
-    /// augmentation (scale .15, noise .05, wander .1, one lead in twenty dropped), and thresholds from the validation
-    /// records.
+    /// augmentation (scale .15, noise .05, wander .1, each lead but one dropped with probability .05), and thresholds
+    /// from the validation records.
     ///
     /// With any recipe, the window of each record is drawn anew in each epoch if the preprocessing gives more than one.
     pub fn corrected() -> Self {
@@ -270,6 +277,9 @@ impl TrainConfig {
         }
         if let Some(windows) = self.validation_windows {
             positive("validation_windows", windows as f64)?;
+        }
+        if let Some(epochs) = self.patience {
+            positive("patience", epochs as f64)?;
         }
         let Augment { scale, noise, wander, lead_dropout } = self.augment;
         for (what, value) in [("scale", scale), ("noise", noise), ("wander", wander)] {

@@ -6,6 +6,15 @@ use sha2::{Digest, Sha256};
 use crate::files::hex;
 use crate::{InputKind, ModelCard, ModelError};
 
+/// Returns the number of some rows and the SHA-256 of their list, in which each is 64 bits, little-endian.
+pub(crate) fn row_facts(rows: &[usize]) -> serde_json::Value {
+    let mut hash = Sha256::new();
+    for &row in rows {
+        hash.update((row as u64).to_le_bytes());
+    }
+    serde_json::json!({ "count": rows.len(), "sha256": hex(hash) })
+}
+
 /// Records to train on, in memory as prepared signals.
 #[derive(Debug, Clone)]
 pub struct TrainData {

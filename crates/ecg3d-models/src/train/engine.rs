@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use ndarray::{Array2, Axis};
 use tch::{Device, Kind, Tensor};
 
-use super::feed::Feed;
+use super::feed::{Feed, Occurrence};
 use super::loss::{f1, positive_weights, roc_auc};
 use super::random::{Purpose, Stream};
 use super::{
@@ -49,6 +49,7 @@ impl Engine<'_> {
         tch::manual_seed(Stream::new(config.seed, Purpose::Torch, epoch, 0).bits() as i64);
         let mut order = self.train_rows.to_vec();
         Stream::new(config.seed, Purpose::Order, epoch, 0).shuffle(&mut order);
+        let order = self.feed.occurrences(&order);
         let (mut sum, mut seen, mut lr) = (0.0, 0, 0.0);
         for (batch, rows) in order.chunks(config.batch).enumerate() {
             lr = config.lr * config.schedule.factor(epoch, batch, config.epochs, batches);
@@ -98,7 +99,8 @@ impl Engine<'_> {
     /// Fits fresh parameters to some of the training records, holds the heads and scales the rates, as the recipe
     /// demands.
     pub(crate) fn begin(&mut self) -> Result<(), ModelError> {
-        if self.config.fit_start && !self.network.is_fresh() {
+        let wants_fresh = self.config.fit_start || self.config.start.is_none();
+        if wants_fresh && !self.network.is_fresh() {
             return Err(ModelError::NotFresh);
         }
         if self.config.fit_start || self.config.hold_heads {
@@ -114,7 +116,7 @@ impl Engine<'_> {
         let mut rows = self.train_rows.to_vec();
         Stream::new(self.config.seed, Purpose::Start, 0, 0).shuffle(&mut rows);
         rows.truncate(START_BATCH);
-        let x = self.feed.drawn(&rows, 0)?;
+        let x = self.feed.drawn(&self.feed.occurrences(&rows), 0)?;
         let logits = self.config.fit_start.then(|| self.constant_logits());
         self.network.begin(&x, logits.as_deref(), self.config.hold_heads)
     }
@@ -150,7 +152,7 @@ impl Engine<'_> {
 
     /// Takes one step on some records and returns the loss; takes no step if the loss is not finite (the running
     /// statistics have moved by then).
-    fn step(&mut self, rows: &[usize], epoch: usize, lr: f64) -> Result<f64, ModelError> {
+    fn step(&mut self, rows: &[Occurrence], epoch: usize, lr: f64) -> Result<f64, ModelError> {
         let x = self.feed.drawn(rows, epoch)?;
         let targets = self.feed.targets(rows, self.network.kind())?;
         let targets = targets.f_to_device(self.network.device()).doing("move the labels")?;
@@ -224,6 +226,16 @@ impl Engine<'_> {
         self.score(&self.val_logits)
     }
 
+    /// Returns the mean over the labels of F1 of the present weights on the validation records at some thresholds, as
+    /// last evaluated.
+    pub(crate) fn val_f1(&self, thresholds: &[f64]) -> f64 {
+        let truth = self.data.labels.select(Axis(0), self.val_rows);
+        let probabilities = self.val_probabilities();
+        let columns = truth.axis_iter(Axis(1)).zip(probabilities.axis_iter(Axis(1)));
+        let f1s = columns.zip(thresholds).map(|((truth, p), &threshold)| f1(truth, p, threshold));
+        f1s.sum::<f64>() / truth.ncols() as f64
+    }
+
     /// Returns the thresholds of the present weights, if the recipe takes them from validation records and there are
     /// any.
     pub(crate) fn thresholds(&self) -> Result<Option<Vec<f64>>, ModelError> {
@@ -255,7 +267,8 @@ impl Engine<'_> {
             .sum::<f64>()
             / logits.len() as f64;
         let columns = || truth.axis_iter(Axis(1)).zip(logits.axis_iter(Axis(1)));
-        let f1s: f64 = columns().map(|(truth, logits)| f1(truth, logits)).sum();
+        // A logit of 0 is a probability of one half.
+        let f1s: f64 = columns().map(|(truth, logits)| f1(truth, logits, 0.0)).sum();
         let aurocs: Vec<f64> =
             columns().filter_map(|(truth, logits)| roc_auc(truth, logits)).collect();
         let auroc = aurocs.iter().sum::<f64>() / aurocs.len() as f64;
@@ -271,6 +284,7 @@ impl Engine<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Score {
     pub loss: f64,
+    /// At a threshold of one half for every label.
     pub f1: f64,
     pub auroc: Option<f64>,
 }

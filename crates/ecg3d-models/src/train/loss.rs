@@ -180,11 +180,11 @@ pub(crate) fn roc_auc(truth: ArrayView1<'_, bool>, scores: ArrayView1<'_, f64>) 
     Some(right / (positives * negatives))
 }
 
-/// Returns F1 for logits above 0, i.e. probabilities above one half; 0 if nothing is positive.
-pub(crate) fn f1(truth: ArrayView1<'_, bool>, logits: ArrayView1<'_, f64>) -> f64 {
+/// Returns F1 for scores above a threshold; 0 if nothing is positive.
+pub(crate) fn f1(truth: ArrayView1<'_, bool>, scores: ArrayView1<'_, f64>, threshold: f64) -> f64 {
     let (mut hits, mut errors) = (0_u32, 0_u32);
-    for (&label, &logit) in truth.iter().zip(logits) {
-        match (label, logit > 0.0) {
+    for (&label, &score) in truth.iter().zip(scores) {
+        match (label, score > threshold) {
             (true, true) => hits += 1,
             (false, false) => {}
             _ => errors += 1,
@@ -282,9 +282,11 @@ mod tests {
     }
 
     #[test]
-    fn f1_at_one_half() {
+    fn f1_at_a_threshold() {
         let truth = arr1(&[true, true, false, false]);
-        assert_eq!(f1(truth.view(), arr1(&[1.0, -1.0, 1.0, 0.0]).view()), 0.5);
-        assert_eq!(f1(truth.view(), arr1(&[-1.0, -1.0, -1.0, -1.0]).view()), 0.0);
+        let of = |scores: [f64; 4], threshold| f1(truth.view(), arr1(&scores).view(), threshold);
+        assert_eq!(of([1.0, -1.0, 1.0, 0.0], 0.0), 0.5);
+        assert_eq!(of([-1.0, -1.0, -1.0, -1.0], 0.0), 0.0);
+        assert_eq!(of([0.4, 0.3, 0.2, 0.1], 0.2), 1.0);
     }
 }

@@ -7,7 +7,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 pub(crate) enum Purpose {
     /// The order of the records in an epoch.
     Order = 1,
-    /// The window and the augmentation of one record in one epoch.
+    /// The window and the augmentation of one record in one epoch, or of one occurrence of a row given several times.
     Record = 2,
     /// libtorch's own generator (dropout) in one epoch.
     Torch = 3,

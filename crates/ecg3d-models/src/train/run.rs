@@ -6,6 +6,7 @@ use ndarray::Array2;
 use tch::{Kind, Tensor};
 
 use super::checkpoint::{self, RunDir};
+use super::data::row_facts;
 use super::engine::{Clock, Engine, Score};
 use super::feed::Feed;
 use super::loss::positive_weights;
@@ -50,9 +51,10 @@ pub struct Outcome {
 ///
 /// For a record with several windows, training draws one window in each epoch, and validation uses the mean of the
 /// logits over all windows (in an epoch, at most [`TrainConfig::validation_windows`]). Everything random is drawn from
-/// the seed, the epoch and the record. A run therefore gives the same weights every time, bit for bit on the CPU with a
-/// fixed number of threads, and a run that was killed and resumed gives the same as one that was not. Dropout uses
-/// libtorch's only generator, so a second training run in the same process at the same time would disturb it.
+/// the seed, the epoch and the record; a training row that is given several times is drawn anew each time. A run
+/// therefore gives the same weights every time, bit for bit on the CPU with a fixed number of threads, and a run that
+/// was killed and resumed gives the same as one that was not. Dropout uses libtorch's only generator, so a second
+/// training run in the same process at the same time would disturb it.
 ///
 /// The card that describes the result keeps the origin of the given one. If that is the card of weights to start from,
 /// give it an origin of its own first, by [`ModelCard::with_origin`].
@@ -103,8 +105,8 @@ pub struct Outcome {
 /// - There is no training record.
 /// - A setting is out of range, or a run without a folder was to be resumed (see [`TrainConfig::check`]).
 /// - The observer ended the run before an epoch was finished ([`ModelError::Stopped`]).
-/// - The network is not `f32`, or was loaded or trained before although the recipe fits fresh parameters
-///   ([`ModelError::NotFresh`]).
+/// - The network is not `f32`, or was loaded or trained before although the recipe fits fresh parameters or does not
+///   say what the parameters are ([`TrainConfig::with_start`]; [`ModelError::NotFresh`]).
 /// - The parts of the data do not fit together, the network or the card, or the labels of the data are not those of the
 ///   card, in the same order ([`ModelError::TrainLabels`]).
 /// - Values are not finite, or too large to make volumes of if the network reads those ([`ModelError::NoVolumes`]).
@@ -150,6 +152,7 @@ pub fn train(
     // The observer of an earlier training run may have panicked in between.
     network.release_heads();
     let named = network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+    let _frozen = (config.body_rate == 0.0).then(|| Frozen::new(body(network))).transpose()?;
     let mut behind_body = false;
     let adam = KerasAdam::new(named, config.weight_decay)?.with_rates(|name| {
         behind_body |= is_head(name);
@@ -182,6 +185,8 @@ pub fn train(
                 "hop_s": card.preprocessing.hop_s,
                 "max_seconds": card.preprocessing.max_seconds,
             },
+            "train_rows": row_facts(train_rows),
+            "validation_rows": row_facts(val_rows),
             "data": data.hash(train_rows, val_rows),
         }),
         card,
@@ -371,17 +376,22 @@ impl Run<'_> {
             "data_sha256": self.identity["data"],
         }));
         // From as many windows as the thresholds.
-        card.metrics = engine.val_score().map(|Score { loss, f1, auroc }| {
-            serde_json::json!({
+        card.metrics = engine.val_score().map(|Score { loss, auroc, .. }| {
+            let f1 = engine.val_f1(&card.threshold_values());
+            let mut metrics = serde_json::json!({
                 "validation": { "loss": loss, "macro_f1": f1, "macro_roc_auc": auroc }
-            })
+            });
+            if card.thresholds.is_some() {
+                metrics["validation"]["chosen_on_these"] = "the thresholds".into();
+            }
+            metrics
         });
         Ok(card)
     }
 
     fn out_of_patience(&self, config: &TrainConfig) -> bool {
         config.patience.is_some_and(|patience| {
-            self.history.len() - best_epoch(&self.history, config.best_by) >= patience.max(1)
+            self.history.len() - best_epoch(&self.history, config.best_by) >= patience
         })
     }
 
@@ -430,6 +440,35 @@ fn best_epoch(history: &[EpochLog], by: BestBy) -> usize {
     best.map_or(0, |log| log.epoch)
 }
 
+/// Parameters that are frozen until this value is dropped, whatever ends the run.
+struct Frozen(Vec<Tensor>);
+
+impl Frozen {
+    fn new(parameters: Vec<Tensor>) -> Result<Self, ModelError> {
+        let frozen = Self(parameters);
+        for parameter in &frozen.0 {
+            let _ = parameter.f_set_requires_grad(false).doing("freeze a parameter")?;
+        }
+        Ok(frozen)
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        for parameter in &self.0 {
+            // There is nobody to tell, and libtorch refuses this only for results of operations.
+            let _ = parameter.f_set_requires_grad(true);
+        }
+    }
+}
+
+/// Returns the parameters before the first attention head or dense layer, except those that are frozen.
+fn body(network: &Network) -> Vec<Tensor> {
+    let body = network.trainable().take_while(|(name, _)| !is_head(name));
+    let learns = body.filter(|(_, parameter)| parameter.requires_grad());
+    learns.map(|(_, parameter)| parameter.shallow_clone()).collect()
+}
+
 /// Returns whether a parameter belongs to an attention head or to a dense layer at the end of a network.
 fn is_head(name: &str) -> bool {
     name.starts_with("head_") || name.starts_with("dense")
@@ -469,7 +508,52 @@ fn warnings(card: &ModelCard, data: &TrainData, train: &[usize], val: &[usize]) 
 
 #[cfg(test)]
 mod tests {
+    use ecg_core::LabelSet;
+    use ndarray::Array3;
+    use tch::Device;
+
     use super::*;
+    use crate::{Architecture, Preset};
+
+    #[test]
+    fn the_f1_in_a_card_is_that_of_its_thresholds() {
+        let (architecture, mode) = (Architecture::Ribeiro, Preset::Corrected);
+        let labels = LabelSet::new(["AF"]).expect("a label");
+        let names: Vec<String> = (0..40).map(|row| row.to_string()).collect();
+        let data = TrainData {
+            prepared: Array3::zeros((40, 12, 100)),
+            lengths: vec![100; 40],
+            labels: Array2::from_shape_fn((40, 1), |(row, _)| row < 20),
+            label_set: labels.clone(),
+            patients: names.clone(),
+            names,
+        };
+        let card = ModelCard::new(architecture, mode, labels, architecture.preprocessing(mode));
+        let mut network = Network::new(architecture, mode, 1, Device::Cpu, 1).expect("builds");
+        let config = TrainConfig::corrected();
+        let input = architecture.input();
+        let feed = Feed::new(input, &card.preprocessing, &data, &config, Device::Cpu);
+        let rows: Vec<usize> = (0..40).collect();
+        let engine = Engine {
+            network: &mut network,
+            adam: KerasAdam::new([], 0.0).expect("moments"),
+            feed: feed.expect("a feed"),
+            data: &data,
+            train_rows: &[0],
+            val_rows: &rows,
+            config: &config,
+            label_weights: None,
+            // All probabilities are below one half, and those of the positives the largest.
+            val_logits: data.labels.mapv(|on| if on { -1.0 } else { -2.0 }),
+        };
+        let identity = serde_json::json!({ "data": "" });
+        let run = Run { card: &card, identity, dir: None, history: Vec::new(), best: None };
+        let described = run.describe(&engine, 1).expect("describes");
+        assert!(described.threshold_values()[0] < 0.3);
+        let metrics = described.metrics.expect("metrics");
+        assert_eq!(metrics["validation"]["macro_f1"], 1.0);
+        assert_eq!(engine.val_score().expect("a score").f1, 0.0);
+    }
 
     fn log(epoch: usize, val_loss: Option<f64>, val_auroc: Option<f64>) -> EpochLog {
         let (lr, train_loss, seconds) = (1e-3, 0.5, 1.0);

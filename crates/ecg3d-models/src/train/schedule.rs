@@ -14,7 +14,7 @@ pub enum Schedule {
     },
     /// A linear rise over the first epochs, then half a cosine down to `floor` at the last step.
     WarmupCosine {
-        /// Number of epochs of the rise; may be fractional.
+        /// Number of epochs of the rise; may be fractional. The rise takes at most half the run.
         warmup_epochs: f64,
         /// Factor at the last step.
         floor: f64,

@@ -24,14 +24,17 @@ fn halves(i_f: &Tensor) -> Result<[Tensor; 2]> {
 
 /// Runs the steps with scaled gates: `[step * n, height, width, gate]` -> `[step, n, height, width, filter]`.
 ///
-/// If there is a tape, the backward pass is left on it. The values of the gates replace their sums.
+/// If there is a tape, the backward pass is left on it, unless nothing that it leads to needs a gradient. The values of
+/// the gates replace their sums.
 pub(super) fn forward(gates: Gates, shape: [i64; 4], pass: Pass<'_>) -> Result<Tensor> {
     let [steps, n, height, width] = shape;
     let options = (gates.of_input.f_kind()?, gates.of_input.device());
     let filters = gates.recurrent.size()[1];
     let states = Tensor::f_empty([steps, n, height, width, filters], options)?;
+    let learns = gates.of_input.requires_grad() || gates.recurrent.requires_grad();
+    let tape = pass.tape.filter(|_| learns);
     // Without a backward pass, a step needs only the cells of the step before.
-    let keep = if pass.tape.is_some() { steps } else { steps.min(2) };
+    let keep = if tape.is_some() { steps } else { steps.min(2) };
     let cells = Tensor::f_empty([keep, n, height, width, filters], options)?;
     no_grad(|| -> Result<()> {
         let (views, kernel) = (step_views(&gates.of_input, shape)?, gates.recurrent.f_detach()?);
@@ -52,7 +55,7 @@ pub(super) fn forward(gates: Gates, shape: [i64; 4], pass: Pass<'_>) -> Result<T
         }
         Ok(())
     })?;
-    let Some(tape) = pass.tape else { return Ok(states) };
+    let Some(tape) = tape else { return Ok(states) };
     hand_on(states, tape, move |leaf| back(leaf, &gates, &cells, shape))
 }
 

@@ -144,7 +144,9 @@ impl KeptBlock {
 }
 
 impl ThreeDEcgNet {
-    /// `[n, 45, 45, 45]` -> the output of the last block, `[n, 45, 45, 45, 32]`; the backward pass is left on the tape.
+    /// `[n, 45, 45, 45]` -> the output of the last block, `[n, 45, 45, 45, 32]`.
+    ///
+    /// The backward pass is left on the tape, unless all parameters up to there are frozen.
     pub(super) fn blocks_by_hand<T: Element>(
         &self,
         x: &Tensor,
@@ -172,11 +174,17 @@ impl ThreeDEcgNet {
         let mut x = empty::<T>(&wide)?;
         rows::affine::<T>(values(&states_2)?, &norm_2.by, true, values_mut(&mut x)?)?;
         let mut x = x.f_transpose(0, 1)?.f_contiguous()?; // [n, 45, 45, 45, 16]
+        let learns = self.body.iter().any(Tensor::requires_grad);
         let mut blocks = Vec::new();
         for block in &self.blocks {
             let (y, kept) = block.by_hand::<T>(&x, pass)?;
             x = y;
-            blocks.push(kept);
+            if learns {
+                blocks.push(kept);
+            }
+        }
+        if !learns {
+            return Ok(x);
         }
         let lstms = [self.conv_lstm_1.share(), self.conv_lstm_2.share()];
         let kept =

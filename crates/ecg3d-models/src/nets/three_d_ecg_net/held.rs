@@ -16,8 +16,9 @@ const EPSILON: f64 = 1e-6;
 /// Nothing normalises the input of the heads, each value of which is the maximum of 343. Whatever moves the
 /// convolutions therefore moves all outputs of a head together, and farther than records differ. If the layer is held,
 /// the outputs of a batch are normalised by the batch's own statistics in the forward pass (Ioffe and Szegedy 2015).
-/// After each step the parameters are settled: scaled and shifted so that the plain layer gives the same result with
-/// the running statistics. So the layer's parameters remain its only state.
+/// After each step the batch enters a running mean and deviation, and the parameters are settled: scaled and shifted so
+/// that the plain layer gives the same result with the running statistics. Training keeps these two numbers; once the
+/// layer is released, its parameters are its only state.
 #[derive(Debug)]
 pub(super) struct HeldDense {
     dense: Dense,
