@@ -1,5 +1,5 @@
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -174,10 +174,16 @@ impl Cohort {
                 }
             }
         }
+        let mut tops: HashMap<&str, usize> = HashMap::new();
+        for top in explanations.iter().filter_map(|own| own.top()) {
+            *tops.entry(&top.lead).or_default() += 1;
+        }
         let leads = columns
             .iter()
             .zip(drawn)
-            .map(|((lead, values), drawn)| spread(lead, values, &explanations, drawn, confidence))
+            .map(|((lead, values), drawn)| {
+                spread(lead, values, tops.get(lead).copied().unwrap_or(0), drawn, confidence)
+            })
             .collect();
         Ok(Self {
             records: explanations.len(),
@@ -218,10 +224,10 @@ pub(crate) fn require_alike(explanations: &[&Explanation]) -> Result<(), LimeErr
 /// The values of each player, with one entry for each record.
 fn columns<'a>(explanations: &[&'a Explanation]) -> Vec<(&'a str, Vec<Option<f64>>)> {
     let mut columns: Vec<(&'a str, Vec<Option<f64>>)> = Vec::new();
+    let mut places: HashMap<&'a str, usize> = HashMap::new();
     for (row, own) in explanations.iter().enumerate() {
         for value in &own.values {
-            let place = columns.iter().position(|(lead, _)| *lead == value.lead);
-            let place = place.unwrap_or_else(|| {
+            let place = *places.entry(&value.lead).or_insert_with(|| {
                 columns.push((&value.lead, vec![None; explanations.len()]));
                 columns.len() - 1
             });
@@ -254,20 +260,13 @@ fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values
 }
 
-fn spread(
-    lead: &str,
-    values: &[Option<f64>],
-    explanations: &[&Explanation],
-    drawn: Drawn,
-    confidence: f64,
-) -> Spread {
+fn spread(lead: &str, values: &[Option<f64>], top: usize, drawn: Drawn, confidence: f64) -> Spread {
     let own = sorted(values.iter().flatten().copied());
     let interval = |values: Vec<f64>| {
         let values = sorted(values.into_iter());
         let beyond = (1.0 - confidence) / 2.0;
         (!values.is_empty()).then(|| [quantile(&values, beyond), quantile(&values, 1.0 - beyond)])
     };
-    let top = |own: &&&Explanation| own.top().is_some_and(|top| top.lead == lead);
     Spread {
         lead: lead.to_owned(),
         n: own.len(),
@@ -277,7 +276,7 @@ fn spread(
         median: quantile(&own, 0.5),
         median_interval: interval(drawn.medians),
         quartiles: [quantile(&own, 0.25), quantile(&own, 0.75)],
-        top: explanations.iter().filter(top).count(),
+        top,
     }
 }
 

@@ -183,8 +183,23 @@ pub enum LimeError {
         /// The value given.
         found: f64,
     },
+    /// The limb leads contradict each other, so that each lead became a player, but what was given is meant for the
+    /// players asked for.
+    #[error(
+        "the limb leads contradict I and II by up to {residual:.3} (tolerance: {tolerance:.3}), so each lead is a player, but the {given} given are for other players; pass `Players::each_lead` of these players, with {given} of those, or set a larger `EvaluateOptions::einthoven_tolerance`"
+    )]
+    Fallback {
+        /// What was given: `subsets` or `unions`.
+        given: &'static str,
+        /// Largest difference between the derived leads and what I and II imply for them.
+        residual: f64,
+        /// The difference that was tolerated.
+        tolerance: f64,
+    },
     /// A fit did not reach its minimum.
-    #[error("the fit stopped after {iterations} iterations with a gradient of {gradient:e}")]
+    #[error(
+        "the fit stopped after {iterations} iterations, before its minimum, with a gradient of {gradient:e}; use a smaller C"
+    )]
     NotConverged {
         /// Number of Newton steps made.
         iterations: usize,
@@ -216,6 +231,12 @@ pub enum LimeError {
         found: usize,
         /// Number of samples.
         samples: usize,
+    },
+    /// Too few borders to make a segment.
+    #[error("found {found} segment border{}, expected at least two", plural(*found))]
+    SegmentBorders {
+        /// Number of borders given.
+        found: usize,
     },
     /// The borders of segments do not start at 0 or do not rise.
     #[error("segment border {border} (from 0) is {found}; borders must start at 0 and increase")]
@@ -291,6 +312,11 @@ pub enum LimeError {
         /// Players of the other, joined by commas.
         right: String,
     },
+}
+
+/// Ends a noun that is counted.
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }
 
 /// Names what takes more players than all subsets can be evaluated for.

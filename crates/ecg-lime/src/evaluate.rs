@@ -13,7 +13,7 @@ use crate::masks::{
     check_masks, check_removals, check_samples, removals, sampled_masks, stands_for,
 };
 use crate::players::{MAX_LEADS, MAX_PLAYERS};
-use crate::shapley::shapley_kernel;
+use crate::shapley::{check_partition, shapley_kernel};
 use crate::{Baseline, LimeError, Players, Segments, Target, all_masks};
 
 /// Which subsets of the players are evaluated.
@@ -25,7 +25,8 @@ pub enum Subsets {
     /// All ways to remove 1 to this many players, at most 2^20 subsets. Removing up to 4 of twelve leads gives
     /// the published 793.
     Removed(usize),
-    /// The given subsets, which must not keep a player that does not exist.
+    /// The given subsets, which must not keep a player that does not exist. They are refused if each lead becomes a
+    /// player because the limb leads contradict each other ([`LimeError::Fallback`]).
     Given(Vec<LeadMask>),
     /// The full subset, then `samples` - 1 that keep each player with probability 1/2.
     ///
@@ -43,7 +44,7 @@ pub enum Subsets {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct EvaluateOptions {
-    /// The largest number of perturbed inputs handed to the predictor at once. Default: 64.
+    /// The largest number of perturbed inputs handed to the predictor at once; 0 counts as 1. Default: 64.
     pub batch: usize,
     /// How far the derived limb leads may differ from what I and II imply for them, in the signal's units (50
     /// uV is the usual limit). Default: `None`, which stands for a twentieth of the largest value among the
@@ -129,6 +130,27 @@ pub struct Einthoven {
     pub tolerance: f64,
 }
 
+impl Einthoven {
+    /// The error for `subsets` or `unions` that are meant for other players than each lead.
+    pub(crate) fn refusal(self, given: &'static str) -> LimeError {
+        LimeError::Fallback { given, residual: self.residual, tolerance: self.tolerance }
+    }
+}
+
+/// Refuses unions that do not contain each of `players` exactly once. If they are a partition of the `asked` players
+/// instead, in whose place each lead became a player, the error says so.
+pub(crate) fn check_unions(
+    unions: &[Vec<usize>],
+    players: usize,
+    asked: usize,
+    fallback: Option<Einthoven>,
+) -> Result<(), LimeError> {
+    check_partition(unions, players).map_err(|error| match fallback {
+        Some(own) if check_partition(unions, asked).is_ok() => own.refusal("unions"),
+        _ => error,
+    })
+}
+
 /// The probabilities of every label for one record under many subsets of its leads.
 ///
 /// One set of evaluations serves all labels, both targets and every method that needs no other subsets.
@@ -141,9 +163,13 @@ pub struct SubsetEvaluations {
     /// Row 0 is the full subset, row 1 the empty one.
     pub(crate) ends: Values,
     pub(crate) evaluations: usize,
+    /// Number of players asked for. After a fallback there are others.
+    pub(crate) asked: usize,
     pub(crate) fallback: Option<Einthoven>,
     pub(crate) baseline: String,
     pub(crate) seed: Option<u64>,
+    /// Whether the subsets were drawn at random, as far as is known: those that were given count as drawn.
+    pub(crate) drawn: bool,
     pub(crate) partial: Option<Partial>,
 }
 
@@ -162,17 +188,21 @@ impl SubsetEvaluations {
     ///
     /// The full and the empty subset are always evaluated, before any others. If `players` derive limb leads
     /// that the recording itself contradicts, each lead becomes a player, and [`SubsetEvaluations::fallback`]
-    /// reports it. At most `options.batch` perturbed inputs exist at a time. `observer` is called with
-    /// `(done, total)` subsets after each batch and may stop the work.
+    /// reports it. Given subsets ([`Subsets::Given`]) are then refused, because their bits mean other players. At
+    /// most `options.batch` perturbed inputs exist at a time. `observer` is called with `(done, total)` subsets after
+    /// each batch and may stop the work.
     ///
     /// # Errors
     /// Returns an error in these cases:
     /// - The signal does not have the players' leads, or the baseline has another shape.
     /// - There are too many players for all subsets, or two of one name.
-    /// - A given subset keeps a player that does not exist.
+    /// - A given subset keeps a player that does not exist, or subsets are given and the limb leads contradict each
+    ///   other ([`LimeError::Fallback`]).
+    /// - The number of samples, that of the removals, or the tolerance of the limb leads is out of range
+    ///   ([`LimeError::Setting`]).
     /// - The predictor fails, or returns values that are not probabilities.
     /// - The observer asks to stop. With [`EvaluateOptions::keep_partial`], what has been done is returned
-    ///   instead, once the first batch is done.
+    ///   instead, once the full and the empty subset are done.
     pub fn new<P: PredictSubsets + ?Sized>(
         predictor: &P,
         prepared: ArrayView2<'_, f32>,
@@ -182,6 +212,10 @@ impl SubsetEvaluations {
         observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Self, LimeError> {
         let fallback = options.fallback(players, prepared)?;
+        if let (Some(own), Subsets::Given(_)) = (fallback, subsets) {
+            return Err(own.refusal("subsets"));
+        }
+        let asked = players.len();
         let players = if fallback.is_some() { players.each_lead() } else { players.clone() };
         let masks = masks_of(subsets, players.len())?;
         let seed = match subsets {
@@ -243,8 +277,10 @@ impl SubsetEvaluations {
             baseline: options.baseline.to_string(),
             players,
             masks,
+            asked,
             fallback,
             seed,
+            drawn: matches!(subsets, Subsets::Given(_) | Subsets::Sampled { .. }),
             partial,
         })
     }
@@ -374,7 +410,7 @@ fn in_pairs(wanted: &[LeadMask], all: LeadMask) -> Vec<LeadMask> {
     let mut left: HashSet<LeadMask> = wanted[2..].iter().copied().collect();
     let mut out = wanted[..2].to_vec();
     for mask in &wanted[2..] {
-        for own in [*mask, LeadMask(all.0 & !mask.0)] {
+        for own in [*mask, all.without(*mask)] {
             if left.remove(&own) {
                 out.push(own);
             }

@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 use ecg_core::{LeadMask, PredictSubsets};
 use ndarray::ArrayView2;
 
-use crate::evaluate::column;
+use crate::evaluate::{check_unions, column};
 use crate::fit::{check_c, check_penalty, determines, ridge_standard_errors, weighted_r2};
 use crate::masks::check_samples;
-use crate::shapley::{check_partition, shapley_kernel};
+use crate::shapley::shapley_kernel;
 use crate::{
-    Contribution, Distance, EvaluateOptions, Explanation, LimeError, LogisticOutcome, Method,
-    OneClass, Outcome, Partial, Players, Settings, SubsetEvaluations, Subsets, Target,
+    Contribution, Distance, Einthoven, EvaluateOptions, Explanation, LimeError, LogisticOutcome,
+    Method, OneClass, Outcome, Partial, Players, Settings, SubsetEvaluations, Subsets, Target,
     kernel_shapley, logistic, owen_values, removals, ridge, shapley_interactions, shapley_values,
     softmax_percent,
 };
@@ -40,10 +40,12 @@ pub struct ExplainOptions {
     pub penalty: f64,
     /// Sampled LIME: the number of subsets drawn. Default: 1000.
     ///
-    /// Subsets that do not determine every player's part are refused ([`LimeError::TooFew`]); there must be
-    /// more of them than players.
+    /// [`SubsetEvaluations::explain`] takes the draws from the evaluations, however many there are. Subsets that do not
+    /// determine every player's part are refused ([`LimeError::TooFew`]); there must be more of them than players.
     pub samples: usize,
     /// Sampled LIME: the seed of the draw. Default: 0.
+    ///
+    /// [`SubsetEvaluations::explain`] takes the draws, and the seed that it states, from the evaluations.
     pub seed: u64,
     /// Owen values: players that act together, by index. Every player is in exactly one union.
     ///
@@ -159,10 +161,16 @@ impl ExplainOptions {
         }
     }
 
-    /// The unions for Owen values of these players: the ones set, or else the limb leads and the chest leads.
-    fn unions_of(&self, players: &Players) -> Result<Vec<Vec<usize>>, LimeError> {
+    /// The unions for Owen values of these players: the ones set, or else the limb leads and the chest leads. `asked`
+    /// is the number of players asked for.
+    fn unions_of(
+        &self,
+        players: &Players,
+        asked: usize,
+        fallback: Option<Einthoven>,
+    ) -> Result<Vec<Vec<usize>>, LimeError> {
         if !self.unions.is_empty() {
-            check_partition(&self.unions, players.len())?;
+            check_unions(&self.unions, players.len(), asked, fallback)?;
             return Ok(self.unions.clone());
         }
         if players.are_limb_and_chest() {
@@ -172,8 +180,14 @@ impl ExplainOptions {
         Err(LimeError::NoUnions { players: names.join(", ") })
     }
 
-    /// Refuses settings with which evaluations of these players cannot be explained.
-    fn check(&self, players: &Players) -> Result<(), LimeError> {
+    /// Refuses settings with which evaluations of these players cannot be explained. `asked` is the number of players
+    /// asked for.
+    fn check(
+        &self,
+        players: &Players,
+        asked: usize,
+        fallback: Option<Einthoven>,
+    ) -> Result<(), LimeError> {
         let refuse =
             |setting, expected, found| Err(LimeError::Setting { setting, expected, found });
         match self.method {
@@ -190,7 +204,7 @@ impl ExplainOptions {
                     _ => check_penalty(self.penalty),
                 }
             }
-            Method::Owen => self.unions_of(players).map(drop),
+            Method::Owen => self.unions_of(players, asked, fallback).map(drop),
             Method::Published if !(0.0..=1.0).contains(&self.threshold) => {
                 refuse("the threshold", "from 0 to 1", self.threshold)
             }
@@ -232,8 +246,8 @@ pub fn explain<P: PredictSubsets + ?Sized>(
 ) -> Result<Outcome, LimeError> {
     column(predictor.labels(), label)?;
     match options.evaluate.fallback(players, prepared)? {
-        Some(_) => options.check(&players.each_lead())?,
-        None => options.check(players)?,
+        Some(own) => options.check(&players.each_lead(), players.len(), Some(own))?,
+        None => options.check(players, players.len(), None)?,
     }
     let evaluations = SubsetEvaluations::new(
         predictor,
@@ -260,21 +274,29 @@ impl SubsetEvaluations {
     /// # Errors
     /// Returns an error in these cases:
     /// - The label is unknown.
-    /// - The subsets are not those that the method needs.
+    /// - The subsets are not those that the method needs: for [`Method::LimeSampled`], drawn or given ones.
     /// - The subsets drawn for [`Method::LimeSampled`], or those of stopped work, leave a player's part open.
     /// - The work was stopped, and the method is [`Method::Owen`].
-    /// - A setting is out of range.
+    /// - A setting is out of range. That includes a kernel of LIME so narrow that the subsets, weighted by it, leave a
+    ///   player's part open although without weights they do not.
+    /// - The fit of [`Method::Published`] does not reach its minimum ([`LimeError::NotConverged`]): only with a large
+    ///   [`ExplainOptions::c`].
     /// - The unions do not contain each player exactly once, or are missing although the players are not limb
-    ///   leads and chest leads only.
+    ///   leads and chest leads only. If the limb leads contradict each other, so that each lead became a player, and
+    ///   the unions contain each player asked for exactly once, the error is [`LimeError::Fallback`].
     /// - The method is [`Method::Permutation`].
     pub fn explain(&self, label: &str, options: &ExplainOptions) -> Result<Outcome, LimeError> {
         let column = self.column(label)?;
-        options.check(&self.players)?;
+        options.check(&self.players, self.asked, self.fallback)?;
         match options.method {
             Method::Shapley => self.shapley(label, column, options.target),
             Method::Lime => {
                 self.require_all("lime")?;
                 self.lime(label, column, options)
+            }
+            Method::LimeSampled if !self.drawn => {
+                let (method, expected) = ("lime-sampled", options.samples);
+                Err(LimeError::Incomplete { method, expected, found: self.masks.len() })
             }
             Method::LimeSampled => self.lime(label, column, options),
             Method::Owen => self.owen(label, column, options),
@@ -321,7 +343,7 @@ impl SubsetEvaluations {
             return Err(LimeError::Stopped { done, total });
         }
         let (values, ends) = self.game(column, options.target);
-        let unions = options.unions_of(&self.players)?;
+        let unions = options.unions_of(&self.players, self.asked, self.fallback)?;
         let phi = owen_values(&values, self.players.len(), &unions)?;
         let settings = Settings::Owen { target: options.target, unions };
         let mut explanation = self.explanation(label, Method::Owen, &phi, ends[0], ends, settings);
@@ -354,7 +376,7 @@ impl SubsetEvaluations {
         let weights: Vec<f64> = sizes()
             .map(|size| stands_for[size as usize] * lime_kernel(distance.of(size, n), width))
             .collect();
-        self.require_determined(&self.masks, &weights, options.method)?;
+        self.require_determined(&self.masks, &weights, Some(width))?;
         let subsets: f64 = sizes().map(|size| stands_for[size as usize]).sum();
         let penalty = match options.method {
             Method::Lime if subsets < options.samples as f64 => {
@@ -403,7 +425,7 @@ impl SubsetEvaluations {
         let hard: Vec<bool> = probabilities.iter().map(|p| *p > threshold).collect();
         let weights: Vec<f64> =
             masks.iter().map(|mask| f64::from(mask.kept()) / n as f64).collect();
-        self.require_determined(&masks, &weights, Method::Published)?;
+        self.require_determined(&masks, &weights, None)?;
         Ok(match logistic(&masks, n, &hard, &weights, options.c)? {
             LogisticOutcome::OneClass { positive } => Outcome::OneClass(OneClass {
                 label: label.to_owned(),
@@ -441,25 +463,29 @@ impl SubsetEvaluations {
         })
     }
 
-    /// Refuses subsets of stopped work, or drawn at random, that cannot tell one player's part from another's;
-    /// only the penalty would decide between them.
+    /// Refuses subsets, weighted by a kernel of a width if one is given, that cannot tell one player's part from
+    /// another's; only the penalty would decide between them. The published subsets are too few only if the work was
+    /// stopped.
     fn require_determined(
         &self,
         masks: &[LeadMask],
         weights: &[f64],
-        method: Method,
+        width: Option<f64>,
     ) -> Result<(), LimeError> {
         let players = self.players.len();
-        let (done, total) = match self.partial {
-            Some(Partial { done, total }) => (done, total),
-            None if method == Method::LimeSampled => {
-                (masks.iter().collect::<HashSet<_>>().len(), 1 << players)
-            }
-            None => return Ok(()),
-        };
-        if determines(masks, players, weights) {
+        if (width.is_none() && self.partial.is_none()) || determines(masks, players, weights) {
             return Ok(());
         }
+        if let Some(found) = width
+            && determines(masks, players, &vec![1.0; masks.len()])
+        {
+            let expected = "wide enough for more than the largest subsets to count";
+            return Err(LimeError::Setting { setting: "the kernel width", expected, found });
+        }
+        let (done, total) = match self.partial {
+            Some(Partial { done, total }) => (done, total),
+            None => (masks.iter().collect::<HashSet<_>>().len(), 1 << players),
+        };
         Err(LimeError::TooFew { done, total, players })
     }
 

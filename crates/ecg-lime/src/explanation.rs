@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::segments::span_name;
 use crate::{Einthoven, Partial};
 
 /// The quantity that is explained.
@@ -286,7 +287,8 @@ pub struct Explanation {
     /// For Shapley and Owen values, exact or sampled, only the subsets between none and all count, under the
     /// Shapley kernel. The parts are forced through f(none) and f(all), while the mean that they are compared
     /// with is fitted freely. It may therefore be far below zero although the values are exact, and it is NaN
-    /// if nothing varies between the two ends.
+    /// if nothing varies between the two ends. Sampled Owen values are judged only by coalitions that keep unions
+    /// together, since no others are visited, so their figure cannot be compared with that of exact ones.
     #[serde(with = "nan_as_null")]
     pub weighted_r2: f64,
     /// Number of perturbed inputs that were evaluated, for all labels together.
@@ -367,8 +369,8 @@ impl Explanation {
     /// value. Values that differ by less than 1e-10 of the largest magnitude are equal.
     pub fn top(&self) -> Option<&Contribution> {
         let values = || self.values.iter().map(|own| own.value);
-        let largest = values().fold(f64::NEG_INFINITY, f64::max);
-        let is_top = |value: f64| value >= largest - self.rounding();
+        let least = values().fold(f64::NEG_INFINITY, f64::max) - self.rounding();
+        let is_top = |value: f64| value >= least;
         if self.values.len() > 1 && values().all(is_top) {
             return None;
         }
@@ -379,6 +381,35 @@ impl Explanation {
     /// magnitude.
     pub(crate) fn rounding(&self) -> f64 {
         1e-10 * self.values.iter().map(|own| own.value.abs()).fold(0.0, f64::max)
+    }
+
+    /// Returns the values by lead: those of its time segments added up, without standard errors, because that of a sum
+    /// is not known. Without time segments, these are the values themselves.
+    pub fn by_lead(&self) -> Vec<Contribution> {
+        let spans: Vec<String> = match &self.settings {
+            Settings::Permutation { borders, .. } if borders.len() > 2 => {
+                borders.windows(2).map(span_name).collect()
+            }
+            _ => return self.values.clone(),
+        };
+        let mut sums: Vec<Contribution> = Vec::new();
+        for (own, span) in self.values.iter().zip(spans.iter().cycle()) {
+            // A value without a segment has been summed already.
+            let Some(lead) = own.lead.strip_suffix(span.as_str()) else {
+                sums.push(own.clone());
+                continue;
+            };
+            match sums.last_mut().filter(|last| last.lead == lead) {
+                Some(last) => last.value += own.value,
+                None => sums.push(Contribution {
+                    lead: lead.to_owned(),
+                    value: own.value,
+                    softmax_percent: None,
+                    standard_error: None,
+                }),
+            }
+        }
+        sums
     }
 
     /// Returns the value of a lead or group by name.
@@ -473,6 +504,14 @@ impl Outcome {
         match self {
             Outcome::Explained(explanation) => explanation.partial,
             Outcome::OneClass(one) => one.partial,
+        }
+    }
+
+    /// Returns the label that was to be explained.
+    pub fn label(&self) -> &str {
+        match self {
+            Outcome::Explained(explanation) => &explanation.label,
+            Outcome::OneClass(one) => &one.label,
         }
     }
 

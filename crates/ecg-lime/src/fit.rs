@@ -230,11 +230,16 @@ fn sigmoid(z: f64) -> f64 {
 ///
 /// Minimises sum of w ln(1 + exp(-s z)) + |coefficients|^2 / (2 `c`), s = 1 or -1, z = intercept +
 /// coefficients. The intercept is not penalised. If both classes are present, the minimum exists and is unique,
-/// whether or not they are separable; Newton's method with step halving finds it.
+/// whether or not they are separable; Newton's method with step halving finds it, unless `c` is so large that the
+/// minimum is out of reach.
 ///
 /// # Errors
-/// Returns an error if the lengths differ, if there is no mask or one that keeps other players, if the weights
-/// are unusable, or if `c` is not positive and finite.
+/// Returns an error in these cases:
+/// - The lengths differ.
+/// - There is no mask, or one that keeps other players.
+/// - The weights are unusable.
+/// - `c` is not positive and finite.
+/// - The minimum is not reached ([`LimeError::NotConverged`]). With separable classes, a `c` of 1e100 is too large.
 pub fn logistic(
     masks: &[LeadMask],
     players: usize,
@@ -319,8 +324,7 @@ pub fn logistic(
         let Some(better) = improved else { break };
         (b, value) = better;
     }
-    // Far from a minimum, the gradient is of the order of the weights.
-    if largest > 1e-4 {
+    if polished == 0 {
         return Err(LimeError::NotConverged { iterations, gradient: largest });
     }
     let targets = labels.iter().map(|label| f64::from(u8::from(*label)));
@@ -371,7 +375,7 @@ mod tests {
     fn the_minimum_is_found_on_any_scale() {
         let masks = crate::all_masks(6);
         let labels: Vec<bool> = masks.iter().map(|mask| mask.keeps(3)).collect();
-        for c in [1e-3, 1.0, 1e8, 1e12, 1e14, 1e16] {
+        for c in [1e-14, 1e-3, 1.0, 1e8, 1e12, 1e14, 1e16] {
             for scale in [1.0, 1e-12, 1e9] {
                 let outcome = logistic(&masks, 6, &labels, &[scale; 64], c / scale);
                 let LogisticOutcome::Fit(fit) = outcome.expect("converges") else {
@@ -383,6 +387,20 @@ mod tests {
                 assert!((ratio - 1.0).abs() < 1e-9, "{c:e} {scale:e}: {b} {ratio}");
             }
         }
+    }
+
+    #[test]
+    fn a_minimum_out_of_reach_is_an_error() {
+        let masks = crate::all_masks(6);
+        let labels: Vec<bool> = masks.iter().map(|mask| mask.keeps(3)).collect();
+        for c in [1e100, 1e300, f64::MAX] {
+            let outcome = logistic(&masks, 6, &labels, &[1.0; 64], c);
+            let error = outcome.expect_err("too far").to_string();
+            assert!(error.contains("before its minimum"), "{c:e}: {error}");
+        }
+        // Classes that overlap have a minimum at hand even so.
+        let overlap: Vec<bool> = masks.iter().map(|mask| mask.kept() % 3 == 1).collect();
+        assert!(logistic(&masks, 6, &overlap, &[1.0; 64], 1e100).is_ok());
     }
 
     #[test]

@@ -54,7 +54,7 @@
 //! | Which leads work together, or stand in for each other? | [`Explanation::interactions`], which come with the Shapley values |
 //! | What would the study have reported? | [`Method::Published`] over twelve players (793 subsets) |
 //! | What would the `lime` package have said? | [`Method::LimeSampled`]; [`Method::Lime`] is the same without its noise |
-//! | Where in time? | [`SampledShapley`] over [`Segments`], with standard errors |
+//! | Where in time? | [`SampledShapley`] over [`Segments`], with standard errors; [`Explanation::by_lead`] adds the segments up |
 //! | ... if the segments of a lead, or the leads of a moment, belong together? | the same with unions (Owen values); exact for few players: [`Method::Owen`], whose default unions are the limb leads and the chest leads |
 //! | Does the answer depend on the baseline? | [`explain_with_baselines`] and [`Agreement`] |
 //! | Does it change from seed to seed? | [`Stability`] of sampled explanations |

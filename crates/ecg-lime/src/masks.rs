@@ -25,7 +25,7 @@ pub fn removals(players: usize, most: usize) -> Vec<LeadMask> {
         let mut removed: Vec<usize> = (0..size).collect();
         loop {
             let gone = removed.iter().fold(0u32, |bits, k| bits | 1 << k);
-            masks.push(LeadMask(LeadMask::all(players).0 & !gone));
+            masks.push(LeadMask::all(players).without(LeadMask(gone)));
             // Moves up the last index that still can, and puts those after it directly behind.
             let Some(place) = (0..size).rev().find(|&k| removed[k] + size < players + k) else {
                 break;

@@ -6,10 +6,9 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use crate::evaluate::column;
+use crate::evaluate::{check_unions, column};
 use crate::evaluator::{Evaluator, Values};
 use crate::fit::weighted_r2;
-use crate::shapley::check_partition;
 use crate::{
     Contribution, Einthoven, EvaluateOptions, Explanation, LimeError, Method, Partial, Segments,
     Settings, Target,
@@ -142,9 +141,11 @@ impl SampledShapley {
     /// # Errors
     /// Returns an error in these cases:
     /// - The signal or the baseline does not have the shape of the segments.
-    /// - There are no permutations.
+    /// - There are no permutations, or the tolerance of the limb leads is not a number.
     /// - Two lead players have one name.
-    /// - The unions do not contain each player exactly once.
+    /// - The unions do not contain each player exactly once. If the limb leads contradict each other, so that each lead
+    ///   became a player, and the unions contain each player asked for exactly once, the error is
+    ///   [`LimeError::Fallback`].
     /// - The predictor fails, or returns values that are not probabilities.
     /// - The observer stops the work before anything is done.
     pub fn new<P: PredictSubsets + ?Sized>(
@@ -155,6 +156,7 @@ impl SampledShapley {
         observer: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Self, LimeError> {
         let fallback = options.evaluate.fallback(segments.leads(), prepared)?;
+        let asked = segments.len();
         let segments = if fallback.is_some() { segments.each_lead() } else { segments.clone() };
         let n = segments.len();
         let lead_players = segments.leads().len();
@@ -164,7 +166,7 @@ impl SampledShapley {
         }
         let unions = match &options.unions {
             Some(unions) => {
-                check_partition(unions, n)?;
+                check_unions(unions, n, asked, fallback)?;
                 unions.clone()
             }
             None => (0..n).map(|player| vec![player]).collect(),
@@ -173,11 +175,13 @@ impl SampledShapley {
         let mut evaluator =
             Evaluator::new(predictor, prepared, &segments, &options.evaluate.baseline)?;
         let count = segments.count();
-        let mut ends = vec![LeadMask::all(lead_players); count];
-        ends.extend(vec![LeadMask(0); count]);
-        let ends = evaluator.values(&ends)?;
-
         let batch = options.evaluate.batch.max(1);
+        let mut both = vec![LeadMask::all(lead_players); count];
+        both.extend(vec![LeadMask(0); count]);
+        let mut ends = Values::zeros(0, predictor.labels().len());
+        for part in both.chunks(batch.saturating_mul(count)) {
+            ends.append(&evaluator.values(part)?);
+        }
         let unit = if options.antithetic { 2 } else { 1 };
         let total = options.permutations.div_ceil(unit).saturating_mul(unit);
         // As many permutations or pairs at a time as fill a batch.

@@ -221,7 +221,7 @@ impl Players {
         if let Some(limb) = self.limb.filter(|_| !mask.keeps(0) && !mask.keeps(1)) {
             gone |= limb.derived().into_iter().fold(0, |bits, (row, ..)| bits | 1 << row);
         }
-        LeadMask(LeadMask::all(self.leads.len()).0 & !gone)
+        LeadMask::all(self.leads.len()).without(LeadMask(gone))
     }
 
     /// Writes the signal `[lead, sample]` of one mask. Removed leads are taken from `replacement` (zero if
@@ -388,7 +388,7 @@ mod tests {
     fn a_derived_lead_is_gone_with_both_its_parents() {
         let players = Players::independent(&Lead::STANDARD_12).expect("twelve leads");
         let gone = |removed: u32| {
-            let left = players.leads_left(LeadMask(LeadMask::all(8).0 & !removed));
+            let left = players.leads_left(LeadMask::all(8).without(LeadMask(removed)));
             (0..12).filter(|row| !left.keeps(*row)).collect::<Vec<_>>()
         };
         assert_eq!(gone(0), [0; 0]);

@@ -37,7 +37,7 @@ impl Segments {
     /// Returns an error if there are fewer than two borders, or if they do not start at 0 or do not rise.
     pub fn with_borders(leads: &Players, borders: &[usize]) -> Result<Self, LimeError> {
         if borders.len() < 2 {
-            return Err(LimeError::SegmentCount { found: 0, samples: 0 });
+            return Err(LimeError::SegmentBorders { found: borders.len() });
         }
         if borders[0] != 0 {
             return Err(LimeError::SegmentBorder { border: 0, found: borders[0] });
@@ -85,7 +85,7 @@ impl Segments {
             .flat_map(|player| {
                 spans.clone().map(|span| match self.count() {
                     1 => player.name.clone(),
-                    _ => format!("{}[{}..{}]", player.name, span[0], span[1]),
+                    _ => format!("{}{}", player.name, span_name(span)),
                 })
             })
             .collect()
@@ -115,6 +115,11 @@ impl Segments {
             self.leads.masked_into(prepared.slice(span), other, *mask, out.slice_mut(span));
         }
     }
+}
+
+/// What follows the name of a lead in that of its segment between two borders: `[20..40]`.
+pub(crate) fn span_name(borders: &[usize]) -> String {
+    format!("[{}..{}]", borders[0], borders[1])
 }
 
 #[cfg(test)]
@@ -158,6 +163,10 @@ mod tests {
                 "{borders:?}"
             );
         }
-        assert!(Segments::with_borders(&leads, &[0]).is_err());
+        let error = |borders: &[usize]| {
+            Segments::with_borders(&leads, borders).expect_err("too few").to_string()
+        };
+        assert_eq!(error(&[0]), "found 1 segment border, expected at least two");
+        assert_eq!(error(&[]), "found 0 segment borders, expected at least two");
     }
 }

@@ -253,6 +253,7 @@ fn one_class_is_an_outcome_that_serialises() {
     let outcome = explain(&model, signal().view(), "x", &twelve(), &options, go_on).unwrap();
     assert!(matches!(&outcome, Outcome::OneClass(one) if one.positive && one.f_all > 0.9));
     assert!(outcome.to_string().contains("every one"));
+    assert_eq!(outcome.label(), "x");
     let json = serde_json::to_value(&outcome).unwrap();
     assert_eq!((&json["outcome"], &json["positive"]), (&"one_class".into(), &true.into()));
 }

@@ -4,6 +4,7 @@
 mod common;
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Known, amount, go_on};
 use ecg_core::{LabelSet, Lead, LeadMask, LeadName, Predict, PredictError, PredictSubsets};
@@ -321,8 +322,163 @@ fn bad_settings_are_refused_before_anything_is_evaluated() {
         explain(&model, ones(12, 8).view(), "x", &players, &options, &mut go_on)
     };
     let error = ask(vec![(0..8).collect()]).unwrap_err();
-    assert!(matches!(error, LimeError::Partition { player: 8, times: 0 }), "{error}");
+    assert!(matches!(error, LimeError::Fallback { given: "unions", .. }), "{error}");
     assert!(ask(vec![(0..6).collect(), (6..12).collect()]).is_ok());
+    // Unions that are a partition of neither the eight nor the twelve have another mistake.
+    for count in [7_usize, 11] {
+        let error = ask(vec![(0..count).collect()]).unwrap_err();
+        assert!(
+            matches!(error, LimeError::Partition { player, times: 0 } if player == count),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn what_is_given_for_eight_players_is_not_taken_for_twelve() {
+    let model = Known::new([12, 8], |x| f64::from(x[[0, 0]]));
+    let players = Players::independent(&Lead::STANDARD_12).unwrap();
+    let x = ones(12, 8);
+    let evaluate = |subsets: &Subsets, options: &EvaluateOptions| {
+        SubsetEvaluations::new(&model, x.view(), &players, subsets, options, &mut go_on)
+    };
+    let given = Subsets::Given(vec![LeadMask(0b1111_1110), LeadMask(0b1111_1101)]);
+    let options = EvaluateOptions::default();
+    assert_eq!(
+        evaluate(&given, &options).unwrap_err().to_string(),
+        "the limb leads contradict I and II by up to 2.000 (tolerance: 0.050), so each lead is a player, but the \
+         subsets given are for other players; pass `Players::each_lead` of these players, with subsets of \
+         those, or set a larger `EvaluateOptions::einthoven_tolerance`"
+    );
+    assert_eq!(evaluate(&Subsets::Removed(1), &options).unwrap().players().len(), 12);
+    let tolerant = options.with_einthoven_tolerance(2.0);
+    assert_eq!(evaluate(&given, &tolerant).unwrap().players().len(), 8);
+    // What the message advises: the same twelve players, even beside a row that is none.
+    let mut leads = Lead::STANDARD_12.map(LeadName::from).to_vec();
+    leads.push(LeadName::from("VX"));
+    let (wide, y) = (Known::new([13, 8], |x| f64::from(x[[0, 0]])), ones(13, 8));
+    let of = |players: &Players, subsets: &Subsets| {
+        let options = EvaluateOptions::default();
+        SubsetEvaluations::new(&wide, y.view(), players, subsets, &options, &mut go_on)
+    };
+    let eight = Players::independent(&leads).unwrap();
+    let advised = eight.each_lead();
+    assert_eq!(of(&eight, &Subsets::Removed(1)).unwrap().players(), &advised);
+    assert_eq!(of(&advised, &given).unwrap().players().len(), 12);
+
+    let segments = Segments::equal(&players, 8, 2).unwrap();
+    let walk = |unions: Vec<Vec<usize>>| {
+        let options = SampleOptions::default().with_permutations(2).with_unions(unions);
+        SampledShapley::new(&model, x.view(), &segments, &options, &mut go_on)
+    };
+    let error = walk(segments.unions_of_leads()).unwrap_err();
+    assert!(matches!(error, LimeError::Fallback { given: "unions", .. }), "{error}");
+    let twelve = Segments::equal(&players.each_lead(), 8, 2).unwrap();
+    assert!(walk(twelve.unions_of_leads()).is_ok());
+    let forgets_one = twelve.unions_of_leads()[..11].to_vec();
+    let error = walk(forgets_one).unwrap_err();
+    assert!(matches!(error, LimeError::Partition { player: 22, times: 0 }), "{error}");
+    // Unions are also checked where the evaluations have been made.
+    let all = evaluate(&Subsets::All, &EvaluateOptions::default()).unwrap();
+    let owen = ExplainOptions::default().with_method(Method::Owen);
+    let owen_of =
+        |count: usize| all.explain("x", &owen.clone().with_unions(vec![(0..count).collect()]));
+    let error = owen_of(8).unwrap_err();
+    assert!(matches!(error, LimeError::Fallback { given: "unions", .. }), "{error}");
+    let error = owen_of(11).unwrap_err();
+    assert!(matches!(error, LimeError::Partition { player: 11, times: 0 }), "{error}");
+}
+
+#[test]
+fn sampled_lime_takes_only_draws() {
+    let sampled = ExplainOptions::default().with_method(Method::LimeSampled);
+    let ask = |subsets: &Subsets| {
+        let x = ones(3, 8);
+        let options = EvaluateOptions::default();
+        let model = early_and_late();
+        SubsetEvaluations::new(&model, x.view(), &three(), subsets, &options, &mut go_on)
+            .unwrap()
+            .explain("x", &sampled)
+    };
+    for (subsets, count) in [(Subsets::All, 8), (Subsets::Removed(2), 6)] {
+        let error = ask(&subsets).unwrap_err();
+        assert!(
+            matches!(error, LimeError::Incomplete { method: "lime-sampled", found, .. } if found == count),
+            "{error}"
+        );
+    }
+    // The evaluations decide how many there are, and by which seed.
+    let outcome = ask(&Subsets::Sampled { samples: 40, seed: 5 }).unwrap();
+    assert_eq!(outcome.explanation().unwrap().seed, Some(5));
+    let given =
+        Subsets::Given(vec![0b111, 0b110, 0b101, 0b011].into_iter().map(LeadMask).collect());
+    assert!(ask(&given).is_ok());
+}
+
+#[test]
+fn a_kernel_too_narrow_is_not_too_few_subsets() {
+    let model = Known::new([12, 1], |x| f64::from(x[[5, 0]]));
+    let players = Players::leads(&Lead::STANDARD_12);
+    let ask = |method: Method, width: f64| {
+        let options = ExplainOptions::default().with_method(method).with_kernel_width(width);
+        explain(&model, ones(12, 1).view(), "x", &players, &options, &mut go_on)
+    };
+    for (method, width) in [(Method::LimeSampled, 0.15), (Method::Lime, 0.1)] {
+        assert_eq!(
+            ask(method, width).unwrap_err().to_string(),
+            format!(
+                "the kernel width must be wide enough for more than the largest subsets to count, found {width}"
+            )
+        );
+        assert!(ask(method, 1.0).is_ok(), "{method}");
+    }
+}
+
+#[test]
+fn values_of_segments_add_up_by_lead() {
+    let segments = Segments::equal(&three(), 8, 2).unwrap();
+    let mut own = sampled(&early_and_late(), &segments, &SampleOptions::default());
+    let sums = own.by_lead();
+    let names: Vec<&str> = sums.iter().map(|own| own.lead.as_str()).collect();
+    assert_eq!(names, ["V1", "V2", "V6"]);
+    for (sum, parts) in sums.iter().zip(own.values.chunks(2)) {
+        assert_eq!(sum.value, parts[0].value + parts[1].value);
+        assert_eq!(sum.standard_error, None);
+    }
+    own.values = sums.clone();
+    assert_eq!(own.by_lead(), sums, "leads stay as they are");
+    let whole =
+        sampled(&early_and_late(), &Segments::whole(&three(), 8), &SampleOptions::default());
+    assert!(whole.by_lead() == whole.values && whole.values[0].standard_error.is_some());
+}
+
+/// Counts the inputs that it is given at once.
+struct Counting(Known, AtomicUsize);
+impl Predict<Ix3> for Counting {
+    fn input_shape(&self) -> Vec<usize> {
+        self.0.input_shape()
+    }
+    fn labels(&self) -> &LabelSet {
+        self.0.labels()
+    }
+    fn predict_proba(&self, batch: ArrayView3<'_, f32>) -> Result<Array2<f64>, PredictError> {
+        self.1.fetch_max(batch.dim().0, Ordering::Relaxed);
+        self.0.predict_proba(batch)
+    }
+}
+impl PredictSubsets for Counting {}
+
+#[test]
+fn no_more_inputs_at_once_than_a_batch() {
+    let segments = Segments::equal(&three(), 8, 2).unwrap();
+    for batch in [1, 2, 7] {
+        let model = Counting(early_and_late(), AtomicUsize::new(0));
+        let evaluate = EvaluateOptions::default().with_batch(batch);
+        let options = SampleOptions::default().with_permutations(4).with_evaluate(evaluate);
+        let x = ones(3, 8);
+        SampledShapley::new(&model, x.view(), &segments, &options, &mut go_on).unwrap();
+        assert_eq!(model.1.into_inner(), batch);
+    }
 }
 
 #[test]
