@@ -206,10 +206,9 @@ fn explanations(
     let walks = SampledShapley::new(model, signal, &segments, &options, &mut |_, _| {
         ControlFlow::Continue(())
     })?;
-    add(
-        "Shapley by permutation, 8 leads x 2 halves, zero",
-        whole(walks.explain(LABEL, Target::Logit)?),
-    );
+    let mut walked = walks.explain(LABEL, Target::Logit)?;
+    walked.values = walked.by_lead();
+    add("Shapley by permutation, 8 leads x 2 halves, zero", walked);
     let sampled = Subsets::Sampled { samples: 500, seed };
     let sampled = subsets(model, signal, false, &sampled, Baseline::Zero)?;
     add("LIME on 500 random subsets, 12 leads, zero", of(&sampled, Method::LimeSampled)?);
@@ -240,21 +239,6 @@ fn of(evaluations: &SubsetEvaluations, method: Method) -> Result<Explanation> {
     let options = ExplainOptions::default().with_method(method).with_target(Target::Logit);
     let outcome = evaluations.explain(LABEL, &options)?;
     Ok(outcome.explanation().context("this method always has values")?.clone())
-}
-
-/// Sums lead x segment players by lead.
-fn whole(mut own: Explanation) -> Explanation {
-    let lead = |name: &str| name.split('[').next().unwrap_or_default().to_owned();
-    let mut sums: Vec<ecg_lime::Contribution> = Vec::new();
-    for mut value in own.values {
-        value.lead = lead(&value.lead);
-        match sums.last_mut().filter(|last| last.lead == value.lead) {
-            Some(last) => last.value += value.value,
-            None => sums.push(value),
-        }
-    }
-    own.values = sums;
-    own
 }
 
 /// Returns whether the largest value belongs to a cause, whether the largest values are exactly those of the

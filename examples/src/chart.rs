@@ -8,13 +8,14 @@ use std::fmt::Write;
 pub const COLOURS: [&str; 7] =
     ["#000000", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#d55e00", "#cc79a7"];
 
-/// Colour for values that support a label.
-pub const FOR: &str = crate::ecg_paper::FOR;
-/// Colour for values that speak against a label.
-pub const AGAINST: &str = crate::ecg_paper::AGAINST;
+/// Colour for values that support a label. It and [`AGAINST`] are blue and orange, which can be told apart with any
+/// colour vision.
+pub const FOR: &str = "#0072b2";
+/// Colour for values that speak against a label; see [`FOR`].
+pub const AGAINST: &str = "#d55e00";
 
 /// Dash patterns, taken in turn once the colours are used up.
-const DASHES: [&str; 3] = ["", "6 3", "2 2"];
+const DASHES: [&str; 5] = ["", "6 3", "2 2", "8 3 2 3", "1 3"];
 
 /// One line of a [`LineChart`].
 #[derive(Debug, Clone, PartialEq)]
@@ -23,8 +24,6 @@ pub struct Series {
     pub name: String,
     /// Points in order; a point that is not finite leaves a gap.
     pub points: Vec<(f64, f64)>,
-    /// Whether each point gets a dot.
-    pub dots: bool,
 }
 
 /// Lines over two linear axes, with a legend at the right.
@@ -40,7 +39,7 @@ pub struct LineChart {
     pub x: (f64, f64),
     /// Range of the y axis.
     pub y: (f64, f64),
-    /// Whether a grey line runs from corner to corner (the result of guessing, or perfect calibration).
+    /// Whether a grey line runs from corner to corner (the result of guessing).
     pub diagonal: bool,
     /// The lines.
     pub series: Vec<Series>,
@@ -107,14 +106,16 @@ impl Frame {
 }
 
 impl LineChart {
-    /// Draws the chart.
+    /// Draws the chart. The legend makes it higher if it needs to. The styles of 35 lines differ; those of further
+    /// lines repeat them.
     pub fn svg(&self) -> String {
         let longest = self.series.iter().map(|s| s.name.chars().count()).max().unwrap_or(0);
         let legend = 50.0 + 7.0 * longest as f64;
         let frame =
             Frame { left: 60.0, top: 34.0, width: 380.0, height: 380.0, x: self.x, y: self.y };
         let total = frame.left + frame.width + 16.0 + legend;
-        let mut svg = open(total, 466.0, &self.title);
+        let height = (frame.top + 12.0 + 20.0 * self.series.len() as f64).max(466.0);
+        let mut svg = open(total, height, &self.title);
         let ticks = ticks(self.x.0, self.x.1);
         for (tick, text) in ticks.iter().zip(numbers(&ticks)) {
             let x = frame.px(*tick);
@@ -146,17 +147,6 @@ impl LineChart {
                 "<path d=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\" stroke-dasharray=\"{dash}\" stroke-linejoin=\"round\"/>",
                 path(&frame, &series.points)
             );
-            if series.dots {
-                let finite = series.points.iter().filter(|p| p.0.is_finite() && p.1.is_finite());
-                for (x, y) in finite {
-                    let _ = write!(
-                        svg,
-                        "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"/>",
-                        frame.px(*x),
-                        frame.py(*y)
-                    );
-                }
-            }
             let (x, y) = (frame.left + frame.width + 16.0, frame.top + 12.0 + 20.0 * k as f64);
             let _ = write!(
                 svg,
@@ -343,6 +333,20 @@ pub(crate) fn open(width: f64, height: f64, title: &str) -> String {
     )
 }
 
+/// Returns the path of a line through points, with gaps where `y` is not finite. Numbers get so many `decimals`.
+pub fn polyline(points: impl IntoIterator<Item = (f64, f64)>, decimals: usize) -> String {
+    let mut path = String::new();
+    let mut pen_down = false;
+    for (x, y) in points {
+        if y.is_finite() {
+            let command = if pen_down { 'L' } else { 'M' };
+            let _ = write!(path, "{command}{x:.decimals$} {y:.decimals$}");
+        }
+        pen_down = y.is_finite();
+    }
+    path
+}
+
 /// Joins the points; those too close to the one before to be told apart are left out.
 fn path(frame: &Frame, points: &[(f64, f64)]) -> String {
     let mut path = String::new();
@@ -479,7 +483,6 @@ mod tests {
             series: vec![Series {
                 name: "AF & co".into(),
                 points: vec![(0.0, 0.0), (f64::NAN, 0.5), (0.5, 0.5), (1.0, 1.0)],
-                dots: true,
             }],
         };
         let svg = chart.svg();
@@ -496,6 +499,44 @@ mod tests {
             boxes_svg("t", "y", &[("I".into(), vec![]), ("II".into(), vec![1.0, 2.0, 3.0, 90.0])]);
         assert!(boxes.contains("<circle") && !boxes.contains("NaN"));
         assert!(!bars_svg("t", "y", &[]).contains("NaN"));
+    }
+
+    #[test]
+    fn every_line_has_its_place_in_the_legend_and_its_own_style() {
+        for count in [1, 24, 40] {
+            let line = |k: usize| Series { name: format!("label {k}"), points: Vec::new() };
+            let svg = LineChart {
+                title: "ROC".into(),
+                x_label: "x".into(),
+                y_label: "y".into(),
+                x: (0.0, 1.0),
+                y: (0.0, 1.0),
+                diagonal: true,
+                series: (0..count).map(line).collect(),
+            }
+            .svg();
+            let view = svg.split("viewBox=\"").nth(1).and_then(|rest| rest.split('"').next());
+            let height = view.and_then(|view| view.rsplit(' ').next()).map(str::parse::<f64>);
+            let height = height.expect("a size").expect("a number");
+            let mut styles = std::collections::BTreeSet::new();
+            for entry in svg.split("h24\" ").skip(1) {
+                let (style, rest) = entry.split_once("/>").expect("a closed tag");
+                styles.insert(style);
+                let y = rest.split(" y=\"").nth(1).and_then(|rest| rest.split('"').next());
+                let y: f64 = y.expect("a place").parse().expect("a number");
+                assert!(y < height, "{count} lines: {y} of {height}");
+            }
+            assert_eq!(svg.matches(">label ").count(), count);
+            assert_eq!(styles.len(), count.min(35));
+            assert_eq!(height > 466.0, count > 21);
+        }
+    }
+
+    #[test]
+    fn a_line_has_gaps() {
+        let points = [(0.0, 1.0), (1.0, 2.24), (2.0, f64::NAN), (3.0, 4.0), (4.0, f64::INFINITY)];
+        assert_eq!(polyline(points, 1), "M0.0 1.0L1.0 2.2M3.0 4.0");
+        assert_eq!(polyline([], 1), "");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::fmt::Write;
 
 use ecg_core::{Lead, Recording};
 
+use crate::chart::{AGAINST, FOR, polyline, signed};
+
 /// Millimetres of paper per second.
 const MM_PER_S: f64 = 25.0;
 /// Millimetres of paper per millivolt.
@@ -30,12 +32,6 @@ const LAYOUT: [[Lead; 4]; 3] = [
     [Lead::II, Lead::AVL, Lead::V2, Lead::V5],
     [Lead::III, Lead::AVF, Lead::V3, Lead::V6],
 ];
-
-/// Colour for a lead that supports the label (positive share). It and [`AGAINST`] are blue and orange, which
-/// can be told apart with any colour vision.
-pub const FOR: &str = "#0072b2";
-/// Colour for a lead that speaks against the label; see [`FOR`].
-pub const AGAINST: &str = "#d55e00";
 
 /// Draws a recording. Leads that it lacks stay empty.
 ///
@@ -138,7 +134,7 @@ pub(crate) fn legend(svg: &mut String, x: f64, y: f64, peak: f64) {
         svg,
         "<text x=\"{}\" y=\"{y}\" font-size=\"3.2\">full tint: {}</text>",
         x + 80.0,
-        crate::chart::signed(peak).trim_start_matches('+')
+        signed(peak).trim_start_matches('+')
     );
 }
 
@@ -171,18 +167,11 @@ pub(crate) fn trace(
     let hz = recording.sampling_rate.hz();
     let first = (start_s * hz).round() as usize;
     let last = ((end_s * hz).round() as usize).min(recording.n_samples());
-    let mut path = String::new();
-    let mut pen_down = false;
-    for t in first..last {
+    let point = |t: usize| {
         let mv = recording.signal[[row, t]];
-        if !mv.is_finite() {
-            pen_down = false;
-            continue;
-        }
-        let (px, py) = (x + (t - first) as f64 / hz * mm_per_s, y - mv * MM_PER_MV);
-        let _ = write!(path, "{}{px:.2} {py:.2}", if pen_down { 'L' } else { 'M' });
-        pen_down = true;
-    }
+        (x + (t - first) as f64 / hz * mm_per_s, y - mv * MM_PER_MV)
+    };
+    let path = polyline((first..last).map(point), 2);
     if !path.is_empty() {
         let _ = write!(
             svg,

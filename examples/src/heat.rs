@@ -1,9 +1,12 @@
-//! Matrices as small PNG pictures. The colours grow evenly lighter, so that they work with any colour vision
-//! and in grey.
+//! Matrices as small PNG pictures, and volumes as blocks of such pictures. The colours grow evenly lighter, so that
+//! they work with any colour vision and in grey.
+
+use std::fmt::Write;
+use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, ArrayView3, s};
 
 /// Nine points of the viridis colour map (van der Walt and Smith, CC0), from dark to light, interpolated
 /// linearly.
@@ -45,11 +48,20 @@ pub fn png(
         let share = if span > 0.0 { f64::from(value - low) / span } else { 0.0 };
         pixels.extend(colour(share));
     }
+    encode(&pixels, columns, rows)
+}
+
+/// Encodes pixels of three bytes each, row after row.
+pub(crate) fn encode(
+    pixels: &[u8],
+    width: usize,
+    height: usize,
+) -> Result<Vec<u8>, png::EncodingError> {
     let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, columns as u32, rows as u32);
+    let mut encoder = png::Encoder::new(&mut file, width as u32, height as u32);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.write_header()?.write_image_data(&pixels)?;
+    encoder.write_header()?.write_image_data(pixels)?;
     Ok(file)
 }
 
@@ -65,6 +77,44 @@ pub fn data_url(
     Ok(address(&png(values, low, high)?))
 }
 
+/// Draws a volume `[depth, time, time]` in SVG, as a block seen from above, right and front.
+///
+/// The last plane is in front. Time runs from the left and from the bottom, as recurrence plots are usually drawn. The
+/// picture's upper left corner is at `(x, y)`. The front is a square of `size`, and the edges to the back go `slant` to
+/// the right and up. `low` is dark and `high` light.
+///
+/// # Errors
+/// Returns an error if the volume is empty.
+pub fn block(
+    volume: ArrayView3<'_, f32>,
+    (low, high): (f32, f32),
+    [x, y, size, slant]: [f64; 4],
+) -> Result<String, png::EncodingError> {
+    if volume.is_empty() {
+        return Err(io::Error::other("an empty volume has no picture").into());
+    }
+    let (depth, height, width) = volume.dim();
+    let front = volume.slice(s![depth - 1, ..;-1, ..]);
+    let roof = volume.slice(s![.., height - 1, ..]);
+    let side = volume.slice(s![..;-1, ..;-1, width - 1]).reversed_axes();
+    let faces = [
+        // Matrices that map the unit square to a face.
+        (roof, [size, 0.0, -slant, slant, x + slant, y]),
+        (side, [slant, -slant, 0.0, size, x + size, y + slant]),
+        (front, [size, 0.0, 0.0, size, x, y + slant]),
+    ];
+    let mut svg = String::new();
+    for (face, [a, b, c, d, e, f]) in faces {
+        let _ = write!(
+            svg,
+            "<image width=\"1\" height=\"1\" preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" \
+             transform=\"matrix({a} {b} {c} {d} {e} {f})\" href=\"{}\"/>",
+            data_url(face, low, high)?
+        );
+    }
+    Ok(svg)
+}
+
 fn address(png: &[u8]) -> String {
     // Base64 may by chance contain `http`, which in the address of a page would look as if something were
     // loaded. The `%70` becomes a `p` again before base64 is decoded (WHATWG Fetch, "data: URL processor").
@@ -75,7 +125,7 @@ fn address(png: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::array;
+    use ndarray::{Array3, array};
 
     #[test]
     fn colours_grow_lighter() {
@@ -96,6 +146,27 @@ mod tests {
         let bytes = STANDARD.decode("AhttphttpAAA").expect("base64");
         assert_eq!(STANDARD.encode(&bytes), "AhttphttpAAA");
         assert_eq!(address(&bytes), "data:image/png;base64,Ahtt%70htt%70AAA");
+    }
+
+    #[test]
+    fn a_block_has_its_last_plane_in_front_and_time_from_the_bottom() {
+        // [[0, 1], [2, 3]] behind [[4, 5], [6, 7]].
+        let volume = Array3::from_shape_fn((2, 2, 2), |(d, h, w)| (4 * d + 2 * h + w) as f32);
+        let svg = block(volume.view(), (0.0, 7.0), [10.0, 20.0, 100.0, 30.0]).expect("draws");
+        let faces = [
+            // From the back to the front; from the front to the back; and the front itself.
+            ("matrix(100 0 -30 30 40 20)", array![[2.0, 3.0], [6.0, 7.0]]),
+            ("matrix(30 -30 0 100 110 50)", array![[7.0, 3.0], [5.0, 1.0]]),
+            ("matrix(100 0 0 100 10 50)", array![[6.0, 7.0], [4.0, 5.0]]),
+        ];
+        assert_eq!(svg.matches("<image ").count(), 3);
+        for (place, face) in faces {
+            let url = data_url(face.view(), 0.0, 7.0).expect("encodes");
+            assert!(svg.contains(&format!("{place}\" href=\"{url}\"")), "{place}");
+        }
+        for empty in [(0, 2, 2), (2, 0, 2), (2, 2, 0)] {
+            assert!(block(Array3::zeros(empty).view(), (0.0, 1.0), [1.0; 4]).is_err());
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Keeps finished probabilities in a file beside the output, so that a run that ended for any reason can be
 //! continued.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use ndarray::{Array2, ArrayView2};
 
 use crate::output::real;
-use crate::write_atomic;
+use crate::{remove_if_there, write_atomic};
 
 /// Time between two writes. Results of the last interval are lost if the run is killed.
 const EVERY: Duration = Duration::from_secs(5);
@@ -56,11 +56,7 @@ impl Kept {
         if let (Some(bytes), Some(path)) = (found, &path) {
             let shown = path.display();
             let rest = bytes.strip_prefix(key.as_bytes()).and_then(|rest| rest.strip_prefix(b"\n"));
-            let rest = rest.with_context(|| {
-                format!(
-                    "{shown} holds results for different weights, records, arguments or device; continue with those, choose another --out, or discard it with --restart"
-                )
-            })?;
+            let rest = rest.with_context(|| of_another_run(path))?;
             let row = columns * size_of::<f64>();
             ensure!(
                 bytes.len() <= most && rest.len().is_multiple_of(row),
@@ -100,14 +96,16 @@ impl Kept {
     /// # Errors
     /// Returns the error of the file system, with the path.
     pub fn remove(&self) -> Result<()> {
-        let Some(path) = &self.path else { return Ok(()) };
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {}", path.display()))
-            }
-            _ => Ok(()),
-        }
+        self.path.as_deref().map_or(Ok(()), |path| remove_if_there(path).map(drop))
     }
+}
+
+/// Describes a file that another run left.
+pub fn of_another_run(path: &Path) -> String {
+    format!(
+        "{} holds results for different weights, records, arguments or device; continue with those, choose another --out, or discard it with --restart",
+        path.display()
+    )
 }
 
 /// Reads the file, if there is one, up to `most` bytes and one more.
@@ -122,6 +120,8 @@ fn read(path: &Path, most: usize) -> Result<Option<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use ndarray::{array, s};
 

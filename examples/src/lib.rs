@@ -8,12 +8,12 @@ pub mod ecg_paper;
 pub mod ecg_strips;
 pub mod heat;
 mod kept;
+mod kept_lines;
 pub mod matrix;
 mod messages;
 pub mod metric_charts;
 mod output;
 pub mod picture;
-mod pool;
 mod predictions;
 mod progress;
 pub mod raster;
@@ -25,14 +25,16 @@ pub mod synthetic;
 mod truth;
 pub mod usage;
 
-pub use digest::{hex, sha256};
-pub use ecg_io::base_name;
+pub use digest::sha256;
 pub use kept::Kept;
+pub use kept_lines::KeptLines;
 pub use messages::{print_json, print_result};
-pub use output::{check_inputs, check_place, real, run, write_atomic};
-pub use pool::pool;
+pub use output::{
+    check_inputs, check_place, lock, real, remove_if_there, run, status, write_atomic, write_json,
+    write_text,
+};
 pub use predictions::{table_writer, write_predictions};
-pub use progress::Progress;
+pub use progress::{Progress, Shown};
 pub use truth::contradictory;
 
 /// Exit status of a run in which some records failed and the others were processed.

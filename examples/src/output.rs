@@ -1,13 +1,14 @@
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use ecg_core::files;
+use serde::Serialize;
 
-use crate::say_err;
+use crate::{SOME_FAILED, say_err};
 
 /// Runs a program on its arguments. An error is printed to standard error as one line, cause after cause, and
 /// ends the program with status 1.
@@ -29,6 +30,11 @@ pub fn run<A: Parser>(main: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
     })
 }
 
+/// Returns the exit status of a program that went on with the other records: 0, or [`SOME_FAILED`].
+pub fn status(some_failed: bool) -> ExitCode {
+    if some_failed { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS }
+}
+
 /// Writes a file whole or not at all, with [`files::write_whole`]. Anything that is not a file, such as a pipe or
 /// `/dev/stdout`, is written to directly.
 ///
@@ -47,6 +53,55 @@ pub fn write_atomic(
         file.flush()
     };
     write_all().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Writes a text in the way of [`write_atomic`].
+///
+/// # Errors
+/// The errors of [`write_atomic`].
+pub fn write_text(path: &Path, text: &str) -> Result<()> {
+    write_atomic(path, |file| file.write_all(text.as_bytes()))
+}
+
+/// Writes indented JSON and a line break in the way of [`write_atomic`].
+///
+/// # Errors
+/// The errors of [`write_atomic`], or that of a value that JSON cannot hold, with the path.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    write_atomic(path, |file| {
+        serde_json::to_writer_pretty(&mut *file, value)?;
+        writeln!(file)
+    })
+}
+
+/// Locks a file of a run, because two runs that write the same results would damage each other's. `used` is what
+/// the message names. Where a file system has no locks, there is only a warning.
+///
+/// The lock ends with the process, or when the file is closed.
+///
+/// # Errors
+/// Returns an error if another process holds the lock.
+pub fn lock(file: &File, used: &Path) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => bail!("another process is using {}", used.display()),
+        Err(TryLockError::Error(error)) => {
+            say_err!("warning: cannot lock {}: {error}", used.display());
+        }
+    }
+    Ok(())
+}
+
+/// Removes a file, such as one of an earlier run. Returns whether there was one.
+///
+/// # Errors
+/// Returns the error of the file system, with the path.
+pub fn remove_if_there(path: &Path) -> Result<bool> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot remove {}", path.display())),
+    }
 }
 
 /// Whether something exists there that is neither a file nor a folder.
@@ -135,6 +190,20 @@ mod tests {
         );
         assert_eq!(std::fs::read(&path).expect("still there"), b"first");
         assert_eq!(std::fs::read_dir(dir.path().join("new")).expect("lists").count(), 1);
+    }
+
+    #[test]
+    fn texts_and_json_are_written_and_removed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("new/file.json");
+        write_text(&path, "first").expect("writes");
+        assert_eq!(std::fs::read(&path).expect("reads"), b"first");
+        write_json(&path, &[1, 2]).expect("writes");
+        assert_eq!(std::fs::read(&path).expect("reads"), b"[\n  1,\n  2\n]\n");
+        assert!(remove_if_there(&path).expect("removes"));
+        assert!(!remove_if_there(&path).expect("is gone"));
+        let error = remove_if_there(&dir.path().join("new")).expect_err("a folder").to_string();
+        assert!(error.starts_with("cannot remove ") && error.ends_with("new"), "{error}");
     }
 
     #[cfg(unix)]

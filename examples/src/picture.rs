@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::raster::png;
-use crate::write_atomic;
+use crate::{write_atomic, write_text};
 
 /// Writes `dir/name.svg` and `dir/name.png`.
 ///
@@ -13,7 +13,7 @@ use crate::write_atomic;
 /// Returns an error if the text is not SVG, or if a file cannot be written.
 pub fn write_picture(dir: &Path, name: &str, svg: &str) -> Result<()> {
     let png = png(svg).with_context(|| format!("cannot draw {name}.png"))?;
-    write_atomic(&dir.join(format!("{name}.svg")), |file| file.write_all(svg.as_bytes()))?;
+    write_text(&dir.join(format!("{name}.svg")), svg)?;
     write_atomic(&dir.join(format!("{name}.png")), |file| file.write_all(&png))
 }
 

@@ -86,6 +86,38 @@ impl Progress {
     }
 }
 
+/// Prints the first warnings of a long piece of work and counts all of them.
+#[derive(Debug, Default)]
+pub struct Shown(usize);
+
+impl Shown {
+    /// Largest number of warnings that are printed; a folder may have one for each recording.
+    const MOST: usize = 20;
+
+    /// Prints a warning, unless enough of them are printed. `progress` is that of the work, if it has begun.
+    pub fn print(&mut self, progress: Option<&Progress>, warning: &str) {
+        self.0 += 1;
+        if self.0 > Self::MOST {
+            return;
+        }
+        let line = format!("warning: {warning}");
+        match progress {
+            Some(progress) => progress.line(&line),
+            None => say_err!("{line}"),
+        }
+    }
+
+    /// Returns the number of warnings that were printed.
+    pub fn printed(&self) -> usize {
+        self.0.min(Self::MOST)
+    }
+
+    /// Returns the number of warnings that were not printed.
+    pub fn left(&self) -> usize {
+        self.0 - self.printed()
+    }
+}
+
 /// Returns how much time is left, or nothing before the first step is counted, when that is not known.
 fn left(per_second: f64, time: &str, before: &str) -> String {
     if per_second > 0.0 { format!("{before}{time} left") } else { String::new() }
@@ -102,5 +134,12 @@ mod tests {
         bar.inc(0);
         assert_eq!(left(bar.per_sec(), "0 s", ", "), "");
         assert_eq!(left(0.5, "20 s", ", "), ", 20 s left");
+    }
+
+    #[test]
+    fn warnings_that_are_not_printed_are_counted() {
+        let counts = |warnings| (Shown(warnings).printed(), Shown(warnings).left());
+        assert_eq!(counts(Shown::MOST), (20, 0));
+        assert_eq!(counts(23), (20, 3));
     }
 }

@@ -1,10 +1,12 @@
-//! The way from a recording to probabilities in one picture.
+//! The way from a recording to probabilities in one picture. In recurrence plots and the volume, time runs from the
+//! left and from the bottom.
 
 use std::fmt::Write;
 
 use ecg_core::{LabelSet, Recording};
-use ndarray::{Array2, Array3, ArrayView2, Axis};
+use ndarray::{Array3, ArrayView2, Axis, s};
 
+use crate::chart::{FOR, escape, polyline};
 use crate::heat;
 
 /// The contents of the picture, all from one recording.
@@ -45,7 +47,7 @@ impl Stages<'_> {
              <rect width=\"1120\" height=\"260\" fill=\"#fff\"/>",
         );
         caption(&mut svg, 10.0, 180.0, "recording", &format!("[{leads}, {samples}] mV"));
-        let raw = self.recording.signal.slice(ndarray::s![.., ..shown]).mapv(|v| v as f32);
+        let raw = self.recording.signal.slice(s![.., ..shown]).mapv(|v| v as f32);
         traces(&mut svg, raw.view(), 10.0, 180.0);
         arrow(&mut svg, 200.0);
         let (rows, columns) = self.window.dim();
@@ -69,7 +71,7 @@ impl Stages<'_> {
                  <rect x=\"{}\" y=\"{}\" width=\"102\" height=\"102\" fill=\"none\" stroke=\"#fff\"/>",
                 450.0 + shift,
                 TOP + 5.0 + shift,
-                heat::data_url(plot, 0.0, peak)?,
+                heat::data_url(plot.slice(s![..;-1, ..]), 0.0, peak)?,
                 450.0 + shift,
                 TOP + 5.0 + shift
             );
@@ -77,7 +79,9 @@ impl Stages<'_> {
         arrow(&mut svg, 655.0);
         let (depth, height, width) = self.volume.dim();
         caption(&mut svg, 685.0, 190.0, "volume", &format!("[{depth}, {height}, {width}]"));
-        self.cube(&mut svg, 690.0)?;
+        let range =
+            self.volume.iter().fold((f32::MAX, f32::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
+        svg.push_str(&heat::block(self.volume.view(), range, [690.0, TOP + 5.0, 125.0, 55.0])?);
         arrow(&mut svg, 885.0);
         caption(&mut svg, 915.0, 190.0, "probabilities", &format!("[{}]", self.labels.len()));
         for (k, (label, p)) in self.labels.iter().zip(self.probabilities).enumerate() {
@@ -87,45 +91,15 @@ impl Stages<'_> {
                 "<text x=\"965\" y=\"{}\" text-anchor=\"end\">{}</text><rect x=\"972\" y=\"{}\" width=\"130\" \
                  height=\"14\" fill=\"#eee\"/><rect x=\"972\" y=\"{}\" width=\"{:.1}\" height=\"14\" fill=\"{}\"/>",
                 y + 11.0,
-                crate::chart::escape(label),
+                escape(label),
                 y,
                 y,
                 130.0 * p.clamp(0.0, 1.0),
-                crate::ecg_paper::FOR
+                FOR
             );
         }
         svg.push_str("</svg>");
         Ok(svg)
-    }
-
-    /// Draws the volume seen from above, right and front: its first plane (lead I) is in front, its top and its
-    /// right side behind.
-    fn cube(&self, svg: &mut String, x: f64) -> Result<(), png::EncodingError> {
-        let (low, high) =
-            self.volume.iter().fold((f32::MAX, f32::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
-        let (depth, height, width) = self.volume.dim();
-        let front = self.volume.index_axis(Axis(0), 0).to_owned();
-        // Rows from far to near, so that the edge meets the front plane.
-        let top =
-            Array2::from_shape_fn((depth, width), |(r, c)| self.volume[[depth - 1 - r, 0, c]]);
-        let side = Array2::from_shape_fn((height, depth), |(r, c)| self.volume[[c, r, width - 1]]);
-        let (size, slant) = (125.0, 55.0);
-        let y = TOP + 5.0;
-        let faces = [
-            // Matrices that map the unit square to a face.
-            (top, [size, 0.0, -slant, slant, x + slant, y]),
-            (side, [slant, -slant, 0.0, size, x + size, y + slant]),
-            (front, [size, 0.0, 0.0, size, x, y + slant]),
-        ];
-        for (face, [a, b, c, d, e, f]) in faces {
-            let _ = write!(
-                svg,
-                "<image width=\"1\" height=\"1\" preserveAspectRatio=\"none\" transform=\"matrix({a} {b} {c} {d} {e} {f})\" \
-                 href=\"{}\"/>",
-                heat::data_url(face.view(), low, high)?
-            );
-        }
-        Ok(())
     }
 }
 
@@ -153,24 +127,42 @@ fn traces(svg: &mut String, signal: ArrayView2<'_, f32>, x: f64, width: f64) {
     let step = HEIGHT / signal.nrows() as f64;
     for (k, row) in signal.outer_iter().enumerate() {
         let middle = TOP + (k as f64 + 0.5) * step;
-        let mut path = String::new();
         let dx = width / row.len() as f64;
-        let mut pen_down = false;
-        for (t, value) in row.iter().enumerate() {
-            if !value.is_finite() {
-                pen_down = false;
-                continue;
-            }
-            let _ = write!(
-                path,
-                "{}{:.1} {:.1}",
-                if pen_down { 'L' } else { 'M' },
-                x + t as f64 * dx,
-                middle - f64::from(*value) * scale
-            );
-            pen_down = true;
-        }
+        let point =
+            |(t, value): (usize, &f32)| (x + t as f64 * dx, middle - f64::from(*value) * scale);
+        let path = polyline(row.iter().enumerate().map(point), 1);
         let _ =
             write!(svg, "<path d=\"{path}\" stroke=\"#111\" stroke-width=\".8\" fill=\"none\"/>");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ecg_core::{Lead, SamplingRate};
+    use ndarray::Array2;
+
+    #[test]
+    fn time_runs_from_the_bottom() {
+        let signal = Array2::from_shape_fn((12, 100), |(lead, t)| (lead * t) as f64 / 1000.0);
+        let rate = SamplingRate::new(50.0).expect("a rate");
+        let recording = Recording::new("r", rate, Lead::STANDARD_12, signal).expect("twelve leads");
+        let window = recording.signal.mapv(|v| v as f32);
+        let recurrence = Array3::from_shape_fn((1, 2, 2), |(_, h, w)| (2 * h + w) as f32);
+        let volume = Array3::from_shape_fn((2, 2, 2), |(d, h, w)| (4 * d + 2 * h + w) as f32);
+        let stages = Stages {
+            recording: &recording,
+            window: window.view(),
+            window_s: 2.0,
+            recurrence: &recurrence,
+            volume: &volume,
+            labels: &LabelSet::default(),
+            probabilities: &[0.5; 7],
+        };
+        let svg = stages.svg().expect("draws");
+        let upright = ndarray::array![[2.0, 3.0], [0.0, 1.0]];
+        assert!(svg.contains(&heat::data_url(upright.view(), 0.0, 3.0).expect("encodes")));
+        let place = [690.0, TOP + 5.0, 125.0, 55.0];
+        assert!(svg.contains(&heat::block(volume.view(), (0.0, 7.0), place).expect("draws")));
     }
 }

@@ -10,7 +10,7 @@ use ecg_synth::{SynthOptions, Synthesizer};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Progress, write_atomic};
+use crate::{Progress, write_atomic, write_json};
 
 /// The format of recordings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -88,10 +88,7 @@ fn claim(dir: &Path, manifest: &Manifest) -> Result<()> {
             name.display()
         );
     }
-    write_atomic(&path, |file| {
-        serde_json::to_writer_pretty(&mut *file, manifest)?;
-        writeln!(file)
-    })
+    write_json(&path, manifest)
 }
 
 /// Writes one record and returns its row of labels.csv.

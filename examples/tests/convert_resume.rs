@@ -33,8 +33,9 @@ fn parts(out: &Path) -> PathBuf {
 /// Starts a conversion and kills it once a part is in the journal; false if it finished before that was seen.
 fn killed(data: &Path, out: &Path) -> bool {
     let journal = parts(out).join("journal.jsonl");
+    // A line without its end may be torn by the kill.
     killed_when(convert(data, out, &["--threads", "1"]), || {
-        std::fs::metadata(&journal).is_ok_and(|file| file.len() > 0)
+        std::fs::read(&journal).is_ok_and(|text| text.contains(&b'\n'))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use ecg_core::LabelSet;
@@ -110,11 +110,13 @@ fn a_record_and_all_that_is_said_about_it() {
     assert_eq!(set.pictures(), ["bars.png", "ecg.png", "interactions.png"]);
 
     // Other pictures, with none left of the first run, nor lines of a run over a data set.
-    let stale = ["explanations.jsonl", "explanations.jsonl.partial", "boxes.png"];
+    let stale = ["explanations.jsonl", "boxes.png"];
     let stale = stale.map(|name| set.path("out").join(name));
     for path in &stale {
         std::fs::write(path, "stale").expect("writes");
     }
+    let partial = set.path("out/explanations.jsonl.partial");
+    std::fs::write(&partial, "kept").expect("writes");
     succeeds(set.of_record("--label AF,SB --method owen --segments 4 --permutations 2"));
     let json = set.json();
     assert_eq!(json["labels"].as_array().map(Vec::len), Some(2));
@@ -123,6 +125,8 @@ fn a_record_and_all_that_is_said_about_it() {
     let expected = ["bars-AF", "bars-SB", "ecg-AF", "ecg-SB", "segments-AF", "segments-SB"];
     assert_eq!(set.pictures(), expected.map(|name| format!("{name}.png")));
     assert!(stale.iter().all(|path| !path.exists()));
+    // What a run over a data set can continue from stays.
+    assert_eq!(std::fs::read(&partial).expect("is there"), b"kept");
 }
 
 #[test]
@@ -224,7 +228,8 @@ fn a_stopped_data_set_leaves_its_finished_records() {
     let set = Set::new(6);
     let (child, said) = listening(set.of_data("--label all --method shapley"));
     let lines = set.path("out/explanations.jsonl.partial");
-    while std::fs::metadata(&lines).map_or(0, |file| file.len()) == 0 {
+    // The key of the run, and something more.
+    while std::fs::metadata(&lines).map_or(0, |file| file.len()) < 100 {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     interrupt(&child);
@@ -232,8 +237,30 @@ fn a_stopped_data_set_leaves_its_finished_records() {
     assert_eq!(code, Some(130), "{text}");
     assert_finished(&set, true);
 
-    // Run to the end, the same folder holds everything.
-    succeeds(set.of_data("--label all --limit 3"));
+    // What is left belongs to this run alone.
+    let other = set.of_data("--label all --target logit");
+    refused(other, "explanations.jsonl.partial holds results for different weights");
+    // As if the run had been killed within a line.
+    let mut kept = std::fs::read(&lines).expect("what can be continued");
+    kept.extend(b"{\"record\":\"synth0000");
+    std::fs::write(&lines, kept).expect("writes");
+    let output = set.of_data("--label all --method shapley").output().expect("explain starts");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("resuming after "), "{text}");
+    assert_finished(&set, false);
+    let results = || {
+        ["explanations.jsonl", "explanation.json", "boxes-NSR.svg"]
+            .map(|name| std::fs::read(set.path("out").join(name)).ok())
+    };
+    let continued = results();
+    // A run that nothing interrupts, since nothing is left of the first.
+    succeeds(set.of_data("--label all"));
+    assert!(continued[0].is_some() && continued == results(), "the results differ");
+
+    // Results of another run are refused until they are discarded.
+    std::fs::write(&lines, "results of another run\n").expect("writes");
+    refused(set.of_data("--label all --limit 3"), "--restart");
+    succeeds(set.of_data("--label all --limit 3 --restart"));
     assert_finished(&set, false);
     let json = set.json();
     let held = json["labels"].as_array().expect("labels").iter();
@@ -248,7 +275,8 @@ fn assert_finished(set: &Set, stopped: bool) {
     let text = std::fs::read_to_string(set.path("out/explanations.jsonl")).expect("lines");
     let lines: Vec<Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("whole lines")).collect();
-    assert!(!lines.is_empty() && !Path::new(&set.path("out/explanations.jsonl.partial")).exists());
+    let partial = set.path("out/explanations.jsonl.partial");
+    assert!(!lines.is_empty() && partial.exists() == stopped);
     assert!(lines.iter().all(|line| line["partial"].is_null() && line["record"].is_string()));
     for own in json["labels"].as_array().expect("labels") {
         let of_label = lines.iter().filter(|line| line["label"] == own["label"]).count() as u64;

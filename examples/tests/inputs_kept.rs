@@ -39,6 +39,62 @@ fn inputs_are_kept() {
             "{said}"
         );
     }
+    std::fs::create_dir(dir.join("w")).expect("makes");
+    // Read by name only, for they are refused before anything is read.
+    let outputs = ["metrics.csv", "calibration.csv", "report.md", "metrics.json", "roc.svg"];
+    for name in outputs.into_iter().chain(["calibrator.json"]) {
+        std::fs::write(dir.join("w").join(name), name).expect("writes");
+    }
+    let recording = "I,II\n1,2\n";
+    std::fs::create_dir(dir.join("rec")).expect("makes");
+    std::fs::write(dir.join("rec/metrics.csv"), recording).expect("writes");
+    for (arguments, name) in [
+        ("--predictions predictions.csv --labels w/metrics.csv --out w", "w/metrics.csv"),
+        (
+            "--predictions predictions.csv --labels truth.csv --against w/calibration.csv --out w",
+            "w/calibration.csv",
+        ),
+        (
+            "--predictions predictions.csv --labels truth.csv --challenge-weights w/report.md --out w",
+            "w/report.md",
+        ),
+        (
+            "--predictions predictions.csv --labels truth.csv --calibrator w/roc.svg --out w",
+            "w/roc.svg",
+        ),
+        ("--data w/metrics.npz --out w", "w/metrics.json"),
+        ("--data rec --out rec", "rec/metrics.csv"),
+    ] {
+        let said = refused(evaluate, dir, arguments);
+        let expected = format!("{name} would be overwritten, but it is an input");
+        assert!(said.contains(&expected), "{arguments}: {said}");
+    }
+    // What is read as a calibrator is written again as one.
+    let said = refused(
+        evaluate,
+        dir,
+        "--predictions predictions.csv --labels truth.csv --calibrator w/calibrator.json --out w",
+    );
+    assert!(said.contains("calibrator.json is not a calibrator"), "{said}");
+    for name in outputs {
+        assert_eq!(std::fs::read_to_string(dir.join("w").join(name)).expect("is there"), name);
+    }
+    let kept = std::fs::read_to_string(dir.join("rec/metrics.csv")).expect("is there");
+    assert_eq!(kept, recording);
+    let quickstart = env!("CARGO_BIN_EXE_quickstart");
+    let said = refused(quickstart, dir, "--data data --labels predictions.csv --out .");
+    assert!(said.contains("predictions.csv would be overwritten, but it is an input"), "{said}");
+    let explain = env!("CARGO_BIN_EXE_explain");
+    std::fs::write(dir.join("w/explanation.json"), "a manifest").expect("writes");
+    for arguments in [
+        "--data w/explanation.npz --label AF --out w",
+        "--record data/a --reference w/explanation.npz --label AF --out w",
+        "--data data --labels w/explanation.json --label AF --out w",
+    ] {
+        let said = refused(explain, dir, arguments);
+        let expected = "explanation.json would be overwritten, but it is an input";
+        assert!(said.contains(expected), "{arguments}: {said}");
+    }
     let convert = env!("CARGO_BIN_EXE_convert");
     let said = refused(convert, dir, "--data data --config x.json --out x.npz");
     assert!(said.contains("x.json would be overwritten, but it is an input"), "{said}");

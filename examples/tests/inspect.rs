@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
 
+use ecg_core::SamplingRate;
+use ecg_io::{Annotation, AnnotationCode, Annotations, write_annotations};
 use ndarray::{Array1, Array2, array};
 use ndarray_npy::NpzReader;
 use serde_json::Value;
@@ -88,8 +90,18 @@ fn records_of_many_kinds() {
     assert!(physical[[0, 0]] == 0.005 && physical[[0, 1]].is_nan());
     // In the record's own units.
     assert_eq!(physical.row(1).to_vec(), [0.0, 0.1]);
-    let sample: Array1<i64> = archive.by_name("annotations_atr_sample").expect("times");
-    assert_eq!(sample, array![1]);
+    let sample: Array1<i64> = archive.by_name("annotations_atr_sample").expect("ticks");
+    let time_s: Array1<f64> = archive.by_name("annotations_atr_time_s").expect("times");
+    assert_eq!((sample, time_s), (array![1], array![0.002]));
+
+    // Twice as many ticks as samples.
+    let marks = Annotations::new(vec![Annotation::new(1, AnnotationCode::NORMAL)])
+        .with_time_resolution(SamplingRate::new(1000.0).expect("a rate"));
+    write_annotations(folder.join("a.atr"), &marks).expect("writes");
+    let mut archive = npz(folder, "a");
+    let sample: Array1<i64> = archive.by_name("annotations_atr_sample").expect("ticks");
+    let time_s: Array1<f64> = archive.by_name("annotations_atr_time_s").expect("times");
+    assert_eq!((sample, time_s), (array![1], array![0.001]));
 
     let mut archive = npz(folder, "b");
     assert_eq!(names(&mut archive), ["digital_0", "digital_1", "physical_0", "physical_1"]);

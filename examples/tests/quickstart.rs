@@ -12,13 +12,17 @@ fn recordings_need_no_labels() {
     let (data, out) = (dir.path().join("data"), dir.path().join("out"));
     let options = SynthOptions::default().with_seconds(2.0).with_seed(3);
     write_folder(&data, 2, options, Format::Csv).expect("synthesises");
+    // What a run with other recordings left.
+    let part = out.join("predictions.csv.part");
+    fs::create_dir(&out).expect("makes");
+    fs::write(&part, "of others\n").expect("writes");
     let run = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_quickstart"));
         command.arg("--data").arg(&data).arg("--out").arg(&out);
-        command.args(["--explain", "0", "--seed", "9"]);
+        command.args(["--explain", "0", "--seed", "9", "--restart"]);
         let output = command.output().expect("starts");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{said}");
+        assert!(output.status.success() && !part.exists(), "{said}");
         let read = |name| fs::read_to_string(out.join(name)).expect("is there");
         (said, read("report.html"), read("predictions.csv"))
     };

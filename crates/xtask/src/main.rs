@@ -26,7 +26,7 @@ cargo xtask <command>
   setup             fetch what is missing (a CPU libtorch, 543 MB once per machine);
                     returns at once if nothing is missing
   demo [ARGS]       set up, build the programs and run the main job on synthetic recordings;
-                    ARGS go to `quickstart` (--data DIR, --out DIR, --seed N)
+                    ARGS go to `quickstart` (--data DIR [--restart], --out DIR, --seed N)
   test [ARGS]       set up and run `cargo test --workspace ARGS`; with `-p CRATE` or
                     `--manifest-path FILE` among them, without `--workspace`
   ci [--from STEP | --only STEP | --list]

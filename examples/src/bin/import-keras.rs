@@ -10,6 +10,10 @@ use ecg3d_models::{Architecture, ModelCard, Preset, import_keras, save};
 
 /// Converts a weights file of Keras 2 (.h5, compiled or not, or .weights.h5) to a .safetensors file with a
 /// model card, and writes a readable copy of the card beside it.
+///
+/// A whole model contains its graph, and each layer is compared with the network's. Bare weights (.weights.h5,
+/// or a legacy .h5 by save_weights) contain no graph: layers are taken in order, and only their number and
+/// shapes are checked. The card's origin then says "graph not in the file".
 #[derive(Parser)]
 #[command(name = "import-keras", version)]
 struct Arguments {

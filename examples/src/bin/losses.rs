@@ -6,20 +6,19 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::Parser;
 use ecg_core::Recording;
-use ecg_io::Dataset;
+use ecg_io::{Dataset, IoError, Loaded};
 use ecg3d_convert::{
-    Band, ConvertConfig, ConvertPlan, Denoise, FftResampler, ImagePlan, LeadSelection, Plans,
-    Preset, Resample, Units, butterworth, rate_ratio,
+    Band, ConvertConfig, ConvertPlan, ConvertWarning, Denoise, FftResampler, ImagePlan,
+    LeadSelection, Plans, Preset, Resample, Units, butterworth, rate_ratio,
 };
 use ecg3d_examples::chart::quantile;
 use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::{Failed, check_not_of, exit_code};
 use ecg3d_examples::{
-    Progress, check_place, pool, print_result, say_err, table_writer, write_atomic,
+    Progress, Shown, check_place, print_result, say_err, table_writer, write_atomic,
 };
 use half::f16;
 use ndarray::{Array2, ArrayView1, s};
-use rayon::prelude::*;
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex;
 
@@ -30,8 +29,8 @@ const NYQUIST_HZ: f64 = 25.0;
 /// both presets.
 ///
 /// Prints a table in Markdown with the median over the recordings and the 5th and 95th percentile.
-/// docs/data-loss.md defines each figure. Exit status: 0 if all went well, 2 if some records failed, 1 if
-/// nothing was done.
+/// docs/data-loss.md defines each figure. Labels of the recordings are not needed. Exit status: 0 if all went
+/// well, 2 if some records failed, 1 if nothing was done.
 #[derive(Parser)]
 #[command(name = "losses", version)]
 struct Arguments {
@@ -69,6 +68,9 @@ const FIGURES: [(&str, usize); 17] = [
     ("f16 images: PRD of the volume, %", 4),
 ];
 
+/// The figures of a recording.
+type Figures = [f64; FIGURES.len()];
+
 fn main() -> ExitCode {
     ecg3d_examples::run(|arguments| losses(&arguments))
 }
@@ -77,42 +79,53 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(path) = &arguments.out {
         check_place(path)?;
     }
-    let dataset = Dataset::open(&arguments.data, &arguments.reading.dataset_options())?;
+    let options = arguments.reading.dataset_options().with_ignore_labels(true);
+    let dataset = Dataset::open(&arguments.data, &options)?;
     if let Some(path) = &arguments.out {
-        check_not_of(path, &dataset)?;
+        check_not_of(&[path], &dataset)?;
     }
-    let pool = pool(arguments.threads, dataset.len())?;
+    for warning in dataset.warnings() {
+        say_err!("warning: {warning}");
+    }
+    let mut shown = Shown::default();
     let (mut failed, mut any) = (Vec::new(), false);
     let mut table = format!("{} recordings\n", dataset.len());
     let mut rows = Vec::new();
-    for preset in [Preset::Published, Preset::Corrected] {
+    for (pass, preset) in [Preset::Published, Preset::Corrected].into_iter().enumerate() {
         let plans = Plans::new(ConvertConfig::preset(preset));
         let progress = Progress::new(dataset.len() as u64, "records");
-        let measure = |index| -> Result<[f64; FIGURES.len()]> {
-            let loaded = dataset.load(index)?;
-            let plan = plans.at(loaded.recording.sampling_rate)?;
-            Measured::new(&plan, &loaded.recording)?.figures()
-        };
-        let results: Vec<Result<[f64; FIGURES.len()]>> = pool.install(|| {
-            let work = (0..dataset.len()).into_par_iter().map(measure);
-            // Records that failed are done, too.
-            work.inspect(|_| progress.inc(1)).collect()
-        });
-        progress.finish();
         let mut columns = vec![Vec::new(); FIGURES.len()];
-        for (name, result) in dataset.names().iter().zip(results) {
-            match result {
-                Ok(figures) => {
-                    columns.iter_mut().zip(figures).for_each(|(column, x)| column.push(x));
-                    rows.push((preset, name.as_str(), figures));
+        dataset.for_each_parallel(
+            arguments.threads as usize,
+            |_, loaded| {
+                let mut warnings = Vec::new();
+                let figures = measure(&plans, loaded, pass == 0, &mut warnings);
+                (warnings, figures)
+            },
+            |index, (warnings, result)| -> Result<()> {
+                // Records that failed are done, too.
+                progress.inc(1);
+                let name = &dataset.names()[index];
+                for warning in warnings {
+                    shown.print(Some(&progress), &warning);
                 }
-                Err(error) => {
-                    let reason = format!("{preset}: {error:#}");
-                    say_err!("failed: {name}: {reason}");
-                    failed.push(Failed { record: name.clone(), reason });
+                match result {
+                    Ok(figures) => {
+                        // NaN is a figure that the recording does not have.
+                        let known = columns.iter_mut().zip(figures).filter(|(_, x)| !x.is_nan());
+                        known.for_each(|(column, x)| column.push(x));
+                        rows.push((preset, name.as_str(), figures));
+                    }
+                    Err(error) => {
+                        let reason = format!("{preset}: {error:#}");
+                        progress.line(&format!("failed: {name}: {reason}"));
+                        failed.push(Failed { record: name.clone(), reason });
+                    }
                 }
-            }
-        }
+                Ok(())
+            },
+        )?;
+        progress.finish();
         let measured = columns[0].len();
         table.push_str(&format!("\n{preset}, {measured} recordings\n"));
         if measured == 0 {
@@ -121,12 +134,19 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
         any = true;
         table.push_str("\n| | median | 5 % to 95 % |\n|---|---|---|\n");
         for ((name, digits), column) in FIGURES.iter().zip(&mut columns) {
+            if column.is_empty() {
+                table.push_str(&format!("| {name} | - | - |\n"));
+                continue;
+            }
             column.sort_by(f64::total_cmp);
             let [low, median, high] = [0.05, 0.5, 0.95].map(|share| quantile(column, share));
             table.push_str(&format!(
                 "| {name} | {median:.digits$} | {low:.digits$} to {high:.digits$} |\n"
             ));
         }
+    }
+    if shown.left() > 0 {
+        say_err!("{} more warnings", shown.left());
     }
     ensure!(any, "{}: no record could be measured", arguments.data.display());
     if let Some(path) = &arguments.out {
@@ -136,14 +156,35 @@ fn losses(arguments: &Arguments) -> Result<ExitCode> {
     Ok(exit_code(&failed))
 }
 
+/// Measures a recording. Adds to `warnings` those of its conversion, and at the first pass also its own, which are
+/// the same at every pass.
+fn measure(
+    plans: &Plans,
+    loaded: Result<Loaded, IoError>,
+    is_first: bool,
+    warnings: &mut Vec<String>,
+) -> Result<Figures> {
+    let Loaded { recording, warnings: own, .. } = loaded?;
+    if is_first {
+        warnings.extend(own.iter().map(ToString::to_string));
+    }
+    let plan = plans.at(recording.sampling_rate)?;
+    let measured = Measured::new(&plan, &recording)?;
+    let (name, preset) = (&recording.name, plan.config().preset);
+    let own = measured.warnings.iter();
+    warnings.extend(own.map(|warning| format!("{name}: {preset}: {warning}")));
+    measured.figures()
+}
+
 /// Writes the figures of each preset and record.
-fn write_rows(path: &Path, rows: &[(Preset, &str, [f64; FIGURES.len()])]) -> Result<()> {
+fn write_rows(path: &Path, rows: &[(Preset, &str, Figures)]) -> Result<()> {
     write_atomic(path, |file| {
         let mut table = table_writer(file);
         table.write_record(["preset", "record"].into_iter().chain(FIGURES.map(|own| own.0)))?;
         for (preset, record, figures) in rows {
             let names = [preset.to_string(), (*record).to_owned()].into_iter();
-            table.write_record(names.chain(figures.map(|x| x.to_string())))?;
+            let figure = |x: f64| if x.is_nan() { String::new() } else { x.to_string() };
+            table.write_record(names.chain(figures.map(figure)))?;
         }
         table.flush()
     })
@@ -166,6 +207,8 @@ struct Measured<'a> {
     window: Array2<f32>,
     /// For each lead: the value of zero voltage, and the units of the preset per microvolt.
     scale: Vec<[f64; 2]>,
+    /// The warnings of the conversion.
+    warnings: Vec<ConvertWarning>,
 }
 
 impl<'a> Measured<'a> {
@@ -219,10 +262,11 @@ impl<'a> Measured<'a> {
             turned: upside_down.real().to_owned(),
             window: prepared.signal.slice(s![.., ..config.window_samples()]).to_owned(),
             scale,
+            warnings: prepared.warnings,
         })
     }
 
-    fn figures(&self) -> Result<[f64; FIGURES.len()]> {
+    fn figures(&self) -> Result<Figures> {
         let config = self.plan.config();
         let leads = self.used.nrows();
         let [lead_count, kept] = config.prepared_shape();
@@ -390,9 +434,13 @@ fn prd<'a, T: Copy + Into<f64> + 'a>(
     if energy > 0.0 { 100.0 * (error / energy).sqrt() } else { 0.0 }
 }
 
-/// Returns the PRD of the volume made from images rounded to half precision.
+/// Returns the PRD of the volume made from images rounded to half precision, or NaN if a value is too large for it;
+/// `convert --dtype f16` refuses such images.
 fn f16_loss(plan: &ImagePlan, images: &ndarray::Array3<f32>) -> Result<f64> {
     let rounded = images.mapv(|value| f16::from_f32(value).to_f32());
+    if rounded.iter().any(|value| value.is_infinite()) {
+        return Ok(f64::NAN);
+    }
     let (exact, other) = (plan.volume(images.view())?, plan.volume(rounded.view())?);
     Ok(prd(&exact, &other))
 }
@@ -473,6 +521,23 @@ mod tests {
             // The ripple of the resampling filter.
             assert!(prd(measured.filtered.view(), back.view()) < 0.2, "{samples}");
         }
+    }
+
+    #[test]
+    fn images_too_large_for_half_precision_have_no_such_figure() {
+        let mut large = recording(5000);
+        large.signal.mapv_inplace(|value| value * 1e5);
+        let plan =
+            ConvertPlan::new(ConvertConfig::corrected(), large.sampling_rate).expect("a plan");
+        let figures =
+            Measured::new(&plan, &large).and_then(|measured| measured.figures()).expect("measures");
+        let (last, others) = figures.split_last().expect("figures");
+        assert!(last.is_nan() && others.iter().all(|x| x.is_finite()), "{figures:?}");
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("losses.csv");
+        write_rows(&path, &[(Preset::Corrected, "large", figures)]).expect("writes");
+        let text = std::fs::read_to_string(&path).expect("reads");
+        assert!(text.trim_end_matches(['\r', '\n']).ends_with(','), "{text}");
     }
 
     #[test]

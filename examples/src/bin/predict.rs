@@ -1,21 +1,8 @@
 //! Writes the probabilities of each label for recordings.
 
-#[path = "../with_model/classify.rs"]
-mod classify;
-#[path = "../with_model/device.rs"]
-mod device;
-#[path = "../with_model/device_args.rs"]
-mod device_args;
-#[path = "../with_model/keeping.rs"]
-mod keeping;
-#[path = "../with_model/model_args.rs"]
-mod model_args;
-#[path = "../with_model/precision.rs"]
-mod precision;
-#[path = "../with_model/threads.rs"]
-mod threads;
-#[path = "../with_model/weights.rs"]
-mod weights;
+#[allow(dead_code)] // Each program uses a part.
+#[path = "../with_model/mod.rs"]
+mod with_model;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,9 +13,9 @@ use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::{LabelArgs, check_not_read, load};
 use ecg3d_examples::{check_inputs, check_place, say_err, write_predictions};
 
-use crate::classify::classify;
-use crate::keeping::kept;
-use crate::model_args::ModelArgs;
+use with_model::classify::classify;
+use with_model::keeping::kept;
+use with_model::model_args::ModelArgs;
 
 /// Writes FILE.csv with a line for each record: its name, and the probability of each label in full precision.
 ///
@@ -64,7 +51,7 @@ fn predict(arguments: Arguments) -> Result<ExitCode> {
     check_place(&out)?;
     let labels = LabelArgs::ignored(reading);
     check_inputs(&out, &model.weights)?;
-    check_not_read(&out, &data, &labels)?;
+    check_not_read(&[&out], &data, &labels)?;
     let model = model.model()?;
     let mut source = load(&data, &model.card().preprocessing, &labels)?;
     let mut kept = kept(&model, &source, &out, restart)?;
@@ -80,6 +67,7 @@ fn predict(arguments: Arguments) -> Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
+    use super::with_model::classify::unit;
     use super::*;
     use ecg3d_examples::source::{Rows, Source};
     use ecg3d_models::Model;
@@ -104,9 +92,9 @@ mod tests {
         let rows = Rows::Images(Array4::zeros((2, 12, 45, 45)));
         let mut source = Source::unlabelled(vec!["a".to_owned()], rows);
         source.row_record = Some(vec![0, 0]);
-        assert_eq!(classify::unit(&source), "windows");
+        assert_eq!(unit(&source), "windows");
         source.row_record = None;
-        assert_eq!(classify::unit(&source), "records");
+        assert_eq!(unit(&source), "records");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use ab_glyph::{Font, FontRef, OutlineCurve};
 use ab_glyph_rasterizer::{Point, Rasterizer, point};
 use anyhow::{Context, Result};
 
+use crate::heat::encode;
+
 /// Red, green and blue, each from 0 to 1.
 type Colour = [f32; 3];
 
@@ -31,12 +33,7 @@ impl Canvas {
     pub(super) fn png(&self) -> Result<Vec<u8>> {
         let bytes: Vec<u8> =
             self.pixels.iter().flatten().map(|share| (share * 255.0).round() as u8).collect();
-        let mut file = Vec::new();
-        let mut encoder = png::Encoder::new(&mut file, self.width as u32, self.height as u32);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        encoder.write_header()?.write_image_data(&bytes)?;
-        Ok(file)
+        Ok(encode(&bytes, self.width, self.height)?)
     }
 
     /// Fills a closed polygon, given in user units.

@@ -47,28 +47,24 @@ pub fn load_npz(path: &Path, config: &ConvertConfig, labelled: bool) -> Result<S
     let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
     let mut npz =
         NpzReader::new(file).with_context(|| format!("{shown} is not an .npz archive"))?;
+    // First of all, because an archive of another preprocessing is not worth reading.
+    let sidecar = read_sidecar(path, config)?;
     let rows = read_rows(&mut npz, path)?;
     let n = rows.len();
     ensure!(n > 0, "{shown} holds no records");
-    let sidecar = read_sidecar(path, config)?;
     let row_record = read_row_record(&mut npz, path, n)?;
     let records =
         row_record.as_ref().map_or(n, |records| records.iter().max().map_or(0, |last| last + 1));
-    let sidecar = match sidecar {
-        Some(sidecar) => {
-            ensure!(
-                sidecar.records.len() == records,
-                "{} names {} records, but {shown} holds {records}",
-                path.with_extension("json").display(),
-                sidecar.records.len()
-            );
-            sidecar
-        }
-        None => Sidecar {
-            records: (0..records).map(|record| record.to_string()).collect(),
-            ..Sidecar::default()
-        },
-    };
+    let named = sidecar.as_ref().map_or(records, |sidecar| sidecar.records.len());
+    ensure!(
+        named == records,
+        "{} names {named} records, but {shown} holds {records}",
+        path.with_extension("json").display()
+    );
+    let sidecar = sidecar.unwrap_or_else(|| Sidecar {
+        records: (0..records).map(|record| record.to_string()).collect(),
+        ..Sidecar::default()
+    });
     let patients = of_each(sidecar.patients, "patients", path, records)?;
     let folds = of_each(sidecar.folds, "folds", path, records)?;
 
@@ -87,6 +83,8 @@ pub fn load_npz(path: &Path, config: &ConvertConfig, labelled: bool) -> Result<S
     if labelled {
         read_labels_of(&mut source, &mut npz, path, &sidecar.unlabelled)?;
     }
+    let without = source.records_without_rows();
+    source.set_aside(because(&without, "has no rows in array row_record"));
     if let Rows::Prepared { lengths, .. } = &source.rows {
         let short = lengths.iter().map(|&length| config.window_starts(length).is_empty());
         let short = source.records_of(&short.collect::<Vec<_>>());
@@ -308,7 +306,7 @@ mod tests {
         let Rows::Volumes(volumes) = &source.rows else { panic!("volumes were written") };
         assert_eq!(volumes.dim(), (2, 45, 45, 45));
         let error = source.require_labels(&LabelSet::seven()).expect_err("no labels");
-        assert!(error.to_string().starts_with("record 0 has no labels"), "{error}");
+        assert!(error.to_string().starts_with("no record has labels in "), "{error}");
     }
 
     #[test]
@@ -368,6 +366,60 @@ mod tests {
         assert_eq!(source.names, ["1"]);
         assert_eq!((source.rows.len(), source.row_record), (2, Some(vec![0, 0])));
         assert_eq!(source.failed[0].record, "0");
+    }
+
+    #[test]
+    fn records_without_rows_fail() {
+        let (dir, path) = npz(|archive| {
+            let rows = Array3::<f32>::zeros((2, 12, 100));
+            archive.add_array("prepared", &rows).expect("adds");
+            archive.add_array("row_record", &ndarray::array![1_i64, 1]).expect("adds");
+            archive.add_array("labels", &Array2::<u8>::ones((2, 7))).expect("adds");
+        });
+        let published = ConvertConfig::published();
+        let failed = |source: &Source| -> Vec<String> {
+            source.failed.iter().map(|own| format!("{} {}", own.record, own.reason)).collect()
+        };
+        let source = open(&path, &published).expect("loads");
+        assert_eq!((source.names.join(" "), source.rows.len()), ("1".to_owned(), 2));
+        assert_eq!(source.row_record.as_deref(), Some(&[0, 0][..]));
+        assert_eq!(source.labels, [Some(vec![true; 7])]);
+        assert_eq!(failed(&source), ["0 has no rows in array row_record"]);
+        let open_with = |names: &[&str]| {
+            let sidecar = serde_json::json!({"records": names, "config_hash": published.hash()});
+            std::fs::write(dir.path().join("rows.json"), sidecar.to_string()).expect("writes");
+            open(&path, &published)
+        };
+        let source = open_with(&["a", "b"]).expect("loads");
+        assert_eq!(source.names, ["b"]);
+        assert_eq!(failed(&source), ["a has no rows in array row_record"]);
+        // A list of another length is that of another run.
+        for names in [&["a"][..], &["a", "b", "c"]] {
+            let error = open_with(names).expect_err("another number").to_string();
+            let expected = format!("rows.json names {} records, but ", names.len());
+            assert!(error.contains(&expected) && error.ends_with("rows.npz holds 2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn tables_and_manifests_are_read_before_the_arrays() {
+        // An array that cannot be read.
+        let (dir, path) = npz(|archive| {
+            archive.add_array("prepared", &Array3::<i64>::zeros((1, 12, 100))).expect("adds");
+        });
+        let published = ConvertConfig::published();
+        let said = |config: &ConvertConfig, labels: &LabelArgs| {
+            load(&path, config, labels).expect_err("refused").to_string()
+        };
+        let table = LabelArgs { labels: Some(dir.path().join("no.csv")), ..LabelArgs::default() };
+        let text = said(&published, &table);
+        assert!(text.contains("no.csv"), "{text}");
+        let sidecar = serde_json::json!({"records": ["a"], "config_hash": published.hash()});
+        std::fs::write(dir.path().join("rows.json"), sidecar.to_string()).expect("writes");
+        let text = said(&ConvertConfig::corrected(), &LabelArgs::default());
+        assert!(text.contains("was made with different preprocessing"), "{text}");
+        let text = said(&published, &LabelArgs::default());
+        assert!(text.contains("array prepared cannot be read"), "{text}");
     }
 
     #[test]
@@ -506,13 +558,21 @@ mod tests {
         let warning = |text: &str| {
             std::fs::write(&table, text).expect("writes");
             let rows = read_labels(&table, &LabelMap::default(), NsrRule::Challenge);
-            source.clone().label_by(&table, rows.expect("reads"))
+            let warnings = source.clone().label_by(rows.expect("reads")).expect("labels");
+            warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        assert_eq!(warning("record,AF,SB\na/1,1,0\n2,0,1\n"), None);
-        let strangers = "record,AF,SB\na/2,1,0\n2,0,1\n1,0,1\nc,0,1\nd,0,1\n";
-        let text = warning(strangers).expect("strangers");
-        assert!(text.contains("mine.csv:3: record: 4 rows match no record of "), "{text}");
-        assert!(text.ends_with(": 2, 1, c, ..."), "{text}");
+        assert!(warning("record,AF,SB\na/1,1,0\n2,0,1\n").is_empty());
+        let strangers = "record,AF,SB\na/2,1,0\n2,0,1\n1,0,1\nc,0,1\nd,0,1\ne,0,1\nold/b/1,0,1\n";
+        let [absent, several] = &warning(strangers)[..] else { panic!("two warnings") };
+        let expected = "mine.csv:3: record: 4 rows match no record in the archive: 2, c, d, ...";
+        assert!(absent.ends_with(expected), "{absent}");
+        let expected =
+            "mine.csv:4: record: 2 rows match several records in the archive: 1, old/b/1";
+        assert!(several.ends_with(expected), "{several}");
+        let [elsewhere] = &warning("record,AF,SB\nold/2,0,1\n")[..] else { panic!("one warning") };
+        let expected =
+            "mine.csv:2: record: 1 rows name other folders and are matched by base name: old/2";
+        assert!(elsewhere.ends_with(expected), "{elsewhere}");
         std::fs::write(&table, "record,AF,SB\ny/2,1,0\nx/2,0,1\n").expect("writes");
         let source = load(&path, &published, &labels).expect("loads");
         assert_eq!(source.labels, [None, None, None]);
@@ -550,6 +610,15 @@ mod tests {
         let source = load(&path, &published, &labels).expect("loads");
         assert_eq!(source.labels, of_folder);
         assert_eq!(source.labels.iter().filter(|own| own.is_some()).count(), 1);
+        let rows = read_labels(&table, &LabelMap::default(), NsrRule::Challenge);
+        let warnings = source.clone().label_by(rows.expect("reads")).expect("labels");
+        let [elsewhere, several] = &warnings[..] else { panic!("two warnings: {warnings:?}") };
+        assert!(elsewhere.message.ends_with("are matched by base name: a/2"), "{elsewhere}");
+        assert!(several.message.ends_with(" in the archive: a/1"), "{several}");
+        let expected = [elsewhere, several]
+            .map(|own| own.to_string().replace(" in the archive: ", " in the folder: "));
+        let told: Vec<String> = dataset.warnings().iter().map(ToString::to_string).collect();
+        assert_eq!(told, expected);
 
         // Of a record that is not in the archive, the name is known.
         let failed = serde_json::json!({"failed": [{"record": "x/1", "reason": "is short"}]});
@@ -568,8 +637,10 @@ mod tests {
         let mut source = load(&path, &published, &labels).expect("loads");
         assert_eq!(source.labels, [None, Some(vec![true])]);
         let rows = read_labels(&table, &LabelMap::default(), NsrRule::Challenge);
-        let warning = source.label_by(&table, rows.expect("reads")).expect("1 is unclear");
-        assert!(warning.ends_with(": 1; in a share, a row needs the full name"), "{warning}");
+        let warnings = source.label_by(rows.expect("reads")).expect("labels");
+        let [warning] = &warnings[..] else { panic!("1 is unclear: {warnings:?}") };
+        let message = &warning.message;
+        assert!(message.ends_with(": 1; in a share, a row needs the full name"), "{message}");
     }
 
     #[test]

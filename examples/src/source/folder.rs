@@ -8,10 +8,7 @@ use ecg3d_convert::{ConvertConfig, Plans};
 use ndarray::Array3;
 
 use super::{Failed, LabelArgs, Rows, Source};
-use crate::{Progress, say_err};
-
-/// Largest number of warnings about recordings that are printed; a folder may have one for each recording.
-const SHOWN: usize = 20;
+use crate::{Progress, Shown, say_err};
 
 /// Loads a folder, prepared according to `config`.
 pub fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
@@ -28,7 +25,7 @@ pub fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Re
     let mut values = Vec::new();
     let mut lengths = Vec::new();
     let mut shape = [0; 2];
-    let mut warned = 0;
+    let mut shown = Shown::default();
     let prepare = |loaded: Result<Loaded, IoError>| -> Result<_> {
         let Loaded { recording, warnings, .. } = loaded?;
         let prepared = plans.at(recording.sampling_rate)?.prepare(&recording)?;
@@ -44,10 +41,7 @@ pub fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Re
                 Ok((recording, prepared, warnings)) => {
                     let own = prepared.warnings.iter().map(|warning| format!("{name}: {warning}"));
                     for warning in warnings.iter().map(ToString::to_string).chain(own) {
-                        warned += 1;
-                        if warned <= SHOWN {
-                            progress.line(&format!("warning: {warning}"));
-                        }
+                        shown.print(Some(&progress), &warning);
                     }
                     shape = [prepared.signal.nrows(), prepared.signal.ncols()];
                     values.extend(prepared.signal.iter());
@@ -66,8 +60,8 @@ pub fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Re
         },
     )?;
     progress.finish();
-    if warned > SHOWN {
-        say_err!("{} more warnings", warned - SHOWN);
+    if shown.left() > 0 {
+        say_err!("{} more warnings", shown.left());
     }
     if source.names.is_empty() {
         source.report_failures();

@@ -68,14 +68,20 @@ impl LabelArgs {
             self.reading == ReadingArgs::default(),
             "{shown} is already converted: flags for reading recordings, such as --csv-rate, have no effect on it"
         );
-        let usual_map = ["", "default"].contains(&self.label_map.as_str());
         ensure!(
-            self.ignore
-                || self.labels.is_some()
-                || (usual_map && self.nsr_rule == NsrRule::default()),
+            self.ignore || self.labels.is_some() || self.rules_given().is_empty(),
             "{shown} has its own labels: --label-map and --nsr-rule have no effect without --labels"
         );
         Ok(())
+    }
+
+    /// Returns which of the flags that say how diagnosis codes become labels, `--label-map` and `--nsr-rule`, differ
+    /// from their defaults.
+    pub fn rules_given(&self) -> Vec<&'static str> {
+        let usual_map = ["", "default"].contains(&self.label_map.as_str());
+        let given =
+            [("--label-map", !usual_map), ("--nsr-rule", self.nsr_rule != NsrRule::default())];
+        given.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect()
     }
 
     /// Returns the options for opening a folder.

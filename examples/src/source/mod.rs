@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::{LabelSet, LeadName};
-use ecg_io::{Dataset, RecordTable, RowMatch, read_labels};
+use ecg_io::{Dataset, RecordTable, Warning, read_labels};
 use ecg3d_convert::{ConvertConfig, ConvertError, ImagePlan};
 use ndarray::{Array, Array2, Array3, Array4, Axis, RemoveAxis, Slice};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::archive::load_npz;
 use self::folder::load_folder;
 pub use self::labels::{LabelArgs, label_map};
-use crate::{check_inputs, say_err};
+use crate::{check_inputs, check_place, say_err, status};
 
 /// A record that could not be used, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,10 +38,9 @@ impl Failed {
     }
 }
 
-/// Returns the exit status of a program that went on with the other records: 0 if none failed, else
-/// [`crate::SOME_FAILED`].
+/// Returns the exit status of a program that went on with the other records, see [`status`].
 pub fn exit_code(failed: &[Failed]) -> ExitCode {
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(crate::SOME_FAILED) }
+    status(!failed.is_empty())
 }
 
 /// The rows of a source, by kind.
@@ -125,10 +124,21 @@ impl Source {
         }
     }
 
-    /// Returns an identifier of the patient of each record: the record's own name if the patient is unknown.
+    /// Returns an identifier of the patient of each record. If the patient is unknown, this is the record's own name,
+    /// with something added if a known patient is called the same.
     pub fn patient_ids(&self) -> Vec<String> {
-        let known = self.patients.iter().zip(&self.names);
-        known.map(|(patient, name)| patient.as_ref().unwrap_or(name).clone()).collect()
+        let known: HashSet<&str> = self.patients.iter().flatten().map(String::as_str).collect();
+        let names: HashSet<&str> = self.names.iter().map(String::as_str).collect();
+        let id = |(record, (patient, name)): (usize, (&Option<String>, &String))| {
+            let mut id = patient.as_ref().unwrap_or(name).clone();
+            if patient.is_none() && known.contains(name.as_str()) {
+                while known.contains(id.as_str()) || names.contains(id.as_str()) {
+                    id = format!("{id}#{record}");
+                }
+            }
+            id
+        };
+        self.patients.iter().zip(&self.names).enumerate().map(id).collect()
     }
 
     /// Returns the columns of the labels `wanted` in `labels`.
@@ -153,38 +163,45 @@ impl Source {
     /// Returns an error if a record has no labels, or if the source does not have one of the labels.
     pub fn require_labels(&self, wanted: &LabelSet) -> Result<Array2<bool>> {
         let columns = self.columns_of(wanted)?;
-        let mut out = Array2::from_elem((self.names.len(), wanted.len()), false);
-        for ((mut row, own), name) in out.rows_mut().into_iter().zip(&self.labels).zip(&self.names)
-        {
-            let own = own.as_ref().with_context(|| {
-                let advice = self.label_advice();
-                format!("record {name} has no labels in {}; {advice}", self.label_source)
-            })?;
-            for (cell, &column) in row.iter_mut().zip(&columns) {
-                *cell = own[column];
-            }
+        let own: Vec<&Vec<bool>> = self.labels.iter().flatten().collect();
+        let records = self.names.iter().zip(&self.labels);
+        let lacking = records.filter(|(_, own)| own.is_none()).map(|(name, _)| name.as_str());
+        let lacking: Vec<&str> = lacking.collect();
+        ensure!(lacking.is_empty() || !own.is_empty(), self.no_labels());
+        let source = &self.label_source;
+        match lacking[..] {
+            [] => {}
+            [name] => bail!(
+                "record {name} has no labels in {source}; add labels for it, or leave this recording out"
+            ),
+            [first, ..] => bail!(
+                "record {first} and {} more have no labels in {source}; add labels for them, or leave these recordings out",
+                lacking.len() - 1
+            ),
         }
-        Ok(out)
+        let label = |(record, label): (usize, usize)| own[record][columns[label]];
+        Ok(Array2::from_shape_fn((own.len(), columns.len()), label))
     }
 
     /// Takes labels, patients and folds from a table, which may cover only some of the records.
     ///
-    /// Rows are matched to records as by [`RecordTable::match_records`], in a share of a data set by full names
-    /// only. Returns a warning if some rows belong to no record.
-    fn label_by(&mut self, path: &Path, table: RecordTable<bool>) -> Option<String> {
+    /// Rows are matched to records as by [`RecordTable::matches`], in a share of a data set by full names only.
+    /// Returns warnings about rows that belong to no record, or that name another folder than their record's.
+    ///
+    /// # Errors
+    /// Returns an error if two rows name the same record.
+    fn label_by(&mut self, table: RecordTable<bool>) -> Result<Vec<Warning>> {
         // Rows of records that failed are known, too.
         let failed = self.failed.iter().map(|failed| &failed.record).chain(&self.left_out);
         let names: Vec<&String> = self.names.iter().chain(failed).collect();
-        let mut found = table.match_records(&names);
-        let mut unclear = false;
-        for row in found.iter_mut().filter(|_| self.is_share) {
-            // A record of another share may have the same base name.
-            if matches!(row, RowMatch::BaseName(_)) {
-                *row = RowMatch::Absent;
-                unclear = true;
-            }
+        let mut found = table.matches(&names);
+        // A record of another share may have the same base name.
+        let unclear = self.is_share && found.drop_base_names();
+        let mut warnings = table.row_warnings(&found, &names, "in the archive")?;
+        if let Some(absent) = warnings.first_mut().filter(|_| unclear) {
+            absent.message.push_str("; in a share, a row needs the full name");
         }
-        for (record, row) in found.iter().take(self.names.len()).enumerate() {
+        for (record, row) in found.records.iter().take(self.names.len()).enumerate() {
             let row = row.row().map(|k| &table.rows[k]);
             self.labels[record] = row.map(|row| row.values.clone());
             self.folds[record] = row.and_then(|row| row.fold);
@@ -192,25 +209,9 @@ impl Source {
                 self.patients[record] = Some(patient);
             }
         }
-        let taken: HashSet<usize> = found.into_iter().filter_map(RowMatch::row).collect();
-        let rest: Vec<_> = (0..table.rows.len()).filter(|k| !taken.contains(k)).collect();
-        let warning = rest.first().map(|&first| {
-            let mut names: Vec<&str> =
-                rest.iter().take(3).map(|&k| table.rows[k].record.as_str()).collect();
-            names.extend((rest.len() > names.len()).then_some("..."));
-            format!(
-                "{}:{}: record: {} rows match no record of {}: {}{}",
-                path.display(),
-                table.rows[first].line,
-                rest.len(),
-                self.label_source,
-                names.join(", "),
-                if unclear { "; in a share, a row needs the full name" } else { "" }
-            )
-        });
         self.label_set = table.labels;
-        self.label_source = path.display().to_string();
-        warning
+        self.label_source = table.path.display().to_string();
+        Ok(warnings)
     }
 
     /// Moves records without labels to `failed`: they cannot be used for training or evaluation.
@@ -225,13 +226,14 @@ impl Source {
         Ok(())
     }
 
-    /// Says where labels may come from.
-    fn label_advice(&self) -> &'static str {
-        if self.is_share {
+    /// Says that no record has labels, and where they may come from.
+    fn no_labels(&self) -> String {
+        let advice = if self.is_share {
             "provide a table of full names with --labels, or join the shares first (convert --join)"
         } else {
             "provide a table with --labels, or put labels.csv into the folder"
-        }
+        };
+        format!("no record has labels in {}; {advice}", self.label_source)
     }
 
     /// Adds the records without labels to `failed` and marks the others. All stay, as do their rows.
@@ -240,18 +242,30 @@ impl Source {
     /// Returns an error if no record has labels.
     pub fn fail_unlabelled(&mut self) -> Result<Vec<bool>> {
         let labelled: Vec<bool> = self.labels.iter().map(Option::is_some).collect();
-        ensure!(
-            labelled.contains(&true),
-            "no record has labels in {}; {}",
-            self.label_source,
-            self.label_advice()
-        );
+        ensure!(labelled.contains(&true), self.no_labels());
         let reason = format!("no labels in {}", self.label_source);
         let unlabelled = self.names.iter().zip(&labelled).filter(|(_, labelled)| !**labelled);
         self.failed.extend(
             unlabelled.map(|(name, _)| Failed { record: name.clone(), reason: reason.clone() }),
         );
         Ok(labelled)
+    }
+
+    /// Moves records without a fold to `failed`: they cannot be divided by the folds of a label table.
+    ///
+    /// # Errors
+    /// Returns an error if no record has a fold.
+    pub fn drop_without_fold(&mut self) -> Result<()> {
+        let source = &self.label_source;
+        ensure!(
+            self.folds.iter().any(Option::is_some),
+            "no record has a fold in {source}; --split labels needs a label table with a column fold"
+        );
+        let reason = format!("no fold in {source}");
+        let reasons = self.folds.iter().map(|fold| fold.is_none().then(|| reason.clone()));
+        let reasons = reasons.collect();
+        self.set_aside(reasons);
+        Ok(())
     }
 
     /// Moves records to `failed` whose signals have samples too large for volumes. Signals whose shape is not
@@ -296,6 +310,12 @@ impl Source {
             Rows::Images(images) => (not_finite(images), "images hold"),
             Rows::Volumes(volumes) => (not_finite(volumes), "volume holds"),
         }
+    }
+
+    /// Marks the records that have no row.
+    fn records_without_rows(&self) -> Vec<bool> {
+        let with = self.records_of(&vec![true; self.rows.len()]);
+        with.into_iter().map(|with| !with).collect()
     }
 
     /// Marks the records that have a marked row.
@@ -390,35 +410,54 @@ pub fn is_npz(path: &Path) -> bool {
 /// - A folder has no recordings, or every record of it failed.
 /// - An `.npz` was not made with `config`, or its manifest does not have a patient or a fold for each record.
 /// - Flags are given that have no effect on an `.npz`.
-/// - Labels that are not ignored are not 0 or 1.
+/// - Labels that are not ignored are not 0 or 1, or a table of them names a record twice.
 pub fn load(data: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
     labels.check(data)?;
     if !is_npz(data) {
         return load_folder(data, config, labels);
     }
-    let table = labels.labels.as_ref().filter(|_| !labels.ignore);
+    // Before the arrays of the archive, which take longest to read.
+    let table = label_table(labels)?;
     let mut source = load_npz(data, config, table.is_none() && !labels.ignore)?;
-    if let Some(table) = table {
-        let options = labels.dataset_options()?;
-        let rows = read_labels(table, &options.label_map, options.nsr_rule)?;
-        if let Some(warning) = source.label_by(table, rows) {
-            say_err!("warning: {warning}");
-        }
+    if let Some((table, mut warnings)) = table {
+        warnings.append(&mut source.label_by(table)?);
+        warnings.iter().for_each(|warning| say_err!("warning: {warning}"));
     }
     Ok(source)
 }
 
-/// Makes sure that a table does not overwrite a file that `data` is read from: an archive or its sidecar, or a
-/// recording's file or a label table of a folder.
+/// Reads the table that `--labels` names, unless labels are ignored, with warnings about flags that have no effect on
+/// it.
+fn label_table(labels: &LabelArgs) -> Result<Option<(RecordTable<bool>, Vec<Warning>)>> {
+    let Some(path) = labels.labels.as_ref().filter(|_| !labels.ignore) else { return Ok(None) };
+    let options = labels.dataset_options()?;
+    let (map, rule) = (&options.label_map, options.nsr_rule);
+    let table = read_labels(path, map, rule)?;
+    let warnings = table.rule_warnings(map, rule);
+    Ok(Some((table, warnings)))
+}
+
+/// Makes sure that no output overwrites a file that `data` is read from: an archive or its sidecar, or a
+/// recording's file or a label table of a folder. A table that `labels` names is left to [`check_inputs`].
+///
+/// The folder is opened only if one of `outs` exists and may be one of its files: it lies in the folder, or links
+/// may lead out of it.
 ///
 /// # Errors
-/// Returns an error if `out` is such a file, or if a folder cannot be opened.
-pub fn check_not_read(out: &Path, data: &PathBuf, labels: &LabelArgs) -> Result<()> {
+/// Returns an error if one of `outs` is such a file, or if a folder cannot be opened.
+pub fn check_not_read(outs: &[impl AsRef<Path>], data: &PathBuf, labels: &LabelArgs) -> Result<()> {
     if is_npz(data) {
-        return check_inputs(out, [data, &data.with_extension("json")]);
+        let inputs = [data, &data.with_extension("json")];
+        return outs.iter().try_for_each(|out| check_inputs(out.as_ref(), inputs));
     }
-    if out.is_file() && data.is_dir() {
-        check_not_of(out, &Dataset::open(data, &labels.dataset_options()?)?)?;
+    let folder = data.canonicalize();
+    let is_in_folder = |out: &Path| {
+        folder.as_ref().is_ok_and(|own| out.canonicalize().is_ok_and(|out| out.starts_with(own)))
+    };
+    let may_be_read =
+        |out: &Path| out.is_file() && (labels.reading.allow_links || is_in_folder(out));
+    if data.is_dir() && outs.iter().any(|out| may_be_read(out.as_ref())) {
+        check_not_of(outs, &Dataset::open(data, &labels.dataset_options()?)?)?;
     }
     Ok(())
 }
@@ -426,14 +465,36 @@ pub fn check_not_read(out: &Path, data: &PathBuf, labels: &LabelArgs) -> Result<
 /// Makes the same check for a folder that is already open.
 ///
 /// # Errors
-/// Returns an error if the data set is read from `out`.
-pub fn check_not_of(out: &Path, dataset: &Dataset) -> Result<()> {
-    ensure!(
-        !dataset.reads(out),
-        "{} would be overwritten, but it is an input; choose another --out",
-        out.display()
-    );
+/// Returns an error if the data set is read from one of `outs`.
+pub fn check_not_of(outs: &[impl AsRef<Path>], dataset: &Dataset) -> Result<()> {
+    if let Some(out) = dataset.reads_one_of(outs) {
+        bail!("{} would be overwritten, but it is an input; choose another --out", out.display());
+    }
     Ok(())
+}
+
+/// Makes sure, before long work, that the files `names` can be written into the folder `out`, and that they do
+/// not overwrite one of `inputs`, a table that `labels` names, or a file that `data` is read from.
+///
+/// # Errors
+/// The errors of [`check_place`], [`check_inputs`] and [`check_not_read`].
+pub fn check_outputs<'a>(
+    out: &Path,
+    names: &[&str],
+    inputs: impl IntoIterator<Item = &'a PathBuf>,
+    data: Option<&PathBuf>,
+    labels: &LabelArgs,
+) -> Result<()> {
+    let map = PathBuf::from(&labels.label_map);
+    let mut inputs: Vec<&PathBuf> = inputs.into_iter().collect();
+    inputs.extend(&labels.labels);
+    inputs.push(&map);
+    let places: Vec<PathBuf> = names.iter().map(|name| out.join(name)).collect();
+    for place in &places {
+        check_place(place)?;
+        check_inputs(place, inputs.iter().copied())?;
+    }
+    data.map_or(Ok(()), |data| check_not_read(&places, data, labels))
 }
 
 #[cfg(test)]
@@ -460,12 +521,103 @@ mod tests {
         assert!(source.drop_without_volumes(&plan).is_err());
     }
 
+    /// Returns records with these names, of which nothing else is known.
+    fn named<const N: usize>(names: [&str; N]) -> Source {
+        let rows = Rows::Images(Array4::zeros((N, 1, 1, 1)));
+        Source::unlabelled(names.map(str::to_owned).to_vec(), rows)
+    }
+
     #[test]
-    fn an_unknown_patient_has_the_records_name_where_a_name_is_needed() {
-        let rows = Rows::Images(Array4::zeros((2, 1, 1, 1)));
-        let mut source = Source::unlabelled(["a", "b"].map(str::to_owned).to_vec(), rows);
+    fn an_unknown_patient_has_a_name_of_its_own() {
+        let mut source = named(["a", "b", "c"]);
+        source.patients[1] = Some("p".to_owned());
+        assert_eq!(source.patient_ids(), ["a", "p", "c"]);
+        // A known patient is called like the first record.
         source.patients[1] = Some("a".to_owned());
-        assert_eq!(source.patient_ids(), ["a", "a"]);
+        assert_eq!(source.patient_ids(), ["a#0", "a", "c"]);
+        source.names[2] = "a#0".to_owned();
+        assert_eq!(source.patient_ids(), ["a#0#0", "a", "a#0"]);
+    }
+
+    #[test]
+    fn records_without_labels_are_counted() {
+        let mut source = named(["a", "b", "c"]);
+        source.label_set = LabelSet::new(["AF"]).expect("a label");
+        source.label_source = "l11.csv".to_owned();
+        let refused = |source: &Source| {
+            source.require_labels(&source.label_set).expect_err("refused").to_string()
+        };
+        let expected = "no record has labels in l11.csv; provide a table with --labels, or put labels.csv into the folder";
+        assert_eq!(refused(&source), expected);
+        source.labels[0] = Some(vec![true]);
+        let expected = "record b and 1 more have no labels in l11.csv; add labels for them, or leave these recordings out";
+        assert_eq!(refused(&source), expected);
+        source.labels[2] = Some(vec![false]);
+        let expected =
+            "record b has no labels in l11.csv; add labels for it, or leave this recording out";
+        assert_eq!(refused(&source), expected);
+        source.labels[1] = Some(vec![true]);
+        let labels = source.require_labels(&source.label_set).expect("all have labels");
+        assert_eq!(labels, ndarray::array![[true], [true], [false]]);
+    }
+
+    #[test]
+    fn records_without_a_fold_fail_where_others_have_one() {
+        let mut source = named(["a", "b", "c"]);
+        source.label_source = "t.csv".to_owned();
+        let error = source.drop_without_fold().expect_err("none has one").to_string();
+        assert!(error.starts_with("no record has a fold in t.csv; --split labels"), "{error}");
+        source.folds = vec![Some(4), None, Some(1)];
+        source.drop_without_fold().expect("two are left");
+        assert_eq!((source.names.join(" "), source.rows.len()), ("a c".to_owned(), 2));
+        let expected = Failed { record: "b".to_owned(), reason: "no fold in t.csv".to_owned() };
+        assert_eq!((source.folds, source.failed), (vec![Some(4), Some(1)], vec![expected]));
+    }
+
+    #[test]
+    fn a_folder_is_opened_only_for_outputs_that_may_be_in_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name);
+        let write = |name: &str, text: &str| std::fs::write(at(name), text).expect("writes");
+        std::fs::create_dir(at("data")).expect("makes");
+        write("data/a.csv", "I,II\n1,2\n");
+        write("data/other.txt", "");
+        write("metrics.csv", "");
+        let usual = LabelArgs::default();
+        let mut linked = LabelArgs::default();
+        linked.reading.allow_links = true;
+        let check = |out: &str, labels: &LabelArgs| check_not_read(&[at(out)], &at("data"), labels);
+        // With this table, the folder cannot be opened.
+        write("data/labels.csv", "record,AF\na,maybe\n");
+        check("metrics.csv", &usual).expect("elsewhere");
+        check("data/new.csv", &usual).expect("not there yet");
+        for (out, labels) in [("data/other.txt", &usual), ("metrics.csv", &linked)] {
+            assert!(check(out, labels).is_err(), "{out}");
+        }
+        write("data/labels.csv", "record,AF\na,1\n");
+        check("data/other.txt", &usual).expect("not read");
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(at("data/a.csv"), at("link.csv")).expect("links");
+            let error = check("link.csv", &usual).expect_err("is read").to_string();
+            assert!(error.contains("link.csv would be overwritten, but it is an input"), "{error}");
+        }
+    }
+
+    #[test]
+    fn flags_without_effect_on_a_table_have_warnings() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("l.csv");
+        std::fs::write(&path, "record,AF\na,1\n").expect("writes");
+        let warnings = |labels: &LabelArgs| {
+            label_table(labels).expect("reads").map_or(0, |(_, warnings)| warnings.len())
+        };
+        let usual = LabelArgs { labels: Some(path), ..LabelArgs::default() };
+        assert_eq!(warnings(&usual), 0);
+        let (label_map, nsr_rule) = ("published".to_owned(), ecg_io::NsrRule::Rhythm);
+        let other = LabelArgs { label_map, nsr_rule, ..usual };
+        assert_eq!(warnings(&other), 2);
+        assert_eq!(warnings(&LabelArgs { ignore: true, ..other }), 0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Classifies all records of a source. Included by the programs that link libtorch, since the library must not.
+//! Classifies all records of a source.
 
 use anyhow::{Context, Result, bail};
 use ecg3d_examples::source::{Failed, Rows, Source};
@@ -42,6 +42,13 @@ pub fn classify(
     Ok((finite, probabilities))
 }
 
+/// Returns how many of the rows that an earlier run left are not computed again: those of whole batches, which
+/// give the same bits on the CPU.
+pub fn taken_over(model: &Model, kept: &Kept) -> usize {
+    let step = model.batch();
+    kept.rows().nrows() / step * step
+}
+
 /// Returns what a row is, in the plural.
 pub fn unit(source: &Source) -> &'static str {
     if source.row_record.is_some() { "windows" } else { "records" }
@@ -59,8 +66,7 @@ fn predict_rows(
     let mut out = Array2::zeros((n, model.labels().len()));
     let mut done = 0;
     if let Some(kept) = &kept {
-        // Whole steps only, which give the same bits on the CPU.
-        done = kept.rows().nrows() / step * step;
+        done = taken_over(model, kept);
         out.slice_mut(s![..done, ..]).assign(&kept.rows().slice(s![..done, ..]));
         progress.skip(done as u64);
         if done > 0 {

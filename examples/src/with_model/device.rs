@@ -1,4 +1,4 @@
-//! The device that a flag names. Included by the programs that link libtorch, since the library must not.
+//! The device that a flag names.
 
 use anyhow::{Context, Result, ensure};
 use tch::Device;

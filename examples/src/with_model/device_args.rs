@@ -1,10 +1,9 @@
-//! The flag for the device that a model runs on. Included by the programs that link libtorch, since the library
-//! must not.
+//! The flag for the device that a model runs on.
 
 use anyhow::Result;
 use tch::Device;
 
-use crate::device::device;
+use super::device::device;
 
 #[derive(Debug, clap::Args)]
 pub struct DeviceArgs {

@@ -1,4 +1,4 @@
-//! The tolerance for contradictions between limb leads. Included by the programs that explain.
+//! The tolerance for contradictions between limb leads.
 
 use ecg3d_convert::{ConvertConfig, Scale, Units};
 

@@ -1,15 +1,14 @@
-//! Flags for which model runs, and how. Included by the programs that link libtorch, since the library must
-//! not.
+//! Flags for which model runs, and how.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use ecg3d_models::{Model, Precision};
 
-use crate::device_args::DeviceArgs;
-use crate::precision::warn_of_imitation;
-use crate::threads::ThreadsArgs;
-use crate::weights::model;
+use super::device_args::DeviceArgs;
+use super::precision::warn_of_imitation;
+use super::threads::ThreadsArgs;
+use super::weights::model;
 
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
@@ -19,8 +18,8 @@ pub struct ModelArgs {
     /// Number of windows per batch [default: 64 signals or 4 volumes, 32 on a GPU]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
-    /// Arithmetic precision: f32, or bf16, which is at least twice as fast if the GPU or the processor has bf16
-    /// instructions
+    /// Arithmetic precision: f32, or bf16, which is about twice as fast on a GPU or a processor with bf16
+    /// instructions (3decgnet: Intel AMX); on others it is as fast for 3decgnet and much slower for the rest
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     precision: Precision,
     #[command(flatten)]

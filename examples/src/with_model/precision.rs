@@ -1,4 +1,4 @@
-//! The number type that a flag names. Included by the programs that link libtorch, since the library must not.
+//! The number type that a flag names.
 
 use ecg3d_examples::say_err;
 use ecg3d_models::{Architecture, Precision};

@@ -1,4 +1,4 @@
-//! Threads and memory of a program. Included by the programs that link libtorch, since the library must not.
+//! Threads and memory of a program.
 
 use anyhow::Result;
 

@@ -1,4 +1,4 @@
-//! Which records a network can read; a file of the programs that link libtorch, which the library must not.
+//! Which records a network can read.
 
 use anyhow::Result;
 use ecg3d_convert::{ConvertConfig, ImagePlan};

@@ -1,4 +1,4 @@
-//! The model that a program runs. Included by the programs that link libtorch, since the library must not.
+//! The model that a program runs.
 
 use std::path::Path;
 

@@ -1,44 +1,45 @@
 //! Compares networks: their layers, speed, memory and metrics.
 
-#[path = "../../with_model/classify.rs"]
-mod classify;
-#[path = "../../with_model/device.rs"]
-mod device;
 mod diagram;
 mod layout;
 mod measure;
 mod metrics;
 mod picture;
-#[path = "../../with_model/precision.rs"]
-mod precision;
 mod report;
 mod subject;
-#[path = "../../with_model/threads.rs"]
-mod threads;
+#[allow(dead_code)] // Each program uses a part.
+#[path = "../../with_model/mod.rs"]
+mod with_model;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use ecg3d_examples::source::LabelArgs;
-use ecg3d_examples::{Progress, print_result, say, say_err, write_atomic};
+use ecg_io::{Dataset, read_labels};
+use ecg3d_examples::source::{LabelArgs, check_outputs, is_npz};
+use ecg3d_examples::{Progress, print_result, say, say_err, write_json, write_text};
 use ecg3d_models::{Architecture, Precision, Summary};
 use tch::Device;
 
-use crate::device::device;
 use crate::metrics::Judge;
-use crate::precision::warn_of_imitation;
-use crate::report::{Report, Row, Settings};
+use crate::report::{OUTPUTS, Report, Row, Settings};
 use crate::subject::{Presets, Subject};
-use crate::threads::ThreadsArgs;
+use with_model::device::device;
+use with_model::precision::warn_of_imitation;
+use with_model::threads::ThreadsArgs;
+
+/// Flags without effect where nothing is measured.
+const MEASURED: [&str; 8] =
+    ["data", "labels", "label_map", "nsr_rule", "ReadingArgs", "device", "precision", "repeats"];
 
 /// Compares networks: parameters, operations, time, memory, and the metrics of trained weights.
 ///
 /// Writes compare.md, compare.csv, compare.json and compare.svg into DIR. Time and memory are measured in a
 /// separate process for each network, on windows of synthetic recordings, from the prepared signal to the
 /// probabilities. They do not depend on the parameters, so untrained networks are used. Metrics need --data,
-/// and are those of the weights that --weights names, or else of the 3DECG-Net that ships.
+/// and are those of the weights that --weights names, or else of the 3DECG-Net that ships. For large data sets,
+/// `evaluate` is better: started again, it continues an interrupted run, and `compare` does not.
 #[derive(Debug, Parser)]
 #[command(name = "compare", version)]
 pub struct Arguments {
@@ -62,10 +63,10 @@ pub struct Arguments {
     out: Option<PathBuf>,
     /// Prints the layers of each network with shapes, parameters and operations, and measures nothing; with
     /// --out, also writes them to summary.json
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = MEASURED)]
     summary: bool,
     /// Draws each network into this folder, as MODEL_PRESET.svg, and measures nothing
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = MEASURED)]
     diagrams: Option<PathBuf>,
     /// cpu, cuda or cuda:N
     #[arg(long, value_name = "D", default_value = "cpu")]
@@ -113,13 +114,12 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         return describe(arguments, &subjects);
     }
     let out = arguments.out.as_deref().context("--out DIR is missing")?;
-    if let Some(data) = &arguments.data {
-        arguments.labels.check(data)?;
-    }
-    std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
-    if arguments.data.is_some() && !subjects.iter().any(Subject::is_trained) {
+    let trained = subjects.iter().any(Subject::is_trained);
+    check(arguments, out, trained)?;
+    if arguments.data.is_some() && !trained {
         say_err!(
-            "warning: --data has no effect: metrics need trained weights, and none of these networks is trained"
+            "warning: --data has no effect: none of these networks is trained; give --weights, or include the corrected \
+             3decgnet, which ships"
         );
     }
     if arguments.data.is_none() && !arguments.weights.is_empty() {
@@ -160,10 +160,32 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let records_failed = judge.is_some_and(|judge| judge.some_failed);
     let report = Report { settings: Settings::new(arguments), networks: rows };
+    // Printed first, so that a failed write does not take the measurements with it.
+    let printed = print_result(&report.table());
     report.write(out)?;
-    print_result(&report.table())?;
+    printed?;
     say!("written to {}", out.display());
     report.exit_code(records_failed)
+}
+
+/// Makes sure, before long work, that the data exist, that the results can be written, and that they do not
+/// overwrite an input; if networks are `judged` on the data, also that a folder can be opened with its labels, and
+/// that the label table of an archive can be read.
+fn check(arguments: &Arguments, out: &Path, judged: bool) -> Result<()> {
+    let Arguments { data, labels, weights, .. } = arguments;
+    if let Some(data) = data {
+        labels.check(data)?;
+        std::fs::metadata(data).with_context(|| format!("cannot read {}", data.display()))?;
+    }
+    check_outputs(out, &OUTPUTS, weights, data.as_ref(), labels)?;
+    let Some(data) = data.as_ref().filter(|_| judged) else { return Ok(()) };
+    let options = labels.dataset_options()?;
+    if !is_npz(data) {
+        Dataset::open(data, &options)?;
+    } else if let Some(table) = &labels.labels {
+        read_labels(table, &options.label_map, options.nsr_rule)?;
+    }
+    Ok(())
 }
 
 /// Prints and draws the structure of the networks.
@@ -176,15 +198,14 @@ fn describe(arguments: &Arguments, subjects: &[Subject]) -> Result<ExitCode> {
         }
         if let Some(dir) = &arguments.diagrams {
             let path = dir.join(format!("{}_{}.svg", subject.architecture, subject.mode));
-            write_atomic(&path, |file| file.write_all(diagram::svg(&summary).as_bytes()))?;
+            write_text(&path, &diagram::svg(&summary))?;
             say!("written to {}", path.display());
         }
         summaries.push(summary);
     }
     if let (true, Some(out)) = (arguments.summary, &arguments.out) {
         let path = out.join("summary.json");
-        let json = serde_json::to_string_pretty(&summaries)?;
-        write_atomic(&path, |file| writeln!(file, "{json}"))?;
+        write_json(&path, &summaries)?;
         say!("written to {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
@@ -204,5 +225,79 @@ mod tests {
         let words = words.into_iter().chain(["--data", "x.npz", "--out", place]);
         let error = run(&Arguments::parse_from(words)).expect_err("nothing to read").to_string();
         assert!(error.starts_with("x.npz is already converted: "), "{error}");
+    }
+
+    #[test]
+    fn flags_for_measurements_are_refused_where_nothing_is_measured() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' '));
+        for what in ["--summary", "--diagrams d"] {
+            for flag in [
+                "--data d",
+                "--labels l.csv",
+                "--label-map published",
+                "--nsr-rule rhythm",
+                "--csv-rate 500",
+                "--device cpu",
+                "--precision bf16",
+                "--repeats 10",
+            ] {
+                let error =
+                    parse(&format!("compare {what} --out o {flag}")).expect_err("no effect");
+                assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict, "{what} {flag}");
+                parse(&format!("compare --out o {flag}")).expect("has an effect");
+            }
+            let line = format!("compare {what} --models ribeiro --weights w.safetensors --out o");
+            parse(&line).expect("all flags have an effect");
+        }
+    }
+
+    #[test]
+    fn labels_are_read_before_anything_is_measured() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let (out, folder, archive) = (at("out"), at("data"), at("x.npz"));
+        std::fs::create_dir(&folder).expect("makes");
+        std::fs::write(at("data/a.csv"), "I,II\n1,2\n").expect("writes");
+        std::fs::write(&archive, "").expect("writes");
+        let error = |words: [&str; 4]| {
+            let trained = ["compare", "--models", "3decgnet", "--preset", "corrected", "--out"];
+            let words = trained.into_iter().chain([out.as_str(), "--data"]).chain(words);
+            format!("{:#}", run(&Arguments::parse_from(words)).expect_err("refused"))
+        };
+        for data in [folder.as_str(), archive.as_str()] {
+            let said = error([data, "--labels", &at("absent.csv"), "--repeats=1"]);
+            assert!(said.contains("absent.csv"), "{said}");
+        }
+        let said = error([folder.as_str(), "--label-map", "absent", "--repeats=1"]);
+        assert!(said.starts_with("--label-map is neither a known name nor a file"), "{said}");
+    }
+
+    #[test]
+    fn data_and_places_are_checked_before_anything_is_measured() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let error = |more: [&str; 4]| {
+            let words = ["compare", "--models", "ribeiro", "--preset", "corrected"];
+            let arguments = Arguments::parse_from(words.into_iter().chain(more));
+            format!("{:#}", run(&arguments).expect_err("refused"))
+        };
+        let said = error(["--data", &at("absent"), "--out", &at("out")]);
+        assert!(said.starts_with(&format!("cannot read {}: ", at("absent"))), "{said}");
+        assert!(!dir.path().join("out").exists());
+        std::fs::create_dir_all(at("out/compare.md")).expect("makes");
+        let said = error(["--device", "cpu", "--out", &at("out")]);
+        assert!(said.ends_with("found a folder, expected the name of a file"), "{said}");
+        std::fs::create_dir(at("data")).expect("makes");
+        let table = at("data/compare.csv");
+        let (recording, labels) = ("I,II\n1,2\n", "record,NSR\na,1\n");
+        for (flag, input, text) in
+            [("--data", "data", recording), ("--labels", "data/compare.csv", labels)]
+        {
+            std::fs::write(&table, text).expect("writes");
+            let said = error([flag, &at(input), "--out", &at("data")]);
+            let expected = "compare.csv would be overwritten, but it is an input";
+            assert!(said.contains(expected), "{said}");
+            assert_eq!(std::fs::read_to_string(&table).expect("is there"), text);
+        }
     }
 }

@@ -11,7 +11,7 @@ use ecg3d_models::Model;
 use ndarray::Axis;
 use serde::Serialize;
 
-use crate::classify::classify;
+use crate::with_model::classify::classify;
 
 /// Averages over the labels unless stated otherwise; `null` if undefined.
 #[derive(Debug, Clone, PartialEq, Serialize)]

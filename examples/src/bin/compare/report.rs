@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
-use ecg3d_examples::{SOME_FAILED, write_atomic};
+use anyhow::{Result, ensure};
+use ecg3d_examples::{status, write_atomic, write_json, write_text};
 use ecg3d_models::{Architecture, Precision, Preset, Summary};
 use serde::Serialize;
 
@@ -159,6 +159,9 @@ const HEAD: [(&str, &str); 16] = [
 /// Number of columns in the first table; the rest are metrics.
 const COSTS: usize = 10;
 
+/// The files that are written into the folder for the results.
+pub const OUTPUTS: [&str; 4] = ["compare.json", "compare.svg", "compare.md", "compare.csv"];
+
 /// All networks, and the conditions of the measurements.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -170,14 +173,11 @@ pub struct Report {
 impl Report {
     /// Writes the four files.
     pub fn write(&self, out: &Path) -> Result<()> {
-        let json = serde_json::to_string_pretty(self).context("compare.json")?;
-        let text = |name: &str, text: &str| {
-            write_atomic(&out.join(name), |file| file.write_all(text.as_bytes()))
-        };
-        text("compare.json", &format!("{json}\n"))?;
-        text("compare.svg", &picture::svg(self))?;
-        text("compare.md", &self.markdown())?;
-        write_atomic(&out.join("compare.csv"), |file| {
+        let [json, svg, markdown, cells] = OUTPUTS.map(|name| out.join(name));
+        write_json(&json, self)?;
+        write_text(&svg, &picture::svg(self))?;
+        write_text(&markdown, &self.markdown())?;
+        write_atomic(&cells, |file| {
             let mut table = csv::Writer::from_writer(file);
             let names = HEAD.iter().map(|(name, _)| *name);
             table.write_record(["model", "preset", "weights"].into_iter().chain(names))?;
@@ -202,8 +202,7 @@ impl Report {
         let done = |row: &Row| row.measured.is_some() || row.metrics.is_some();
         ensure!(self.networks.iter().any(done), "no network could be measured");
         let failed = |row: &Row| row.failed.is_some() || row.metrics_failed.is_some();
-        let some_failed = records_failed || self.networks.iter().any(failed);
-        Ok(if some_failed { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+        Ok(status(records_failed || self.networks.iter().any(failed)))
     }
 
     /// Formats the costs of the networks, one line each, followed by their metrics if there are any.
@@ -254,7 +253,10 @@ impl Report {
                 text += &format!("\nNot measured: {}: {reason}\n", row.name);
             }
         }
-        if let Some(data) = data {
+        let judged = |row: &Row| row.metrics.is_some() || row.metrics_failed.is_some();
+        if let Some(data) = data
+            && self.networks.iter().any(judged)
+        {
             text += &format!("\n## Metrics on {data}\n\n");
             if self.networks.iter().any(|row| row.metrics.is_some()) {
                 text += &self.part(COSTS..HEAD.len(), |row| row.metrics.is_some());
@@ -297,6 +299,8 @@ pub fn rounded(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ecg3d_examples::SOME_FAILED;
+
     use super::*;
     use crate::measure::Spread;
 
@@ -380,6 +384,17 @@ mod tests {
         let picture = read("compare.svg");
         assert!(picture.contains("zhang (published)") && !picture.contains("NaN"));
         assert!(picture.trim_end().ends_with("</svg>"));
+        assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), OUTPUTS.len());
+    }
+
+    #[test]
+    fn data_on_which_nothing_is_judged_have_no_section() {
+        let mut report = report();
+        assert!(report.markdown().contains("## Metrics on folder"));
+        report.networks.remove(0);
+        assert!(report.markdown().contains("## Metrics on folder"));
+        report.networks[0].metrics_failed = None;
+        assert!(!report.markdown().contains("## Metrics"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The records that a continued run does again: those whose files have changed, and those that failed.
+//! The records that a continued run does again: those that failed, those whose files have changed, and those that are
+//! now read from other files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::Result;
+use ecg3d_examples::Progress;
 use rayon::ThreadPool;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -48,11 +50,6 @@ pub fn stamps(data: &Path, files: Vec<PathBuf>) -> Vec<Stamp> {
     files.into_iter().map(|file| Stamp::of(data, relative(file))).collect()
 }
 
-/// Whether the files are unchanged.
-fn unchanged(data: &Path, stamps: &[Stamp]) -> bool {
-    stamps.iter().all(|stamp| Stamp::of(data, stamp.file.clone()) == *stamp)
-}
-
 /// Converts records of the journal again whose result would differ now, and returns their number. `chosen` are
 /// the records of the journal and those still to come.
 pub fn renew(
@@ -64,20 +61,26 @@ pub fn renew(
     let mut others: Vec<usize> = Vec::new();
     let mut failed = BTreeMap::new();
     let mut place = 0;
+    let progress = Progress::new(parts.done() as u64, "records compared with their files");
     for part in parts.read()? {
         for item in part?.items {
-            if !unchanged(converter.data, &item.files) {
+            // A record may also be read from other files than before.
+            if converter.stamps(chosen[place]) != item.files {
                 others.push(place);
             } else if item.failed.is_some() {
                 failed.insert(chosen[place], (place, item.failed));
             }
             place += 1;
+            progress.inc(1);
         }
     }
+    progress.finish();
     // Most fail again for the same reason. Their part then stays as it is.
     let records: Vec<usize> = failed.keys().copied().collect();
     let mut before = failed.into_values();
+    let progress = Progress::new(records.len() as u64, "failed records converted again");
     converter.each(pool, &records, |item, _| {
+        progress.inc(1);
         if let Some((place, reason)) = before.next()
             && item.failed != reason
         {
@@ -85,12 +88,18 @@ pub fn renew(
         }
         Ok(())
     })?;
+    progress.finish();
     others.sort_unstable();
     if !others.is_empty() {
+        let progress = Progress::new(others.len() as u64, "records converted again");
         parts.renew(&others, |places, deliver| {
             let records: Vec<usize> = places.iter().map(|&place| chosen[place]).collect();
-            converter.each(pool, &records, deliver)
+            converter.each(pool, &records, |item, values| {
+                progress.inc(1);
+                deliver(item, values)
+            })
         })?;
+        progress.finish();
     }
     Ok(others.len())
 }
@@ -108,12 +117,12 @@ mod tests {
         let now = || stamps(data, vec![data.join("S7.hea"), data.join("S7.dat")]);
         let before = now();
         assert_eq!(before[1].file, Path::new("S7.dat"));
-        assert!(unchanged(data, &before));
+        assert_eq!(now(), before);
         write("S7.dat", "four");
-        assert!(!unchanged(data, &before));
+        assert_ne!(now(), before);
         let before = now();
         write("S7.dat", "longer");
-        assert!(!unchanged(data, &before));
+        assert_ne!(now(), before);
     }
 
     #[cfg(unix)]
@@ -124,9 +133,9 @@ mod tests {
         let name = std::ffi::OsStr::from_bytes(b"Bj\xf6rn.csv");
         fs::write(dir.path().join(name), "I\n1\n").expect("writes");
         let own = stamps(dir.path(), vec![dir.path().join(name)]);
-        assert!(own[0].bytes == Some(4) && unchanged(dir.path(), &own));
+        assert_eq!(own[0].bytes, Some(4));
         let kept = serde_json::to_string(&own).expect("text");
         let read: Vec<Stamp> = serde_json::from_str(&kept).expect("reads back");
-        assert!(!unchanged(dir.path(), &read), "done again");
+        assert_ne!(read, own, "done again");
     }
 }

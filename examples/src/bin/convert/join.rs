@@ -1,9 +1,10 @@
 //! Joins the shares of a data set that `--shard` left into the file that a single run would have written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
 use ecg3d_convert::ConvertConfig;
 use ecg3d_examples::source::Failed;
-use ecg3d_examples::{SOME_FAILED, check_inputs, check_place, say, say_err, sha256};
+use ecg3d_examples::{check_inputs, check_place, say, say_err, sha256, status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zip::{CompressionMethod, ZipArchive};
@@ -35,6 +36,7 @@ struct Manifest {
     labels: LabelSet,
     label_source: String,
     label_map: String,
+    /// Empty in manifests of earlier versions.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     label_map_sha256: String,
     nsr_rule: String,
@@ -51,7 +53,7 @@ struct Manifest {
     warnings: Vec<Warned>,
 }
 
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Warned {
     record: String,
     warning: String,
@@ -99,10 +101,15 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
     let (shard, missing) = shards(&shares)?;
     let all = Joined { shares: &shares, order: &order };
     let mut manifest = all.manifest(shard);
+    let (records, failed) = (order.len(), manifest.failed.len());
+    ensure!(
+        records > 0 || failed == 0 || missing.is_some(),
+        "none of {failed} records of these shares could be converted"
+    );
 
     let mut arrays = vec![all.main(&manifest)];
     let unlabelled = manifest.unlabelled.len();
-    if has_labels(unlabelled, order.len(), &manifest.label_source, &format.manifest(out)) {
+    if has_labels(unlabelled, records, &manifest.label_source, &format.manifest(out)) {
         arrays.push(all.further(LABELS, Kind::U8, vec![manifest.labels.len()]));
     }
     if first.has("length") {
@@ -122,7 +129,6 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
     format.place(&staging, out, &target, &manifest, &manifest.sha256)?;
     folder.close().with_context(|| format!("cannot clean up beside {}", target.display()))?;
 
-    let (records, failed) = (order.len(), manifest.failed.len());
     let mut text = format!("{} rows of {records} records in {}", manifest.shape[0], out.display());
     if failed > 0 {
         text.push_str(&format!(", {failed} records failed"));
@@ -131,8 +137,7 @@ pub fn join(paths: &[PathBuf], out: &Path) -> Result<ExitCode> {
     if let Some(missing) = &missing {
         say_err!("warning: {missing}");
     }
-    let whole = failed == 0 && missing.is_none();
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(SOME_FAILED) })
+    Ok(status(failed > 0 || missing.is_some()))
 }
 
 impl Share {
@@ -238,27 +243,40 @@ impl Share {
         self.manifest.sha256.contains_key(array)
     }
 
-    fn check_against(&self, first: &Self) -> Result<()> {
-        let facts = |own: &Manifest| {
-            let arrays: Vec<&str> =
-                own.sha256.keys().map(String::as_str).filter(|name| *name != LABELS).collect();
-            [
-                ("program", own.program.clone()),
-                ("stage", own.stage.name().to_owned()),
-                ("dtype", format!("{:?}", own.dtype)),
-                ("configuration", own.config_hash.clone()),
-                ("row shape", format!("{:?}", &own.shape[1..])),
-                ("arrays", arrays.join(", ")),
-                ("labels", own.labels.to_string()),
-                ("label map", own.label_map.clone()),
-                ("label map content (SHA-256)", own.label_map_sha256.clone()),
-                ("reading options", own.reading.to_string()),
-                ("NSR rule", own.nsr_rule.clone()),
-            ]
+    /// Returns everything in which shares must agree.
+    fn facts(&self) -> Result<Vec<(String, String)>> {
+        let own = &self.manifest;
+        let fact = |what: &str, value: &str| (what.to_owned(), value.to_owned());
+        let arrays: Vec<&str> =
+            own.sha256.keys().map(String::as_str).filter(|name| *name != LABELS).collect();
+        let mut facts = vec![
+            fact("program", &own.program),
+            fact("stage", own.stage.name()),
+            fact("dtype", &format!("{:?}", own.dtype)),
+        ];
+        // Its hash leaves out settings that decide which windows there are.
+        if let Value::Object(config) = serde_json::to_value(&own.config)? {
+            for (key, value) in config {
+                facts.push(fact(&format!("configuration ({key})"), &value.to_string()));
+            }
+        }
+        let label_map = match own.label_map_sha256.as_str() {
+            "" => format!("unknown (map {})", own.label_map),
+            hash => hash.to_owned(),
         };
-        for ((what, found), (_, expected)) in
-            facts(&self.manifest).into_iter().zip(facts(&first.manifest))
-        {
+        facts.extend([
+            fact("row shape", &format!("{:?}", &own.shape[1..])),
+            fact("arrays", &arrays.join(", ")),
+            fact("labels", &own.labels.to_string()),
+            fact("label map content (SHA-256)", &label_map),
+            fact("reading options", &own.reading.to_string()),
+            fact("NSR rule", &own.nsr_rule),
+        ]);
+        Ok(facts)
+    }
+
+    fn check_against(&self, first: &Self) -> Result<()> {
+        for ((what, found), (_, expected)) in self.facts()?.into_iter().zip(first.facts()?) {
             ensure!(
                 found == expected,
                 "{} differs from {} in its {what}: found {found}, expected {expected}",
@@ -371,19 +389,13 @@ impl<'a> Joined<'a> {
         all.failed =
             self.shares.iter().flat_map(|share| share.manifest.failed.iter().cloned()).collect();
         all.failed.sort_by(|a, b| a.record.cmp(&b.record));
-        let (of_all, of_records): (Vec<_>, Vec<_>) = self
-            .shares
-            .iter()
-            .flat_map(|share| share.manifest.warnings.iter().cloned())
-            .partition(|warned| warned.record.is_empty());
         // Each share repeats the warnings about the whole data set.
-        all.warnings = Vec::new();
-        for warned in of_all {
-            if !all.warnings.contains(&warned) {
-                all.warnings.push(warned);
-            }
-        }
-        all.warnings.extend(of_records);
+        let mut seen = HashSet::new();
+        let warnings = self.shares.iter().flat_map(|share| &share.manifest.warnings);
+        all.warnings = warnings
+            .filter(|warned| !warned.record.is_empty() || seen.insert(&warned.warning))
+            .cloned()
+            .collect();
         all.warnings.sort_by(|a, b| a.record.cmp(&b.record));
         all
     }
@@ -408,18 +420,11 @@ impl<'a> Joined<'a> {
     }
 
     fn array(self, name: &'static str, kind: Kind, row: Vec<usize>, checked: bool) -> Array<'a> {
-        let shape = std::iter::once(self.rows()).chain(row.iter().copied()).collect();
-        let values = Values {
-            joined: self,
-            name,
-            kind,
-            row,
-            checked,
-            starts: vec![None; self.shares.len()],
-            next: 0,
-            buffer: io::Cursor::default(),
-        };
-        Array { name, kind, shape, data: Box::new(values) }
+        let shape = iter::once(self.rows()).chain(row.iter().copied()).collect();
+        let starts = vec![None; self.shares.len()];
+        let mut values = Values { joined: self, name, kind, row, checked, starts };
+        let data = self.order.iter().map(move |place| values.record(*place));
+        Array { name, kind, shape, data: Box::new(data) }
     }
 
     fn row_record(self) -> Array<'a> {
@@ -429,12 +434,12 @@ impl<'a> Joined<'a> {
                 bytes.extend((record as i64).to_le_bytes());
             }
         }
-        let data = Box::new(io::Cursor::new(bytes));
+        let data = Box::new(iter::once(Ok(bytes)));
         Array { name: "row_record", kind: Kind::I64, shape: vec![self.rows()], data }
     }
 }
 
-/// The values of an array, record after record.
+/// Reads the values of an array, record after record.
 struct Values<'a> {
     joined: Joined<'a>,
     name: &'static str,
@@ -444,9 +449,6 @@ struct Values<'a> {
     checked: bool,
     /// Start of the array in each share, once it has been looked up.
     starts: Vec<Option<u64>>,
-    /// Number of records read.
-    next: usize,
-    buffer: io::Cursor<Vec<u8>>,
 }
 
 impl Values<'_> {
@@ -462,8 +464,7 @@ impl Values<'_> {
             Some(start) => start,
             None => {
                 let rows = own.manifest.shape[0];
-                let shape: Vec<usize> =
-                    std::iter::once(rows).chain(self.row.iter().copied()).collect();
+                let shape: Vec<usize> = iter::once(rows).chain(self.row.iter().copied()).collect();
                 own.start(self.name, self.kind, &shape)?
             }
         };
@@ -476,20 +477,6 @@ impl Values<'_> {
             own.manifest.records[record]
         );
         Ok(values)
-    }
-}
-
-impl Read for Values<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let read = self.buffer.read(out)?;
-            if read > 0 || out.is_empty() {
-                return Ok(read);
-            }
-            let Some(place) = self.joined.order.get(self.next).copied() else { return Ok(0) };
-            self.next += 1;
-            self.buffer = io::Cursor::new(self.record(place).map_err(io::Error::other)?);
-        }
     }
 }
 

@@ -5,35 +5,34 @@ mod join;
 mod manifest;
 mod parts;
 mod plot;
+mod pool;
 #[cfg(test)]
 mod runs;
 mod store;
 mod work;
 
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use ecg_core::LabelSet;
-use ecg_io::Dataset;
+use ecg_io::{Dataset, LabelSource};
 use ecg3d_convert::{ConvertConfig, Preset, Resample, ShortRecords, Windows};
 use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::{LabelArgs, is_npz};
-use ecg3d_examples::{
-    Progress, SOME_FAILED, check_inputs, check_place, hex, pool, say, say_err, sha256,
-};
+use ecg3d_examples::{Progress, Shown, check_inputs, check_place, say, say_err, sha256, status};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use manifest::{Bytes, Manifest, Totals, Warnings};
+use manifest::{Manifest, Totals, Warnings};
 use parts::{Item, Parts};
+use pool::pool;
 use store::{Array, Dtype, Format, Kind, target_of};
 use work::Converter;
 
-/// Largest number of warnings that are printed; all are in the manifest.
-const SHOWN: usize = 20;
 const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 
 /// Converts a folder of recordings to arrays for numpy, with a manifest beside them: x.json for x.npz,
@@ -46,12 +45,13 @@ const PROGRAM: &str = concat!("convert ", env!("CARGO_PKG_VERSION"));
 /// records without labels, failures and warnings.
 ///
 /// Finished rows are kept in FILE.parts/. A run interrupted for any reason continues from there when it is
-/// started again with the same arguments, and the result is identical byte for byte. Records that failed, and
-/// those whose files have since changed in size or modification time, are converted again. Parts of another
-/// configuration, other records or other labels are rejected. Joining the parts takes twice the disk space of
-/// the result.
+/// started again with the same arguments, and the result is identical byte for byte. Records that failed are
+/// converted again, and so are those whose files have since changed in size or modification time, and those that
+/// are now read from other files. Parts of another configuration, other records or other labels are rejected.
+/// Joining the parts takes twice the disk space of the result.
 ///
-/// Exit status: 0 if all went well, 2 if some records failed, 1 if nothing was done.
+/// Exit status: 0 if all went well, 2 if some records failed (of a share, all may have failed), 1 if nothing was
+/// done.
 #[derive(Parser)]
 #[command(name = "convert", version)]
 struct Arguments {
@@ -189,7 +189,8 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     if warnings > shown {
         say_err!("{} more warnings in {}", warnings - shown, format.manifest(out).display());
     }
-    if totals.converted == 0 && !chosen.is_empty() {
+    // A share without rows is written, because the other shares are joined with it.
+    if totals.converted == 0 && !chosen.is_empty() && of == 1 {
         parts.remove()?;
         bail!("{}: none of {} records could be converted", data.display(), chosen.len());
     }
@@ -213,7 +214,7 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
             String::new()
         }
     );
-    Ok(if totals.failed > 0 { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+    Ok(status(totals.failed > 0))
 }
 
 /// Checks before the work whether its results can be written.
@@ -327,12 +328,11 @@ fn card(
         ("shard".to_owned(), json!(format!("{share}/{of}"))),
         ("data".to_owned(), json!(data.to_string_lossy())),
         ("labels".to_owned(), json!(dataset.label_set())),
-        ("label_source".to_owned(), json!(dataset.label_source().to_string())),
-        ("label_map".to_owned(), json!(arguments.labels.label_map)),
+        ("label_source".to_owned(), json!(real_source(dataset).to_string())),
         ("label_map_sha256".to_owned(), json!(label_map_sha256(dataset))),
         ("nsr_rule".to_owned(), json!(arguments.labels.nsr_rule.to_string())),
         ("records".to_owned(), json!(chosen.len())),
-        ("selection".to_owned(), json!(hex(&selection.finalize()))),
+        ("selection".to_owned(), json!(format!("{:x}", selection.finalize()))),
     ]);
     if let Some(reading) = reading(arguments) {
         card.insert("reading".to_owned(), json!(reading));
@@ -340,10 +340,20 @@ fn card(
     Ok(card)
 }
 
-/// Returns a hash of the label map's contents, because a file of the same name may have other contents another
-/// time.
+/// Returns where the labels come from, in whatever way the paths were given.
+fn real_source(dataset: &Dataset) -> LabelSource {
+    let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+    match dataset.label_source() {
+        LabelSource::File(path) => LabelSource::File(real(path)),
+        LabelSource::PtbXl(tables) => LabelSource::PtbXl(tables.iter().map(real).collect()),
+        other => other.clone(),
+    }
+}
+
+/// Returns a hash of the label map's contents. Its name does not matter: a file of the same name may have other
+/// contents another time, and a file of another name the same.
 fn label_map_sha256(dataset: &Dataset) -> String {
-    sha256(format!("{:?}", dataset.label_map()).as_bytes())
+    sha256(dataset.label_map().to_csv().as_bytes())
 }
 
 /// Returns how recordings are read, if not in the usual way.
@@ -364,23 +374,23 @@ fn fill(
     for warning in dataset.warnings() {
         shown.print(None, &warning.to_string());
     }
-    let progress = Progress::new(chosen.len() as u64, "records");
     let done = parts.done();
     let pool = pool(threads, chosen.len())?;
     if done > 0 {
-        progress.line(&format!(
+        say_err!(
             "resuming from {}: {done} of {} records are done",
             parts.folder().display(),
             chosen.len()
-        ));
-        progress.skip(done as u64);
+        );
         let again = again::renew(parts, &pool, converter, chosen)?;
         if again > 0 {
-            progress.line(&format!(
-                "{again} of these were converted again because their files have changed or they failed"
-            ));
+            say_err!(
+                "{again} of these were converted again: they failed, their files have changed, or they are now read from other files"
+            );
         }
     }
+    let progress = Progress::new(chosen.len() as u64, "records");
+    progress.skip(done as u64);
     converter.each(&pool, &chosen[done..], |item, values| {
         progress.inc(1);
         for warning in &item.warnings {
@@ -393,25 +403,7 @@ fn fill(
     })?;
     parts.close()?;
     progress.finish();
-    Ok(shown.0.min(SHOWN))
-}
-
-/// Counts the warnings printed, up to [`SHOWN`].
-#[derive(Default)]
-struct Shown(usize);
-
-impl Shown {
-    fn print(&mut self, progress: Option<&Progress>, warning: &str) {
-        self.0 += 1;
-        if self.0 > SHOWN {
-            return;
-        }
-        let line = format!("warning: {warning}");
-        match progress {
-            Some(progress) => progress.line(&line),
-            None => say_err!("{line}"),
-        }
-    }
+    Ok(shown.printed())
 }
 
 /// Joins the parts, writes the manifest, and gives both their names.
@@ -424,48 +416,12 @@ fn store(
     totals: &Totals,
 ) -> Result<()> {
     let Arguments { out, stage, dtype, .. } = arguments;
-    let (rows, target) = (totals.rows, format.manifest(out));
     let label_source = dataset.label_source().to_string();
-    let shape: Vec<usize> = std::iter::once(rows).chain(converter.shape.iter().copied()).collect();
-    let mut arrays = vec![Array {
-        name: stage.name(),
-        kind: Kind::Float(*dtype),
-        shape: shape.clone(),
-        data: Box::new(parts.rows()?),
-    }];
-    if has_labels(totals.unlabelled, totals.converted, &label_source, &target) {
-        let columns = dataset.label_set().len();
-        let unknown = vec![0; columns];
-        let data = Bytes::new(parts.read()?, move |item: &Item, bytes: &mut Vec<u8>| {
-            for _ in 0..item.rows {
-                bytes.extend(item.labels.as_ref().unwrap_or(&unknown));
-            }
-        });
-        let (kind, shape) = (Kind::U8, vec![rows, columns]);
-        arrays.push(Array { name: "labels", kind, shape, data: Box::new(data) });
-    }
-    let mut integers = |name, add: fn(usize, &Item, &mut Vec<u8>)| -> Result<()> {
-        let mut record = 0;
-        let data = Bytes::new(parts.read()?, move |item: &Item, bytes: &mut Vec<u8>| {
-            add(record, item, bytes);
-            record += 1;
-        });
-        arrays.push(Array { name, kind: Kind::I64, shape: vec![rows], data: Box::new(data) });
-        Ok(())
-    };
-    // If recordings differ in length or were padded.
-    let lengths = matches!(converter.config.resample, Resample::Polyphase { .. })
-        || converter.config.short_records == ShortRecords::Pad;
-    if *stage == Stage::Prepared && lengths {
-        integers("length", |_, item, bytes| bytes.extend((item.length as i64).to_le_bytes()))?;
-    }
-    if *stage != Stage::Prepared && converter.config.windows == Windows::All {
-        integers("row_record", |record, item, bytes| {
-            for _ in 0..item.rows {
-                bytes.extend((record as i64).to_le_bytes());
-            }
-        })?;
-    }
+    let labelled =
+        has_labels(totals.unlabelled, totals.converted, &label_source, &format.manifest(out));
+    let columns = labelled.then(|| dataset.label_set().len());
+    let arrays = arrays(arguments, converter, parts, totals.rows, columns)?;
+    let shape = arrays[0].shape.clone();
     let config_hash = converter.config.hash();
     let about = about(converter.config, dataset.label_set())?;
     let staging = parts.staging();
@@ -496,6 +452,57 @@ fn store(
         warnings: Warnings { of_all: &of_all, parts },
     };
     format.place(&staging, out, parts.target(), &manifest, &manifest.sha256)
+}
+
+/// Returns the arrays of the result, the main one first, with `columns` labels if there are any. Their values are
+/// read from the parts when they are written.
+fn arrays<'a>(
+    arguments: &Arguments,
+    converter: &Converter<'_>,
+    parts: &'a Parts,
+    rows: usize,
+    columns: Option<usize>,
+) -> Result<Vec<Array<'a>>> {
+    let Arguments { stage, dtype, .. } = arguments;
+    let mut arrays = vec![Array {
+        name: stage.name(),
+        kind: Kind::Float(*dtype),
+        shape: iter::once(rows).chain(converter.shape.iter().copied()).collect(),
+        data: Box::new(parts.rows()?),
+    }];
+    if let Some(columns) = columns {
+        let unknown = vec![0; columns];
+        let data = manifest::bytes(parts, move |item, bytes| {
+            for _ in 0..item.rows {
+                bytes.extend(item.labels.as_ref().unwrap_or(&unknown));
+            }
+        })?;
+        let (kind, shape) = (Kind::U8, vec![rows, columns]);
+        arrays.push(Array { name: "labels", kind, shape, data: Box::new(data) });
+    }
+    let mut integers = |name, add: fn(usize, &Item, &mut Vec<u8>)| -> Result<()> {
+        let mut record = 0;
+        let data = manifest::bytes(parts, move |item, bytes| {
+            add(record, item, bytes);
+            record += 1;
+        })?;
+        arrays.push(Array { name, kind: Kind::I64, shape: vec![rows], data: Box::new(data) });
+        Ok(())
+    };
+    // If recordings differ in length or were padded.
+    let lengths = matches!(converter.config.resample, Resample::Polyphase { .. })
+        || converter.config.short_records == ShortRecords::Pad;
+    if *stage == Stage::Prepared && lengths {
+        integers("length", |_, item, bytes| bytes.extend((item.length as i64).to_le_bytes()))?;
+    }
+    if *stage != Stage::Prepared && converter.config.windows == Windows::All {
+        integers("row_record", |record, item, bytes| {
+            for _ in 0..item.rows {
+                bytes.extend((record as i64).to_le_bytes());
+            }
+        })?;
+    }
+    Ok(arrays)
 }
 
 /// Whether there is an array of labels, which is not the case if no record has any. Reports if some records

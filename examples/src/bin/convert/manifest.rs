@@ -1,7 +1,7 @@
 //! The manifest beside the arrays. It is read from the journal while it is written.
 
 use std::fs;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -14,7 +14,7 @@ use serde::ser::{Error as _, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use crate::parts::{Item, Part, Parts};
+use crate::parts::{Item, Parts};
 use crate::store::{Dtype, FURTHER};
 
 /// `FILE.json`.
@@ -31,7 +31,7 @@ pub struct Manifest<'a> {
     pub labels: &'a LabelSet,
     pub label_source: &'a str,
     pub label_map: &'a str,
-    /// Hash of the contents of the map, whatever its name.
+    /// SHA-256 of the map as a table, whatever its name.
     pub label_map_sha256: &'a str,
     pub nsr_rule: String,
     /// Flags that control how recordings are read, if any are given.
@@ -217,40 +217,17 @@ impl Totals {
     }
 }
 
-/// Bytes of an array with a few values per record, read from the journal part after part.
-pub struct Bytes<I, F> {
-    parts: I,
-    /// Adds the bytes of a converted record.
-    add: F,
-    buffer: Vec<u8>,
-    read: usize,
-}
-
-impl<I, F> Bytes<I, F> {
-    pub fn new(parts: I, add: F) -> Self {
-        Self { parts, add, buffer: Vec::new(), read: 0 }
-    }
-}
-
-impl<I, F> Read for Bytes<I, F>
-where
-    I: Iterator<Item = Result<Part>>,
-    F: FnMut(&Item, &mut Vec<u8>),
-{
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        while self.read == self.buffer.len() {
-            let Some(part) = self.parts.next() else { return Ok(0) };
-            self.buffer.clear();
-            self.read = 0;
-            for item in &part.map_err(std::io::Error::other)?.items {
-                if item.failed.is_none() {
-                    (self.add)(item, &mut self.buffer);
-                }
-            }
+/// Returns the bytes of an array with a few values per record, part after part. `add` adds those of a converted
+/// record.
+pub fn bytes(
+    parts: &Parts,
+    mut add: impl FnMut(&Item, &mut Vec<u8>),
+) -> Result<impl Iterator<Item = Result<Vec<u8>>>> {
+    Ok(parts.read()?.map(move |part| -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for item in part?.items.iter().filter(|item| item.failed.is_none()) {
+            add(item, &mut bytes);
         }
-        let mut rest = &self.buffer[self.read..];
-        let n = rest.read(out)?;
-        self.read += n;
-        Ok(n)
-    }
+        Ok(bytes)
+    }))
 }

@@ -7,13 +7,13 @@
 //! lock            held by the process that works here
 //! ```
 
-use std::fs::{self, File, TryLockError};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use ecg3d_examples::{say_err, sha256, write_atomic};
+use ecg3d_examples::{Progress, remove_if_there, sha256, write_json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -110,8 +110,7 @@ impl Parts {
         } else {
             // Rows without a card belong to nothing, because the card is written first and removed last.
             empty(&folder)?;
-            let text = serde_json::to_vec_pretty(run)?;
-            write_atomic(&card, |file| file.write_all(&text))?;
+            write_json(&card, run)?;
         }
         let path = folder.join(JOURNAL);
         let journal = File::options()
@@ -142,6 +141,8 @@ impl Parts {
     fn take_up(&mut self, names: &[&str]) -> Result<()> {
         let path = self.folder.join(JOURNAL);
         let shown = path.display();
+        let size = self.journal.metadata().with_context(|| format!("cannot read {shown}"))?.len();
+        let progress = Progress::new(size, "bytes of the journal checked");
         let mut good = 0;
         let mut parts = 0;
         let mut reader = BufReader::new(&self.journal);
@@ -164,16 +165,18 @@ impl Parts {
                     self.next = self.next.max(part.part + 1);
                     self.done += part.items.len();
                     good += read as u64;
+                    progress.inc(read as u64);
                 }
                 Err(error) => {
-                    say_err!(
+                    progress.line(&format!(
                         "warning: {shown}, line {}: {error:#}; the records from there on are converted again",
                         parts + 1
-                    );
+                    ));
                     break;
                 }
             }
         }
+        progress.finish();
         let mut write = || {
             self.journal.set_len(good)?;
             self.journal.seek(SeekFrom::End(0))
@@ -191,12 +194,9 @@ impl Parts {
         ensure!(same && !part.items.is_empty(), "its records are not the next ones of this run");
         let bytes: usize = part.items.iter().map(|item| item.rows * self.row_bytes).sum();
         ensure!(part.bytes == bytes, "found {} bytes, expected {bytes}", part.bytes);
-        if bytes == 0 {
-            return Ok(());
-        }
+        let values = rows_of(&self.folder, part)?;
         let path = self.rows_path(part.part);
         let shown = path.display();
-        let values = fs::read(&path).with_context(|| format!("cannot read {shown}"))?;
         ensure!(values.len() == bytes, "{shown} has {} bytes, expected {bytes}", values.len());
         let mut rest = values.as_slice();
         for item in &part.items {
@@ -354,12 +354,7 @@ impl Parts {
         places: &[usize],
         convert: &mut impl FnMut(&[usize], &mut Deliver<'_>) -> Result<()>,
     ) -> Result<()> {
-        let values = if part.bytes == 0 {
-            Vec::new()
-        } else {
-            let path = self.rows_path(part.part);
-            fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?
-        };
+        let values = rows_of(&self.folder, part)?;
         let row_bytes = self.row_bytes;
         let mut items = part.items.iter().zip(from..);
         let mut rest = values.as_slice();
@@ -397,14 +392,9 @@ impl Parts {
     }
 
     /// Reads all rows, part after part.
-    pub fn rows(&self) -> Result<impl Read + use<>> {
+    pub fn rows(&self) -> Result<impl Iterator<Item = Result<Vec<u8>>> + use<>> {
         let folder = self.folder.clone();
-        let files = self.read()?.filter_map(move |part| match part {
-            Ok(part) if part.bytes == 0 => None,
-            Ok(part) => Some(Ok(rows_path(&folder, part.part))),
-            Err(error) => Some(Err(error)),
-        });
-        Ok(Chain { files, open: None })
+        Ok(self.read()?.map(move |part| rows_of(&folder, &part?)))
     }
 
     /// Removes the folder, once the result has its final name.
@@ -428,6 +418,15 @@ fn rows_path(folder: &Path, part: usize) -> PathBuf {
     folder.join(format!("{part:06}.rows"))
 }
 
+/// Reads the rows of a part.
+fn rows_of(folder: &Path, part: &Part) -> Result<Vec<u8>> {
+    if part.bytes == 0 {
+        return Ok(Vec::new());
+    }
+    let path = rows_path(folder, part.part);
+    fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
 /// Makes sure that a file created in a folder is still found there after a power failure.
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
     // On other systems, folders cannot be opened as files.
@@ -438,15 +437,7 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK);
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            bail!("another process is using {}", folder.display())
-        }
-        Err(TryLockError::Error(error)) => {
-            say_err!("warning: cannot lock {}: {error}", path.display());
-        }
-    }
+    ecg3d_examples::lock(&file, folder)?;
     Ok(file)
 }
 
@@ -467,10 +458,7 @@ fn empty(folder: &Path) -> Result<()> {
         );
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
-    let card = folder.join(RUN);
-    if card.exists() {
-        fs::remove_file(&card).with_context(|| format!("cannot remove {}", card.display()))?;
-    }
+    remove_if_there(&folder.join(RUN))?;
     Ok(())
 }
 
@@ -499,31 +487,6 @@ fn check_card(path: &Path, run: &Map<String, Value>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Files read one after the other.
-struct Chain<I> {
-    files: I,
-    open: Option<File>,
-}
-
-impl<I: Iterator<Item = Result<PathBuf>>> Read for Chain<I> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        loop {
-            if let Some(file) = &mut self.open {
-                let read = file.read(buffer)?;
-                if read > 0 || buffer.is_empty() {
-                    return Ok(read);
-                }
-            }
-            match self.files.next() {
-                None => return Ok(0),
-                Some(path) => {
-                    self.open = Some(File::open(path.map_err(std::io::Error::other)?)?);
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -573,9 +536,7 @@ mod tests {
     }
 
     fn rows(parts: &Parts) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        parts.rows().expect("opens").read_to_end(&mut bytes).expect("reads");
-        bytes
+        parts.rows().expect("opens").flat_map(|rows| rows.expect("reads")).collect()
     }
 
     #[test]

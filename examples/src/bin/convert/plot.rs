@@ -7,8 +7,8 @@ use anyhow::Result;
 use ecg_core::Recording;
 use ecg_io::Dataset;
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Plans, Preset, Scale, Threshold, Units};
-use ecg3d_examples::chart::escape;
-use ecg3d_examples::{heat, say_err, write_atomic};
+use ecg3d_examples::chart::{escape, polyline};
+use ecg3d_examples::{heat, say_err, write_text};
 use ndarray::{Array2, Array3, ArrayView2, Axis, s};
 
 /// Width of the picture in pixels, and the space left and right of its panels.
@@ -39,7 +39,7 @@ pub fn draw(
             Ok(svg) => {
                 // Names have no extension of their own, though they may have dots.
                 let path = dir.join(format!("{name}.svg"));
-                write_atomic(&path, |file| file.write_all(svg.as_bytes()))?;
+                write_text(&path, &svg)?;
                 drawn += 1;
             }
             Err(error) => say_err!("not drawn: {name}: {error:#}"),
@@ -243,24 +243,7 @@ impl<'a> Picture<'a> {
             &format!("Volume, {depth} x {height} x {width}: the images stacked along the leads"),
         );
         let (x, y) = (MARGIN + 20.0, top + 26.0);
-        // The last plane is in front, and time runs from the left and from the bottom, as in the images.
-        let front = self.volume.slice(s![depth - 1, ..;-1, ..]).to_owned();
-        let roof = self.volume.slice(s![.., height - 1, ..]).to_owned();
-        let side = self.volume.slice(s![..;-1, ..;-1, width - 1]).t().to_owned();
-        let faces = [
-            // Matrices that map the unit square to a face.
-            (roof, [SIZE, 0.0, -SLANT, SLANT, x + SLANT, y]),
-            (side, [SLANT, -SLANT, 0.0, SIZE, x + SIZE, y + SLANT]),
-            (front, [SIZE, 0.0, 0.0, SIZE, x, y + SLANT]),
-        ];
-        for (face, [a, b, c, d, e, f]) in faces {
-            let _ = write!(
-                svg,
-                "<image width=\"1\" height=\"1\" preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" \
-                 transform=\"matrix({a} {b} {c} {d} {e} {f})\" href=\"{}\"/>",
-                heat::data_url(face.view(), scale.0, scale.1)?
-            );
-        }
+        svg.push_str(&heat::block(self.volume.view(), scale, [x, y, SIZE, SLANT])?);
         let bottom = y + SLANT + SIZE;
         for (k, name) in self.leads.iter().take(self.images.len_of(Axis(0))).enumerate() {
             // The first lead is at the back.
@@ -395,22 +378,10 @@ impl Traces<'_> {
                 middle + 4.0,
                 escape(self.names.get(k).copied().unwrap_or(""))
             );
-            let mut path = String::new();
-            let mut pen_down = false;
-            for (t, value) in row.iter().enumerate() {
-                if !value.is_finite() {
-                    pen_down = false;
-                    continue;
-                }
-                let _ = write!(
-                    path,
-                    "{}{:.1} {:.1}",
-                    if pen_down { 'L' } else { 'M' },
-                    x + t as f64 / row.len() as f64 * width,
-                    middle - f64::from(*value) * per_unit
-                );
-                pen_down = true;
-            }
+            let point = |(t, value): (usize, &f32)| {
+                (x + t as f64 / row.len() as f64 * width, middle - f64::from(*value) * per_unit)
+            };
+            let path = polyline(row.iter().enumerate().map(point), 1);
             let _ = write!(
                 svg,
                 "<path d=\"{path}\" stroke=\"#111\" stroke-width=\".9\" stroke-linejoin=\"round\" fill=\"none\"/>"

@@ -6,24 +6,27 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use ecg_io::Dataset;
+use ecg_io::{Dataset, LabelMap};
 use ecg_synth::SynthOptions;
-use ecg3d_examples::SOME_FAILED;
 use ecg3d_examples::source::{LabelArgs, load};
 use ecg3d_examples::synthetic::{Format as Recorded, write_folder};
-use serde_json::Value;
+use ecg3d_examples::{SOME_FAILED, sha256};
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 
 use crate::parts::Parts;
 use crate::work::Converter;
-use crate::{Arguments, card, configuration, convert, fill};
+use crate::{Arguments, card, configuration, convert, fill, share_of};
 
 /// A folder with `data`, twelve records of 4 s.
 fn folder() -> TempDir {
     let dir = tempfile::tempdir().expect("a folder");
-    let options = SynthOptions::default().with_seconds(4.0);
-    write_folder(&dir.path().join("data"), 12, options, Recorded::Wfdb).expect("synthesises");
+    write_folder(&dir.path().join("data"), 12, options(), Recorded::Wfdb).expect("synthesises");
     dir
+}
+
+fn options() -> SynthOptions {
+    SynthOptions::default().with_seconds(4.0)
 }
 
 /// The arguments of a conversion to a file in the folder. A `@` in further arguments stands for the folder.
@@ -99,6 +102,46 @@ fn what_has_changed_or_failed_is_done_again() {
 }
 
 #[test]
+fn a_record_that_is_read_from_other_files_is_done_again() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    write_folder(&at("tables"), 5, options(), Recorded::Csv).expect("synthesises");
+    // At first, the record is a table with the signal of another.
+    fs::create_dir(at("aside")).expect("makes");
+    let move_to = |from: &str, to: &str| {
+        for name in ["synth00003.hea", "synth00003.dat"] {
+            fs::rename(at(from).join(name), at(to).join(name)).expect("moves");
+        }
+    };
+    move_to("data", "aside");
+    fs::copy(at("tables/synth00004.csv"), at("data/synth00003.csv")).expect("copies");
+    let run_on = arguments(&dir, "on.npz", "--preset corrected");
+    unfinished(&run_on);
+    move_to("aside", "data");
+    convert(&run_on).expect("goes on");
+    run(&dir, "new.npz", "--preset corrected").expect("converts");
+    same_bytes(&dir, "on.npz", "new.npz");
+    same_bytes(&dir, "on.json", "new.json");
+}
+
+#[test]
+fn other_spellings_of_the_same_inputs_are_accepted() {
+    let dir = folder();
+    let map = LabelMap::default().to_csv();
+    for name in ["map.csv", "other.csv"] {
+        fs::write(dir.path().join(name), &map).expect("writes");
+    }
+    unfinished(&arguments(&dir, "x.npz", "--label-map @/map.csv"));
+    let line = "convert --data @/./data --out @/x.npz --label-map @/other.csv";
+    convert(&parse(&dir, line)).expect("goes on");
+    assert_eq!(manifest(&dir, "x.json")["label_map_sha256"], sha256(map.as_bytes()));
+    run(&dir, "x0.npz", "--shard 0/2").expect("converts");
+    run(&dir, "x1.npz", "--shard 1/2 --label-map @/map.csv").expect("converts");
+    convert(&parse(&dir, "convert --out @/all.npz --join @/x0.npz @/x1.npz")).expect("joins");
+    same_bytes(&dir, "x.npz", "all.npz");
+}
+
+#[test]
 fn another_content_of_the_label_map_is_refused() {
     let dir = folder();
     let map = dir.path().join("map.csv");
@@ -157,6 +200,10 @@ fn arrays_beside_an_earlier_result_go_with_it() {
 fn shares_are_joined_to_what_one_run_writes() {
     let dir = folder();
     cut_short(&dir, "synth00003");
+    // There is a warning about a label table that is not used.
+    let sub = dir.path().join("data/sub");
+    fs::create_dir(&sub).expect("makes");
+    fs::write(sub.join("labels.csv"), "record,AF\n").expect("writes");
     for (kind, more) in [
         ("v", "--stage volume --preset corrected --windows all --dtype f16"),
         ("p", "--preset corrected --seconds 6"),
@@ -197,6 +244,12 @@ fn shares_are_joined_to_what_one_run_writes() {
     let error = joined("@/p0.npz @/u1.npz").expect_err("read in another way").to_string();
     assert!(error.contains("u1.npz differs from "), "{error}");
     assert!(error.contains(" in its reading options: found "), "{error}");
+    // The hash of the configuration does not cover these.
+    let more = "--stage volume --preset corrected --windows all --dtype f16 --seconds 3";
+    run(&dir, "w1.npz", &format!("{more} --shard 1/3")).expect("converts");
+    let error = joined("@/v0.npz @/w1.npz").expect_err("other windows").to_string();
+    let expected = " in its configuration (max_seconds): found 3.0, expected 10.0";
+    assert!(error.contains(expected), "{error}");
     // Damage done since is found.
     let share = dir.path().join("p1.npz");
     let mut bytes = fs::read(&share).expect("reads");
@@ -206,6 +259,30 @@ fn shares_are_joined_to_what_one_run_writes() {
     assert!(error.contains("p1.npz: the rows of record "), "{error}");
     let left = fs::read_dir(dir.path()).expect("lists").flatten();
     assert!(left.into_iter().all(|entry| !is_temporary(&entry.path())));
+}
+
+#[test]
+fn a_share_of_an_earlier_version_is_refused_with_the_reason() {
+    let dir = folder();
+    for share in 0..2 {
+        run(&dir, &format!("x{share}.npz"), &format!("--shard {share}/2")).expect("converts");
+    }
+    let change = |change: fn(&mut Map<String, Value>)| {
+        let mut own = manifest(&dir, "x1.json");
+        change(own.as_object_mut().expect("an object"));
+        fs::write(dir.path().join("x1.json"), own.to_string()).expect("writes");
+    };
+    let refused = || {
+        let line = "convert --out @/all.npz --join @/x0.npz @/x1.npz";
+        convert(&parse(&dir, line)).expect_err("refused").to_string()
+    };
+    change(|own| drop(own.remove("label_map_sha256")));
+    let error = refused();
+    let expected = " in its label map content (SHA-256): found unknown (map default), expected ";
+    assert!(error.contains(expected), "{error}");
+    change(|own| drop(own["sha256"].as_object_mut().expect("an object").remove("labels")));
+    let error = refused();
+    assert!(error.contains("x1.npz was written by an earlier version of convert, "), "{error}");
 }
 
 #[cfg(unix)]
@@ -237,14 +314,33 @@ fn a_link_stays_and_its_target_is_written() {
 }
 
 #[test]
-fn what_a_killed_join_left_is_not_in_the_way() {
+fn a_share_whose_records_all_fail_is_written_and_joined() {
     let dir = folder();
-    run(&dir, "s.npz", "").expect("converts");
-    // In a container, the next process may have the same number.
-    let left = dir.path().join(format!("all.npz.{}.tmp", std::process::id()));
-    fs::create_dir(left).expect("makes");
-    convert(&parse(&dir, "convert --out @/all.npz --join @/s.npz")).expect("joins");
-    same_bytes(&dir, "s.npz", "all.npz");
+    let names = || (0..12).map(|k| format!("synth{k:05}"));
+    names().filter(|name| share_of(name, 3) == 1).for_each(|name| drop(cut_short(&dir, &name)));
+    let more = "--stage images --preset corrected --windows all --dtype f16";
+    let shares = || {
+        for share in 0..3 {
+            run(&dir, &format!("x{share}.npz"), &format!("{more} --shard {share}/3"))
+                .expect("runs");
+        }
+    };
+    let joined =
+        || convert(&parse(&dir, "convert --out @/joined.npz --join @/x0.npz @/x1.npz @/x2.npz"));
+    shares();
+    assert!(some_failed(run(&dir, "x1.npz", &format!("{more} --shard 1/3"))));
+    assert_eq!(manifest(&dir, "x1.json")["shape"][0], 0);
+    assert!(some_failed(run(&dir, "x.npz", more)));
+    assert!(some_failed(joined()));
+    same_bytes(&dir, "x.npz", "joined.npz");
+    same_bytes(&dir, "x.json", "joined.json");
+
+    names().for_each(|name| drop(cut_short(&dir, &name)));
+    shares();
+    for result in [run(&dir, "none.npz", more), joined()] {
+        let error = result.expect_err("nothing is converted").to_string();
+        assert!(error.contains("none of 12 records "), "{error}");
+    }
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Writes arrays as `.npz`, `.npy` or `.safetensors`, streamed.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
-use ecg3d_examples::{check_place, hex, real, say_err, write_atomic};
+use ecg3d_examples::{Progress, check_place, real, say_err, write_atomic, write_json};
 use half::f16;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -98,12 +98,12 @@ impl Kind {
 /// The arrays that may come after the main one.
 pub const FURTHER: [&str; 3] = ["labels", "length", "row_record"];
 
-/// An array to be written: little-endian values in C order, from a reader.
+/// An array to be written: little-endian values in C order, block after block.
 pub struct Array<'a> {
     pub name: &'static str,
     pub kind: Kind,
     pub shape: Vec<usize>,
-    pub data: Box<dyn Read + 'a>,
+    pub data: Box<dyn Iterator<Item = Result<Vec<u8>>> + 'a>,
 }
 
 impl Array<'_> {
@@ -113,26 +113,24 @@ impl Array<'_> {
 
     /// Writes the values and returns their SHA-256.
     fn copy(self, out: &mut dyn Write) -> Result<String> {
+        const MB: u64 = 1_000_000;
         let expected = self.bytes();
-        let mut data = BufReader::with_capacity(1 << 20, self.data);
+        let progress = Progress::new(expected / MB, &format!("MB of {} written", self.name));
         let mut sha = Sha256::new();
-        let mut copied = 0;
-        loop {
-            let buffer = io::BufRead::fill_buf(&mut data)
-                .with_context(|| format!("cannot read array {}", self.name))?;
-            if buffer.is_empty() {
-                break;
-            }
-            sha.update(buffer);
-            out.write_all(buffer)?;
-            let n = buffer.len();
-            copied += n as u64;
-            io::BufRead::consume(&mut data, n);
+        let mut copied = 0_u64;
+        for block in self.data {
+            let block = block.with_context(|| format!("cannot read array {}", self.name))?;
+            sha.update(&block);
+            out.write_all(&block)?;
+            let before = copied / MB;
+            copied += block.len() as u64;
+            progress.inc(copied / MB - before);
         }
+        progress.finish();
         if copied != expected {
             bail!("array {} has {copied} bytes, expected {expected}", self.name);
         }
-        Ok(hex(&sha.finalize()))
+        Ok(format!("{:x}", sha.finalize()))
     }
 }
 
@@ -273,10 +271,7 @@ impl Format {
                 )?;
             }
             earlier.set_aside(target, &staging_beside(staging, "earlier"))?;
-            write_atomic(&path, |file| {
-                serde_json::to_writer_pretty(&mut *file, manifest)?;
-                writeln!(file)
-            })
+            write_json(&path, manifest)
         };
         if let Err(error) = replace() {
             earlier.put_back();
@@ -485,13 +480,13 @@ mod tests {
         let values: Vec<f32> = (0..12).map(|k| k as f32).collect();
         let mut bytes = vec![0; 48];
         Dtype::F32.encode(&values, &mut bytes).expect("any f32");
-        let labels: &[u8] = &[1, 0];
+        let labels = [1, 0].map(|label| Ok(vec![label])).into_iter();
         vec![
             Array {
                 name: "prepared",
                 kind: Kind::Float(Dtype::F32),
                 shape: vec![2, 2, 3],
-                data: Box::new(io::Cursor::new(bytes)),
+                data: Box::new(std::iter::once(Ok(bytes))),
             },
             Array { name: "labels", kind: Kind::U8, shape: vec![2], data: Box::new(labels) },
         ]

@@ -11,7 +11,7 @@ use ndarray::{Array2, Array3, s};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
-use crate::again::stamps;
+use crate::again::{Stamp, stamps};
 use crate::parts::Item;
 use crate::store::Dtype;
 use crate::{Arguments, Stage};
@@ -26,7 +26,7 @@ const TOGETHER: usize = 4;
 /// Data shared by all threads.
 pub struct Converter<'a> {
     pub config: &'a ConvertConfig,
-    pub data: &'a Path,
+    data: &'a Path,
     dataset: &'a Dataset,
     plans: Plans,
     stage: Stage,
@@ -56,6 +56,11 @@ impl<'a> Converter<'a> {
     /// Returns the number of bytes in a row.
     pub fn row_bytes(&self) -> usize {
         self.shape.iter().product::<usize>() * self.dtype.size()
+    }
+
+    /// Returns the current state of the files from which a record is read.
+    pub fn stamps(&self, record: usize) -> Vec<Stamp> {
+        stamps(self.data, self.dataset.files(record))
     }
 
     /// Converts records on the threads of a pool, and delivers the result of each with the bytes of its rows,
@@ -101,7 +106,7 @@ impl<'a> Converter<'a> {
             length: 0,
             sha256: String::new(),
             // Before they are read, so that changes made meanwhile are noticed.
-            files: stamps(self.data, self.dataset.files(index)),
+            files: self.stamps(index),
             labels: None,
             patient: None,
             fold: self.dataset.fold(index),

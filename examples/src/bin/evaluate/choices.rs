@@ -329,7 +329,7 @@ fn check_folds(
 struct Validation {
     /// The predictions' file.
     what: String,
-    records: Table,
+    records: Table<f64>,
     /// The patients of the records, if known.
     patients: Vec<Option<String>>,
     /// `[record, label]`, with the labels that are evaluated.
@@ -342,12 +342,12 @@ impl Validation {
     /// Reads predictions and their truth for the labels that are evaluated.
     fn read(predictions: &Path, truth: &Path, how: &LabelArgs, labels: &LabelSet) -> Result<Self> {
         let table = Table::predictions(predictions)?;
-        let columns = table.columns_of(labels)?;
+        let columns = table.columns_of(labels, "the evaluated records")?;
         let truth = table.truth_from(&Table::labels(truth, how)?)?;
         Ok(Self {
             what: predictions.display().to_string(),
             truth: truth.holds.select(Axis(1), &columns),
-            probabilities: table.values.select(Axis(1), &columns),
+            probabilities: table.values().select(Axis(1), &columns),
             patients: truth.patients,
             records: table,
         })

@@ -11,23 +11,49 @@ use ecg_metrics::{
 };
 use ecg3d_examples::metric_charts::{cross_table_svg, reliability_svg};
 use ecg3d_examples::source::{self, Failed, LabelArgs};
-use ecg3d_examples::{contradictory, say_err, table_writer, write_atomic, write_predictions};
+use ecg3d_examples::{
+    contradictory, remove_if_there, say_err, table_writer, write_atomic, write_json,
+    write_predictions, write_text,
+};
 use ecg3d_models::Precision;
 use ndarray::{Array2, Axis};
 use serde::Serialize;
 use tch::Device;
 
 use crate::choices::{Choices, Chosen, Cutoffs};
-use crate::classify::classify;
-use crate::keeping::kept;
 use crate::pictures::{precision_recall, roc};
-use crate::precision::warn_of_imitation;
-use crate::weights::model;
+use crate::with_model::classify::classify;
+use crate::with_model::keeping::kept;
+use crate::with_model::precision::warn_of_imitation;
+use crate::with_model::weights::model;
 
 /// The table of probabilities.
-pub const PREDICTIONS: &str = "predictions.csv";
+const PREDICTIONS: &str = "predictions.csv";
 /// What calibrated the probabilities, if anything did.
-const CALIBRATOR: &str = "calibrator.json";
+pub const CALIBRATOR: &str = "calibrator.json";
+const REPORT: &str = "report.md";
+/// The metrics for programs, and as a table.
+const METRICS: &str = "metrics.json";
+const METRICS_TABLE: &str = "metrics.csv";
+/// The bins of the calibration picture.
+const BINS: &str = "calibration.csv";
+const ROC: &str = "roc.svg";
+const PRECISION_RECALL: &str = "precision_recall.svg";
+const CALIBRATION: &str = "calibration.svg";
+const CONFUSION: &str = "confusion.svg";
+/// The files that are written into the folder for the results.
+pub const OUTPUTS: [&str; 10] = [
+    PREDICTIONS,
+    CALIBRATOR,
+    REPORT,
+    METRICS,
+    METRICS_TABLE,
+    BINS,
+    ROC,
+    PRECISION_RECALL,
+    CALIBRATION,
+    CONFUSION,
+];
 
 /// Predictions with their truth, row by row.
 pub struct Judged {
@@ -212,38 +238,29 @@ impl Judged {
         let curves = curves(&self.labels, truth, p)?;
         self.write_predictions(out)?;
         for (name, svg) in [
-            ("roc", roc(&report, &curves).svg()),
-            ("precision_recall", precision_recall(&report, &curves).svg()),
-            ("calibration", reliability_svg("Calibration over ten bins", &measured)),
+            (ROC, roc(&report, &curves).svg()),
+            (PRECISION_RECALL, precision_recall(&report, &curves).svg()),
+            (CALIBRATION, reliability_svg("Calibration over ten bins", &measured)),
             (
-                "confusion",
+                CONFUSION,
                 cross_table_svg("Predictions on the records of each label", &report.cross_table),
             ),
         ] {
-            let path = out.join(format!("{name}.svg"));
-            write_atomic(&path, |file| file.write_all(svg.as_bytes()))?;
+            write_text(&out.join(name), &svg)?;
         }
-        write_bins(&out.join("calibration.csv"), &measured)?;
+        write_bins(&out.join(BINS), &measured)?;
         report = report.with_calibration(measured)?;
-        write_atomic(&out.join("metrics.csv"), |file| file.write_all(report.to_csv().as_bytes()))?;
+        write_text(&out.join(METRICS_TABLE), &report.to_csv())?;
         let path = out.join(CALIBRATOR);
         match &self.calibrator {
-            Some((calibrator, _)) => {
-                let json = serde_json::to_string_pretty(calibrator).context(CALIBRATOR)?;
-                write_atomic(&path, |file| writeln!(file, "{json}"))?;
-            }
+            Some((calibrator, _)) => write_json(&path, calibrator)?,
             // The calibrator of an earlier run has nothing to do with these probabilities.
-            None => match std::fs::remove_file(&path) {
-                Ok(()) => say_err!("removed {}, which an earlier run left", path.display()),
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot remove {}", path.display()));
-                }
-                Err(_) => {}
-            },
+            None if remove_if_there(&path)? => {
+                say_err!("removed {}, which an earlier run left", path.display());
+            }
+            None => {}
         }
-        write_atomic(&out.join("report.md"), |file| {
-            file.write_all(self.markdown(&report, own).as_bytes())
-        })?;
+        write_text(&out.join(REPORT), &self.markdown(&report, own))?;
         let pairs = self.against.iter().zip(&self.comparisons);
         let against: Vec<Against> =
             pairs.map(|((file, _), comparison)| Against { file, comparison }).collect();
@@ -257,8 +274,7 @@ impl Judged {
             },
             against: &against,
         };
-        let json = serde_json::to_string_pretty(&metrics).context("metrics.json")?;
-        write_atomic(&out.join("metrics.json"), |file| writeln!(file, "{json}"))?;
+        write_json(&out.join(METRICS), &metrics)?;
         Ok(report)
     }
 
@@ -516,6 +532,15 @@ mod tests {
         std::fs::write(&calibrator, "{}").expect("writes");
         judged.write(&chosen.own, &options, dir.path()).expect("writes");
         assert!(!calibrator.exists());
+        let written = std::fs::read_dir(dir.path())
+            .expect("lists")
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
+        let mut written: Vec<String> = written.collect();
+        written.sort();
+        let mut expected: Vec<&str> =
+            OUTPUTS.into_iter().filter(|name| *name != CALIBRATOR).collect();
+        expected.sort_unstable();
+        assert_eq!(written, expected);
         let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).expect(name);
         let json: serde_json::Value = serde_json::from_str(&read("metrics.json")).expect("JSON");
         assert_eq!((&json["n"], &json["failed"][0]["record"]), (&3.into(), &"e".into()));

@@ -1,23 +1,12 @@
 //! Evaluates predictions against the truth: `metrics.json`, `report.md`, `predictions.csv` and pictures.
 
 mod choices;
-#[path = "../../with_model/classify.rs"]
-mod classify;
-#[path = "../../with_model/device.rs"]
-mod device;
-#[path = "../../with_model/device_args.rs"]
-mod device_args;
 mod judged;
-#[path = "../../with_model/keeping.rs"]
-mod keeping;
 mod pictures;
-#[path = "../../with_model/precision.rs"]
-mod precision;
 mod table;
-#[path = "../../with_model/threads.rs"]
-mod threads;
-#[path = "../../with_model/weights.rs"]
-mod weights;
+#[allow(dead_code)] // Each program uses a part.
+#[path = "../../with_model/mod.rs"]
+mod with_model;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,15 +14,15 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::{ArgGroup, Parser};
 use ecg_metrics::{BootstrapOptions, CalibrationMethod, ReportOptions, ZeroDivision};
-use ecg3d_examples::source::{LabelArgs, exit_code};
-use ecg3d_examples::{check_inputs, check_place, print_result, run, say};
+use ecg3d_examples::source::{LabelArgs, check_outputs, exit_code};
+use ecg3d_examples::{check_inputs, print_result, run, say};
 use ecg3d_models::Precision;
 
 use choices::{Choices, Rule};
-use device_args::DeviceArgs;
-use judged::{Judged, PREDICTIONS, Run, rules};
+use judged::{CALIBRATOR, Judged, OUTPUTS, Run, rules};
 use table::Table;
-use threads::ThreadsArgs;
+use with_model::device_args::DeviceArgs;
+use with_model::threads::ThreadsArgs;
 
 /// Evaluate a model, or a file of predictions, on records whose labels are known.
 ///
@@ -57,8 +46,8 @@ struct Args {
     /// Folder of records, or .npz that `convert` wrote
     #[arg(long, value_name = "DIR|FILE.npz", required_unless_present = "predictions")]
     data: Option<PathBuf>,
-    /// Arithmetic precision: f32, or bf16, which is at least twice as fast if the GPU or the processor has bf16
-    /// instructions
+    /// Arithmetic precision: f32, or bf16, which is about twice as fast on a GPU or a processor with bf16
+    /// instructions (3decgnet: Intel AMX); on others it is as fast for 3decgnet and much slower for the rest
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32, conflicts_with = "predictions")]
     precision: Precision,
     /// Table of predictions: record, then one probability for each label
@@ -129,10 +118,7 @@ fn main() -> ExitCode {
             "--against needs resamples: --bootstrap must not be 0"
         );
         args.threads.set_up_process()?;
-        check_place(&args.out.join("metrics.json"))?;
-        let tables = [&args.predictions, &args.validation, &args.validation_labels];
-        let tables = tables.into_iter().flatten().chain(&args.against).chain(&args.labels.labels);
-        check_inputs(&args.out.join(PREDICTIONS), tables)?;
+        check(&args)?;
         let (mut judged, mut choices) = match &args.predictions {
             Some(predictions) => {
                 let judged = from_table(predictions, &args)?;
@@ -175,6 +161,25 @@ fn main() -> ExitCode {
     })
 }
 
+/// Makes sure, before long work, that the results can be written, and that they do not overwrite an input.
+fn check(args: &Args) -> Result<()> {
+    let inputs = [
+        &args.weights,
+        &args.predictions,
+        &args.validation,
+        &args.validation_labels,
+        &args.challenge_weights,
+    ];
+    let inputs = inputs.into_iter().flatten().chain(&args.against);
+    check_outputs(&args.out, &OUTPUTS, inputs, args.data.as_ref(), &args.labels)?;
+    // In its own place, the calibrator is written again as it was read.
+    let others = OUTPUTS.into_iter().filter(|name| *name != CALIBRATOR);
+    for name in others {
+        check_inputs(&args.out.join(name), &args.calibrator)?;
+    }
+    Ok(())
+}
+
 fn resamples(text: &str) -> Result<usize, String> {
     text.parse()
         .ok()
@@ -185,6 +190,7 @@ fn resamples(text: &str) -> Result<usize, String> {
 fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
     let labels = args.labels.labels.as_deref().context("--predictions needs --labels FILE")?;
     let table = Table::predictions(predictions)?;
+    let probabilities = table.values();
     let truth = table.truth_from(&Table::labels(labels, &args.labels)?)?;
     let against = args.against.iter().map(|path| {
         let other = table.aligned(&Table::predictions(path)?)?;
@@ -201,10 +207,10 @@ fn from_table(predictions: &Path, args: &Args) -> Result<Judged> {
         comparisons: Vec::new(),
         truth_source: labels.display().to_string(),
         rules: rules(&args.labels),
-        labels: table.labels,
+        labels: table.rows.labels,
         records: table.records,
         truth: truth.holds,
-        probabilities: table.values,
+        probabilities,
         thresholds: None,
         failed: Vec::new(),
     })

@@ -29,7 +29,6 @@ pub fn roc(report: &Report, curves: &[Curves]) -> LineChart {
     let line = |(own, curve): (&LabelReport, &Curves)| Series {
         name: named(&own.label, "AUC", own.scores.roc_auc),
         points: zip(&curve.roc.false_positive_rate, &curve.roc.true_positive_rate),
-        dots: false,
     };
     let series = report.labels.iter().zip(curves).map(line).collect();
     chart("ROC curves", "1 - specificity", "sensitivity", true, series)
@@ -47,7 +46,6 @@ pub fn precision_recall(report: &Report, curves: &[Curves]) -> LineChart {
                 if none { f64::NAN } else { own.scores.average_precision },
             ),
             points: if none { Vec::new() } else { steps(&zip(&curve.recall, &curve.precision)) },
-            dots: false,
         }
     };
     let series = report.labels.iter().zip(curves).map(line).collect();

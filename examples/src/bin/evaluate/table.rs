@@ -1,28 +1,22 @@
 //! Tables of predictions and labels, matched by record.
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
-use ecg_io::{RecordTable, RowMatch, base_name, read_labels, read_probabilities};
+use ecg_io::{RecordRow, RecordTable, RowMatch, base_name, read_labels, read_probabilities};
 use ecg3d_examples::say_err;
 use ecg3d_examples::source::LabelArgs;
 use ndarray::Array2;
 
-/// A table with a row for each record and a column for each label.
+/// A table with a row for each record and a column for each label: probabilities, or the truth.
 #[derive(Debug)]
-pub struct Table {
-    path: PathBuf,
-    /// Record names in the order of the file.
+pub struct Table<T> {
+    /// The rows in the order of the file.
+    pub rows: RecordTable<T>,
+    /// Their record names.
     pub records: Vec<String>,
-    /// The rows without their values.
-    rows: RecordTable<()>,
-    /// The patient of each record, if a column `patient` states it.
-    pub patients: Vec<Option<String>>,
-    /// The label columns.
-    pub labels: LabelSet,
-    /// Values `[record, label]`.
-    pub values: Array2<f64>,
 }
 
 /// The truth about some records, row by row.
@@ -36,32 +30,21 @@ pub struct Truth {
     pub folds: Vec<Option<u32>>,
 }
 
-impl Table {
-    /// Reads a table of probabilities, each from 0 to 1.
-    pub fn predictions(path: &Path) -> Result<Self> {
-        Self::new(path, read_probabilities(path)?, |p| p)
-    }
-
+impl Table<bool> {
     /// Reads a table of labels, each 0 or 1, or one like PTB-XL's.
     pub fn labels(path: &Path, how: &LabelArgs) -> Result<Self> {
         let options = how.dataset_options()?;
-        let table = read_labels(path, &options.label_map, options.nsr_rule)?;
-        Self::new(path, table, |holds| f64::from(u8::from(holds)))
+        let (map, rule) = (&options.label_map, options.nsr_rule);
+        let table = read_labels(path, map, rule)?;
+        table.rule_warnings(map, rule).iter().for_each(|warning| say_err!("warning: {warning}"));
+        Self::new(table)
     }
+}
 
-    fn new<T>(path: &Path, table: RecordTable<T>, value: impl Fn(T) -> f64) -> Result<Self> {
-        ensure!(!table.rows.is_empty(), "{} has no rows below its header", path.display());
-        let shape = (table.rows.len(), table.labels.len());
-        let mut values = Vec::with_capacity(shape.0 * shape.1);
-        let rows = table.map_values(|own| values.push(value(own)));
-        Ok(Self {
-            path: path.to_owned(),
-            records: rows.rows.iter().map(|row| row.record.clone()).collect(),
-            patients: rows.rows.iter().map(|row| row.patient.clone()).collect(),
-            labels: rows.labels.clone(),
-            values: Array2::from_shape_vec(shape, values)?,
-            rows,
-        })
+impl Table<f64> {
+    /// Reads a table of probabilities, each from 0 to 1.
+    pub fn predictions(path: &Path) -> Result<Self> {
+        Self::new(read_probabilities(path)?)
     }
 
     /// Returns the truth for these predictions, from a table of labels. Patients and folds that it does not
@@ -72,27 +55,24 @@ impl Table {
     /// # Errors
     /// Returns an error if only one side has a record, if several may be meant, or if the truth does not have a
     /// predicted label.
-    pub fn truth_from(&self, truth: &Table) -> Result<Truth> {
-        let columns = self.match_columns(truth)?;
-        for label in truth.labels.iter().filter(|label| self.labels.index_of(label).is_none()) {
+    pub fn truth_from(&self, truth: &Table<bool>) -> Result<Truth> {
+        let (own, other) = (&self.rows, &truth.rows);
+        let columns = truth.columns_of(&own.labels, own.path.display())?;
+        for label in other.labels.iter().filter(|label| own.labels.index_of(label).is_none()) {
             say_err!(
                 "warning: label {label} of {} has no predictions and is left out",
-                truth.path.display()
+                other.path.display()
             );
         }
         let rows = self.match_rows(truth)?;
-        let holds = Array2::from_shape_fn(self.values.dim(), |(n, k)| {
-            truth.values[[rows[n], columns[k]]] == 1.0
-        });
-        let patient = |(own, &row): (usize, &usize)| {
-            truth.patients[row].clone().or_else(|| self.patients[own].clone())
+        let pairs: Vec<_> = own.rows.iter().zip(rows.iter().map(|&row| &other.rows[row])).collect();
+        let patient = |(own, truth): &(&RecordRow<f64>, &RecordRow<bool>)| {
+            truth.patient.as_ref().or(own.patient.as_ref()).cloned()
         };
-        let fold =
-            |(own, &row): (usize, &usize)| truth.rows.rows[row].fold.or(self.rows.rows[own].fold);
         Ok(Truth {
-            holds,
-            patients: rows.iter().enumerate().map(patient).collect(),
-            folds: rows.iter().enumerate().map(fold).collect(),
+            holds: truth.select(&rows, &columns),
+            patients: pairs.iter().map(patient).collect(),
+            folds: pairs.iter().map(|(own, truth)| truth.fold.or(own.fold)).collect(),
         })
     }
 
@@ -100,75 +80,64 @@ impl Table {
     ///
     /// # Errors
     /// Returns an error if only one side has a record or a label.
-    pub fn aligned(&self, other: &Table) -> Result<Array2<f64>> {
-        let columns = self.match_columns(other)?;
-        other.match_columns(self)?;
-        let rows = self.match_rows(other)?;
-        Ok(Array2::from_shape_fn(self.values.dim(), |(n, k)| other.values[[rows[n], columns[k]]]))
+    pub fn aligned(&self, other: &Self) -> Result<Array2<f64>> {
+        let columns = other.columns_of(&self.rows.labels, self.rows.path.display())?;
+        self.columns_of(&other.rows.labels, other.rows.path.display())?;
+        Ok(other.select(&self.match_rows(other)?, &columns))
+    }
+}
+
+impl<T> Table<T> {
+    fn new(rows: RecordTable<T>) -> Result<Self> {
+        ensure!(!rows.rows.is_empty(), "{} has no rows below its header", rows.path.display());
+        let records = rows.rows.iter().map(|row| row.record.clone()).collect();
+        Ok(Self { rows, records })
     }
 
-    /// Returns the columns of other labels, in their order.
+    /// Returns the columns of the labels of `whose`, in their order.
     ///
     /// # Errors
     /// Returns an error if this table lacks a label.
-    pub fn columns_of(&self, labels: &LabelSet) -> Result<Vec<usize>> {
+    pub fn columns_of(&self, labels: &LabelSet, whose: impl fmt::Display) -> Result<Vec<usize>> {
         let find = |label: &str| {
-            self.labels.index_of(label).with_context(|| {
+            self.rows.labels.index_of(label).with_context(|| {
                 format!(
-                    "{}: no column {label}; the labels are {}",
-                    self.path.display(),
-                    self.labels
+                    "{}: no column {label}, a label of {whose}; the labels here are {}",
+                    self.rows.path.display(),
+                    self.rows.labels
                 )
             })
         };
         labels.iter().map(find).collect()
     }
 
-    /// Returns the column of each label in another table.
-    fn match_columns(&self, other: &Table) -> Result<Vec<usize>> {
-        let find = |label: &str| {
-            other.labels.index_of(label).with_context(|| {
-                format!(
-                    "{}: unknown label {label}; the labels of {} are {}",
-                    self.path.display(),
-                    other.path.display(),
-                    other.labels
-                )
-            })
-        };
-        self.labels.iter().map(find).collect()
-    }
-
-    fn match_rows(&self, truth: &Table) -> Result<Vec<usize>> {
+    fn match_rows<U>(&self, truth: &Table<U>) -> Result<Vec<usize>> {
+        let (path, other) = (self.rows.path.display(), truth.rows.path.display());
         let found = truth.rows.match_records(&self.records);
         if let Some(row) = found.iter().position(|own| *own == RowMatch::Ambiguous) {
             bail!(
-                "{}:{}: record {} is ambiguous: several rows of {} may be meant, or several records here by one of them; \
+                "{path}:{}: record {} is ambiguous: several rows of {other} may be meant, or several records here by one of them; \
                  expected one row with the full name for each record",
-                self.path.display(),
                 self.line(row),
-                self.records[row],
-                truth.path.display()
+                self.records[row]
             );
         }
         let rows: Vec<Option<usize>> = found.into_iter().map(RowMatch::row).collect();
-        missing(self, &truth.path, |row| rows[row].is_none())?;
+        missing(self, &truth.rows.path, |row| rows[row].is_none())?;
         let rows: Vec<usize> = rows.into_iter().flatten().collect();
         let mut used: Vec<Option<usize>> = vec![None; truth.records.len()];
         for (own, &row) in rows.iter().enumerate() {
-            if let Some(other) = used[row].replace(own) {
+            if let Some(before) = used[row].replace(own) {
                 bail!(
-                    "{}:{}: records {} and {} both match record {} of {}",
-                    self.path.display(),
+                    "{path}:{}: records {} and {} both match record {} of {other}",
                     self.line(own),
-                    self.records[other],
+                    self.records[before],
                     self.records[own],
-                    truth.records[row],
-                    truth.path.display()
+                    truth.records[row]
                 );
             }
         }
-        missing(truth, &self.path, |row| used[row].is_none())?;
+        missing(truth, &self.rows.path, |row| used[row].is_none())?;
         Ok(rows)
     }
 
@@ -198,6 +167,21 @@ impl Table {
     }
 }
 
+impl<T: Copy> Table<T> {
+    /// Returns all values `[record, label]`.
+    pub fn values(&self) -> Array2<T> {
+        let shape = (self.rows.rows.len(), self.rows.labels.len());
+        Array2::from_shape_fn(shape, |(row, column)| self.rows.rows[row].values[column])
+    }
+
+    /// Returns the values of these rows and columns, in their order.
+    fn select(&self, rows: &[usize], columns: &[usize]) -> Array2<T> {
+        Array2::from_shape_fn((rows.len(), columns.len()), |(n, k)| {
+            self.rows.rows[rows[n]].values[columns[k]]
+        })
+    }
+}
+
 /// Records of a table that also exist elsewhere, each with its line.
 #[derive(Debug, PartialEq)]
 pub struct Shared<'a> {
@@ -208,7 +192,7 @@ pub struct Shared<'a> {
 }
 
 /// Returns an error that names the first record that the other file lacks, and how many there are.
-fn missing(table: &Table, other: &Path, is_missing: impl Fn(usize) -> bool) -> Result<()> {
+fn missing<T>(table: &Table<T>, other: &Path, is_missing: impl Fn(usize) -> bool) -> Result<()> {
     let rows: Vec<usize> = (0..table.records.len()).filter(|&row| is_missing(row)).collect();
     let Some(&first) = rows.first() else { return Ok(()) };
     let more = match rows.len() {
@@ -217,7 +201,7 @@ fn missing(table: &Table, other: &Path, is_missing: impl Fn(usize) -> bool) -> R
     };
     bail!(
         "{}:{}: record {} has no row in {}{more}",
-        table.path.display(),
+        table.rows.path.display(),
         table.line(first),
         table.records[first],
         other.display()
@@ -226,6 +210,8 @@ fn missing(table: &Table, other: &Path, is_missing: impl Fn(usize) -> bool) -> R
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn table(dir: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
@@ -234,7 +220,7 @@ mod tests {
         path
     }
 
-    fn labels(path: &Path) -> Result<Table> {
+    fn labels(path: &Path) -> Result<Table<bool>> {
         Table::labels(path, &LabelArgs::default())
     }
 
@@ -250,14 +236,16 @@ mod tests {
         assert_eq!(truth.patients, [Some("p2".to_owned()), Some("p1".to_owned())]);
         assert_eq!(truth.folds, [Some(3), None]);
         assert_eq!(truth.holds, ndarray::array![[true, false], [false, true]]);
-        assert_eq!(p.values[[1, 1]], 1e-3);
+        assert_eq!(p.values()[[1, 1]], 1e-3);
         let other = "record,SB,AF\n1,0.5,0.25\nb/2,0.75,1\n";
         let other = Table::predictions(&table(&dir, "o.csv", other)).expect("reads");
         assert_eq!(p.aligned(&other).expect("matches"), ndarray::array![[1.0, 0.75], [0.25, 0.5]]);
         let more = "record,SB,AF,NSR\n1,0.5,0.25,0\nb/2,0.75,1,0\n";
         let more = Table::predictions(&table(&dir, "m.csv", more)).expect("reads");
         let error = format!("{:#}", p.aligned(&more).expect_err("a label too many"));
-        assert!(error.contains("m.csv: unknown label NSR"), "{error}");
+        assert!(
+            error.contains("p.csv: no column NSR, a label of ") && error.contains("m.csv; the")
+        );
         let shared = |others: [&str; 2]| p.shared_with(&others.map(str::to_owned));
         let first = Some((3, "1"));
         assert_eq!(shared(["1", "3"]), Shared { by_name: first, by_base: None });
@@ -265,7 +253,7 @@ mod tests {
         assert_eq!(shared(["x/1", "y/1"]), Shared { by_name: None, by_base: first });
         assert_eq!(shared(["x/3", "y/4"]), Shared { by_name: None, by_base: None });
         let swapped = LabelSet::new(["SB", "AF"]).expect("labels");
-        assert_eq!(p.columns_of(&swapped).expect("has them"), [1, 0]);
+        assert_eq!(p.columns_of(&swapped, "others").expect("has them"), [1, 0]);
     }
 
     #[test]
@@ -288,7 +276,7 @@ mod tests {
     #[test]
     fn errors_name_file_line_and_record() {
         let dir = tempfile::tempdir().expect("a folder");
-        let message = |result: Result<Table>| format!("{:#}", result.expect_err("is bad"));
+        let message = |result: Result<Table<f64>>| format!("{:#}", result.expect_err("is bad"));
         let p = |text: &str| Table::predictions(&table(&dir, "p.csv", text));
         let bad = message(p("record,AF\na,0.5\nb,1.5\n"));
         assert!(
@@ -300,12 +288,13 @@ mod tests {
         assert!(message(p("record,AF\n")).contains("has no rows"));
         let p = p("record,AF\r\na,0.5\r\nb,0.5\r\n").expect("reads");
         let t = |text: &str| labels(&table(&dir, "t.csv", text)).expect("reads");
-        let message = |t: Table| format!("{:#}", p.truth_from(&t).expect_err("does not match"));
+        let message =
+            |t: Table<bool>| format!("{:#}", p.truth_from(&t).expect_err("does not match"));
         let short = message(t("record,AF\na,1\n"));
         assert!(short.contains("p.csv:3: record b has no row in"), "{short}");
         let long = message(t("record,AF\na,1\nb,1\nc,0\nd,0\n"));
         assert!(long.contains("t.csv:4: record c has no row in"), "{long}");
-        assert!(message(t("record,SB\na,1\nb,1\n")).contains("unknown label AF"));
+        assert!(message(t("record,SB\na,1\nb,1\n")).contains("t.csv: no column AF, a label of "));
         let several = message(t("record,AF\na,1\nx/b,1\ny/b,0\n"));
         assert!(several.contains("p.csv:3: record b is ambiguous: "), "{several}");
         let two = labels(&table(&dir, "t.csv", "record,AF\na,2\n"));

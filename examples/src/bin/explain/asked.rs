@@ -10,7 +10,7 @@ use ecg3d_models::{InputKind, Model, Network};
 use sha2::{Digest, Sha256};
 
 use crate::Args;
-use crate::einthoven::einthoven_tolerance;
+use crate::with_model::einthoven::einthoven_tolerance;
 
 /// What replaces a removed lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,6 +45,7 @@ pub struct Label {
 }
 
 /// The settings that apply to every record.
+#[derive(Debug)]
 pub struct Asked {
     pub labels: Vec<Label>,
     /// Whether the players are eight independent leads, rather than each lead.

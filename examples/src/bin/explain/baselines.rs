@@ -5,11 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::{LeadName, SamplingRate};
+use ecg_io::base_name;
 use ecg_lime::Baseline;
 use ecg_synth::{Condition, Rhythm, SynthOptions, Synthesizer};
 use ecg3d_convert::ConvertPlan;
+use ecg3d_examples::say_err;
 use ecg3d_examples::source::{Rows, Source};
-use ecg3d_examples::{base_name, say_err};
 use ecg3d_models::Model;
 use ndarray::{Array3, Axis, CowArray, Ix3, s};
 use serde::Serialize;
@@ -18,7 +19,7 @@ use sha2::{Digest, Sha256};
 use crate::asked::{Asked, Kind};
 use crate::leads::{listed, rows_of};
 
-/// Number of synthetic recordings, unless more are asked for as backgrounds.
+/// Number of synthetic recordings for mean images, unless more are asked for as backgrounds.
 const SYNTHETIC: usize = 64;
 /// Number of recordings to choose backgrounds from.
 const KEPT: usize = 512;
@@ -189,9 +190,13 @@ impl<'a> Stock<'a> {
             .with_seconds(seconds.ceil().clamp(1.0, 3600.0));
         let plan = ConvertPlan::new(config.clone(), rate)?;
         let (mut values, mut shape) = (Vec::new(), (0, 0));
+        let wanted = match stock.kinds.contains(&Kind::MeanImage) {
+            true => SYNTHETIC.max(asked.background),
+            false => asked.background,
+        };
         let make = || -> Result<()> {
             let synthesizer = Synthesizer::new(options)?;
-            for record in 0..SYNTHETIC.max(asked.background) {
+            for record in 0..wanted {
                 let normal = Condition::new(Rhythm::NormalSinus);
                 let recording = synthesizer.record_with(record as u64, &normal)?.recording;
                 let prepared = plan.prepare(&recording)?;
@@ -486,6 +491,8 @@ mod tests {
         let expected: Vec<String> = (0..5).map(|k| format!("normal sinus rhythm {k}")).collect();
         let origin = "synthetic normal sinus rhythm, seed 0";
         assert_eq!(made_of, format!("{} of {origin}", expected.join(", ")));
+        // No more are made than are used.
+        assert_eq!(stock.others.len(), 5);
     }
 
     /// Writes a table of twelve leads with a signal that depends on the lead alone.

@@ -11,7 +11,7 @@ use ecg_lime::{
 use ecg3d_examples::stop::stopped;
 use ecg3d_models::Model;
 use ndarray::ArrayView2;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::asked::{Asked, Label, Unions};
 use crate::baselines::Named;
@@ -34,7 +34,7 @@ pub struct Subject<'a> {
 }
 
 /// How far two explanations agree.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pair {
     pub between: [String; 2],
     #[serde(flatten)]
@@ -42,7 +42,7 @@ pub struct Pair {
 }
 
 /// Agreement between everything that was tried.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Agreements {
     /// The chosen method against others from the same evaluations.
     pub methods: Vec<Pair>,
@@ -51,7 +51,7 @@ pub struct Agreements {
 }
 
 /// The weight-randomisation check.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RandomWeights {
     /// Number of networks with fresh weights that gave an explanation.
     pub models: usize,
@@ -77,6 +77,48 @@ pub struct Said {
     pub random_weights: Option<RandomWeights>,
     /// Notes that a reader must know.
     pub notes: Vec<String>,
+}
+
+/// What a line of results says beside the outcome, whose keys are among the others.
+#[derive(Deserialize)]
+struct Beside {
+    probability: f64,
+    threshold: Option<f64>,
+    predicted: bool,
+    other_baselines: Vec<Outcome>,
+    agreement: Agreements,
+    faithfulness: Option<Faithfulness>,
+    random_weights: Option<RandomWeights>,
+    notes: Vec<String>,
+}
+
+impl Said {
+    /// Reads a line of JSON that was made from one, whatever else it holds.
+    pub fn read(line: &[u8]) -> serde_json::Result<Self> {
+        let outcome: Outcome = serde_json::from_slice(line)?;
+        let Beside {
+            probability,
+            threshold,
+            predicted,
+            other_baselines,
+            agreement,
+            faithfulness,
+            random_weights,
+            notes,
+        } = serde_json::from_slice(line)?;
+        Ok(Self {
+            probability,
+            // Otherwise it is that of the outcome.
+            threshold: outcome.explanation().and(threshold),
+            predicted,
+            outcome,
+            other_baselines,
+            agreement,
+            faithfulness,
+            random_weights,
+            notes,
+        })
+    }
 }
 
 /// The evaluations of one record under one baseline.
@@ -332,7 +374,7 @@ fn pair(between: [String; 2], own: &Explanation, other: &Explanation) -> Result<
 /// Returns notes that belong beside the values.
 fn notes(own: &Explanation, others: &[&Explanation]) -> Vec<String> {
     let mut notes = Vec::new();
-    if own.values.iter().any(|own| own.lead == "aVR" || own.lead.starts_with("aVR[")) {
+    if own.by_lead().iter().any(|own| own.lead == "aVR") {
         notes.push("each limb lead is a player, which splits shared information".to_owned());
     }
     let top = |own: &Explanation| own.top().map(|top| top.lead.clone());
@@ -389,8 +431,23 @@ mod tests {
             _ => ControlFlow::Continue(()),
         };
         let stopped = explain(&model, &[], &asked, subject, &[&asked.labels[0]], observer);
+        // A line of a file is read back as it was written.
+        let line = serde_json::to_string(&said[0]).expect("JSON");
+        let back = Said::read(line.as_bytes()).expect("reads");
+        assert_eq!(serde_json::to_string(&back).expect("JSON"), line);
+
         let stopped = &stopped.expect("explains")[0];
         assert_eq!((&stopped.outcome, &stopped.faithfulness), (&said[0].outcome, &None));
+    }
+
+    #[test]
+    fn an_outcome_without_an_explanation_is_read_back() {
+        let own = r#""probability":0.75,"predicted":true,"outcome":"one_class","label":"AF","positive":true,"threshold":0.5,"range":[0.6,0.8],"f_all":0.75,"f_none":0.7,"evaluations":795,"baseline":"zero","other_baselines":[],"agreement":{"methods":[],"baselines":[]},"faithfulness":null,"random_weights":null,"notes":[]}"#;
+        let line = format!(r#"{{"record":"a","baselines":[],{own}"#);
+        let said = Said::read(line.as_bytes()).expect("reads");
+        assert_eq!((said.outcome.label(), said.threshold), ("AF", None));
+        assert_eq!(serde_json::to_string(&said).expect("JSON"), format!("{{{own}"));
+        assert!(Said::read(b"{}").is_err());
     }
 
     #[test]

@@ -2,27 +2,14 @@
 
 mod asked;
 mod baselines;
-#[path = "../../with_model/device.rs"]
-mod device;
-#[path = "../../with_model/device_args.rs"]
-mod device_args;
-#[path = "../../with_model/einthoven.rs"]
-mod einthoven;
 mod evaluated;
 mod leads;
 mod many;
-#[path = "../../with_model/model_args.rs"]
-mod model_args;
 mod one;
 mod pictures;
-#[path = "../../with_model/precision.rs"]
-mod precision;
-#[path = "../../with_model/threads.rs"]
-mod threads;
-#[path = "../../with_model/usable.rs"]
-mod usable;
-#[path = "../../with_model/weights.rs"]
-mod weights;
+#[allow(dead_code)] // Each program uses a part.
+#[path = "../../with_model/mod.rs"]
+mod with_model;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,11 +18,11 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ecg_lime::{Method, Target};
-use ecg3d_examples::source::LabelArgs;
-use ecg3d_examples::{check_place, run};
+use ecg3d_examples::run;
+use ecg3d_examples::source::{LabelArgs, check_not_read, check_outputs};
 
 use crate::asked::{Asked, Kind, Unions};
-use crate::model_args::ModelArgs;
+use with_model::model_args::ModelArgs;
 
 /// Show which leads a decision rests on.
 ///
@@ -50,6 +37,9 @@ use crate::model_args::ModelArgs;
 /// Ctrl-C stops after the current batch: the results so far are written, marked as stopped, and the exit status
 /// is 130. For a data set, these are the records that were finished. With --record, the first pair of random
 /// walks is still completed; a second Ctrl-C ends it. If there is nothing to write, the exit status is 1.
+///
+/// With --data, finished records are kept in explanations.jsonl.partial. A run interrupted for any reason continues
+/// from there when it is started again with the same weights, records, arguments and device.
 #[derive(Debug, Parser)]
 #[command(name = "explain", version)]
 struct Args {
@@ -114,6 +104,9 @@ struct Args {
     /// Explain at most this many records of --data
     #[arg(long, value_name = "N", conflicts_with = "record", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
+    /// Discards what an earlier run left in explanations.jsonl.partial
+    #[arg(long, conflicts_with = "record")]
+    restart: bool,
     /// Folder for the results
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -132,7 +125,13 @@ fn main() -> ExitCode {
 fn explain(args: Args) -> Result<ExitCode> {
     let model = args.model.model()?;
     let asked = Asked::new(&args, &model)?;
-    check_place(&args.out.join("explanation.json"))?;
+    let outputs = ["explanation.json", many::LINES];
+    let weights = args.model.weights.iter();
+    check_outputs(&args.out, &outputs, weights, args.data.as_ref(), &args.labels)?;
+    if let Some(reference) = &args.reference {
+        let places = outputs.map(|name| args.out.join(name));
+        check_not_read(&places, reference, &args.labels.for_reference(reference))?;
+    }
     match (&args.record, &args.data) {
         (Some(record), _) => one::explain(&model, &asked, record, &args),
         (None, Some(data)) => many::explain(&model, &asked, data, &args),

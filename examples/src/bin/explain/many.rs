@@ -1,34 +1,43 @@
 //! Explains every true positive of a data set.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
-use ecg_lime::{
-    Agreement, Baseline, Cohort, CohortOptions, Explanation, LimeError, MeanAgreement, Outcome,
-};
+use ecg_lime::{Agreement, Baseline, Cohort, CohortOptions, Explanation, LimeError, MeanAgreement};
 use ecg3d_examples::source::{self, Failed, Rows, Source};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
-use ecg3d_examples::{Progress, say, say_err, write_atomic};
+use ecg3d_examples::{KeptLines, Progress, say, say_err, status, write_json};
 use ecg3d_models::Model;
-use ndarray::{Axis, s};
-use serde::Serialize;
+use ndarray::{ArrayView3, Axis, s};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::asked::{Asked, Label};
-use crate::baselines::{Itself, MadeOf, Named, Stock};
+use crate::baselines::{self, Itself, MadeOf, Stock};
 use crate::evaluated::{self, Pair, Said, Subject};
 use crate::leads::name_leads;
 use crate::one::others;
-use crate::usable::drop_unusable;
+use crate::with_model::fingerprint::{add_model, add_records};
+use crate::with_model::usable::drop_unusable;
 use crate::{Args, pictures};
 
-/// One line of `explanations.jsonl`.
+/// The file with a line for each record and label.
+pub const LINES: &str = "explanations.jsonl";
+/// The same while a run is not finished, so that it can be continued.
+const PARTIAL: &str = "explanations.jsonl.partial";
+
+/// The record that a line belongs to.
+#[derive(Deserialize)]
+struct OfRecord {
+    record: String,
+}
+
+/// One line of [`LINES`].
 #[derive(Serialize)]
 struct Line<'a> {
     record: &'a str,
@@ -106,8 +115,54 @@ struct MeanFaithfulness {
 
 /// Explains every true positive of `data`.
 pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result<ExitCode> {
-    let config = &model.card().preprocessing;
     let reference = args.reference.as_deref().filter(|_| asked.needs_others());
+    let mut source = load(model, data, reference, args)?;
+    let other = reference.map(|reference| others(model, reference, args)).transpose()?;
+    let found = true_positives(model, asked, &mut source, data)?;
+    let work = Work::new(model, asked, &source, &found, data, args.limit)?;
+    let origin = args.reference.as_deref().unwrap_or(data).display().to_string();
+    let key = work.key(other.as_ref(), &origin, args.random_models)?;
+    let (mut kept, before) = work.take_over(&args.out.join(PARTIAL), &key, args.restart)?;
+    let stock = stock(model, asked, &source, other.as_ref(), &origin)?;
+    let random = asked.random_models(model, args.random_models)?;
+    let done = work.explain(&stock, &random, before, &mut kept)?;
+    if done.said.is_empty() {
+        // Nothing to keep; the message gives the reason.
+        kept.remove()?;
+        ensure!(!stopped(), "stopped before any record was explained");
+        bail!("{}: none of {} records could be explained", data.display(), work.rows.len());
+    }
+    kept.copy_to(&args.out.join(LINES))?;
+
+    pictures::remove(&args.out, model.labels())?;
+    let all = work.summarise(&done.said, &args.out)?;
+    let summary = Summary {
+        model: model.to_string(),
+        data: data.display().to_string(),
+        method: asked.options.method,
+        reference: origin,
+        stopped: stopped(),
+        only: (all.len() == 1).then(|| &all[0]),
+        labels: (all.len() > 1).then_some(&all),
+        failed: &done.failed,
+    };
+    write_json(&args.out.join("explanation.json"), &summary)?;
+    for own in &all {
+        own.lines().iter().for_each(|line| say!("{line}"));
+    }
+    if stopped() {
+        let out = args.out.display();
+        say!("stopped early; results so far written to {out}; started again, it continues");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    kept.remove()?;
+    say!("written to {}", args.out.display());
+    Ok(status(!done.failed.is_empty()))
+}
+
+/// Loads the records, with their leads named.
+fn load(model: &Model, data: &Path, reference: Option<&Path>, args: &Args) -> Result<Source> {
+    let config = &model.card().preprocessing;
     // Flags for reading recordings may be meant for a folder of others.
     let labels = match reference {
         Some(reference) if !source::is_npz(reference) => args.labels.beside(data),
@@ -122,129 +177,223 @@ pub fn explain(model: &Model, asked: &Asked, data: &Path, args: &Args) -> Result
     );
     drop_unusable(&mut source, model.card().architecture, config)?;
     name_leads(&mut source, config, data);
-    let other = reference.map(|reference| others(model, reference, args)).transpose()?;
-    let found = true_positives(model, asked, &mut source, data)?;
-    let origin = args.reference.as_deref().unwrap_or(data).display().to_string();
-    let stock = match &other {
-        None if asked.usual_baselines && asked.needs_others() && is_of_one_patient(&source) => {
-            say_err!(
-                "warning: {origin} has recordings of one patient only, so the only baseline is zero; others need \
-                 --reference FOLDER"
-            );
-            Stock::flat(asked, model)
-        }
-        others => Stock::of_source(asked, model, others.as_ref().unwrap_or(&source), &origin)?,
-    };
-    let Rows::Prepared { signals, lengths } = &source.rows else {
-        bail!("{}: no prepared signals", data.display());
-    };
-    // The records of an archive have no location.
-    let folder = if data.is_dir() { data.canonicalize() } else { Ok(PathBuf::new()) };
-    let folder = folder.with_context(|| format!("cannot find {}", data.display()))?;
-    let random = asked.random_models(model, args.random_models)?;
-    let mut rows: Vec<usize> = found.iter().map(|(row, _)| *row).collect();
-    rows.dedup();
-    rows.truncate(args.limit.map_or(usize::MAX, |limit| limit as usize));
+    Ok(source)
+}
 
-    let lines = args.out.join("explanations.jsonl");
-    // Lines are added as they come, so that a killed run leaves what it has.
-    let partial = args.out.join("explanations.jsonl.partial");
-    let cannot_write = || format!("cannot write {}", partial.display());
-    let mut file = BufWriter::new(File::create(&partial).with_context(cannot_write)?);
-    let mut failed = source.failed.clone();
-    let mut said: Vec<(usize, Said)> = Vec::new();
-    stop::listen()?;
-    say_err!(
-        "explaining {} records; press Ctrl-C to stop and write the results so far",
-        rows.len()
-    );
-    let progress = Progress::new(rows.len() as u64, "records explained");
-    for &row in &rows {
-        let record = &source.names[row];
-        let labels: Vec<&Label> =
-            found.iter().filter(|(own, _)| *own == row).map(|(_, k)| &asked.labels[*k]).collect();
-        let one = || -> Result<(Vec<Said>, Vec<MadeOf>)> {
-            let patient = source.patients[row].as_deref().unwrap_or_default();
-            let itself = Itself { path: &folder.join(record), patient };
-            let leads = &source.leads[row];
-            let baselines = stock.baselines(leads, lengths[row], itself)?;
-            let signal = signals.slice(s![row, .., ..lengths[row]]);
-            // Each record has its own seed: draws shared by all records would leave an error in their mean that
-            // its interval does not cover.
-            let seed = asked.seed_of(record);
-            let subject = Subject { signal, leads, baselines: &baselines, seed };
-            let observer = &mut |_: &str, _, _| match stopped() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            };
-            let said = evaluated::explain(model, &random, asked, subject, &labels, observer)?;
-            Ok((said, baselines.iter().map(Named::written).collect()))
+/// Returns what the baselines are made of: `others`, if a reference is read, or else the records themselves.
+fn stock<'a>(
+    model: &'a Model,
+    asked: &Asked,
+    source: &'a Source,
+    others: Option<&'a Source>,
+    origin: &str,
+) -> Result<Stock<'a>> {
+    if others.is_none()
+        && asked.usual_baselines
+        && asked.needs_others()
+        && is_of_one_patient(source)
+    {
+        say_err!(
+            "warning: {origin} has recordings of one patient only, so the only baseline is zero; others need \
+             --reference FOLDER"
+        );
+        return Ok(Stock::flat(asked, model));
+    }
+    Stock::of_source(asked, model, others.unwrap_or(source), origin)
+}
+
+/// The records to explain.
+struct Work<'a> {
+    model: &'a Model,
+    asked: &'a Asked,
+    source: &'a Source,
+    signals: ArrayView3<'a, f32>,
+    lengths: &'a [usize],
+    /// The true positives in the order of the rows: a row of `source`, and an index among the labels asked for.
+    found: &'a [(usize, usize)],
+    /// The rows to explain.
+    rows: Vec<usize>,
+    /// The folder of the records; empty for an archive, whose records have no location.
+    folder: PathBuf,
+}
+
+/// The results for some rows, and the records that could not be used.
+struct Done {
+    said: Vec<(usize, Said)>,
+    failed: Vec<Failed>,
+}
+
+impl<'a> Work<'a> {
+    fn new(
+        model: &'a Model,
+        asked: &'a Asked,
+        source: &'a Source,
+        found: &'a [(usize, usize)],
+        data: &Path,
+        limit: Option<u32>,
+    ) -> Result<Self> {
+        let Rows::Prepared { signals, lengths } = &source.rows else {
+            bail!("{}: no prepared signals", data.display());
         };
-        let outcome = one();
-        if stopped() {
-            // Only a part of the current record was evaluated, which must not be mixed with the others.
-            break;
-        }
-        progress.inc(1);
-        match outcome {
-            Ok((own, baselines)) => {
-                for said in &own {
-                    let line = Line { record, baselines: &baselines, said };
-                    serde_json::to_writer(&mut file, &line).with_context(cannot_write)?;
-                    writeln!(file).with_context(cannot_write)?;
-                }
-                file.flush().with_context(cannot_write)?;
-                said.extend(own.into_iter().map(|own| (row, own)));
-            }
-            Err(error) => {
-                let reason = format!("{error:#}");
-                progress.line(&format!("failed: {record}: {reason}"));
-                failed.push(Failed { record: record.clone(), reason });
-            }
-        }
+        let folder = if data.is_dir() { data.canonicalize() } else { Ok(PathBuf::new()) };
+        let folder = folder.with_context(|| format!("cannot find {}", data.display()))?;
+        let mut rows: Vec<usize> = found.iter().map(|(row, _)| *row).collect();
+        rows.dedup();
+        rows.truncate(limit.map_or(usize::MAX, |limit| limit as usize));
+        Ok(Self { model, asked, source, signals: signals.view(), lengths, found, rows, folder })
     }
-    progress.finish();
-    drop(file);
-    if said.is_empty() {
-        // Nothing to keep; the message gives the reason.
-        let _ = std::fs::remove_file(&partial);
-        ensure!(!stopped(), "stopped before any record was explained");
-        bail!("{}: none of {} records could be explained", data.display(), rows.len());
-    }
-    std::fs::rename(&partial, &lines)
-        .with_context(|| format!("cannot write {}", lines.display()))?;
 
-    pictures::remove(&args.out, model.labels())?;
-    let patients = source.patient_ids();
-    let mut all = Vec::new();
-    for (k, label) in asked.labels.iter().enumerate() {
-        let true_positives = found.iter().filter(|(_, own)| *own == k).count();
-        let own: Vec<(&str, &Said)> = said
-            .iter()
-            .filter(|(_, own)| label_of(&own.outcome) == label.name)
-            .map(|(row, own)| (patients[*row].as_str(), own))
-            .collect();
-        all.push(summarise(asked, label, true_positives, &own, &args.out)?);
+    /// The labels of which a row is a true positive.
+    fn labels_of(&self, row: usize) -> Vec<&'a Label> {
+        let first = self.found.partition_point(|(own, _)| *own < row);
+        let own = self.found[first..].iter().take_while(|(own, _)| *own == row);
+        let labels = &self.asked.labels;
+        own.map(|(_, k)| &labels[*k]).collect()
     }
-    let summary = Summary {
-        model: model.to_string(),
-        data: data.display().to_string(),
-        method: asked.options.method,
-        reference: origin,
-        stopped: stopped(),
-        only: (all.len() == 1).then(|| &all[0]),
-        labels: (all.len() > 1).then_some(&all),
-        failed: &failed,
-    };
-    let json = serde_json::to_string_pretty(&summary).context("explanation.json")?;
-    write_atomic(&args.out.join("explanation.json"), |file| writeln!(file, "{json}"))?;
-    all.iter().for_each(print);
-    if stopped() {
-        say!("stopped early; results so far written to {}", args.out.display());
-        return Ok(ExitCode::from(INTERRUPTED));
+
+    /// A hash of everything that the lines of results depend on. `other` are the recordings of `--reference`.
+    fn key(&self, other: Option<&Source>, origin: &str, random_models: u32) -> Result<String> {
+        let mut hash = Sha256::new();
+        add_model(&mut hash, self.model)?;
+        for source in [Some(self.source), other].into_iter().flatten() {
+            add_records(&mut hash, source)?;
+            hash.update(format!("{:?} {:?}", source.patients, source.leads));
+        }
+        let Self { asked, found, rows, folder, .. } = self;
+        hash.update(format!("{asked:?} {found:?} {rows:?} {folder:?} {origin:?} {random_models}"));
+        Ok(format!("{:x}", hash.finalize()))
     }
-    say!("written to {}", args.out.display());
-    Ok(source::exit_code(&failed))
+
+    /// Opens what an earlier run left, and returns its results.
+    fn take_over(
+        &self,
+        path: &Path,
+        key: &str,
+        restart: bool,
+    ) -> Result<(KeptLines, Vec<(usize, Said)>)> {
+        let mut left: HashMap<&str, usize> = HashMap::new();
+        let mut shared: HashSet<&str> = HashSet::new();
+        for &row in &self.rows {
+            let record = self.source.names[row].as_str();
+            if left.insert(record, row).is_some() {
+                shared.insert(record);
+            }
+        }
+        let mut said: Vec<(usize, Said)> = Vec::new();
+        let mut own: Vec<(usize, Said)> = Vec::new();
+        let kept = KeptLines::open(path, key, restart, |line| {
+            let OfRecord { record } = serde_json::from_slice(line)?;
+            ensure!(
+                !shared.contains(record.as_str()),
+                "several records are named {record}, so it is not known to which of them the line belongs"
+            );
+            let row = left.get(record.as_str()).copied();
+            // All lines of a record are written together.
+            let row = row.filter(|row| own.iter().all(|(before, _)| before == row));
+            let row =
+                row.with_context(|| format!("a line of record {record} is not expected here"))?;
+            own.push((row, Said::read(line)?));
+            let whole = own.len() == self.labels_of(row).len();
+            if whole {
+                said.append(&mut own);
+                left.remove(record.as_str());
+            }
+            Ok(whole)
+        })?;
+        Ok((kept, said))
+    }
+
+    /// Explains the rows of which nothing is said `before`, and adds their lines to `kept` as they come.
+    fn explain(
+        &self,
+        stock: &Stock<'_>,
+        random: &[Model],
+        before: Vec<(usize, Said)>,
+        kept: &mut KeptLines,
+    ) -> Result<Done> {
+        let mut done = Done { said: before, failed: self.source.failed.clone() };
+        let earlier: HashSet<usize> = done.said.iter().map(|(row, _)| *row).collect();
+        stop::listen()?;
+        let n = self.rows.len();
+        say_err!("explaining {n} records; press Ctrl-C to stop and write the results so far");
+        let progress = Progress::new(n as u64, "records explained");
+        if !earlier.is_empty() {
+            progress.skip(earlier.len() as u64);
+            progress.line(&format!("resuming after {} of {n} records", earlier.len()));
+        }
+        for &row in self.rows.iter().filter(|row| !earlier.contains(*row)) {
+            let record = &self.source.names[row];
+            let outcome = self.explain_one(row, stock, random);
+            if stopped() {
+                // Only a part of the current record was evaluated, which must not be mixed with the others.
+                break;
+            }
+            progress.inc(1);
+            match outcome {
+                Ok((own, baselines)) => {
+                    let mut lines: Vec<u8> = Vec::new();
+                    for said in &own {
+                        let line = Line { record, baselines: &baselines, said };
+                        serde_json::to_writer(&mut lines, &line).context(LINES)?;
+                        lines.push(b'\n');
+                    }
+                    kept.add(&lines)?;
+                    done.said.extend(own.into_iter().map(|own| (row, own)));
+                }
+                Err(error) => {
+                    let reason = format!("{error:#}");
+                    progress.line(&format!("failed: {record}: {reason}"));
+                    done.failed.push(Failed { record: record.clone(), reason });
+                }
+            }
+        }
+        progress.finish();
+        // A record that failed in an earlier run may have been explained after those behind it.
+        done.said.sort_by_key(|(row, _)| *row);
+        Ok(done)
+    }
+
+    /// Explains one row, and says what its baselines are made of.
+    fn explain_one(
+        &self,
+        row: usize,
+        stock: &Stock<'_>,
+        random: &[Model],
+    ) -> Result<(Vec<Said>, Vec<MadeOf>)> {
+        let record = &self.source.names[row];
+        let patient = self.source.patients[row].as_deref().unwrap_or_default();
+        let itself = Itself { path: &self.folder.join(record), patient };
+        let (leads, length) = (&self.source.leads[row], self.lengths[row]);
+        let baselines = stock.baselines(leads, length, itself)?;
+        let signal = self.signals.slice(s![row, .., ..length]);
+        // Each record has its own seed: draws shared by all records would leave an error in their mean that its
+        // interval does not cover.
+        let seed = self.asked.seed_of(record);
+        let subject = Subject { signal, leads, baselines: &baselines, seed };
+        let observer = &mut |_: &str, _, _| match stopped() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let labels = self.labels_of(row);
+        let said = evaluated::explain(self.model, random, self.asked, subject, &labels, observer)?;
+        Ok((said, baselines.iter().map(baselines::Named::written).collect()))
+    }
+
+    /// Sums up the results of each label, and draws their pictures.
+    fn summarise(&self, said: &[(usize, Said)], out: &Path) -> Result<Vec<OfLabel>> {
+        let patients = self.source.patient_ids();
+        let mut all = Vec::new();
+        for (k, label) in self.asked.labels.iter().enumerate() {
+            let true_positives = self.found.iter().filter(|(_, own)| *own == k).count();
+            let own: Vec<(&str, &Said)> = said
+                .iter()
+                .filter(|(_, own)| own.outcome.label() == label.name)
+                .map(|(row, own)| (patients[*row].as_str(), own))
+                .collect();
+            all.push(summarise(self.asked, label, true_positives, &own, out)?);
+        }
+        Ok(all)
+    }
 }
 
 /// Whether all records are of one patient. A record of unknown patient counts as one of its own, as in the
@@ -306,14 +455,6 @@ fn true_positives(
         rows.len()
     );
     Ok(found)
-}
-
-fn label_of(outcome: &Outcome) -> &str {
-    match outcome {
-        Outcome::Explained(own) => &own.label,
-        Outcome::OneClass(own) => &own.label,
-        _ => "",
-    }
 }
 
 fn summarise(
@@ -389,7 +530,10 @@ fn cohort<'a>(
     let (patients, mut own): (Vec<&str>, Vec<Cow<'a, Explanation>>) =
         explained.iter().map(|(patient, own)| (*patient, Cow::Borrowed(*own))).unzip();
     if asked.segments > 1 {
-        own.iter_mut().for_each(|own| pictures::sum_segments(own.to_mut(), asked.segments));
+        for own in &mut own {
+            let by_lead = own.by_lead();
+            own.to_mut().values = by_lead;
+        }
     }
     let cohort = Cohort::of(&own, &patients, &CohortOptions::default().with_seed(asked.seed))?;
     Ok((own, cohort))
@@ -413,37 +557,46 @@ fn mean_pairs<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Vec<MeanPair> {
         .collect()
 }
 
-fn print(own: &OfLabel) {
-    let one_class = match own.one_class {
-        0 => String::new(),
-        n => format!(", {n} with one class only"),
-    };
-    say!(
-        "{} of {} true positives of {} explained{one_class}",
-        own.explained,
-        own.true_positives,
-        own.label
-    );
-    for own in &own.cohort.leads {
-        let interval = own
-            .mean_interval
-            .map_or(String::new(), |[low, high]| format!(" (95 %: {low:+.4} to {high:+.4})"));
-        say!(
-            "{:<4}  mean {:>+8.4}{interval}  median {:>+8.4}  quartiles {:>+8.4} {:>+8.4}  largest in {}",
-            own.lead,
-            own.mean,
-            own.median,
-            own.quartiles[0],
-            own.quartiles[1],
-            own.top
-        );
-    }
-    for pair in own.agreement.methods.iter().chain(&own.agreement.baselines) {
-        let ranks = pair.agreement.spearman.map_or("undefined".to_owned(), |r| format!("{r:.2}"));
-        let top = pair.agreement.same_top.map_or("no top lead".to_owned(), |share| {
-            format!("same top lead in {:.0} %", 100.0 * share)
-        });
-        say!("{} and {}: rank correlation {ranks}, {top}", pair.between[0], pair.between[1]);
+impl OfLabel {
+    /// Describes the results, one line each.
+    fn lines(&self) -> Vec<String> {
+        let one_class = match self.one_class {
+            0 => String::new(),
+            n => format!(", {n} with one class only"),
+        };
+        let mut lines = vec![format!(
+            "{} of {} true positives of {} explained{one_class}",
+            self.explained, self.true_positives, self.label
+        )];
+        if self.fallback > 0 {
+            lines.push(format!(
+                "limb leads contradict each other in {} of {}, so each lead is a player there",
+                self.fallback, self.explained
+            ));
+        }
+        for own in &self.cohort.leads {
+            let interval = own
+                .mean_interval
+                .map_or(String::new(), |[low, high]| format!(" (95 %: {low:+.4} to {high:+.4})"));
+            let n = match own.n == self.explained {
+                true => String::new(),
+                false => format!("  n {}", own.n),
+            };
+            lines.push(format!(
+                "{:<4}  mean {:>+8.4}{interval}  median {:>+8.4}  quartiles {:>+8.4} {:>+8.4}  largest in {}{n}",
+                own.lead, own.mean, own.median, own.quartiles[0], own.quartiles[1], own.top
+            ));
+        }
+        for pair in self.agreement.methods.iter().chain(&self.agreement.baselines) {
+            let [left, right] = &pair.between;
+            let ranks =
+                pair.agreement.spearman.map_or("undefined".to_owned(), |r| format!("{r:.2}"));
+            let top = pair.agreement.same_top.map_or("no top lead".to_owned(), |share| {
+                format!("same top lead in {:.0} %", 100.0 * share)
+            });
+            lines.push(format!("{left} and {right}: rank correlation {ranks}, {top}"));
+        }
+        lines
     }
 }
 
@@ -451,6 +604,7 @@ fn print(own: &OfLabel) {
 mod tests {
     use super::*;
     use crate::tests::{args, untrained};
+    use ecg_lime::Target;
     use ndarray::Array3;
 
     #[test]
@@ -475,6 +629,81 @@ mod tests {
         };
         assert!(explain("zero").starts_with("absent.npz is already converted: "));
         assert_eq!(explain("background"), "cannot read absent.npz");
+    }
+
+    #[test]
+    fn a_summary_says_where_limb_leads_contradict_each_other() {
+        let of = |leads: &[&str], fallback: bool| {
+            let values = leads.iter().map(|lead| (*lead, 0.5));
+            let mut own = Explanation::from_values("AF", Target::Logit, values, 0.0, 1.0);
+            let contradiction = serde_json::json!({"residual": 0.2, "tolerance": 0.05});
+            own.fallback =
+                fallback.then(|| serde_json::from_value(contradiction).expect("what a file has"));
+            own
+        };
+        let lines = |explained: &[Explanation]| {
+            let patients = vec!["A"; explained.len()];
+            let cohort = Cohort::of(explained, &patients, &CohortOptions::default());
+            let own = OfLabel {
+                label: "AF".to_owned(),
+                threshold: 0.5,
+                true_positives: 4,
+                explained: explained.len(),
+                one_class: 0,
+                fallback: explained.iter().filter(|own| own.fallback.is_some()).count(),
+                baseline: "zero".to_owned(),
+                cohort: cohort.expect("alike"),
+                other_baselines: Vec::new(),
+                agreement: MeanAgreements {
+                    methods: Vec::new(),
+                    baselines: Vec::new(),
+                    random_weights: None,
+                },
+                faithfulness: None,
+            };
+            own.lines()
+        };
+        let eight = || of(&["I", "V1"], false);
+        let plain = lines(&[eight(), eight()]);
+        assert_eq!((plain.len(), plain[0].as_str()), (3, "2 of 4 true positives of AF explained"));
+        assert!(plain.iter().all(|line| !line.contains("  n ")), "{plain:?}");
+        let mixed = lines(&[eight(), of(&["I", "III", "V1"], true), eight()]);
+        assert_eq!(
+            mixed[1],
+            "limb leads contradict each other in 1 of 3, so each lead is a player there"
+        );
+        let n = |lead: &str| {
+            let line = mixed.iter().find(|line| line.starts_with(lead)).expect("a line");
+            line.rsplit_once("  n ").map(|(_, n)| n.to_owned())
+        };
+        assert_eq!((n("I "), n("III"), n("V1")), (None, Some("1".to_owned()), None));
+    }
+
+    #[test]
+    fn lines_of_a_name_that_several_records_share_are_not_taken_over() {
+        let model = untrained();
+        let args = args(&["--label", "AF", "--data", "x"]);
+        let asked = Asked::new(&args, &model).expect("makes sense");
+        let names = ["a", "b", "a"].map(str::to_owned).to_vec();
+        let rows = Rows::Prepared { signals: Array3::zeros((3, 12, 500)), lengths: vec![500; 3] };
+        let source = Source::unlabelled(names, rows);
+        let found = [(0, 0), (1, 0), (2, 0)];
+        let work = Work::new(&model, &asked, &source, &found, Path::new("absent"), None);
+        let work = work.expect("prepared signals");
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("x.partial");
+        let taken = |text: &str| {
+            std::fs::write(&path, text).expect("writes");
+            work.take_over(&path, "key", false).map(|(_, said)| said.len())
+        };
+        assert_eq!(taken("key\n").expect("nothing to take over"), 0);
+        let error = format!("{:#}", taken("key\n{\"record\":\"a\"}\n").expect_err("whose is it"));
+        let reason = "x.partial:2: cannot continue from this line; discard the file with --restart: several records \
+                      are named a, so it is not known to which of them the line belongs";
+        assert!(error.ends_with(reason), "{error}");
+        // The name of a single record is no obstacle; only the rest of the line is missing.
+        let error = format!("{:#}", taken("key\n{\"record\":\"b\"}\n").expect_err("half a line"));
+        assert!(!error.contains("several records"), "{error}");
     }
 
     #[test]

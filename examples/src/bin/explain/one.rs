@@ -10,9 +10,9 @@ use ecg_io::read_recording;
 use ecg_lime::{LimeError, Settings};
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Resample};
 use ecg3d_examples::ecg_paper::ecg_svg;
-use ecg3d_examples::source::{self, Source};
+use ecg3d_examples::source::{self, LabelArgs, Source};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
-use ecg3d_examples::{Progress, picture, say, say_err, write_atomic};
+use ecg3d_examples::{Progress, picture, remove_if_there, say, say_err, write_json};
 use ecg3d_models::{Model, ModelCard};
 use serde::Serialize;
 
@@ -20,7 +20,8 @@ use crate::asked::{Asked, Label};
 use crate::baselines::{Itself, MadeOf, Named, Stock};
 use crate::evaluated::{self, Said, Subject};
 use crate::leads::name_leads;
-use crate::usable::drop_unusable;
+use crate::many::LINES;
+use crate::with_model::usable::drop_unusable;
 use crate::{Args, pictures};
 
 /// The layout of `explanation.json`: what was asked, followed by the results for the label, or for each label.
@@ -40,6 +41,13 @@ struct Written<'a> {
 /// Explains the record at `path` into `args.out`.
 pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result<ExitCode> {
     let out = &args.out;
+    let unused = without_effect(&args.labels);
+    if !unused.is_empty() {
+        say_err!(
+            "warning: a single record needs no labels, so these flags have no effect: {}",
+            unused.join(", ")
+        );
+    }
     let loaded = read_recording(path, &args.labels.reading.read_options())?;
     for warning in &loaded.warnings {
         say_err!("warning: {warning}");
@@ -100,10 +108,11 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
         only: (said.len() == 1).then(|| &said[0]),
         labels: (said.len() > 1).then_some(&said),
     };
-    let json = serde_json::to_string_pretty(&written).context("explanation.json")?;
-    write_atomic(&out.join("explanation.json"), |file| writeln!(file, "{json}"))?;
+    write_json(&out.join("explanation.json"), &written)?;
     pictures::remove(out, model.labels())?;
-    remove_lines(out)?;
+    // The lines of an earlier run over a data set would be taken for those of this record. What such a run left to
+    // continue from stays.
+    remove_if_there(&out.join(LINES))?;
     for (own, label) in said.iter().zip(&labels) {
         print(own, label);
         match own.outcome.explanation() {
@@ -125,16 +134,10 @@ pub fn explain(model: &Model, asked: &Asked, path: &Path, args: &Args) -> Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// Removes the lines of an earlier run over a data set, which would be taken for those of this record.
-fn remove_lines(out: &Path) -> Result<()> {
-    for name in ["explanations.jsonl", "explanations.jsonl.partial"] {
-        let path = out.join(name);
-        if path.exists() {
-            std::fs::remove_file(&path)
-                .with_context(|| format!("cannot remove {}", path.display()))?;
-        }
-    }
-    Ok(())
+/// Returns the flags given for labels, which only matter to a data set.
+fn without_effect(labels: &LabelArgs) -> Vec<&'static str> {
+    let table = labels.labels.is_some().then_some("--labels");
+    table.into_iter().chain(labels.rules_given()).collect()
 }
 
 fn finish(bar: &Option<(String, Progress, usize)>) {
@@ -249,6 +252,19 @@ fn print(said: &Said, label: &Label) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tests::args;
+
+    #[test]
+    fn flags_for_labels_are_named_if_they_do_nothing() {
+        let of = |words: &[&str]| {
+            let all = ["--label", "AF", "--record", "x"].into_iter().chain(words.iter().copied());
+            without_effect(&args(&all.collect::<Vec<_>>()).labels)
+        };
+        assert!(of(&[]).is_empty());
+        assert!(of(&["--csv-rate", "500", "--label-map", "default"]).is_empty());
+        let all = ["--labels", "no-such.csv", "--label-map", "typo", "--nsr-rule", "rhythm"];
+        assert_eq!(of(&all), ["--labels", "--label-map", "--nsr-rule"]);
+    }
 
     #[test]
     fn a_record_is_where_its_file_is() {

@@ -59,9 +59,15 @@ pub fn of_record(
             values
         }
         Some(borders_s) => {
-            let leads = by_segment(&values, borders_s.len() - 1);
             let sums: Vec<Named> =
-                leads.iter().map(|(lead, values)| (lead.clone(), values.iter().sum())).collect();
+                own.by_lead().into_iter().map(|own| (own.lead, own.value)).collect();
+            // The players are in the order of lead x segment.
+            let segments = own.values.chunks(borders_s.len() - 1);
+            let leads: Vec<(String, Vec<f64>)> = sums
+                .iter()
+                .zip(segments)
+                .map(|((lead, _), own)| (lead.clone(), own.iter().map(|own| own.value).collect()))
+                .collect();
             draw(
                 "bars",
                 &bars_svg(&title, &format!("{}, summed over time", asked.value_name()), &sums),
@@ -111,27 +117,15 @@ fn bar_of(own: &ecg_lime::Contribution) -> Bar {
     Bar { name: own.lead.clone(), value: own.value, interval }
 }
 
-/// Returns the lead of a player of lead x time segments: the part of its name before the samples.
-fn lead_of(name: &str) -> String {
-    name.split('[').next().unwrap_or_default().to_owned()
-}
-
-/// Groups values, which are in the order of lead x segment players, by lead.
-fn by_segment(values: &[Named], segments: usize) -> Vec<(String, Vec<f64>)> {
-    let rows = values.chunks(segments);
-    rows.map(|row| (lead_of(&row[0].0), row.iter().map(|(_, value)| *value).collect())).collect()
-}
-
-/// Sums players of lead x time segments to whole leads. The standard error of a sum is not known.
-pub fn sum_segments(own: &mut Explanation, segments: usize) {
-    let sum = |row: &[ecg_lime::Contribution]| {
-        let mut whole = row[0].clone();
-        whole.lead = lead_of(&whole.lead);
-        whole.value = row.iter().map(|own| own.value).sum();
-        whole.standard_error = None;
-        whole
+/// Titles the pictures of a data set: what is shown, of how many records, and in how many of them each lead was a
+/// player because the limb leads contradict each other.
+fn cohort_title(first: &Explanation, n: usize, fallback: usize, stopped: bool) -> String {
+    let fallback = match fallback {
+        0 => String::new(),
+        count => format!(", {count} of them with each lead a player"),
     };
-    own.values = own.values.chunks(segments).map(sum).collect();
+    let stopped = if stopped { ", stopped" } else { "" };
+    format!("{} of {}, n = {n}{fallback}{stopped}", first.method, first.label)
 }
 
 /// Draws what the explanations of one label over a data set have in common.
@@ -145,13 +139,8 @@ pub fn of_cohort(
     let Some(first) = explained.first() else { return Ok(()) };
     let suffix = asked.suffix(&first.label);
     let draw = |name: &str, svg: &str| write_picture(out, &format!("{name}{suffix}"), svg);
-    let title = format!(
-        "{} of {}, n = {}{}",
-        first.method,
-        first.label,
-        explained.len(),
-        if stopped { ", stopped" } else { "" }
-    );
+    let fallback = explained.iter().filter(|own| own.fallback.is_some()).count();
+    let title = cohort_title(first, explained.len(), fallback, stopped);
     let values = columns(explained, |own| Some(own.value));
     draw("boxes", &boxes_svg(&title, &asked.value_name(), &values))?;
     let bars: Vec<Bar> = cohort
@@ -191,4 +180,21 @@ fn columns(
         }
     }
     leads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ecg_lime::Target;
+
+    #[test]
+    fn a_title_counts_the_records_with_other_players() {
+        let values = [("I", 0.5), ("II", 0.25)];
+        let own = Explanation::from_values("AF", Target::Logit, values, 0.0, 1.0);
+        assert_eq!(cohort_title(&own, 20, 0, false), "shapley of AF, n = 20");
+        assert_eq!(
+            cohort_title(&own, 20, 3, true),
+            "shapley of AF, n = 20, 3 of them with each lead a player, stopped"
+        );
+    }
 }

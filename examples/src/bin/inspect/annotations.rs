@@ -67,7 +67,8 @@ impl Marks {
         self.file.annotations.iter()
     }
 
-    fn time_s(&self, mark: &Annotation) -> f64 {
+    /// Returns the time of a mark in seconds from the start of the record.
+    pub fn time_s(&self, mark: &Annotation) -> f64 {
         self.file.time_s(mark, self.frame_rate)
     }
 }

@@ -15,7 +15,7 @@ use ecg_io::{
 };
 use ecg3d_examples::reading::ReadingArgs;
 use ecg3d_examples::source::label_map;
-use ecg3d_examples::{print_json, print_result, run};
+use ecg3d_examples::{Progress, print_json, print_result, run, status};
 use serde::Serialize;
 
 use annotations::{AnnotationFile, AnnotationReport};
@@ -37,7 +37,9 @@ struct Arguments {
     json: bool,
     /// Write arrays `digital` (i32 as stored; not for tables or multi-segment records) and `physical` (f64)
     /// [signal, sample], or one array per signal, `digital_0` and so on, if lengths differ; and for each
-    /// annotation file EXT `annotations_EXT_sample` (i64), `_code`, `_subtype`, `_channel` and `_number`
+    /// annotation file EXT `annotations_EXT_time_s` (f64, seconds from the start of the record), `_sample` (i64, the
+    /// time in the ticks of that file, which need not be the samples of the signals), `_code`, `_subtype`, `_channel`
+    /// and `_number`
     #[arg(long, value_name = "FILE")]
     npz: Option<PathBuf>,
     /// Reject deviations from the format instead of reading them with a warning
@@ -92,7 +94,10 @@ fn folder(arguments: &Arguments) -> Result<ExitCode> {
         .with_read(arguments.options())
         .with_label_map(label_map(&arguments.label_map)?)
         .with_nsr_rule(arguments.nsr_rule);
-    let report = Dataset::open(&arguments.record, &options)?.report(0);
+    let dataset = Dataset::open(&arguments.record, &options)?;
+    let progress = Progress::new(dataset.len() as u64, "records read");
+    let report = dataset.report_with(0, |_| progress.inc(1));
+    progress.finish();
     let folder = arguments.record.display().to_string();
     if arguments.json {
         let mut value = serde_json::to_value(&report)?;
@@ -102,9 +107,8 @@ fn folder(arguments: &Arguments) -> Result<ExitCode> {
         print_result(&format!("# {folder}\n\n{report}"))?;
     }
     Ok(match (report.readable, report.failed.len()) {
-        (_, 0) => ExitCode::SUCCESS,
-        (0, _) => ExitCode::FAILURE,
-        _ => ExitCode::from(2),
+        (0, 1..) => ExitCode::FAILURE,
+        (_, failed) => status(failed > 0),
     })
 }
 

@@ -41,6 +41,9 @@ pub fn write(path: &Path, shown: &Shown) -> Result<()> {
     }
     add_rows(&mut npz, "physical", &shown.signals)?;
     for file in &shown.annotations.files {
+        let times: Array1<f64> =
+            file.annotations.iter().map(|mark| file.annotations.time_s(mark)).collect();
+        npz.add_array(format!("annotations_{}_time_s", file.annotator), &times)?;
         let mut add = |what: &str, values: Vec<i64>| {
             npz.add_array(
                 format!("annotations_{}_{what}", file.annotator),

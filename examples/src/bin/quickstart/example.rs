@@ -12,7 +12,7 @@ use ecg3d_examples::source::{Rows, Source};
 use ecg3d_models::Model;
 use ndarray::{Array2, Axis, s, stack};
 
-use crate::einthoven::einthoven_tolerance;
+use crate::with_model::einthoven::einthoven_tolerance;
 
 /// A recording for which the network predicts a label, with an explanation.
 pub struct Example {

@@ -1,53 +1,60 @@
 //! The main job, end to end: recordings, volumes, labels, explanations, metrics and a report.
 
-#[path = "../../with_model/classify.rs"]
-mod classify;
-#[path = "../../with_model/device.rs"]
-mod device;
-#[path = "../../with_model/device_args.rs"]
-mod device_args;
-#[path = "../../with_model/einthoven.rs"]
-mod einthoven;
 mod example;
 mod page;
-#[path = "../../with_model/precision.rs"]
-mod precision;
-#[path = "../../with_model/threads.rs"]
-mod threads;
+#[allow(dead_code)] // Each program uses a part.
+#[path = "../../with_model/mod.rs"]
+mod with_model;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Parser;
-use ecg_core::{LabelSet, Recording};
+use ecg_core::LabelSet;
 use ecg_io::{Dataset, LabelSource, NsrRule};
 use ecg_metrics::{Report, ReportOptions};
 use ecg_synth::SynthOptions;
-use ecg3d_convert::{ConvertConfig, ConvertPlan, ImagePlan, RecurrencePlot, Scratch};
-use ecg3d_examples::source::{LabelArgs, Rows, Source, load};
+use ecg3d_convert::{ConvertConfig, ImagePlan, RecurrencePlot, Scratch};
+use ecg3d_examples::source::{LabelArgs, Rows, Source, check_outputs, load};
 use ecg3d_examples::stages::Stages;
 use ecg3d_examples::synthetic::{Format, write_folder};
-use ecg3d_examples::{check_place, contradictory, say, say_err, write_atomic, write_predictions};
+use ecg3d_examples::{
+    Kept, contradictory, remove_if_there, say, say_err, write_json, write_predictions, write_text,
+};
 use ecg3d_models::{Model, ModelCard, Precision};
-use ndarray::{Array2, Array3, Axis, s, stack};
+use ndarray::{Array2, Array3, ArrayView2, Axis, s, stack};
 
-use crate::classify::classify;
-use crate::device_args::DeviceArgs;
 use crate::example::{choose, explain};
 use crate::page::{Cube, Page};
-use crate::precision::warn_of_imitation;
-use crate::threads::ThreadsArgs;
+use with_model::classify::{classify, taken_over};
+use with_model::device_args::DeviceArgs;
+use with_model::keeping::kept;
+use with_model::precision::warn_of_imitation;
+use with_model::threads::ThreadsArgs;
 
 /// Number of synthetic recordings that are made if no data is given.
 const RECORDS: u64 = 64;
+
+/// The probabilities of all recordings.
+const PREDICTIONS: &str = "predictions.csv";
+/// One recording's way to its probabilities.
+const STAGES: &str = "stages.svg";
+const METRICS: &str = "metrics.json";
+const PAGE: &str = "report.html";
+/// The files that are written into the folder for the report.
+const OUTPUTS: [&str; 4] = [PREDICTIONS, STAGES, METRICS, PAGE];
 
 /// Runs the main job, end to end, and writes OUT/report.html: one self-contained page.
 ///
 /// Recordings are prepared with the corrected preset and classified by the 3DECG-Net that ships, which takes a
 /// second or two each on two cores. The predictions are evaluated against the labels, if there are any. For
 /// each label that was recognised, one recording is explained.
+///
+/// With --data, finished probabilities are kept in OUT/predictions.csv.part until the report is written. A run
+/// interrupted for any reason continues from there when it is started again with the same recordings and
+/// --precision on the same device.
 #[derive(Parser)]
 #[command(name = "quickstart", version)]
 struct Arguments {
@@ -58,6 +65,9 @@ struct Arguments {
     /// Folder for the report and the pictures
     #[arg(long, value_name = "DIR", default_value = "target/quickstart")]
     out: PathBuf,
+    /// Discards what an earlier run with --data left in predictions.csv.part
+    #[arg(long, requires = "data")]
+    restart: bool,
     /// Seed of the synthetic recordings; without effect if --data is given [default: 1]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -65,7 +75,7 @@ struct Arguments {
     /// the network, or 4096 if its limb leads contradict each other
     #[arg(long, value_name = "N", default_value_t = 7)]
     explain: usize,
-    /// Arithmetic precision [default: bf16 if the processor has instructions for it, else f32]
+    /// Arithmetic precision [default: bf16 on a GPU or a processor with Intel AMX, else f32]
     #[arg(long, value_name = "TYPE")]
     precision: Option<Precision>,
     #[command(flatten)]
@@ -94,82 +104,30 @@ impl Steps {
 fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     let out = &arguments.out;
     arguments.threads.set_up_process()?;
-    check_place(&out.join("report.html"))?;
+    check_outputs(out, &OUTPUTS, None, arguments.data.as_ref(), &arguments.labels)?;
     let mut steps = Steps(Vec::new());
 
-    let (data, about) = match &arguments.data {
-        Some(dir) => {
-            ensure!(
-                dir.is_dir(),
-                "{} is not a folder; quickstart shows recordings, which an archive of arrays does not contain",
-                dir.display()
-            );
-            if arguments.seed.is_some() {
-                say_err!("warning: --seed has no effect: the recordings of --data are used");
-            }
-            (
-                dir.clone(),
-                format!(
-                    "Recordings of {}. If they are of PTB-XL, Georgia, Chapman-Shaoxing or Ningbo, the network may have been trained on \
-                 some of them, and scores too well.",
-                    dir.display()
-                ),
-            )
-        }
-        None => {
-            let seed = arguments.seed.unwrap_or(1);
-            (synthesise(out, seed, &mut steps)?, synthetic_about(seed))
-        }
-    };
-
-    let start = Instant::now();
+    let (data, about) = input(&arguments, &mut steps)?;
     let config = ConvertConfig::corrected();
-    let mut source = load(&data, &config, &arguments.labels)?;
     let plan = ImagePlan::new(&config)?;
-    source.drop_without_volumes(&plan)?;
-    steps.done(start, "read and prepared", format!("{} recordings", source.names.len()));
+    let mut source = converted(&data, &arguments.labels, &config, &plan, &mut steps)?;
 
-    let start = Instant::now();
-    volumes(&source, &plan, config.window_samples())?;
-    steps.done(start, "converted", format!("{} volumes of 45x45x45", source.names.len()));
-
-    let device = arguments.device.device()?;
-    let model = Model::shipped(device)?;
+    let model = model(&arguments)?;
     let named = arguments.labels.labels.is_some();
     let Truths { labels: truth, lacking } = truths(&source, model.labels(), named)?;
-    let architecture = model.network().architecture();
-    let quickest = || Precision::quickest(architecture, device);
-    let precision = arguments.precision.unwrap_or_else(quickest);
-    warn_of_imitation(precision, architecture, device);
-    let model = model.with_precision(precision);
-    let start = Instant::now();
-    let (rows, probabilities) = classify(&model, &mut source, None)?;
-    let names: Vec<&str> = rows.iter().map(|&row| source.names[row].as_str()).collect();
-    let thresholds = model.card().threshold_values();
-    write_predictions(&out.join("predictions.csv"), model.labels(), &names, probabilities.view())?;
-    steps.done(start, "classified", format!("{} recordings", rows.len()));
+    let (rows, probabilities, kept) = classified(&model, &mut source, &arguments, &mut steps)?;
 
     let start = Instant::now();
     let truth: Vec<Option<Vec<bool>>> = rows.iter().map(|&row| truth[row].clone()).collect();
-    let judged: Vec<usize> = (0..rows.len()).filter(|&place| truth[place].is_some()).collect();
-    let known = Array2::from_shape_vec(
-        (judged.len(), model.labels().len()),
-        truth.iter().flatten().flatten().copied().collect(),
-    )?;
-    let report = (!judged.is_empty())
-        .then(|| {
-            let (options, own) =
-                (report_options(model.card()), probabilities.select(Axis(0), &judged));
-            Report::new(model.labels(), known.view(), own.view(), &thresholds, &options)
-        })
-        .transpose()?;
+    let (known, report) = judged(&model, &truth, &probabilities)?;
     if report.is_some() {
-        let (labels, of) = (model.labels().len(), judged.len());
+        let (labels, of) = (model.labels().len(), known.nrows());
         steps.done(start, "evaluated", format!("{labels} labels of {of} recordings"));
     }
 
     let start = Instant::now();
     let dataset = Dataset::open(&data, &arguments.labels.dataset_options()?)?;
+    let thresholds = model.card().threshold_values();
     let mut chosen = choose(&truth, &probabilities, &thresholds);
     for choice in chosen.iter_mut().filter(|choice| choice.is_some()).skip(arguments.explain) {
         *choice = None;
@@ -178,13 +136,20 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
     steps.done(start, "explained", format!("{} decisions", examples.len()));
 
     // The recording on which the conversion is shown: the first that is explained, or else the first of all.
-    let shown = examples.first().map_or(0, |example| example.place);
-    let (recording, window) = first_window(&source, &dataset, &config, rows[shown])?;
-    let recurrence = recurrence_plots(&window, &config)?;
-    let volume = plan.volume_of_window(window.view())?;
+    let first;
+    let (shown, recording) = match examples.first() {
+        Some(example) => (example.place, &example.recording),
+        None => {
+            first = example::recording(&source, &dataset, rows[0])?;
+            (0, &first)
+        }
+    };
+    let window = first_window(&source, rows[shown], config.window_samples())?;
+    let recurrence = recurrence_plots(window, &config)?;
+    let volume = plan.volume_of_window(window)?;
     let stages = Stages {
-        recording: &recording,
-        window: window.view(),
+        recording,
+        window,
         window_s: config.window_s,
         recurrence: &recurrence,
         volume: &volume,
@@ -192,28 +157,10 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
         probabilities: &probabilities.row(shown).to_vec(),
     }
     .svg()?;
-    let method = [
-        "Preparation: the corrected preset, the whole recording denoised at 0.5 Hz and resampled to 50 Hz, windows of 2 s every 1 s."
-            .to_owned(),
-        format!(
-            "Network: {model}, {} trainable parameters, arithmetic in {precision}; the mean of the logits of a recording's windows. \
-             Its weights: {}.",
-            model.network().parameter_count().1,
-            model.card().origin.as_deref().unwrap_or("of unknown origin")
-        ),
-        match lacking {
-            Some(lacking) => format!("Nothing is judged: {lacking}."),
-            None => about_labels(
-                dataset.label_source(),
-                dataset.nsr_rule(),
-                [contradictory(model.labels(), known.view()), judged.len(), rows.len()],
-            ),
-        },
-    ];
     let page = Page {
         source: &about,
         steps: &steps.0,
-        names: &names,
+        names: &names(&source, &rows),
         probabilities: probabilities.view(),
         thresholds: &thresholds,
         failed: &source.failed,
@@ -222,24 +169,171 @@ fn quickstart(arguments: Arguments) -> Result<ExitCode> {
         cube: Cube { name: &recording.name, recurrence: &recurrence, volume: &volume },
         examples: &examples,
         report: report.as_ref(),
-        method: &method,
+        method: &method(&model, lacking.as_deref(), &dataset, &known, rows.len()),
     }
     .html()?;
-    write_atomic(&out.join("stages.svg"), |file| file.write_all(stages.as_bytes()))?;
-    let metrics = out.join("metrics.json");
-    match &report {
+    write(out, &stages, report.as_ref(), &page)?;
+    if let Some(kept) = kept {
+        kept.remove()?;
+    }
+    Ok(source.exit_code())
+}
+
+/// Returns the folder of the recordings, and a line on where they come from. Writes synthetic ones if no folder
+/// is given.
+fn input(arguments: &Arguments, steps: &mut Steps) -> Result<(PathBuf, String)> {
+    let Some(dir) = &arguments.data else {
+        let seed = arguments.seed.unwrap_or(1);
+        return Ok((synthesise(&arguments.out, seed, steps)?, synthetic_about(seed)));
+    };
+    ensure!(
+        dir.is_dir(),
+        "{} is not a folder; quickstart shows recordings, which an archive of arrays does not contain",
+        dir.display()
+    );
+    if arguments.seed.is_some() {
+        say_err!("warning: --seed has no effect: the recordings of --data are used");
+    }
+    let about = format!(
+        "Recordings of {}. If they are of PTB-XL, Georgia, Chapman-Shaoxing or Ningbo, the network may have been trained on \
+         some of them, and scores too well.",
+        dir.display()
+    );
+    Ok((dir.clone(), about))
+}
+
+/// Reads and prepares the recordings, and converts the first window of each.
+fn converted(
+    data: &Path,
+    labels: &LabelArgs,
+    config: &ConvertConfig,
+    plan: &ImagePlan,
+    steps: &mut Steps,
+) -> Result<Source> {
+    let start = Instant::now();
+    let mut source = load(data, config, labels)?;
+    source.drop_without_volumes(plan)?;
+    steps.done(start, "read and prepared", format!("{} recordings", source.names.len()));
+
+    let start = Instant::now();
+    volumes(&source, plan, config.window_samples())?;
+    steps.done(start, "converted", format!("{} volumes of 45x45x45", source.names.len()));
+    Ok(source)
+}
+
+/// The model that ships, on the device and in the precision asked for.
+fn model(arguments: &Arguments) -> Result<Model> {
+    let device = arguments.device.device()?;
+    let model = Model::shipped(device)?;
+    let architecture = model.network().architecture();
+    let quickest = || Precision::quickest(architecture, device);
+    let precision = arguments.precision.unwrap_or_else(quickest);
+    warn_of_imitation(precision, architecture, device);
+    Ok(model.with_precision(precision))
+}
+
+/// Classifies the recordings and writes the table of probabilities. Returns the rows of the source, their
+/// probabilities `[record, label]`, and, with `--data`, what is kept for a run that ends before its report is
+/// written.
+fn classified(
+    model: &Model,
+    source: &mut Source,
+    arguments: &Arguments,
+    steps: &mut Steps,
+) -> Result<(Vec<usize>, Array2<f64>, Option<Kept>)> {
+    let start = Instant::now();
+    let table = arguments.out.join(PREDICTIONS);
+    // The synthetic recordings are few, and runs with other seeds or another precision use the same folder.
+    let data = arguments.data.as_ref();
+    let mut kept = data.map(|_| kept(model, source, &table, arguments.restart)).transpose()?;
+    let before = kept.as_ref().map_or(0, |kept| taken_over(model, kept));
+    let (rows, probabilities) = classify(model, source, kept.as_mut())?;
+    write_predictions(&table, model.labels(), &names(source, &rows), probabilities.view())?;
+    let all = rows.len();
+    let amount = match rows.iter().filter(|row| **row < before).count() {
+        0 => format!("{all} recordings"),
+        earlier => format!("{all} recordings, {earlier} of them by an earlier run"),
+    };
+    steps.done(start, "classified", amount);
+    Ok((rows, probabilities, kept))
+}
+
+/// The names of some rows of the source.
+fn names<'a>(source: &'a Source, rows: &[usize]) -> Vec<&'a str> {
+    rows.iter().map(|&row| source.names[row].as_str()).collect()
+}
+
+/// The labels `[record, label]` of the recordings that have any, and the metrics on these; none if there are no
+/// such recordings.
+fn judged(
+    model: &Model,
+    truth: &[Option<Vec<bool>>],
+    probabilities: &Array2<f64>,
+) -> Result<(Array2<bool>, Option<Report>)> {
+    let judged: Vec<usize> = (0..truth.len()).filter(|&place| truth[place].is_some()).collect();
+    let known = Array2::from_shape_vec(
+        (judged.len(), model.labels().len()),
+        truth.iter().flatten().flatten().copied().collect(),
+    )?;
+    if judged.is_empty() {
+        return Ok((known, None));
+    }
+    let own = probabilities.select(Axis(0), &judged);
+    let thresholds = model.card().threshold_values();
+    let options = report_options(model.card());
+    let report = Report::new(model.labels(), known.view(), own.view(), &thresholds, &options)?;
+    Ok((known, Some(report)))
+}
+
+/// Describes how the recordings were prepared, what the network is, and what the truth is based on. `known` are
+/// the labels of the judged recordings, of `all`.
+fn method(
+    model: &Model,
+    lacking: Option<&str>,
+    dataset: &Dataset,
+    known: &Array2<bool>,
+    all: usize,
+) -> [String; 3] {
+    let network = model.network();
+    [
+        "Preparation: the corrected preset, the whole recording denoised at 0.5 Hz and resampled to 50 Hz, windows of 2 s every 1 s."
+            .to_owned(),
+        format!(
+            "Network: {model}, {} trainable parameters, arithmetic in {}; the mean of the logits of a recording's windows. \
+             Its weights: {}.",
+            network.parameter_count().1,
+            network.precision(),
+            model.card().origin.as_deref().unwrap_or("of unknown origin")
+        ),
+        match lacking {
+            Some(lacking) => format!("Nothing is judged: {lacking}."),
+            None => about_labels(
+                dataset.label_source(),
+                dataset.nsr_rule(),
+                [contradictory(model.labels(), known.view()), known.nrows(), all],
+            ),
+        },
+    ]
+}
+
+/// Writes the results except the predictions, and says what they are.
+fn write(out: &Path, stages: &str, report: Option<&Report>, page: &str) -> Result<()> {
+    write_text(&out.join(STAGES), stages)?;
+    let metrics = out.join(METRICS);
+    match report {
         Some(report) => {
-            write_atomic(&metrics, |file| Ok(serde_json::to_writer_pretty(file, report)?))?;
+            write_json(&metrics, report)?;
             say!("{report}");
         }
         // Metrics of an earlier run would be taken for those of this one.
-        None if metrics.exists() => std::fs::remove_file(&metrics)
-            .with_context(|| format!("cannot remove {}", metrics.display()))?,
-        None => {}
+        None => {
+            remove_if_there(&metrics)?;
+        }
     }
-    write_atomic(&out.join("report.html"), |file| file.write_all(page.as_bytes()))?;
-    say!("report: {}", out.join("report.html").display());
-    Ok(source.exit_code())
+    let place = out.join(PAGE);
+    write_text(&place, page)?;
+    say!("report: {}", place.display());
+    Ok(())
 }
 
 fn synthetic_about(seed: u64) -> String {
@@ -336,22 +430,16 @@ fn volumes(source: &Source, plan: &ImagePlan, window: usize) -> Result<()> {
     Ok(())
 }
 
-/// The recording behind a row, and the first window of its prepared signal.
-fn first_window(
-    source: &Source,
-    dataset: &Dataset,
-    config: &ConvertConfig,
-    row: usize,
-) -> Result<(Recording, Array2<f32>)> {
-    let recording = example::recording(source, dataset, row)?;
-    let plan = ConvertPlan::new(config.clone(), recording.sampling_rate)?;
-    let prepared = plan.prepare(&recording)?;
-    let window = prepared.signal.slice(s![.., ..config.window_samples()]).to_owned();
-    Ok((recording, window))
+/// The first window `[lead, sample]` of a row, of `samples` samples.
+fn first_window(source: &Source, row: usize, samples: usize) -> Result<ArrayView2<'_, f32>> {
+    let Rows::Prepared { signals, .. } = &source.rows else {
+        bail!("found volumes, expected recordings");
+    };
+    Ok(signals.slice(s![row, .., ..samples]))
 }
 
 /// The recurrence plots `[lead, time, time]` of a window `[lead, sample]`.
-fn recurrence_plots(window: &Array2<f32>, config: &ConvertConfig) -> Result<Array3<f32>> {
+fn recurrence_plots(window: ArrayView2<'_, f32>, config: &ConvertConfig) -> Result<Array3<f32>> {
     let recurrence = RecurrencePlot::new(config.embedding_dimension, config.embedding_delay)?;
     let plots = window
         .rows()
@@ -389,6 +477,57 @@ mod tests {
         assert_eq!(nothing.lacking.as_deref(), Some("no column SB in nowhere"));
         let error = of(["NSR", "SB"], true).expect_err("asked for").to_string();
         assert_eq!(error, "no column SB in nowhere; expected each of NSR,SB");
+    }
+
+    #[test]
+    fn an_interrupted_classification_of_given_recordings_goes_on() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let model = Model::shipped(Device::Cpu).expect("loads").with_batch(1);
+        let signals =
+            Array3::from_shape_fn((2, 12, 100), |(n, lead, t)| ((n + lead) * t % 17) as f32);
+        let rows = Rows::Prepared { signals, lengths: vec![100; 2] };
+        let source = Source::unlabelled(["a", "b"].map(str::to_owned).to_vec(), rows);
+        let mut before = kept(&model, &source, &dir.path().join(PREDICTIONS), false)
+            .expect("nothing is there yet");
+        let first = Array2::from_elem((1, 7), 0.125);
+        before.keep(first.view()).expect("writes");
+        let again = |flags: &[&str]| {
+            let mut arguments = Arguments::parse_from(["quickstart"].iter().chain(flags));
+            arguments.out = dir.path().to_owned();
+            let mut steps = Steps(Vec::new());
+            let (rows, probabilities, kept) =
+                classified(&model, &mut source.clone(), &arguments, &mut steps)
+                    .expect("classifies");
+            assert_eq!((rows, steps.0.len()), (vec![0, 1], 1));
+            (probabilities, kept, steps.0.remove(0).1)
+        };
+        let (probabilities, _, amount) = again(&["--data", "d"]);
+        assert_eq!(probabilities.row(0), first.row(0));
+        assert_eq!(amount, "2 recordings, 1 of them by an earlier run");
+        // The report is still to be written.
+        let part = dir.path().join("predictions.csv.part");
+        assert!(part.exists());
+
+        // A run with synthetic recordings keeps nothing, and leaves alone what others have kept.
+        std::fs::write(&part, "of others\n").expect("writes");
+        let (probabilities, kept, amount) = again(&[]);
+        assert_ne!(probabilities.row(0), first.row(0));
+        assert!(kept.is_none());
+        assert_eq!(amount, "2 recordings");
+        assert_eq!(std::fs::read_to_string(&part).expect("reads"), "of others\n");
+
+        let (probabilities, kept, _) = again(&["--data", "d", "--restart"]);
+        assert_ne!(probabilities.row(0), first.row(0));
+        kept.expect("keeps").remove().expect("removes");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 1);
+    }
+
+    #[test]
+    fn only_given_recordings_have_something_to_restart() {
+        let parse = |words: &[&str]| Arguments::try_parse_from(["quickstart"].iter().chain(words));
+        let error = parse(&["--restart"]).err().expect("nothing is kept");
+        assert_eq!(error.kind(), clap::error::ErrorKind::MissingRequiredArgument);
+        assert!(parse(&["--restart", "--data", "d"]).is_ok());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use ecg_metrics::{LabelReport, Report};
 use ecg3d_examples::chart::{bars_svg, escape};
 use ecg3d_examples::ecg_paper::ecg_svg;
 use ecg3d_examples::heat;
-use ndarray::{Array3, ArrayView2, Axis};
+use ndarray::{Array3, ArrayView2, Axis, s};
 
 use crate::example::Example;
 
@@ -152,8 +152,8 @@ impl Page<'_> {
         write!(
             page,
             "<h2>From recording to volume</h2>{}<p>The first two seconds of <b>{}</b>. In the recurrence plot of a lead, \
-             the pixel in row i and column j is the distance between the signal's states at the times i and j: dark \
-             where they are alike. Time runs from left to right and from top to bottom; {height} x {width} pixels.</p>\
+             each pixel is the distance between the signal's states at two times: dark where they are alike. Time runs \
+             from left to right and from bottom to top; {height} x {width} pixels.</p>\
              <div class=\"pictures\">",
             self.stages,
             escape(name)
@@ -162,7 +162,7 @@ impl Page<'_> {
             write!(
                 page,
                 "<figure><img alt=\"recurrence plot of lead {lead}\" src=\"{}\"><figcaption>{lead}</figcaption></figure>",
-                heat::data_url(image, 0.0, peak)?
+                heat::data_url(image.slice(s![..;-1, ..]), 0.0, peak)?
             )?;
         }
         let (low, high) =
@@ -170,25 +170,17 @@ impl Page<'_> {
         let depth = volume.len_of(Axis(0));
         write!(
             page,
-            "</div><p>The plots are stacked and resized to a volume of {depth} x {} x {} by cubic splines. Slices \
-             through its depth; between two leads a slice is a mixture of both:</p><div class=\"pictures\">",
+            "</div><p>The plots are stacked and resized to a volume of {depth} x {} x {} by cubic splines. Shown \
+             are its slices at the depths of the leads; those in between are mixtures of neighbouring leads:</p><div class=\"pictures\">",
             volume.len_of(Axis(1)),
             volume.len_of(Axis(2))
         )?;
-        let slices = 12;
-        for k in 0..slices {
-            let slice = k * (depth - 1) / (slices - 1);
-            let lead = slice as f64 * 11.0 / (depth - 1) as f64;
-            let (below, above) = (lead.floor() as usize, lead.ceil() as usize);
-            let place = if below == above {
-                Lead::STANDARD_12[below].to_string()
-            } else {
-                format!("{}–{}", Lead::STANDARD_12[below], Lead::STANDARD_12[above])
-            };
+        for (k, lead) in Lead::STANDARD_12.iter().enumerate() {
+            let slice = k * (depth - 1) / 11;
             write!(
                 page,
-                "<figure><img alt=\"slice {slice} of the volume\" src=\"{}\"><figcaption>{slice} ({place})</figcaption></figure>",
-                heat::data_url(volume.index_axis(Axis(0), slice), low, high)?
+                "<figure><img alt=\"slice {slice} of the volume\" src=\"{}\"><figcaption>{slice} ({lead})</figcaption></figure>",
+                heat::data_url(volume.slice(s![slice, ..;-1, ..]), low, high)?
             )?;
         }
         page.push_str(
@@ -362,6 +354,38 @@ fn figure(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::Array2;
+
+    #[test]
+    fn time_runs_from_the_bottom() {
+        let images = Array3::from_shape_fn((12, 2, 2), |(k, h, w)| (4 * k + 2 * h + w) as f32);
+        let probabilities = Array2::zeros((1, 7));
+        let page = Page {
+            source: "",
+            steps: &[],
+            names: &["r"],
+            probabilities: probabilities.view(),
+            thresholds: &[0.5; 7],
+            failed: &[],
+            labels: &LabelSet::default(),
+            stages: "",
+            cube: Cube { name: "r", recurrence: &images, volume: &images },
+            examples: &[],
+            report: None,
+            method: &[],
+        }
+        .html()
+        .expect("a page");
+        assert!(page.contains("from bottom to top"));
+        assert!(page.contains("slices at the depths of the leads"));
+        assert!(page.contains("<figcaption>1 (II)</figcaption>"));
+        assert!(page.contains("<figcaption>11 (V6)</figcaption>"));
+        for image in images.outer_iter() {
+            // Once as a recurrence plot, and once as a slice of the volume.
+            let upright = heat::data_url(image.slice(s![..;-1, ..]), 0.0, 47.0).expect("encodes");
+            assert_eq!(page.matches(&upright).count(), 2);
+        }
+    }
 
     #[test]
     fn limb_leads_that_contradict_each_other_are_named() {

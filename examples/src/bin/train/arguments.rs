@@ -9,7 +9,7 @@ use ecg_io::PUBLISHED_FOLDS;
 use ecg3d_examples::source::LabelArgs;
 use ecg3d_models::{Architecture, Loss, Precision, Preset, Thresholds, TrainConfig};
 
-use crate::threads::ThreadsArgs;
+use crate::with_model::threads::ThreadsArgs;
 
 /// Trains a network. Leaves RUN/last.safetensors and RUN/log.csv, updated after each epoch, and
 /// RUN/best.safetensors with its card RUN/model.json, updated after each improvement.
@@ -70,7 +70,8 @@ pub struct Arguments {
     /// Base learning rate [default: 0.001; 3decgnet corrected 0.0003]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub lr: Option<f64>,
-    /// Factor on the learning rate for the layers before the attention heads and dense layers [default: 1]
+    /// Factor on the learning rate for the layers before the attention heads and dense layers; at 0 they are
+    /// frozen, and their gradients are not computed [default: 1]
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = share)]
     pub body_rate: Option<f64>,
     /// Loss to minimise: cross-entropy, or the asymmetric loss of Ridnik et al. (2021)
@@ -98,8 +99,9 @@ pub struct Arguments {
     /// cpu, cuda or cuda:N
     #[arg(long, value_name = "D", default_value = "cpu")]
     pub device: String,
-    /// Arithmetic precision: f32, or bf16, which is at least twice as fast if the GPU or the processor has bf16
-    /// instructions; training 3DECG-Net then takes half the memory
+    /// Arithmetic precision: f32, or bf16, which is about twice as fast on a GPU or a processor with bf16
+    /// instructions (3decgnet: Intel AMX); on others it is as fast for 3decgnet and much slower for the rest. Training
+    /// 3decgnet then takes half the memory
     #[arg(long, value_name = "TYPE", default_value_t = Precision::F32)]
     pub precision: Precision,
     /// Source of the recordings, for the card: origin, licence, citation [default: the path and the source of
@@ -111,8 +113,9 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["fold", "val_fold", "patience", "val_windows"])]
     pub no_validation: bool,
     /// Starts from trained weights of the same network and preprocessing instead of fresh ones: a file, the
-    /// weights that ship, or those of 3decgnet, corrected, that were trained on synthetic recordings only.
-    /// Records that they were trained on should not be used for validation
+    /// weights that ship, or those of 3decgnet, corrected, that were trained on synthetic recordings only. If the
+    /// labels of the data are not those of the weights, in any order, the last layer starts fresh. Records that the
+    /// weights were trained on should not be used for validation
     #[arg(long, value_name = "FILE|shipped|synthetic")]
     pub init: Option<PathBuf>,
     /// Continues the run in RUN, which must have the same data and settings
@@ -163,7 +166,8 @@ pub enum SplitBy {
     Published,
     /// Folds of whole patients with even shares of the labels
     Kfold,
-    /// The folds that the label table gives, of which --test-fold may keep one for testing
+    /// The folds that the label table gives, of which --test-fold may keep one for testing; records without a fold
+    /// are left out
     Labels,
 }
 
@@ -224,6 +228,11 @@ impl Arguments {
             ensure!(fold < folds, "--fold {fold} is not one of the folds 0 to {}", folds - 1);
         }
         Ok(())
+    }
+
+    /// Returns whether all records are trained on, with none kept for validation or testing.
+    pub fn trains_on_all(&self, split_by: SplitBy) -> bool {
+        self.no_validation && split_by != SplitBy::Published && self.test_fold.is_none()
     }
 
     /// Returns whether all folds are trained, one after the other.

@@ -1,7 +1,8 @@
 //! Trained weights to start from.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use ecg_core::LabelSet;
@@ -12,11 +13,9 @@ use tch::Device;
 
 /// A network to start from, read before any data.
 pub struct Init {
-    from: PathBuf,
     network: Network,
     labels: LabelSet,
-    /// Description of this start in the card of a run.
-    pub start: String,
+    start: String,
 }
 
 impl Init {
@@ -53,17 +52,37 @@ impl Init {
         ] {
             agree(from, what, &found, &expected, flag)?;
         }
-        Ok(Self { from: from.to_owned(), network, labels: card.labels, start })
+        Ok(Self { network, labels: card.labels, start })
     }
 
-    /// Refuses weights for other labels than those of the data.
-    pub fn check_labels(&self, wanted: &LabelSet) -> Result<()> {
-        agree(&self.from, "labels", &self.labels.to_string(), &wanted.to_string(), "--labels")
+    /// Returns the labels of the weights, in their order, if the data has the same ones in any order.
+    pub fn same_labels(&self, labels: &LabelSet) -> Option<LabelSet> {
+        let [own, others] = [&self.labels, labels].map(|set| set.iter().collect::<BTreeSet<_>>());
+        (own == others).then(|| self.labels.clone())
     }
 
-    /// Returns a separate copy of the network for each training run.
-    pub fn network(&self) -> Result<Network> {
-        Ok(self.network.to_device(self.network.device())?)
+    /// Says what starts fresh if the labels of the data are not those of the weights.
+    pub fn note(&self, labels: &LabelSet) -> Option<String> {
+        (*labels != self.labels).then(|| {
+            format!(
+                "labels differ: the last layer starts fresh (the weights are for {}, the data has {labels})",
+                self.labels
+            )
+        })
+    }
+
+    /// Returns a separate network for a training run on data with these labels, and a description of this start for the
+    /// card of the run.
+    ///
+    /// If the labels are not those of the weights, the last layer is fresh, as `seed` determines.
+    pub fn network(&self, labels: &LabelSet, seed: u64) -> Result<(Network, String)> {
+        let (own, device) = (&self.network, self.network.device());
+        if *labels == self.labels {
+            return Ok((own.to_device(device)?, self.start.clone()));
+        }
+        let mut network = Network::new(own.architecture(), own.mode(), labels.len(), device, seed)?;
+        network.copy_body_from(own)?;
+        Ok((network, format!("{}, last layer fresh", self.start)))
     }
 }
 

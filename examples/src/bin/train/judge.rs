@@ -17,6 +17,8 @@ const FIGURES: [&str; 6] =
 /// Some records, and the best weights' predictions for them.
 pub struct Judged<'a> {
     pub data: &'a TrainData,
+    /// The patient of each record of the data, if known.
+    pub patients: &'a [Option<String>],
     /// Prefix of the names of their tables.
     pub name: &'static str,
     /// Rows of the records in the data.
@@ -40,7 +42,7 @@ impl Judged<'_> {
 
     /// Computes the metrics, with confidence intervals by patient (1000 resamples) if there are two patients.
     fn report(&self, card: &ModelCard) -> Result<Report> {
-        let Self { data, rows, probabilities, threshold_source, .. } = *self;
+        let Self { data, patients, rows, probabilities, threshold_source, .. } = *self;
         let truth = data.labels.select(Axis(0), rows);
         let thresholds = card.threshold_values();
         let options = match card.thresholds {
@@ -49,8 +51,9 @@ impl Judged<'_> {
         };
         let labels = &card.labels;
         let report = Report::new(labels, truth.view(), probabilities, &thresholds, &options)?;
-        let patients: Vec<&str> = rows.iter().map(|&row| data.patients[row].as_str()).collect();
-        let patients = Patients::from_ids(&patients);
+        // A record whose patient is unknown belongs to nobody else.
+        let patients =
+            Patients::from_ids(rows.iter().map(|&row| patients[row].as_deref().ok_or(row)));
         if patients.len() < 2 {
             return Ok(report);
         }
@@ -62,9 +65,9 @@ impl Judged<'_> {
     }
 
     /// Writes `NAME.csv`, the probabilities, and `NAME_labels.csv`, the truth, in the form that `evaluate`
-    /// reads. Returns their names.
+    /// reads: the cell of an unknown patient is empty. Returns their names.
     fn write(&self, labels: &LabelSet, out: &Path) -> Result<[String; 2]> {
-        let Self { data, name, rows, folds, probabilities, .. } = *self;
+        let Self { data, patients, name, rows, folds, probabilities, .. } = *self;
         let files = files(name);
         let names: Vec<&str> = rows.iter().map(|&row| data.names[row].as_str()).collect();
         write_predictions(&out.join(&files[0]), labels, &names, probabilities)?;
@@ -73,7 +76,8 @@ impl Judged<'_> {
             let names = ["record", "patient"].into_iter().chain(folds.map(|_| "fold"));
             table.write_record(names.chain(labels.iter()))?;
             for (k, &row) in rows.iter().enumerate() {
-                let own = [data.names[row].clone(), data.patients[row].clone()].into_iter();
+                let patient = patients[row].clone().unwrap_or_default();
+                let own = [data.names[row].clone(), patient].into_iter();
                 let own = own.chain(folds.map(|folds| folds[k].to_string()));
                 let truth = data.labels.row(row);
                 let truth = truth.iter().map(|&on| u8::from(on).to_string());
@@ -109,4 +113,45 @@ fn summary(report: &Report) -> Value {
             labels.map(|(label, own)| (label.clone(), Value::Object(figures(own)))).collect();
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ecg3d_models::{Architecture, Preset};
+    use ndarray::{Array3, array};
+
+    #[test]
+    fn a_record_of_an_unknown_patient_belongs_to_nobody_else() {
+        // The patient of the second record is called like the first record.
+        let patients = [None, Some("a".to_owned()), None, Some("a".to_owned())];
+        let labels = LabelSet::new(["AF"]).expect("a label");
+        let data = TrainData {
+            prepared: Array3::zeros((4, 12, 100)),
+            lengths: vec![100; 4],
+            labels: array![[true], [false], [false], [true]],
+            label_set: labels.clone(),
+            patients: vec!["only for folds".to_owned(); 4],
+            names: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
+        };
+        let probabilities = array![[0.9], [0.2], [0.4], [0.6]];
+        let judged = Judged {
+            data: &data,
+            patients: &patients,
+            name: "validation",
+            rows: &[0, 1, 2, 3],
+            folds: None,
+            probabilities: probabilities.view(),
+            threshold_source: "default",
+        };
+        let (architecture, preset) = (Architecture::Ribeiro, Preset::Corrected);
+        let card = ModelCard::new(architecture, preset, labels, architecture.preprocessing(preset));
+        let report = judged.report(&card).expect("a report");
+        assert_eq!(report.bootstrap.expect("patients").patients, 3);
+        let dir = tempfile::tempdir().expect("a folder");
+        judged.write(&card.labels, dir.path()).expect("writes");
+        let table = std::fs::read_to_string(dir.path().join("validation_labels.csv"));
+        let expected = "record,patient,AF\na,,1\nb,a,0\nc,,0\nd,a,1\n";
+        assert_eq!(table.expect("reads"), expected);
+    }
 }

@@ -1,18 +1,13 @@
 //! Trains a network on labelled recordings.
 
 mod arguments;
-#[path = "../../with_model/device.rs"]
-mod device;
 mod init;
 mod judge;
-#[path = "../../with_model/precision.rs"]
-mod precision;
 mod shown;
 mod splits;
-#[path = "../../with_model/threads.rs"]
-mod threads;
-#[path = "../../with_model/usable.rs"]
-mod usable;
+#[allow(dead_code)] // Each program uses a part.
+#[path = "../../with_model/mod.rs"]
+mod with_model;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -29,14 +24,14 @@ use ecg3d_models::{
 use ndarray::{Array2, Array3, Axis, concatenate};
 use tch::Device;
 
-use crate::arguments::Arguments;
-use crate::device::device;
+use crate::arguments::{Arguments, SplitBy};
 use crate::init::Init;
 use crate::judge::Judged;
-use crate::precision::warn_of_imitation;
 use crate::shown::Shown;
 use crate::splits::{OneFold, names_sha256, splits, summarise, tested_patients_seen};
-use crate::usable::drop_unusable;
+use with_model::device::device;
+use with_model::precision::warn_of_imitation;
+use with_model::usable::drop_unusable;
 
 fn main() -> ExitCode {
     ecg3d_examples::run(|arguments| run(&arguments))
@@ -65,8 +60,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut source = load(&arguments.data, &preprocessing, &arguments.labels)?;
     source.drop_unlabelled()?;
     drop_unusable(&mut source, architecture, &preprocessing)?;
+    if split_by == SplitBy::Labels && !arguments.trains_on_all(split_by) {
+        source.drop_without_fold()?;
+    }
     source.report_failures();
-    let data = train_data(&mut source, &arguments.data)?;
+    let data = train_data(&mut source, &arguments.data, init.as_ref())?;
     if let Resample::Polyphase { rate_hz, .. } = preprocessing.resample {
         // An archive may hold other lengths than that of the preset.
         let samples = data.prepared.len_of(Axis(2));
@@ -75,24 +73,27 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
     }
     let splits = splits(&source, &data, split_by, arguments)?;
-    let labels = source.label_set.clone();
-    init.as_ref().map_or(Ok(()), |init| init.check_labels(&labels))?;
+    let labels = data.label_set.clone();
+    if let Some(note) = init.as_ref().and_then(|init| init.note(&labels)) {
+        say!("{note}");
+    }
     let origin = arguments.origin.clone().unwrap_or_else(|| {
         format!("trained on {}, labels from {}", arguments.data.display(), source.label_source)
     });
     let card = ModelCard::new(architecture, preset, labels, preprocessing).with_origin(origin);
-    let job = Job { arguments, device, init: init.as_ref(), data: &data, card: &card };
+    let (init, patients) = (init.as_ref(), &source.patients[..]);
+    let job = Job { arguments, device, init, data: &data, patients, card: &card };
     say!("labels from {}", source.label_source);
     if !arguments.all_folds() {
         for own in &splits {
-            summarise(&source, &data, &own.split);
+            summarise(&data, &own.split);
             job.train(own, &arguments.out)?;
         }
         return Ok(source.exit_code());
     }
     let validation = each_fold(&splits, |own| {
         say!("\nFold {}:", own.fold);
-        summarise(&source, &data, &own.split);
+        summarise(&data, &own.split);
         job.train(own, &arguments.out.join(format!("{FOLD}{}", own.fold)))
     })?;
     job.judge_folds(&splits, &validation)?;
@@ -210,6 +211,8 @@ struct Job<'a> {
     device: Device,
     init: Option<&'a Init>,
     data: &'a TrainData,
+    /// The patient of each record, if known.
+    patients: &'a [Option<String>],
     /// Without thresholds and metrics.
     card: &'a ModelCard,
 }
@@ -218,7 +221,7 @@ impl Job<'_> {
     /// Trains on one split and evaluates the best weights. Returns their probabilities for the validation
     /// records.
     fn train(&self, own: &OneFold, out: &Path) -> Result<Array2<f64>> {
-        let Self { arguments, device, init, data, card } = *self;
+        let Self { arguments, device, init, data, patients, card } = *self;
         let (architecture, preset) = (card.architecture, card.mode);
         let split = &own.split;
         let mut config = arguments.recipe(architecture, preset, out);
@@ -228,8 +231,9 @@ impl Job<'_> {
         }
         let mut network = match init {
             Some(init) => {
-                config = config.with_start(&init.start);
-                init.network()?
+                let (network, start) = init.network(&card.labels, arguments.seed)?;
+                config = config.with_start(start);
+                network
             }
             None => Network::new(architecture, preset, card.labels.len(), device, arguments.seed)?,
         };
@@ -257,6 +261,7 @@ impl Job<'_> {
             let folds = vec![own.fold; split.val.len()];
             let judged = Judged {
                 data,
+                patients,
                 name: "validation",
                 rows: &split.val,
                 folds: Some(&folds),
@@ -282,6 +287,7 @@ impl Job<'_> {
             (network, card) = model.into_parts();
             let judged = Judged {
                 data,
+                patients,
                 name: "test",
                 rows: &split.test,
                 folds: None,
@@ -315,6 +321,7 @@ impl Job<'_> {
         let probabilities = concatenate(Axis(0), &probabilities)?;
         let judged = Judged {
             data: self.data,
+            patients: self.patients,
             name: "validation",
             rows: &rows,
             folds: Some(&folds),
@@ -332,9 +339,11 @@ impl Job<'_> {
     }
 }
 
-/// Takes the signals out of a source.
-fn train_data(source: &mut Source, path: &Path) -> Result<TrainData> {
-    let labels = source.require_labels(&source.label_set)?;
+/// Takes the signals out of a source. If its labels are those of the weights to start from, they get their order.
+fn train_data(source: &mut Source, path: &Path, init: Option<&Init>) -> Result<TrainData> {
+    let label_set = init.and_then(|init| init.same_labels(&source.label_set));
+    let label_set = label_set.unwrap_or_else(|| source.label_set.clone());
+    let labels = source.require_labels(&label_set)?;
     let none = Rows::Prepared { signals: Array3::zeros((0, 0, 0)), lengths: Vec::new() };
     ensure!(
         source.row_record.is_none(),
@@ -352,7 +361,7 @@ fn train_data(source: &mut Source, path: &Path) -> Result<TrainData> {
         prepared: signals,
         lengths,
         labels,
-        label_set: source.label_set.clone(),
+        label_set,
         patients: source.patient_ids(),
         names: source.names.clone(),
     })
@@ -364,6 +373,8 @@ mod tests {
     use clap::Parser;
     use ecg_core::LabelSet;
     use ecg_io::Split;
+    use ecg_synth::SynthOptions;
+    use ecg3d_examples::synthetic::{Format, write_folder};
     use ecg3d_models::Preset;
 
     #[test]
@@ -444,16 +455,96 @@ mod tests {
         let preprocessing = architecture.preprocessing(preset);
         let from = Path::new("synthetic");
         let init = Init::read(from, architecture, preset, &preprocessing, Device::Cpu);
-        let init = init.expect("fits");
-        init.check_labels(&LabelSet::seven()).expect("the same");
-        let error = init.check_labels(&LabelSet::new(["AF"]).expect("one")).expect_err("others");
-        assert!(error.to_string().ends_with("expected AF; change --labels, or leave out --init"));
-        let first = init.network().expect("copies");
+        let (init, seven) = (init.expect("fits"), LabelSet::seven());
+        assert_eq!(init.note(&seven), None);
+        let (first, start) = init.network(&seven, 0).expect("copies");
+        assert!(!start.contains("fresh"), "{start}");
         for (_, parameter) in first.tensors() {
             let _ = tch::no_grad(|| parameter.shallow_clone().fill_(0.0));
         }
         let model = Model::synthetic(Device::Cpu).expect("loads");
-        let second = init.network().expect("copies");
+        let (second, _) = init.network(&seven, 0).expect("copies");
         assert!(second.tensors().zip(model.network().tensors()).all(|((_, a), (_, b))| a.equal(b)));
+    }
+
+    #[test]
+    fn labels_in_another_order_get_that_of_the_weights() {
+        let (architecture, preset) = (Architecture::ThreeDEcgNet, Preset::Corrected);
+        let preprocessing = architecture.preprocessing(preset);
+        let from = Path::new("synthetic");
+        let init = Init::read(from, architecture, preset, &preprocessing, Device::Cpu);
+        let init = init.expect("fits");
+        let rows = Rows::Prepared { signals: Array3::zeros((1, 12, 500)), lengths: vec![500] };
+        let mut source = Source::unlabelled(vec!["a".to_owned()], rows);
+        let swapped = LabelSet::new(["AF", "NSR", "STach", "IAVB", "LBBB", "RBBB", "SB"]);
+        source.label_set = swapped.expect("labels");
+        source.labels = vec![Some(vec![true, false, true, false, false, false, false])];
+        let of = |init| train_data(&mut source.clone(), Path::new("d"), init).expect("has labels");
+        let data = of(Some(&init));
+        assert_eq!(data.label_set, LabelSet::seven());
+        let expected = [false, true, false, false, false, false, true];
+        assert_eq!(data.labels.row(0).to_vec(), expected);
+        assert_eq!(init.note(&data.label_set), None);
+        let data = of(None);
+        assert_eq!((&data.label_set, data.labels[[0, 0]]), (&source.label_set, true));
+        let fewer = LabelSet::new(["AF", "NSR"]).expect("labels");
+        assert_eq!(init.same_labels(&fewer), None);
+    }
+
+    #[test]
+    fn with_other_labels_only_the_last_layer_is_fresh() {
+        let (architecture, preset) = (Architecture::ThreeDEcgNet, Preset::Corrected);
+        let preprocessing = architecture.preprocessing(preset);
+        let from = Path::new("synthetic");
+        let init = Init::read(from, architecture, preset, &preprocessing, Device::Cpu);
+        let (init, labels) = (init.expect("fits"), LabelSet::new(["AF", "PVC"]).expect("labels"));
+        let note = init.note(&labels).expect("differ");
+        assert!(note.starts_with("labels differ: the last layer starts fresh ("), "{note}");
+        assert!(note.ends_with(", the data has AF,PVC)"), "{note}");
+        let (network, start) = init.network(&labels, 3).expect("copies");
+        assert!(start.contains("SHA-256") && start.ends_with(", last layer fresh"), "{start}");
+        let model = Model::synthetic(Device::Cpu).expect("loads");
+        let fresh = Network::new(architecture, preset, 2, Device::Cpu, 3).expect("builds");
+        let others = model.network().tensors().zip(fresh.tensors());
+        let mut left = 0;
+        for ((name, own), ((_, trained), (_, fresh))) in network.tensors().zip(others) {
+            let differs = own.size() != trained.size();
+            assert!(own.equal(if differs { fresh } else { trained }), "{name}");
+            left += usize::from(differs);
+        }
+        assert_eq!((network.n_labels(), left), (2, 2));
+    }
+
+    #[test]
+    fn a_record_without_a_fold_is_left_out() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (data, out) = (dir.path().join("data"), dir.path().join("run"));
+        let options = SynthOptions::default().with_seconds(3.0).with_sampling_rate_hz(100.0);
+        write_folder(&data, 3, options, Format::Wfdb).expect("synthesises");
+        let table = data.join("labels.csv");
+        let text = std::fs::read_to_string(&table).expect("reads");
+        let without_fold = |line: &str| {
+            let mut cells: Vec<&str> = line.split(',').collect();
+            cells[2] = "";
+            cells.join(",")
+        };
+        let said = |from: usize| {
+            let lines = text.lines().enumerate();
+            let lines = lines.map(|(k, line)| match k >= from {
+                true => without_fold(line),
+                false => line.to_owned(),
+            });
+            std::fs::write(&table, lines.collect::<Vec<_>>().join("\n")).expect("writes");
+            let [data, out] = [&data, &out].map(|path| path.display().to_string());
+            let line = ["train", "--data", &data, "--out", &out, "--model", "ribeiro"];
+            let more = ["--preset", "corrected", "--split", "labels", "--val-fold", "77"];
+            let arguments = Arguments::parse_from([&line[..], &more].concat());
+            run(&arguments).expect_err("refused").to_string()
+        };
+        // The last record has none, then none has.
+        let text = said(3);
+        assert!(text.contains("fold 77 has no records"), "{text}");
+        let text = said(1);
+        assert!(text.starts_with("no record has a fold in "), "{text}");
     }
 }

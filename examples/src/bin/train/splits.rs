@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use ecg_io::{Split, folds_by_patient, shared_patients, split_by_fold, split_published};
 use ecg3d_examples::source::Source;
 use ecg3d_examples::{say, say_err, sha256};
@@ -18,6 +18,10 @@ pub struct OneFold {
 }
 
 /// Returns the splits of the training runs that were asked for: one, or that of each fold.
+///
+/// # Errors
+/// Returns an error if there are no such folds or no records to train on, or if a record has no fold in a label table
+/// whose folds are asked for.
 pub fn splits(
     source: &Source,
     data: &TrainData,
@@ -25,7 +29,7 @@ pub fn splits(
     arguments: &Arguments,
 ) -> Result<Vec<OneFold>> {
     let test_fold = arguments.test_fold;
-    if arguments.no_validation && by != SplitBy::Published && test_fold.is_none() {
+    if arguments.trains_on_all(by) {
         // No records are kept for testing.
         let mut all = Split::default();
         all.train = (0..data.len()).collect();
@@ -49,14 +53,22 @@ pub fn splits(
     }
     let (fold_of, one) = match by {
         SplitBy::Labels => {
-            let folds = table_folds(source)?;
+            let folds: Vec<u32> = source.folds.iter().flatten().copied().collect();
+            ensure!(
+                folds.len() == data.len(),
+                "found {} folds of {} records, expected one for each",
+                folds.len(),
+                data.len()
+            );
             let others = folds.iter().copied().filter(|&fold| Some(fold) != test_fold);
             let largest = others.max().unwrap_or(0);
             (folds, arguments.val_fold.unwrap_or(largest))
         }
         _ => {
-            let (labels, folds) = (data.labels.view(), arguments.n_folds());
-            let folds = folds_by_patient(labels, &data.patients, folds, arguments.seed)?;
+            // In the order of the source, because that of the data may be the order of the weights to start from.
+            let labels = source.require_labels(&source.label_set)?;
+            let (patients, folds) = (&data.patients, arguments.n_folds());
+            let folds = folds_by_patient(labels.view(), patients, folds, arguments.seed)?;
             (folds, arguments.one_fold())
         }
     };
@@ -85,19 +97,6 @@ pub fn splits(
     folds.into_iter().map(split).collect()
 }
 
-/// Returns the fold of each record in the label table.
-fn table_folds(source: &Source) -> Result<Vec<u32>> {
-    let fold = |(fold, name): (&Option<u32>, &String)| {
-        fold.with_context(|| {
-            format!(
-                "record {name} has no fold in {}; --split labels needs a label table with a column fold",
-                source.label_source
-            )
-        })
-    };
-    source.folds.iter().zip(&source.names).map(fold).collect()
-}
-
 /// Counts the patients who have records both for testing and for training or validation.
 pub fn tested_patients_seen(data: &TrainData, split: &Split) -> usize {
     shared_patients(&data.patients, &[&split.train[..], &split.val].concat(), &split.test)
@@ -114,10 +113,10 @@ pub fn names_sha256(data: &TrainData, rows: &[usize]) -> String {
 
 /// Reports the training data: how many records there are, and how many of them have each label. Warns of
 /// patients who are tested and not new to the network.
-pub fn summarise(source: &Source, data: &TrainData, split: &Split) {
+pub fn summarise(data: &TrainData, split: &Split) {
     let count = |rows: &[usize]| {
         let labels: Array2<bool> = data.labels.select(Axis(0), rows);
-        let counts: Vec<String> = source
+        let counts: Vec<String> = data
             .label_set
             .iter()
             .zip(labels.columns())
@@ -151,25 +150,41 @@ pub fn summarise(source: &Source, data: &TrainData, split: &Split) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::ExitCode;
+
     use clap::Parser;
     use ecg_core::LabelSet;
+    use ecg3d_examples::SOME_FAILED;
     use ecg3d_examples::source::Rows;
     use ndarray::Array3;
 
+    /// Records with these names in these folds.
+    fn in_folds<const N: usize>(names: [&str; N], folds: [Option<u32>; N]) -> Source {
+        let rows = Rows::Prepared { signals: Array3::zeros((N, 12, 100)), lengths: vec![100; N] };
+        let mut source = Source::unlabelled(names.map(str::to_owned).to_vec(), rows);
+        source.folds = folds.to_vec();
+        source
+    }
+
+    /// The same records with all labels.
+    fn data_of(source: &Source) -> TrainData {
+        let records = source.names.len();
+        TrainData {
+            prepared: Array3::zeros((records, 12, 100)),
+            lengths: vec![100; records],
+            labels: Array2::from_elem((records, 7), true),
+            label_set: LabelSet::seven(),
+            patients: source.patient_ids(),
+            names: source.names.clone(),
+        }
+    }
+
     /// Six records of three patients, two in each of the folds 1 to 3.
     fn records() -> (Source, TrainData) {
-        let names: Vec<String> = ["b", "a", "d", "c", "f", "e"].map(str::to_owned).to_vec();
-        let rows = Rows::Prepared { signals: Array3::zeros((6, 12, 100)), lengths: vec![100; 6] };
-        let mut source = Source::unlabelled(names.clone(), rows);
-        source.folds = [1, 1, 2, 2, 3, 3].map(Some).to_vec();
-        let data = TrainData {
-            prepared: Array3::zeros((6, 12, 100)),
-            lengths: vec![100; 6],
-            labels: Array2::from_elem((6, 7), true),
-            label_set: LabelSet::seven(),
-            patients: ["p", "p", "q", "q", "p", "r"].map(str::to_owned).to_vec(),
-            names,
-        };
+        let folds = [1, 1, 2, 2, 3, 3].map(Some);
+        let mut source = in_folds(["b", "a", "d", "c", "f", "e"], folds);
+        source.patients = ["p", "p", "q", "q", "p", "r"].map(|own| Some(own.to_owned())).to_vec();
+        let data = data_of(&source);
         (source, data)
     }
 
@@ -211,6 +226,46 @@ mod tests {
         let two = arguments("--test-fold 2");
         let error = splits(&source, &data, SplitBy::Labels, &two).err().expect("no third fold");
         assert!(error.to_string().starts_with("no fold is left to train on"), "{error}");
+    }
+
+    #[test]
+    fn a_split_counts_only_the_records_that_have_a_fold() {
+        let mut source = in_folds(["a", "b", "c"], [Some(1), None, Some(2)]);
+        let of = |source: &Source| {
+            let data = data_of(source);
+            let mut splits = splits(source, &data, SplitBy::Labels, &arguments("--val-fold 2"))?;
+            let split = splits.remove(0).split;
+            let names = |rows: &[usize]| -> Vec<String> {
+                rows.iter().map(|&row| data.names[row].clone()).collect()
+            };
+            anyhow::Ok([names(&split.train), names(&split.val)])
+        };
+        let error = of(&source).expect_err("b has none").to_string();
+        assert_eq!(error, "found 2 folds of 3 records, expected one for each");
+        source.drop_without_fold().expect("two are left");
+        assert_eq!(of(&source).expect("splits"), [["a"], ["c"]]);
+        let codes = [source.exit_code(), ExitCode::from(SOME_FAILED)];
+        let [found, expected] = codes.map(|code| format!("{code:?}"));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_folds_do_not_depend_on_the_weights_to_start_from() {
+        let mut source = in_folds(["a", "b", "c", "d", "e", "f"], [None; 6]);
+        source.label_set = LabelSet::new(["AF", "SB"]).expect("labels");
+        source.labels = vec![Some(vec![false; 2]); 6];
+        source.labels[4] = Some(vec![true, false]);
+        source.labels[5] = Some(vec![false, true]);
+        let validated = |order: [&str; 2]| {
+            let mut data = data_of(&source);
+            data.label_set = LabelSet::new(order).expect("labels");
+            data.labels = source.require_labels(&data.label_set).expect("has labels");
+            let arguments = arguments("--folds 2");
+            let mut splits = splits(&source, &data, SplitBy::Kfold, &arguments).expect("splits");
+            splits.remove(0).split.val
+        };
+        assert_eq!(validated(["AF", "SB"]), [0, 2, 4]);
+        assert_eq!(validated(["SB", "AF"]), [0, 2, 4]);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! The threads that convert.
+
 use std::num::NonZero;
 
 use anyhow::{Context, Result};
