@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use ecg_io::{DatasetOptions, IoError, LabelMap, NsrRule};
+use ecg_io::{DatasetOptions, IoError, LabelMap, NsrRule, RecordTable, Warning, read_labels};
 
 use super::is_npz;
 use crate::reading::ReadingArgs;
@@ -73,6 +73,18 @@ impl LabelArgs {
             "{shown} has its own labels: --label-map and --nsr-rule have no effect without --labels"
         );
         Ok(())
+    }
+
+    /// Reads a table of labels, each 0 or 1, or one like PTB-XL's. The warnings are about flags that have no effect on it.
+    ///
+    /// # Errors
+    /// Returns an error if the table or the label map cannot be read.
+    pub fn read(&self, table: &Path) -> Result<(RecordTable<bool>, Vec<Warning>)> {
+        let options = self.dataset_options()?;
+        let (map, rule) = (&options.label_map, options.nsr_rule);
+        let table = read_labels(table, map, rule)?;
+        let warnings = table.rule_warnings(map, rule);
+        Ok((table, warnings))
     }
 
     /// Returns which of the flags that say how diagnosis codes become labels, `--label-map` and `--nsr-rule`, differ

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::{LabelSet, LeadName};
-use ecg_io::{Dataset, RecordTable, Warning, read_labels};
+use ecg_io::{Dataset, RecordTable, Warning};
 use ecg3d_convert::{ConvertConfig, ConvertError, ImagePlan};
 use ndarray::{Array, Array2, Array3, Array4, Axis, RemoveAxis, Slice};
 use serde::{Deserialize, Serialize};
@@ -429,12 +429,8 @@ pub fn load(data: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<S
 /// Reads the table that `--labels` names, unless labels are ignored, with warnings about flags that have no effect on
 /// it.
 fn label_table(labels: &LabelArgs) -> Result<Option<(RecordTable<bool>, Vec<Warning>)>> {
-    let Some(path) = labels.labels.as_ref().filter(|_| !labels.ignore) else { return Ok(None) };
-    let options = labels.dataset_options()?;
-    let (map, rule) = (&options.label_map, options.nsr_rule);
-    let table = read_labels(path, map, rule)?;
-    let warnings = table.rule_warnings(map, rule);
-    Ok(Some((table, warnings)))
+    let path = labels.labels.as_ref().filter(|_| !labels.ignore);
+    path.map(|path| labels.read(path)).transpose()
 }
 
 /// Makes sure that no output overwrites a file that `data` is read from: an archive or its sidecar, or a

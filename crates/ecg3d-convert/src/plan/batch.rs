@@ -1,5 +1,5 @@
 use ecg_core::Recording;
-use ndarray::{Array3, ArrayViewMut2, ArrayViewMut3, ArrayViewMut4};
+use ndarray::{Array3, ArrayViewMut, ArrayViewMut3, ArrayViewMut4, RemoveAxis};
 #[cfg(feature = "rayon")]
 use rayon::prelude::*;
 
@@ -27,19 +27,13 @@ impl ConvertPlan {
     pub fn prepare_all_into<T: Real>(
         &self,
         recordings: &[Recording],
-        mut out: ArrayViewMut3<'_, T>,
+        out: ArrayViewMut3<'_, T>,
     ) -> Result<Vec<Result<Outcome, ConvertError>>, ConvertError> {
         let [leads, samples] = self.prepared_shape();
         let expected = [recordings.len(), leads, samples];
         ConvertError::check_shape("the array of prepared signals", out.shape(), &expected)?;
-        let rows: Vec<(&Recording, ArrayViewMut2<'_, T>)> =
-            recordings.iter().zip(out.outer_iter_mut()).collect();
-        Ok(map_all(rows, |scratch, (recording, mut row)| {
-            let result = self.prepare_into(recording, row.view_mut(), scratch);
-            if result.is_err() {
-                row.fill(T::zero());
-            }
-            result
+        Ok(fill_rows(recordings, out, |scratch, recording, row| {
+            self.prepare_into(recording, row, scratch)
         }))
     }
 
@@ -66,21 +60,37 @@ impl ConvertPlan {
     pub fn convert_all_into<T: Real>(
         &self,
         recordings: &[Recording],
-        mut out: ArrayViewMut4<'_, T>,
+        out: ArrayViewMut4<'_, T>,
     ) -> Result<Vec<Result<Outcome, ConvertError>>, ConvertError> {
         let [depth, height, width] = self.images.volume_shape();
         let expected = [recordings.len(), depth, height, width];
         ConvertError::check_shape("the array of volumes", out.shape(), &expected)?;
-        let rows: Vec<(&Recording, ArrayViewMut3<'_, T>)> =
-            recordings.iter().zip(out.outer_iter_mut()).collect();
-        Ok(map_all(rows, |scratch, (recording, mut row)| {
-            let result = self.convert_into(recording, row.view_mut(), scratch);
-            if result.is_err() {
-                row.fill(T::zero());
-            }
-            result
+        Ok(fill_rows(recordings, out, |scratch, recording, row| {
+            self.convert_into(recording, row, scratch)
         }))
     }
+}
+
+/// Lets `fill` write each recording to its row; a row whose recording fails is zero.
+fn fill_rows<T: Real, D: RemoveAxis>(
+    recordings: &[Recording],
+    mut out: ArrayViewMut<'_, T, D>,
+    fill: impl Fn(
+        &mut Scratch,
+        &Recording,
+        ArrayViewMut<'_, T, D::Smaller>,
+    ) -> Result<Outcome, ConvertError>
+    + Sync
+    + Send,
+) -> Vec<Result<Outcome, ConvertError>> {
+    let rows: Vec<_> = recordings.iter().zip(out.outer_iter_mut()).collect();
+    map_all(rows, |scratch, (recording, mut row)| {
+        let result = fill(scratch, recording, row.view_mut());
+        if result.is_err() {
+            row.fill(T::zero());
+        }
+        result
+    })
 }
 
 /// Does the work for each item; many items share a scratch.

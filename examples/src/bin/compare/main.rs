@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use ecg_io::{Dataset, read_labels};
+use ecg_io::Dataset;
 use ecg3d_examples::source::{LabelArgs, check_outputs, is_npz};
 use ecg3d_examples::{Progress, print_result, say, say_err, write_json, write_text};
 use ecg3d_models::{Architecture, Precision, Summary};
@@ -179,11 +179,10 @@ fn check(arguments: &Arguments, out: &Path, judged: bool) -> Result<()> {
     }
     check_outputs(out, &OUTPUTS, weights, data.as_ref(), labels)?;
     let Some(data) = data.as_ref().filter(|_| judged) else { return Ok(()) };
-    let options = labels.dataset_options()?;
     if !is_npz(data) {
-        Dataset::open(data, &options)?;
+        Dataset::open(data, &labels.dataset_options()?)?;
     } else if let Some(table) = &labels.labels {
-        read_labels(table, &options.label_map, options.nsr_rule)?;
+        labels.read(table)?;
     }
     Ok(())
 }

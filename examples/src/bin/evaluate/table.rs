@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
-use ecg_io::{RecordRow, RecordTable, RowMatch, base_name, read_labels, read_probabilities};
+use ecg_io::{RecordRow, RecordTable, RowMatch, base_name, read_probabilities};
 use ecg3d_examples::say_err;
 use ecg3d_examples::source::LabelArgs;
 use ndarray::Array2;
@@ -33,10 +33,8 @@ pub struct Truth {
 impl Table<bool> {
     /// Reads a table of labels, each 0 or 1, or one like PTB-XL's.
     pub fn labels(path: &Path, how: &LabelArgs) -> Result<Self> {
-        let options = how.dataset_options()?;
-        let (map, rule) = (&options.label_map, options.nsr_rule);
-        let table = read_labels(path, map, rule)?;
-        table.rule_warnings(map, rule).iter().for_each(|warning| say_err!("warning: {warning}"));
+        let (table, warnings) = how.read(path)?;
+        warnings.iter().for_each(|warning| say_err!("warning: {warning}"));
         Self::new(table)
     }
 }
