@@ -20,8 +20,7 @@ fn main() -> std::io::Result<()> {
     let forced = format!("-Wl,--push-state,--no-as-needed,{},--pop-state", cuda.display());
     println!("cargo::rustc-link-arg=-Wl,--allow-shlib-undefined");
     for entry in std::fs::read_dir("src/bin")? {
-        let path = entry?.path();
-        match path.file_stem().and_then(|name| name.to_str()) {
+        match program(&entry?.path()) {
             Some(name) if !LIGHT.contains(&name) => {
                 println!("cargo::rustc-link-arg-bin={name}={forced}");
             }
@@ -29,4 +28,15 @@ fn main() -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the name of the program that cargo makes of an entry of `src/bin`, if it makes one: of NAME.rs or
+/// NAME/main.rs, unless they are hidden. Cargo refuses flags for any other name.
+fn program(path: &Path) -> Option<&str> {
+    let name = if path.extension().is_some_and(|extension| extension == "rs") {
+        path.file_stem()
+    } else {
+        path.file_name().filter(|_| path.join("main.rs").is_file())
+    };
+    name?.to_str().filter(|name| !name.starts_with('.'))
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::workspace::{self, Workspace};
-use crate::{publish, setup, smoke};
+use crate::{data, publish, setup, smoke};
 
 /// One check of the gate.
 struct Step {
@@ -145,7 +145,9 @@ fn build(workspace: &Workspace) -> Result<()> {
 }
 
 fn test(workspace: &Workspace) -> Result<()> {
-    workspace::run(&mut cargo(workspace, &["test", "--locked", "--workspace"]))
+    let mut command = cargo(workspace, &["test", "--locked", "--workspace"]);
+    data::require(&mut command)?;
+    workspace::run(&mut command)
 }
 
 /// Compiles what no other step does: the only unsafe code of `ecg-io`, and `ecg3d-models` as docs.rs documents

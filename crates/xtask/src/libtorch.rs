@@ -1,7 +1,10 @@
 //! Locates libtorch: either our own copy, kept once per machine and linked into each checkout, or the user's.
 
-use std::fs;
+use std::ffi::OsStr;
+#[cfg(unix)]
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
 
@@ -28,6 +31,9 @@ const OUR_LIBRARIES: [&str; 6] = [
     "libcudart.so.13",
 ];
 
+/// The variable with the folders that Linux searches for libraries before those that a program names.
+pub const LIBRARY_PATH: &str = "LD_LIBRARY_PATH";
+
 /// Written last into a finished copy.
 pub const STAMP_FILE: &str = ".recipe";
 
@@ -52,6 +58,9 @@ pub fn provide(link: &Path) -> Result<()> {
         );
     }
     if !is_complete(&home) {
+        if !in_place {
+            check_linkable(link)?;
+        }
         recipe::build(&home)?;
     }
     if !in_place {
@@ -66,7 +75,7 @@ pub fn check(folder: &Path) -> Result<()> {
     if !folder.is_dir() {
         bail!("{} does not exist", folder.display());
     }
-    let lib = folder_or("LIBTORCH_LIB", folder).join("lib");
+    let lib = lib(folder);
     if !CPU_LIBRARIES.iter().any(|name| lib.join(name).is_file()) {
         bail!("{} does not contain libtorch_cpu", lib.display());
     }
@@ -90,6 +99,19 @@ pub fn is_version(text: &str) -> bool {
 /// Whether the user told torch-sys to take any version.
 pub fn bypassed() -> bool {
     std::env::var_os("LIBTORCH_BYPASS_VERSION_CHECK").is_some()
+}
+
+/// Returns the folder of the libraries of a libtorch, as torch-sys finds it.
+pub fn lib(folder: &Path) -> PathBuf {
+    folder_or("LIBTORCH_LIB", folder).join("lib")
+}
+
+/// Returns the folder of a library path whose libtorch programs load, if that is not the folder `used`.
+pub fn loaded_instead(library_path: &OsStr, used: &Path) -> Option<PathBuf> {
+    let loaded = std::env::split_paths(library_path)
+        .find(|folder| folder.join("libtorch_cpu.so").is_file())?;
+    let is_used = loaded.canonicalize().ok() == used.canonicalize().ok();
+    (!is_used).then_some(loaded)
 }
 
 /// Returns the parent folder of `lib` or `include`, for which torch-sys has a variable each.
@@ -139,19 +161,39 @@ fn home(link: &Path) -> Result<PathBuf> {
 }
 
 /// Points the link of the checkout to the copy, in one atomic step.
-#[cfg(unix)]
 fn relink(link: &Path, home: &Path) -> Result<()> {
+    new_link(link, home).and_then(|new| fs::rename(new, link)).with_context(|| {
+        format!(
+            "cannot link {} to {}; make its folder writable, or set LIBTORCH={1}",
+            link.display(),
+            home.display()
+        )
+    })
+}
+
+/// Checks that the link can be made, before anything is fetched.
+fn check_linkable(link: &Path) -> Result<()> {
+    new_link(link, link).and_then(fs::remove_file).with_context(|| {
+        format!(
+            "cannot make the link {}, so nothing is fetched; make its folder writable, or set LIBTORCH to a libtorch \
+             {VERSION}",
+            link.display()
+        )
+    })
+}
+
+/// Makes a link to `home` under a temporary name beside `link`, and returns its path.
+fn new_link(link: &Path, home: &Path) -> io::Result<PathBuf> {
     let new = beside(link, &format!(".{}.tmp", std::process::id()));
     let _ = fs::remove_file(&new);
-    std::os::unix::fs::symlink(home, &new)
-        .and_then(|()| fs::rename(&new, link))
-        .with_context(|| format!("cannot link {} to {}", link.display(), home.display()))
+    symlink(home, &new)?;
+    Ok(new)
 }
 
 /// Never reached: set-up stops earlier on a platform for which we have no copy.
 #[cfg(not(unix))]
-fn relink(link: &Path, _home: &Path) -> Result<()> {
-    bail!("cannot link {} on this platform", link.display())
+fn symlink(_home: &Path, _link: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]
@@ -218,11 +260,45 @@ mod tests {
         relink(&link, &new).expect("and replaced");
         assert!(is_complete(&link));
         assert!(provide(&link).is_ok(), "a complete copy is all that is wanted");
+        check_linkable(&link).expect("it can be made anew");
+        assert!(is_complete(&link), "the check leaves it as it is");
+        assert_eq!(fs::read_dir(temp.path()).expect("a folder").count(), 2, "and leaves nothing");
 
         let folder = temp.path().join("folder");
         put(&folder, "notes.txt", "mine");
         let error = provide(&folder).expect_err("not ours to replace").to_string();
         assert!(error.contains("move it away"), "{error}");
         assert!(folder.join("notes.txt").exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_cannot_be_made_is_told_with_the_way_without_it() {
+        let temp = scratch("no-link");
+        let link = temp.path().join("absent/.libtorch");
+        let told = relink(&link, Path::new("/cache/copy")).expect_err("no folder").to_string();
+        assert!(told.ends_with("or set LIBTORCH=/cache/copy"), "{told}");
+        let told = check_linkable(&link).expect_err("no folder").to_string();
+        assert!(told.contains("nothing is fetched") && told.contains("set LIBTORCH"), "{told}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn another_libtorch_on_the_library_path_is_found() {
+        let temp = scratch("library-path");
+        let folder = |name: &str| temp.path().join(name);
+        put(&folder("used"), "libtorch_cpu.so", "");
+        put(&folder("other"), "libtorch_cpu.so", "");
+        put(&folder("cuda"), "libcudart.so", "");
+        symlink(folder("used"), folder("link")).expect("a new link");
+        let found = |names: &str| {
+            let path = std::env::join_paths(names.split_whitespace().map(folder)).expect("a path");
+            loaded_instead(&path, &folder("used"))
+        };
+        assert_eq!(found("cuda other used"), Some(folder("other")));
+        // The first one is loaded.
+        for same in ["", "cuda", "used other", "absent link"] {
+            assert_eq!(found(same), None, "{same}");
+        }
     }
 }

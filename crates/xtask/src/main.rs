@@ -1,8 +1,9 @@
 //! `cargo xtask`: sets the workspace up, runs the demo, the tests and the gate.
 //!
-//! Plain Rust with one small dependency, so that it builds in seconds on a machine that has nothing yet.
+//! Plain Rust with one small dependency from outside, so that it builds in seconds on a machine that has nothing yet.
 
 mod ci;
+mod data;
 mod libtorch;
 mod pip;
 mod publish;
@@ -14,9 +15,10 @@ mod workspace;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::workspace::Workspace;
 
@@ -70,7 +72,8 @@ fn dispatch(command: &OsStr, rest: &[OsString]) -> Result<ExitCode> {
     }
 }
 
-/// Sets up, builds every program in release mode and runs the main job, which reports where its page is.
+/// Sets up, builds every program in release mode and runs the main job, which reports where its page is. Unless the
+/// arguments name a folder, that is in the target folder: the checkout may be read-only.
 fn demo(workspace: &Workspace, rest: &[OsString]) -> Result<ExitCode> {
     setup::run(workspace)?;
     workspace::run(workspace.cargo().args([
@@ -83,8 +86,8 @@ fn demo(workspace: &Workspace, rest: &[OsString]) -> Result<ExitCode> {
 
     let mut quickstart = workspace.program("release", "quickstart");
     quickstart.args(rest);
-    if !names_out(rest) {
-        quickstart.arg("--out").arg(workspace.root().join("target/quickstart"));
+    if !names(rest, "--out") {
+        quickstart.arg("--out").arg(workspace.target().join("quickstart"));
     }
     workspace::status(&mut quickstart)
 }
@@ -97,23 +100,31 @@ fn test(workspace: &Workspace, rest: &[OsString]) -> Result<ExitCode> {
     if !names_package(rest) {
         command.arg("--workspace");
     }
+    let here = std::env::current_dir().context("cannot find the current folder")?;
+    command.current_dir(test_folder(rest, workspace.root(), &here));
+    data::require(&mut command)?;
     workspace::status(command.args(rest))
 }
 
-/// Whether arguments of `cargo test` choose packages. Those after `--` are for the tests.
-fn names_package(args: &[OsString]) -> bool {
-    args.iter().take_while(|arg| *arg != "--").any(|arg| {
-        let text = arg.as_encoded_bytes();
-        let is = |option: &[u8]| {
-            text.strip_prefix(option).is_some_and(|rest| matches!(rest, [] | [b'=', ..]))
-        };
-        text.starts_with(b"-p") || is(b"--package") || is(b"--manifest-path")
-    })
+/// Returns the folder in which cargo tests: that of the caller, from which a manifest path starts, or the root.
+fn test_folder<'a>(args: &[OsString], root: &'a Path, here: &'a Path) -> &'a Path {
+    if names(args, "--manifest-path") { here } else { root }
 }
 
-/// Whether `--out DIR` or `--out=DIR` is among the arguments.
-fn names_out(args: &[OsString]) -> bool {
-    args.iter().any(|arg| arg == "--out" || arg.as_encoded_bytes().starts_with(b"--out="))
+/// Whether arguments of `cargo test` choose packages.
+fn names_package(args: &[OsString]) -> bool {
+    let short = args.iter().take_while(|arg| *arg != "--");
+    short.map(|arg| arg.as_encoded_bytes()).any(|arg| arg.starts_with(b"-p"))
+        || names(args, "--package")
+        || names(args, "--manifest-path")
+}
+
+/// Whether `OPTION VALUE` or `OPTION=VALUE` is among the arguments. Those after `--` are no options.
+fn names(args: &[OsString], option: &str) -> bool {
+    args.iter().take_while(|arg| *arg != "--").any(|arg| {
+        let rest = arg.as_encoded_bytes().strip_prefix(option.as_bytes());
+        matches!(rest, Some([] | [b'=', ..]))
+    })
 }
 
 #[cfg(test)]
@@ -123,9 +134,26 @@ mod tests {
     #[test]
     fn an_out_folder_is_seen_in_either_form() {
         let args = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
-        assert!(names_out(&args(&["--seed", "1", "--out", "a b"])));
-        assert!(names_out(&args(&["--out=x/y"])));
-        assert!(!names_out(&args(&["--outer", "x"])));
+        assert!(names(&args(&["--seed", "1", "--out", "a b"]), "--out"));
+        assert!(names(&args(&["--out=x/y"]), "--out"));
+        assert!(!names(&args(&["--outer", "x"]), "--out"));
+    }
+
+    #[test]
+    fn a_manifest_is_taken_from_the_folder_of_the_caller() {
+        let root = Path::new("/checkout");
+        let here = Path::new("/checkout/crates/ecg-io");
+        let folder = |line: &str| {
+            let args: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+            test_folder(&args, root, here)
+        };
+        for line in ["--manifest-path Cargo.toml", "--lib --manifest-path=Cargo.toml -- some_test"]
+        {
+            assert_eq!(folder(line), here, "{line}");
+        }
+        for line in ["", "-p ecg-io", "-p ecg-io -- --manifest-path x"] {
+            assert_eq!(folder(line), root, "{line}");
+        }
     }
 
     #[test]

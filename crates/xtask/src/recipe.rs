@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::libtorch::{STAMP_FILE, VERSION, is_complete, stamp};
+use crate::libtorch::{LIBRARY_PATH, STAMP_FILE, VERSION, is_complete, stamp};
 use crate::pip;
 use crate::tools::{self, Python, Temporary, beside, last_line};
 
@@ -309,11 +309,12 @@ fn link_umbrella(linker: &mut Command, tree: &Path) -> Result<()> {
 }
 
 /// Loads the result once, so that, for example, a C library that is too old shows here and not in a later
-/// build.
+/// build. The libraries of an `LD_LIBRARY_PATH` would be loaded in place of those to be tried.
 fn try_loading(python: &Python, tree: &Path) -> Result<()> {
     let program = "import ctypes, os, sys; ctypes.CDLL(sys.argv[1], os.RTLD_NOW)";
     let output = python
         .command()
+        .env_remove(LIBRARY_PATH)
         .args(["-c", program])
         .arg(tree.join("lib/libtorch.so"))
         .output()

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::libtorch::{self, VERSION};
+use crate::libtorch::{self, LIBRARY_PATH, VERSION};
 use crate::tools::{self, last_line};
 use crate::workspace::Workspace;
 
@@ -29,7 +29,8 @@ fn source(use_pytorch: bool, own: Option<PathBuf>) -> Source {
     }
 }
 
-/// Makes the workspace ready to build. Quick if it already is, and then silent unless the user's own libtorch is used.
+/// Makes the workspace ready to build. Quick if it already is, and then silent unless the user's own libtorch is used or
+/// programs will load another one.
 pub fn run(workspace: &Workspace) -> Result<()> {
     let use_pytorch = std::env::var_os("LIBTORCH_USE_PYTORCH").is_some();
     let source = source(use_pytorch, workspace.own_libtorch());
@@ -39,10 +40,32 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     if cfg!(unix) {
         tools::check_cxx()?;
     }
-    match source {
-        Source::Python => check_python_torch(),
-        Source::Folder(folder) => check_own(&folder),
-        Source::Ours => libtorch::provide(&workspace.libtorch_link()),
+    let folder = match source {
+        Source::Python => return check_python_torch(),
+        Source::Folder(folder) => {
+            check_own(&folder)?;
+            folder
+        }
+        Source::Ours => {
+            let link = workspace.libtorch_link();
+            libtorch::provide(&link)?;
+            link
+        }
+    };
+    warn_of_another(&folder);
+    Ok(())
+}
+
+/// Warns if programs will load another libtorch than that of `folder`.
+fn warn_of_another(folder: &Path) {
+    let used = libtorch::lib(folder);
+    let path = std::env::var_os(LIBRARY_PATH);
+    if let Some(other) = path.and_then(|path| libtorch::loaded_instead(&path, &used)) {
+        eprintln!(
+            "warning: {LIBRARY_PATH} has {}, whose libtorch the programs will load instead of {}; unset it",
+            other.display(),
+            used.display()
+        );
     }
 }
 

@@ -121,18 +121,27 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     for program in programs(workspace.root())? {
         help(workspace, &program)?;
     }
-    let goldens = goldens(workspace.root());
-    for one in &RUNS {
+    let goldens = ecg_test_data::goldens_folder().map_err(anyhow::Error::msg)?;
+    let goldens = goldens.filter(|folder| folder.join("models").is_dir());
+    if goldens.is_none() {
+        without_goldens(ecg_test_data::is_required())?;
+    }
+    let on_goldens = RUNS_ON_GOLDENS.iter().filter(|_| goldens.is_some());
+    for one in RUNS.iter().chain(on_goldens) {
         execute(workspace, one, &folder, goldens.as_deref())?;
     }
-    match &goldens {
-        Some(_) => {
-            for one in &RUNS_ON_GOLDENS {
-                execute(workspace, one, &folder, goldens.as_deref())?;
-            }
-        }
-        None => println!("skipped: import-keras (no golden values)"),
+    Ok(())
+}
+
+/// Says that the runs on golden values are left out; an error if these are required.
+fn without_goldens(required: bool) -> Result<()> {
+    if required {
+        bail!(
+            "no golden values for import-keras, and {} is 1; set ECG_GOLDENS to their folder",
+            ecg_test_data::REQUIRE
+        );
     }
+    println!("skipped: import-keras (no golden values)");
     Ok(())
 }
 
@@ -141,12 +150,21 @@ fn programs(root: &Path) -> Result<Vec<String>> {
     let folder = root.join("examples/src/bin");
     let entries =
         fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut names: Vec<String> = entries
-        .flatten()
-        .filter_map(|entry| entry.path().file_stem()?.to_str().map(str::to_owned))
-        .collect();
+    let mut names: Vec<String> =
+        entries.flatten().filter_map(|entry| program(&entry.path()).map(str::to_owned)).collect();
     names.sort();
     Ok(names)
+}
+
+/// Returns the name of the program that cargo makes of an entry of `src/bin`, if it makes one: of NAME.rs or
+/// NAME/main.rs, unless they are hidden. `examples/build.rs` does the same.
+fn program(path: &Path) -> Option<&str> {
+    let name = if path.extension().is_some_and(|extension| extension == "rs") {
+        path.file_stem()
+    } else {
+        path.file_name().filter(|_| path.join("main.rs").is_file())
+    };
+    name?.to_str().filter(|name| !name.starts_with('.'))
 }
 
 fn help(workspace: &Workspace, program: &str) -> Result<()> {
@@ -226,13 +244,6 @@ fn first_record(folder: &Path) -> Result<PathBuf> {
     bail!("no record in {}", folder.display())
 }
 
-/// Returns the folder of the golden values: `$ECG_GOLDENS`, or else beside the checkout.
-fn goldens(root: &Path) -> Option<PathBuf> {
-    let given = std::env::var_os("ECG_GOLDENS").map(PathBuf::from);
-    let folder = given.unwrap_or_else(|| root.join("../shared/goldens"));
-    folder.join("models").is_dir().then_some(folder)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,6 +263,30 @@ mod tests {
         {
             assert!(fault(name).is_some_and(|text| text.contains(part)), "{name}");
         }
+    }
+
+    #[test]
+    fn an_editors_files_are_no_programs() {
+        let temp = scratch("programs");
+        for file in [
+            "examples/src/bin/train.rs",
+            "examples/src/bin/train.rs.orig",
+            "examples/src/bin/.train.rs.swp",
+            "examples/src/bin/.#train.rs",
+            "examples/src/bin/convert/main.rs",
+            "examples/src/bin/shared/mod.rs",
+            "examples/src/bin/.hidden/main.rs",
+        ] {
+            put(temp.path(), file, "");
+        }
+        assert_eq!(programs(temp.path()).expect("a folder"), ["convert", "train"]);
+    }
+
+    #[test]
+    fn golden_values_can_be_required() {
+        assert!(without_goldens(false).is_ok());
+        let error = without_goldens(true).expect_err("required").to_string();
+        assert!(error.contains("import-keras") && error.contains("ECG_GOLDENS"), "{error}");
     }
 
     #[test]

@@ -80,6 +80,10 @@ pub struct Python {
     program: OsString,
 }
 
+/// A program that fails in a Python that is too old for `unpack.py` or for a pip that is new enough.
+const TRY_PYTHON: &str = "import ctypes, sys, zipfile; \
+    sys.exit(sys.version_info < (3, 6) and 'Python 3.6 or newer is required')";
+
 impl Python {
     /// Finds the interpreter and tries it.
     pub fn find() -> Result<Self> {
@@ -87,7 +91,7 @@ impl Python {
             .filter(|value| !value.is_empty())
             .unwrap_or_else(|| "python3".into());
         let python = Self { program };
-        let answer = python.command().args(["-c", "import ctypes, zipfile"]).output();
+        let answer = python.command().args(["-c", TRY_PYTHON]).output();
         match answer {
             Ok(output) if output.status.success() => Ok(python),
             Ok(output) => bail!(
@@ -231,6 +235,16 @@ mod tests {
         assert_eq!(find(exe.to_str().expect("an ordinary path")), Some(exe));
         assert_eq!(find("/nonexistent/c++"), None);
         assert_eq!(find("surely-no-such-program"), None);
+    }
+
+    #[test]
+    fn an_old_python_is_told_by_its_version() {
+        // Set-up alone needs a Python.
+        let Ok(python) = Python::find() else { return };
+        let old = format!("import sys; sys.version_info = (3, 5); {TRY_PYTHON}");
+        let output = python.command().args(["-c", &old]).output().expect("it ran before");
+        assert!(!output.status.success());
+        assert_eq!(last_line(&output.stderr), "Python 3.6 or newer is required");
     }
 
     #[test]

@@ -96,13 +96,13 @@ fn filters() {
             sos.filter(&mut out, &mut steady.scaled(start)).expect("its own state");
             out
         };
-        let found = map_rows(&x, |row| run(row, 0.0));
-        assert_close(
-            &format!("{name} sosfilt"),
-            found.view(),
-            read(&mut arrays, "sosfilt").view(),
-            F64,
-        );
+        let rest = map_rows(&x, |row| run(row, 0.0));
+        // As if each row had begun long before with its first value.
+        let settled = map_rows(&x, |row| run(row, row[0]));
+        for (what, found, tolerance) in [("sosfilt", rest, F64), ("sosfilt_zi", settled, STEADY)] {
+            let expected = read(&mut arrays, what);
+            assert_close(&format!("{name} {what}"), found.view(), expected.view(), tolerance);
+        }
         let padding = case["sosfiltfilt_padlen"].as_u64().expect("a length") as usize;
         let found = map_rows(&x, |row| {
             let mut out = row.to_vec();
@@ -183,7 +183,7 @@ fn zoom_matrices() {
     let expected = arrays.read::<f64>("L").into_dimensionality::<Ix2>().expect("two axes");
     let filter = butterworth(1, Band::High(0.5), 50.0).expect("a filter");
     let resampler = FftResampler::new(1000, 100).expect("a plan");
-    for column in [0, 1, 499, 500, 998, 999] {
+    for column in 0..1000 {
         let mut impulse = vec![0.0; 1000];
         impulse[column] = 1.0;
         filter.filter(&mut impulse, &mut filter.rest()).expect("its own state");

@@ -184,7 +184,8 @@ fn a_scale_that_overflows_is_refused() {
     }
     let config = ConvertConfig::corrected().with_max_seconds(5.0);
     let peak = prepare(config.clone().with_scale(Scale::UnitPeak), &large).expect("prepares");
-    assert_eq!(peak.signal.iter().fold(0.0, |peak: f32, value| peak.max(value.abs())), 1.0);
+    assert!(peak.signal.iter().all(|value| value.abs() <= 1.0));
+    assert!(peak.signal.iter().any(|value| value.abs() == 1.0));
     // Also refused if what overflows is cut off.
     large.signal[[4, 500]] = 0.0;
     large.signal[[7, 9000]] = f64::MAX;

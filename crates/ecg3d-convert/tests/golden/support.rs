@@ -2,27 +2,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use ecg_core::{Adc, Lead, Recording, SamplingRate};
+pub use ecg_test_data::goldens;
 use ndarray::{Array2, ArrayD, ArrayViewD};
 use ndarray_npy::{NpzReader, ReadableElement};
-
-/// Returns a folder of golden values, or `None` if there is none; each test then says so once.
-pub fn goldens(folder: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("ECG_GOLDENS").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens")),
-        PathBuf::from,
-    );
-    let path = root.join(folder);
-    if path.is_dir() {
-        return Some(path);
-    }
-    assert!(
-        std::env::var_os("ECG_REQUIRE_DATA").is_none_or(|value| value != "1"),
-        "no golden values in {}, and ECG_REQUIRE_DATA is 1",
-        path.display()
-    );
-    eprintln!("skipped: no golden values in {}", path.display());
-    None
-}
 
 /// Opens a file that is committed beside the tests.
 pub fn fixture(name: &str) -> Npz {
@@ -56,7 +38,7 @@ pub fn worst(found: ArrayViewD<'_, f64>, expected: ArrayViewD<'_, f64>) -> f64 {
     assert_eq!(found.shape(), expected.shape());
     let peak = expected.iter().fold(0.0, |peak: f64, v| peak.max(v.abs()));
     let worst = found.iter().zip(expected).fold(0.0, |worst: f64, (a, b)| {
-        assert!(a.is_finite());
+        assert!(a.is_finite() && b.is_finite(), "{a}, expected {b}");
         worst.max((a - b).abs())
     });
     if peak > 0.0 { worst / peak } else { worst }
