@@ -94,18 +94,18 @@ pub enum IoError {
         /// The header.
         path: PathBuf,
     },
-    /// A field of a WFDB header that cannot be read.
+    /// A field of a WFDB header, or a time or a comment of a table, that cannot be read.
     #[error("{}:{line}: {field}: found {found:?}, expected {expected}", path.display())]
     Field {
-        /// The header.
+        /// The header or table.
         path: PathBuf,
         /// Line, from 1.
         line: u64,
-        /// Name of the field.
+        /// Name of the field, such as `gain`; for a table, `time`, `sampling rate` or `units`.
         field: &'static str,
         /// The text found there.
         found: String,
-        /// What the grammar requires.
+        /// What the format requires.
         expected: &'static str,
     },
     /// The number of signal or segment lines differs from the one in the record line.
@@ -212,7 +212,7 @@ pub enum IoError {
     },
     /// More samples without bytes of their own in a file than is plausible: samples of null signals, of gaps, and of
     /// segments whose files already belong to other segments.
-    #[error("{}:{line}: {field}: {samples} samples in total that are not stored in a file, expected at most {limit}; read the record in blocks or raise the limit", path.display())]
+    #[error("{}:{line}: {field}: {samples} samples in total that are not stored in a file, expected at most {limit}; {}raise the limit (max_null_samples, --max-null-samples)", path.display(), in_blocks_or(*in_blocks))]
     TooManyNullSamples {
         /// The header.
         path: PathBuf,
@@ -222,8 +222,11 @@ pub enum IoError {
         field: &'static str,
         /// Number of samples requested.
         samples: u64,
-        /// The largest number allowed.
+        /// The largest number allowed; see [`ReadOptions::max_null_samples`](crate::ReadOptions::max_null_samples).
         limit: u64,
+        /// Whether [`Record::blocks`](crate::Record::blocks) reads the record all the same; not if a single frame has
+        /// too many.
+        in_blocks: bool,
     },
     /// A skew that leaves no samples of its signal.
     #[error("{}:{line}: the skew is {skew} samples, but the signal has only {samples}", path.display())]
@@ -412,10 +415,14 @@ pub enum IoError {
         format: u32,
     },
     /// A sample of format 8 that does not fit 16 bits.
-    #[error("{}: {found} in frame {frame} does not fit in 16 bits; expected a wider type", path.display())]
+    #[error("{}: signal {signal} ({lead}): {found} in frame {frame} does not fit in 16 bits; expected a wider type", path.display())]
     WideSample {
         /// The signal file.
         path: PathBuf,
+        /// Number of the signal, from 0.
+        signal: usize,
+        /// Name of the signal.
+        lead: String,
         /// The frame, from 0.
         frame: u64,
         /// The value.
@@ -583,14 +590,6 @@ pub enum IoError {
         /// Line of the first row.
         first: u64,
     },
-    /// A malformed comma-separated file.
-    #[error("cannot read {} as a table", path.display())]
-    Table {
-        /// The file.
-        path: PathBuf,
-        /// The error with its position.
-        source: ::csv::Error,
-    },
     /// A folder without recordings.
     #[error(
         "no recordings in {}: expected WFDB headers (.hea) or CSV recordings (.csv) there or below{}",
@@ -743,6 +742,11 @@ fn behind(warnings: &[Warning]) -> String {
         text.push_str(&format!("; and {} more", warnings.len() - SHOWN));
     }
     text
+}
+
+/// The advice that helps unless a single frame has too many samples.
+fn in_blocks_or(in_blocks: bool) -> &'static str {
+    if in_blocks { "read the record in blocks or " } else { "" }
 }
 
 /// What is found instead of a row that surely belongs to a record.

@@ -34,6 +34,7 @@
 //! | task | use |
 //! |---|---|
 //! | read one recording in mV | [`read_recording`]: WFDB or CSV; [`read_recording_with`] for many; [`read_csv`] |
+//! | read some seconds or leads of a WFDB record in mV | [`Record::recording`] |
 //! | read WFDB whole, in part or in blocks, as `i16`, `i32`, `f32`, `f64` | [`Record`], [`Selection`], [`Blocks`] |
 //! | read a WFDB record as stored, one vector of integers per signal | [`read_wfdb`] |
 //! | read only a header | [`read_header`], [`Header::parse`] |
@@ -50,8 +51,11 @@
 //!
 //! # Conventions
 //!
-//! - Signals are `[lead, sample]`, `f64`, in mV, computed as (stored value - baseline) / gain. Samples that the format
-//!   marks as invalid are NaN. The stored integers are returned in [`ecg_core::Recording::adc`].
+//! - Signals of a [`Recording`](ecg_core::Recording) are `[lead, sample]`, `f64`, in mV, computed as (stored value -
+//!   baseline) / gain. A signal that is not a voltage keeps its unit, with a warning when it is read. Samples that the
+//!   format marks as invalid are NaN. The stored integers are returned in [`ecg_core::Recording::adc`].
+//! - [`Record`] reads `[sample, signal]`, each signal in its own unit ([`SignalSpec::units`]), which
+//!   [`SignalSpec::mv_per_unit`] converts to mV.
 //! - Leads keep the names and the order of their file; [`ecg_core::Recording::row_of`] finds them regardless of case.
 //! - Reading is lenient: known departures from the formats are read with a [`Warning`] that names the path, line and
 //!   field. [`ReadOptions::strict`] rejects them. Anything that cannot be interpreted is an [`IoError`] in both modes.

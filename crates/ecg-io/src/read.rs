@@ -23,8 +23,10 @@ pub struct Loaded {
 /// followed by `.gz`).
 ///
 /// Voltage units are converted to mV; a signal in other units keeps its values, with a warning. If the signals of a
-/// WFDB record have different numbers of samples per frame, each is averaged over its frame, and [`Recording::adc`] is
-/// empty. The recording is named after its file.
+/// WFDB record have different numbers of samples per frame, each is averaged over its frame. [`Recording::adc`] is then
+/// empty, and also for a multi-segment record. The recording is named after its file.
+///
+/// [`Record::recording`](crate::Record::recording) reads a part of a WFDB record.
 ///
 /// # Errors
 /// Fails if there is no recording at `path`. WFDB records also fail with the errors of [`crate::read_wfdb`], tables

@@ -20,6 +20,8 @@ use crate::{IoError, WriteOptions};
 /// written to folders below `dir`; missing folders are created. Each file is written completely or not at all, the
 /// header last. A link stays, and its target is written.
 ///
+/// The unit of every lead is written as mV, also of a signal that is not a voltage and kept its own unit on reading.
+///
 /// # Errors
 /// Fails if
 ///

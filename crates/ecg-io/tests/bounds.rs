@@ -348,6 +348,10 @@ fn signals_without_a_file_are_streamed() {
                 Some(IoError::TooManyNullSamples { samples: 6_000_000, limit: FRAMES, .. })
             );
             assert!(fits, "{name}: {refused:?}");
+            let message = refused.expect("an error").to_string();
+            assert!(message.ends_with(
+                "read the record in blocks or raise the limit (max_null_samples, --max-null-samples)"
+            ));
         }
         let held = record.read::<f32>(&Selection::default().with_signals([0])).expect("one signal");
         assert_eq!(held[0].len() as u64, FRAMES);
@@ -360,6 +364,14 @@ fn signals_without_a_file_are_streamed() {
         Some(IoError::TooManyNullSamples { line: 3, samples: FRAMES, limit: 2_097_152, .. })
     );
     assert!(fits, "{refused:?}");
+    // Neither do blocks help with a frame of several segments.
+    fs::write(path("s.hea"), "s 1 250 1\n~ 0x3000000\n").expect("writes");
+    fs::write(path("r.hea"), "r/1 1 250 1\ns 1\n").expect("writes");
+    for refused in [refused, Record::open(path("r"), &ReadOptions::default()).err()] {
+        let message = refused.expect("an error").to_string();
+        let advice = "; raise the limit (max_null_samples, --max-null-samples)";
+        assert!(message.ends_with(advice), "{message}");
+    }
 }
 
 #[test]

@@ -59,6 +59,92 @@ fn a_low_rate_from_times_gives_a_warning() {
 }
 
 #[test]
+fn a_given_rate_stands_in_for_times_that_give_none() {
+    let found = |text: &str, hz: f64, strict: bool| {
+        let csv = CsvOptions::default().with_sampling_rate(SamplingRate::new(hz).ok());
+        let options = ReadOptions::default().with_csv(csv).with_strict(strict);
+        let loaded = parse_csv(text.as_bytes(), "r.csv", &options)?;
+        let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        Ok::<_, IoError>((loaded.recording.sampling_rate.hz(), warnings.join("; ")))
+    };
+    let remarks = [
+        // Times that may lack their unit, with a rate that differs and with the same.
+        (
+            "timestamp,I\n0,1\n2,1\n4,1\n",
+            500.0,
+            500.0,
+            ":2: sampling rate: 500 Hz as given, although the times are 2 s apart; they may lack their unit",
+        ),
+        ("timestamp,I\n0,1\n2,1\n4,1\n", 0.5, 0.5, ""),
+        // Rates that go before the caller's.
+        (
+            "time,I\n0,1\n0.004,1\n0.008,1\n",
+            500.0,
+            250.0,
+            ":2: sampling rate: 500 Hz given, but the times imply 250 Hz, which is used",
+        ),
+        (
+            "# fs: 250\nI\n1\n1\n",
+            500.0,
+            250.0,
+            ":1: sampling rate: 500 Hz given, but the comment states 250 Hz, which is used",
+        ),
+        // A single time.
+        ("time,I\n0,1\n", 500.0, 500.0, ""),
+        ("# fs: 500\ntime,I\n0,1\n", 500.0, 500.0, ""),
+    ];
+    let quirks = [
+        (
+            "time,I\n0,1\n0.001,1\n0.001,1\n",
+            ":4: sampling rate: 1024 Hz, as the times give no rate: found 0.001 s, expected a later time than the one before",
+        ),
+        (
+            "# fs: 1024\ntime,I\n0,1\n1,1\n3,1\n4,1\n",
+            ":5: sampling rate: 1024 Hz, as the times give no rate: found 3 s, expected 2 s",
+        ),
+    ];
+    for (text, given, hz, warning) in remarks {
+        for strict in [false, true] {
+            let (own, told) = found(text, given, strict).expect(text);
+            assert_eq!((own, told.strip_prefix("r.csv").unwrap_or("")), (hz, warning));
+        }
+    }
+    for (text, warning) in quirks {
+        let (hz, told) = found(text, 1024.0, false).expect(text);
+        assert_eq!((hz, told), (1024.0, format!("r.csv{warning}")));
+        assert!(matches!(found(text, 1024.0, true), Err(IoError::Strict(_))), "{text}");
+    }
+    assert!(matches!(refused("time,I\n0,1\n"), IoError::NoSamplingRate { .. }));
+}
+
+#[test]
+fn a_time_may_stand_before_column_numbers() {
+    // As data frames without names are written, whose index is called so.
+    let numbers = |from: usize| (from..from + 12).map(|k| format!(",{k}")).collect::<String>();
+    let values: String = (0..12).map(|k| format!(",{k}.5")).collect();
+    for text in [
+        format!("time{}\n0{values}\n0.002{values}\n", numbers(0)),
+        format!("time_ms{}\n0{values}\n2{values}\n", numbers(1)),
+        format!("# fs: 500\nindex{}\n0{values}\n1{values}\n", numbers(0)),
+    ] {
+        let read = read(&text);
+        assert_eq!(read.standard_rows(), Ok(std::array::from_fn(|k| k)), "{text}");
+        assert_eq!((read.sampling_rate.hz(), row(&read, 11)), (500.0, vec![11.5, 11.5]));
+    }
+    // Fewer columns are called by their numbers.
+    let few = read("time,0,1\n0,1,2\n0.002,3,4\n");
+    assert_eq!((few.leads[1].as_str(), row(&few, 1)), ("1", vec![2.0, 4.0]));
+    assert_eq!(few.sampling_rate.hz(), 500.0);
+    // Rows of leads, with and without names, below their times.
+    let named = read(&format!("time_ms{}\nI{values}\nMLII{values}\n", numbers(0)));
+    assert_eq!((named.signal.dim(), named.sampling_rate.hz()), ((2, 12), 1000.0));
+    let odd = read(&format!("time_ms{}\nMLII{values}\n", numbers(0)));
+    assert_eq!((odd.signal.dim(), odd.sampling_rate.hz()), ((1, 12), 1000.0));
+    let unnamed = read("time,0,0.002,0.004\n1,2,3\n4,5,6\n");
+    assert_eq!((unnamed.signal.dim(), row(&unnamed, 1)), ((2, 3), vec![4.0, 5.0, 6.0]));
+}
+
+#[test]
 fn values_unlike_those_of_an_ecg_in_mv_give_a_warning() {
     let found = |text: &str, csv: CsvOptions| {
         let options = ReadOptions::default().with_csv(csv);
@@ -344,7 +430,8 @@ fn what_is_given_takes_the_place_of_what_is_found() {
     assert_eq!((read.leads[0].as_str(), row(&read, 1)), ("X", vec![0.002, 0.004]));
     assert_eq!((read.sampling_rate.hz(), read.name.as_str()), (500.0, "r"));
     let named = with("time,a,b\n0,1,2\n1,3,4\n", csv().with_leads(["I", "II"])).expect("renamed");
-    assert_eq!((named.row_of(Lead::II), named.sampling_rate.hz()), (Some(1), 1.0));
+    // These times may lack their unit.
+    assert_eq!((named.row_of(Lead::II), named.sampling_rate.hz()), (Some(1), 500.0));
     // The first row is data or names, as requested.
     assert_eq!(
         with("1\n2\n", csv().with_leads(["I"]).with_has_names(Some(false)))

@@ -355,6 +355,26 @@ fn a_long_row_of_a_lead_is_a_recording() {
 }
 
 #[test]
+fn a_table_with_as_many_leads_as_are_named_is_a_recording() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let dir = dir.path();
+    let names: String = (1..=12).map(|k| format!(",ch{k}")).collect();
+    let values = ",0.5".repeat(12);
+    for (name, first) in [("a", "time"), ("b", "record")] {
+        let text = format!("{first}{names}\n0{values}\n0.002{values}\n");
+        fs::write(dir.join(format!("{name}.csv")), text).expect("writes");
+    }
+    fs::write(dir.join("c.csv"), "time,ch1\n0,1\n0.002,1\n").expect("writes");
+    let mut options = DatasetOptions::default();
+    assert!(Dataset::open(dir, &options).is_err());
+    options.read.csv = options.read.csv.with_leads(Lead::STANDARD_12);
+    let dataset = Dataset::open(dir, &options).expect("opens");
+    assert_eq!(dataset.names(), ["a"]);
+    let recording = dataset.load(0).expect("loads").recording;
+    assert_eq!(recording.standard_rows(), Ok(std::array::from_fn(|k| k)));
+}
+
+#[test]
 fn a_wide_table_of_records_is_no_recording() {
     let dir = tempfile::tempdir().expect("a folder");
     fs::write(dir.path().join("a.csv"), "# fs: 500\nI\n1\n2\n").expect("writes");

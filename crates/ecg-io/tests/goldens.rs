@@ -70,6 +70,18 @@ fn records_without_a_truth() {
     assert_eq!(formats, [Format::I16, Format::Packed212, Format::Offset8, Format::I24]);
     assert_eq!(header.base_time.map(|time| time.to_string()).as_deref(), Some("12:34:56.789"));
     assert!(mixed.digital.len() == 4 && mixed.digital.iter().all(|row| row.len() == 150));
+    // By hand from the bytes of its files.
+    let first = [
+        [-5699, -32768, -32767, 32767, 0, -1],
+        [-339, -2048, -2047, 2047, 0, -1],
+        [102, -128, -127, 127, 0, -1],
+        [-7421882, -8388608, -8388607, 8388607, 0, -1],
+    ];
+    let last =
+        [[-18022, 14143, -8582], [-1932, -723, 531], [-72, 50, 41], [-166303, -687177, -4825978]];
+    for ((row, first), last) in mixed.digital.iter().zip(first).zip(last) {
+        assert_eq!((&row[..6], &row[147..]), (&first[..], &last[..]));
+    }
     let minimal = read_wfdb(folder.join("minimal"), &options).expect("a minimal header");
     assert_eq!(minimal.sampling_rate_hz(0), 250.0);
     let size = std::fs::metadata(folder.join("minimal.dat")).expect("its file").len();
@@ -78,10 +90,48 @@ fn records_without_a_truth() {
         read_wfdb(folder.join("vl_layout"), &options),
         Err(IoError::NoSamples { .. })
     ));
-    // Unused bits do not change the values.
-    for name in ["f310_lowbits", "f311_topbits"] {
-        let record = read_wfdb(folder.join(name), &options).expect(name);
-        assert!(record.digital[0].iter().all(|v| (-512..512).contains(v)));
+}
+
+#[test]
+fn unused_bits_do_not_change_the_values() {
+    let Some(folder) = common::goldens("wfdb") else { return };
+    let options = ReadOptions::default();
+    let dir = tempfile::tempdir().expect("a folder");
+    // The bytes of a word that are used, and the first values, by hand from the bytes.
+    for (name, used, first) in [
+        (
+            "f310_lowbits",
+            [0xfe_u8, 0xff, 0xfe, 0xff],
+            [60, -512, -511, 511, 0, -1, 375, -427, -451],
+        ),
+        ("f311_topbits", [0xff, 0xff, 0xff, 0x3f], [-367, -512, -511, 511, 0, -1, -213, -199, 194]),
+    ] {
+        let found = read_wfdb(folder.join(name), &options).expect(name).digital;
+        assert_eq!((found.len(), found[0].len(), &found[0][..9]), (1, 99, &first[..]), "{name}");
+        let copy = |file: &str| std::fs::read(folder.join(file)).expect("reads");
+        let data = copy(&format!("{name}.dat"));
+        let cleared: Vec<u8> =
+            data.iter().zip(used.iter().cycle()).map(|(byte, used)| byte & used).collect();
+        assert_ne!(cleared, data, "{name}");
+        for (file, bytes) in [("hea", copy(&format!("{name}.hea"))), ("dat", cleared)] {
+            std::fs::write(dir.path().join(format!("{name}.{file}")), bytes).expect("writes");
+        }
+        let cleared = read_wfdb(dir.path().join(name), &options).expect(name).digital;
+        assert_eq!(cleared, found, "{name}");
+    }
+}
+
+#[test]
+fn flac_files_are_read_from_an_offset_in_samples() {
+    let Some(folder) = common::goldens("wfdb") else { return };
+    for name in ["f508", "f516", "f524"] {
+        let found = read_wfdb(folder.join(format!("{name}off")), &ReadOptions::default());
+        let found = found.expect(name).digital;
+        let expected = truth(&folder.join(format!("{name}.truth.npz")));
+        assert_eq!(found.len(), expected.len(), "{name}");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found[..], expected[100..], "{name}");
+        }
     }
 }
 

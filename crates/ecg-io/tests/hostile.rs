@@ -83,14 +83,24 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes(
+        bytes in prop::collection::vec(any::<u8>(), 0..300),
+        sound_start in any::<bool>(),
+    ) {
         let _ = Header::parse(&bytes, "r.hea", &ReadOptions::default());
         let dir = tempfile::tempdir().expect("a folder");
-        for name in ["r.csv", "labels.csv", "ptbxl_database.csv"] {
-            fs::write(dir.path().join(name), &bytes).expect("writes");
-        }
+        fs::write(dir.path().join("r.csv"), &bytes).expect("writes");
         let _ = read_recording(dir.path().join("r.csv"), &ReadOptions::default());
-        let _ = Dataset::open(dir.path(), &DatasetOptions::default());
+        // Where there are both, only the first is read.
+        for (name, header) in
+            [("labels.csv", "record,AF\n"), ("ptbxl_database.csv", "scp_codes,filename_hr\n")]
+        {
+            let start = if sound_start { header } else { "" };
+            let table = dir.path().join(name);
+            fs::write(&table, [start.as_bytes(), &bytes[..]].concat()).expect("writes");
+            let _ = Dataset::open(dir.path(), &DatasetOptions::default());
+            fs::remove_file(&table).expect("removes");
+        }
     }
 
     #[test]

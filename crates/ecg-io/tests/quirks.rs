@@ -1,9 +1,12 @@
 //! The quirks of real databases that involve more than a header, reproduced on a small scale.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 
-use ecg_io::{IoError, Loaded, ReadOptions, read_recording};
+use common::encode::encode;
+use ecg_io::{IoError, Loaded, ReadOptions, Record, Selection, read_recording};
 
 fn write(dir: &Path, header: &str, files: &[(&str, &[i16])]) {
     fs::write(dir.join("r.hea"), header).expect("writes");
@@ -84,6 +87,31 @@ fn a_renamed_signal_file() {
 }
 
 #[test]
+fn one_of_several_signal_files_is_not_replaced() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let header = "r 2 500 2\nr.dat 16 1000/mV 16 0 1 3 0 I\nr_2.dat 16 1000/mV 16 0 1 3 0 II\n";
+    write(dir.path(), header, &[("r.dat", &[1, 2])]);
+    for strict in [false, true] {
+        let error = read(dir.path(), strict).expect_err("the second file is missing");
+        let named = |error: &IoError| {
+            matches!(error, IoError::Read { path, at: Some(at), .. }
+                if path.ends_with("r_2.dat") && at.line == 3)
+        };
+        assert!(named(&error), "{error}");
+    }
+    // Nor is the first one, even if the second is there.
+    let header = "r 2 500 2\nJ.dat 16 1000/mV 16 0 1 3 0 I\nr.dat 16 1000/mV 16 0 1 3 0 II\n";
+    write(dir.path(), header, &[]);
+    let error = read(dir.path(), false).expect_err("the first file is missing");
+    assert!(matches!(&error, IoError::Read { path, .. } if path.ends_with("J.dat")), "{error}");
+    // A signal without a file names none.
+    let header = "r 2 500 2\nJ.dat 16 1000/mV 16 0 1 3 0 I\n~ 0 1000/mV 16 0 0 0 0 II\n";
+    let (loaded, strict) = both(header, &[("r.dat", &[1, 2])]);
+    assert_eq!(loaded.recording.signal.row(0).to_vec(), [0.001, 0.002]);
+    assert!(matches!(strict, Err(IoError::Strict(warning)) if warning.field == "file name"));
+}
+
+#[test]
 fn a_lost_line_end() {
     let header = "r 2 500 500000/mV 16 0 15 31255 0 I\nr.dat 16 1000/mV 16 0 5 5 0 II\n";
     let (loaded, strict) = both(header, &[("r.dat", &[15, 5, 16, 6, 17, 7])]);
@@ -97,6 +125,45 @@ fn more_in_the_file_than_the_header_says() {
     let (loaded, strict) = both(header, &[("r.dat", &[1, 2, 3])]);
     assert_eq!((loaded.recording.n_samples(), loaded.warnings.len()), (2, 1));
     assert!(matches!(strict, Err(IoError::Strict(_))));
+}
+
+#[test]
+fn more_in_a_flac_file_than_the_header_says() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let raw: Vec<i32> = (0..500).collect();
+    fs::write(dir.path().join("r.dat"), encode(516, 0, &[1], &[&raw]).bytes).expect("writes");
+    // 150 samples more, of which a skew may need some.
+    for (format, warned) in [("516", true), ("516:149", true), ("516:150", false)] {
+        write(dir.path(), &format!("r 1 500 350\nr.dat {format} 1000/mV\n"), &[]);
+        let loaded = read(dir.path(), false).expect("reads");
+        assert_eq!(loaded.recording.n_samples(), 350);
+        let found: Vec<_> = loaded.warnings.iter().map(|w| (w.field, w.message.as_str())).collect();
+        let message =
+            "150 samples per channel follow the 350 frames that the header states, ignored";
+        let expected = [("number of samples", message)];
+        assert_eq!(found, expected[..usize::from(warned)], "{format}");
+        assert_eq!(matches!(read(dir.path(), true), Err(IoError::Strict(_))), warned, "{format}");
+    }
+}
+
+#[test]
+fn only_requested_signals_must_fit_16_bits() {
+    let dir = tempfile::tempdir().expect("a folder");
+    // The second signal rises by 127 per frame and is beyond 16 bits from frame 258 on.
+    let differences = [0_u8, 127].repeat(400);
+    fs::write(dir.path().join("r.dat"), differences).expect("writes");
+    let lines = "r.dat 8 1000/mV 16 0 0 0 0 I\nr.dat 8 1000/mV 16 0 0 27320 0 II\n";
+    write(dir.path(), &format!("r 2 500 400\n{lines}"), &[]);
+    let record = Record::open(dir.path().join("r"), &ReadOptions::default()).expect("opens");
+    let first = Selection::default().with_signals([0]);
+    assert_eq!(record.read::<i16>(&first).expect("the first alone"), [[0; 400]]);
+    let error = record.read::<i16>(&Selection::default()).expect_err("both");
+    let fits = matches!(
+        &error,
+        IoError::WideSample { signal: 1, lead, frame: 258, found: 32_893, .. } if lead == "II"
+    );
+    assert!(fits && error.to_string().contains("signal 1 (II)"), "{error}");
+    assert_eq!(record.read::<i32>(&Selection::default()).expect("wide")[1][399], 50_800);
 }
 
 #[test]

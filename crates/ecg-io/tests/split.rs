@@ -51,7 +51,7 @@ fn uneven(
     out
 }
 
-fn assert_whole(patients: &[String], fold_of: &[u32], folds: u32) {
+fn assert_whole(patients: &[Option<String>], fold_of: &[u32], folds: u32) {
     for fold in 0..folds {
         let split = split_by_fold(fold_of, fold).expect("a fold with records");
         assert_eq!(shared_patients(patients, &split.train, &split.val), 0);
@@ -66,8 +66,8 @@ fn real_patients() {
         let labels = Array2::from_shape_fn((set.len(), set.label_set().len()), |(i, k)| {
             set.labels(i).expect("labelled")[k]
         });
-        let patients: Vec<String> =
-            (0..set.len()).map(|i| set.patient(i).unwrap_or(&set.names()[i]).to_owned()).collect();
+        let patients: Vec<Option<String>> =
+            (0..set.len()).map(|i| set.patient(i).map(str::to_owned)).collect();
         for (folds, seed) in [(2, 0), (5, 1), (5, 2), (10, 3)] {
             let fold_of = folds_by_patient(labels.view(), &patients, folds, seed).expect("folds");
             assert_whole(&patients, &fold_of, folds);
@@ -80,7 +80,8 @@ fn real_patients() {
 fn impossible_folds_are_refused() {
     let labels = Array2::from_elem((4, 1), true);
     let refused = |patients: &[&str], folds| {
-        folds_by_patient(labels.view(), patients, folds, 0).expect_err("refused")
+        let patients: Vec<Option<&str>> = patients.iter().copied().map(Some).collect();
+        folds_by_patient(labels.view(), &patients, folds, 0).expect_err("refused")
     };
     assert!(matches!(refused(&["a", "b", "c", "d"], 1), IoError::TooFewPatients { .. }));
     assert!(matches!(
@@ -93,10 +94,28 @@ fn impossible_folds_are_refused() {
 #[test]
 fn a_patient_with_most_records_is_not_divided() {
     let labels = Array2::from_elem((100, 2), true);
-    let patients: Vec<String> =
-        (0..100).map(|row| if row < 60 { "one".to_owned() } else { row.to_string() }).collect();
+    let patients: Vec<Option<String>> = (0..100)
+        .map(|row| Some(if row < 60 { "one".to_owned() } else { row.to_string() }))
+        .collect();
     let fold_of = folds_by_patient(labels.view(), &patients, 4, 7).expect("folds");
     assert_whole(&patients, &fold_of, 4);
+}
+
+#[test]
+fn unknown_patients_are_spread_over_folds() {
+    let labels = Array2::from_elem((12, 1), true);
+    // Names that could be taken for the ids of unknown patients change nothing.
+    let mut patients: Vec<Option<&str>> = vec![None; 12];
+    for (row, id) in [(0, ""), (3, "p"), (7, "p"), (9, "1")] {
+        patients[row] = Some(id);
+    }
+    let fold_of = folds_by_patient(labels.view(), &patients, 3, 1).expect("folds");
+    assert_eq!(label_counts(labels.view(), &fold_of, 3), Array2::from_elem((3, 1), 4));
+    assert_eq!(fold_of[3], fold_of[7]);
+    let eleven = folds_by_patient(labels.view(), &patients, 11, 1).expect("eleven patients");
+    assert_eq!(eleven.iter().max(), Some(&10));
+    let error = folds_by_patient(labels.view(), &patients, 12, 1).expect_err("too many folds");
+    assert!(matches!(error, IoError::TooFewPatients { patients: 11, folds: 12 }), "{error}");
 }
 
 proptest! {
@@ -115,7 +134,8 @@ proptest! {
             let mixed = (draws[row] ^ (k as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             ((mixed >> 40) as f64) < rates[k] * (1_u64 << 24) as f64
         });
-        let patients: Vec<String> = (0..draws.len()).map(|row| (row / per_patient).to_string()).collect();
+        let patients: Vec<Option<String>> =
+            (0..draws.len()).map(|row| Some((row / per_patient).to_string())).collect();
         let fold_of = folds_by_patient(labels.view(), &patients, folds, seed).expect("folds");
         assert_whole(&patients, &fold_of, folds);
         // A patient with two records of a rare label is not divided.

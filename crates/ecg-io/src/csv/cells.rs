@@ -30,12 +30,19 @@ impl Layout {
         let cells = layout.split(first_row);
         let is_text = |cell: &Cow<'_, str>| number(cell, delimiter).is_none();
         let texts = cells.iter().filter(|cell| is_text(cell)).count();
-        // A name followed by numbers, or more numbers than a recording has leads.
+        let is_sample = |row: &str| {
+            let mut below = layout.each(row);
+            (0..cells.len())
+                .all(|_| below.next().is_some_and(|cell| number(&cell, delimiter).is_some()))
+                && below.next().is_none()
+        };
+        // A name followed by numbers, or more numbers than a recording has leads. If the row below a time and numbers
+        // is as many numbers, it is a sample, and the numbers above are names.
         let lead_first = texts == 1
             && cells.len() > 2
             && is_text(&cells[0])
             && match Column::of(&cells[0]) {
-                Column::Time { .. } => true,
+                Column::Time { .. } => !second_row.is_some_and(is_sample),
                 column => column.is_standard_lead(),
             };
         let names_samples = options.has_names != Some(false)
@@ -112,7 +119,8 @@ impl Layout {
         named.then(|| names.join(delimiter.encode_utf8(&mut [0; 4])))
     }
 
-    /// Returns whether the first row only counts the columns, from 0 or 1, with or without an empty cell before them.
+    /// Returns whether the first row only counts the columns, from 0 or 1, with or without an empty cell before them
+    /// (above samples, also the name of a time or ignored column).
     ///
     /// There must be more of them than a sample would have by chance. With fewer than twelve, the row below must have
     /// decimals or be empty; with twelve or more it may hold anything.
@@ -120,7 +128,9 @@ impl Layout {
         const LEAST: usize = 8;
         const SURE: usize = 12;
         let mut numbers = self.each(first_row).peekable();
-        let index = numbers.next_if(|cell| cell.is_empty()).is_some();
+        let above_samples = self.orientation == CsvOrientation::SamplesInRows;
+        let is_index = |cell: &str| cell.is_empty() || above_samples && !Column::of(cell).is_lead();
+        let index = numbers.next_if(|cell| is_index(cell)).is_some();
         let start = usize::from(numbers.peek().is_some_and(|cell| cell == "1"));
         let mut count = 0;
         for number in numbers {
@@ -426,6 +436,9 @@ mod tests {
         assert_eq!(with(",0,1", "I,0.5,1"), (LeadsInRows, true));
         assert_eq!(with("lead,s0,s1", "v2,0.5,"), (LeadsInRows, true));
         assert_eq!(with("lead,0,1", "I,0.5,1"), (LeadsInRows, true));
+        for second in ["I,0.5,1", "0.5,1", "0,0.5,1,2", "x,0.5,1"] {
+            assert_eq!(with("time,0,1", second), (LeadsInRows, true), "{second}");
+        }
         for (first, second) in [
             (",I,II", "I,1,0.5"),
             (",0,1", "I,1"),
@@ -433,6 +446,7 @@ mod tests {
             ("a,b", "I,x"),
             ("I,0,x", "II,1,2"),
             ("1,2,3", "II,1,2"),
+            ("time,0,1", "0,0.5,1"),
         ] {
             assert_eq!(with(first, second).0, SamplesInRows, "{first}");
         }
@@ -449,6 +463,8 @@ mod tests {
         assert!(numbered("0,1,2,3,4,5,6,7", floats));
         assert!(numbered("1,2,3,4,5,6,7,8", floats));
         assert!(numbered(",0,1,2,3,4,5,6,7", &format!("0,{floats}")));
+        assert!(numbered("time,0,1,2,3,4,5,6,7", &format!("0,{floats}")));
+        assert!(numbered("index,1,2,3,4,5,6,7,8", &format!("0,{floats}")));
         assert!(numbered("0,1,2,3,4,5,6,7", ",,,,,,,"));
         assert!(numbered(",0,1,2,3,4,5,6,7", "0,,,,,,,,"));
         assert!(numbered("0;1;2;3;4;5;6;7", "0,5;1;2;3;4;5;6;7"));

@@ -16,7 +16,7 @@ pub use write::write_csv;
 use std::io::Read;
 use std::path::Path;
 
-use cells::{Layout, comment};
+use cells::{Column, Layout, comment};
 
 /// Extensions of tables, which may be followed by `.gz`.
 const EXTENSIONS: [&str; 2] = ["csv", "tsv"];
@@ -76,7 +76,10 @@ pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
             && columns.iter().all(|column| cells::find(column, &names).is_some());
     }
     if layout.names_columns() {
-        !is_other && cells.iter().any(|cell| cells::Column::of(cell).is_standard_lead())
+        let leads = || cells.iter().map(|cell| Column::of(cell)).filter(Column::is_lead);
+        // The caller names the leads of a table that has as many.
+        let named = options.leads.as_ref().is_some_and(|own| own.len() == leads().count());
+        !is_other && (named || leads().any(|lead| lead.is_standard_lead()))
     } else {
         names.len() == cells.len()
     }

@@ -4,7 +4,8 @@ use ecg_core::{LeadName, SamplingRate};
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct CsvOptions {
-    /// Sampling rate of files that do not state one. Default: none; such files are rejected.
+    /// Sampling rate of files that do not state one: no comment does, and their times give none or less than 10 Hz.
+    /// Default: none; files without comment and times are rejected.
     pub sampling_rate: Option<SamplingRate>,
     /// The byte between cells; a blank stands for any number of blanks. Default: detected from the first row.
     pub delimiter: Option<u8>,
@@ -16,7 +17,7 @@ pub struct CsvOptions {
     /// The meaning of a row. Default: detected from the first row.
     pub orientation: Option<CsvOrientation>,
     /// The columns (or the rows, with [`CsvOrientation::LeadsInRows`]) that are leads, in the requested order. All
-    /// others are skipped, except for times.
+    /// others are skipped, but times still give the sampling rate.
     ///
     /// If twelve are chosen from more than twelve unnamed columns, or by number from more than twelve unnamed rows,
     /// they are the standard leads in their order. Default: every column or row that is neither a time nor a row

@@ -10,6 +10,7 @@ use super::CsvOptions;
 use super::cells::{Layout, comment};
 use super::lines::{Blocks, count_lines, open_table};
 use super::table::{Size, Table};
+use super::time::rate_of;
 use crate::error::clip;
 use crate::header::{Clinical, Comment, MAX_COMMENTS, Unit, unit_of};
 use crate::read::recording_stem;
@@ -28,33 +29,35 @@ use crate::{IoError, Loaded, ReadOptions};
 ///   others are leads, unless [`CsvOptions::columns`] says which are. Without names there are twelve columns in the
 ///   standard order, or those of [`CsvOptions::leads`].
 /// - A first row that counts eight columns or more, from 0 or 1, names no columns and is not a sample, if decimals
-///   follow or if there are twelve columns or more.
+///   follow or if there are twelve columns or more. A column of times or an ignored one may precede those.
 /// - A line that starts with `#` above a first row of numbers names the columns if it has a standard lead name, or the
 ///   name of a time or ignored column, for each of them.
 /// - A second row may hold units.
 /// - Rows are leads if the first one is a lead's name followed by numbers, or has more than 4096 numbers. It may be
-///   preceded by a row of `time` and numbers, or by a row of sample names if a standard lead's name and numbers follow.
-///   Rows without names are the twelve leads in the standard order. If the row above counts the samples after an empty
-///   cell, each row starts with its number or its lead's name.
+///   preceded by a row of `time` and numbers, unless the row below is as many numbers, or by a row of sample names if a
+///   standard lead's name and numbers follow. Rows without names are the twelve leads in the standard order. If the row
+///   above counts the samples after an empty cell, each row starts with its number or its lead's name.
 /// - Lines that start with `#` are comments: `# fs: 500`, `# units: uV`, `# Age: 61`, `# Sex: Female`,
 ///   `# Dx: 426783006`, `# Patient: 7`.
 /// - Cells may be in double or single quotes, and times may be clock times, `0:01.500`, as PhysioNet's `rdsamp` writes
 ///   them.
-/// - The sampling rate comes from the comment, else from the times, else from [`CsvOptions::sampling_rate`]. If the times
-///   give less than 10 Hz, there is a warning, because they may lack their unit.
+/// - The sampling rate comes from the comment, else from the times, else from [`CsvOptions::sampling_rate`], which also
+///   takes the place of times that give less than 10 Hz, because these may lack their unit. If a comment or the options
+///   give the rate, times that do not increase or are not evenly spaced are a warning (an error in strict mode). There
+///   are also warnings if these rates differ, and if the times alone give less than 10 Hz.
 /// - Units come from the names, the second row or the comment, else from [`CsvOptions::units`], else they are mV. If no
 ///   units are stated at all, there is a warning if most leads span less than 0.02 mV or more than 50 mV; flat leads do
 ///   not count.
 ///
-/// Everything that is detected can be set explicitly in [`ReadOptions::csv`]. Decimals are rounded as `str::parse`
-/// does.
+/// What is detected from the first rows, and the names of the leads, can be set explicitly in [`ReadOptions::csv`].
+/// Units and rates given there are for tables that state none. Decimals are rounded as `str::parse` does.
 ///
 /// # Errors
 /// Fails if
 ///
 /// - the file cannot be read,
 /// - a cell is not a number, or not finite in mV, or a row has another length (the error states line and column),
-/// - times do not increase or are not evenly spaced,
+/// - times do not increase or are not evenly spaced, and neither a comment nor the options give the rate,
 /// - the delimiter could be part of a cell,
 /// - there are more than 4096 columns,
 /// - there is more than a GiB of text (for a compressed file, more than 8 MiB plus a hundred times its size), or
@@ -257,29 +260,8 @@ impl State {
             );
             notes.remark(None, "units", message);
         }
-        let from_times = match times.is_empty() {
-            true => None,
-            false => Some(super::time::rate_of(&times, path)?),
-        };
-        if let (Some((line, rate)), Some(times)) = (stated.rate, from_times)
-            && (rate / times - 1.0).abs() > 1e-3
-        {
-            let message = format!("{rate} Hz, but the times imply {times} Hz; the comment is used");
-            notes.quirk(Some(line), "sampling rate", message)?;
-        }
-        if let (None, Some(hz)) = (stated.rate, from_times)
-            && hz < LOWEST_USUAL_HZ
-        {
-            let step = 1.0 / hz;
-            let message = format!(
-                "{hz} Hz, as the times are {step} s apart; times without a unit are read as seconds"
-            );
-            notes.remark(Some(times[0].0), "sampling rate", message);
-        }
-        let rate = stated.rate.map(|(_, rate)| rate).or(from_times);
-        let rate = rate.or(options.csv.sampling_rate.map(SamplingRate::hz));
-        let rate = rate.ok_or_else(|| IoError::NoSamplingRate { path: path.to_owned() })?;
-
+        let given = options.csv.sampling_rate.map(SamplingRate::hz);
+        let rate = sampling_rate(stated.rate, given, &times, &mut notes)?;
         let in_core = |source| IoError::Recording { path: path.to_owned(), line: None, source };
         let rate = SamplingRate::new(rate).map_err(in_core)?;
         let mut recording =
@@ -291,6 +273,78 @@ impl State {
         recording.comments = self.comments.into_iter().map(|comment| comment.text).collect();
         Ok(Loaded { recording, path: path.to_owned(), warnings: notes.warnings })
     }
+}
+
+/// Returns the sampling rate in Hz: `stated` by a comment, else that of the times, else `given` by the caller, which
+/// also counts if the times give no rate or may lack their unit.
+fn sampling_rate(
+    stated: Option<(u64, f64)>,
+    given: Option<f64>,
+    times: &[(u64, f64)],
+    notes: &mut Notes<'_>,
+) -> Result<f64, IoError> {
+    const FIELD: &str = "sampling rate";
+    let differ = |a: f64, b: f64| (a / b - 1.0).abs() > 1e-3;
+    let own = stated.map(|(_, hz)| hz).or(given);
+    // A single time gives no rate, and is no error if there is another.
+    let from_times = (times.len() > 1).then(|| rate_of(times, notes.path)).transpose();
+    let from_times = match (from_times, own) {
+        (Err(error), Some(hz)) => {
+            let (line, why) = match error {
+                IoError::Field { line, found, expected, .. } => {
+                    (line, format!("found {found}, expected {expected}"))
+                }
+                IoError::UnevenTime { line, found, expected, .. } => {
+                    (line, format!("found {found} s, expected {expected} s"))
+                }
+                other => return Err(other),
+            };
+            let message = format!("{hz} Hz, as the times give no rate: {why}");
+            notes.quirk(Some(line), FIELD, message)?;
+            None
+        }
+        (from_times, _) => from_times?,
+    };
+    let (line, hz, source) = match (stated, from_times) {
+        (Some((line, hz)), _) => {
+            if let Some(times) = from_times.filter(|times| differ(hz, *times)) {
+                let message =
+                    format!("{hz} Hz, but the times imply {times} Hz; the comment is used");
+                notes.quirk(Some(line), FIELD, message)?;
+            }
+            (line, hz, "the comment states")
+        }
+        (None, Some(hz)) => {
+            let (line, step) = (times[0].0, 1.0 / hz);
+            match given.filter(|_| hz < LOWEST_USUAL_HZ) {
+                Some(given) => {
+                    if differ(given, hz) {
+                        let message = format!(
+                            "{given} Hz as given, although the times are {step} s apart; they may lack their unit"
+                        );
+                        notes.remark(Some(line), FIELD, message);
+                    }
+                    return Ok(given);
+                }
+                None if hz < LOWEST_USUAL_HZ => {
+                    let message = format!(
+                        "{hz} Hz, as the times are {step} s apart; times without a unit are read as seconds"
+                    );
+                    notes.remark(Some(line), FIELD, message);
+                }
+                None => {}
+            }
+            (line, hz, "the times imply")
+        }
+        (None, None) => {
+            return own.ok_or_else(|| IoError::NoSamplingRate { path: notes.path.to_owned() });
+        }
+    };
+    if let Some(given) = given.filter(|given| differ(*given, hz)) {
+        let message = format!("{given} Hz given, but {source} {hz} Hz, which is used");
+        notes.remark(Some(line), FIELD, message);
+    }
+    Ok(hz)
 }
 
 /// Says how far most leads are from an ECG in mV, by their peak-to-peak amplitudes. Flat leads do not count.

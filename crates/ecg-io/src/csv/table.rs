@@ -116,13 +116,12 @@ impl Table {
         let columns: Vec<Column> = match layout.names_columns() {
             true => names.iter().map(|name| Column::of(name)).collect(),
             // A lead that the caller names `t` is a lead.
-            false => names
-                .iter()
-                .map(|name| match name.is_empty() {
-                    true => Column::Ignored,
-                    false => Column::Lead { name: name.as_str().into(), mv: None },
-                })
-                .collect(),
+            false => {
+                let index = index_of(&layout, &cells);
+                let leads = names[usize::from(index.is_some())..].iter();
+                let leads = leads.map(|name| Column::Lead { name: name.as_str().into(), mv: None });
+                index.into_iter().chain(leads).collect()
+            }
         };
         let mut columns: Vec<Column> = columns
             .into_iter()
@@ -516,20 +515,27 @@ impl Table {
     }
 }
 
-/// Returns the names of the columns from the cells of the first row. If the columns are only numbered, row numbers may
-/// precede them; these get an empty name.
+/// Returns the column of times or row numbers that precedes columns which are only numbered, if there is one.
+fn index_of(layout: &Layout, cells: &Cells<'_>) -> Option<Column> {
+    let first = cells.first().filter(|_| layout.numbered)?;
+    Some(Column::of(first)).filter(|column| !column.is_lead())
+}
+
+/// Returns the names of the columns from the cells of the first row. If the columns are only numbered, times or row
+/// numbers may precede them.
 pub(super) fn names(layout: &Layout, cells: &Cells<'_>, options: &CsvOptions) -> Vec<String> {
     if layout.names_columns() {
         return cells.iter().map(Cow::to_string).collect();
     }
-    let index = usize::from(layout.numbered && cells[0].is_empty());
-    let count = cells.len() - index;
+    let index = index_of(layout, cells).map(|_| cells[0].to_string());
+    let before = usize::from(index.is_some());
+    let count = cells.len() - before;
     let columns: Vec<String> = match (&options.columns, &options.leads) {
-        (Some(_), _) if count != 12 => (1..=count).map(|n| (index + n).to_string()).collect(),
+        (Some(_), _) if count != 12 => (1..=count).map(|n| (before + n).to_string()).collect(),
         (None, Some(leads)) => leads.iter().map(|lead| lead.as_str().to_owned()).collect(),
         _ => Lead::STANDARD_12.map(|lead| lead.name().to_owned()).into(),
     };
-    std::iter::repeat_n(String::new(), index).chain(columns).collect()
+    index.into_iter().chain(columns).collect()
 }
 
 /// Returns the numbers, from 0, of the requested columns.

@@ -23,17 +23,22 @@ pub(super) fn rate_of(times: &[(u64, f64)], path: &Path) -> Result<f64, IoError>
         let found = format!("{step:e} s between samples");
         return refuse(times[1].0, found, "a finite step with a finite sampling rate");
     }
-    // A missing sample doubles a distance; rounding changes it by less than half.
+    // A missing sample doubles a distance; rounding seldom changes it by half or more.
     let mut distances: Vec<f64> = times.windows(2).map(|pair| pair[1].1 - pair[0].1).collect();
     distances.sort_by(f64::total_cmp);
     let usual = distances[distances.len() / 2];
-    for pair in times.windows(2) {
-        let ((_, before), (line, found)) = (pair[0], pair[1]);
-        let distance = found - before;
-        if !(distance > 0.5 * usual && distance < 1.5 * usual) {
-            let expected = before + usual;
-            return Err(IoError::UnevenTime { path: path.to_owned(), line, found, expected });
+    let mut odd = times.windows(2).filter(|pair| {
+        let distance = pair[1].1 - pair[0].1;
+        !(distance > 0.5 * usual && distance < 1.5 * usual)
+    });
+    if let Some(pair) = odd.next() {
+        // A single odd distance is a missing sample, even where rounding could explain it.
+        if let Some(whole) = odd.next().and_then(|_| rounded_rate(times, *first, step)) {
+            return Ok(whole);
         }
+        let ((_, before), (line, found)) = (pair[0], pair[1]);
+        let expected = before + usual;
+        return Err(IoError::UnevenTime { path: path.to_owned(), line, found, expected });
     }
     let deviation = |step: f64| {
         let expected = (0_u32..).map(move |k| first + f64::from(k) * step);
@@ -46,6 +51,24 @@ pub(super) fn rate_of(times: &[(u64, f64)], path: &Path) -> Result<f64, IoError>
     let slack = 2.0 * largest + 4.0 * f64::EPSILON * last.abs().max(step);
     let fits = whole >= 1.0 && deviation(1.0 / whole).all(|distance| distance <= slack);
     Ok(if fits { whole } else { rate })
+}
+
+/// Returns the whole number of Hz whose times, rounded to the first digit of their mean distance `step`, are these:
+/// such as 512 Hz, with milliseconds that are 1 or 2 apart.
+fn rounded_rate(times: &[(u64, f64)], first: f64, step: f64) -> Option<f64> {
+    let (whole, unit) = ((1.0 / step).round(), 10_f64.powi(step.log10().floor() as i32));
+    // Numbers that count seconds from 1970 are inexact.
+    let slack = 1e-3 * unit;
+    let (mut low, mut high) = (0.0_f64, 0.0_f64);
+    for (&(_, time), k) in times.iter().zip(0_u32..) {
+        let off = time - first - f64::from(k) / whole;
+        (low, high) = (low.min(off), high.max(off));
+        let is_rounded = ((time / unit).round() * unit - time).abs() <= slack;
+        if !is_rounded || high - low > unit + 2.0 * slack {
+            return None;
+        }
+    }
+    (whole >= 1.0).then_some(whole)
 }
 
 #[cfg(test)]
@@ -66,6 +89,39 @@ mod tests {
         assert!((odd - 62.4725).abs() < 1e-9);
         let near = rate((0..5000).map(|k| f64::from(k) / 250.01)).expect("even");
         assert!((near - 250.01).abs() < 1e-9, "not rounded to 250: {near}");
+    }
+
+    #[test]
+    fn times_with_few_decimals() {
+        let rounded = |hz: f64, n: u32, unit: f64, start: f64| -> Vec<f64> {
+            (0..n).map(|k| start + (f64::from(k) / hz / unit).round() * unit).collect()
+        };
+        for hz in [450.0, 480.0, 512.0, 600.0, 720.0, 800.0, 900.0, 977.0, 999.0] {
+            for start in [0.0, 12.345, 1_700_000_000.0] {
+                let times = rounded(hz, 10 * hz as u32, 1e-3, start);
+                assert_eq!(rate(times.into_iter()).expect("even"), hz, "{start}");
+            }
+            // The first time is rounded, too.
+            let times = rounded(hz, 10 * hz as u32, 1e-3, 0.0).into_iter();
+            assert_eq!(rate(times.skip(1234)).expect("even"), hz);
+        }
+        assert_eq!(rate(rounded(64.0, 640, 1e-2, 0.0).into_iter()).expect("even"), 64.0);
+        let uneven = |times: &mut dyn Iterator<Item = f64>| {
+            assert!(matches!(rate(times), Err(IoError::UnevenTime { .. })));
+        };
+        // Missing samples, also in tables so short that their mean distance is about that of another rate.
+        for hz in [500.0, 512.0, 720.0, 1000.0] {
+            for n in [hz as usize / 2, hz as usize, 10 * hz as usize] {
+                let times = rounded(hz, n as u32, 1e-3, 0.0).into_iter().enumerate();
+                for gap in [n / 3, n / 2, n - 2] {
+                    let mut times = times.clone().filter(|(k, _)| *k != gap).map(|(_, time)| time);
+                    uneven(&mut times);
+                }
+            }
+        }
+        // Every fifth sample is missing; times that are not rounded.
+        uneven(&mut (0..1000_u32).filter(|k| k % 5 != 4).map(|k| f64::from(k) / 500.0));
+        uneven(&mut (0..1000_u32).map(|k| (f64::from(k) + 0.4 * f64::from(k % 2)) / 512.0));
     }
 
     #[test]

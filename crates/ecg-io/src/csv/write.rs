@@ -15,6 +15,8 @@ use crate::write::{check_leads, comment_lines};
 /// rejects infinite values. Names such as `t`, `n`, `sample`, `time`, plain numbers, or `V1 (uV)` are not read back as
 /// the name of a lead in mV. Control characters in a name or comment become spaces.
 ///
+/// The units are written as mV for all leads, also for a signal that is not a voltage and kept its own unit on reading.
+///
 /// Sampling rate, units, age, sex, diagnoses and comments precede the table as lines that start with `#`. Stored
 /// integers are not kept. The file is written completely or not at all; missing folders are created. A link stays, and
 /// its target is written.

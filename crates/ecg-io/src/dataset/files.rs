@@ -27,6 +27,9 @@ impl Dataset {
     /// Returns whether the data set is read from the file `path`: a file of a recording, or a table of labels, patients
     /// and folds.
     ///
+    /// Also true of every file in the folder or below it that is called `labels.csv`, `ptbxl_database.csv` or
+    /// `scp_statements.csv`, whether or not it is read: a later version of the data set may be read from it.
+    ///
     /// Programs that write into a data folder call this first.
     pub fn reads(&self, path: impl AsRef<Path>) -> bool {
         self.reads_one_of(&[path]).is_some()
@@ -74,9 +77,11 @@ fn files_of(path: &Path) -> Vec<PathBuf> {
             continue;
         }
         let Ok((header, _)) = read_header(&path, &ReadOptions::default()) else { continue };
+        let one_file = header.has_one_file();
         let signals = header.signals.iter().filter_map(|signal| {
             let file = beside(&path, &signal.file, signal.line).ok()?;
-            let renamed = (!file.exists()).then(|| renamed_file(&path, &file)).flatten();
+            let missing = one_file && !file.exists();
+            let renamed = missing.then(|| renamed_file(&path, &file)).flatten();
             Some([Some(file), renamed])
         });
         let segments = header.segment_headers().map(|header| [Some(header), None]);
@@ -99,6 +104,9 @@ mod tests {
         // A renamed record, with its signal file.
         write("S7.hea", "JS7 1 500 2\nJS7.dat 16\n");
         write("S7.dat", "four");
+        // The file with the header's name is not read in place of one of several.
+        write("T.hea", "T 2 500 1\nA.dat 16\nB.dat 16\n");
+        write("T.dat", "four");
         // Segments, one of them twice, and names that are rejected.
         write("m.hea", "m/5 1 500 10\na 2\na 2\n~ 2\n../x 2\n/y 2\n");
         write("a.hea", "a 1 500 2\na.dat 16\n");
@@ -113,6 +121,7 @@ mod tests {
         };
         let expected = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
         assert_eq!(files("S7"), expected(&["S7.hea", "JS7.dat", "S7.dat"]));
+        assert_eq!(files("T"), expected(&["T.hea", "A.dat", "B.dat"]));
         assert_eq!(files("m"), expected(&["m.hea", "a.hea", "a.dat"]));
         assert_eq!(files("table"), expected(&["table.csv"]));
         for (name, reads) in [

@@ -135,7 +135,8 @@ fn age_of(value: &str) -> Option<f64> {
 
 /// Returns whether a value says that nothing is known.
 pub(crate) fn is_unknown(value: &str) -> bool {
-    value.is_empty() || ["unknown", "nan", "n/a"].iter().any(|w| w.eq_ignore_ascii_case(value))
+    let words = ["unknown", "nan", "n/a", "na", "null", "none"];
+    value.is_empty() || words.iter().any(|word| word.eq_ignore_ascii_case(value))
 }
 
 pub(crate) fn sex_of(value: &str) -> Option<Sex> {
@@ -179,6 +180,8 @@ mod tests {
         let (clinical, warnings) =
             read(&["Age: NaN", "Sex: Unknown", "Dx: ", "Dx: Unknown"], true).expect("no quirk");
         assert_eq!((clinical, warnings), (Clinical::default(), 0));
+        let written = ["Age: NA", "Sex: None", "Dx: null", "Patient: na"];
+        assert_eq!(read(&written, true).expect("no quirk"), (Clinical::default(), 0));
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub struct SignalSpec {
     pub calibrated: bool,
     /// The stored value of physical zero. Default: the ADC zero.
     pub baseline: i32,
-    /// Physical units as written there. Default: mV.
+    /// Physical units as written there; see [`SignalSpec::mv_per_unit`]. Default: mV.
     pub units: String,
     /// Number of bits of the ADC; never 0. Default: that of the format, also where the header says 0.
     pub adc_resolution: u32,
@@ -181,6 +181,14 @@ impl Header {
         parse::parse(bytes, notes)
     }
 
+    /// Returns whether all samples come from the same file.
+    pub(crate) fn has_one_file(&self) -> bool {
+        let with_file = self.signals.iter().filter(|signal| signal.format != Format::Null);
+        let mut files = with_file.map(|signal| &signal.file);
+        let first = files.next();
+        files.all(|file| Some(file) == first)
+    }
+
     /// Returns the paths of the segment headers that are read; names that lead elsewhere are left out.
     pub(crate) fn segment_headers(&self) -> impl Iterator<Item = PathBuf> {
         let named = self.segments.iter().filter(|segment| segment.name != "~");
@@ -191,6 +199,17 @@ impl Header {
 }
 
 impl SignalSpec {
+    /// Returns the size in mV of the signal's unit, such as 0.001 for uV; `None` if the unit is not a voltage or is
+    /// unknown.
+    ///
+    /// V, mV, uV and nV are voltages, in upper or lower case.
+    pub fn mv_per_unit(&self) -> Option<f64> {
+        match unit_of(&self.units) {
+            Unit::Voltage { mv, .. } => Some(mv),
+            Unit::Other => None,
+        }
+    }
+
     /// Returns the name of a signal: its description, or else its number.
     pub(crate) fn name(&self, number: usize) -> String {
         if self.description.is_empty() {

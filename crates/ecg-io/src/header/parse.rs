@@ -321,8 +321,9 @@ fn signal_line(line: u64, text: &str, notes: &mut Notes<'_>) -> Result<SignalSpe
         notes.quirk(Some(line), "checksum", message)?;
     }
     let checksum = checksum.map(|value| value as u16);
-    let block_size = u64::try_from(block_size.unwrap_or(0))
-        .map_err(|_| at.bad("block size", "a negative number", "a non-negative integer"))?;
+    let block_size = block_size.unwrap_or(0);
+    let block_size = u64::try_from(block_size)
+        .map_err(|_| at.bad("block size", &block_size.to_string(), "a non-negative integer"))?;
     let adc_resolution = match resolution {
         Some(bits) if bits != 0 => u32::try_from(bits)
             .map_err(|_| at.bad("ADC resolution", &bits.to_string(), "a non-negative integer"))?,

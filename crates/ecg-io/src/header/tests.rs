@@ -165,6 +165,25 @@ fn signals_of_a_file_stand_together_and_agree() {
 }
 
 #[test]
+fn an_error_quotes_what_was_found() {
+    let IoError::Field { found, .. } = refused("r 1\nr.dat 16 200 16 0 0 0 -7 I\n") else {
+        panic!("a negative block size");
+    };
+    assert_eq!(found, "-7");
+}
+
+#[test]
+fn units_in_mv() {
+    for (units, expected) in
+        [("mV", Some(1.0)), ("mv", Some(1.0)), ("uV", Some(1e-3)), ("V", Some(1e3)), ("mmHg", None)]
+    {
+        let (header, _) = read(&format!("r 1\nr.dat 16 1000/{units}\n"));
+        assert_eq!(header.signals[0].mv_per_unit(), expected, "{units}");
+    }
+    assert_eq!(read("r 1\nr.dat 16\n").0.signals[0].mv_per_unit(), Some(1.0));
+}
+
+#[test]
 fn segments() {
     let (header, _) = read("r/3 2 500 290\nlayout 0\n~ 90\ns1 200\n");
     let lengths: Vec<_> = header.segments.iter().map(|s| (s.name.as_str(), s.n_frames)).collect();

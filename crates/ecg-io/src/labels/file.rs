@@ -18,7 +18,7 @@ impl LabelMap {
     /// | `snomed` | a SNOMED CT number, as in `#Dx:` comments |
     /// | `scp` | an SCP-ECG statement, as in PTB-XL's table |
     /// | `text` | words contained in a free-text diagnosis, ignoring case |
-    /// | `extends` | `default` or `published`: includes that map; `label` is empty |
+    /// | `extends` | `default` or `published`: includes that map with all its labels; `label` is empty |
     /// | empty | empty: the label has no code of its own |
     ///
     /// The systems may be written in any case. The labels are in the order of their first rows. Lines that start with
@@ -61,6 +61,9 @@ impl LabelMap {
             let value = cells.get(code);
             let kind = cells.get(system).to_ascii_lowercase();
             if kind == "extends" {
+                if !cells.get(label).is_empty() {
+                    return Err(wrong(label, "no label, as extends takes over all of them"));
+                }
                 let base: Self = value.parse().map_err(|_| wrong(code, "default or published"))?;
                 let own = base.labels().as_slice();
                 names.extend(own.iter().filter(|own| known.insert((*own).clone())).cloned());
@@ -199,6 +202,7 @@ mod tests {
             (",,", 1),
             ("AF,scp,", 3),
             (",extends,x", 3),
+            ("AF,extends,default", 1),
         ] {
             let error = error(&format!("NSR,scp,SR\n{text}\n"));
             assert!(

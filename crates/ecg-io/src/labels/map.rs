@@ -14,8 +14,8 @@ pub enum NsrRule {
     /// diagnoses.
     #[default]
     Challenge,
-    /// Only if it is the rhythm: not together with AF, SB or STach; in PTB-XL, SR, or NORM without a statement of
-    /// another rhythm.
+    /// Only if it is the rhythm: not together with AF, SB or STach, whether their labels or their codes; in PTB-XL, SR,
+    /// or NORM without a statement of another rhythm.
     Rhythm,
 }
 
@@ -74,6 +74,11 @@ const SCP: [(&str, &str); 8] = [
 /// [`NsrRule::Rhythm`].
 const OTHER_RHYTHMS: [&str; 11] =
     ["AFIB", "AFLT", "SBRAD", "STACH", "SARRH", "SVARR", "SVTAC", "PSVT", "PACE", "BIGU", "TRIGU"];
+
+/// The codes of AF, SB and STach. Together with one of these, nothing counts as sinus rhythm under [`NsrRule::Rhythm`],
+/// whether or not the map has those labels.
+const OTHER_RHYTHM_CODES: [SnomedCode; 3] =
+    [SnomedCode(164_889_003), SnomedCode(426_177_001), SnomedCode(427_084_000)];
 
 /// A map from diagnosis codes to labels.
 ///
@@ -152,7 +157,7 @@ impl LabelMap {
         for (code, column) in &self.snomed {
             row[*column] |= diagnoses.contains(code);
         }
-        self.settle(&mut row, rule);
+        self.settle(&mut row, diagnoses, rule);
         row
     }
 
@@ -163,7 +168,7 @@ impl LabelMap {
         for (words, column) in &self.texts {
             row[*column] |= contains_words(&text, words);
         }
-        self.settle(&mut row, rule);
+        self.settle(&mut row, &[], rule);
         row
     }
 
@@ -185,7 +190,7 @@ impl LabelMap {
                 *own |= on;
             }
         }
-        self.settle(&mut row, rule);
+        self.settle(&mut row, &recording.diagnoses, rule);
         Some(row)
     }
 
@@ -195,9 +200,10 @@ impl LabelMap {
     }
 
     /// Removes NSR if the rule requires it.
-    pub(crate) fn settle(&self, row: &mut [bool], rule: NsrRule) {
+    fn settle(&self, row: &mut [bool], diagnoses: &[SnomedCode], rule: NsrRule) {
+        let is_other = |code| OTHER_RHYTHM_CODES.contains(code);
         if rule == NsrRule::Rhythm
-            && is_contradictory(&self.labels, row)
+            && (diagnoses.iter().any(is_other) || is_contradictory(&self.labels, row))
             && let Some(nsr) = self.labels.index_of("NSR")
         {
             row[nsr] = false;
@@ -268,6 +274,9 @@ pub fn is_contradictory(labels: &LabelSet, row: &[bool]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ecg_core::SamplingRate;
+    use ndarray::Array2;
+
     use super::*;
 
     fn names(row: &[bool]) -> String {
@@ -313,6 +322,28 @@ mod tests {
             LabelMap::new("pvc", labels, [(SnomedCode(427_172_004), "PVC")], [("PVC", "PVC")]);
         assert_eq!(map.apply(&[SnomedCode(427_172_004)], NsrRule::Rhythm), [true]);
         assert_eq!(map.apply_scp(&["NORM"], NsrRule::Rhythm), [false]);
+    }
+
+    #[test]
+    fn codes_of_other_rhythms_count_without_their_labels() {
+        let text =
+            "label,system,code\nNSR,snomed,426783006\nNSR,text,sinus\nPVC,snomed,427172004\n";
+        let map = LabelMap::parse(text.as_bytes(), "own.csv").expect("a map");
+        let sinus = SnomedCode(426_783_006);
+        for code in OTHER_RHYTHM_CODES {
+            assert_eq!(map.apply(&[sinus, code], NsrRule::Rhythm), [false, false]);
+            assert_eq!(map.apply(&[sinus, code], NsrRule::Challenge), [true, false]);
+        }
+        let codes = [sinus, SnomedCode(427_172_004)];
+        assert_eq!(map.apply(&codes, NsrRule::Rhythm), [true, true]);
+        // Words beside the codes do not bring it back.
+        let rate = SamplingRate::new(500.0).expect("a rate");
+        let signal = Array2::zeros((1, 5));
+        let mut recording = Recording::new("r", rate, ["I"], signal).expect("a recording");
+        recording.comments = vec!["Dx: 164889003,sinus".to_owned()];
+        recording.diagnoses = vec![SnomedCode(164_889_003)];
+        assert_eq!(map.labels_of(&recording, NsrRule::Rhythm), Some(vec![false, false]));
+        assert_eq!(map.labels_of(&recording, NsrRule::Challenge), Some(vec![true, false]));
     }
 
     #[test]

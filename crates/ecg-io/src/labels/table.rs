@@ -85,8 +85,7 @@ impl Table {
         };
         let mut lines = Lines { content, at: 0, line: 1 };
         for record in reader.byte_records() {
-            let record =
-                record.map_err(|source| IoError::Table { path: table.path.clone(), source })?;
+            let record = record.expect("memory is read, and rows may have any length and bytes");
             let line = lines.of_record(record.position().map_or(0, ::csv::Position::byte));
             if table.names.is_empty() {
                 table.names = record.iter().map(|c| decode_text(c).into_owned()).collect();
@@ -131,17 +130,16 @@ impl Table {
         })
     }
 
-    /// Returns the fold in a row, if the table has a fold column and the cell is not empty.
+    /// Returns the fold in a row, if the table has a fold column and the cell does not say that it is unknown.
     pub fn fold(
         &self,
         line: u64,
         cells: Cells<'_>,
         column: Option<usize>,
     ) -> Result<Option<u32>, IoError> {
-        let cell = column.map(|k| (k, cells.get(k))).filter(|(_, text)| !text.is_empty());
-        let fold = |(k, text)| {
-            integer(text).ok_or_else(|| self.cell(line, k, text, "an integer from 0 to 4294967295"))
-        };
+        const EXPECTED: &str = "an integer from 0 to 4294967295, or an empty cell";
+        let cell = column.map(|k| (k, cells.get(k))).filter(|(_, text)| !is_unknown(text));
+        let fold = |(k, text)| integer(text).ok_or_else(|| self.cell(line, k, text, EXPECTED));
         cell.map(fold).transpose()
     }
 
@@ -254,9 +252,10 @@ pub struct RecordRow<T> {
     pub extension: String,
     /// In PTB-XL's table, the name of the same record at the other sampling rate.
     pub other_name: Option<String>,
-    /// The record's patient; `None` if the cell is empty or says `unknown`, `nan` or `n/a`.
+    /// The record's patient; `None` if the cell is empty or says `unknown`, `nan`, `n/a`, `na`, `null` or `none`, in
+    /// any case.
     pub patient: Option<String>,
-    /// The record's fold.
+    /// The record's fold; `None` under the same conditions.
     pub fold: Option<u32>,
     /// One value for each label.
     pub values: Vec<T>,
@@ -458,6 +457,10 @@ mod tests {
         assert_eq!(table.rows[1], row(3, "y", "", None, None, [false, true]));
         let unknown = read("record,patient,AF\na,nan,1\nb,Unknown,0\nc,N/A,0\n").expect("ok");
         assert!(unknown.rows.iter().all(|row| row.patient.is_none()), "{unknown:?}");
+        // As R and Python write what is missing.
+        let missing = read("record,patient,fold,AF\na,NA,NA,1\nb,None,nan,0\nc,null,NULL,0\n");
+        let missing = missing.expect("ok").rows;
+        assert!(missing.iter().all(|row| (&row.patient, row.fold) == (&None, None)), "{missing:?}");
     }
 
     #[test]
@@ -528,7 +531,8 @@ mod tests {
         for fold in ["a", "-1", "4294967296"] {
             let error = read(&format!("record,fold,AF\nx,{fold},1\n")).expect_err(fold);
             assert!(matches!(error, IoError::Cell { column: 2, .. }), "{error}");
-            assert!(error.to_string().ends_with("expected an integer from 0 to 4294967295"));
+            let expected = "expected an integer from 0 to 4294967295, or an empty cell";
+            assert!(error.to_string().ends_with(expected), "{error}");
         }
         assert!(matches!(error("record,AF\n,1\n"), IoError::Cell { column: 1, .. }));
         assert!(matches!(error("record,AF\nx,1,0\n"), IoError::Columns { line: 2, found: 3, .. }));

@@ -8,7 +8,10 @@ use super::{Record, Selection};
 use crate::IoError;
 use crate::signal::Sample;
 
-/// Reads a record in blocks of `[sample, signal]`, each file once from start to end; see [`Record::blocks`].
+/// Reads a record in blocks of `[sample, signal]`, from start to end; see [`Record::blocks`].
+///
+/// Files are read once, except that frames with the delayed samples of skewed signals are read for two blocks, unless
+/// the format is decoded from the start.
 ///
 /// Memory is bounded by the length of a block (and, in formats that are decoded from the start, by the largest skew).
 #[derive(Debug)]
@@ -22,7 +25,8 @@ pub struct Blocks<'r, T> {
 }
 
 impl Record {
-    /// Reads a selection in blocks of at most `frames_per_block` frames, and at least one.
+    /// Reads a selection in blocks of at most `frames_per_block` frames, and at least one; physical values are in each
+    /// signal's own unit ([`SignalSpec::units`](crate::SignalSpec::units)).
     ///
     /// ```
     /// # use ecg_io::ecg_core::{Lead, Recording, SamplingRate};

@@ -52,9 +52,12 @@ impl State {
             self.summed = 0;
         }
         let end = frames.end;
-        let follows = self.summed == frames.start;
+        // After an error, the sums hold some of these frames and are not compared.
+        let follows = std::mem::replace(&mut self.summed, u64::MAX) == frames.start;
         plan.fill(header, frames, keep_from, targets, outs, &mut self.io)?;
-        self.summed = if follows { end } else { u64::MAX };
+        if follows {
+            self.summed = end;
+        }
         if self.summed == plan.n_frames {
             plan.check_sums(header, &self.io, options, notes)?;
         }
@@ -80,6 +83,8 @@ impl Chosen {
 impl Record {
     /// Reads one vector per signal, in the order of the selection, with all samples of each frame.
     ///
+    /// Physical values are in each signal's own unit ([`SignalSpec::units`]).
+    ///
     /// # Errors
     /// Fails if
     ///
@@ -99,12 +104,13 @@ impl Record {
         }
         let mut outs: Vec<&mut [T]> = rows.iter_mut().map(Vec::as_mut_slice).collect();
         let gains: Vec<f64> = chosen.signals.iter().map(|s| self.signals()[*s].gain).collect();
-        let targets = self.rows(&chosen, &gains);
+        let targets = self.rows(&chosen, &gains, T::PHYSICAL);
         self.fill(&chosen, &targets, &mut outs, &mut State::default(), u64::MAX)?;
         Ok(rows)
     }
 
-    /// Reads a matrix `[sample, signal]` of signals with the same sampling rate.
+    /// Reads a matrix `[sample, signal]` of signals with the same sampling rate. Physical values are in each signal's
+    /// own unit ([`SignalSpec::units`]).
     ///
     /// # Errors
     /// Those of [`Record::read`]; also fails for signals with different numbers of samples per frame, unless they are
@@ -118,7 +124,7 @@ impl Record {
     }
 
     /// Reads a matrix `[sample, signal]` into a buffer, which is resized to fit, and returns the number of samples per
-    /// signal.
+    /// signal. Physical values are in each signal's own unit ([`SignalSpec::units`]).
     ///
     /// If the buffer and scratch of the previous record are passed, nothing is allocated for the samples.
     ///
@@ -161,7 +167,8 @@ impl Record {
             .iter()
             .enumerate()
             .map(|(column, &signal)| {
-                self.target(signal, self.signals()[signal].gain, 0, column, signals)
+                let gain = self.signals()[signal].gain;
+                self.target(signal, gain, T::PHYSICAL, 0, column, signals)
             })
             .collect();
         self.fill(chosen, &targets, &mut [out], state, keep_from)?;
@@ -184,10 +191,13 @@ impl Record {
         Ok(())
     }
 
-    /// Returns the targets for one row per signal, each with its gain, in ADC units per requested unit.
-    pub(super) fn rows(&self, chosen: &Chosen, gains: &[f64]) -> Vec<(Target, f64)> {
+    /// Returns the targets for one row per signal, each with its gain, in ADC units per requested unit. Skew is
+    /// corrected if they are `aligned`.
+    pub(super) fn rows(&self, chosen: &Chosen, gains: &[f64], aligned: bool) -> Vec<(Target, f64)> {
         let signals = chosen.signals.iter().zip(gains).enumerate();
-        signals.map(|(row, (&signal, &gain))| self.target(signal, gain, row, 0, 1)).collect()
+        signals
+            .map(|(row, (&signal, &gain))| self.target(signal, gain, aligned, row, 0, 1))
+            .collect()
     }
 
     /// Returns the target of a signal, and the requested units per unit of the signal. `gain` is in ADC units per
@@ -196,13 +206,15 @@ impl Record {
         &self,
         signal: usize,
         gain: f64,
+        aligned: bool,
         out: usize,
         start: usize,
         stride: usize,
     ) -> (Target, f64) {
         let spec = &self.signals()[signal];
         let calibration = Calibration::new(spec, gain);
-        (Target { signal, calibration, out, start, stride }, spec.gain / gain)
+        let skew = if aligned { spec.skew } else { 0 };
+        (Target { signal, calibration, skew, out, start, stride }, spec.gain / gain)
     }
 
     pub(super) fn fill<T: Sample>(
@@ -222,7 +234,7 @@ impl Record {
         }
         let mut notes = Notes::new(&self.header.path, self.options.strict);
         let frames = chosen.frames.clone();
-        match &self.body {
+        let filled = match &self.body {
             Body::Whole(plan) => {
                 let targets: Vec<Target> =
                     targets.iter().map(|(target, _)| target.clone()).collect();
@@ -235,7 +247,7 @@ impl Record {
                     &targets,
                     outs,
                     &mut notes,
-                )?;
+                )
             }
             Body::Segments(segments) => segments.fill(
                 &self.header,
@@ -246,10 +258,11 @@ impl Record {
                 outs,
                 state,
                 &mut notes,
-            )?,
-        }
+            ),
+        };
+        // After an error, too: a segment is inspected only once.
         self.note(notes.warnings);
-        Ok(())
+        filled
     }
 
     /// Averages the valid samples of each frame, some frames at a time.
@@ -338,9 +351,9 @@ impl Record {
             Body::Segments(segments) => {
                 let mut notes = Notes::new(&header.path, options.strict);
                 let (frames, signals) = (&chosen.frames, &chosen.signals);
-                segments.check_size(frames, signals, header, options, &mut notes)?;
+                let checked = segments.check_size(frames, signals, header, options, &mut notes);
                 self.note(notes.warnings);
-                Ok(())
+                checked
             }
         }
     }

@@ -27,10 +27,11 @@ use crate::{Header, IoError, ReadOptions, SignalSpec, Warning};
 /// A WFDB record whose header has been read and whose files have been found; samples are read on request.
 ///
 /// It may have any signals, any units and any number of segments. Samples are read for a [`Selection`] and into any
-/// [`crate::Sample`] type: `i16` and `i32` give values as stored, `f32` and `f64` physical values. Only the requested
-/// part is read from disk, except for format 8 and FLAC, which can only be decoded from the start of their file.
+/// [`crate::Sample`] type: `i16` and `i32` give values as stored, `f32` and `f64` physical values, each signal in its
+/// own unit ([`SignalSpec::units`]). [`Record::recording`] reads a part as a recording in mV. Only the requested part is
+/// read from disk, except for format 8 and FLAC, which can only be decoded from the start of their file.
 ///
-/// Checksums are verified if a signal is read completely, at once or in blocks.
+/// If all frames are read, at once or in blocks, the checksums of all signals in the files that are read are verified.
 ///
 /// ```
 /// # use ecg_io::ecg_core::{Lead, Recording, SamplingRate};
@@ -43,7 +44,7 @@ use crate::{Header, IoError, ReadOptions, SignalSpec, Warning};
 /// # ecg_io::write_wfdb(dir.path(), &demo, &Default::default())?;
 /// # let path = dir.path().join("r");
 /// let record = Record::open(path, &ReadOptions::default())?;
-/// // Half a second of lead II in mV, starting after the first second.
+/// // Half a second of lead II in its own unit (here mV), starting after the first second.
 /// let part = Selection::default()
 ///     .with_frames(record.frames_between(1.0, 1.5))
 ///     .with_signals(record.signals_named(&["II"])?);
@@ -81,7 +82,7 @@ impl Record {
         let mut notes = Notes::new(&path, options.strict);
         let header = Header::parse_with(&header_bytes(&path)?, &mut notes)?;
         let body = if header.segments.is_empty() {
-            Body::Whole(Plan::new(&header, &path, options, &mut notes)?)
+            Body::Whole(Plan::new(&header, header.n_frames, &path, options, &mut notes)?)
         } else {
             Body::Segments(Segments::new(&header, options, &mut notes)?)
         };

@@ -132,6 +132,7 @@ impl Segments {
                 field: "samples per frame",
                 samples,
                 limit: options.max_null_samples,
+                in_blocks: false,
             });
         }
         list.retain(|segment| segment.spec.n_frames > 0);
@@ -200,8 +201,14 @@ impl Segments {
         let samples = missing.saturating_add(there - held);
         let limit = options.max_null_samples.max(held);
         if samples > limit {
-            let (path, field) = (notes.path.to_owned(), "segment length");
-            return Err(IoError::TooManyNullSamples { path, line: most.1, field, samples, limit });
+            return Err(IoError::TooManyNullSamples {
+                path: notes.path.to_owned(),
+                line: most.1,
+                field: "segment length",
+                samples,
+                limit,
+                in_blocks: true,
+            });
         }
         Ok(())
     }
@@ -272,6 +279,7 @@ impl Segments {
                     Some(Ok(Target {
                         signal,
                         calibration: Calibration::new(spec, gain),
+                        skew: spec.skew,
                         start: target.start + before,
                         ..target.clone()
                     }))
@@ -291,8 +299,8 @@ impl Segments {
                 outs,
                 &mut own_notes,
             );
-            filled.map_err(|source| in_segment(&segment.spec, notes.path, source))?;
             notes.take(own_notes);
+            filled.map_err(|source| in_segment(&segment.spec, notes.path, source))?;
             state.segment = Some(current);
         }
         Ok(())
@@ -337,7 +345,9 @@ impl Segments {
     ) -> Result<Opened, IoError> {
         let signals = self.signals_of(spec, &header, notes)?;
         let mut own = Notes::new(&header.path, options.strict);
-        let plan = Plan::new(&header, &record.path, options, &mut own)
+        // A file may be padded, so the length that the record states counts more than its size.
+        let n_frames = header.n_frames.unwrap_or(spec.n_frames);
+        let plan = Plan::new(&header, Some(n_frames), &record.path, options, &mut own)
             .map_err(|source| in_segment(spec, notes.path, source))?;
         notes.take(own);
         let (expected, found) = (record.frame_rate.hz(), header.frame_rate.hz());
@@ -385,6 +395,17 @@ impl Segments {
                 continue;
             };
             let of = &self.signals[place];
+            // In a variable layout, they are the same.
+            let [expected, own] = [of, spec].map(|signal| signal.description.trim());
+            if !expected.is_empty() && !own.is_empty() && !own.eq_ignore_ascii_case(expected) {
+                let message = format!(
+                    "segment {:?}: {:?} instead of {:?}, joined by position",
+                    crate::error::clip(&segment.name),
+                    crate::error::clip(own),
+                    crate::error::clip(expected)
+                );
+                notes.quirk(Some(segment.line), "description", message)?;
+            }
             if of.samples_per_frame != spec.samples_per_frame {
                 let (expected, found) =
                     (of.samples_per_frame.into(), spec.samples_per_frame.into());

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::recording::append_physical;
 use super::{Body, Record, Selection};
-use crate::{Header, IoError, ReadOptions, Warning};
+use crate::signal::{Calibration, Value};
+use crate::{Format, Header, IoError, ReadOptions, Warning};
 
 /// A WFDB record as stored: its header and the integers of each signal.
 ///
@@ -32,8 +32,14 @@ impl WfdbRecord {
     /// Panics if there is no such signal.
     pub fn physical(&self, signal: usize) -> Vec<f64> {
         let (spec, stored) = (&self.header.signals[signal], &self.digital[signal]);
+        let missing = match spec.format {
+            Format::Null => stored.len(),
+            _ => stored.len().min(spec.skew as usize),
+        };
+        let calibration = Calibration::new(spec, spec.gain);
         let mut values = Vec::with_capacity(stored.len());
-        append_physical(spec, stored, spec.gain, &mut values);
+        values.extend(stored[missing..].iter().map(|value| f64::convert(*value, &calibration)));
+        values.resize(stored.len(), f64::NAN);
         values
     }
 

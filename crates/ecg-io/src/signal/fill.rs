@@ -22,6 +22,8 @@ const TILE_SAMPLES: usize = 1 << 13;
 pub(crate) struct Target {
     pub signal: usize,
     pub calibration: Calibration,
+    /// Number of samples by which it is delayed in the file, if that is to be corrected; otherwise 0.
+    pub skew: u32,
     pub out: usize,
     pub start: usize,
     pub stride: usize,
@@ -61,7 +63,7 @@ impl Plan {
     ) -> Result<(), IoError> {
         for target in targets {
             let spec = &header.signals[target.signal];
-            if spec.format == Format::Null || (T::PHYSICAL && spec.skew > 0) {
+            if spec.format == Format::Null || target.skew > 0 {
                 let n = (frames.end - frames.start) as usize * spec.samples_per_frame as usize;
                 let column = outs[target.out][target.start..].iter_mut();
                 column.step_by(target.stride).take(n).for_each(|out| *out = T::MISSING);
@@ -75,10 +77,13 @@ impl Plan {
             if own.is_empty() {
                 continue;
             }
-            let skews = own.iter().map(|t| &header.signals[t.signal]).filter(|_| T::PHYSICAL);
-            let skews: Vec<(u64, u64)> = skews
-                .map(|spec| (u64::from(spec.skew), u64::from(spec.samples_per_frame)))
-                .filter(|(skew, _)| *skew > 0)
+            let skews: Vec<(u64, u64)> = own
+                .iter()
+                .filter(|target| target.skew > 0)
+                .map(|target| {
+                    let spec = &header.signals[target.signal];
+                    (target.skew.into(), spec.samples_per_frame.into())
+                })
                 .collect();
             let mut filling = Filling {
                 group,
@@ -228,17 +233,28 @@ impl<T: Sample> Filling<'_, '_, T> {
         for part in self.parts() {
             let group = self.group;
             let samples = state.frames(group, part.clone(), keep_from, bytes)?;
-            if T::NARROW
-                && group.format == Format::Diff8
-                && let Some(wide) = samples.iter().position(|v| i16::try_from(*v).is_err())
-            {
-                return Err(IoError::WideSample {
-                    path: group.source.path.clone(),
-                    frame: part.start + (wide / group.frame) as u64,
-                    found: samples[wide],
-                });
+            if T::NARROW && group.format == Format::Diff8 {
+                self.check_narrow(samples, part.start)?;
             }
             self.deliver(samples, part, |v| v as u16);
+        }
+        Ok(())
+    }
+
+    /// Rejects samples of the targets that do not fit 16 bits, in frames from `first` on.
+    fn check_narrow(&self, samples: &[i32], first: u64) -> Result<(), IoError> {
+        let group = self.group;
+        for (frame, values) in (first..).zip(samples.chunks_exact(group.frame)) {
+            for target in &self.targets {
+                let signal = target.signal;
+                let place = signal - group.signals.start;
+                let own = &values[group.starts[place]..][..group.per_frame[place]];
+                if let Some(&found) = own.iter().find(|v| i16::try_from(**v).is_err()) {
+                    let path = group.source.path.clone();
+                    let lead = crate::error::clip(&self.header.signals[signal].name(signal));
+                    return Err(IoError::WideSample { path, signal, lead, frame, found });
+                }
+            }
         }
         Ok(())
     }
@@ -265,13 +281,12 @@ impl<T: Sample> Filling<'_, '_, T> {
             for target in &self.targets {
                 let place = target.signal - self.group.signals.start;
                 let n = self.group.per_frame[place];
-                let skew = self.header.signals[target.signal].skew;
                 let spread = Spread {
                     frame,
                     offset: self.group.starts[place],
                     n,
                     asked: self.frames.start * n as u64..self.frames.end * n as u64,
-                    skew: if T::PHYSICAL { skew.into() } else { 0 },
+                    skew: target.skew.into(),
                 };
                 spread.run(samples, first, target, self.outs[target.out]);
             }

@@ -43,7 +43,7 @@ impl Group {
     ) -> Result<Self, IoError> {
         let specs = &header.signals[signals.clone()];
         let first = &specs[0];
-        let source = Source::find(first, record, options, notes)?;
+        let source = Source::find(first, header, record, options, notes)?;
         let mut frame = 0_u64;
         let (mut per_frame, mut starts) = (Vec::new(), Vec::new());
         for spec in specs {
@@ -120,34 +120,43 @@ impl Group {
         header: &Header,
         notes: &mut Notes<'_>,
     ) -> Result<(), IoError> {
-        if self.format.is_flac() {
-            let at = Place::new(notes.path, header.line, "number of samples");
-            return self.check_flac_length(n_frames, at);
-        }
-        let needed = self.bytes(n_frames).saturating_add(self.offset);
-        if needed > self.source.size {
-            let (path, found) = (self.source.path.clone(), self.source.size);
-            let at = Place::new(notes.path, header.line, "number of samples");
-            return Err(IoError::Truncated { path, at, expected: needed, found });
-        }
-        // The last block may be complete, and skewed signals need frames beyond the end.
+        let at = Place::new(notes.path, header.line, "number of samples");
+        // Skewed signals need frames beyond the end.
         let skew = header.signals[self.signals.clone()].iter().map(|s| s.skew).max().unwrap_or(0);
-        let most = self
-            .bytes(n_frames.saturating_add(skew.into()))
-            .saturating_add(self.offset)
-            .saturating_add(self.format.padding());
-        if self.source.size > most {
+        let late = n_frames.saturating_add(skew.into());
+        let (needed, most, found, unit) = if self.format.is_flac() {
+            let needed = self.flac_samples(n_frames);
+            self.check_flac_length(needed, at)?;
+            // A file that does not state its length is not decoded to compare it.
+            let found = self.channel_samples.unwrap_or(needed);
+            (needed, self.flac_samples(late), found, "samples per channel")
+        } else {
+            let needed = self.bytes(n_frames).saturating_add(self.offset);
+            let found = self.source.size;
+            if needed > found {
+                let path = self.source.path.clone();
+                return Err(IoError::Truncated { path, at, expected: needed, found });
+            }
+            let most = self.bytes(late).saturating_add(self.offset);
+            // The last block may be complete.
+            (needed, most.saturating_add(self.format.padding()), found, "bytes")
+        };
+        if found > most {
             let message = format!(
-                "{} bytes follow the {n_frames} frames that the header states, ignored",
-                self.source.size - needed
+                "{} {unit} follow the {n_frames} frames that the header states, ignored",
+                found - needed
             );
             notes.quirk(Some(header.line), "number of samples", message)?;
         }
         Ok(())
     }
 
-    fn check_flac_length(&self, n_frames: u64, at: Place) -> Result<(), IoError> {
-        let needed = n_frames.saturating_mul(self.per_frame[0] as u64).saturating_add(self.offset);
+    /// Number of samples per channel that `n_frames` frames of a FLAC file need.
+    fn flac_samples(&self, n_frames: u64) -> u64 {
+        n_frames.saturating_mul(self.per_frame[0] as u64).saturating_add(self.offset)
+    }
+
+    fn check_flac_length(&self, needed: u64, at: Place) -> Result<(), IoError> {
         match self.channel_samples {
             Some(found) if found < needed => Err(self.truncated_flac(needed, found, at)),
             _ => self.check_flac_samples(needed, &at),

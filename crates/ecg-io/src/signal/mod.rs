@@ -34,9 +34,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Inspects the files of a plain record, or of a segment of `record`; both are paths of headers.
+    /// Inspects the files of a plain record, or of a segment of the record whose header is `record`. Without `n_frames`,
+    /// the length is taken from the files.
     pub fn new(
         header: &Header,
+        n_frames: Option<u64>,
         record: &Path,
         options: &ReadOptions,
         notes: &mut Notes<'_>,
@@ -58,7 +60,7 @@ impl Plan {
                 expected: "at least one signal with a file",
             });
         }
-        let n_frames = match header.n_frames {
+        let n_frames = match n_frames {
             Some(n) => {
                 for group in &groups {
                     group.check_length(n, header, notes)?;
@@ -110,7 +112,16 @@ impl Plan {
         if samples > limit {
             let (path, line) = (header.path.clone(), most.1);
             let field = if most.0 > 1 { "samples per frame" } else { "number of samples" };
-            return Err(IoError::TooManyNullSamples { path, line, field, samples, limit });
+            // No block is smaller than a frame.
+            let in_blocks = frames > 1;
+            return Err(IoError::TooManyNullSamples {
+                path,
+                line,
+                field,
+                samples,
+                limit,
+                in_blocks,
+            });
         }
         Ok(())
     }

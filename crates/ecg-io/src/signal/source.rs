@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Place;
 use crate::warning::Notes;
-use crate::{IoError, ReadOptions, SignalSpec};
+use crate::{Header, IoError, ReadOptions, SignalSpec};
 
 /// A signal file, opened on the first read.
 #[derive(Debug)]
@@ -28,24 +28,27 @@ impl Source {
     /// Finds the file of a signal and its size. It may lie in the folder of the header `record`, or below.
     pub fn find(
         spec: &SignalSpec,
+        header: &Header,
         record: &Path,
         options: &ReadOptions,
         notes: &mut Notes<'_>,
     ) -> Result<Self, IoError> {
-        let header = notes.path;
-        let mut path = beside(header, &spec.file, spec.line)?;
-        let mut found = find_below(record, &path, header, spec.line, options);
+        let named_by = header.path.as_path();
+        let mut path = beside(named_by, &spec.file, spec.line)?;
+        let mut found = find_below(record, &path, named_by, spec.line, options);
+        // If the header names several files, the one with its name may hold other signals.
         if let Err(IoError::Read { source, .. }) = &found
             && source.kind() == io::ErrorKind::NotFound
-            && let Some(renamed) = renamed_file(header, &path)
+            && header.has_one_file()
+            && let Some(renamed) = renamed_file(named_by, &path)
         {
             let message =
                 format!("{:?} is missing, reading the file with the header's name", spec.file);
             notes.quirk(Some(spec.line), "file name", message)?;
-            found = find_below(record, &renamed, header, spec.line, options);
+            found = find_below(record, &renamed, named_by, spec.line, options);
             path = renamed;
         }
-        let named = Place::new(header, spec.line, "file name");
+        let named = Place::new(named_by, spec.line, "file name");
         let metadata = found.map_err(|error| error.named(|| named.clone()))?;
         Ok(Self {
             #[cfg(feature = "mmap")]
@@ -211,7 +214,8 @@ fn check_inside(record: &Path, path: &Path, header: &Path, line: u64) -> Result<
     Err(IoError::UnsafeName { path: header.to_owned(), line, name })
 }
 
-/// Returns the file with the header's own name and the extension of the missing file, if it exists.
+/// Returns the file with the header's own name and the extension of the missing file, if it exists. It is read in place
+/// of the missing file if the header names no other file.
 pub(crate) fn renamed_file(header: &Path, missing: &Path) -> Option<PathBuf> {
     let path = header.with_extension(missing.extension()?);
     (path != header && path != missing && path.is_file()).then_some(path)

@@ -68,15 +68,21 @@ pub fn split_by_fold(fold_of: &[u32], val: u32) -> Result<Split, IoError> {
     Ok(Split { train, val: val_rows, test: Vec::new() })
 }
 
-/// Returns the number of patients who occur in both lists of rows; `patients` has one entry per row.
+/// Returns the number of patients who occur in both lists of rows; `patients` has one entry per row. A row whose
+/// patient is `None` counts as one of a patient of its own.
 ///
 /// # Panics
-/// Panics if a row has no patient.
-pub fn shared_patients<P: AsRef<str>>(patients: &[P], a: &[usize], b: &[usize]) -> usize {
-    let of = |rows: &[usize]| -> BTreeSet<&str> {
-        rows.iter().map(|&row| patients[row].as_ref()).collect()
+/// Panics if a row is not below the number of patients.
+pub fn shared_patients<P: AsRef<str>>(patients: &[Option<P>], a: &[usize], b: &[usize]) -> usize {
+    let of = |rows: &[usize]| -> BTreeSet<Result<&str, usize>> {
+        rows.iter().map(|&row| patient_of(patients, row)).collect()
     };
     of(a).intersection(&of(b)).count()
+}
+
+/// Returns the patient of a row; `Err` with the row if the patient is unknown, which no other row has.
+fn patient_of<P: AsRef<str>>(patients: &[Option<P>], row: usize) -> Result<&str, usize> {
+    patients[row].as_ref().map(AsRef::as_ref).ok_or(row)
 }
 
 #[cfg(test)]
@@ -107,6 +113,11 @@ mod tests {
         for (folds, wish) in [(&[0, 0, 1][..], 2), (&[1, 1], 1), (&[], 0)] {
             assert!(matches!(split_by_fold(folds, wish), Err(IoError::NoSuchFold { .. })));
         }
-        assert_eq!(shared_patients(&["a", "b", "a", "c"], &[0, 1], &[2, 3]), 1);
+        let patients = ["a", "b", "a", "c"].map(Some);
+        assert_eq!(shared_patients(&patients, &[0, 1], &[2, 3]), 1);
+        // Two unknown patients are different, and each is the same as itself.
+        let patients = [Some("a"), None, None, Some("a")];
+        assert_eq!(shared_patients(&patients, &[0, 1], &[2, 3]), 1);
+        assert_eq!(shared_patients(&patients, &[1, 2], &[2]), 1);
     }
 }

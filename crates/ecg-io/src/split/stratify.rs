@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{Array2, ArrayView2};
 
-use super::python_shuffle;
+use super::{patient_of, python_shuffle};
 use crate::IoError;
 
 /// The records of one patient.
@@ -16,7 +16,7 @@ struct Group {
 }
 
 /// Assigns a fold (from 0) to every record of `labels` `[record, label]`, keeping all records of a patient in the same
-/// fold.
+/// fold. A record whose patient is `None` counts as one of a patient of its own.
 ///
 /// Each fold gets about the same number of records, and of records with each label.
 ///
@@ -38,7 +38,7 @@ struct Group {
 /// differs from the number of rows.
 pub fn folds_by_patient<P: AsRef<str>>(
     labels: ArrayView2<'_, bool>,
-    patients: &[P],
+    patients: &[Option<P>],
     folds: u32,
     seed: u64,
 ) -> Result<Vec<u32>, IoError> {
@@ -46,9 +46,9 @@ pub fn folds_by_patient<P: AsRef<str>>(
     if patients.len() != records {
         return Err(IoError::PatientCount { records, patients: patients.len() });
     }
-    let mut rows_of: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (row, patient) in patients.iter().enumerate() {
-        rows_of.entry(patient.as_ref()).or_default().push(row);
+    let mut rows_of: BTreeMap<Result<&str, usize>, Vec<usize>> = BTreeMap::new();
+    for row in 0..records {
+        rows_of.entry(patient_of(patients, row)).or_default().push(row);
     }
     if folds < 2 || rows_of.len() < folds as usize {
         return Err(IoError::TooFewPatients { patients: rows_of.len(), folds });
@@ -322,11 +322,11 @@ mod tests {
     use super::*;
 
     /// Labels of some records, of which each patient has `each`.
-    fn set(records: usize, labels: usize, each: usize) -> (Array2<bool>, Vec<String>) {
+    fn set(records: usize, labels: usize, each: usize) -> (Array2<bool>, Vec<Option<String>>) {
         let on = |(row, k): (usize, usize)| {
             (((row * 37 + k * 11) * (row + 3 * k + 1)) >> 2).is_multiple_of(k + 3)
         };
-        let patients = (0..records).map(|row| (row / each).to_string()).collect();
+        let patients = (0..records).map(|row| Some((row / each).to_string())).collect();
         (Array2::from_shape_fn((records, labels), on), patients)
     }
 
