@@ -80,8 +80,8 @@ impl LabelCalibration {
             mean_probability: p.iter().sum::<f64>() / p.len() as f64,
             intercept: intercept.unwrap_or(f64::NAN),
             slope: slope.unwrap_or(f64::NAN),
-            equal_width: Reliability::binned(&p, &holds, Binning::EqualWidth(10)),
-            equal_count: Reliability::binned(&p, &holds, Binning::EqualCount(10)),
+            equal_width: Reliability::of_checked(&p, &holds, Binning::EqualWidth(10)),
+            equal_count: Reliability::of_checked(&p, &holds, Binning::EqualCount(10)),
         }
     }
 

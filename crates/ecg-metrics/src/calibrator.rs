@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::logistic::{Line, Pair, fit_line, fit_slope, logit, loss, sigmoid};
-use crate::report::{check_shapes, columns};
+use crate::report::{check_probability, check_shapes, checked_columns, columns};
 use crate::{MetricsError, Truth};
 
 /// How a [`Calibrator`] changes the logits of a label.
@@ -119,8 +119,10 @@ impl LabelScaling {
     }
 }
 
-/// Makes the probabilities of a model agree with the frequency of its labels, without changing the order of the
-/// records.
+/// Makes the probabilities of a model agree with the frequency of its labels.
+///
+/// The order of two records is never reversed. Probabilities closer than 2.2e-16 to 0 or 1, and those that become 0 or
+/// 1, turn equal, so ROC-AUC and average precision may change a little.
 ///
 /// Fit it on validation records: neither those that the model was trained on nor those under evaluation. It can be
 /// serialised, so that the fit can be stored beside the weights.
@@ -197,7 +199,7 @@ impl Calibrator {
         proba: ArrayView2<'_, f64>,
         method: CalibrationMethod,
     ) -> Result<Self, MetricsError> {
-        let columns = crate::report::checked_columns(labels, &truth, &proba)?;
+        let columns = checked_columns(labels, &truth, &proba)?;
         let pairs = columns
             .into_iter()
             .map(|column| column.into_iter().map(|(p, holds)| (logit(p), holds)).collect());
@@ -214,7 +216,7 @@ impl Calibrator {
         logits: ArrayView2<'_, f64>,
         method: CalibrationMethod,
     ) -> Result<Self, MetricsError> {
-        check_shapes(labels, &truth, &logits)?;
+        check_shapes(labels, &truth, "logits", &logits)?;
         check_logits(labels, &logits)?;
         let columns = columns(labels, &truth, &logits, |_, _, _| Ok(()))?;
         Ok(Self::of(labels, columns, method))
@@ -247,12 +249,9 @@ impl Calibrator {
         labels: &LabelSet,
         proba: ArrayView2<'_, f64>,
     ) -> Result<Array2<f64>, MetricsError> {
-        let columns = self.columns(labels, &proba)?;
+        let columns = self.columns(labels, "probabilities", &proba)?;
         for ((row, k), &found) in proba.indexed_iter() {
-            if !(0.0..=1.0).contains(&found) {
-                let label = labels.as_slice()[k].clone();
-                return Err(MetricsError::Probability { row, label, found });
-            }
+            check_probability(row, Some(&labels.as_slice()[k]), found)?;
         }
         Ok(Array2::from_shape_fn(proba.dim(), |(row, k)| columns[k].apply(proba[[row, k]])))
     }
@@ -266,20 +265,21 @@ impl Calibrator {
         labels: &LabelSet,
         logits: ArrayView2<'_, f64>,
     ) -> Result<Array2<f64>, MetricsError> {
-        let columns = self.columns(labels, &logits)?;
+        let columns = self.columns(labels, "logits", &logits)?;
         check_logits(labels, &logits)?;
         Ok(Array2::from_shape_fn(logits.dim(), |(row, k)| columns[k].apply_logit(logits[[row, k]])))
     }
 
-    /// Returns what is done to each column.
+    /// Returns what is done to each column. `what` names the values in errors.
     fn columns(
         &self,
         labels: &LabelSet,
+        what: &'static str,
         values: &ArrayView2<'_, f64>,
     ) -> Result<Vec<&LabelScaling>, MetricsError> {
         let (expected, found) = (labels.len(), values.ncols());
         if found != expected {
-            return Err(MetricsError::LabelCount { what: "probabilities", expected, found });
+            return Err(MetricsError::LabelCount { what, expected, found });
         }
         labels.iter().map(|label| self.label(label)).collect()
     }

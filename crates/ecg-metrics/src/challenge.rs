@@ -36,7 +36,8 @@ impl ChallengeWeights {
     /// Returns the weights of 2021 (Reyna et al., Physiol. Meas. 43 (2022) 084001), restricted to the seven labels of
     /// the 3DECG-Net study.
     ///
-    /// The official score covers some two dozen diagnoses. This one is not comparable with it.
+    /// The official score covers some two dozen diagnoses. This one is not comparable with it. If fewer than the seven
+    /// labels are evaluated, say so with [`ChallengeWeights::with_description`].
     pub fn seven() -> Self {
         let names: Vec<String> = LabelSet::seven().into();
         let mut weights = Array2::eye(names.len());

@@ -1,6 +1,8 @@
 use serde::Serialize;
 
+use crate::MetricsError;
 use crate::ranking::Ranking;
+use crate::report::check_probability;
 
 /// A receiver operating characteristic, in order of falling thresholds. The first is infinity (null in JSON).
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,37 +26,37 @@ pub struct PrCurve {
     pub thresholds: Vec<f64>,
 }
 
-/// Ranks the pairs `(probability, truth)` of one label. Probabilities are from 0 to 1.
-///
-/// # Panics
-/// Panics if the slices have different lengths, or if a probability is NaN or negative.
-fn ranking(probabilities: &[f64], truth: &[bool]) -> Ranking {
-    assert_same_length(probabilities, truth);
-    assert!(probabilities.iter().all(|p| *p >= 0.0), "probabilities must be from 0 to 1");
-    Ranking::new(probabilities.iter().copied().zip(truth.iter().copied()))
+/// Checks that there is a truth for each probability, and that each probability is from 0 to 1.
+pub(crate) fn check_pairs(probabilities: &[f64], truth: &[bool]) -> Result<(), MetricsError> {
+    let (found, truth) = (probabilities.len(), truth.len());
+    if found != truth {
+        return Err(MetricsError::RowCount { what: "probabilities", truth, found });
+    }
+    let mut rows = probabilities.iter().enumerate();
+    rows.try_for_each(|(row, &found)| check_probability(row, None, found))
 }
 
-/// # Panics
-/// Panics if the slices have different lengths.
-pub(crate) fn assert_same_length(probabilities: &[f64], truth: &[bool]) {
-    assert_eq!(probabilities.len(), truth.len(), "expected one truth value for each probability");
+/// Ranks the pairs `(probability, truth)` of one label.
+fn ranking(probabilities: &[f64], truth: &[bool]) -> Result<Ranking, MetricsError> {
+    check_pairs(probabilities, truth)?;
+    Ok(Ranking::new(probabilities.iter().copied().zip(truth.iter().copied())))
 }
 
 impl RocCurve {
     /// Returns the curve of one label, without the points that are in line with their neighbours.
     ///
-    /// # Panics
-    /// Panics if the slices have different lengths, or if a probability is NaN or negative.
-    pub fn new(probabilities: &[f64], truth: &[bool]) -> Self {
-        ranking(probabilities, truth).roc(false)
+    /// # Errors
+    /// Returns an error if the slices have different lengths, or if a probability is NaN or outside 0 to 1.
+    pub fn new(probabilities: &[f64], truth: &[bool]) -> Result<Self, MetricsError> {
+        Ok(ranking(probabilities, truth)?.roc(false))
     }
 
     /// Returns the curve with a point for every distinct probability.
     ///
-    /// # Panics
-    /// Panics in the same cases as [`RocCurve::new`].
-    pub fn with_every_point(probabilities: &[f64], truth: &[bool]) -> Self {
-        ranking(probabilities, truth).roc(true)
+    /// # Errors
+    /// Returns the errors of [`RocCurve::new`].
+    pub fn with_every_point(probabilities: &[f64], truth: &[bool]) -> Result<Self, MetricsError> {
+        Ok(ranking(probabilities, truth)?.roc(true))
     }
 
     /// Returns the area under the curve up to a false positive rate, scaled so that guessing gives 0.5 and perfection 1
@@ -85,10 +87,10 @@ impl RocCurve {
 impl PrCurve {
     /// Returns the curve of one label.
     ///
-    /// # Panics
-    /// Panics if the slices have different lengths, or if a probability is NaN or negative.
-    pub fn new(probabilities: &[f64], truth: &[bool]) -> Self {
-        ranking(probabilities, truth).precision_recall()
+    /// # Errors
+    /// Returns the errors of [`RocCurve::new`].
+    pub fn new(probabilities: &[f64], truth: &[bool]) -> Result<Self, MetricsError> {
+        Ok(ranking(probabilities, truth)?.precision_recall())
     }
 }
 
@@ -139,6 +141,33 @@ impl CalibrationError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Binning, Reliability};
+
+    #[test]
+    fn every_curve_refuses_what_is_not_a_probability() {
+        let all = |p: &[f64], truth: &[bool]| -> Vec<MetricsError> {
+            let found = [
+                RocCurve::new(p, truth).map(|_| ()),
+                RocCurve::with_every_point(p, truth).map(|_| ()),
+                PrCurve::new(p, truth).map(|_| ()),
+                Reliability::new(p, truth, 10).map(|_| ()),
+                Reliability::binned(p, truth, Binning::EqualWidth(10)).map(|_| ()),
+                Reliability::binned(p, truth, Binning::EqualCount(10)).map(|_| ()),
+            ];
+            found.into_iter().map(|own| own.expect_err("is refused")).collect()
+        };
+        for bad in [f64::NAN, -0.1, 1.7, f64::INFINITY] {
+            for error in all(&[0.5, bad], &[true, false]) {
+                let expected = format!("row 1 (from 0): {bad} is not a probability from 0 to 1");
+                assert_eq!(error.to_string(), expected);
+            }
+        }
+        for (p, truth) in [(&[0.1, 0.2][..], &[true][..]), (&[0.1][..], &[true, false][..])] {
+            let what = "probabilities";
+            let expected = MetricsError::RowCount { what, truth: truth.len(), found: p.len() };
+            assert!(all(p, truth).iter().all(|error| *error == expected));
+        }
+    }
 
     #[test]
     fn a_bin_begins_at_its_limit() {

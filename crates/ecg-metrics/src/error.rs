@@ -5,18 +5,21 @@ pub enum MetricsError {
     /// There are no records.
     #[error("no records to evaluate")]
     Empty,
-    /// Truth and probabilities have different numbers of records.
-    #[error("the truth has {truth} rows, but the probabilities have {probabilities}")]
+    /// Truth and values have different numbers of records.
+    #[error("the truth has {truth} rows, but the {what} have {found}")]
     RowCount {
+        /// What has another number of rows: `probabilities`, `logits`, `first scores` or `second scores`.
+        what: &'static str,
         /// Number of rows of the truth.
         truth: usize,
-        /// Number of rows of the probabilities.
-        probabilities: usize,
+        /// Number of rows of the values.
+        found: usize,
     },
     /// An array has another number of columns (or a list another length) than there are labels.
     #[error("{what} for {found} labels, but the label set has {expected} labels")]
     LabelCount {
-        /// What has the wrong length: `truth`, `probabilities`, `thresholds`, `intervals`, `calibration` or `weights`.
+        /// What has the wrong length: `truth`, `probabilities`, `logits`, `thresholds`, `intervals`, `calibration` or
+        /// `weights`.
         what: &'static str,
         /// Number of labels in the set.
         expected: usize,
@@ -24,26 +27,30 @@ pub enum MetricsError {
         found: usize,
     },
     /// A probability is NaN or outside 0 to 1.
-    #[error("row {row} (from 0), label {label}: {found} is not a probability from 0 to 1")]
+    #[error("row {row} (from 0){}: {found} is not a probability from 0 to 1", of_label(.label))]
     Probability {
         /// Row, from 0.
         row: usize,
-        /// The label.
-        label: String,
+        /// The label; `None` if the probabilities are those of one label without a name.
+        label: Option<String>,
         /// The value.
         found: f64,
     },
     /// A truth is neither 0 nor 1.
-    #[error("row {row} (from 0), label {label}: the truth must be 0 or 1")]
+    #[error("row {row} (from 0), label {label}: the truth must be 0 or 1, found {found}")]
     Truth {
         /// Row, from 0.
         row: usize,
         /// The label.
         label: String,
+        /// The value.
+        found: String,
     },
     /// A threshold is NaN or outside 0 to 1.
-    #[error("the threshold of {label} must be from 0 to 1, found {found}")]
+    #[error("{}the threshold of {label} must be from 0 to 1, found {found}", in_row(.row))]
     Threshold {
+        /// Row, from 0; `None` if the threshold is for all records.
+        row: Option<usize>,
         /// The label.
         label: String,
         /// The value.
@@ -68,6 +75,14 @@ pub enum MetricsError {
     /// There is no second fold to choose on.
     #[error("all records are in one fold; choosing on the other folds needs at least two")]
     OneFold,
+    /// A text for the rule by which thresholds are chosen is none of those known.
+    #[error(
+        "unknown rule for thresholds {found:?}; expected youden, f1, gbeta, or sensitivity=VALUE from 0 to 1"
+    )]
+    ThresholdRule {
+        /// The text given.
+        found: String,
+    },
     /// The sensitivity that thresholds should reach is NaN or outside 0 to 1.
     #[error("the target sensitivity of thresholds must be from 0 to 1, found {found}")]
     Sensitivity {
@@ -151,8 +166,10 @@ pub enum MetricsError {
     #[error("all records are from one patient; intervals by patient need at least two")]
     OnePatient,
     /// A score is NaN.
-    #[error("row {row} (from 0): the score is not a number")]
+    #[error("row {row} (from 0) of the {what}: found NaN, expected a number")]
     NotANumber {
+        /// The list with the score: `first scores` or `second scores`.
+        what: &'static str,
         /// Row, from 0.
         row: usize,
     },
@@ -206,6 +223,16 @@ pub enum MetricsError {
         /// What was expected.
         expected: String,
     },
+}
+
+/// Names a label after a position, if there is one.
+fn of_label(label: &Option<String>) -> String {
+    label.as_ref().map_or_else(String::new, |label| format!(", label {label}"))
+}
+
+/// Names a row before what is wrong there, if there is one.
+fn in_row(row: &Option<usize>) -> String {
+    row.map_or_else(String::new, |row| format!("row {row} (from 0): "))
 }
 
 impl MetricsError {

@@ -33,7 +33,7 @@
 //! | [`LabelReport`], [`Confusion`], [`Scores`] | the counts and scores of one label |
 //! | [`CrossTable`] | what is predicted on the records of each label |
 //! | [`curves`], [`RocCurve`], [`PrCurve`], [`Reliability`] | points for plots |
-//! | [`choose_thresholds`], [`ThresholdRule`] | thresholds from validation data |
+//! | [`choose_thresholds`], [`ThresholdRule`], [`thresholds_or`] | thresholds from validation data |
 //! | [`Thresholds`], [`thresholds_across_folds`] | thresholds per label, or per label and record, chosen on the other folds of a cross-validation |
 //! | [`calibration()`], [`LabelCalibration`], [`Binning`] | whether probabilities can be believed |
 //! | [`Calibrator`], [`CalibrationMethod`] | temperature and Platt scaling, fitted on validation data |
@@ -72,8 +72,9 @@
 //!
 //! With fewer than [`FEW_POSITIVES`] positives or negatives, the Markdown says "too few" beside a label. It says the same
 //! beside the label's bootstrap intervals if so few patients have or lack the label. Then read the interval, not the
-//! number. More positives alone are not enough: in simulations, 95 % BCa intervals of an AUC of .96 contained it in
-//! 85 % of the cases with about ten positives, in 90 to 93 % with about 24, and in 94 to 95 % with about 80.
+//! number. Even ten are not enough for an interval to reach its nominal coverage: in simulations, 95 % BCa intervals of
+//! an AUC of .96 contained it in 85 % of the cases with about ten positives, in 90 to 93 % with about 24, and in 94 to
+//! 95 % with about 80.
 //!
 //! # Sibling crates
 //!
@@ -129,5 +130,7 @@ pub use report::{Curves, FEW_POSITIVES, LabelReport, Report, Undefined, curves};
 pub use rows::SampleScores;
 pub use scores::Scores;
 pub use significance::{DeLong, McNemar, delong, holm, mcnemar};
-pub use threshold::{ThresholdRule, Thresholds, choose_thresholds, thresholds_across_folds};
+pub use threshold::{
+    ThresholdRule, Thresholds, choose_thresholds, thresholds_across_folds, thresholds_or,
+};
 pub use truth::Truth;

@@ -14,17 +14,19 @@ pub struct Patients {
 }
 
 impl Patients {
-    /// Creates patients from identifiers, one for each record, in order.
+    /// Creates patients from identifiers, one for each record, in order. A record whose patient is unknown, `None`,
+    /// counts as the only one of its patient.
     ///
     /// ```
-    /// let patients = ecg_metrics::Patients::from_ids(["p1", "p2", "p1"]);
-    /// assert_eq!((patients.len(), patients.records()), (2, 3));
+    /// let patients = ecg_metrics::Patients::from_ids([Some("p1"), None, Some("p2"), Some("p1"), None]);
+    /// assert_eq!((patients.len(), patients.records()), (4, 5));
     /// ```
-    pub fn from_ids<K: Eq + Hash>(ids: impl IntoIterator<Item = K>) -> Self {
+    pub fn from_ids<K: Eq + Hash>(ids: impl IntoIterator<Item = Option<K>>) -> Self {
         let mut numbers: HashMap<K, usize> = HashMap::new();
         let mut patients: Vec<Vec<usize>> = Vec::new();
         for (row, id) in ids.into_iter().enumerate() {
-            let number = *numbers.entry(id).or_insert(patients.len());
+            let next = patients.len();
+            let number = id.map_or(next, |id| *numbers.entry(id).or_insert(next));
             if number == patients.len() {
                 patients.push(Vec::new());
             }
@@ -37,7 +39,7 @@ impl Patients {
         Self { ends: ends.collect(), rows: patients.concat() }
     }
 
-    /// Treats each of `n` records as from a different patient. Use this if patients are unknown, and say so.
+    /// Treats each of `n` records as from a different patient. Use this if no patient is known, and say so.
     pub fn each_record(n: usize) -> Self {
         Self { rows: (0..n).collect(), ends: (1..=n).collect() }
     }
@@ -85,5 +87,28 @@ impl Random {
     /// Returns a number below `n`; the distribution is uneven by at most n / 2^64.
     pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_record_of_an_unknown_patient_stands_alone() {
+        let patients = Patients::from_ids([None, Some("a"), None, Some("b"), Some("a")]);
+        let rows: Vec<&[usize]> = (0..patients.len()).map(|own| patients.rows(own)).collect();
+        assert_eq!(rows, [&[0][..], &[1, 4], &[2], &[3]]);
+        assert_eq!(Patients::from_ids([None::<u32>; 3]), Patients::each_record(3));
+    }
+
+    /// The number in the description of `BootstrapOptions::seed`. Published intervals depend on the generator.
+    #[test]
+    fn seeds_share_a_few_resamples() {
+        let streams = |seed| (0..1000).map(move |resample| Random::new(seed, resample).0);
+        let distinct: HashSet<u64> = (0..20).flat_map(streams).collect();
+        assert_eq!(distinct.len(), 19_791);
     }
 }

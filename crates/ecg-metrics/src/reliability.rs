@@ -1,6 +1,7 @@
 use serde::Serialize;
 
-use crate::curve::{CalibrationError, assert_same_length};
+use crate::MetricsError;
+use crate::curve::{CalibrationError, check_pairs};
 
 /// The largest number of bins of a curve. More would be finer than any plot, and take memory.
 const MAX_BINS: usize = 10_000;
@@ -41,31 +42,43 @@ impl Reliability {
     /// `bins` is from 1 to 10,000; a number outside is replaced by the nearest. [`Binning::EqualWidth`] closes bins on
     /// the left, which only makes a difference for probabilities such as 0.5.
     ///
-    /// # Panics
-    /// Panics if the slices have different lengths.
-    pub fn new(probabilities: &[f64], truth: &[bool], bins: usize) -> Self {
+    /// # Errors
+    /// Returns an error if the slices have different lengths, or if a probability is NaN or outside 0 to 1.
+    pub fn new(probabilities: &[f64], truth: &[bool], bins: usize) -> Result<Self, MetricsError> {
+        check_pairs(probabilities, truth)?;
         let bins = bins.clamp(1, MAX_BINS);
         let width = 1.0 / bins as f64;
         let edges: Vec<f64> = (0..=bins).map(|k| k as f64 * width).collect();
-        Self::closed_on_the_right(probabilities, truth, &edges)
+        Ok(Self::closed_on_the_right(probabilities, truth, &edges))
     }
 
-    /// Returns the curve of one label, with probabilities from 0 to 1, over bins of your choice.
+    /// Returns the curve of one label over bins of your choice.
     ///
     /// The number of bins is from 1 to 10,000; a number outside is replaced by the nearest.
     ///
     /// ```
     /// use ecg_metrics::{Binning, Reliability};
     ///
-    /// let curve = Reliability::binned(&[0.1, 0.3, 0.6, 0.9], &[false, true, true, true], Binning::EqualCount(2));
+    /// let curve = Reliability::binned(&[0.1, 0.3, 0.6, 0.9], &[false, true, true, true], Binning::EqualCount(2))?;
     /// assert_eq!(curve.count, [2, 2]);
     /// assert_eq!(curve.positive_rate, [0.5, 1.0]);
     /// assert!((curve.max_error() - 0.3).abs() < 1e-15); // means of 0.2 and 0.75
+    /// # Ok::<(), ecg_metrics::MetricsError>(())
     /// ```
     ///
-    /// # Panics
-    /// Panics if the slices have different lengths.
-    pub fn binned(probabilities: &[f64], truth: &[bool], binning: Binning) -> Self {
+    /// # Errors
+    /// Returns the errors of [`Reliability::new`].
+    pub fn binned(
+        probabilities: &[f64],
+        truth: &[bool],
+        binning: Binning,
+    ) -> Result<Self, MetricsError> {
+        check_pairs(probabilities, truth)?;
+        Ok(Self::of_checked(probabilities, truth, binning))
+    }
+
+    /// Like [`Reliability::binned`], for pairs that have been checked.
+    pub(crate) fn of_checked(probabilities: &[f64], truth: &[bool], binning: Binning) -> Self {
         match binning {
             Binning::EqualWidth(bins) => {
                 let bins = bins.clamp(1, MAX_BINS);
@@ -91,7 +104,6 @@ impl Reliability {
         edges: &[f64],
         bin: impl Fn(f64) -> usize,
     ) -> Self {
-        assert_same_length(probabilities, truth);
         let mut sums = vec![(0.0, 0u64, 0u64); edges.len() - 1];
         for (&p, holds) in probabilities.iter().zip(truth) {
             let sum = &mut sums[bin(p)];
@@ -164,11 +176,12 @@ mod tests {
     #[test]
     fn bins_close_on_the_side_they_state() {
         let (p, truth) = ([0.0, 0.5, 0.5, 1.0], [false, true, true, true]);
-        let left = Reliability::binned(&p, &truth, Binning::EqualWidth(2));
+        let binned = |binning| Reliability::binned(&p, &truth, binning).expect("valid");
+        let left = binned(Binning::EqualWidth(2));
         assert_eq!((left.count, left.limits), (vec![1, 3], vec![[0.0, 0.5], [0.5, 1.0]]));
-        assert_eq!(Reliability::new(&p, &truth, 2).count, [3, 1]);
+        assert_eq!(Reliability::new(&p, &truth, 2).expect("valid").count, [3, 1]);
         // Equal probabilities stay together: the middle bin takes both, and one bin is empty.
-        let counted = Reliability::binned(&p, &truth, Binning::EqualCount(4));
+        let counted = binned(Binning::EqualCount(4));
         assert_eq!(counted.count, [1, 2, 1]);
         assert_eq!(counted.positives, [0, 2, 1]);
     }
@@ -176,35 +189,23 @@ mod tests {
     #[test]
     fn no_records_and_no_bins() {
         for binning in [Binning::EqualWidth(0), Binning::EqualCount(0), Binning::EqualCount(3)] {
-            let none = Reliability::binned(&[], &[], binning);
+            let none = Reliability::binned(&[], &[], binning).expect("valid");
             assert!(none.count.is_empty() && none.expected_error().is_nan());
             assert!(none.max_error().is_nan());
         }
-        let one = Reliability::binned(&[0.25], &[true], Binning::EqualCount(5));
+        let one = Reliability::binned(&[0.25], &[true], Binning::EqualCount(5)).expect("valid");
         assert_eq!((one.count.clone(), one.max_error()), (vec![1], 0.75));
     }
 
     #[test]
     fn bins_without_number_are_as_many_as_there_may_be() {
         let (p, truth) = ([0.1, 0.4, 0.8], [false, true, true]);
-        let new = |bins| Reliability::new(&p, &truth, bins);
+        let new = |bins| Reliability::new(&p, &truth, bins).expect("valid");
         assert_eq!(new(usize::MAX), new(MAX_BINS));
         for binning in [Binning::EqualWidth, Binning::EqualCount] {
-            let binned = |bins| Reliability::binned(&p, &truth, binning(bins));
+            let binned = |bins| Reliability::binned(&p, &truth, binning(bins)).expect("valid");
             assert_eq!(binned(usize::MAX), binned(MAX_BINS));
             assert_eq!(binned(MAX_BINS).count, [1, 1, 1]);
         }
-    }
-
-    #[test]
-    #[should_panic(expected = "one truth value for each probability")]
-    fn a_truth_is_missing() {
-        Reliability::new(&[0.1, 0.2], &[true], 10);
-    }
-
-    #[test]
-    #[should_panic(expected = "one truth value for each probability")]
-    fn a_probability_is_missing() {
-        Reliability::binned(&[0.1], &[true, false], Binning::EqualCount(2));
     }
 }

@@ -208,9 +208,8 @@ impl Report {
             };
             let mut row = vec![own.label.clone(), threshold];
             for wanted in ["sensitivity", "specificity", "precision", "npv"] {
-                let found = own.intervals.iter().find(|(name, _)| *name == wanted);
-                row.push(match found {
-                    Some((_, [low, high])) if !low.is_nan() => format!("{low:.3} to {high:.3}"),
+                row.push(match own.interval(wanted) {
+                    Some([low, high]) if !low.is_nan() => format!("{low:.3} to {high:.3}"),
                     _ => "-".to_owned(),
                 });
             }
@@ -351,8 +350,9 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.4}", share * 100.0).trim_end_matches('0').trim_end_matches('.').to_owned() + " %"
 }
 
+/// Quotes a field if needed. A row that begins with `#` would be taken for a comment.
 fn csv_field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
+    if text.contains([',', '"', '\n', '\r', '#']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
         text.to_owned()

@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 
 use crate::render::{markdown_table, number, percent};
+use crate::report::too_few;
 use crate::{Bootstrap, BootstrapInterval, Comparison, CorrectedOver};
 
 /// The scores in the tables of intervals, with their headings.
@@ -70,8 +71,10 @@ impl Bootstrap {
     pub(crate) fn table(&self) -> Vec<Vec<String>> {
         let head = std::iter::once("Label").chain(SCORES.map(|score| score.1));
         let mut rows = vec![head.map(String::from).collect::<Vec<_>>()];
-        for (name, section) in self.sections().filter(|own| own.0 != "overall") {
-            let mut row = vec![self.marked(name)];
+        // The last section is not by score. Labels may have the name of any section.
+        for (k, (name, section)) in self.sections().take(self.labels.len() + 4).enumerate() {
+            let is_label = k < self.labels.len();
+            let mut row = vec![if is_label { self.marked(k) } else { name.to_owned() }];
             row.extend(SCORES.iter().map(|(score, _)| {
                 section.get(score).map_or_else(String::new, |own| cell(own, self.resamples))
             }));
@@ -95,11 +98,12 @@ impl Bootstrap {
         )
     }
 
-    /// Returns the name of a label, with a mark if too few patients have or lack it.
-    fn marked(&self, label: &str) -> String {
-        match self.too_few(label) {
+    /// Returns the name of a label, given by its place, with a mark if too few patients have or lack it.
+    fn marked(&self, k: usize) -> String {
+        let label = &self.labels[k].0;
+        match too_few(self.positive_patients[k] as u64, self.negative_patients[k] as u64) {
             Some(what) => format!("{label} ({what})"),
-            None => label.to_owned(),
+            None => label.clone(),
         }
     }
 
@@ -144,12 +148,12 @@ impl Comparison {
             "Holm",
         ];
         let mut rows = vec![heads.map(String::from).to_vec()];
-        for (own, (_, section)) in self.tests.iter().zip(&all.labels) {
+        for (k, (own, (_, section))) in self.tests.iter().zip(&all.labels).enumerate() {
             let difference = |score: &str| {
                 section.get(score).map_or_else(String::new, |found| cell(found, all.resamples))
             };
             rows.push(vec![
-                all.marked(&own.label),
+                all.marked(k),
                 difference("roc_auc"),
                 p_value(own.bootstrap_p),
                 p_value(own.bootstrap_holm),

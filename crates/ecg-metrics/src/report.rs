@@ -17,8 +17,9 @@ use crate::{
 /// It says "too few" if there are fewer positives than this, "too few negatives" if there are fewer negatives, and "too
 /// few of either" if both are true.
 ///
-/// More positives alone are not enough: in simulations, 95 % BCa intervals of an AUC of .96 contained it in 85 % of the
-/// cases with about ten positives, in 90 to 93 % with about 24, and in 94 to 95 % with about 80.
+/// Even ten are not enough for an interval to reach its nominal coverage: in simulations, 95 % BCa intervals of an AUC
+/// of .96 contained it in 85 % of the cases with about ten positives, in 90 to 93 % with about 24, and in 94 to 95 %
+/// with about 80.
 pub const FEW_POSITIVES: u64 = 10;
 
 /// Says what a label has too few of, in the words of a report.
@@ -49,6 +50,11 @@ pub struct LabelReport {
 }
 
 impl LabelReport {
+    /// Returns the Wilson interval of a score, if it is one of [`LabelReport::intervals`]; NaN if it is undefined.
+    pub fn interval(&self, score: &str) -> Option<[f64; 2]> {
+        self.intervals.iter().find(|own| own.0 == score).map(|own| own.1)
+    }
+
     /// Returns whether fewer than [`FEW_POSITIVES`] records have the label.
     pub fn too_few(&self) -> bool {
         self.confusion.support() < FEW_POSITIVES
@@ -70,8 +76,9 @@ pub struct Undefined {
     pub score: String,
     /// Why it is undefined.
     pub reason: String,
-    /// The value that the report has in its place; NaN (null in JSON) if there is none. For the scope `samples`, the
-    /// value that each such record counts as in the mean; NaN if it is left out.
+    /// The value that the report has in its place; NaN (null in JSON) if there is none. For a mean over the records (the
+    /// scope `samples`, the ranking figures and the coverage error), the value that each such record counts as; NaN if
+    /// it is left out.
     pub reported: f64,
 }
 
@@ -107,11 +114,12 @@ pub struct Report {
     pub subset_accuracy: f64,
     /// Share of decisions that are wrong.
     pub hamming_loss: f64,
-    /// Average number of labels, taken from the most probable one down, that are needed to include all true ones.
+    /// Average number of labels, taken from the most probable one down, that are needed to include all true ones; 0 for
+    /// a record without a true label.
     pub coverage_error: f64,
-    /// Label-ranking average precision.
+    /// Label-ranking average precision; 1 for a record without a true or without a false label.
     pub label_ranking_average_precision: f64,
-    /// Share of (true, false) label pairs in the wrong order or tied, on average.
+    /// Share of (true, false) label pairs in the wrong order or tied, on average; 0 for a record without such pairs.
     pub label_ranking_loss: f64,
     /// How often the most probable label is the first true label (or the first label, if none is true). The 3DECG-Net
     /// study prints this as accuracy.
@@ -130,19 +138,22 @@ pub struct Report {
     pub calibration: Option<Vec<LabelCalibration>>,
 }
 
-/// Checks that there is a column for each label, a row of truth for each row of probabilities, and at least one row.
+/// Checks that there is a column for each label, a row of truth for each row of values, and at least one row. `what`
+/// names the values in errors.
 pub(crate) fn check_shapes<T>(
     labels: &LabelSet,
     truth: &ArrayView2<'_, T>,
-    proba: &ArrayView2<'_, f64>,
+    what: &'static str,
+    values: &ArrayView2<'_, f64>,
 ) -> Result<(), MetricsError> {
-    for (what, found) in [("truth", truth.ncols()), ("probabilities", proba.ncols())] {
+    for (what, found) in [("truth", truth.ncols()), (what, values.ncols())] {
         if found != labels.len() {
             return Err(MetricsError::LabelCount { what, expected: labels.len(), found });
         }
     }
-    if truth.nrows() != proba.nrows() {
-        return Err(MetricsError::RowCount { truth: truth.nrows(), probabilities: proba.nrows() });
+    if truth.nrows() != values.nrows() {
+        let (truth, found) = (truth.nrows(), values.nrows());
+        return Err(MetricsError::RowCount { what, truth, found });
     }
     if truth.nrows() == 0 {
         return Err(MetricsError::Empty);
@@ -156,13 +167,20 @@ pub(crate) fn checked_columns<T: Truth>(
     truth: &ArrayView2<'_, T>,
     proba: &ArrayView2<'_, f64>,
 ) -> Result<Vec<Vec<(f64, bool)>>, MetricsError> {
-    check_shapes(labels, truth, proba)?;
-    columns(labels, truth, proba, |row, label, &found| {
-        if (0.0..=1.0).contains(&found) {
-            return Ok(());
-        }
-        Err(MetricsError::Probability { row, label: label.to_owned(), found })
-    })
+    check_shapes(labels, truth, "probabilities", proba)?;
+    columns(labels, truth, proba, |row, label, &found| check_probability(row, Some(label), found))
+}
+
+/// Checks that a value is from 0 to 1. The label, if it has a name, is for the error.
+pub(crate) fn check_probability(
+    row: usize,
+    label: Option<&str>,
+    found: f64,
+) -> Result<(), MetricsError> {
+    if (0.0..=1.0).contains(&found) {
+        return Ok(());
+    }
+    Err(MetricsError::Probability { row, label: label.map(str::to_owned), found })
 }
 
 /// Like [`checked_columns`], and checks that the thresholds fit.
@@ -200,7 +218,10 @@ fn column<T: Truth>(
         check(row, label, value)?;
         match holds.holds() {
             Some(holds) => Ok((*value, holds)),
-            None => Err(MetricsError::Truth { row, label: label.to_owned() }),
+            None => {
+                let (label, found) = (label.to_owned(), format!("{holds:?}"));
+                Err(MetricsError::Truth { row, label, found })
+            }
         }
     })
     .collect()
@@ -354,8 +375,8 @@ impl Report {
         self.check_labels("calibration", own.iter().map(|one| one.label.as_str()))?;
         for one in &own {
             if one.n != self.n as u64 {
-                let (truth, probabilities) = (self.n, one.n as usize);
-                return Err(MetricsError::RowCount { truth, probabilities });
+                let (what, truth, found) = ("probabilities", self.n, one.n as usize);
+                return Err(MetricsError::RowCount { what, truth, found });
             }
         }
         self.calibration = Some(own);
@@ -449,6 +470,21 @@ impl Report {
                 });
             }
         }
+        let no_pair = "have no true label or no false one";
+        for (score, defined, reported, reason) in [
+            ("label_ranking_average_precision", samples.roc_auc_defined, 1.0, no_pair),
+            ("label_ranking_loss", samples.roc_auc_defined, 0.0, no_pair),
+            ("coverage_error", samples.sensitivity_defined, 0.0, "have no true label"),
+        ] {
+            if defined < rows {
+                list.push(Undefined {
+                    scope: "overall".to_owned(),
+                    score: score.to_owned(),
+                    reason: format!("{} of {rows} records {reason}", rows - defined),
+                    reported,
+                });
+            }
+        }
         if self.challenge.as_ref().is_some_and(|own| own.value.is_nan()) {
             list.push(Undefined {
                 scope: "overall".to_owned(),
@@ -492,7 +528,7 @@ pub fn curves<T: Truth>(
             label: label.to_owned(),
             roc: ranking.roc(false),
             precision_recall: ranking.precision_recall(),
-            reliability: Reliability::binned(&p, &holds, Binning::EqualWidth(10)),
+            reliability: Reliability::of_checked(&p, &holds, Binning::EqualWidth(10)),
         }
     });
     Ok(curves.collect())

@@ -92,15 +92,15 @@ pub struct DeLong {
 /// ([`Comparison`](crate::Comparison)).
 ///
 /// # Errors
-/// Returns an error if the lists have different lengths, or if a score is NaN (the error names its row).
+/// Returns an error if the lists have different lengths, or if a score is NaN (the error names its list and row).
 pub fn delong(first: &[f64], second: &[f64], truth: &[bool]) -> Result<DeLong, MetricsError> {
-    for scores in [first, second] {
+    for (what, scores) in [("first scores", first), ("second scores", second)] {
         if scores.len() != truth.len() {
-            let (truth, probabilities) = (truth.len(), scores.len());
-            return Err(MetricsError::RowCount { truth, probabilities });
+            let (truth, found) = (truth.len(), scores.len());
+            return Err(MetricsError::RowCount { what, truth, found });
         }
         if let Some(row) = scores.iter().position(|score| score.is_nan()) {
-            return Err(MetricsError::NotANumber { row });
+            return Err(MetricsError::NotANumber { what, row });
         }
     }
     let positives = truth.iter().filter(|holds| **holds).count();

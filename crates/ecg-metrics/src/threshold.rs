@@ -1,3 +1,6 @@
+use std::fmt;
+use std::str::FromStr;
+
 use ecg_core::LabelSet;
 use ndarray::{Array2, ArrayView2, Axis};
 
@@ -19,14 +22,14 @@ pub enum Thresholds<'a> {
 impl Thresholds<'_> {
     /// Checks that there is one threshold from 0 to 1 for each label, or for each label of each record.
     pub(crate) fn check(self, labels: &LabelSet, records: usize) -> Result<(), MetricsError> {
-        let (found, rows) = match self {
-            Self::Labels(own) => (own.len(), 1),
+        let (found, rows, by_record) = match self {
+            Self::Labels(own) => (own.len(), 1, false),
             Self::Records(own) => {
                 let thresholds = own.nrows();
                 if thresholds != records {
                     return Err(MetricsError::ThresholdRows { records, thresholds });
                 }
-                (own.ncols(), records)
+                (own.ncols(), records, true)
             }
         };
         if found != labels.len() {
@@ -37,7 +40,8 @@ impl Thresholds<'_> {
             for (k, label) in labels.iter().enumerate() {
                 let found = self.at(row, k);
                 if !(0.0..=1.0).contains(&found) {
-                    return Err(MetricsError::Threshold { label: label.to_owned(), found });
+                    let (row, label) = (by_record.then_some(row), label.to_owned());
+                    return Err(MetricsError::Threshold { row, label, found });
                 }
             }
         }
@@ -86,10 +90,25 @@ impl<'a> From<ArrayView2<'a, f64>> for Thresholds<'a> {
     }
 }
 
+impl<'a> From<&'a Array2<f64>> for Thresholds<'a> {
+    fn from(own: &'a Array2<f64>) -> Self {
+        Self::Records(own.view())
+    }
+}
+
 /// How a threshold is chosen. Choose it on validation data, never on the records that are then evaluated.
 ///
 /// For the challenge score, which depends on all labels together, see
 /// [`ChallengeWeights::choose_thresholds`](crate::ChallengeWeights::choose_thresholds).
+///
+/// A rule can be parsed from the name that `evaluate` takes: `youden`, `f1`, `gbeta`, or `sensitivity=VALUE` with a
+/// value from 0 to 1. A fixed threshold has no name. A rule is displayed in the words of a report:
+///
+/// ```
+/// let rule: ecg_metrics::ThresholdRule = "f1".parse()?;
+/// assert_eq!(rule.to_string(), "largest F1");
+/// # Ok::<(), ecg_metrics::MetricsError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum ThresholdRule {
@@ -104,6 +123,36 @@ pub enum ThresholdRule {
     /// The largest specificity at which the sensitivity is at least this. There may be no such threshold, because a
     /// probability of zero is never predicted.
     Sensitivity(f64),
+}
+
+impl FromStr for ThresholdRule {
+    type Err = MetricsError;
+
+    fn from_str(text: &str) -> Result<Self, MetricsError> {
+        match text {
+            "youden" => Ok(Self::Youden),
+            "f1" => Ok(Self::MaxF1),
+            "gbeta" => Ok(Self::MaxGBeta),
+            _ => {
+                let wanted =
+                    text.strip_prefix("sensitivity=").and_then(|own| own.parse::<f64>().ok());
+                let wanted = wanted.filter(|own| (0.0..=1.0).contains(own)).map(Self::Sensitivity);
+                wanted.ok_or_else(|| MetricsError::ThresholdRule { found: text.to_owned() })
+            }
+        }
+    }
+}
+
+impl fmt::Display for ThresholdRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(threshold) => write!(f, "fixed at {threshold}"),
+            Self::Youden => f.write_str("Youden"),
+            Self::MaxF1 => f.write_str("largest F1"),
+            Self::MaxGBeta => f.write_str("largest G-beta"),
+            Self::Sensitivity(wanted) => write!(f, "sensitivity {wanted}"),
+        }
+    }
 }
 
 impl ThresholdRule {
@@ -126,8 +175,8 @@ impl ThresholdRule {
 /// Chooses thresholds, one per label, by a rule.
 ///
 /// A label gets `None` if it has no positive or no negative record, or if no threshold reaches the sensitivity that the
-/// rule asks for; with [`ThresholdRule::Fixed`], every label gets the fixed threshold. A threshold is 1, which is never
-/// exceeded, if nothing is better than never predicting the label.
+/// rule asks for; [`thresholds_or`] fills the gaps. With [`ThresholdRule::Fixed`], every label gets the fixed
+/// threshold. A threshold is 1, which is never exceeded, if nothing is better than never predicting the label.
 ///
 /// A threshold lies halfway between two neighbouring probabilities, so that rounding does not decide anything. Among
 /// equally good thresholds, the highest is chosen.
@@ -144,7 +193,8 @@ pub fn choose_thresholds<T: Truth>(
     let outside = |value: f64| !(0.0..=1.0).contains(&value);
     match rule {
         ThresholdRule::Fixed(found) if outside(found) => {
-            return Err(MetricsError::Threshold { label: labels.to_string(), found });
+            let label = labels.to_string();
+            return Err(MetricsError::Threshold { row: None, label, found });
         }
         ThresholdRule::Sensitivity(found) if outside(found) => {
             return Err(MetricsError::Sensitivity { found });
@@ -184,6 +234,15 @@ pub fn choose_thresholds<T: Truth>(
     Ok(columns.into_iter().map(choose).collect())
 }
 
+/// Returns the chosen thresholds, with the usual one for the labels for which none could be chosen.
+///
+/// ```
+/// assert_eq!(ecg_metrics::thresholds_or(&[Some(0.3), None], 0.5), [0.3, 0.5]);
+/// ```
+pub fn thresholds_or(chosen: &[Option<f64>], usual: f64) -> Vec<f64> {
+    chosen.iter().map(|own| own.unwrap_or(usual)).collect()
+}
+
 /// Chooses thresholds `[record, label]` in a cross-validation: those for the records of each fold on all other folds.
 ///
 /// `folds` has the fold of each record, as any number. `choose` is called with a fold, and with the truth and the
@@ -202,7 +261,8 @@ pub fn thresholds_across_folds<T: Truth, E: From<MetricsError>>(
     let records = proba.nrows();
     if truth.nrows() != records {
         let truth = truth.nrows();
-        return Err(MetricsError::RowCount { truth, probabilities: records }.into());
+        let what = "probabilities";
+        return Err(MetricsError::RowCount { what, truth, found: records }.into());
     }
     if folds.len() != records {
         return Err(MetricsError::FoldCount { records, folds: folds.len() }.into());
@@ -265,6 +325,24 @@ mod tests {
         let percent = ThresholdRule::Sensitivity(90.0);
         let bad = choose_thresholds(&labels, truth.view(), p.view(), percent);
         assert_eq!(bad, Err(MetricsError::Sensitivity { found: 90.0 }));
+    }
+
+    #[test]
+    fn rules_by_name() {
+        for (name, rule, words) in [
+            ("youden", ThresholdRule::Youden, "Youden"),
+            ("f1", ThresholdRule::MaxF1, "largest F1"),
+            ("gbeta", ThresholdRule::MaxGBeta, "largest G-beta"),
+            ("sensitivity=0.9", ThresholdRule::Sensitivity(0.9), "sensitivity 0.9"),
+        ] {
+            assert_eq!(name.parse(), Ok(rule));
+            assert_eq!(rule.to_string(), words);
+        }
+        assert_eq!(ThresholdRule::Fixed(0.3).to_string(), "fixed at 0.3");
+        for bad in ["", "F1", "sensitivity", "sensitivity=", "sensitivity=90", "sensitivity=nan"] {
+            let found = bad.to_owned();
+            assert_eq!(bad.parse::<ThresholdRule>(), Err(MetricsError::ThresholdRule { found }));
+        }
     }
 
     fn one(truth: [u8; 3], p: [f64; 3], rule: ThresholdRule) -> Option<f64> {
@@ -365,16 +443,22 @@ mod tests {
         let labels = LabelSet::new(["x"]).expect("labels");
         let report = |thresholds: &Array2<f64>| {
             let options = ReportOptions::default();
-            Report::new(&labels, truth.view(), p.view(), thresholds.view(), &options)
+            Report::new(&labels, truth.view(), p.view(), thresholds, &options)
         };
         assert_eq!(
             report(&array![[0.5], [0.5]]).expect_err("does not fit"),
             MetricsError::ThresholdRows { records: 3, thresholds: 2 }
         );
-        assert!(matches!(
-            report(&array![[0.5], [0.5], [1.5]]).expect_err("does not fit"),
-            MetricsError::Threshold { .. }
-        ));
+        assert_eq!(
+            report(&array![[0.5], [0.5], [1.5]]).expect_err("does not fit").to_string(),
+            "row 2 (from 0): the threshold of x must be from 0 to 1, found 1.5"
+        );
+        let common =
+            Report::new(&labels, truth.view(), p.view(), &[1.5], &ReportOptions::default());
+        assert_eq!(
+            common.expect_err("does not fit").to_string(),
+            "the threshold of x must be from 0 to 1, found 1.5"
+        );
         assert_eq!(report(&array![[0.5], [0.5], [0.5]]).expect("valid").labels[0].threshold, 0.5);
     }
 

@@ -1,5 +1,7 @@
+use std::fmt;
+
 /// An element of a truth array: a `bool`, or a number of any type that is 0 or 1.
-pub trait Truth: Copy {
+pub trait Truth: Copy + fmt::Debug {
     /// Returns whether the label holds, or `None` for a number that is neither 0 nor 1.
     fn holds(self) -> Option<bool>;
 }

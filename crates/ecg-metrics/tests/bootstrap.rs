@@ -30,7 +30,7 @@ fn fixture() -> Fixture {
         truth: Array2::from_shape_vec((n, 3), truth).unwrap().mapv(|v| v as u8),
         proba: Array2::from_shape_vec((n, 3), proba).unwrap(),
         patients: Patients::from_ids(
-            json["patient"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap()),
+            json["patient"].as_array().unwrap().iter().map(|v| Some(v.as_u64().unwrap())),
         ),
         json,
     }
@@ -142,7 +142,7 @@ fn repeated_records_of_a_patient_add_nothing() {
         let [low, high] = find(&all.unwrap(), "micro/accuracy").percentile;
         high - low
     };
-    let by_patient = width(&Patients::from_ids((0..4 * n).map(four)));
+    let by_patient = width(&Patients::from_ids((0..4 * n).map(|k| Some(four(k)))));
     let by_record = width(&Patients::each_record(4 * n));
     assert!((by_patient / by_record - 2.0).abs() < 0.3, "{by_patient} {by_record}");
 }
@@ -175,7 +175,9 @@ fn a_label_that_never_occurs_has_no_interval() {
 fn few_patients_are_remarked_on() {
     let labels = LabelSet::new(["a", "b"]).unwrap();
     // Twelve records have "a", all from one patient; "b" is spread over the patients.
-    let ids: Vec<usize> = (0..60).map(|row| if row < 12 { 0 } else { row }).collect();
+    let of_ids = |most: usize| {
+        Patients::from_ids((0..60).map(|row| Some(if row < 12 { 0 } else { row % most })))
+    };
     let truth =
         Array2::from_shape_fn((60, 2), |(row, k)| if k == 0 { row < 12 } else { row % 2 == 0 });
     let proba = Array2::from_shape_fn((60, 2), |(row, _)| (row * 17 % 60) as f64 / 60.0);
@@ -183,7 +185,7 @@ fn few_patients_are_remarked_on() {
         let options = BootstrapOptions::default();
         Bootstrap::new(&labels, truth.view(), proba.view(), &[0.5; 2], patients, &options).unwrap()
     };
-    let all = new(&Patients::from_ids(&ids));
+    let all = new(&of_ids(60));
     assert_eq!(all.positive_patients[0], 1);
     let text = all.to_markdown();
     assert!(text.contains("a (too few)") && !text.contains("b (too few)"), "{text}");
@@ -194,14 +196,14 @@ fn few_patients_are_remarked_on() {
         let options = BootstrapOptions::default().with_resamples(40);
         Bootstrap::new(&labels, truth.view(), proba.view(), &[0.5; 2], patients, &options).unwrap()
     };
-    let most = turned(truth.mapv(|holds| !holds), &Patients::from_ids(&ids));
+    let most = turned(truth.mapv(|holds| !holds), &of_ids(60));
     assert_eq!((most.positive_patients[0], most.negative_patients[0]), (48, 1));
     let text = most.to_markdown();
     assert!(text.contains("a (too few negatives)") && !text.contains("b (too few"), "{text}");
     assert_eq!(serde_json::to_value(&most).unwrap()["negative_patients"]["a"], 1);
-    let nine = turned(truth.clone(), &Patients::from_ids(ids.iter().map(|id| id % 9)));
+    let nine = turned(truth.clone(), &of_ids(9));
     assert!(nine.to_markdown().contains("b (too few of either)"), "{}", nine.to_markdown());
-    let five = Patients::from_ids(ids.iter().map(|id| id % 5));
+    let five = of_ids(5);
     assert!(new(&five).method().contains("too few patients"));
     let p = |patients: &Patients| {
         let other = truth.mapv(|holds| f64::from(u8::from(holds)));
@@ -216,7 +218,32 @@ fn few_patients_are_remarked_on() {
         );
         pair.unwrap().differences.macro_.get("f1").unwrap().p_value.unwrap()
     };
-    assert!(p(&five).is_nan() && p(&Patients::from_ids(&ids)) < 0.05);
+    assert!(p(&five).is_nan() && p(&of_ids(60)) < 0.05);
+}
+
+#[test]
+fn labels_may_be_called_like_a_section() {
+    let labels = LabelSet::new(["overall", "micro"]).unwrap();
+    // Few have the first label; the second is common.
+    let truth =
+        Array2::from_shape_fn((60, 2), |(row, k)| if k == 0 { row < 5 } else { row % 2 == 0 });
+    let proba = Array2::from_shape_fn((60, 2), |(row, k)| ((row * 17 + k) % 60) as f64 / 60.0);
+    let patients = Patients::each_record(60);
+    let options = BootstrapOptions::default().with_resamples(40);
+    let new = |labels: &LabelSet| {
+        Bootstrap::new(labels, truth.view(), proba.view(), &[0.5; 2], &patients, &options).unwrap()
+    };
+    let first = |all: &Bootstrap| -> Vec<String> {
+        let text = all.to_markdown();
+        let rows = text.lines().filter(|line| line.starts_with("| ")).skip(1);
+        rows.map(|line| line.split(" | ").next().unwrap()[2..].to_owned()).take(6).collect()
+    };
+    let averages = ["micro", "macro", "weighted", "samples"];
+    let expected = [&["overall (too few)", "micro"][..], &averages].concat();
+    assert_eq!(first(&new(&labels)), expected);
+    let turned = LabelSet::new(["micro", "overall"]).unwrap();
+    let expected = [&["micro (too few)", "overall"][..], &averages].concat();
+    assert_eq!(first(&new(&turned)), expected);
 }
 
 #[test]
@@ -260,7 +287,7 @@ fn bad_options_are_refused() {
     let just = new(&f.patients, &usual.clone().with_confidence(0.99998));
     assert!(matches!(just, MetricsError::Resamples { least: 100_000, .. }), "{just}");
     assert!(matches!(new(&Patients::each_record(3), &usual), MetricsError::PatientCount { .. }));
-    let one = Patients::from_ids(vec![0; f.truth.nrows()]);
+    let one = Patients::from_ids(vec![Some(0); f.truth.nrows()]);
     assert_eq!(new(&one, &usual), MetricsError::OnePatient);
 }
 

@@ -38,8 +38,13 @@ fn arrays(case: &Value) -> (Array2<u8>, Array2<f64>) {
     (column(&list(&case["truth"])).mapv(|v| v as u8), column(&list(&case["proba"])))
 }
 
+fn logit(p: f64) -> f64 {
+    let p = p.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
+    (p / (1.0 - p)).ln()
+}
+
 fn logits(p: &Array2<f64>) -> Array2<f64> {
-    p.mapv(|p| p.clamp(f64::EPSILON, 1.0 - f64::EPSILON)).mapv(|p| (p / (1.0 - p)).ln())
+    p.mapv(logit)
 }
 
 #[test]
@@ -50,9 +55,10 @@ fn reliability_and_its_errors() {
         let holds: Vec<bool> = truth.iter().map(|v| *v == 1).collect();
         let p = p.into_raw_vec_and_offset().0;
         for (strategy, curve) in [
-            ("uniform", &Reliability::new(&p, &holds, 10)),
-            ("quantile", &Reliability::binned(&p, &holds, Binning::EqualCount(10))),
+            ("uniform", Reliability::new(&p, &holds, 10)),
+            ("quantile", Reliability::binned(&p, &holds, Binning::EqualCount(10))),
         ] {
+            let curve = curve.unwrap();
             let golden = &case["curves"][strategy];
             close(&name, &curve.positive_rate, &list(&golden[0]), 1e-14);
             close(&name, &curve.mean_probability, &list(&golden[1]), 1e-14);
@@ -244,8 +250,20 @@ fn bad_input_is_refused() {
     ] {
         assert_eq!(error.to_string(), "row 1 (from 0), label a: the logit inf is not finite");
     }
-    let narrow = fit.apply(&labels, array![[0.1]].view()).unwrap_err();
-    assert!(matches!(narrow, MetricsError::LabelCount { expected: 2, found: 1, .. }));
+    let narrow = array![[0.1]];
+    for (what, error) in [
+        ("probabilities", fit.apply(&labels, narrow.view()).unwrap_err()),
+        ("logits", fit.apply_logits(&labels, narrow.view()).unwrap_err()),
+        (
+            "logits",
+            Calibrator::fit_logits(&labels, truth.view(), narrow.view(), method).unwrap_err(),
+        ),
+    ] {
+        assert_eq!(error, MetricsError::LabelCount { what, expected: 2, found: 1 });
+    }
+    let short = array![[0.1, 0.2]];
+    let error = Calibrator::fit_logits(&labels, truth.view(), short.view(), method).unwrap_err();
+    assert_eq!(error.to_string(), "the truth has 2 rows, but the logits have 1");
     assert!("isotonic".parse::<CalibrationMethod>().is_err());
 }
 
@@ -271,7 +289,8 @@ fn what_is_stored_is_checked() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// No scaling near the fit has a smaller loss, and the order of the records does not change.
+    /// No scaling near the fit has a smaller loss, and the order of the records is not reversed. Records whose
+    /// probabilities differ clearly stay apart, unless rounding to 0 or 1 makes them equal.
     #[test]
     fn a_fit_is_a_minimum(
         rows in prop::collection::vec((0.0..=1.0, any::<bool>()), 4..60),
@@ -292,8 +311,7 @@ proptest! {
                     (true, _) => 1.0 / (negatives + 2.0),
                     (false, t) => f64::from(t),
                 };
-                let p = p.clamp(f64::EPSILON, 1.0 - f64::EPSILON);
-                let u = slope * (p / (1.0 - p)).ln() + intercept;
+                let u = slope * logit(*p) + intercept;
                 u.max(0.0) + (-u.abs()).exp().ln_1p() - target * u
             }).sum()
         };
@@ -304,7 +322,16 @@ proptest! {
         }
         let mut sorted = p.clone();
         sorted.sort_by(f64::total_cmp);
-        prop_assert!(sorted.windows(2).all(|w| own.apply(w[0]) <= own.apply(w[1])));
+        let inside = |p: f64| (1e-6..=1.0 - 1e-6).contains(&p);
+        for pair in sorted.windows(2) {
+            let [low, high] = [own.apply(pair[0]), own.apply(pair[1])];
+            prop_assert!(low <= high);
+            let step = own.slope * (logit(pair[1]) - logit(pair[0]));
+            let clear = pair[1] - pair[0] > 1e-6 && step > 1e-6;
+            if clear && [pair[0], pair[1], low, high].into_iter().all(inside) {
+                prop_assert!(low < high, "{pair:?} becomes {low} and {high}");
+            }
+        }
         prop_assert!(sorted.iter().all(|p| (0.0..=1.0).contains(&own.apply(*p))));
     }
 }

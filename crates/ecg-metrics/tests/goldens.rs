@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs::File;
-use std::path::PathBuf;
 
 use ecg_core::LabelSet;
 use ecg_metrics::{
     PrCurve, Reliability, Report, ReportOptions, RocCurve, Scores, ZeroDivision, curves,
 };
+use ecg_test_data::goldens;
 use ndarray::{Array1, Array2};
 use ndarray_npy::NpzReader;
 use serde_json::Value;
@@ -23,21 +23,6 @@ const CASES: [&str; 8] = [
     "tiny",
 ];
 
-fn goldens() -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens");
-    let root = std::env::var_os("ECG_GOLDENS").map_or_else(|| beside.into(), PathBuf::from);
-    let folder = root.join("metrics");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(
-        std::env::var_os("ECG_REQUIRE_DATA").is_none_or(|value| value != "1"),
-        "no golden values, and ECG_REQUIRE_DATA is 1"
-    );
-    println!("skipped: no golden values");
-    None
-}
-
 struct Case {
     name: &'static str,
     truth: Array2<u8>,
@@ -49,7 +34,7 @@ struct Case {
 
 impl Case {
     fn open(name: &'static str) -> Option<Self> {
-        let folder = goldens()?;
+        let folder = goldens("metrics")?;
         let mut npz =
             NpzReader::new(File::open(folder.join(format!("{name}.npz"))).unwrap()).unwrap();
         let truth: Array2<i64> = npz.by_name("y").unwrap();
@@ -85,6 +70,19 @@ impl Case {
         value.as_f64().unwrap_or(f64::NAN)
     }
 
+    /// Returns the ROC-AUC of one record over its labels, counted by pairs; NaN if it has no true or no false label.
+    fn auc_of_record(&self, row: usize) -> f64 {
+        let (truth, p) = (self.truth.row(row), self.proba.row(row));
+        let (mut won, mut pairs) = (0.0, 0.0);
+        for i in (0..7).filter(|&i| truth[i] == 1) {
+            for j in (0..7).filter(|&j| truth[j] == 0) {
+                pairs += 1.0;
+                won += if p[i] > p[j] { 1.0 } else { f64::from(u8::from(p[i] == p[j])) / 2.0 };
+            }
+        }
+        won / pairs
+    }
+
     fn array(&mut self, key: &str) -> Vec<f64> {
         let array: Array1<f64> = self.npz.by_name(key).unwrap();
         array.to_vec()
@@ -99,6 +97,14 @@ fn same(what: &str, ours: &[f64], theirs: &[f64]) {
         let equal = a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() < 1e-12;
         assert!(equal, "{what}: {ours:?} instead of {theirs:?}");
     }
+}
+
+/// Averages the values that are not NaN.
+fn average(values: &[f64], weights: &[f64]) -> f64 {
+    let defined = values.iter().zip(weights).filter(|own| !own.0.is_nan());
+    let (sum, weight) =
+        defined.fold((0.0, 0.0), |(sum, weight), (&v, &w)| (sum + w * v, weight + w));
+    sum / weight
 }
 
 type Score = fn(&Scores) -> f64;
@@ -211,18 +217,30 @@ fn overall_figures() {
         ] {
             same(&format!("{} {key}", case.name), &[ours], &[case.one(key)]);
         }
-        // scikit-learn's average is NaN if any part of it is; ours is over the parts that have a value.
         for (key, ours) in [
-            ("roc_auc_scores_macro", report.macro_.roc_auc),
-            ("roc_auc_scores_weighted", report.weighted.roc_auc),
-            ("roc_auc_scores_samples", report.samples.roc_auc),
+            ("roc_auc_hard_macro", report.macro_.balanced_accuracy),
+            ("roc_auc_hard_weighted", report.weighted.balanced_accuracy),
         ] {
+            // NaN where a label holds for no record, or for all.
             let golden = case.one(key);
-            if golden.is_nan() {
-                let partial = report.undefined.iter().any(|u| u.score == "roc_auc");
-                assert!(partial && ours > 0.0, "{} {key}: {ours}", case.name);
-            } else {
+            if !golden.is_nan() {
                 same(&format!("{} {key}", case.name), &[ours], &[golden]);
+            }
+        }
+        // scikit-learn's average is NaN if any part of it is; ours is over the parts that have a value.
+        let (labels, support) = (case.list("roc_auc_scores_none"), case.list("support"));
+        let rows: Vec<f64> = (0..report.n).map(|row| case.auc_of_record(row)).collect();
+        let ones = vec![1.0; report.n];
+        for (key, ours, defined) in [
+            ("roc_auc_scores_macro", report.macro_.roc_auc, average(&labels, &[1.0; 7])),
+            ("roc_auc_scores_weighted", report.weighted.roc_auc, average(&labels, &support)),
+            ("roc_auc_scores_samples", report.samples.roc_auc, average(&rows, &ones)),
+        ] {
+            let what = format!("{} {key}", case.name);
+            same(&what, &[ours], &[defined]);
+            let golden = case.one(key);
+            if !golden.is_nan() {
+                same(&what, &[ours], &[golden]);
             }
         }
     }
@@ -236,8 +254,8 @@ fn curves_of_each_label() {
         for (k, own) in all.iter().enumerate() {
             let p = case.proba.column(k).to_vec();
             let holds: Vec<bool> = case.truth.column(k).iter().map(|v| *v == 1).collect();
-            let full = RocCurve::with_every_point(&p, &holds);
-            let corners = RocCurve::new(&p, &holds);
+            let full = RocCurve::with_every_point(&p, &holds).unwrap();
+            let corners = RocCurve::new(&p, &holds).unwrap();
             for (prefix, roc) in [
                 (format!("roc{k}"), &own.roc),
                 (format!("roc{k}"), &corners),
@@ -250,12 +268,12 @@ fn curves_of_each_label() {
                 same(&what, &[roc.partial_auc(0.1)], &partial[k..=k]);
             }
             let what = format!("{} pr{k}", case.name);
-            let pr = PrCurve::new(&p, &holds);
+            let pr = PrCurve::new(&p, &holds).unwrap();
             assert_eq!(pr, own.precision_recall);
             same(&what, &pr.precision, &case.array(&format!("pr{k}_p")));
             same(&what, &pr.recall, &case.array(&format!("pr{k}_r")));
             same(&what, &pr.thresholds, &case.array(&format!("pr{k}_thr")));
-            let reliability = Reliability::new(&p, &holds, 10);
+            let reliability = Reliability::new(&p, &holds, 10).unwrap();
             let what = format!("{} cal{k}", case.name);
             same(&what, &reliability.positive_rate, &case.array(&format!("cal{k}_true")));
             same(&what, &reliability.mean_probability, &case.array(&format!("cal{k}_pred")));
@@ -266,7 +284,7 @@ fn curves_of_each_label() {
 
 #[test]
 fn wilson_interval() {
-    let Some(folder) = goldens() else { return };
+    let Some(folder) = goldens("metrics") else { return };
     let json: Value =
         serde_json::from_slice(&std::fs::read(folder.join("stats_tests.json")).unwrap()).unwrap();
     let golden: Vec<f64> =

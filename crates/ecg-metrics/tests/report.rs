@@ -114,6 +114,56 @@ fn averages_without_a_value_are_named() {
 }
 
 #[test]
+fn ranking_figures_of_records_without_a_pair_are_named() {
+    let labels = LabelSet::new(["a", "b"]).unwrap();
+    let p = array![[0.9, 0.1], [0.2, 0.3], [0.6, 0.4]];
+    let new = |truth: &Array2<bool>| {
+        let options = ReportOptions::default();
+        Report::new(&labels, truth.view(), p.view(), &[0.5; 2], &options).unwrap()
+    };
+    // The first record has no true label, the second no false one.
+    let report = new(&array![[false, false], [true, true], [true, false]]);
+    let named: Vec<(&str, &str, f64)> = report
+        .undefined
+        .iter()
+        .filter(|own| own.scope == "overall")
+        .map(|own| (own.score.as_str(), own.reason.as_str(), own.reported))
+        .collect();
+    let no_pair = "2 of 3 records have no true label or no false one";
+    assert_eq!(
+        named,
+        [
+            ("label_ranking_average_precision", no_pair, 1.0),
+            ("label_ranking_loss", no_pair, 0.0),
+            ("coverage_error", "1 of 3 records have no true label", 0.0),
+        ]
+    );
+    assert_eq!(report.coverage_error, 1.0); // 0, 2 and 1 labels
+    let whole = new(&array![[true, false], [false, true], [true, false]]);
+    assert!(!whole.undefined.iter().any(|own| own.scope == "overall"));
+}
+
+#[test]
+fn wilson_intervals_by_name() {
+    let report = report(&ReportOptions::default());
+    let a = report.label("a").unwrap();
+    assert_eq!(a.interval("sensitivity"), Some(ecg_metrics::wilson(2, 2, 0.95)));
+    assert_eq!(a.interval("roc_auc"), None);
+    assert!(report.label("never").unwrap().interval("sensitivity").unwrap()[0].is_nan());
+}
+
+#[test]
+fn a_label_that_looks_like_a_comment_is_quoted() {
+    let labels = LabelSet::new(["#1", "2"]).unwrap();
+    let (truth, p) = (array![[true, false], [false, true]], array![[0.9, 0.1], [0.2, 0.6]]);
+    let options = ReportOptions::default();
+    let report = Report::new(&labels, truth.view(), p.view(), &[0.5; 2], &options).unwrap();
+    let csv = report.to_csv();
+    let starts: Vec<&str> = csv.lines().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(starts, ["label", "\"#1\"", "2"]);
+}
+
+#[test]
 fn text_markdown_and_csv() {
     let report = report(&ReportOptions::default());
     let text = report.to_string();
@@ -139,7 +189,7 @@ fn bad_input_is_refused() {
     let shorter = p.slice(ndarray::s![..2, ..]).to_owned();
     assert_eq!(
         new(&truth, &shorter, &[0.5; 3]),
-        MetricsError::RowCount { truth: 3, probabilities: 2 }
+        MetricsError::RowCount { what: "probabilities", truth: 3, found: 2 }
     );
     let narrower = p.slice(ndarray::s![.., ..2]).to_owned();
     assert!(matches!(
@@ -158,7 +208,7 @@ fn bad_input_is_refused() {
     assert_eq!(new(&none, &Array2::zeros((0, 3)), &[0.5; 3]), MetricsError::Empty);
     let twos = truth.mapv(|holds| 2 * u8::from(holds));
     let error = Report::new(&labels(), twos.view(), p.view(), &[0.5; 3], &options).unwrap_err();
-    assert_eq!(error, MetricsError::Truth { row: 0, label: "a".into() });
+    assert_eq!(error.to_string(), "row 0 (from 0), label a: the truth must be 0 or 1, found 2");
     let unknown = report(&options).label("AF").unwrap_err();
     assert_eq!(unknown.to_string(), "unknown label \"AF\"; the labels are a,b,never");
     assert!("2".parse::<ZeroDivision>().is_err());

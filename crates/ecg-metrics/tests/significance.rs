@@ -69,9 +69,17 @@ fn delong_where_there_is_little_to_say() {
     assert!(one.p.is_nan() && one.auc == [1.0, 0.0]);
     assert!(delong(&good, &bad, &[true; 4]).unwrap().auc[0].is_nan());
     assert!(delong(&[], &[], &[]).unwrap().p.is_nan());
-    assert!(matches!(delong(&good, &bad[..3], &truth), Err(MetricsError::RowCount { .. })));
-    let nan = delong(&good, &[0.1, f64::NAN, 0.2, 0.3], &truth);
-    assert_eq!(nan, Err(MetricsError::NotANumber { row: 1 }));
+    let error = |first: &[f64], second: &[f64]| delong(first, second, &truth).unwrap_err();
+    assert_eq!(
+        error(&good, &bad[..3]),
+        MetricsError::RowCount { what: "second scores", truth: 4, found: 3 }
+    );
+    let nan = [0.1, f64::NAN, 0.2, 0.3];
+    assert_eq!(error(&good, &nan), MetricsError::NotANumber { what: "second scores", row: 1 });
+    assert_eq!(
+        error(&nan, &bad).to_string(),
+        "row 1 (from 0) of the first scores: found NaN, expected a number"
+    );
 }
 
 /// Two classifiers on 200,000 records that differ by one swapped pair, so the difference and its variance are known.
@@ -113,7 +121,7 @@ fn differences_of_scipy() {
     };
     let truth = rows("truth").mapv(|v| v == 1.0);
     let (first, second) = (rows("proba"), rows("other"));
-    let patients = Patients::from_ids(list(&json["patient"]).iter().map(|v| *v as u64));
+    let patients = Patients::from_ids(list(&json["patient"]).iter().map(|v| Some(*v as u64)));
     let compare = |a: &Array2<f64>, b: &Array2<f64>| {
         Comparison::new(
             &LabelSet::new(["l0", "l1", "l2"]).unwrap(),
