@@ -27,16 +27,11 @@
 //! | [`Predict`] | a classifier that turns a batch of inputs into probabilities `[n, label]` |
 //! | [`PredictSubsets`] | the same for one input with only subsets of its leads kept, for explanations |
 //! | [`LeadMask`] | one such subset: a bit for each lead |
-//! | `files` | files that are written completely or not at all (feature `files`) |
 //!
 //! # Conventions
 //!
 //! Axes are named in brackets, in C order: `[lead, sample]`, `[record, lead, sample]`. Signals are `f64` in mV unless a
 //! name says otherwise; rates are in Hz. The standard lead order is I, II, III, aVR, aVL, aVF, V1 to V6.
-//!
-//! # Features
-//!
-//! `files` (off by default): the module `files`, which writes files completely or not at all. It needs `tempfile`.
 //!
 //! # Sibling crates
 //!
@@ -48,7 +43,9 @@
 //! - `ecg-synth` synthesises recordings.
 
 mod error;
+// Not part of the API: the crates and programs of the workspace write their files with it.
 #[cfg(feature = "files")]
+#[doc(hidden)]
 pub mod files;
 mod label;
 mod lead;

@@ -78,7 +78,8 @@ pub struct Recording {
     pub leads: Vec<LeadName>,
     /// Samples per second.
     pub sampling_rate: SamplingRate,
-    /// Physical values in mV, `[lead, sample]`; NaN where the recorder stored no valid value.
+    /// Physical values in mV, `[lead, sample]`; NaN where the recorder stored no valid value. A signal of a file that is
+    /// not a voltage, such as a pressure, is in its own unit.
     pub signal: Array2<f64>,
     /// The integers behind `signal`, if the source had them.
     pub adc: Option<Adc>,

@@ -74,7 +74,8 @@ pub enum Ectopy {
     /// Premature atrial beats: early, with a different P wave and an incomplete pause (the beats around one are less
     /// than 2 RR apart).
     Atrial,
-    /// Premature ventricular beats: early and wide, without a P wave, with a full pause.
+    /// Premature ventricular beats: early and wide, without a P wave of their own, with a full pause in sinus rhythm:
+    /// the P wave of the sinus node falls into them or after them and is not conducted.
     Ventricular,
 }
 
@@ -106,8 +107,8 @@ pub struct Condition {
     pub conduction: Conduction,
     /// Ectopic beats. Default: [`Ectopy::None`].
     pub ectopy: Ectopy,
-    /// Left ventricular hypertrophy: high voltage to the left and back, often with an inverted lateral T wave. Default:
-    /// no.
+    /// Left ventricular hypertrophy: high voltage to the left and back, so that S in V1 and R in V5 and V6 are high and
+    /// r in V1 is not, often with an inverted lateral T wave. Default: no.
     pub left_ventricular_hypertrophy: bool,
     /// Recording quality. Default: [`Quality::Good`].
     pub quality: Quality,

@@ -1,6 +1,6 @@
 use core::f64::consts::TAU;
 
-use crate::rhythm::{BeatKind, Planned, RESPIRATION_HZ, Timeline};
+use crate::rhythm::{BeatKind, Blocked, Planned, RESPIRATION_HZ, Timeline};
 use crate::rng::Rng;
 use crate::shape::{Beatform, Kernel, Shape};
 use crate::waves;
@@ -59,6 +59,10 @@ pub(crate) fn render(
         let turn = position.matrix(beat.r_s);
         canvas.beat(beat, shape, &turn);
     }
+    for blocked in &timeline.blocked {
+        let onset_s = blocked_p_onset_s(blocked, shape);
+        canvas.wave(&shape.p, onset_s, 1.0, &position.matrix(blocked.r_s));
+    }
     if let Some(wave) = &timeline.atrial {
         let still = Position { respiratory: 0.0, ..*position };
         let turn = still.matrix(0.0);
@@ -75,6 +79,11 @@ pub(crate) fn render(
 /// Start of the P wave of a beat, in s.
 pub(crate) fn p_onset_s(beat: &Planned, form: &Beatform) -> Option<f64> {
     beat.pr_ms.map(|pr| beat.r_s + (form.on_ms - pr) / 1000.0)
+}
+
+/// Start of a P wave that is not conducted, in s: that of the beat that would follow it.
+pub(crate) fn blocked_p_onset_s(blocked: &Blocked, shape: &Shape) -> f64 {
+    blocked.r_s + (shape.main.on_ms - blocked.pr_ms) / 1000.0
 }
 
 /// The form of a beat's QRS and T.
@@ -163,6 +172,30 @@ impl Canvas {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::Stream;
+    use crate::{Condition, Ectopy, Rhythm};
+
+    #[test]
+    fn p_waves_that_are_not_conducted_are_drawn() {
+        let condition = Condition::new(Rhythm::SinusBradycardia).with_ectopy(Ectopy::Ventricular);
+        let [mut rhythm, mut main, mut premature] =
+            [Stream::Rhythm, Stream::Shape, Stream::Premature].map(|stream| Rng::new(1, 0, stream));
+        let mut timeline = Timeline::draw(&condition, 10.0, 0.0, &mut rhythm);
+        let shape = Shape::draw(&condition, 1.0, &mut main, &mut premature);
+        let position = Position { frontal: 0.0, horizontal: 0.0, respiratory: 0.0, phase: 0.0 };
+        let foot =
+            |timeline: &Timeline| render(timeline, &shape, &position, 5000, 500.0)[1].clone();
+
+        let with = foot(&timeline);
+        let onset_s = blocked_p_onset_s(&timeline.blocked.remove(0), &shape);
+        let without = foot(&timeline);
+        let p: Vec<f64> = with.iter().zip(&without).map(|(with, without)| with - without).collect();
+        let peak = (0..p.len()).max_by(|a, b| p[*a].total_cmp(&p[*b])).expect("not empty");
+        assert!((peak as f64 / 500.0 - onset_s - waves::P_LEAD_MS / 1000.0).abs() < 0.003);
+        assert!((0.05..0.2).contains(&p[peak]), "{}", p[peak]);
+        let far = |k: usize| (k as f64 / 500.0 - onset_s - 0.05).abs() > 0.15;
+        assert!((0..p.len()).all(|k| !far(k) || p[k].abs() < 1e-12));
+    }
 
     #[test]
     fn the_recurrence_is_the_gaussian() {

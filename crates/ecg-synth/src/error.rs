@@ -14,7 +14,7 @@ pub enum SynthError {
         /// Highest rate, in Hz.
         highest: f64,
     },
-    /// A duration that is too short for a beat, too long for memory, or not a number.
+    /// A duration that is too short for a beat, too long, or not a number.
     #[error("the duration must be from {shortest} to {longest} s, found {found}")]
     Duration {
         /// The requested duration, in seconds.
@@ -23,6 +23,20 @@ pub enum SynthError {
         shortest: f64,
         /// Longest duration, in seconds.
         longest: f64,
+    },
+    /// A sampling rate and a duration that are possible, but together give too many samples.
+    #[error(
+        "{seconds} s at {sampling_rate_hz} Hz are {found} samples per lead, expected at most {most}"
+    )]
+    Samples {
+        /// The requested rate, in Hz.
+        sampling_rate_hz: f64,
+        /// The requested duration, in seconds.
+        seconds: f64,
+        /// Their samples per lead.
+        found: usize,
+        /// Highest number of samples per lead.
+        most: usize,
     },
     /// A condition with parts that exclude each other.
     #[error("{part} cannot be combined with {with}")]

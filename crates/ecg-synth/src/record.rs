@@ -19,6 +19,8 @@ const HIGHEST_HZ: f64 = 5000.0;
 const SHORTEST_S: f64 = 1.0;
 /// Longest recording in s.
 const LONGEST_S: f64 = 3600.0;
+/// Most samples per lead, an hour at 1000 Hz. A record takes about 350 bytes of memory for each.
+const MOST_SAMPLES: usize = 3_600_000;
 /// Seconds of rhythm drawn beyond the end, so that a beat after the end still contributes its P wave.
 const RUN_OUT_S: f64 = 2.0;
 
@@ -31,7 +33,7 @@ pub struct SynthOptions {
     pub seed: u64,
     /// Samples per second, 100 to 5000. Default: 500.
     pub sampling_rate_hz: f64,
-    /// Duration in seconds, 1 to 3600. Default: 10.
+    /// Duration in seconds, 1 to 3600, and at most 3,600,000 samples: above 1000 Hz, less than an hour. Default: 10.
     pub seconds: f64,
 }
 
@@ -91,6 +93,11 @@ pub struct Truth {
     pub rate_bpm: f64,
     /// The beats whose reference point lies within the recording, in order.
     pub beats: Vec<Beat>,
+    /// Starts of the P waves of the sinus node that are not conducted because a premature ventricular beat comes first,
+    /// in seconds from the first sample, in order: those within the recording. No beat has them as its P wave. Default
+    /// if left out when deserialising: none.
+    #[serde(default)]
+    pub blocked_p_s: Vec<f64>,
     /// f waves of fibrillation or F waves of flutter.
     pub atrial: Option<AtrialWave>,
     /// Rotation of the frontal axis relative to the wave tables, in degrees; positive is to the right.
@@ -136,7 +143,7 @@ impl Synthesizer {
     /// Creates a synthesizer for recordings of the given duration and sampling rate. No recording is generated yet.
     ///
     /// # Errors
-    /// Fails if the sampling rate or the duration is out of bounds.
+    /// Fails if the sampling rate, the duration or the number of samples is out of bounds.
     pub fn new(options: SynthOptions) -> Result<Self, SynthError> {
         let hz = options.sampling_rate_hz;
         let wrong_rate =
@@ -153,6 +160,14 @@ impl Synthesizer {
             });
         }
         let samples = (options.seconds * hz).round() as usize;
+        if samples > MOST_SAMPLES {
+            return Err(SynthError::Samples {
+                sampling_rate_hz: hz,
+                seconds: options.seconds,
+                found: samples,
+                most: MOST_SAMPLES,
+            });
+        }
         Ok(Self { options, rate, samples })
     }
 
@@ -242,10 +257,14 @@ impl Synthesizer {
         let clean = leads::twelve(&measured);
         noise.disturb(&mut measured, hz, &mut stream(Stream::Emg));
         let values = leads::digitise(&measured);
+        // A long recording needs the memory for the arrays below.
+        drop(measured);
 
-        let beats =
-            timeline.beats.iter().filter(|beat| (0.0..self.options.seconds).contains(&beat.r_s));
-        let beats: Vec<Beat> = beats
+        let within = |t_s: &f64| (0.0..self.options.seconds).contains(t_s);
+        let beats: Vec<Beat> = timeline
+            .beats
+            .iter()
+            .filter(|beat| within(&beat.r_s))
             .map(|beat| {
                 let form = dipole::form_of(beat, &shape);
                 Beat {
@@ -258,6 +277,9 @@ impl Synthesizer {
                 }
             })
             .collect();
+        let blocked =
+            timeline.blocked.iter().map(|blocked| dipole::blocked_p_onset_s(blocked, &shape));
+        let blocked_p_s = blocked.filter(within).collect();
         // A short recording may end before the first ectopic beat; it must then not state any ectopy.
         let ectopic = [BeatKind::PrematureAtrial, BeatKind::PrematureVentricular];
         let shown = if beats.iter().any(|beat| ectopic.contains(&beat.kind)) {
@@ -266,8 +288,8 @@ impl Synthesizer {
             condition.with_ectopy(Ectopy::None)
         };
         let mut rows = Array2::zeros((3, self.samples));
-        for (mut row, values) in rows.rows_mut().into_iter().zip(&dipole) {
-            row.assign(&ArrayView1::from(values));
+        for (mut row, values) in rows.rows_mut().into_iter().zip(dipole) {
+            row.assign(&ArrayView1::from(&values));
         }
         SynthRecord {
             recording: self.recording(index, &shown, &patient, values),
@@ -276,6 +298,7 @@ impl Synthesizer {
             truth: Truth {
                 rate_bpm: timeline.rate_bpm,
                 beats,
+                blocked_p_s,
                 atrial: timeline.atrial,
                 frontal_rotation_deg: patient.position.frontal.to_degrees(),
                 poor_electrode: noise.poor_electrode,

@@ -49,7 +49,18 @@ pub(crate) struct Planned {
 pub(crate) struct Timeline {
     pub(crate) rate_bpm: f64,
     pub(crate) beats: Vec<Planned>,
+    /// The P waves of the sinus node that premature ventricular beats keep from the ventricles.
+    pub(crate) blocked: Vec<Blocked>,
     pub(crate) atrial: Option<AtrialWave>,
+}
+
+/// A P wave without a beat of its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Blocked {
+    /// Time at which the R of its beat would be, from the start of the recording.
+    pub(crate) r_s: f64,
+    /// The PR interval that would be, in ms.
+    pub(crate) pr_ms: f64,
 }
 
 impl Timeline {
@@ -82,7 +93,7 @@ impl Timeline {
     }
 
     fn new(rate_bpm: f64, atrial: Option<AtrialWave>) -> Self {
-        Self { rate_bpm, beats: Vec::new(), atrial }
+        Self { rate_bpm, beats: Vec::new(), blocked: Vec::new(), atrial }
     }
 
     /// Adds a beat and returns the interval that its T wave is adapted to.
@@ -149,6 +160,9 @@ fn sinus(condition: &Condition, end_s: f64, rng: &mut Rng) -> Timeline {
     // Number of beats from one ectopic beat to the next; the first comes within three beats of the start.
     let every = 3 + rng.below(4);
     let mut until = rng.below(3);
+    // Ventricular beats of one focus have one coupling interval, as a fraction of RR. It is drawn at the first of them,
+    // so that the beats before are those without ectopy.
+    let mut of_focus = None;
 
     let mut timeline = Timeline::new(rate, None);
     let mut t = -RUN_UP_S - mean_s * rng.unit();
@@ -168,9 +182,12 @@ fn sinus(condition: &Condition, end_s: f64, rng: &mut Rng) -> Timeline {
             t += rr;
         } else if condition.ectopy == Ectopy::Ventricular {
             // The coupling interval is at least 0.34 s, the refractory period, but at most 0.85 RR, so that the beat
-            // stays premature. A full compensatory pause follows.
-            let coupling = (rr * rng.within(0.55, 0.70)).max(0.34).min(0.85 * rr);
+            // stays premature. The sinus node keeps its time, so a full compensatory pause follows; its P wave at RR is
+            // not conducted.
+            let fraction = *of_focus.get_or_insert_with(|| rng.within(0.55, 0.70));
+            let coupling = (rr * fraction).max(0.34).min(0.85 * rr);
             timeline.push(BeatKind::PrematureVentricular, t + coupling, None);
+            timeline.blocked.push(Blocked { r_s: t + rr, pr_ms: pr });
             t += 2.0 * rr;
         } else {
             // The ectopic P wave comes at about the peak of the T wave or later, but the coupling interval is at most
@@ -334,6 +351,35 @@ mod tests {
                 assert!(around < 1.951 * rr, "{rhythm:?} {index}: {around} {rr}");
             }
         }
+    }
+
+    #[test]
+    fn premature_ventricular_beats_have_one_coupling_and_leave_the_sinus_node_alone() {
+        let condition = Condition::new(Rhythm::SinusBradycardia).with_ectopy(Ectopy::Ventricular);
+        let mut fractions = Vec::new();
+        for index in 0..50 {
+            let mut rng = Rng::new(1, index, Stream::Rhythm);
+            let timeline = Timeline::draw(&condition, 30.0, 0.0, &mut rng);
+            // The times of each premature beat and of its neighbours.
+            let premature: Vec<[f64; 3]> = timeline
+                .beats
+                .windows(3)
+                .filter(|beats| beats[1].kind == BeatKind::PrematureVentricular)
+                .map(|beats| [0, 1, 2].map(|k: usize| beats[k].r_s))
+                .collect();
+            assert!(premature.len() > 1, "{index}");
+            let fraction =
+                |[before, early, after]: [f64; 3]| 2.0 * (early - before) / (after - before);
+            let first = fraction(premature[0]);
+            for (&times, blocked) in premature.iter().zip(&timeline.blocked) {
+                assert!((fraction(times) - first).abs() < 1e-9, "{index}: {times:?}");
+                assert!((blocked.r_s - (times[0] + times[2]) / 2.0).abs() < 1e-9, "{index}");
+                assert!((115.0..=195.0).contains(&blocked.pr_ms), "{}", blocked.pr_ms);
+            }
+            fractions.push(first);
+        }
+        fractions.sort_by(f64::total_cmp);
+        assert!(fractions[0] < 0.58 && fractions[49] > 0.67, "{fractions:?}");
     }
 
     #[test]

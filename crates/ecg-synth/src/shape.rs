@@ -42,6 +42,8 @@ pub(crate) struct Shape {
 struct Fit {
     /// Factor on the voltage of the QRS and T wave along each axis.
     gain: [f64; 3],
+    /// Additional factor on the parts of the QRS that point to the left, foot and back.
+    growth: [f64; 3],
     /// Additional factor on the T wave along each axis.
     t_gain: [f64; 3],
     /// Factor on the times of the QRS.
@@ -49,15 +51,21 @@ struct Fit {
 }
 
 /// Varies each Gaussian independently: its height by a lognormal factor (standard deviation 0.08 of the logarithm), its
-/// width by +-8 %.
-fn vary(axes: &Axes, gain: [f64; 3], time: f64, from_ms: f64, rng: &mut Rng) -> Vec<Kernel> {
+/// width by +-8 %. `gain` gives the factor on an amplitude of the table, by its axis.
+fn vary(
+    axes: &Axes,
+    gain: impl Fn(usize, f64) -> f64,
+    time: f64,
+    from_ms: f64,
+    rng: &mut Rng,
+) -> Vec<Kernel> {
     let mut kernels = Vec::new();
     for (axis, row) in axes.iter().enumerate() {
         for &(mu, a, sigma) in *row {
             kernels.push(Kernel {
                 axis,
                 mu_ms: (mu - from_ms) * time,
-                amp_mv: a * gain[axis] * rng.lognormal(0.08),
+                amp_mv: a * gain(axis, a) * rng.lognormal(0.08),
                 sigma_ms: sigma * time * rng.within(0.92, 1.08),
             });
         }
@@ -66,9 +74,12 @@ fn vary(axes: &Axes, gain: [f64; 3], time: f64, from_ms: f64, rng: &mut Rng) -> 
 }
 
 fn fit(table: &Complex, fit: &Fit, rng: &mut Rng) -> Beatform {
-    let t_gain = core::array::from_fn(|axis| fit.gain[axis] * fit.t_gain[axis]);
+    let qrs_gain = |axis: usize, amplitude: f64| {
+        if amplitude > 0.0 { fit.gain[axis] * fit.growth[axis] } else { fit.gain[axis] }
+    };
+    let t_gain = |axis: usize, _: f64| fit.gain[axis] * fit.t_gain[axis];
     Beatform {
-        qrs: vary(&table.qrs, fit.gain, fit.time, 0.0, rng),
+        qrs: vary(&table.qrs, qrs_gain, fit.time, 0.0, rng),
         t: vary(&table.t, t_gain, 1.0, table.off_ms, rng),
         on_ms: table.on_ms * fit.time,
         off_ms: table.off_ms * fit.time,
@@ -100,12 +111,13 @@ impl Shape {
         let premature_time = rng.within(0.95, 1.10);
         let spike = rng.within(0.3, 1.2);
 
-        let mut main = Fit { gain: [voltage; 3], t_gain: [t_gain; 3], time: 1.0 };
+        let mut main = Fit { gain: [voltage; 3], growth: [1.0; 3], t_gain: [t_gain; 3], time: 1.0 };
         if condition.left_ventricular_hypertrophy {
-            main.gain = [voltage * to_left, voltage, voltage * to_back];
-            // Repolarisation does not grow with the QRS, and under strain it points away from it.
+            // The septum and the right ventricle, which point to the right and to the front, do not grow.
+            main.growth = [to_left, 1.0, to_back];
+            // Repolarisation does not grow either, and under strain it points away from the QRS.
             let lateral = if strain { -0.5 } else { 1.0 };
-            main.t_gain = [t_gain * lateral / to_left, t_gain, t_gain / to_back];
+            main.t_gain[0] *= lateral;
         }
         if condition.conduction == Conduction::LeftBundleBranchBlock {
             main.gain = [voltage * left_block_gain; 3];
@@ -118,10 +130,12 @@ impl Shape {
         };
         let premature = Fit {
             gain: waves::VENTRICULAR_FROM[side].map(|factor| factor * voltage * premature_gain),
+            growth: [1.0; 3],
             t_gain: [1.0; 3],
             time: premature_time,
         };
-        let p_gain = [voltage * rng.lognormal(0.15); 3];
+        let p_gain = voltage * rng.lognormal(0.15);
+        let p_gain = |_: usize, _: f64| p_gain;
         Self {
             p: vary(&waves::P, p_gain, 1.0, -waves::P_LEAD_MS, rng),
             main: fit(table, &main, rng),

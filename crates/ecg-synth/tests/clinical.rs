@@ -4,7 +4,7 @@
 
 use ecg_core::Lead;
 use ecg_synth::{
-    BeatKind, Condition, Conduction, Ectopy, Rhythm, SynthOptions, SynthRecord, Synthesizer,
+    Beat, BeatKind, Condition, Conduction, Ectopy, Rhythm, SynthOptions, SynthRecord, Synthesizer,
 };
 
 const HZ: f64 = 500.0;
@@ -88,6 +88,43 @@ fn highest(values: &[f64]) -> f64 {
 
 fn lowest(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::MAX, f64::min)
+}
+
+/// The samples from one time to another.
+fn samples(from_s: f64, to_s: f64) -> std::ops::Range<usize> {
+    let at = |s: f64| (s * HZ).round() as usize;
+    at(from_s)..at(to_s)
+}
+
+/// The integral of a lead of the noise-free signal over the QRS of a beat, mV ms.
+fn qrs_area(record: &SynthRecord, lead: Lead, beat: &Beat) -> f64 {
+    let row = record.clean.row(lead.index());
+    samples(beat.qrs_onset_s, beat.qrs_offset_s).map(|k| row[k]).sum::<f64>() * 1000.0 / HZ
+}
+
+/// Cosine of the angle between the QRS and the T wave of a beat, each the integral of the dipole; -1 if opposite.
+fn qrs_t_cosine(record: &SynthRecord, beat: &Beat) -> f64 {
+    let vector = |from_s: f64, to_s: f64| -> [f64; 3] {
+        std::array::from_fn(|axis| {
+            samples(from_s, to_s).map(|k| record.dipole[[axis, k]]).sum::<f64>()
+        })
+    };
+    let qrs = vector(beat.qrs_onset_s, beat.qrs_offset_s);
+    let t = vector(beat.qrs_offset_s + 0.06, beat.qrs_offset_s + 0.32);
+    let dot = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    dot(qrs, t) / (dot(qrs, qrs) * dot(t, t)).sqrt()
+}
+
+/// The beats of one kind that are far enough from both ends.
+fn whole_of(record: &SynthRecord, kind: BeatKind) -> impl Iterator<Item = &Beat> {
+    let beats = record.truth.beats.iter();
+    beats.filter(move |beat| beat.kind == kind && (0.6..9.3).contains(&beat.r_s))
+}
+
+/// Width of a QRS as measured on the signal, ms.
+fn qrs_ms(speed: &[f64], beat: &Beat) -> f64 {
+    let (on, off) = qrs_bounds(speed, (beat.r_s * HZ).round() as usize);
+    (off - on) as f64 * 1000.0 / HZ
 }
 
 #[test]
@@ -292,16 +329,134 @@ fn normal_conduction_has_neither() {
 }
 
 #[test]
+fn hypertrophy_is_high_voltage_to_the_left_and_back_alone() {
+    use Conduction::*;
+    for conduction in [Normal, RightBundleBranchBlock, IncompleteRightBundleBranchBlock] {
+        let usual = blocked(conduction);
+        let large = usual.with_left_ventricular_hypertrophy();
+        for (usual, large) in records(usual).zip(records(large)) {
+            let [[r, sokolow], [r_large, sokolow_large]] = [usual, large].map(|record| {
+                let v1 = first_qrs(&record, Lead::V1);
+                let bottom =
+                    (0..v1.len()).min_by(|a, b| v1[*a].total_cmp(&v1[*b])).expect("not empty");
+                let left = [Lead::V5, Lead::V6].map(|lead| highest(&first_qrs(&record, lead)));
+                [highest(&v1[..bottom]), highest(&left) - v1[bottom]]
+            });
+            // A high R in V1 would be a sign of the right ventricle.
+            assert!((0.85..1.0).contains(&(r_large / r)), "{conduction:?} {r} {r_large}");
+            assert!(sokolow_large > 1.4 * sokolow, "{conduction:?} {sokolow} {sokolow_large}");
+        }
+    }
+}
+
+#[test]
+fn paced_beats_are_regular_and_wide_with_an_axis_upwards_and_an_opposite_t() {
+    let mut with_p = 0;
+    for record in records(Condition::new(Rhythm::Paced)) {
+        assert!((55.0..=90.0).contains(&record.truth.rate_bpm), "{}", record.truth.rate_bpm);
+        let rr = rr_s(&record);
+        assert!(rr.iter().all(|rr| (rr * record.truth.rate_bpm / 60.0 - 1.0).abs() < 1e-9));
+        let speed = spatial_speed(&record);
+        for beat in whole_of(&record, BeatKind::Paced) {
+            let width = qrs_ms(&speed, beat);
+            assert!(width >= 120.0, "{width}");
+            let area = |lead| qrs_area(&record, lead, beat);
+            assert!(
+                [Lead::II, Lead::III, Lead::AVF, Lead::V1].iter().all(|lead| area(*lead) < -20.0)
+            );
+            assert!(area(Lead::I) > 10.0, "{}", area(Lead::I));
+            let cosine = qrs_t_cosine(&record, beat);
+            assert!(cosine < -0.9, "{cosine}");
+        }
+        let beats = &record.truth.beats;
+        assert!(beats.iter().all(|beat| beat.kind == BeatKind::Paced));
+        assert!(beats.iter().all(|beat| beat.pr_ms == beats[0].pr_ms));
+        with_p += usize::from(beats[0].pr_ms.is_some());
+    }
+    assert!((10..=30).contains(&with_p), "{with_p}");
+}
+
+#[test]
+fn supraventricular_tachycardia_is_fast_and_regular_and_has_no_p() {
+    use Conduction::*;
+    for (conduction, fastest) in
+        [(Normal, 210.0), (LeftBundleBranchBlock, 190.0), (RightBundleBranchBlock, 190.0)]
+    {
+        let condition = Condition::new(Rhythm::SupraventricularTachycardia);
+        for record in records(condition.with_conduction(conduction)) {
+            let rate = record.truth.rate_bpm;
+            assert!((151.0..=fastest).contains(&rate), "{conduction:?} {rate}");
+            let rr = rr_s(&record);
+            assert!((60.0 / mean(&rr) / rate - 1.0).abs() < 0.005, "{conduction:?} {rate}");
+            assert!(variation(&rr) < 0.01, "{conduction:?} {}", variation(&rr));
+            for beat in &record.truth.beats {
+                assert_eq!(beat.kind, BeatKind::Reentry);
+                assert!(beat.p_onset_s.is_none() && beat.pr_ms.is_none());
+            }
+        }
+    }
+}
+
+#[test]
+fn premature_ventricular_beats_are_wide_and_from_either_side_with_an_opposite_t() {
+    let condition = Condition::new(Rhythm::SinusBradycardia).with_ectopy(Ectopy::Ventricular);
+    let [mut from_right, mut from_left] = [0, 0];
+    for record in records(condition) {
+        let speed = spatial_speed(&record);
+        for beat in whole_of(&record, BeatKind::PrematureVentricular) {
+            let width = qrs_ms(&speed, beat);
+            assert!(width >= 140.0, "{width}");
+            // From the right ventricle: negative in V1 and downwards. From the left one: the opposite.
+            let [v1, avf] = [Lead::V1, Lead::AVF].map(|lead| qrs_area(&record, lead, beat));
+            assert!(v1.abs() > 30.0 && avf.abs() > 30.0 && v1 * avf < 0.0, "{v1} {avf}");
+            from_right += usize::from(v1 < 0.0);
+            from_left += usize::from(v1 > 0.0);
+            let cosine = qrs_t_cosine(&record, beat);
+            assert!(cosine < -0.9, "{cosine}");
+        }
+    }
+    assert!(from_right > 0 && from_left > 0, "{from_right} {from_left}");
+}
+
+#[test]
+fn the_p_wave_behind_a_premature_ventricular_beat_is_not_conducted() {
+    for rhythm in [Rhythm::NormalSinus, Rhythm::SinusBradycardia, Rhythm::SinusTachycardia] {
+        for record in records(Condition::new(rhythm).with_ectopy(Ectopy::Ventricular)) {
+            let blocked = &record.truth.blocked_p_s;
+            assert!(blocked.iter().all(|onset| (0.0..10.0).contains(onset)), "{blocked:?}");
+            for beats in record.truth.beats.windows(3) {
+                if beats[1].kind != BeatKind::PrematureVentricular {
+                    continue;
+                }
+                let onset = |beat: &Beat| beat.p_onset_s.expect("sinus beats have a P");
+                let middle = (onset(&beats[0]) + onset(&beats[2])) / 2.0;
+                // The PR intervals vary by up to 4 ms.
+                let there = blocked.iter().filter(|onset| (**onset - middle).abs() < 0.005).count();
+                assert_eq!(there, 1, "{rhythm:?} {middle} {blocked:?}");
+            }
+        }
+    }
+    for condition in [
+        sinus(),
+        sinus().with_ectopy(Ectopy::Atrial),
+        Condition::new(Rhythm::AtrialFibrillation).with_ectopy(Ectopy::Ventricular),
+    ] {
+        assert!(records(condition).all(|record| record.truth.blocked_p_s.is_empty()));
+    }
+}
+
+#[test]
 fn premature_beats_in_fast_fibrillation_are_early() {
     let condition = Condition::new(Rhythm::AtrialFibrillation).with_ectopy(Ectopy::Ventricular);
     let mut fast = 0;
     for record in records(condition) {
         fast += usize::from(record.truth.rate_bpm > 120.0);
-        for pair in record.truth.beats.windows(2) {
-            if pair[1].kind == BeatKind::PrematureVentricular {
-                let early = (pair[1].r_s - pair[0].r_s) * record.truth.rate_bpm / 60.0;
-                assert!(early < 0.851, "{early}");
-            }
+        let beats = &record.truth.beats;
+        let premature = |beat: &Beat| beat.kind == BeatKind::PrematureVentricular;
+        assert!(beats.iter().any(premature), "no premature beat");
+        for pair in beats.windows(2).filter(|pair| premature(&pair[1])) {
+            let early = (pair[1].r_s - pair[0].r_s) * record.truth.rate_bpm / 60.0;
+            assert!(early < 0.851, "{early}");
         }
     }
     assert!(fast > 0, "no fast recording");

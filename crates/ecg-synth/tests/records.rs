@@ -168,6 +168,30 @@ fn any_rate_and_duration_within_bounds() {
 }
 
 #[test]
+fn rate_and_duration_are_bounded_together() {
+    let options =
+        |hz, seconds| SynthOptions::default().with_sampling_rate_hz(hz).with_seconds(seconds);
+    for (hz, seconds) in [(1000.0, 3600.0), (5000.0, 720.0)] {
+        assert_eq!(synthesizer(options(hz, seconds)).samples(), 3_600_000);
+    }
+    for (hz, seconds, text) in [
+        (
+            5000.0,
+            3600.0,
+            "3600 s at 5000 Hz are 18000000 samples per lead, expected at most 3600000",
+        ),
+        (
+            5000.0,
+            720.5,
+            "720.5 s at 5000 Hz are 3602500 samples per lead, expected at most 3600000",
+        ),
+    ] {
+        let error = Synthesizer::new(options(hz, seconds)).expect_err("too many samples");
+        assert_eq!(error.to_string(), text);
+    }
+}
+
+#[test]
 fn a_flat_lead_is_flat_and_derived_leads_follow() {
     let synthesizer = synthesizer(SynthOptions::default().with_seconds(2.0));
     let condition = Condition::new(Rhythm::NormalSinus).with_quality(Quality::FlatLead);
