@@ -2,7 +2,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use ecg_core::PredictSubsets;
-use ndarray::{Array2, Array3, ArrayView2};
+use ndarray::{Array2, Array3, ArrayView2, s};
 
 use crate::{ExplainOptions, LimeError, Outcome, Players, explain};
 
@@ -12,6 +12,9 @@ use crate::{ExplainOptions, LimeError, Outcome, Players, explain};
 /// the values differ ([`explain_with_baselines`](crate::explain_with_baselines)).
 ///
 /// Leads are matched by row: the leads of a baseline must be in the order of those of the explained signal.
+///
+/// A signal of a baseline must have at least as many samples as the explained signal, and of these its first are
+/// used. So one baseline serves records of different lengths.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Baseline {
@@ -48,16 +51,21 @@ impl Baseline {
         name.split(" of ").next().unwrap_or(name)
     }
 
-    /// Returns the mean of signals `[lead, sample]` as a [`Baseline::Mean`].
+    /// Returns the mean of signals `[lead, sample]` as a [`Baseline::Mean`], which is as long as the shortest of them.
     ///
     /// # Errors
-    /// Returns an error if there is no signal, or if the signals differ in shape.
-    pub fn mean_of(signals: &[Array2<f32>]) -> Result<Self, LimeError> {
+    /// Returns an error if there is no signal, if the signals differ in their number of leads, or if one of them has
+    /// values that are not finite among those that are averaged.
+    pub fn mean_of<'a>(
+        signals: impl IntoIterator<Item = ArrayView2<'a, f32>>,
+    ) -> Result<Self, LimeError> {
+        let signals: Vec<ArrayView2<'a, f32>> = signals.into_iter().collect();
         let first = signals.first().ok_or(LimeError::EmptyBaseline)?;
-        let mut sum = Array2::<f64>::zeros(first.dim());
+        let samples = signals.iter().map(|signal| signal.ncols()).min().unwrap_or_default();
+        let mut sum = Array2::<f64>::zeros((first.nrows(), samples));
         for (record, signal) in signals.iter().enumerate() {
-            same_shape(record, first.dim(), signal)?;
-            sum.zip_mut_with(signal, |sum, v| *sum += f64::from(*v));
+            check_signal(record, sum.dim(), *signal)?;
+            sum.zip_mut_with(&signal.slice(s![.., ..samples]), |sum, v| *sum += f64::from(*v));
         }
         Ok(Self::Mean(sum.mapv(|v| (v / signals.len() as f64) as f32)))
     }
@@ -66,21 +74,23 @@ impl Baseline {
     pub(crate) fn check(&self, prepared: ArrayView2<'_, f32>) -> Result<(), LimeError> {
         match self {
             Self::Zero => Ok(()),
-            Self::Mean(mean) => same_shape(0, prepared.dim(), mean),
+            Self::Mean(mean) => check_signal(0, prepared.dim(), mean.view()),
             Self::MeanImage(images) if images.dim().0 != prepared.nrows() => {
                 let (expected, found) = (prepared.nrows(), images.dim().0);
                 Err(LimeError::BaselineLeads { expected, found })
             }
             Self::MeanImage(images) => all_finite(0, images.iter()),
             Self::Background(records) if records.is_empty() => Err(LimeError::EmptyBaseline),
-            Self::Background(records) => records
-                .iter()
-                .enumerate()
-                .try_for_each(|(record, signal)| same_shape(record, prepared.dim(), signal)),
+            Self::Background(records) => {
+                records.iter().enumerate().try_for_each(|(record, signal)| {
+                    check_signal(record, prepared.dim(), signal.view())
+                })
+            }
         }
     }
 
-    /// What replaces removed rows of the signal, one item per recording; `None` stands for zero.
+    /// What replaces removed rows of the signal, one item per recording, which may be longer than the signal; `None`
+    /// stands for zero.
     pub(crate) fn replacements(&self) -> Vec<Option<ArrayView2<'_, f32>>> {
         match self {
             Self::Zero | Self::MeanImage(_) => vec![None],
@@ -149,16 +159,17 @@ pub fn explain_with_baselines<P: PredictSubsets + ?Sized>(
     Ok(outcomes)
 }
 
-fn same_shape(
+/// Refuses a signal with another number of leads, or whose first samples are too few or not finite.
+fn check_signal(
     record: usize,
     (leads, samples): (usize, usize),
-    signal: &Array2<f32>,
+    signal: ArrayView2<'_, f32>,
 ) -> Result<(), LimeError> {
-    if signal.dim() != (leads, samples) {
+    if signal.nrows() != leads || signal.ncols() < samples {
         let found = [signal.nrows(), signal.ncols()];
         return Err(LimeError::BaselineShape { record, expected: [leads, samples], found });
     }
-    all_finite(record, signal.iter())
+    all_finite(record, signal.slice(s![.., ..samples]).iter())
 }
 
 fn all_finite<'a>(
@@ -178,16 +189,16 @@ mod tests {
     #[test]
     fn baselines_that_do_not_fit_are_refused() {
         let x = Array2::<f32>::ones((2, 3));
-        let other = Array2::<f32>::ones((2, 4));
-        let mean = Baseline::mean_of(&[x.clone(), &x * 3.0]).expect("alike");
-        assert_eq!(mean, Baseline::Mean(&x * 2.0));
+        let mean = Baseline::Mean(&x * 2.0);
         assert!(mean.check(x.view()).is_ok());
-        let error = Baseline::mean_of(&[x.clone(), other.clone()]).expect_err("unlike");
+        let error = mean.check(Array2::ones((2, 4)).view()).expect_err("too short");
         assert_eq!(
             error.to_string(),
-            "record 1 (from 0) of the baseline has shape [2, 4], expected [2, 3]"
+            "record 0 (from 0) of the baseline has 2 leads of 3 samples, expected 2 leads of at least 4 samples"
         );
-        assert!(matches!(Baseline::mean_of(&[]), Err(LimeError::EmptyBaseline)));
+        let others = Baseline::Background(vec![x.clone(), Array2::ones((3, 3))]);
+        let error = others.check(x.view()).expect_err("one lead more");
+        assert!(matches!(error, LimeError::BaselineShape { record: 1, .. }), "{error}");
         let empty = Baseline::Background(vec![]);
         assert!(matches!(empty.check(x.view()), Err(LimeError::EmptyBaseline)));
         let broken = Baseline::Mean(&x * f32::NAN);
@@ -198,5 +209,29 @@ mod tests {
         let broken = Baseline::MeanImage(images.mapv(|_| f32::INFINITY));
         assert!(broken.check(Array2::ones((3, 5)).view()).is_err());
         assert_eq!(Baseline::Background(vec![x.clone(), x]).to_string(), "background of 2");
+    }
+
+    #[test]
+    fn only_the_first_samples_of_longer_signals_count() {
+        let x = Array2::<f32>::ones((2, 3));
+        let mut long = Array2::<f32>::from_elem((2, 5), 3.0);
+        long[[1, 4]] = f32::NAN;
+        let others = Baseline::Background(vec![x.clone(), long.clone()]);
+        assert!(others.check(x.view()).is_ok());
+        assert!(matches!(
+            Baseline::Mean(long.clone()).check(Array2::ones((2, 5)).view()),
+            Err(LimeError::BaselineNotFinite { record: 0 })
+        ));
+        let mean = Baseline::mean_of([x.view(), long.view()]).expect("alike");
+        assert_eq!(mean, Baseline::Mean(&x * 2.0));
+        let error = Baseline::mean_of([x.view(), long.t()]).expect_err("five leads");
+        assert_eq!(
+            error.to_string(),
+            "record 1 (from 0) of the baseline has 5 leads of 2 samples, expected 2 leads of at least 2 samples"
+        );
+        let error = Baseline::mean_of([long.view()]).expect_err("a value is NaN");
+        assert!(matches!(error, LimeError::BaselineNotFinite { record: 0 }), "{error}");
+        let none: [ArrayView2<'_, f32>; 0] = [];
+        assert!(matches!(Baseline::mean_of(none), Err(LimeError::EmptyBaseline)));
     }
 }

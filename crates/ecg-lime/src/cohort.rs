@@ -109,7 +109,8 @@ pub struct Cohort {
 }
 
 impl Cohort {
-    /// Combines explanations, owned or borrowed. `patients` names the patient of each, in the same order.
+    /// Combines explanations, owned or borrowed. `patients` names the patient of each, in the same order. An
+    /// explanation whose patient is unknown, `None`, counts as the only one of its patient.
     ///
     /// Players are matched by name. Records that fell back to twelve players ([`Explanation::fallback`]) are
     /// therefore combined with those of eight, so count them.
@@ -124,7 +125,7 @@ impl Cohort {
     /// - There are no resamples.
     pub fn of<E: Borrow<Explanation>, P: AsRef<str>>(
         explanations: &[E],
-        patients: &[P],
+        patients: &[Option<P>],
         options: &CohortOptions,
     ) -> Result<Self, LimeError> {
         let explanations: Vec<&Explanation> = explanations.iter().map(Borrow::borrow).collect();
@@ -145,9 +146,11 @@ impl Cohort {
             let (setting, expected) = ("the number of resamples", "at least 1");
             return Err(LimeError::Setting { setting, expected, found: 0.0 });
         }
-        let mut rows_of: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        // An unknown patient goes by the row.
+        let mut rows_of: BTreeMap<Result<&str, usize>, Vec<usize>> = BTreeMap::new();
         for (row, patient) in patients.iter().enumerate() {
-            rows_of.entry(patient.as_ref()).or_default().push(row);
+            let patient = patient.as_ref().map(AsRef::as_ref).ok_or(row);
+            rows_of.entry(patient).or_default().push(row);
         }
         let clusters: Vec<Vec<usize>> = rows_of.into_values().collect();
         let columns = columns(&explanations);

@@ -52,7 +52,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (model, signal) = (Toy::new(), signal());
-//! // Prepared signals of other records, of the same shape.
+//! // Prepared signals of other records, of the same leads and at least as long.
 //! let others = vec![&signal * 0.1, &signal * 0.2];
 //! let outcomes = explain_with_baselines(
 //!     &model,
@@ -189,7 +189,7 @@
 //!     let (own, other) = (own.explanation().ok_or("none")?, other.explanation().ok_or("none")?);
 //!     agreements.push(Agreement::of(own, other, 3)?);
 //!     explanations.push(own.clone());
-//!     patients.push(patient);
+//!     patients.push(Some(patient)); // `None` if the patient is unknown
 //! }
 //! let cohort = Cohort::of(&explanations, &patients, &CohortOptions::default())?;
 //! let v6 = cohort.leads.iter().find(|own| own.lead == "V6").ok_or("V6 plays")?;

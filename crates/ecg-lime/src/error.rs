@@ -246,12 +246,15 @@ pub enum LimeError {
         /// Its value.
         found: usize,
     },
-    /// The baseline does not have the signal's shape.
-    #[error("record {record} (from 0) of the baseline has shape {found:?}, expected {expected:?}")]
+    /// A signal of the baseline has another number of leads than the explained one, or fewer samples.
+    #[error(
+        "record {record} (from 0) of the baseline has {} leads of {} samples, expected {} leads of at least {} samples",
+        found[0], found[1], expected[0], expected[1]
+    )]
     BaselineShape {
         /// Index of the baseline's record.
         record: usize,
-        /// Shape of the signal, `[lead, sample]`.
+        /// Number of leads and the smallest number of samples that fit the signal.
         expected: [usize; 2],
         /// Shape of the record.
         found: [usize; 2],
@@ -312,6 +315,13 @@ pub enum LimeError {
         /// Players of the other, joined by commas.
         right: String,
     },
+}
+
+impl LimeError {
+    /// Returns the message followed by those of its causes, for places that keep only text.
+    pub fn with_causes(&self) -> String {
+        ecg_core::with_causes(self)
+    }
 }
 
 /// Ends a noun that is counted.

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ecg_core::{LabelSet, Lead, LeadMask, Predict, PredictError, PredictSubsets};
 use ecg_lime::{
@@ -11,23 +11,10 @@ use ecg_lime::{
     SampledShapley, Segments, SubsetEvaluations, Subsets, Target, all_masks, lime_kernel, logistic,
     published_masks, removals, ridge, shapley_values, softmax_percent,
 };
+use ecg_test_data::goldens;
 use ndarray::{Array1, Array2, ArrayView2, ArrayView3, Ix3};
 use ndarray_npy::NpzReader;
 use serde_json::Value;
-
-fn goldens() -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens");
-    let root = std::env::var_os("ECG_GOLDENS").map_or_else(|| beside.into(), PathBuf::from);
-    if root.join("lime").is_dir() {
-        return Some(root);
-    }
-    assert!(
-        std::env::var_os("ECG_REQUIRE_DATA").is_none_or(|value| value != "1"),
-        "no golden values, and ECG_REQUIRE_DATA is 1"
-    );
-    println!("skipped: no golden values");
-    None
-}
 
 fn json(path: PathBuf) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
@@ -53,8 +40,8 @@ struct Case {
 }
 
 impl Case {
-    fn open(root: &std::path::Path, name: &str) -> Self {
-        let path = root.join("lime").join(format!("{name}.npz"));
+    fn open(folder: &Path, name: &str) -> Self {
+        let path = folder.join(format!("{name}.npz"));
         let mut npz = NpzReader::new(File::open(path).unwrap()).unwrap();
         let masks: Array2<u8> = npz.by_name("masks").unwrap();
         let weights: Array1<f64> = npz.by_name("weights").unwrap();
@@ -96,21 +83,21 @@ const CASES: [(&str, &str); 6] = [
 
 #[test]
 fn the_published_masks_in_order() {
-    let Some(root) = goldens() else { return };
-    let mut npz = NpzReader::new(File::open(root.join("linear/matrices.npz")).unwrap()).unwrap();
+    let (Some(folder), Some(linear)) = (goldens("lime"), goldens("linear")) else { return };
+    let mut npz = NpzReader::new(File::open(linear.join("matrices.npz")).unwrap()).unwrap();
     let golden: Array2<f64> = npz.by_name("masks").unwrap();
     let golden: Vec<LeadMask> =
         golden.rows().into_iter().map(|row| bits(row.iter().map(|v| *v == 1.0))).collect();
     assert_eq!(published_masks(), golden);
-    let three = Case::open(&root, "keras_1_rec06_JS20014_adc");
+    let three = Case::open(&folder, "keras_1_rec06_JS20014_adc");
     assert_eq!(removals(12, 3), three.masks);
 }
 
 #[test]
 fn weights_are_the_share_kept() {
-    let Some(root) = goldens() else { return };
+    let Some(folder) = goldens("lime") else { return };
     for (_, name) in CASES {
-        let case = Case::open(&root, name);
+        let case = Case::open(&folder, name);
         let kept: Vec<f64> = case.masks.iter().map(|mask| f64::from(mask.kept()) / 12.0).collect();
         assert_eq!(kept, case.weights, "{name}");
     }
@@ -118,10 +105,10 @@ fn weights_are_the_share_kept() {
 
 #[test]
 fn logistic_regression_is_at_the_exact_minimum() {
-    let Some(root) = goldens() else { return };
+    let Some(folder) = goldens("lime") else { return };
     for (report, name) in CASES {
-        let case = Case::open(&root, name);
-        let golden = &json(root.join("lime").join(report))[name];
+        let case = Case::open(&folder, name);
+        let golden = &json(folder.join(report))[name];
         let unweighted = vec![1.0; case.masks.len()];
         for (key, weights, c) in [
             ("lr_exact_newton", &case.weights, 1.0),
@@ -141,9 +128,9 @@ fn logistic_regression_is_at_the_exact_minimum() {
 
 #[test]
 fn one_class_only() {
-    let Some(root) = goldens() else { return };
+    let Some(folder) = goldens("lime") else { return };
     for (name, positive) in [("edge_all_ones", true), ("edge_all_zero", false)] {
-        let case = Case::open(&root, name);
+        let case = Case::open(&folder, name);
         let outcome = logistic(&case.masks, 12, &case.labels, &case.weights, 1.0).unwrap();
         assert_eq!(outcome, LogisticOutcome::OneClass { positive });
     }
@@ -151,9 +138,9 @@ fn one_class_only() {
 
 #[test]
 fn softmax_of_the_pictures() {
-    let Some(root) = goldens() else { return };
+    let Some(folder) = goldens("lime") else { return };
     for (report, name) in CASES {
-        let golden = &json(root.join("lime").join(report))[name];
+        let golden = &json(folder.join(report))[name];
         // The golden percentages belong to the default solver's coefficients.
         let ours = softmax_percent(&numbers(&golden["lr_default"]["coef"]));
         same(name, &ours, &numbers(&golden["softmax_importance_percent"]), 1e-10);
@@ -162,10 +149,10 @@ fn softmax_of_the_pictures() {
 
 #[test]
 fn ridge_regression() {
-    let Some(root) = goldens() else { return };
+    let Some(folder) = goldens("lime") else { return };
     for (report, name) in CASES {
-        let case = Case::open(&root, name);
-        let golden = &json(root.join("lime").join(report))[name];
+        let case = Case::open(&folder, name);
+        let golden = &json(folder.join(report))[name];
         for (key, alpha) in [("ridge_alpha1.0", 1.0), ("ridge_alpha0.01", 0.01)] {
             let fit = ridge(&case.masks, 12, &case.prob, &case.weights, alpha).unwrap();
             let what = format!("{name} {key}");
@@ -226,9 +213,9 @@ impl PredictSubsets for BlackBox {
 
 #[test]
 fn as_the_lime_package_has_it() {
-    let Some(root) = goldens() else { return };
+    let Some(folder) = goldens("lime") else { return };
     for (report, name) in CASES.into_iter().filter(|(_, name)| name.starts_with("simple")) {
-        let mut case = Case::open(&root, name);
+        let mut case = Case::open(&folder, name);
         let model = BlackBox::of(&mut case);
         let mut masks = vec![LeadMask::all(12)];
         masks.extend(&case.masks);
@@ -244,7 +231,7 @@ fn as_the_lime_package_has_it() {
         for (key, distance) in
             [("lime_pkg_euclid", Distance::Euclidean), ("lime_pkg_cosine", Distance::Cosine)]
         {
-            let golden = &json(root.join("lime").join(report))[name][key];
+            let golden = &json(folder.join(report))[name][key];
             let width = golden["kernel_width"].as_f64().unwrap();
             assert!((width - distance.usual_width(12)).abs() < 1e-15, "{key}");
             let options =
@@ -263,7 +250,7 @@ fn as_the_lime_package_has_it() {
             let wanted = ["intercept", "score", "local_pred"].map(|k| golden[k].as_f64().unwrap());
             same(&what, &[own.intercept, own.weighted_r2, local], &wanted, 1e-8);
         }
-        let golden = &json(root.join("lime").join(report))[name]["lime_pkg_euclid"];
+        let golden = &json(folder.join(report))[name]["lime_pkg_euclid"];
         let weights = [0.0, 1.0, 1.0].map(|d| lime_kernel(d, Distance::Euclidean.usual_width(12)));
         same(name, &weights, &numbers(&golden["w_first"]), 1e-12);
     }
@@ -271,9 +258,9 @@ fn as_the_lime_package_has_it() {
 
 #[test]
 fn sampled_permutations_approach_the_golden_shapley_values() {
-    let Some(root) = goldens() else { return };
+    let Some(folder) = goldens("lime") else { return };
     for (_, name) in CASES.into_iter().filter(|(_, name)| name.starts_with("simple")) {
-        let mut case = Case::open(&root, name);
+        let mut case = Case::open(&folder, name);
         let model = BlackBox::of(&mut case);
         let golden = case.array("shapley");
         let segments = Segments::whole(&Players::leads(&Lead::STANDARD_12), 1);
@@ -298,9 +285,9 @@ fn sampled_permutations_approach_the_golden_shapley_values() {
 
 #[test]
 fn exact_shapley_values() {
-    let Some(root) = goldens() else { return };
+    let Some(folder) = goldens("lime") else { return };
     for (_, name) in CASES.into_iter().filter(|(_, name)| name.starts_with("simple")) {
-        let mut case = Case::open(&root, name);
+        let mut case = Case::open(&folder, name);
         let model = BlackBox::of(&mut case);
         let values: Vec<f64> =
             all_masks(12).into_iter().map(|mask| model.probability(mask)).collect();

@@ -291,7 +291,7 @@ fn rounding_is_no_disagreement() {
 #[test]
 fn a_cohort_has_the_spread_of_its_records() {
     let explanations = many(&[0.1, 0.2, 0.3, 0.4, 1.0]);
-    let patients = ["a", "b", "c", "d", "e"].map(str::to_owned);
+    let patients = ["a", "b", "c", "d", "e"].map(|name| Some(name.to_owned()));
     let options = CohortOptions::default();
     let cohort = Cohort::of(&explanations, &patients, &options).unwrap();
     assert_eq!((cohort.records, cohort.patients, cohort.leads.len()), (5, 5, 6));
@@ -322,14 +322,20 @@ fn a_cohort_has_the_spread_of_its_records() {
     assert_eq!(serde_json::from_str::<Cohort>(&json).unwrap(), cohort);
     // Borrowed explanations work as well.
     let borrowed: Vec<&Explanation> = explanations.iter().collect();
-    let names = patients.each_ref().map(String::as_str);
+    let names = patients.each_ref().map(Option::as_deref);
     assert_eq!(Cohort::of(&borrowed, &names, &CohortOptions::default()).unwrap(), cohort);
+    // A patient who is unknown is one of its own, drawn in the order of the records.
+    let unknown = [None::<&str>; 5];
+    assert_eq!(Cohort::of(&explanations, &unknown, &CohortOptions::default()).unwrap(), cohort);
+    let mixed = [None, Some("a"), Some("a"), None, Some("b")];
+    let mixed = Cohort::of(&explanations, &mixed, &CohortOptions::default()).unwrap();
+    assert_eq!((mixed.patients, mixed.leads[0].mean_interval), (4, None));
 }
 
 #[test]
 fn records_of_a_patient_are_drawn_together() {
     let explanations = many(&[1.0, 1.0, 5.0, 5.0]);
-    let owners = |names: [&str; 4]| names.map(str::to_owned);
+    let owners = |names: [&str; 4]| names.map(|name| Some(name.to_owned()));
     let of = |names| Cohort::of(&explanations, &owners(names), &CohortOptions::default()).unwrap();
     // Fewer than five patients have no interval, however many records.
     for names in [["a"; 4], ["a", "a", "b", "b"], ["a", "b", "c", "d"]] {
@@ -339,7 +345,7 @@ fn records_of_a_patient_are_drawn_together() {
     // The interval is as wide if each of five patients has ten equal records instead of one.
     let heights = [1.0, 1.0, 2.0, 5.0, 5.0];
     let five = many(&heights);
-    let names = ["a", "b", "c", "d", "e"];
+    let names = ["a", "b", "c", "d", "e"].map(Some);
     let single = Cohort::of(&five, &names, &CohortOptions::default()).unwrap();
     let repeated: Vec<&Explanation> = five.iter().cycle().take(50).collect();
     let tenfold = Cohort::of(&repeated, &names.repeat(10), &CohortOptions::default()).unwrap();
@@ -369,7 +375,7 @@ fn records_of_a_patient_are_drawn_together() {
     mixed[3].label = "not x".to_owned();
     let error = Cohort::of(&mixed, &owners(["a"; 4]), &CohortOptions::default()).unwrap_err();
     assert!(error.to_string().contains("another shapley for the logit of not x"), "{error}");
-    let nobody: [&str; 0] = [];
+    let nobody: [Option<&str>; 0] = [];
     let error = Cohort::of(&explanations, &nobody, &CohortOptions::default()).unwrap_err();
     assert_eq!(error.to_string(), "4 explanations but 0 patients; expected one for each");
     let none: [Explanation; 0] = [];

@@ -13,7 +13,7 @@ use ecg_lime::{
     SampleOptions, SampledShapley, Segments, SubsetEvaluations, Subsets, Target, explain,
     explain_with_baselines,
 };
-use ndarray::{Array2, Array3, ArrayView3, Ix3};
+use ndarray::{Array2, Array3, ArrayView3, Ix3, s};
 use proptest::prelude::*;
 
 const THREE: [Lead; 3] = [Lead::V1, Lead::V2, Lead::V6];
@@ -720,7 +720,7 @@ fn a_baseline_is_what_removed_leads_become() {
     let model = Known::new([3, 4], |x| x.iter().map(|v| f64::from(*v)).sum::<f64>());
     let x = ones(3, 4);
     let backgrounds = vec![&x * 0.5, &x * 0.0];
-    let mean = Baseline::mean_of(&backgrounds).unwrap();
+    let mean = Baseline::mean_of(backgrounds.iter().map(|own| own.view())).unwrap();
     let baselines = [Baseline::Zero, mean, Baseline::Background(backgrounds)];
     let options = ExplainOptions::default().with_target(Target::Logit);
     let outcomes =
@@ -738,9 +738,17 @@ fn a_baseline_is_what_removed_leads_become() {
         assert!(own.values.iter().all(|own| (own.value - part).abs() < 1e-6), "{own}");
         assert!(own.efficiency_residual.unwrap().abs() < 1e-12);
     }
-    let wrong = Baseline::Mean(ones(3, 5));
-    let found =
-        explain_with_baselines(&model, x.view(), "x", &three(), &[wrong], &options, &mut go_on);
+    let under = |baseline: Baseline| {
+        let options =
+            options.clone().with_evaluate(options.evaluate.clone().with_baseline(baseline));
+        explain(&model, x.view(), "x", &three(), &options, &mut go_on)
+    };
+    // What a longer signal has beyond the explained one does not matter.
+    let mut long = Array2::from_elem((3, 6), 0.5);
+    long.slice_mut(s![.., 4..]).fill(f32::NAN);
+    let same = Baseline::Background(vec![long, &x * 0.0]);
+    assert_eq!(under(same).unwrap(), outcomes[2]);
+    let found = under(Baseline::Mean(ones(3, 3)));
     assert!(matches!(found, Err(LimeError::BaselineShape { record: 0, .. })));
 }
 
@@ -821,6 +829,8 @@ fn images_stand_in_for_removed_leads() {
     let players = Players::leads(&Lead::STANDARD_12);
     let error = explain(&signals, x.view(), "x", &players, &options, &mut go_on).unwrap_err();
     assert!(matches!(error, LimeError::Predict { source: PredictError::NoImages, .. }), "{error}");
+    let text = error.with_causes();
+    assert!(text.ends_with(": the predictor takes signals, not images of leads"), "{text}");
 }
 
 #[test]

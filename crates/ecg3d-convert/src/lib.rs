@@ -84,7 +84,8 @@
 //!   every instruction set. (The FFTs used for resampling round differently on different processors.)
 //! - On x86-64, the environment variable `ECG3D_SIMD` makes the loops of this crate, and those of `ecg3d-models`, use
 //!   less than the processor has: `portable`, `avx2` or `avx512`, in upper or lower case. Other values panic on first
-//!   use. The variable is read once, and the FFTs ignore it.
+//!   use; [`check_simd`] at the start of a program makes an error of that. The variable is read once, and the FFTs
+//!   ignore it.
 //!
 //! # Features
 //!
@@ -137,9 +138,7 @@ pub use plot::{Metric, RecurrencePlot, Threshold};
 pub use real::Real;
 pub use resample::{Edges, FftResampler, FftScratch, FirMethod, PolyResampler, rate_ratio};
 pub use scratch::Scratch;
-/// For programs, which end with an error if the environment variable is wrong.
-#[doc(hidden)]
-pub use simd::check as check_simd;
+pub use simd::check_simd;
 /// `ecg3d-models` obeys the same environment variable.
 #[cfg(target_arch = "x86_64")]
 #[doc(hidden)]

@@ -8,7 +8,7 @@
 
 use std::ops::{Add, Mul, Sub};
 
-use crate::Real;
+use crate::{ConvertError, Real};
 
 /// Number of values processed side by side: one AVX-512 register in `f32`, several registers of narrower vectors.
 pub(crate) const LANES: usize = 16;
@@ -115,37 +115,50 @@ pub enum Level {
 /// Returns the widest vectors that the environment variable `ECG3D_SIMD` allows; `None` if it is unset or empty.
 ///
 /// # Panics
-/// Panics if the value is none of `portable`, `avx2` and `avx512`, in upper or lower case. Programs call [`check`]
+/// Panics if the value is none of `portable`, `avx2` and `avx512`, in upper or lower case. Programs call [`check_simd`]
 /// first.
 #[cfg(target_arch = "x86_64")]
 pub fn limit() -> Option<Level> {
     asked().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Checks the environment variable `ECG3D_SIMD`.
+/// Checks the environment variable `ECG3D_SIMD`, on which the first conversion panics if its value is wrong.
+///
+/// Call this at the start of a program, so that it ends with an error instead. Except on x86-64, the variable has no
+/// effect, and every value passes.
+///
+/// ```
+/// # fn main() -> Result<(), ecg3d_convert::ConvertError> {
+/// ecg3d_convert::check_simd()?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
-/// Returns what is wrong with its value.
-pub fn check() -> Result<(), String> {
+/// The value is none of `portable`, `avx2` and `avx512`, in upper or lower case ([`ConvertError::Config`]).
+pub fn check_simd() -> Result<(), ConvertError> {
     #[cfg(target_arch = "x86_64")]
     asked()?;
     Ok(())
 }
 
 #[cfg(target_arch = "x86_64")]
-fn asked() -> Result<Option<Level>, String> {
+fn asked() -> Result<Option<Level>, ConvertError> {
     let value = std::env::var_os("ECG3D_SIMD").unwrap_or_default();
     parsed(&value.to_string_lossy())
 }
 
 #[cfg(target_arch = "x86_64")]
-fn parsed(value: &str) -> Result<Option<Level>, String> {
+fn parsed(value: &str) -> Result<Option<Level>, ConvertError> {
     Ok(Some(match value.to_ascii_lowercase().as_str() {
         "" => return Ok(None),
         "portable" => Level::Portable,
         "avx2" => Level::Avx2,
         "avx512" => Level::Avx512,
-        _ => return Err(format!("ECG3D_SIMD is {value:?}, expected portable, avx2 or avx512")),
+        _ => {
+            let expected = "portable, avx2 or avx512";
+            return Err(ConvertError::config("ECG3D_SIMD", format_args!("{value:?}"), expected));
+        }
     }))
 }
 

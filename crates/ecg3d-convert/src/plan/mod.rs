@@ -316,8 +316,8 @@ impl ConvertPlan {
     }
 }
 
-/// Number of values that a recording may become if all are needed to scale it: 512 MiB, a day of twelve leads at 50 Hz.
-/// A recording that has more values before it is resampled than after is let through.
+/// Number of values that a recording may become if all are needed to scale it: 512 MiB, 31 hours of twelve leads at
+/// 50 Hz. A recording that has more values before it is resampled than after is let through.
 const MOST_VALUES: usize = 1 << 26;
 
 /// Share of a recording's largest magnitude. What the filter leaves below it is rounding, for example of a constant.
