@@ -94,9 +94,7 @@ fn training_step(c: &mut Criterion) {
                 continue;
             }
             let network = network(architecture, precision);
-            let named =
-                network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
-            let mut adam = KerasAdam::new(named, 0.0).expect("an optimizer");
+            let mut adam = KerasAdam::of(&network, 0.0).expect("an optimizer");
             let shape = [&[records], architecture.input_shape()].concat();
             let sizes: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
             tch::manual_seed(1);

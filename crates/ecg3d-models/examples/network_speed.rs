@@ -59,8 +59,7 @@ fn measure(work: &str, batch: i64, precision: Precision, repeats: usize) -> Resu
     network.set_precision(precision);
     let x = volumes(batch);
     let y = Tensor::zeros([batch, 7], (Kind::Float, Device::Cpu));
-    let named = network.trainable().map(|(name, x)| (name.to_owned(), x.shallow_clone()));
-    let mut adam = KerasAdam::new(named, 0.0)?;
+    let mut adam = KerasAdam::of(&network, 0.0)?;
     let mut once = || -> Result<()> {
         if work == "forward" {
             let _logits = no_grad(|| network.forward_logits(&x, false))?;

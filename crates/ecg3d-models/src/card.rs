@@ -4,7 +4,7 @@ use ecg_core::LabelSet;
 use ecg3d_convert::ConvertConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::{Architecture, ModelError, Preset};
+use crate::{Architecture, ModelError, Preset, WindowPooling};
 
 /// What a weights file says about itself: the network, its labels, and how its input is made.
 ///
@@ -24,6 +24,9 @@ pub struct ModelCard {
     pub preprocessing: ConvertConfig,
     /// [`ConvertConfig::hash`] of the preprocessing at the time when the card was made.
     pub preprocessing_hash: String,
+    /// How the logits of a record's windows become those of the record. Left out of files if it is the mean.
+    #[serde(default, skip_serializing_if = "is_mean")]
+    pub window_pooling: WindowPooling,
     /// The probability above which each label is predicted; `None` means 0.5 for all labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<BTreeMap<String, f64>>,
@@ -62,6 +65,7 @@ impl ModelCard {
             labels,
             preprocessing_hash: preprocessing.hash(),
             preprocessing,
+            window_pooling: WindowPooling::Mean,
             thresholds: None,
             origin: None,
             training: None,
@@ -74,6 +78,15 @@ impl ModelCard {
     #[must_use]
     pub fn with_origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
+        self
+    }
+
+    /// Sets how the logits of a record's windows become those of the record.
+    ///
+    /// Thresholds and metrics belong to the pooling with which they were found.
+    #[must_use]
+    pub fn with_window_pooling(mut self, window_pooling: WindowPooling) -> Self {
+        self.window_pooling = window_pooling;
         self
     }
 
@@ -151,6 +164,11 @@ impl ModelCard {
     }
 }
 
+/// Returns whether a card need not name its pooling. Cards from before there was a choice do not name it.
+fn is_mean(pooling: &WindowPooling) -> bool {
+    *pooling == WindowPooling::Mean
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +186,17 @@ mod tests {
         assert_eq!(back, card);
         assert_eq!(back.threshold_values(), [0.25; 7]);
         back.check().expect("agrees with itself");
+    }
+
+    #[test]
+    fn a_card_names_its_pooling_unless_it_is_the_mean() {
+        let text = |card: &ModelCard| serde_json::to_string(card).expect("serialises");
+        let read = |text: &str| serde_json::from_str::<ModelCard>(text).expect("parses");
+        let (mean, max) = (card(), card().with_window_pooling(WindowPooling::Max));
+        assert!(!text(&mean).contains("window_pooling"));
+        assert_eq!(read(&text(&mean)).window_pooling, WindowPooling::Mean);
+        assert!(text(&max).contains("\"window_pooling\":\"max\""));
+        assert_eq!(read(&text(&max)), max);
     }
 
     #[test]

@@ -79,6 +79,24 @@ pub enum ModelError {
         /// The labels of the card.
         expected: String,
     },
+    /// A record that cannot be added to training data.
+    #[error("cannot add record {record} to the training data")]
+    TrainRecord {
+        /// The record.
+        record: String,
+        /// Why.
+        #[source]
+        source: Box<ModelError>,
+    },
+    /// A step of an optimizer none of whose parameters has a gradient.
+    #[error(
+        "none of the optimizer's {parameters} parameters has a gradient: a backward pass must come before the step, \
+         and the parameters must be the network's own, not copies (KerasAdam::of)"
+    )]
+    NoGradient {
+        /// Number of parameters of the optimizer.
+        parameters: usize,
+    },
     /// A saved state that does not belong to an optimizer's parameters.
     #[error("the {what} in the state of the optimizer is {found}, expected {expected}")]
     OptimizerState {
@@ -343,6 +361,12 @@ pub enum ModelError {
         /// The network.
         model: &'static str,
     },
+    /// A name that belongs to no [`WindowPooling`](crate::WindowPooling).
+    #[error("unknown window pooling {found:?}, expected mean or max")]
+    UnknownPooling {
+        /// What was asked for.
+        found: String,
+    },
     /// A name that belongs to no number type.
     #[error("unknown precision {found:?}, expected f32 or bf16")]
     UnknownPrecision {
@@ -374,7 +398,7 @@ pub enum ModelError {
         path: PathBuf,
         /// The cause.
         #[source]
-        source: safetensors::SafeTensorError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A Keras file in place of weights of this toolkit.
     #[error("{path} is an HDF5 file, expected .safetensors; import it first with import_keras or the import-keras program", path = .path.display())]
@@ -455,7 +479,7 @@ pub enum ModelError {
         path: PathBuf,
         /// The cause.
         #[source]
-        source: hdf5_reader::error::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An HDF5 file that is not one of Keras's weight files.
     #[error(

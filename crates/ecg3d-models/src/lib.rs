@@ -23,7 +23,7 @@
 //! # }
 //! ```
 //!
-//! To go from a recording, as read from a file, to its labels, see [`Model::predict_recording`].
+//! To go from a recording, as read from a file, to its labels, see [`Model::prepare`] and [`Model::predict_one`].
 //!
 //! # Set-up
 //!
@@ -49,14 +49,15 @@
 //! A GPU needs a libtorch that was built for CUDA; see `docs/CONTRIBUTING.md` in the repository. An empty
 //! `CUDA_VISIBLE_DEVICES` keeps a program on the CPU.
 //!
-//! `tch`, `ndarray`, `ecg_core` and `ecg3d_convert` are re-exported in the versions that this crate's signatures use.
+//! `tch`, `ndarray`, `serde_json`, `ecg_core` and `ecg3d_convert` are re-exported in the versions that this crate's
+//! signatures use.
 //!
 //! # Which type for which job
 //!
 //! | type | what |
 //! |---|---|
 //! | [`Model`] | a network with its card: loads and saves weights, predicts, also from subsets of the leads |
-//! | [`ModelCard`] | what weights say about themselves: network, mode, labels, preprocessing, thresholds |
+//! | [`ModelCard`] | what weights say about themselves: network, labels, preprocessing, window pooling, thresholds |
 //! | [`Network`] | the parameters and the passes through them, for training and for looking inside |
 //! | [`Architecture`], [`InputKind`] | which network, and what it reads |
 //! | [`Summary`], [`LayerSummary`], [`grouped`] | a network's layers with shapes, parameters and operations |
@@ -66,9 +67,14 @@
 //! | [`save`] | writes weights and card to one file |
 //! | [`replace_best`] | gives the best weights of a run another card |
 //! | [`train`](train()), [`TrainConfig`], [`TrainData`], [`Observer`] | training, with an example |
+//! | [`check_run_dir`] | whether a run can begin or go on in a folder, before any data are loaded |
 //! | [`TrainConfig::of`], [`Architecture::preprocessing`] | the recipe and the preprocessing of a network |
-//! | [`KerasAdam`], [`Schedule`], [`Loss`] | parts of training |
+//! | [`KerasAdam`], [`Schedule`], [`Loss`] | parts of training, for a loop by hand |
 //! | [`validation_thresholds`] | chooses the probability above which a label is predicted |
+//! | [`Precision`] | `f32` or `bf16`: [`Model::with_precision`], [`Network::set_precision`]; [`Precision::quickest`] chooses |
+//! | [`WindowPooling`] | mean or maximum of the logits of a record's windows, in [`ModelCard`] and [`TrainConfig`] |
+//! | [`keep_freed_memory`] | the first line of a program that trains: 3DECG-Net then takes two thirds of the time |
+//! | [`check_simd`] | makes an error of a wrong `ECG3D_SIMD`, which would panic later |
 //!
 //! A [`Model`] predicts from recordings, prepared signals, lead images or volumes. Training follows the study's recipe
 //! or another one, and an [`Observer`] can watch it and end it.
@@ -95,12 +101,13 @@
 //! `docs/fidelity.md` lists every difference.
 //!
 //! Fresh parameters depend on the seed alone, not on the machine. [`tch::set_num_threads`] sets the number of threads
-//! of a pass. Networks and models can be sent to another thread, but not shared between threads.
+//! of a pass. Networks and models can be sent to another thread, but not shared between threads: give each thread a
+//! copy of its own, made by [`Model::to_device`] or [`Network::to_device`].
 //!
 //! On x86-64, the environment variable `ECG3D_SIMD` makes the loops of this crate, which run 3DECG-Net on the CPU, use
 //! less than the processor has, and those of `ecg3d-convert` too: `portable`, `avx2`, or `avx512`, which leaves out
-//! AMX. Other values panic on first use. The variable is read once. Results then differ by rounding. libtorch ignores
-//! it.
+//! AMX. Other values panic on first use; [`check_simd`] at the start of a program makes an error of that. The variable
+//! is read once. Results then differ by rounding. libtorch ignores it.
 //!
 //! A [`ModelError`] says what failed; its [`source`](std::error::Error::source) says why. Print the whole chain, as
 //! [`ModelError::with_causes`] and anyhow's `{error:#}` do.
@@ -125,6 +132,7 @@ mod model;
 mod nets;
 mod network;
 mod params;
+mod pooling;
 mod summary;
 mod tape;
 mod trace;
@@ -132,17 +140,18 @@ mod train;
 mod weights;
 
 // The types of other crates that appear in this crate's signatures.
-pub use {ecg_core, ecg3d_convert, ndarray, tch};
+pub use {ecg_core, ecg3d_convert, ndarray, serde_json, tch};
 
 pub use architecture::{Architecture, InputKind};
 pub use card::ModelCard;
-pub use ecg3d_convert::Preset;
+pub use ecg3d_convert::{Preset, check_simd};
 pub use error::ModelError;
 pub use front_end::FrontEnd;
 pub use keras::import_keras;
 pub use memory::keep_freed_memory;
 pub use model::Model;
 pub use network::{Forward, Network, Precision};
+pub use pooling::WindowPooling;
 pub use summary::{LayerKind, LayerSummary, Summary, grouped};
 pub use train::{
     Augment, BestBy, EpochLog, Event, KerasAdam, Loss, Observer, Outcome, Schedule, Thresholds,
@@ -150,21 +159,3 @@ pub use train::{
     validation_thresholds,
 };
 pub use weights::save;
-
-/// Returns the folder of golden values. If there is none, prints that the test is skipped, or panics if they are
-/// required.
-#[cfg(test)]
-fn goldens() -> Option<std::path::PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/goldens");
-    let dir =
-        std::env::var_os("ECG_GOLDENS").map_or_else(|| beside.into(), std::path::PathBuf::from);
-    if dir.is_dir() {
-        return Some(dir);
-    }
-    assert!(
-        std::env::var_os("ECG_REQUIRE_DATA").is_none_or(|value| value != "1"),
-        "no golden values, and ECG_REQUIRE_DATA is 1"
-    );
-    println!("skipped: no golden values");
-    None
-}

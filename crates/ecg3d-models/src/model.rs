@@ -2,26 +2,31 @@ use std::fmt;
 use std::path::Path;
 
 use ecg_core::{LabelSet, Predict, PredictError, Recording};
-use ecg3d_convert::{ConvertPlan, Resample, Scratch};
-use ndarray::{Array2, Array4, ArrayView2, ArrayView3, ArrayView4, Axis, Ix3};
+use ecg3d_convert::{Plans, Prepared, Resample, Scratch};
+use ndarray::{Array2, Array4, ArrayView3, ArrayView4, Axis, Ix3};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use crate::error::Doing;
 use crate::files::read;
 use crate::inputs::{Inputs, Window, tensor};
+use crate::pooling::Pooled;
+use crate::train::check_probabilities;
 use crate::weights::{check_pair, parse, save};
 use crate::{InputKind, ModelCard, ModelError, Network, Precision};
 
 /// A network with its card, ready to predict.
 ///
 /// A model predicts from prepared signals `[record, lead, sample]`, whatever its network reads: it cuts windows and
-/// makes volumes if they are needed. The probability of a record is the sigmoid of the mean of its windows' logits.
-/// Memory is bounded by [`Model::batch`], whatever the number of records.
+/// makes volumes if they are needed. The probability of a record is the sigmoid of the mean of its windows' logits, or
+/// of their maximum if the card says so ([`ModelCard::window_pooling`]). Memory is bounded by [`Model::batch`],
+/// whatever the number of records.
 #[derive(Debug)]
 pub struct Model {
     network: Network,
     card: ModelCard,
     inputs: Inputs,
+    /// From recordings to prepared signals, as the card says.
+    plans: Plans,
     batch: usize,
 }
 
@@ -31,29 +36,9 @@ const SHIPPED: &[u8] = include_bytes!("../weights/3decgnet.safetensors");
 /// See `weights/README.md`.
 const SYNTHETIC: &[u8] = include_bytes!("../weights/3decgnet_synthetic.safetensors");
 
-/// Sums of the logits of each record's windows.
-struct Sums {
-    logits: Array2<f64>,
-    windows: Vec<usize>,
-}
-
-impl Sums {
-    fn new(rows: usize, labels: usize) -> Self {
-        Self { logits: Array2::zeros((rows, labels)), windows: vec![0; rows] }
-    }
-
-    fn add(&mut self, row: usize, logits: ArrayView2<'_, f64>, of: usize) {
-        self.logits.row_mut(row).scaled_add(1.0, &logits.row(of));
-        self.windows[row] += 1;
-    }
-
-    /// Returns the sigmoid of the means.
-    fn probabilities(mut self) -> Array2<f64> {
-        for (mut row, windows) in self.logits.rows_mut().into_iter().zip(self.windows) {
-            row.mapv_inplace(|sum| 1.0 / (1.0 + (-sum / windows as f64).exp()));
-        }
-        self.logits
-    }
+/// Returns the probabilities that belong to logits.
+fn sigmoid(logits: Array2<f64>) -> Array2<f64> {
+    logits.mapv_into(|logit| 1.0 / (1.0 + (-logit).exp()))
 }
 
 impl Model {
@@ -65,8 +50,9 @@ impl Model {
         check_pair(&network, &card)?;
         let input = network.architecture().input();
         let inputs = Inputs::new(input, &card.preprocessing, network.device())?;
+        let plans = Plans::new(card.preprocessing.clone());
         let batch = network.windows_at_a_time();
-        Ok(Self { network, card, inputs, batch })
+        Ok(Self { network, card, inputs, plans, batch })
     }
 
     /// Loads a weights file.
@@ -176,6 +162,36 @@ impl Model {
         self
     }
 
+    /// Sets the probability above which each label is predicted, in the order of the labels.
+    ///
+    /// ```
+    /// use ecg3d_models::{Model, tch::Device};
+    ///
+    /// # fn main() -> Result<(), ecg3d_models::ModelError> {
+    /// let model = Model::shipped(Device::Cpu)?.with_thresholds(&[0.3; 7])?;
+    /// assert_eq!(model.card().threshold_values(), [0.3; 7]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The same as those of [`ModelCard::with_thresholds`].
+    pub fn with_thresholds(mut self, thresholds: &[f64]) -> Result<Self, ModelError> {
+        self.card = self.card.with_thresholds(thresholds)?;
+        Ok(self)
+    }
+
+    /// Returns a copy with its own parameters on another device, with the same card, precision and batch.
+    ///
+    /// The batch stays even where another one is the default: see [`Model::with_batch`].
+    ///
+    /// # Errors
+    /// libtorch can't use the device.
+    pub fn to_device(&self, device: Device) -> Result<Self, ModelError> {
+        let network = self.network.to_device(device)?;
+        Ok(Self::new(network, self.card.clone())?.with_batch(self.batch))
+    }
+
     /// Returns how many windows go through the network at once. Default: 64 signals; 4 volumes on the CPU, 32 on a GPU.
     pub fn batch(&self) -> usize {
         self.batch
@@ -196,15 +212,11 @@ impl Model {
         save(&self.network, &self.card, path)
     }
 
-    /// Returns the probabilities `[label]` of a recording as it was read, at any sampling rate.
+    /// Prepares a recording as it was read, at any sampling rate, as the card says.
     ///
-    /// The recording is prepared as the card says, and its probabilities come from the mean of its windows' logits.
-    /// Warnings of the converter (a flat lead, for instance) are not reported; [`ConvertPlan::prepare`] returns them.
-    /// `ecg_io::read_recording` has warnings too, in `Loaded::warnings`. Print them, as the README of the workspace
-    /// does: a prediction does not show that a file was odd.
-    ///
-    /// For many recordings it is faster to use the plans of [`ecg3d_convert::Plans`], each made once, and to pass many
-    /// recordings at a time to [`Model::predict_prepared`].
+    /// Print the [`warnings`](Prepared::warnings): a prediction does not show that a lead was flat, or that the
+    /// integers are in other units than the network knows. `ecg_io::read_recording` has warnings too, in
+    /// `Loaded::warnings`. The filters for the last eight sampling rates are kept, so that they are designed only once.
     ///
     /// ```
     /// use ecg3d_models::{Model, ecg_core, ndarray, tch};
@@ -217,7 +229,9 @@ impl Model {
     /// let recording = Recording::new("sine", SamplingRate::new(250.0)?, leads, signal)?;
     ///
     /// let model = Model::shipped(tch::Device::Cpu)?;
-    /// let probabilities = model.predict_recording(&recording)?;
+    /// let prepared = model.prepare(&recording)?;
+    /// prepared.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+    /// let probabilities = model.predict_one(&prepared)?;
     /// assert_eq!(probabilities.len(), model.labels().len());
     /// println!("{:?}", model.labels_of(&probabilities)?); // those above their thresholds
     /// # Ok(())
@@ -225,34 +239,61 @@ impl Model {
     /// ```
     ///
     /// # Errors
-    /// - The converter refuses the recording (a missing lead, or too few samples; [`ModelError::Prepare`]).
-    /// - The network reads volumes, and the samples are too large to make them ([`ModelError::NoVolumes`]).
-    /// - libtorch fails.
-    pub fn predict_recording(&self, recording: &Recording) -> Result<Vec<f64>, ModelError> {
-        let record = || recording.name.clone();
-        let refused = |source| ModelError::Prepare { record: record(), source };
-        let plan = ConvertPlan::new(self.card.preprocessing.clone(), recording.sampling_rate)
-            .map_err(refused)?;
-        let prepared = plan.prepare(recording).map_err(refused)?;
-        if self.card.architecture.input() == InputKind::Volume {
-            let checked = plan.image_plan().check_samples(prepared.signal.view());
-            checked.map_err(|source| ModelError::NoVolumes { record: record(), source })?;
-        }
+    /// The converter refuses the recording: a lead is missing, for instance, or there are too few samples
+    /// ([`ModelError::Prepare`]).
+    pub fn prepare(&self, recording: &Recording) -> Result<Prepared, ModelError> {
+        let plan = self.plans.at(recording.sampling_rate);
+        plan.and_then(|plan| plan.prepare(recording))
+            .map_err(|source| ModelError::Prepare { record: recording.name.clone(), source })
+    }
+
+    /// Returns the probabilities `[label]` of a recording that [`Model::prepare`] prepared.
+    ///
+    /// They come from its windows' logits, pooled as the card says. A signal that was prepared in another way has no
+    /// meaning for the network; only its shape is checked. For many recordings it is faster to pass many at a time to
+    /// [`Model::predict_prepared`].
+    ///
+    /// # Errors
+    /// - The network reads volumes, and the samples are too large to make them ([`ModelError::Convert`]).
+    /// - The signal has another shape than the preprocessing gives, or libtorch fails.
+    pub fn predict_one(&self, prepared: &Prepared) -> Result<Vec<f64>, ModelError> {
         let signals = prepared.signal.view().insert_axis(Axis(0));
+        self.check_prepared(signals.shape())?;
+        if self.card.architecture.input() == InputKind::Volume {
+            self.inputs.plan.check_samples(prepared.signal.view())?;
+        }
         Ok(self.predict_prepared(signals, Some(&[prepared.length]))?.into_iter().collect())
+    }
+
+    /// Does [`Model::prepare`] and [`Model::predict_one`], and drops the converter's warnings.
+    ///
+    /// # Errors
+    /// The same as those of the two, except that [`ModelError::NoVolumes`] names a recording from whose samples no
+    /// volumes can be made.
+    pub fn predict_recording(&self, recording: &Recording) -> Result<Vec<f64>, ModelError> {
+        self.predict_one(&self.prepare(recording)?).map_err(|error| match error {
+            ModelError::Convert(source) => {
+                ModelError::NoVolumes { record: recording.name.clone(), source }
+            }
+            other => other,
+        })
     }
 
     /// Returns the labels whose probabilities are above the card's thresholds.
     ///
-    /// `probabilities` has one value for each of [`Model::labels`], in their order. NaN is above no threshold.
+    /// `probabilities` has one value for each of [`Model::labels`], in their order.
     ///
     /// # Errors
-    /// There are not as many probabilities as labels ([`ModelError::RowCount`]).
+    /// - There are not as many probabilities as labels ([`ModelError::RowCount`]).
+    /// - A probability is not from 0 to 1 ([`ModelError::Setting`]). [`Model::predict_prepared`] returns NaN for a
+    ///   record of which it can make no volumes: nothing is known about such a record, so it does not count as one
+    ///   without labels.
     pub fn labels_of(&self, probabilities: &[f64]) -> Result<Vec<&str>, ModelError> {
         let (what, expected, found) = ("probabilities", self.labels().len(), probabilities.len());
         if found != expected {
             return Err(ModelError::RowCount { what, expected, found });
         }
+        check_probabilities(probabilities)?;
         let own = self.labels().iter().zip(probabilities).zip(self.card.threshold_values());
         let held = own.filter(|((_, p), threshold)| *p > threshold);
         Ok(held.map(|((label, _), _)| label).collect())
@@ -272,12 +313,29 @@ impl Model {
         signals: ArrayView3<'_, f32>,
         lengths: Option<&[usize]>,
     ) -> Result<Array2<f64>, ModelError> {
+        self.logits_prepared(signals, lengths).map(sigmoid)
+    }
+
+    /// Returns the logits `[record, label]` of prepared signals `[record, lead, sample]`: those of each record's
+    /// windows, pooled as the card says ([`ModelCard::window_pooling`]), whose sigmoid [`Model::predict_prepared`]
+    /// returns.
+    ///
+    /// A probability close to 0 or 1 is rounded, its logit is not: fit a calibration on logits
+    /// (`ecg_metrics::Calibrator::fit_logits`).
+    ///
+    /// # Errors
+    /// The same as those of [`Model::predict_prepared`], which also explains `lengths`.
+    pub fn logits_prepared(
+        &self,
+        signals: ArrayView3<'_, f32>,
+        lengths: Option<&[usize]>,
+    ) -> Result<Array2<f64>, ModelError> {
         self.each_window(signals, lengths, |windows| {
             self.run(&self.inputs.of(self.inputs.cut(signals, windows).view())?)
         })
     }
 
-    /// Cuts windows and adds up the logits that `logits` returns for a batch of them.
+    /// Cuts windows and pools each record's logits, which `logits` returns for a batch of windows.
     fn each_window(
         &self,
         signals: ArrayView3<'_, f32>,
@@ -286,14 +344,19 @@ impl Model {
     ) -> Result<Array2<f64>, ModelError> {
         let n = signals.len_of(Axis(0));
         let windows = self.windows(signals, lengths)?;
-        let mut sums = Sums::new(n, self.labels().len());
+        let mut pooled = self.pooled(n);
         for chunk in windows.chunks(self.batch) {
             let logits = logits(chunk)?;
             for (k, (row, _)) in chunk.iter().enumerate() {
-                sums.add(*row, logits.view(), k);
+                pooled.add(*row, logits.row(k));
             }
         }
-        Ok(sums.probabilities())
+        Ok(pooled.logits())
+    }
+
+    /// Returns the logits of records before their first window.
+    fn pooled(&self, records: usize) -> Pooled {
+        Pooled::new(self.card.window_pooling, records, self.labels().len())
     }
 
     /// Returns the windows of all records, in order.
@@ -355,14 +418,14 @@ impl Model {
         rows: ArrayView4<'_, f32>,
         logits: impl Fn(ArrayView4<'_, f32>) -> Result<Array2<f64>, ModelError>,
     ) -> Result<Array2<f64>, ModelError> {
-        let mut sums = Sums::new(rows.len_of(Axis(0)), self.labels().len());
+        let mut pooled = self.pooled(rows.len_of(Axis(0)));
         for (c, chunk) in rows.axis_chunks_iter(Axis(0), self.batch).enumerate() {
             let logits = logits(chunk)?;
             for k in 0..chunk.len_of(Axis(0)) {
-                sums.add(c * self.batch + k, logits.view(), k);
+                pooled.add(c * self.batch + k, logits.row(k));
             }
         }
-        Ok(sums.probabilities())
+        Ok(sigmoid(pooled.logits()))
     }
 
     /// Returns the logits `[n, label]` of a batch of volumes.

@@ -42,7 +42,10 @@ pub(crate) fn write_weights(
     path: &Path,
 ) -> Result<(), ModelError> {
     check_pair(network, card)?;
-    let failed = |source| ModelError::Safetensors { path: path.to_owned(), source };
+    let failed = |source: SafeTensorError| ModelError::Safetensors {
+        path: path.to_owned(),
+        source: source.into(),
+    };
     let mut tensors = Vec::new();
     for (name, tensor) in network.tensors() {
         let shape: Vec<usize> = tensor.size().into_iter().map(|n| n as usize).collect();
@@ -144,7 +147,7 @@ pub(crate) fn parse(
         | SafeTensorError::MetadataIncompleteBuffer => {
             ModelError::CutShort { path: path.to_owned(), found: file.len() }
         }
-        source => ModelError::Safetensors { path: path.to_owned(), source },
+        source => ModelError::Safetensors { path: path.to_owned(), source: source.into() },
     };
     let (_, metadata) = SafeTensors::read_metadata(file).map_err(failed)?;
     let card = metadata.metadata().as_ref().and_then(|entries| entries.get(CARD));

@@ -10,7 +10,8 @@ use ecg_core::LabelSet;
 use ecg3d_convert::{ShortRecords, Windows};
 use ecg3d_models::{
     Architecture, Event, Loss, Model, ModelCard, ModelError, Network, Outcome, Preset, Thresholds,
-    TrainConfig, TrainData, Warning, replace_best, save, train, validation_thresholds,
+    TrainConfig, TrainData, Warning, WindowPooling, replace_best, save, train,
+    validation_thresholds,
 };
 use ndarray::{Array2, Array3};
 use tch::{Device, Kind, Tensor};
@@ -209,6 +210,66 @@ fn a_run_that_the_observer_ends_has_the_epochs_done_and_goes_on() {
     let (resumed, outcome) = ended_at(|_| false).expect("all");
     assert!(!outcome.stopped_early);
     assert_same_bits(&whole, &resumed);
+}
+
+#[test]
+fn validation_reports_its_windows_and_a_run_that_ends_in_it_goes_on_to_the_same_bits() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let of = |name: &str| config(2).with_validation_windows(1).with_run_dir(dir.path().join(name));
+    let log = |name: &str| {
+        let text = std::fs::read_to_string(dir.path().join(name).join("log.csv")).expect("a log");
+        let lines = text.lines().map(|line| line.rsplit_once(',').expect("seconds").0.to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    let mut told = Vec::new();
+    let mut whole = network();
+    run_on(&mut whole, &of("whole"), 14, |event| match event {
+        Event::Validated { done, total } => told.push((*done, *total)),
+        Event::Batch { .. } => told.push((0, 0)),
+        Event::Epoch { .. } => told.push((1, 0)),
+        _ => {}
+    })
+    .expect("trains");
+    // A pass of less than a batch of windows has a beginning and an end. At the end, all windows are evaluated.
+    let epoch = [(0, 0), (0, 0), (0, 0), (0, 6), (6, 6), (1, 0)];
+    let all: usize = {
+        let (data, card) = (data(20), card());
+        (14..20).map(|row| card.preprocessing.window_starts(data.lengths[row]).len()).sum()
+    };
+    assert!(all > 6);
+    assert_eq!(told, [&epoch[..], &epoch, &[(0, all), (all, all)]].concat());
+
+    let rows: [Vec<usize>; 2] = [(0..14).collect(), (14..20).collect()];
+    let ended_at = |name: &str, pass: usize, at_the_end: bool| {
+        let (mut begun, mut ended, config) = (0, false, of(name).with_resume(true));
+        let [learnt, judged] = &rows;
+        let mut observer = |event: &Event| {
+            assert!(!ended, "events behind the end");
+            if let Event::Validated { done, total } = event {
+                begun += usize::from(*done == 0);
+                ended = begun == pass && (*done == *total) == at_the_end;
+            }
+            if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let mut network = network();
+        train(&mut network, &card(), &data(20), learnt, judged, &config, &mut observer)
+            .map(|outcome| (network, outcome))
+    };
+    assert!(matches!(ended_at("none", 1, false), Err(ModelError::Stopped)));
+    // An epoch whose validation was ended is lost, and one that was evaluated is kept.
+    let (_, outcome) = ended_at("cut", 2, false).expect("one epoch");
+    assert_eq!((outcome.history.len(), outcome.stopped_early), (1, true));
+    let (_, outcome) = ended_at("kept", 1, true).expect("one epoch");
+    assert_eq!((outcome.history.len(), outcome.stopped_early), (1, true));
+    // The best weights are evaluated to the end.
+    let (resumed, outcome) = ended_at("cut", 2, false).expect("both epochs");
+    assert_eq!((outcome.history.len(), outcome.stopped_early), (2, false));
+    assert_same_bits(&whole, &resumed);
+    assert_eq!(log("cut"), log("whole"));
+    let (again, second) = ended_at("cut", 0, false).expect("done already");
+    assert_same_bits(&whole, &again);
+    assert_eq!(second.validation, outcome.validation);
 }
 
 #[test]
@@ -537,6 +598,37 @@ fn the_best_weights_predict_as_in_validation() {
     for file in ["last.safetensors", "log.csv", "model.json", "checkpoint.safetensors"] {
         assert!(dir.path().join(file).is_file(), "{file}");
     }
+}
+
+#[test]
+fn the_pooling_of_windows_belongs_to_the_run_and_its_weights() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = config(1).with_window_pooling(WindowPooling::Max).with_run_dir(dir.path());
+    let (mut network, outcome) = run(&config, 14).expect("trains");
+    let (_, mean) = run(&self::config(1), 14).expect("trains");
+    assert!(outcome.validation.iter().zip(&mean.validation).all(|(max, mean)| max > mean));
+    assert_ne!(outcome.history[0].val_loss, mean.history[0].val_loss);
+    let model = Model::load(dir.path().join("best.safetensors"), Device::Cpu).expect("loads");
+    assert_eq!(model.card(), &outcome.card);
+    assert_eq!(outcome.card.window_pooling, WindowPooling::Max);
+    let (data, rows) = (data(20), [14, 15, 16, 17, 18, 19]);
+    let signals = data.prepared.select(ndarray::Axis(0), &rows);
+    let lengths = rows.map(|row| data.lengths[row]);
+    let found = model.predict_prepared(signals.view(), Some(&lengths)).expect("predicts");
+    for (found, expected) in found.iter().zip(&outcome.validation) {
+        // Another batch size sums in another order.
+        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    }
+    // The epochs of a run are judged in one way.
+    let other = config.with_window_pooling(WindowPooling::Mean).with_resume(true);
+    let error = run(&other, 14).expect_err("another pooling").to_string();
+    assert!(error.contains("window_pooling has changed from \"max\" to null"), "{error}");
+    // A card to start from does not decide.
+    let (old, rows) = (outcome.card, (0..6).collect::<Vec<usize>>());
+    let further = self::config(1).with_start("the weights of before");
+    let outcome = train(&mut network, &old, &data, &rows, &[15], &further, &mut go_on);
+    assert_eq!(outcome.expect("trains").card.window_pooling, WindowPooling::Mean);
 }
 
 #[test]

@@ -129,12 +129,12 @@ impl<'a> KerasFile<'a> {
             .map_err(|source| ModelError::Io { path: path.to_owned(), doing: "read", source })?;
         match Hdf5File::open(path) {
             Ok(file) => Ok(Self { path, file }),
-            Err(source) => Err(ModelError::Hdf5 { path: path.to_owned(), source }),
+            Err(source) => Err(ModelError::Hdf5 { path: path.to_owned(), source: source.into() }),
         }
     }
 
     fn wrong(&self, source: Hdf5Error) -> ModelError {
-        ModelError::Hdf5 { path: self.path.to_owned(), source }
+        ModelError::Hdf5 { path: self.path.to_owned(), source: source.into() }
     }
 
     /// Returns the error for something that is missing or can't be read; `name` describes it in the file's terms and

@@ -30,8 +30,8 @@ fn layers_equal_kerass() {
 /// Does the same in all cases of the golden values for which there is a layer here.
 #[test]
 fn layers_equal_kerass_in_all_cases() {
-    let Some(goldens) = crate::goldens() else { return };
-    let cases = compare(&goldens.join("models/ops.npz"));
+    let Some(folder) = ecg_test_data::goldens("models") else { return };
+    let cases = compare(&folder.join("ops.npz"));
     println!("{cases} cases compared");
     assert_eq!(cases, 39);
 }

@@ -4,7 +4,8 @@ use ecg_core::{LeadMask, PredictError, PredictSubsets};
 use ecg3d_convert::Scratch;
 use ndarray::{Array2, Array3, Array4, ArrayView2, ArrayView3, Axis, s};
 
-use super::{Model, Sums, predict_error, tensor};
+use super::{Model, predict_error, sigmoid, tensor};
+use crate::pooling::Pooled;
 use crate::{InputKind, ModelError};
 
 impl Model {
@@ -61,7 +62,7 @@ impl Model {
         if found != expected {
             return Err(ModelError::StandIns { expected, found });
         }
-        self.each_window(signals, None, |windows| {
+        let logits = self.each_window(signals, None, |windows| {
             let cut = self.inputs.cut(signals, windows);
             let work_in = || (Scratch::new(), Array3::zeros(plan.images_shape()));
             let volumes = self.inputs.volumes(cut.view(), work_in, |work, k, window, volume| {
@@ -76,7 +77,8 @@ impl Model {
                 plan.volume_into(images.view(), volume, scratch)
             })?;
             self.logits(volumes.view())
-        })
+        });
+        logits.map(sigmoid)
     }
 
     /// Returns the probabilities `[mask, label]` of one prepared signal under masks.
@@ -86,22 +88,22 @@ impl Model {
         masks: &[LeadMask],
     ) -> Result<Array2<f64>, ModelError> {
         self.check_prepared(&[1, prepared.nrows(), prepared.ncols()])?;
-        let mut sums = Sums::new(masks.len(), self.labels().len());
+        let mut pooled = self.pooled(masks.len());
         for start in self.starts(0, prepared.ncols())? {
             let window = prepared.slice(s![.., start..start + self.inputs.plan.window_shape()[1]]);
             match self.network.architecture().input() {
-                InputKind::Signal => self.signal_subsets(window, masks, &mut sums)?,
-                InputKind::Volume => self.volume_subsets(window, masks, &mut sums)?,
+                InputKind::Signal => self.signal_subsets(window, masks, &mut pooled)?,
+                InputKind::Volume => self.volume_subsets(window, masks, &mut pooled)?,
             }
         }
-        Ok(sums.probabilities())
+        Ok(sigmoid(pooled.logits()))
     }
 
     fn signal_subsets(
         &self,
         window: ArrayView2<'_, f32>,
         masks: &[LeadMask],
-        sums: &mut Sums,
+        pooled: &mut Pooled,
     ) -> Result<(), ModelError> {
         for (c, chunk) in masks.chunks(self.batch).enumerate() {
             let shape = (chunk.len(), window.nrows(), window.ncols());
@@ -110,7 +112,7 @@ impl Model {
             });
             let logits = self.run(&tensor(masked.view())?)?;
             for k in 0..chunk.len() {
-                sums.add(c * self.batch + k, logits.view(), k);
+                pooled.add(c * self.batch + k, logits.row(k));
             }
         }
         Ok(())
@@ -121,7 +123,7 @@ impl Model {
         &self,
         window: ArrayView2<'_, f32>,
         masks: &[LeadMask],
-        sums: &mut Sums,
+        pooled: &mut Pooled,
     ) -> Result<(), ModelError> {
         let plan = &self.inputs.plan;
         let [depth, height, width] = plan.volume_shape();
@@ -136,7 +138,7 @@ impl Model {
             |first, volumes| -> Result<(), ModelError> {
                 let logits = self.logits(volumes)?;
                 for k in 0..logits.nrows() {
-                    sums.add(first + k, logits.view(), k);
+                    pooled.add(first + k, logits.row(k));
                 }
                 Ok(())
             },

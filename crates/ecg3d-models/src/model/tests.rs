@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ecg_core::{Lead, LeadMask, Predict, PredictError, PredictSubsets, SamplingRate};
-use ecg3d_convert::{ConvertConfig, ImagePlan};
+use ecg3d_convert::{ConvertConfig, ConvertPlan, ConvertWarning, ImagePlan};
 use ndarray::{Array3, Array4, s};
 use tch::Device;
 
 use super::*;
-use crate::{Architecture, FrontEnd, Preset, save};
+use crate::{Architecture, FrontEnd, Preset, WindowPooling, save};
 
 fn model(architecture: Architecture, mode: Preset) -> Model {
     let network = Network::new(architecture, mode, 7, Device::Cpu, 1).expect("builds");
@@ -29,8 +29,7 @@ fn signals(n: usize, samples: usize) -> Array3<f32> {
 #[track_caller]
 fn assert_close(a: &Array2<f64>, b: &Array2<f64>) {
     assert_eq!(a.dim(), b.dim());
-    let difference = (a - b).iter().fold(0.0f64, |max, d| max.max(d.abs()));
-    assert!(difference < 1e-5, "{difference}");
+    assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5), "{a}, expected {b}");
 }
 
 #[test]
@@ -45,6 +44,9 @@ fn a_record_is_the_mean_of_its_windows_logits() {
         mean += &model.predict_proba(window).expect("predicts").mapv(logit);
     }
     assert_close(&whole, &mean.mapv(|sum| 1.0 / (1.0 + (-sum / 4.0).exp())));
+    let logits = model.logits_prepared(x.view(), None).expect("predicts");
+    assert_close(&logits, &(mean / 4.0));
+    assert_eq!(sigmoid(logits), whole, "the same bits");
 
     // Padding does not count, and lengths are checked.
     let short = model.predict_prepared(x.view(), Some(&[250, 149])).expect("predicts");
@@ -54,6 +56,39 @@ fn a_record_is_the_mean_of_its_windows_logits() {
     assert!(matches!(wrong(&[250, 99]), Err(ModelError::TooShort { row: 1, found: 99, .. })));
     assert!(matches!(wrong(&[251, 99]), Err(ModelError::TooLong { row: 0, found: 251, .. })));
     assert!(matches!(wrong(&[250]), Err(ModelError::RowCount { .. })));
+}
+
+#[test]
+fn a_record_can_be_the_maximum_of_its_windows_logits() {
+    let masks = [LeadMask(0b1010_0000_0001), LeadMask::all(12)];
+    for (architecture, starts) in
+        [(Architecture::Ribeiro, vec![0, 50, 100, 150]), (Architecture::ThreeDEcgNet, vec![0, 50])]
+    {
+        let (network, card) = model(architecture, Preset::Corrected).into_parts();
+        let card = card.with_window_pooling(WindowPooling::Max);
+        let model = Model::new(network, card).expect("fits").with_batch(3);
+        let x = signals(2, starts.last().expect("windows") + 100);
+        let maxima = |of: &dyn Fn(usize) -> Array2<f64>| {
+            let mut each = starts.iter().map(|&start| of(start));
+            let first = each.next().expect("a window");
+            each.fold(first, |max, own| {
+                ndarray::Zip::from(&max).and(&own).map_collect(|a, b| a.max(*b))
+            })
+        };
+        let cut = |start: usize| x.slice(s![.., .., start..start + 100]);
+        let expected = maxima(&|start| model.logits_prepared(cut(start), None).expect("predicts"));
+        assert_close(&model.logits_prepared(x.view(), None).expect("predicts"), &expected);
+        let expected = maxima(&|start| model.predict_proba(cut(start)).expect("predicts"));
+        assert_close(&model.predict_proba(x.view()).expect("predicts"), &expected);
+        let record = x.index_axis(Axis(0), 0);
+        let expected = maxima(&|start| {
+            let window = record.slice(s![.., start..start + 100]);
+            model.predict_subsets(window, &masks).expect("predicts")
+        });
+        assert_close(&model.predict_subsets(record, &masks).expect("predicts"), &expected);
+        let moved = model.to_device(Device::Cpu).expect("copies");
+        assert_eq!(moved.card().window_pooling, WindowPooling::Max);
+    }
 }
 
 #[test]
@@ -391,6 +426,8 @@ fn a_recording_is_prepared_and_judged_as_the_card_says() {
     let prepared = plan.prepare(&recording).expect("prepares");
     let batch = prepared.signal.slice(s![.., ..200]).insert_axis(Axis(0));
     assert_eq!(prepared.length, 200);
+    assert_eq!(model.prepare(&recording).expect("prepares"), prepared);
+    assert_eq!(model.predict_one(&prepared).expect("predicts"), found);
     assert_close(
         &Array2::from_shape_vec((1, 7), found).expect("seven"),
         &model.predict_proba(batch).expect("predicts"),
@@ -405,19 +442,71 @@ fn a_recording_is_prepared_and_judged_as_the_card_says() {
     let huge = Recording::new("huge", rate, leads, signal * 1e30).expect("a recording");
     let refused = volumes.predict_recording(&huge);
     assert!(matches!(&refused, Err(ModelError::NoVolumes { record, .. }) if record == "huge"));
+    let prepared = volumes.prepare(&huge).expect("prepares");
+    assert!(matches!(volumes.predict_one(&prepared), Err(ModelError::Convert(_))));
+    let published = ConvertPlan::new(ConvertConfig::published(), rate).expect("a plan");
+    let long = Recording::new("r", rate, leads, Array2::ones((12, 1000))).expect("a recording");
+    let other = published.prepare(&long).expect("prepares");
+    let resnet = architecture_model(Architecture::ResNet1d);
+    let error = resnet.predict_one(&other).expect_err("another preprocessing").to_string();
+    assert!(error.starts_with("prepared signals must have shape [n, 12, 1000"), "{error}");
+}
+
+/// A network with the preprocessing that belongs to it.
+fn architecture_model(architecture: Architecture) -> Model {
+    let mode = Preset::Corrected;
+    let network = Network::new(architecture, mode, 7, Device::Cpu, 1).expect("builds");
+    let card =
+        ModelCard::new(architecture, mode, LabelSet::seven(), architecture.preprocessing(mode));
+    Model::new(network, card).expect("fits")
+}
+
+#[test]
+fn what_is_odd_about_a_recording_is_told() {
+    let model = model(Architecture::Ribeiro, Preset::Published);
+    let rate = SamplingRate::new(500.0).expect("a rate");
+    let mut signal =
+        Array2::from_shape_fn((12, 1000), |(lead, t)| ((lead + 1) as f64 * t as f64).sin());
+    signal.row_mut(5).fill(0.25);
+    let leads = Lead::STANDARD_12.map(Lead::name);
+    let recording = Recording::new("r", rate, leads, signal).expect("a recording");
+    let warnings = model.prepare(&recording).expect("prepares").warnings;
+    assert!(warnings.contains(&ConvertWarning::NoAdc), "{warnings:?}");
+    let flat = ConvertWarning::FlatLead { lead: leads[5].to_owned() };
+    assert!(warnings.contains(&flat), "{warnings:?}");
+}
+
+#[test]
+fn a_copy_on_another_device_is_the_same_model() {
+    let model = model(Architecture::Ribeiro, Preset::Corrected)
+        .with_batch(3)
+        .with_thresholds(&[0.25; 7])
+        .expect("seven");
+    let copy = model.to_device(Device::Cpu).expect("copies");
+    assert_eq!((copy.card(), copy.batch()), (model.card(), 3));
+    let x = signals(2, 100);
+    let [a, b] = [&model, &copy].map(|model| model.predict_proba(x.view()).expect("predicts"));
+    assert_eq!(a, b);
+    let first = |model: &Model| model.network().tensors().next().expect("a tensor").1.data_ptr();
+    assert_ne!(first(&model), first(&copy), "parameters of its own");
 }
 
 #[test]
 fn labels_hold_above_their_thresholds() {
     let model = model(Architecture::Ribeiro, Preset::Corrected);
     let thresholds = [0.5, 0.25, 0.5, 0.5, 0.5, 0.5, 0.9];
-    let (network, card) = model.into_parts();
-    let card = card.with_thresholds(&thresholds).expect("seven");
-    let model = Model::new(network, card).expect("fits");
+    let model = model.with_batch(5).with_thresholds(&thresholds).expect("seven");
+    assert_eq!(model.batch(), 5);
     let labels = model.labels_of(&[0.5, 0.26, 0.1, 0.51, 0.0, 0.5, 0.9]).expect("seven");
     assert_eq!(labels, ["AF", "LBBB"]);
     let error = model.labels_of(&[0.9; 6]).expect_err("one is missing").to_string();
     assert_eq!(error, "expected 7 probabilities, found 6");
+    for (wrong, shown) in [(f64::NAN, "NaN"), (1.5, "1.5"), (-0.1, "-0.1")] {
+        let error = model.labels_of(&[0.9, 0.9, 0.9, wrong, 0.9, 0.9, 0.9]);
+        let error = error.expect_err("no probability").to_string();
+        assert_eq!(error, format!("a probability must be from 0 to 1, found {shown}"));
+    }
+    assert!(model.with_thresholds(&[0.5; 6]).is_err());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use tch::{Kind, TchError, Tensor};
 
-use crate::ModelError;
 use crate::error::Doing;
+use crate::{ModelError, Network};
 
 /// Adam in the form that Keras computes (Kingma and Ba 2015, the "epsilon hat" of its section 2):
 /// `theta -= lr sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + epsilon)`.
@@ -13,6 +13,31 @@ use crate::error::Doing;
 /// [`steps`](Self::steps), [`moments`](Self::moments) and [`rates`](Self::rates) are the whole state. A loop whose state
 /// was saved continues with an optimizer of the same parameters and weight decay, after [`restore`](Self::restore) and
 /// [`restore_rates`](Self::restore_rates).
+///
+/// A training loop by hand:
+///
+/// ```
+/// use ecg3d_models::tch::{Device, Kind, Tensor};
+/// use ecg3d_models::{Architecture, KerasAdam, Network, Preset, bce_from_logits};
+///
+/// # fn main() -> Result<(), ecg3d_models::ModelError> {
+/// let network = Network::new(Architecture::ResNet1d, Preset::Corrected, 7, Device::Cpu, 1)?;
+/// let mut adam = KerasAdam::of(&network, 0.01)?;
+/// // Two prepared signals [record, lead, sample] of 10 s at 100 Hz, and their labels [record, label].
+/// let x = Tensor::ones([2, 12, 1000], (Kind::Float, Device::Cpu));
+/// let y = Tensor::zeros([2, 7], (Kind::Float, Device::Cpu));
+/// for _ in 0..2 {
+///     adam.zero_grad();
+///     let forward = network.forward_train(&x)?;
+///     let loss = bce_from_logits(forward.logits(), &y, None)?;
+///     forward.backward(&loss)?;
+///     adam.clip_norm(1.0)?;
+///     adam.step(1e-3)?;
+/// }
+/// assert_eq!(adam.steps(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct KerasAdam {
     slots: Vec<Slot>,
@@ -56,7 +81,21 @@ const SHARES: [f64; 2] = [0.1, 10.0];
 const WITHOUT_SIZE: f64 = 3.0;
 
 impl KerasAdam {
-    /// Returns an optimizer of the named parameters, which stay shared with the network. Moments start at zero.
+    /// Returns an optimizer of all parameters that training changes ([`Network::trainable`]). Moments start at zero.
+    ///
+    /// # Errors
+    /// libtorch can't create the moments (memory).
+    pub fn of(network: &Network, weight_decay: f64) -> Result<Self, ModelError> {
+        let parameters = network.trainable();
+        Self::new(
+            parameters.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())),
+            weight_decay,
+        )
+    }
+
+    /// Returns an optimizer of the named parameters. Moments start at zero.
+    ///
+    /// The tensors must be the network's own ([`Tensor::shallow_clone`]): copies get no gradients.
     ///
     /// # Errors
     /// libtorch can't create the moments (memory).
@@ -177,8 +216,13 @@ impl KerasAdam {
     /// moments.
     ///
     /// # Errors
-    /// libtorch fails.
+    /// - No parameter has a gradient ([`ModelError::NoGradient`]); nothing is changed then.
+    /// - libtorch fails.
     pub fn step(&mut self, lr: f64) -> Result<(), ModelError> {
+        // Those that take no step may be the only ones with a gradient, and then there is nothing to do.
+        if !self.slots.iter().any(|slot| slot.parameter.grad().defined()) {
+            return Err(ModelError::NoGradient { parameters: self.slots.len() });
+        }
         self.steps += 1;
         let t = self.steps as f64;
         let alpha = lr * (1.0 - BETA2.powf(t)).sqrt() / (1.0 - BETA1.powf(t));
@@ -272,7 +316,10 @@ fn described(tensor: &Tensor) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tch::Device;
+
     use super::*;
+    use crate::{Architecture, Preset};
 
     fn values(tensor: &Tensor) -> Vec<f64> {
         Vec::try_from(&tensor.detach().to_kind(Kind::Double).view(-1)).expect("a flat tensor")
@@ -303,6 +350,29 @@ mod tests {
         let _ = theta.set_requires_grad(false);
         adam.step(0.1).expect("steps");
         assert_eq!(values(&theta), before);
+    }
+
+    #[test]
+    fn a_step_of_parameters_without_gradients_is_refused() {
+        let (architecture, mode) = (Architecture::ResNet1d, Preset::Corrected);
+        let network = Network::new(architecture, mode, 2, Device::Cpu, 1).expect("builds");
+        let mut adam = KerasAdam::of(&network, 0.0).expect("moments");
+        let parameters = network.trainable().count();
+        assert_eq!(adam.moments().count(), parameters);
+        let error = adam.step(0.1).expect_err("no backward pass").to_string();
+        let said = format!("none of the optimizer's {parameters} parameters has a gradient");
+        assert!(error.starts_with(&said), "{error}");
+        // Copies do not see the gradients of the network.
+        let copies = network.trainable().map(|(name, own)| (name.to_owned(), own.copy()));
+        let mut of_copies = KerasAdam::new(copies, 0.0).expect("moments");
+        for (_, own) in network.trainable() {
+            own.sum(Kind::Float).backward();
+        }
+        assert!(matches!(of_copies.step(0.1), Err(ModelError::NoGradient { .. })));
+        assert_eq!((adam.steps(), of_copies.steps()), (0, 0));
+        let before: Vec<Tensor> = network.trainable().map(|(_, own)| own.detach().copy()).collect();
+        adam.step(0.1).expect("steps");
+        assert!(network.trainable().zip(&before).all(|((_, own), old)| !own.equal(old)));
     }
 
     #[test]

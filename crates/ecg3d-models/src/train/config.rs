@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Augment, Loss, Schedule, Thresholds};
-use crate::{Architecture, ModelError, Precision, Preset};
+use crate::{Architecture, ModelError, Precision, Preset, WindowPooling};
 
 /// Which epoch counts as the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +109,10 @@ pub struct TrainConfig {
     /// epoch's weights are judged by all windows. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_windows: Option<usize>,
+    /// How the logits of a validation record's windows become those of the record. The card of the result says so, and
+    /// its model predicts in the same way. Default: [`WindowPooling::Mean`].
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub window_pooling: WindowPooling,
     /// Ends the run after this many epochs, at least one, without a better one.
     ///
     /// Without validation records, each epoch counts as better than the last, so this never ends the run. Default:
@@ -160,6 +164,7 @@ impl TrainConfig {
             rates_by_size: false,
             start: None,
             validation_windows: None,
+            window_pooling: WindowPooling::Mean,
             patience: None,
             precision: Precision::F32,
             seed: 0,
@@ -401,6 +406,12 @@ impl TrainConfig {
     #[must_use]
     pub fn with_validation_windows(self, validation_windows: impl Into<Option<usize>>) -> Self {
         Self { validation_windows: validation_windows.into(), ..self }
+    }
+
+    /// Sets [`TrainConfig::window_pooling`].
+    #[must_use]
+    pub fn with_window_pooling(self, window_pooling: WindowPooling) -> Self {
+        Self { window_pooling, ..self }
     }
 
     /// Sets [`TrainConfig::patience`].

@@ -1,6 +1,6 @@
 use ecg_core::LabelSet;
-use ecg3d_convert::{ImagePlan, Resample};
-use ndarray::{Array2, Array3, Axis};
+use ecg3d_convert::{ConvertConfig, ImagePlan, Prepared, Resample};
+use ndarray::{Array2, Array3, ArrayView1, Axis};
 use sha2::{Digest, Sha256};
 
 use crate::files::hex;
@@ -16,6 +16,29 @@ pub(crate) fn row_facts(rows: &[usize]) -> serde_json::Value {
 }
 
 /// Records to train on, in memory as prepared signals.
+///
+/// Add them one by one with [`TrainData::push`], or set the fields.
+///
+/// ```
+/// use ecg3d_models::ecg_core::{LabelSet, Lead, Recording, SamplingRate};
+/// use ecg3d_models::ecg3d_convert::{ConvertConfig, Plans};
+/// use ecg3d_models::TrainData;
+/// use ecg3d_models::ndarray::Array2;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let plans = Plans::new(ConvertConfig::corrected());
+/// let mut data = TrainData::new(LabelSet::new(["AF"])?, plans.config())?;
+/// for name in ["a", "b"] {
+///     let signal = Array2::from_shape_fn((12, 5000), |(lead, t)| ((lead + t) as f64 / 40.0).sin());
+///     let recording = Recording::new(name, SamplingRate::new(500.0)?, Lead::STANDARD_12, signal)?;
+///     let prepared = plans.at(recording.sampling_rate)?.prepare(&recording)?;
+///     data.push(&prepared, &[name == "b"], recording.patient.as_deref(), recording.name)?;
+/// }
+/// assert_eq!(data.prepared.dim(), (2, 12, 500)); // [record, lead, sample]: 10 s at 50 Hz
+/// assert_ne!(data.patients[0], data.patients[1]); // unknown, so each counts as one of its own
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct TrainData {
     /// Prepared signals `[record, lead, sample]` at the rate of the preprocessing, zero after the end of a record.
@@ -33,6 +56,65 @@ pub struct TrainData {
 }
 
 impl TrainData {
+    /// Returns data without records, for labels and the preprocessing of the records.
+    ///
+    /// # Errors
+    /// The preprocessing is invalid.
+    pub fn new(label_set: LabelSet, preprocessing: &ConvertConfig) -> Result<Self, ModelError> {
+        // Otherwise the shape may be larger than memory can hold.
+        preprocessing.check()?;
+        let [leads, samples] = preprocessing.prepared_shape();
+        Ok(Self {
+            prepared: Array3::zeros((0, leads, samples)),
+            lengths: Vec::new(),
+            labels: Array2::from_elem((0, label_set.len()), false),
+            label_set,
+            patients: Vec::new(),
+            names: Vec::new(),
+        })
+    }
+
+    /// Adds a record: its signal, as a [`ConvertPlan`](ecg3d_convert::ConvertPlan) of the preprocessing prepared it,
+    /// and whether it has each label, in the order of `label_set`.
+    ///
+    /// A record without `patient` counts as one of a patient of its own: its id begins with a zero byte, and equals
+    /// that of no other record, whatever patients are called.
+    ///
+    /// # Errors
+    /// The signal has another shape than the preprocessing gives, or there are not as many values as labels
+    /// ([`ModelError::TrainRecord`]); nothing is added then.
+    pub fn push(
+        &mut self,
+        prepared: &Prepared,
+        labels: &[bool],
+        patient: Option<&str>,
+        name: impl Into<String>,
+    ) -> Result<(), ModelError> {
+        let name = name.into();
+        let refused =
+            |source| ModelError::TrainRecord { record: name.clone(), source: Box::new(source) };
+        let (row, leads, samples) = self.prepared.dim();
+        let (what, expected, found) = ("labels", self.labels.ncols(), labels.len());
+        let count = ModelError::RowCount { what, expected, found };
+        if found != expected {
+            return Err(refused(count));
+        }
+        self.prepared.push(Axis(0), prepared.signal.view()).map_err(|_| {
+            let found = [&[1][..], prepared.signal.shape()].concat();
+            refused(ModelError::Prepared { expected: [leads, samples], longer: false, found })
+        })?;
+        self.labels.push_row(ArrayView1::from(labels)).map_err(|_| refused(count))?;
+        self.lengths.push(prepared.length);
+        self.patients.push(match patient {
+            // With two zero bytes, it cannot be taken for the id of a record without a patient.
+            Some(id) if id.starts_with('\0') => format!("\0{id}"),
+            Some(id) => id.to_owned(),
+            None => format!("\0{row}"),
+        });
+        self.names.push(name);
+        Ok(())
+    }
+
     /// Returns the number of records.
     pub fn len(&self) -> usize {
         self.prepared.len_of(Axis(0))
@@ -128,5 +210,69 @@ impl TrainData {
             }
         }
         hex(hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use ecg_core::{Lead, Recording, SamplingRate};
+    use ecg3d_convert::ConvertPlan;
+
+    use super::*;
+    use crate::{Architecture, Preset};
+
+    fn prepared(config: ConvertConfig, first: f64) -> Prepared {
+        let rate = SamplingRate::new(500.0).expect("a rate");
+        let signal = Array2::from_shape_fn((12, 1500), |(lead, t)| {
+            (first + 1.0) * (0.01 * (lead + 1) as f64 * t as f64).sin()
+        });
+        let recording = Recording::new("r", rate, Lead::STANDARD_12, signal).expect("a recording");
+        let plan = ConvertPlan::new(config, rate).expect("a plan");
+        plan.prepare(&recording).expect("prepares")
+    }
+
+    #[test]
+    fn records_are_added_one_by_one() {
+        let config = ConvertConfig::corrected();
+        let labels = LabelSet::new(["a", "b"]).expect("two labels");
+        let mut data = TrainData::new(labels.clone(), &config).expect("a preprocessing");
+        assert!(data.is_empty());
+        // The last two are called like those without a patient.
+        for (row, patient) in
+            [None, Some("p"), None, Some("p"), Some("\u{0}0"), Some("0")].into_iter().enumerate()
+        {
+            let own = prepared(config.clone(), row as f64);
+            data.push(&own, &[row % 2 == 0, row == 3], patient, format!("r{row}")).expect("fits");
+            let signal = data.prepared.index_axis(Axis(0), row);
+            assert_eq!((signal, data.lengths[row]), (own.signal.view(), own.length));
+        }
+        assert_eq!(data.labels.column(0).to_vec(), [true, false, true, false, true, false]);
+        assert_eq!(data.labels.column(1).to_vec(), [false, false, false, true, false, false]);
+        assert_eq!(data.patients[1], data.patients[3]);
+        assert_eq!(data.patients.iter().collect::<HashSet<_>>().len(), 5);
+        assert_eq!(data.names, ["r0", "r1", "r2", "r3", "r4", "r5"]);
+        assert!(data.prepared.is_standard_layout() && data.labels.is_standard_layout());
+        let card = ModelCard::new(Architecture::Ribeiro, Preset::Corrected, labels, config);
+        data.check(&card, 0..6).expect("fits together");
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_leaves_the_data_as_they_are() {
+        let config = ConvertConfig::corrected();
+        let mut data = TrainData::new(LabelSet::seven(), &config).expect("a preprocessing");
+        let good = prepared(config.clone(), 0.0);
+        let error = data.push(&good, &[true; 6], None, "x").expect_err("six labels").with_causes();
+        let said = "cannot add record x to the training data: expected 7 labels, found 6";
+        assert_eq!(error, said);
+        let other = prepared(ConvertConfig::published(), 0.0);
+        let error = data.push(&other, &[true; 7], None, "y").expect_err("published").with_causes();
+        assert!(error.contains("record y ") && error.contains("[n, 12, 500]"), "{error}");
+        assert!(error.ends_with("found [1, 12, 100]"), "{error}");
+        let parts =
+            [data.labels.nrows(), data.lengths.len(), data.patients.len(), data.names.len()];
+        assert_eq!((data.len(), parts), (0, [0; 4]));
+        assert!(TrainData::new(LabelSet::seven(), &config.with_max_seconds(1e300)).is_err());
     }
 }

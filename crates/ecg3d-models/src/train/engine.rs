@@ -1,6 +1,7 @@
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use ndarray::{Array2, Axis};
+use ndarray::{Array2, ArrayView1, Axis};
 use tch::{Device, Kind, Tensor};
 
 use super::feed::{Feed, Occurrence};
@@ -11,6 +12,7 @@ use super::{
 };
 use crate::error::Doing;
 use crate::inputs::Window;
+use crate::pooling::Pooled;
 use crate::{ModelError, Network};
 
 /// Runs epochs.
@@ -74,7 +76,9 @@ impl Engine<'_> {
                 return Ok(None);
             }
         }
-        let logits = self.logits(self.val_rows, config.validation_windows)?;
+        let Some(logits) = self.logits(config.validation_windows, observer)? else {
+            return Ok(None);
+        };
         let finite = tch::no_grad(|| self.weights_are_finite()).doing("check the parameters")?;
         let looked_at = [
             ("weights", finite),
@@ -173,13 +177,16 @@ impl Engine<'_> {
         Ok(value)
     }
 
-    /// Returns the logits `[row, label]` without training: the mean over all windows of each record, or at most
-    /// `limit`.
-    fn logits(&self, rows: &[usize], limit: Option<usize>) -> Result<Array2<f64>, ModelError> {
-        let limit = limit.unwrap_or(usize::MAX);
+    /// Returns the logits `[row, label]` of the validation records without training: those of all windows of each
+    /// record, or at most `limit`, pooled as the recipe says. Returns `None` if the observer ended it.
+    fn logits(
+        &self,
+        limit: Option<usize>,
+        observer: &mut Observer<'_>,
+    ) -> Result<Option<Array2<f64>>, ModelError> {
+        let (rows, limit) = (self.val_rows, limit.unwrap_or(usize::MAX));
         let n_labels = self.network.n_labels();
-        let mut sums = Array2::zeros((rows.len(), n_labels));
-        let mut counts = vec![0_usize; rows.len()];
+        let mut pooled = Pooled::new(self.config.window_pooling, rows.len(), n_labels);
         let windows: Vec<(usize, Window)> = rows
             .iter()
             .enumerate()
@@ -188,6 +195,10 @@ impl Engine<'_> {
                 windows.into_iter().map(move |window| (k, window))
             })
             .collect();
+        let (mut done, total) = (0, windows.len());
+        if total > 0 && observer(&Event::Validated { done, total }).is_break() {
+            return Ok(None);
+        }
         for chunk in windows.chunks(self.network.windows_at_a_time()) {
             let inputs: Vec<Window> = chunk.iter().map(|&(_, window)| window).collect();
             let x = self.feed.plain(&inputs)?;
@@ -198,21 +209,30 @@ impl Engine<'_> {
                 .and_then(Vec::<f64>::try_from)
                 .doing("read the logits")?;
             for (&(k, _), values) in chunk.iter().zip(values.chunks_exact(n_labels)) {
-                counts[k] += 1;
-                for (sum, value) in sums.row_mut(k).iter_mut().zip(values) {
-                    *sum += value;
-                }
+                pooled.add(k, ArrayView1::from(values));
+            }
+            done += chunk.len();
+            if observer(&Event::Validated { done, total }).is_break() && done < total {
+                return Ok(None);
             }
         }
-        for (mut row, count) in sums.rows_mut().into_iter().zip(counts) {
-            row /= count as f64;
-        }
-        Ok(sums)
+        Ok(Some(pooled.logits()))
     }
 
-    /// Evaluates the validation records, at most `windows` of each, after the weights were changed from outside.
-    pub(crate) fn validate(&mut self, windows: Option<usize>) -> Result<(), ModelError> {
-        self.val_logits = self.logits(self.val_rows, windows)?;
+    /// Evaluates the validation records, at most `windows` of each, after the weights were changed from outside. The
+    /// result is needed even if the observer ends the run.
+    pub(crate) fn validate(
+        &mut self,
+        windows: Option<usize>,
+        observer: &mut Observer<'_>,
+    ) -> Result<(), ModelError> {
+        let to_the_end: &mut Observer<'_> = &mut |event| {
+            let _ = observer(event);
+            ControlFlow::Continue(())
+        };
+        if let Some(logits) = self.logits(windows, to_the_end)? {
+            self.val_logits = logits;
+        }
         Ok(())
     }
 

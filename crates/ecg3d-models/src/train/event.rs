@@ -62,6 +62,14 @@ pub enum Event {
         /// Estimated time until the end of the run.
         remaining: Duration,
     },
+    /// Validation begins, or some of its windows are done: after the steps of each epoch, and at the end for the best
+    /// weights. Also before [`Event::Start`] if a resumed run still has to write its best weights.
+    Validated {
+        /// Number of windows that are done; 0 at the beginning.
+        done: usize,
+        /// Number of windows of the validation records, at least 1.
+        total: usize,
+    },
     /// An epoch is done and, if there is a run folder, saved.
     Epoch {
         /// The epoch's line of `log.csv`.

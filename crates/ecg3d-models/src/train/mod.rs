@@ -25,4 +25,5 @@ pub use event::{EpochLog, Event, Observer, Warning};
 pub use loss::{Loss, bce_from_logits};
 pub use run::{Outcome, train};
 pub use schedule::Schedule;
+pub(crate) use thresholds::check_probabilities;
 pub use thresholds::{Thresholds, validation_thresholds};

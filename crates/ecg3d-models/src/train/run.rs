@@ -45,16 +45,19 @@ pub struct Outcome {
 /// - `model.json` (the readable card of the best weights), and
 /// - `checkpoint.safetensors`, from which [`TrainConfig::resume`] continues.
 ///
-/// The observer receives an event for each step. It can end the run with [`ControlFlow::Break`], after which it
-/// receives no more events. The run then ends with the finished epochs, including those of an earlier part of the run,
-/// as if no more had been planned; [`TrainConfig::resume`] continues after them. An unfinished epoch is lost.
+/// The observer receives an event for each step and each batch of validation windows. It can end the run with
+/// [`ControlFlow::Break`], after which it receives no more events. The run then ends with the finished epochs,
+/// including those of an earlier part of the run, as if no more had been planned; [`TrainConfig::resume`] continues
+/// after them. An unfinished epoch, or one whose validation is unfinished, is lost. The best weights are always
+/// evaluated to the end.
 ///
-/// For a record with several windows, training draws one window in each epoch, and validation uses the mean of the
-/// logits over all windows (in an epoch, at most [`TrainConfig::validation_windows`]). Everything random is drawn from
-/// the seed, the epoch and the record; a training row that is given several times is drawn anew each time. A run
-/// therefore gives the same weights every time, bit for bit on the CPU with a fixed number of threads, and a run that
-/// was killed and resumed gives the same as one that was not. Dropout uses libtorch's only generator, so a second
-/// training run in the same process at the same time would disturb it.
+/// For a record with several windows, training draws one window in each epoch, and validation pools the logits of all
+/// windows (in an epoch, at most [`TrainConfig::validation_windows`]) as [`TrainConfig::window_pooling`] says, whatever
+/// the given card says. Everything random is drawn from the seed, the epoch and the record; a training row that is
+/// given several times is drawn anew each time. A run therefore gives the same weights every time, bit for bit on the
+/// CPU with a fixed number of threads, and a run that was killed and resumed gives the same as one that was not.
+/// Dropout uses libtorch's only generator, so a second training run in the same process at the same time would disturb
+/// it.
 ///
 /// The card that describes the result keeps the origin of the given one. If that is the card of weights to start from,
 /// give it an origin of its own first, by [`ModelCard::with_origin`].
@@ -151,10 +154,9 @@ pub fn train(
     network.set_precision(config.precision);
     // The observer of an earlier training run may have panicked in between.
     network.release_heads();
-    let named = network.trainable().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
     let _frozen = (config.body_rate == 0.0).then(|| Frozen::new(body(network))).transpose()?;
     let mut behind_body = false;
-    let adam = KerasAdam::new(named, config.weight_decay)?.with_rates(|name| {
+    let adam = KerasAdam::of(network, config.weight_decay)?.with_rates(|name| {
         behind_body |= is_head(name);
         if behind_body { 1.0 } else { config.body_rate }
     });
@@ -200,7 +202,7 @@ pub fn train(
         checkpoint::assign(engine.network, best)?;
     }
     ran?;
-    engine.validate(None)?;
+    engine.validate(None, observer)?;
     let best_epoch = best_epoch(&run.history, config.best_by);
     // Once more, because a resumed run may use other thresholds than the part that wrote these weights.
     let card = run.write_best(&engine, best_epoch)?;
@@ -291,7 +293,7 @@ impl Run<'_> {
                 Ok(network) => checkpoint::values_of(&network)?,
                 // The process ended before it saved the last epoch's weights as the best.
                 Err(_) if best == last => {
-                    engine.validate(engine.config.validation_windows)?;
+                    engine.validate(engine.config.validation_windows, observer)?;
                     self.write_best(engine, last)?;
                     checkpoint::values_of(engine.network)?
                 }
@@ -361,6 +363,7 @@ impl Run<'_> {
     fn describe(&self, engine: &Engine<'_>, epoch: usize) -> Result<ModelCard, ModelError> {
         let mut card = self.card.clone();
         SOFTWARE.clone_into(&mut card.software);
+        card.window_pooling = engine.config.window_pooling;
         // The thresholds of other weights do not apply here.
         card.thresholds = None;
         if let Some(thresholds) = engine.thresholds()? {

@@ -52,12 +52,22 @@ pub fn validation_thresholds(
             return Err(ModelError::RowCount { what, expected, found });
         }
     }
-    if let Some(&found) = probabilities.iter().find(|p| !(0.0..=1.0).contains(*p)) {
-        let (what, expected) = ("a probability", "from 0 to 1");
-        return Err(ModelError::Setting { what, expected, found });
-    }
+    check_probabilities(probabilities)?;
     let columns = truth.axis_iter(Axis(1)).zip(probabilities.axis_iter(Axis(1)));
     Ok(columns.map(|(truth, p)| shrunk(truth, p)).collect())
+}
+
+/// Refuses values that are not probabilities, NaN among them.
+pub(crate) fn check_probabilities<'a>(
+    values: impl IntoIterator<Item = &'a f64>,
+) -> Result<(), ModelError> {
+    match values.into_iter().find(|p| !(0.0..=1.0).contains(*p)) {
+        None => Ok(()),
+        Some(&found) => {
+            let (what, expected) = ("a probability", "from 0 to 1");
+            Err(ModelError::Setting { what, expected, found })
+        }
+    }
 }
 
 fn shrunk(truth: ArrayView1<'_, bool>, probabilities: ArrayView1<'_, f64>) -> f64 {

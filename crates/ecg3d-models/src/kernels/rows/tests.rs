@@ -1,16 +1,11 @@
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::*;
+use crate::kernels::convolution::tests::noise;
 use crate::kernels::values;
 
 /// More than a chunk, and not a multiple of anything relevant.
 const ROWS: i64 = 601;
-
-fn noise(shape: &[i64], seed: f64) -> Tensor {
-    let n: i64 = shape.iter().product();
-    let x = Tensor::arange(n, (Kind::Double, Device::Cpu));
-    ((x * 12.9898 + seed).sin() * 43758.547).frac().view(shape).to_kind(Kind::Float)
-}
 
 fn slice(x: &Tensor) -> &[f32] {
     values(x).expect("values")
