@@ -4,30 +4,48 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use ecg_core::files;
 use serde::Serialize;
 
-use crate::{SOME_FAILED, say_err};
+use crate::{SOME_FAILED, print_json, say_err};
 
 /// Runs a program on its arguments. An error is printed to standard error as one line, cause after cause, and
 /// ends the program with status 1.
 ///
-/// So do bad arguments, because clap's own status for them, 2, means here that some records failed.
+/// So do bad arguments, because clap's own status for them, 2, means here that some records failed. If a program with a
+/// flag `--json` was given it, an error before `main` is printed to standard output, too, as JSON; errors of `main` are
+/// left to it.
 pub fn run<A: Parser>(main: impl FnOnce(A) -> Result<ExitCode>) -> ExitCode {
     let arguments = match A::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Nothing can be done about output that is closed.
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            if !error.use_stderr() {
+                return ExitCode::SUCCESS;
+            }
+            let text = error.render().to_string();
+            let text = text.trim();
+            print_if_json::<A>(text.strip_prefix("error: ").unwrap_or(text));
+            return ExitCode::FAILURE;
         }
     };
-    let checked = ecg3d_convert::check_simd().map_err(anyhow::Error::msg);
+    let checked = ecg3d_convert::check_simd().map_err(anyhow::Error::from);
+    let checked = checked.inspect_err(|error| print_if_json::<A>(&format!("{error:#}")));
     checked.and_then(|()| main(arguments)).unwrap_or_else(|error| {
         say_err!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// Prints an error as JSON if the program has a flag `--json` and was given it.
+fn print_if_json<A: CommandFactory>(error: &str) {
+    let given = std::env::args_os().any(|argument| argument == "--json");
+    if given && A::command().get_arguments().any(|own| own.get_long() == Some("json")) {
+        // The error is on standard error, too, if nothing can be printed here.
+        let _ = print_json(&serde_json::json!({ "error": error }));
+    }
 }
 
 /// Returns the exit status of a program that went on with the other records: 0, or [`SOME_FAILED`].

@@ -42,6 +42,16 @@ impl Progress {
         }
     }
 
+    /// Returns the number of steps counted as done.
+    pub fn position(&self) -> u64 {
+        self.bar.position()
+    }
+
+    /// Counts all steps up to the first `n` as done.
+    pub fn reach(&self, n: u64) {
+        self.inc(n.saturating_sub(self.position()));
+    }
+
     /// Counts `n` more steps as done.
     pub fn inc(&self, n: u64) {
         self.bar.inc(n);

@@ -8,7 +8,7 @@ use serde::Serialize;
 /// How recordings are read if their files do not say; flags that several programs share.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize)]
 pub struct ReadingArgs {
-    /// Sampling rate of tables (CSV, TSV) that do not state one
+    /// Sampling rate of tables (CSV, TSV) that do not state one, or whose times give none or less than 10 Hz
     #[arg(long, value_name = "HZ", value_parser = rate)]
     pub csv_rate: Option<SamplingRate>,
     /// Delimiter of the cells of tables: a character, `tab` or `blank` [default: detected from the first row]

@@ -226,10 +226,11 @@ fn each_record_draws_for_itself_and_names_its_background() {
 #[test]
 fn a_stopped_data_set_leaves_its_finished_records() {
     let set = Set::new(6);
-    let (child, said) = listening(set.of_data("--label all --method shapley"));
+    let (mut child, said) = listening(set.of_data("--label all --method shapley"));
     let lines = set.path("out/explanations.jsonl.partial");
     // The key of the run, and something more.
     while std::fs::metadata(&lines).map_or(0, |file| file.len()) < 100 {
+        assert_eq!(child.try_wait().expect("waits"), None, "it ended before it was stopped");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     interrupt(&child);

@@ -161,6 +161,34 @@ fn what_cannot_be_read_is_said_in_json_too() {
 }
 
 #[test]
+fn what_is_wrong_before_anything_is_read_is_said_in_json_too() {
+    let rate = ["x", "--csv-rate", "abc"];
+    let (out, error, status) = inspect(&[&rate[..], &["--json"]].concat());
+    let report: Value = serde_json::from_str(&out).expect("JSON");
+    let said = report["error"].as_str().expect("an error");
+    assert!(said.starts_with("invalid value 'abc' for '--csv-rate"), "{said}");
+    assert!(status == Some(1) && error.contains(said), "{error}");
+    let (out, error, status) = inspect(&rate);
+    assert!(out.is_empty() && error.contains("--csv-rate") && status == Some(1), "{out}{error}");
+    // What was asked for, in words.
+    let (out, _, status) = inspect(&["--json", "--help"]);
+    assert!(out.contains("Usage: ") && status == Some(0), "{out}");
+    // A program without this flag.
+    let output = Command::new(env!("CARGO_BIN_EXE_losses")).arg("--json").output();
+    assert!(output.expect("losses starts").stdout.is_empty());
+    if cfg!(target_arch = "x86_64") {
+        let output = Command::new(env!("CARGO_BIN_EXE_inspect"))
+            .args(["x", "--json"])
+            .env("ECG3D_SIMD", "none")
+            .output()
+            .expect("inspect starts");
+        let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let said = report["error"].as_str().expect("an error");
+        assert!(said.contains("ECG3D_SIMD") && output.status.code() == Some(1), "{said}");
+    }
+}
+
+#[test]
 fn labels_by_a_map_of_ones_own() {
     let dir = tempfile::tempdir().expect("a folder");
     let path = |name: &str| dir.path().join(name).display().to_string();

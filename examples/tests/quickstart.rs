@@ -29,6 +29,14 @@ fn recordings_need_no_labels() {
     let (said, page, with) = run();
     assert!(said.contains("warning: --seed has no effect"), "{said}");
     assert!(page.contains("How good it is") && out.join("metrics.json").exists());
+    // The page needs no network.
+    for start in ["src=\"", "href=\""] {
+        for rest in page.split(start).skip(1) {
+            let (value, _) = rest.split_once('"').expect("a closing quote");
+            // In the letters of a picture, any four can follow each other.
+            assert!(value.starts_with("data:") || !value.contains("http"), "{start}{value}");
+        }
+    }
 
     // Without the table and the diagnoses of the headers, the earlier metrics are removed.
     fs::remove_file(data.join("labels.csv")).expect("removes");

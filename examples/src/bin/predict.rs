@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use ecg3d_examples::reading::ReadingArgs;
-use ecg3d_examples::source::{LabelArgs, check_not_read, load};
+use ecg3d_examples::source::{LabelArgs, Needs, check_not_read, load};
 use ecg3d_examples::{check_inputs, check_place, say_err, write_predictions};
 
 use with_model::classify::classify;
@@ -53,7 +53,7 @@ fn predict(arguments: Arguments) -> Result<ExitCode> {
     check_inputs(&out, &model.weights)?;
     check_not_read(&[&out], &data, &labels)?;
     let model = model.model()?;
-    let mut source = load(&data, &model.card().preprocessing, &labels)?;
+    let mut source = load(&data, &model.card().preprocessing, &labels, Needs::default())?;
     let mut kept = kept(&model, &source, &out, restart)?;
     let (records, probabilities) = classify(&model, &mut source, Some(&mut kept))?;
 

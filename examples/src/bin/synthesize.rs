@@ -30,7 +30,7 @@ struct Arguments {
     /// Sampling rate in Hz, 100 to 5000
     #[arg(long, value_name = "HZ", default_value_t = 500.0, allow_negative_numbers = true)]
     fs: f64,
-    /// Length of each recording in seconds, 1 to 3600
+    /// Length of each recording in seconds, 1 to 3600; at most 3,600,000 samples, an hour at 1000 Hz
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, allow_negative_numbers = true)]
     seconds: f64,
     /// Format of the recordings

@@ -6,14 +6,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
-use ecg3d_convert::{ConvertConfig, Preset};
+use ecg3d_convert::{ConvertConfig, Preset, Windows};
 use ndarray::{Array2, Axis, Ix3, Ix4};
 use ndarray_npy::NpzReader;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::numpy::{Number, read_array, read_floats, read_integers};
-use super::{Failed, Rows, Source};
+use super::{Failed, Needs, Rows, Source};
 use crate::say_err;
 
 /// The manifest that `convert` writes beside an `.npz`.
@@ -42,13 +42,27 @@ struct Sidecar {
 }
 
 /// Loads an archive, with its labels only if `labelled`.
-pub fn load_npz(path: &Path, config: &ConvertConfig, labelled: bool) -> Result<Source> {
+pub fn load_npz(
+    path: &Path,
+    config: &ConvertConfig,
+    labelled: bool,
+    needs: Needs<'_>,
+) -> Result<Source> {
     let shown = path.display();
     let file = File::open(path).with_context(|| format!("cannot read {shown}"))?;
     let mut npz =
         NpzReader::new(file).with_context(|| format!("{shown} is not an .npz archive"))?;
-    // First of all, because an archive of another preprocessing is not worth reading.
+    // First of all, because archives of other rows or of another preprocessing are not worth reading.
+    let held = npz.names().with_context(|| format!("cannot list {shown}"))?;
+    if let Some(user) = needs.prepared {
+        check_prepared(&held, path, user)?;
+    }
     let sidecar = read_sidecar(path, config)?;
+    if sidecar.is_none() {
+        let read = labelled && held.iter().any(|name| name == "labels");
+        let columns = read.then(|| needs.labels.cloned().unwrap_or_default());
+        say_err!("warning: {}", assumed(path, columns.as_ref()));
+    }
     let rows = read_rows(&mut npz, path)?;
     let n = rows.len();
     ensure!(n > 0, "{shown} holds no records");
@@ -63,12 +77,15 @@ pub fn load_npz(path: &Path, config: &ConvertConfig, labelled: bool) -> Result<S
     );
     let sidecar = sidecar.unwrap_or_else(|| Sidecar {
         records: (0..records).map(|record| record.to_string()).collect(),
+        labels: needs.labels.cloned(),
         ..Sidecar::default()
     });
     let patients = of_each(sidecar.patients, "patients", path, records)?;
     let folds = of_each(sidecar.folds, "folds", path, records)?;
 
+    let other_windows = differences(&sidecar.config, config, Some(windows_by(&rows, config)))?;
     let mut source = Source::unlabelled(sidecar.records, rows);
+    source.other_windows = other_windows;
     source.row_record = row_record;
     source.label_source = shown.to_string();
     source.label_set = sidecar.labels.unwrap_or_default();
@@ -104,6 +121,19 @@ pub fn load_npz(path: &Path, config: &ConvertConfig, labelled: bool) -> Result<S
 /// Returns the reason for each marked record.
 fn because(marked: &[bool], reason: &str) -> Vec<Option<String>> {
     marked.iter().map(|marked| marked.then(|| reason.to_owned())).collect()
+}
+
+/// Refuses an archive whose arrays, which it holds by these names, are not prepared signals with one row for each
+/// record. `user` says who takes only those.
+fn check_prepared(held: &[String], path: &Path, user: &str) -> Result<()> {
+    let has = |name: &str| held.iter().any(|own| own == name);
+    let found = match (has("prepared"), has("row_record")) {
+        (true, false) => return Ok(()),
+        (true, true) => "several rows per record (row_record)".to_owned(),
+        (false, _) if held.is_empty() => "no arrays".to_owned(),
+        (false, _) => held.join(", "),
+    };
+    bail!("{} holds {found}; {user}; make them with convert --stage prepared", path.display())
 }
 
 /// Reads the main array, with the lengths of prepared signals.
@@ -210,15 +240,25 @@ fn of_each<T>(
     Ok(list)
 }
 
-/// Reads the sidecar, and refuses an archive that was made with another preprocessing.
+/// Says what is assumed of an archive without a sidecar, of whose labels these columns are read.
+fn assumed(npz: &Path, columns: Option<&LabelSet>) -> String {
+    let labels = columns.map_or(String::new(), |columns| {
+        let columns = columns.iter().collect::<Vec<_>>().join(", ");
+        format!(
+            ", that the labels of every row are known, and that the columns of `labels` are {columns}"
+        )
+    });
+    format!(
+        "{} has no {} beside it; assuming the same preprocessing{labels}",
+        npz.display(),
+        npz.with_extension("json").display()
+    )
+}
+
+/// Reads the sidecar, if there is one, and refuses an archive that was made with another preprocessing.
 fn read_sidecar(npz: &Path, config: &ConvertConfig) -> Result<Option<Sidecar>> {
     let path = npz.with_extension("json");
     if !path.exists() {
-        say_err!(
-            "warning: {} has no {} beside it; assuming the same preprocessing, and that the labels of every row are known",
-            npz.display(),
-            path.display()
-        );
         return Ok(None);
     }
     let text = std::fs::read_to_string(&path)
@@ -232,7 +272,8 @@ fn read_sidecar(npz: &Path, config: &ConvertConfig) -> Result<Option<Sidecar>> {
             npz.display(),
             name_of(&sidecar.config_hash),
             name_of(&wanted),
-            differences(&sidecar.config, config)?,
+            differences(&sidecar.config, config, None)?
+                .map_or(String::new(), |fields| format!(": {fields}")),
             match preset_of(&wanted) {
                 Some(preset) => format!("convert --preset {preset}"),
                 None => "convert --config and the card's `preprocessing`".to_owned(),
@@ -242,17 +283,37 @@ fn read_sidecar(npz: &Path, config: &ConvertConfig) -> Result<Option<Sidecar>> {
     Ok(Some(sidecar))
 }
 
-/// Describes how the configuration of an archive differs from the one wanted:
-/// `: FIELD is VALUE, not VALUE, ..`.
-fn differences(found: &Value, wanted: &ConvertConfig) -> Result<String> {
+/// Names the fields that decide which windows the networks get of a recording, apart from those in the hash: for
+/// prepared signals, windows are cut as `wanted` says.
+fn windows_by(rows: &Rows, wanted: &ConvertConfig) -> &'static [&'static str] {
+    let prepared = matches!(rows, Rows::Prepared { .. });
+    match (prepared, wanted.windows == Windows::First) {
+        (true, true) => &[],
+        (true, false) => &["max_seconds"],
+        (false, true) => &["windows"],
+        (false, false) => &["windows", "hop_s", "max_seconds"],
+    }
+}
+
+/// Describes how the configuration of an archive differs from the one wanted, as far as it states these fields, or
+/// any: `FIELD is VALUE, not VALUE, ..`.
+fn differences(
+    found: &Value,
+    wanted: &ConvertConfig,
+    fields: Option<&[&str]>,
+) -> Result<Option<String>> {
+    // 10 and 10.0 are the same.
+    let same = |a: &Value, b: &Value| a == b || a.is_number() && a.as_f64() == b.as_f64();
     let wanted = serde_json::to_value(wanted)?;
-    let fields = wanted.as_object().into_iter().flatten();
-    let own = fields.filter_map(|(name, wanted)| {
+    let of_all = wanted.as_object().into_iter().flatten();
+    let own =
+        of_all.filter(|(name, _)| fields.is_none_or(|fields| fields.contains(&name.as_str())));
+    let own = own.filter_map(|(name, wanted)| {
         let found = found.get(name)?;
-        (found != wanted).then(|| format!("{name} is {found}, not {wanted}"))
+        (!same(found, wanted)).then(|| format!("{name} is {found}, not {wanted}"))
     });
     let own: Vec<String> = own.collect();
-    Ok(if own.is_empty() { String::new() } else { format!(": {}", own.join(", ")) })
+    Ok((!own.is_empty()).then(|| own.join(", ")))
 }
 
 /// Returns the preset whose configuration has this hash.
@@ -291,7 +352,7 @@ mod tests {
     }
 
     fn open(path: &Path, config: &ConvertConfig) -> Result<Source> {
-        load(path, config, &LabelArgs::default())
+        load(path, config, &LabelArgs::default(), Needs::default())
     }
 
     #[test]
@@ -317,7 +378,8 @@ mod tests {
                 archive.add_array("labels", labels).expect("adds");
             });
             let config = ConvertConfig::published();
-            let ignored = load(&path, &config, &LabelArgs::ignored(ReadingArgs::default()));
+            let ignored = LabelArgs::ignored(ReadingArgs::default());
+            let ignored = load(&path, &config, &ignored, Needs::default());
             assert_eq!(ignored.expect("needs no labels").labels, [None, None]);
             open(&path, &config)
         }
@@ -409,7 +471,7 @@ mod tests {
         });
         let published = ConvertConfig::published();
         let said = |config: &ConvertConfig, labels: &LabelArgs| {
-            load(&path, config, labels).expect_err("refused").to_string()
+            load(&path, config, labels, Needs::default()).expect_err("refused").to_string()
         };
         let table = LabelArgs { labels: Some(dir.path().join("no.csv")), ..LabelArgs::default() };
         let text = said(&published, &table);
@@ -420,6 +482,63 @@ mod tests {
         assert!(text.contains("was made with different preprocessing"), "{text}");
         let text = said(&published, &LabelArgs::default());
         assert!(text.contains("array prepared cannot be read"), "{text}");
+    }
+
+    #[test]
+    fn columns_that_no_sidecar_names_are_the_labels_of_the_weights() {
+        let (dir, path) = npz(|archive| {
+            archive.add_array("prepared", &Array3::<f32>::zeros((1, 12, 100))).expect("adds");
+            archive.add_array("labels", &ndarray::array![[1_u8, 0]]).expect("adds");
+        });
+        let published = ConvertConfig::published();
+        let set = LabelSet::new(["STach", "AF"]).expect("labels");
+        let needs = Needs { labels: Some(&set), ..Needs::default() };
+        let open = |needs| load(&path, &published, &LabelArgs::default(), needs);
+        let source = open(needs).expect("loads");
+        assert_eq!((source.label_set, source.labels), (set.clone(), vec![Some(vec![true, false])]));
+        let error = open(Needs::default()).expect_err("not the seven").to_string();
+        assert!(error.ends_with("array labels has shape [1, 2], expected [1, 7]"), "{error}");
+        // A sidecar decides, whatever the weights are for.
+        let sidecar = serde_json::json!({"records": ["a"], "config_hash": published.hash(),
+            "labels": ["SB", "AF"]});
+        std::fs::write(dir.path().join("rows.json"), sidecar.to_string()).expect("writes");
+        let named = LabelSet::new(["SB", "AF"]).expect("labels");
+        assert_eq!(open(needs).expect("loads").label_set, named);
+
+        let said = |columns| assumed(Path::new("x.npz"), columns);
+        let expected = "x.npz has no x.json beside it; assuming the same preprocessing";
+        assert_eq!(said(None), expected);
+        let labels = ", that the labels of every row are known, and that the columns of `labels` are STach, AF";
+        assert_eq!(said(Some(&set)), format!("{expected}{labels}"));
+    }
+
+    #[test]
+    fn rows_that_are_of_no_use_are_refused_before_they_are_read() {
+        let needs = Needs { prepared: Some("training takes signals"), ..Needs::default() };
+        let refused = |arrays: &str| {
+            let (_dir, path) = npz(|archive| {
+                // Arrays that cannot be read.
+                for name in arrays.split_whitespace() {
+                    archive.add_array(name, &Array3::<i64>::zeros((1, 1, 1))).expect("adds");
+                }
+            });
+            let (config, labels) = (ConvertConfig::published(), LabelArgs::default());
+            let error = load(&path, &config, &labels, needs).expect_err("refused").to_string();
+            error.replace(&path.display().to_string(), "x.npz")
+        };
+        for (arrays, found) in [
+            ("volume labels", "volume, labels"),
+            ("images row_record", "images, row_record"),
+            ("prepared row_record", "several rows per record (row_record)"),
+            ("", "no arrays"),
+        ] {
+            let expected = format!(
+                "x.npz holds {found}; training takes signals; make them with convert --stage prepared"
+            );
+            assert_eq!(refused(arrays), expected);
+        }
+        let read = refused("prepared volume");
+        assert!(read.contains("array prepared cannot be read"), "{read}");
     }
 
     #[test]
@@ -448,7 +567,8 @@ mod tests {
         let published = ConvertConfig::published();
         let (_dir, path) = npz_of(["a", "b", "c"], &published);
         let reading = ReadingArgs { allow_links: true, ..ReadingArgs::default() };
-        let error = load(&path, &published, &LabelArgs::ignored(reading)).expect_err("refused");
+        let labels = LabelArgs::ignored(reading);
+        let error = load(&path, &published, &labels, Needs::default()).expect_err("refused");
         assert!(error.to_string().contains("rows.npz is already converted"), "{error}");
     }
 
@@ -482,6 +602,45 @@ mod tests {
         assert!(text.contains("found published, expected corrected: "), "{text}");
         assert!(text.contains("units is \"adc\", not \"millivolts\""), "{text}");
         assert!(text.contains("convert --preset corrected"), "{text}");
+    }
+
+    #[test]
+    fn other_windows_than_the_weights_use_are_noticed() {
+        let corrected = ConvertConfig::corrected();
+        let noticed = |array: &str, config: &Value, wanted: &ConvertConfig| {
+            let (dir, path) = npz(|archive| {
+                let added = match array {
+                    "prepared" => archive.add_array(array, &Array3::<f32>::zeros((1, 12, 500))),
+                    "images" => archive.add_array(array, &Array4::<f32>::zeros((1, 12, 45, 45))),
+                    _ => archive.add_array(array, &Array4::<f32>::zeros((1, 45, 45, 45))),
+                };
+                added.expect("adds");
+            });
+            let sidecar = serde_json::json!({"records": ["a"], "config": config,
+                "config_hash": wanted.hash()});
+            std::fs::write(dir.path().join("rows.json"), sidecar.to_string()).expect("writes");
+            open(&path, wanted).expect("loads").other_windows
+        };
+        let json = |config: ConvertConfig| serde_json::to_value(config).expect("JSON");
+        let first = corrected.clone().with_windows(Windows::First);
+        let expected = Some("windows is \"first\", not \"all\"".to_owned());
+        for array in ["images", "volume"] {
+            assert_eq!(noticed(array, &json(first.clone()), &corrected), expected);
+            assert_eq!(noticed(array, &json(corrected.clone()), &corrected), None);
+            // Only first windows are wanted, whatever follows them.
+            let other = json(first.clone().with_max_seconds(3.0).with_hop_s(0.5));
+            assert_eq!(noticed(array, &other, &first), None);
+        }
+        let denser = json(corrected.clone().with_max_seconds(3.0).with_hop_s(0.5));
+        let expected = "hop_s is 0.5, not 1.0, max_seconds is 3.0, not 10.0".to_owned();
+        assert_eq!(noticed("volume", &denser, &corrected), Some(expected));
+        // Windows of prepared signals are cut when they are used.
+        assert_eq!(noticed("prepared", &json(first), &corrected), None);
+        let expected = Some("max_seconds is 3.0, not 10.0".to_owned());
+        assert_eq!(noticed("prepared", &denser, &corrected), expected);
+        for own in [serde_json::json!({}), serde_json::json!({"max_seconds": 10})] {
+            assert_eq!(noticed("prepared", &own, &corrected), None);
+        }
     }
 
     #[test]
@@ -553,7 +712,7 @@ mod tests {
         // By base name if that is unique.
         std::fs::write(&table, "record,AF,SB\n1,1,0\nx/2,0,1\n").expect("writes");
         let labels = LabelArgs { labels: Some(table.clone()), ..LabelArgs::default() };
-        let source = load(&path, &published, &labels).expect("loads");
+        let source = load(&path, &published, &labels, Needs::default()).expect("loads");
         assert_eq!(source.labels, [None, Some(vec![false, true]), None]);
         let warning = |text: &str| {
             std::fs::write(&table, text).expect("writes");
@@ -574,12 +733,12 @@ mod tests {
             "mine.csv:2: record: 1 rows name other folders and are matched by base name: old/2";
         assert!(elsewhere.ends_with(expected), "{elsewhere}");
         std::fs::write(&table, "record,AF,SB\ny/2,1,0\nx/2,0,1\n").expect("writes");
-        let source = load(&path, &published, &labels).expect("loads");
+        let source = load(&path, &published, &labels, Needs::default()).expect("loads");
         assert_eq!(source.labels, [None, None, None]);
         let rows = "record,patient,fold,AF,SB\nb/1,p,3,1,0\na/1,q,2,0,1\nc,r,1,1,1\n";
         std::fs::write(&table, rows).expect("writes");
         let labels = LabelArgs { labels: Some(table), ..LabelArgs::default() };
-        let source = load(&path, &published, &labels).expect("loads");
+        let source = load(&path, &published, &labels, Needs::default()).expect("loads");
         assert_eq!(source.labels, [Some(vec![false, true]), None, Some(vec![true, false])]);
         let [q, p] = ["q", "p"].map(|own| Some(own.to_owned()));
         assert_eq!(source.patients, [q, None, p]);
@@ -607,7 +766,7 @@ mod tests {
 
         let published = ConvertConfig::published();
         let (_archive, path) = npz_of(["x/1", "y/1", "z/2"], &published);
-        let source = load(&path, &published, &labels).expect("loads");
+        let source = load(&path, &published, &labels, Needs::default()).expect("loads");
         assert_eq!(source.labels, of_folder);
         assert_eq!(source.labels.iter().filter(|own| own.is_some()).count(), 1);
         let rows = read_labels(&table, &LabelMap::default(), NsrRule::Challenge);
@@ -623,18 +782,18 @@ mod tests {
         // Of a record that is not in the archive, the name is known.
         let failed = serde_json::json!({"failed": [{"record": "x/1", "reason": "is short"}]});
         let (_archive, path) = npz_with(&["y/1", "z/2"], &published, failed);
-        let source = load(&path, &published, &labels).expect("loads");
+        let source = load(&path, &published, &labels, Needs::default()).expect("loads");
         assert_eq!(source.labels, of_folder[1..]);
 
         // Of the records of another share, it is not.
         let share = serde_json::json!({"shard": "1/2"});
         let (_archive, path) = npz_with(&["y/1", "z/2"], &published, share);
-        let mut source = load(&path, &published, &labels).expect("loads");
+        let mut source = load(&path, &published, &labels, Needs::default()).expect("loads");
         assert_eq!(source.labels, [None, None]);
         let error = source.drop_unlabelled().expect_err("none has labels").to_string();
         assert!(error.contains("pt.csv; provide a table of full names"), "{error}");
         std::fs::write(&table, "record,AF\nz/2,1\n1,1\n").expect("writes");
-        let mut source = load(&path, &published, &labels).expect("loads");
+        let mut source = load(&path, &published, &labels, Needs::default()).expect("loads");
         assert_eq!(source.labels, [None, Some(vec![true])]);
         let rows = read_labels(&table, &LabelMap::default(), NsrRule::Challenge);
         let warnings = source.label_by(rows.expect("reads")).expect("labels");

@@ -2,22 +2,27 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
-use ecg_io::{Dataset, IoError, Loaded};
+use anyhow::{Result, bail, ensure};
+use ecg_core::LabelSet;
+use ecg_io::{Dataset, IoError, LabelSource, Loaded};
 use ecg3d_convert::{ConvertConfig, Plans};
 use ndarray::Array3;
 
-use super::{Failed, LabelArgs, Rows, Source};
+use super::{Failed, LabelArgs, Needs, Rows, Source};
 use crate::{Progress, Shown, say_err};
 
 /// Loads a folder, prepared according to `config`.
-pub fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
+pub fn load_folder(
+    dir: &Path,
+    config: &ConvertConfig,
+    labels: &LabelArgs,
+    needs: Needs<'_>,
+) -> Result<Source> {
     let dataset = Dataset::open(dir, &labels.dataset_options()?)?;
     for warning in dataset.warnings() {
         say_err!("warning: {warning}");
     }
     let plans = Plans::new(config.clone());
-    let progress = Progress::new(dataset.len() as u64, "records read");
     let none = Rows::Prepared { signals: Array3::zeros((0, 0, 0)), lengths: Vec::new() };
     let mut source = Source::unlabelled(Vec::new(), none);
     source.label_set = dataset.label_set().clone();
@@ -31,6 +36,10 @@ pub fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Re
         let prepared = plans.at(recording.sampling_rate)?.prepare(&recording)?;
         Ok((recording, prepared, warnings))
     };
+    if let Some(wanted) = needs.labels.filter(|_| needs.every_record) {
+        check_labels(&dataset, &source, wanted, |index| prepare(dataset.load(index)).is_ok())?;
+    }
+    let progress = Progress::new(dataset.len() as u64, "records read");
     dataset.for_each_parallel(
         rayon::current_num_threads(),
         |_, loaded| prepare(loaded),
@@ -72,6 +81,27 @@ pub fn load_folder(dir: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Re
     Ok(source)
 }
 
+/// Makes sure, as far as the folder's tables say, that each recording has the labels `wanted`. A recording that is not
+/// usable fails anyway and needs none.
+fn check_labels(
+    dataset: &Dataset,
+    source: &Source,
+    wanted: &LabelSet,
+    mut usable: impl FnMut(usize) -> bool,
+) -> Result<()> {
+    source.columns_of(wanted)?;
+    if !matches!(dataset.label_source(), LabelSource::File(_)) {
+        return Ok(());
+    }
+    let labelled = (0..dataset.len()).any(|index| dataset.labels(index).is_some());
+    ensure!(labelled, source.no_labels());
+    let mut unlabelled = (0..dataset.len()).filter(|&index| dataset.labels(index).is_none());
+    if let Some(first) = unlabelled.find(|&index| usable(index)) {
+        bail!(source.some_without_labels(&dataset.names()[first], unlabelled.count()));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use ecg_core::{Lead, LeadName, SamplingRate};
@@ -83,7 +113,7 @@ mod tests {
     use crate::synthetic::{Format, write_folder};
 
     fn open(path: &Path, config: &ConvertConfig) -> Result<Source> {
-        load(path, config, &LabelArgs::default())
+        load(path, config, &LabelArgs::default(), Needs::default())
     }
 
     #[test]
@@ -97,7 +127,8 @@ mod tests {
             std::fs::write(folder.join("labels.csv"), table).expect("writes");
             assert!(open(&folder, &config).is_err(), "{table}");
             let labels = LabelArgs::default().for_reference(&folder);
-            let source = load(&folder, &config, &labels).expect("needs no labels");
+            let source = load(&folder, &config, &labels, Needs::default());
+            let source = source.expect("needs no labels");
             assert_eq!((source.names.len(), source.labels), (2, vec![None, None]));
         }
     }
@@ -113,7 +144,52 @@ mod tests {
         let reading =
             ReadingArgs { csv_rate: SamplingRate::new(500.0).ok(), ..ReadingArgs::default() };
         let labels = LabelArgs { reading, ..LabelArgs::default() };
-        assert_eq!(load(dir.path(), &config, &labels).expect("loads").names, ["r"]);
+        let source = load(dir.path(), &config, &labels, Needs::default()).expect("loads");
+        assert_eq!(source.names, ["r"]);
+    }
+
+    #[test]
+    fn lacking_labels_are_noticed_before_all_is_read() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = dir.path().join("data");
+        write_folder(&folder, 5, SynthOptions::default().with_seconds(3.0), Format::Wfdb)
+            .expect("synthesises");
+        let table = folder.join("labels.csv");
+        let write = |text: &str| std::fs::write(&table, text).expect("writes");
+        let wanted = LabelSet::new(["AF"]).expect("a label");
+        let open = |labels: &LabelSet| {
+            let needs = Needs { labels: Some(labels), every_record: true, ..Needs::default() };
+            let source = load(&folder, &ConvertConfig::corrected(), &LabelArgs::default(), needs);
+            source.map(|source| source.names.len()).map_err(|error| error.to_string())
+        };
+        write("record,AF\nsynth00000,1\nsynth00003,0\n");
+        // A recording that cannot be read needs no labels.
+        std::fs::write(folder.join("synth00001.dat"), [0; 7]).expect("cuts a record short");
+        let error = open(&wanted).expect_err("two lack labels");
+        assert!(error.starts_with("record synth00002 and 1 more have no labels in "), "{error}");
+        let error = open(&LabelSet::new(["SB"]).expect("a label")).expect_err("another label");
+        assert!(error.starts_with("label SB is not among the labels of "), "{error}");
+        write("record,AF\nother,1\n");
+        let error = open(&wanted).expect_err("none has labels");
+        assert!(error.starts_with("no record has labels in "), "{error}");
+        write("record,AF\nsynth00000,1\nsynth00002,1\nsynth00003,0\nsynth00004,0\n");
+        assert_eq!(open(&wanted), Ok(4));
+
+        // Only recordings without labels are read, up to the first that is usable.
+        write("record,AF\nsynth00002,1\n");
+        let options = LabelArgs::default().dataset_options().expect("options");
+        let dataset = Dataset::open(&folder, &options).expect("opens");
+        let none = Rows::Prepared { signals: Array3::zeros((0, 0, 0)), lengths: Vec::new() };
+        let mut source = Source::unlabelled(Vec::new(), none);
+        source.label_set = wanted.clone();
+        let mut read = Vec::new();
+        let checked = check_labels(&dataset, &source, &wanted, |index| {
+            read.push(index);
+            index == 3
+        });
+        let error = checked.expect_err("two lack labels").to_string();
+        assert!(error.starts_with("record synth00003 and 1 more have no labels"), "{error}");
+        assert_eq!(read, [0, 1, 3]);
     }
 
     #[test]

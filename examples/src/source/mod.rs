@@ -43,6 +43,21 @@ pub fn exit_code(failed: &[Failed]) -> ExitCode {
     status(!failed.is_empty())
 }
 
+/// What a program needs of its data, beyond the preprocessing. By default, an `.npz` may hold any rows, and nothing
+/// needs labels.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Needs<'a> {
+    /// The labels of the weights. They name the columns of `labels` in an `.npz` without a manifest, which are the
+    /// seven otherwise.
+    pub labels: Option<&'a LabelSet>,
+    /// Whether every record needs these labels, as in [`Source::require_labels`]. A folder whose label table lacks
+    /// some is then refused before all of it is read.
+    pub every_record: bool,
+    /// Who takes only prepared signals with one row for each record, for the message that refuses an `.npz` of other
+    /// rows before they are read.
+    pub prepared: Option<&'static str>,
+}
+
 /// The rows of a source, by kind.
 #[derive(Debug, Clone)]
 pub enum Rows {
@@ -98,6 +113,8 @@ pub struct Source {
     pub failed: Vec<Failed>,
     /// Description of where the labels come from.
     pub label_source: String,
+    /// How an archive has other windows than the configuration that it was loaded for.
+    other_windows: Option<String>,
     /// Names of the records that an archive leaves out.
     left_out: Vec<String>,
     /// Whether an archive is a share of a data set, the names of whose other records are unknown.
@@ -119,6 +136,7 @@ impl Source {
             folds: vec![None; records],
             failed: Vec::new(),
             label_source: "nowhere".to_owned(),
+            other_windows: None,
             left_out: Vec::new(),
             is_share: false,
         }
@@ -168,16 +186,8 @@ impl Source {
         let lacking = records.filter(|(_, own)| own.is_none()).map(|(name, _)| name.as_str());
         let lacking: Vec<&str> = lacking.collect();
         ensure!(lacking.is_empty() || !own.is_empty(), self.no_labels());
-        let source = &self.label_source;
-        match lacking[..] {
-            [] => {}
-            [name] => bail!(
-                "record {name} has no labels in {source}; add labels for it, or leave this recording out"
-            ),
-            [first, ..] => bail!(
-                "record {first} and {} more have no labels in {source}; add labels for them, or leave these recordings out",
-                lacking.len() - 1
-            ),
+        if let [first, others @ ..] = &lacking[..] {
+            bail!(self.some_without_labels(first, others.len()));
         }
         let label = |(record, label): (usize, usize)| own[record][columns[label]];
         Ok(Array2::from_shape_fn((own.len(), columns.len()), label))
@@ -234,6 +244,19 @@ impl Source {
             "provide a table with --labels, or put labels.csv into the folder"
         };
         format!("no record has labels in {}; {advice}", self.label_source)
+    }
+
+    /// Says that a record and some more have no labels.
+    fn some_without_labels(&self, first: &str, more: usize) -> String {
+        let source = &self.label_source;
+        match more {
+            0 => format!(
+                "record {first} has no labels in {source}; add labels for it, or leave this recording out"
+            ),
+            _ => format!(
+                "record {first} and {more} more have no labels in {source}; add labels for them, or leave these recordings out"
+            ),
+        }
     }
 
     /// Adds the records without labels to `failed` and marks the others. All stay, as do their rows.
@@ -403,7 +426,28 @@ pub fn is_npz(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
 }
 
-/// Loads a folder of recordings, prepared according to `config`, or an `.npz`.
+/// Loads a folder of recordings, prepared according to `config`, or an `.npz`, of which a warning says if it has other
+/// windows than a network of this `config` would get of the recordings.
+///
+/// # Errors
+/// The errors of [`load_of_any_length`].
+pub fn load(
+    data: &Path,
+    config: &ConvertConfig,
+    labels: &LabelArgs,
+    needs: Needs<'_>,
+) -> Result<Source> {
+    let source = load_of_any_length(data, config, labels, needs)?;
+    if let Some(difference) = &source.other_windows {
+        say_err!(
+            "warning: {} has other windows than the weights use ({difference}); probabilities differ from those of the recordings",
+            data.display()
+        );
+    }
+    Ok(source)
+}
+
+/// Loads the same without that warning, for training and for baselines, which use signals of whatever length.
 ///
 /// # Errors
 /// Returns an error in these cases:
@@ -411,14 +455,20 @@ pub fn is_npz(path: &Path) -> bool {
 /// - An `.npz` was not made with `config`, or its manifest does not have a patient or a fold for each record.
 /// - Flags are given that have no effect on an `.npz`.
 /// - Labels that are not ignored are not 0 or 1, or a table of them names a record twice.
-pub fn load(data: &Path, config: &ConvertConfig, labels: &LabelArgs) -> Result<Source> {
+/// - The data cannot meet `needs`, as far as that is known before all of it is read.
+pub fn load_of_any_length(
+    data: &Path,
+    config: &ConvertConfig,
+    labels: &LabelArgs,
+    needs: Needs<'_>,
+) -> Result<Source> {
     labels.check(data)?;
     if !is_npz(data) {
-        return load_folder(data, config, labels);
+        return load_folder(data, config, labels, needs);
     }
     // Before the arrays of the archive, which take longest to read.
     let table = label_table(labels)?;
-    let mut source = load_npz(data, config, table.is_none() && !labels.ignore)?;
+    let mut source = load_npz(data, config, table.is_none() && !labels.ignore, needs)?;
     if let Some((table, mut warnings)) = table {
         warnings.append(&mut source.label_by(table)?);
         warnings.iter().for_each(|warning| say_err!("warning: {warning}"));

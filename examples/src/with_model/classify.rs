@@ -3,14 +3,14 @@
 use anyhow::{Context, Result, bail};
 use ecg3d_examples::source::{Failed, Rows, Source};
 use ecg3d_examples::{Kept, Progress};
-use ecg3d_models::Model;
+use ecg3d_models::{Model, WindowPooling};
 use ndarray::{Array2, Axis, s};
 
 /// Classifies every record and shows progress. Returns the indices of the records whose probabilities are
 /// finite, and these probabilities `[record, label]`.
 ///
-/// A record with several rows, one for each window, gets the mean of their logits. Records whose probabilities
-/// are not finite are added to `source.failed`. Rows that `kept` has from an earlier run are not computed
+/// A record with several rows, one for each window, gets their logits pooled as the model's card says. Records whose
+/// probabilities are not finite are added to `source.failed`. Rows that `kept` has from an earlier run are not computed
 /// again, and new ones are added to it. It is removed if all rows are done and none is finite.
 ///
 /// # Errors
@@ -24,7 +24,9 @@ pub fn classify(
     let rows = predict_rows(model, &source.rows, unit(source), kept.as_deref_mut())
         .context("cannot classify the records")?;
     let all = match &source.row_record {
-        Some(row_record) => mean_of_logits(&rows, row_record, source.names.len()),
+        Some(row_record) => {
+            pooled(&rows, row_record, source.names.len(), model.card().window_pooling)
+        }
         None => rows,
     };
     let (finite, others): (Vec<usize>, Vec<usize>) =
@@ -54,7 +56,12 @@ pub fn unit(source: &Source) -> &'static str {
     if source.row_record.is_some() { "windows" } else { "records" }
 }
 
-fn predict_rows(
+/// Returns the probabilities `[row, label]` of all rows, which may not be finite, and shows progress. `unit` says what
+/// a row is, in the plural. `kept` is used as in [`classify`].
+///
+/// # Errors
+/// Returns an error if the model cannot use the rows, or if `kept` cannot be written.
+pub fn predict_rows(
     model: &Model,
     rows: &Rows,
     unit: &str,
@@ -95,23 +102,59 @@ fn predict_rows(
     Ok(out)
 }
 
-/// Returns one row for each record: the mean of the logits of its rows, as a probability; NaN for a record
+/// Returns one row for each record: the probability that belongs to the logits of its rows, pooled; NaN for a record
 /// without rows.
 ///
 /// A probability that was rounded to 0 or 1 counts as the nearest number, so that no single window outweighs
-/// all others.
-fn mean_of_logits(rows: &Array2<f64>, row_record: &[usize], records: usize) -> Array2<f64> {
-    let mut sums = Array2::<f64>::zeros((records, rows.ncols()));
+/// all others in a mean.
+fn pooled(
+    rows: &Array2<f64>,
+    row_record: &[usize],
+    records: usize,
+    pooling: WindowPooling,
+) -> Array2<f64> {
+    let mut out = Array2::<f64>::zeros((records, rows.ncols()));
     let mut counts = vec![0.0; records];
     for (row, &record) in rows.rows().into_iter().zip(row_record) {
+        let first = counts[record] == 0.0;
         counts[record] += 1.0;
-        sums.row_mut(record).zip_mut_with(&row, |sum, p| {
+        out.row_mut(record).zip_mut_with(&row, |pooled, p| {
             let p = p.clamp(f64::EPSILON / 2.0, 1.0 - f64::EPSILON / 2.0);
-            *sum += (p / (1.0 - p)).ln();
+            let logit = (p / (1.0 - p)).ln();
+            match pooling {
+                WindowPooling::Mean => *pooled += logit,
+                // What is not a number stays, as in a mean.
+                WindowPooling::Max if first || logit > *pooled || logit.is_nan() => *pooled = logit,
+                WindowPooling::Max => {}
+            }
         });
     }
-    for (mut row, count) in sums.rows_mut().into_iter().zip(counts) {
-        row.mapv_inplace(|sum| 1.0 / (1.0 + (-sum / count).exp()));
+    for (mut row, count) in out.rows_mut().into_iter().zip(counts) {
+        let divisor = match pooling {
+            WindowPooling::Max if count > 0.0 => 1.0,
+            _ => count,
+        };
+        row.mapv_inplace(|pooled| 1.0 / (1.0 + (-pooled / divisor).exp()));
     }
-    sums
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn rows_of_a_record_are_pooled_by_their_logits() {
+        let rows = array![[0.8, f64::NAN], [0.4, 0.9], [0.2, 0.5]];
+        let of = |pooling| pooled(&rows, &[0, 2, 0], 3, pooling);
+        for (pooling, expected) in [(WindowPooling::Mean, 0.5), (WindowPooling::Max, 0.8)] {
+            let found = of(pooling);
+            assert!((found[[0, 0]] - expected).abs() < 1e-12, "{found}");
+            assert!((found[[2, 0]] - 0.4).abs() < 1e-12, "{found}");
+            assert!((found[[2, 1]] - 0.9).abs() < 1e-12, "{found}");
+            // A row that is not finite, and a record without rows.
+            assert!(found[[0, 1]].is_nan() && found.row(1).iter().all(|p| p.is_nan()), "{found}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use ecg_metrics::{Report, ReportOptions};
-use ecg3d_examples::source::{self, LabelArgs, Source};
+use ecg3d_examples::source::{self, LabelArgs, Needs, Source, is_npz};
 use ecg3d_models::Model;
 use ndarray::Axis;
 use serde::Serialize;
@@ -25,9 +25,14 @@ pub struct Metrics {
     pub micro_f1: f64,
     /// Share of records with every label right.
     pub subset_accuracy: f64,
+    /// Number of labels.
+    pub labels: usize,
+    /// Number of labels that some records have and some lack. The average of the ROC-AUC is over these.
+    pub labels_with_roc_auc: usize,
 }
 
-/// A data set, prepared once for each preprocessing.
+/// A data set, prepared once for each preprocessing; an archive, whose columns may be named by the weights, also for
+/// each set of labels.
 pub struct Judge<'a> {
     data: &'a Path,
     labels: &'a LabelArgs,
@@ -47,20 +52,22 @@ impl<'a> Judge<'a> {
     /// Returns an error if the data cannot be read, was made with another preprocessing, or lacks labels.
     pub fn metrics(&mut self, model: &Model) -> Result<Metrics> {
         let preprocessing = &model.card().preprocessing;
+        let labels = is_npz(self.data).then(|| model.labels());
         // The whole configuration, because its hash covers only the volumes, not which windows and records
         // there are.
-        let key = serde_json::to_string(preprocessing)?;
+        let key = serde_json::to_string(&(preprocessing, labels))?;
         let source = match self.sources.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let mut source = source::load(self.data, preprocessing, self.labels)?;
+                let needs = Needs { labels, ..Needs::default() };
+                let mut source = source::load(self.data, preprocessing, self.labels, needs)?;
                 source.drop_unlabelled()?;
                 entry.insert(source)
             }
         };
         let truth = source.require_labels(model.labels())?;
         let (finite, probabilities) = classify(model, source, None)?;
-        // They have been reported, and would be again for other weights with the same preprocessing.
+        // They have been reported, and would be again for other weights that use the same source.
         self.some_failed |= !std::mem::take(&mut source.failed).is_empty();
         let report = Report::new(
             model.labels(),
@@ -76,6 +83,12 @@ impl<'a> Judge<'a> {
             f1: report.macro_.f1,
             micro_f1: report.micro.f1,
             subset_accuracy: report.subset_accuracy,
+            labels: report.labels.len(),
+            labels_with_roc_auc: report
+                .labels
+                .iter()
+                .filter(|own| !own.scores.roc_auc.is_nan())
+                .count(),
         })
     }
 }
@@ -83,10 +96,36 @@ impl<'a> Judge<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ecg_core::LabelSet;
+    use ecg_metrics::Scores;
     use ecg_synth::SynthOptions;
     use ecg3d_examples::source::Rows;
     use ecg3d_examples::synthetic::{Format, write_folder};
+    use ecg3d_models::{Architecture, ModelCard, Network, Preset};
+    use ndarray::{Array2, Array3};
+    use ndarray_npy::NpzWriter;
+    use std::fs::File;
     use tch::Device;
+
+    #[test]
+    fn columns_that_no_sidecar_names_are_those_of_each_model() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("x.npz");
+        let mut archive = NpzWriter::new(File::create(&path).expect("creates"));
+        archive.add_array("prepared", &Array3::<f32>::zeros((2, 12, 500))).expect("adds");
+        archive.add_array("labels", &Array2::<u8>::eye(2)).expect("adds");
+        archive.finish().expect("finishes");
+        let labels = LabelArgs::default();
+        let mut judge = Judge::new(&path, &labels);
+        let (architecture, mode) = (Architecture::Ribeiro, Preset::Corrected);
+        for set in [["PVC", "AF"], ["AF", "PAC"]] {
+            let set = LabelSet::new(set).expect("labels");
+            let network = Network::new(architecture, mode, 2, Device::Cpu, 1).expect("builds");
+            let card = ModelCard::new(architecture, mode, set, architecture.preprocessing(mode));
+            let model = Model::new(network, card).expect("fits");
+            assert_eq!(judge.metrics(&model).expect("judges").records, 2);
+        }
+    }
 
     #[test]
     fn the_weights_that_ship_are_judged() {
@@ -105,7 +144,8 @@ mod tests {
         assert_eq!((metrics.records, judge.some_failed), (3, true));
 
         let card = model.card();
-        let mut source = source::load(dir.path(), &card.preprocessing, &labels).expect("loads");
+        let source = source::load(dir.path(), &card.preprocessing, &labels, Needs::default());
+        let mut source = source.expect("loads");
         source.drop_unlabelled().expect("three have labels");
         let Rows::Prepared { signals, lengths } = &source.rows else { panic!("a folder") };
         let p = model.predict_prepared(signals.view(), Some(lengths)).expect("predicts");
@@ -114,6 +154,7 @@ mod tests {
         let options = ReportOptions::default();
         let report = Report::new(&card.labels, truth.view(), p.view(), &thresholds, &options)
             .expect("a report");
+        let place = Scores::NAMES.iter().position(|name| *name == "roc_auc").expect("a score");
         let expected = Metrics {
             records: 3,
             roc_auc: report.macro_.roc_auc,
@@ -121,6 +162,8 @@ mod tests {
             f1: report.macro_.f1,
             micro_f1: report.micro.f1,
             subset_accuracy: report.subset_accuracy,
+            labels: 7,
+            labels_with_roc_auc: report.defined[place],
         };
         // Compared as text, in which undefined values are equal.
         assert_eq!(format!("{metrics:?}"), format!("{expected:?}"));

@@ -124,6 +124,7 @@ impl Row {
             metrics.map(|m| m.f1),
             metrics.map(|m| m.micro_f1),
             metrics.map(|m| m.subset_accuracy),
+            metrics.map(|m| m.labels_with_roc_auc as f64),
         ]
         .map(|cell| cell.filter(|value| value.is_finite()))
     }
@@ -138,7 +139,7 @@ fn or_reason<T>(found: Result<Option<T>>) -> (Option<T>, Option<String>) {
 }
 
 /// Columns: the name in the CSV file and the heading in a table for people.
-const HEAD: [(&str, &str); 16] = [
+const HEAD: [(&str, &str); 17] = [
     ("parameters", "parameters"),
     ("trainable", "trained"),
     ("gmacs", "GMAC a window"),
@@ -155,6 +156,7 @@ const HEAD: [(&str, &str); 16] = [
     ("macro_f1", "macro F1"),
     ("micro_f1", "micro F1"),
     ("subset_accuracy", "all labels right"),
+    ("labels_with_roc_auc", "labels with ROC-AUC"),
 ];
 /// Number of columns in the first table; the rest are metrics.
 const COSTS: usize = 10;
@@ -264,6 +266,17 @@ impl Report {
                          were trained on.\n";
             }
             for row in &self.networks {
+                if let Some(Metrics { labels, labels_with_roc_auc: defined, .. }) = &row.metrics
+                    && defined < labels
+                {
+                    text += &format!(
+                        "\n{}: ROC-AUC over the {defined} of {labels} labels that some records have and some lack; AP and F1 count \
+                         a label that no record has as 0.\n",
+                        row.name
+                    );
+                }
+            }
+            for row in &self.networks {
                 if let Some(reason) = &row.metrics_failed {
                     text += &format!("\nNot judged: {}: {reason}\n", row.name);
                 }
@@ -331,6 +344,8 @@ mod tests {
                 f1: 0.25,
                 micro_f1: 0.75,
                 subset_accuracy: 0.1234,
+                labels: 7,
+                labels_with_roc_auc: 6,
             }),
             metrics_failed: None,
         };
@@ -371,20 +386,29 @@ mod tests {
         let csv = read("compare.csv");
         let lines: Vec<&str> = csv.lines().collect();
         assert!(lines[0].starts_with("model,preset,weights,parameters,trainable,gmacs,"));
-        let first = "ribeiro,corrected,w|1.safetensors,6432999,6430000,0.3367,9,12.34,,250,125,300,500,20,,0.5,0.25,0.75,0.1234";
+        let first = "ribeiro,corrected,w|1.safetensors,6432999,6430000,0.3367,9,12.34,,250,125,300,500,20,,0.5,0.25,0.75,0.1234,6";
         assert_eq!(lines[1], first);
-        assert_eq!(lines[2], "zhang,published,,6432999,6430000,0.3367,9,,,,,,,,,,,,");
+        assert_eq!(lines[2], "zhang,published,,6432999,6430000,0.3367,9,,,,,,,,,,,,,");
         let markdown = read("compare.md");
         assert!(markdown.contains("| ribeiro (corrected), w\\|1.safetensors | 6432999 | 6430000 | 0.337 | 9 | 12.3 | - | 250 |"));
         assert!(markdown.contains("Processor time is the mean of the same passes"));
         assert!(markdown.contains("Not measured: zhang (published): it was killed"));
         assert!(markdown.contains("Not judged: zhang (published): no labels"));
         assert!(markdown.contains("Untrained, so without metrics: zhang (published)."));
-        assert!(markdown.contains("| 20 | - | 0.500 | 0.250 | 0.750 | 0.123 |"));
+        assert!(markdown.contains("| 20 | - | 0.500 | 0.250 | 0.750 | 0.123 | 6 |"));
+        assert!(markdown.contains("w|1.safetensors: ROC-AUC over the 6 of 7 labels that some"));
         let picture = read("compare.svg");
         assert!(picture.contains("zhang (published)") && !picture.contains("NaN"));
         assert!(picture.trim_end().ends_with("</svg>"));
         assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), OUTPUTS.len());
+    }
+
+    #[test]
+    fn an_average_over_all_labels_needs_no_remark() {
+        let mut report = report();
+        let metrics = report.networks[0].metrics.as_mut().expect("metrics");
+        metrics.labels_with_roc_auc = 7;
+        assert!(!report.markdown().contains("ROC-AUC over"));
     }
 
     #[test]

@@ -88,9 +88,9 @@ struct Arguments {
     /// Number of threads, at most 1024; 0 means one per processor. The result does not depend on it
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=1024))]
     threads: u32,
-    /// Windows of images and volumes: the first of each record, or all of them
-    #[arg(long, value_enum, default_value_t = WindowArg::First)]
-    windows: WindowArg,
+    /// Windows of images and volumes: the first of each record, or all of them [default: first]
+    #[arg(long, value_enum)]
+    windows: Option<WindowArg>,
     /// Length of a prepared signal in seconds, for the corrected preset: longer records are cut, shorter ones
     /// padded with zeros [default: 10]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
@@ -167,7 +167,8 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
     };
     ensure!(
         !(is_npz(data) && data.is_file()),
-        "--data takes a folder of recordings; {} is already converted",
+        "{} is already converted; --data takes the folder of recordings that it was made from, and --join the archives of \
+         shares",
         data.display()
     );
     let format = Format::of(out)?;
@@ -180,6 +181,9 @@ fn convert(arguments: &Arguments) -> Result<ExitCode> {
         (0..dataset.len()).filter(|&i| share_of(&dataset.names()[i], of) == share).collect();
     let names: Vec<&str> = chosen.iter().map(|&i| dataset.names()[i].as_str()).collect();
     let pictured = pictured(arguments, data, &dataset, &chosen)?;
+    if let Some(note) = note_of_windows(arguments) {
+        say_err!("{note}");
+    }
     let converter = Converter::new(arguments, data, &config, &dataset);
     let card = card(arguments, data, &config, &dataset, &chosen)?;
     let mut parts = Parts::open(&target, &card, &names, converter.row_bytes(), arguments.restart)?;
@@ -263,7 +267,7 @@ fn configuration(arguments: &Arguments) -> Result<ConvertConfig> {
         return read_config(path);
     }
     let mut config = ConvertConfig::preset(arguments.preset);
-    config = match (arguments.stage, arguments.windows) {
+    config = match (arguments.stage, arguments.windows.unwrap_or(WindowArg::First)) {
         (Stage::Prepared, WindowArg::First) => config,
         (Stage::Prepared, WindowArg::All) => {
             bail!(
@@ -283,6 +287,14 @@ fn configuration(arguments: &Arguments) -> Result<ConvertConfig> {
     }
     config.check()?;
     Ok(config)
+}
+
+/// Says that only the first window of each record is kept, unless that was asked for or the preset has no more.
+fn note_of_windows(arguments: &Arguments) -> Option<&'static str> {
+    let asked = arguments.windows.is_some() || arguments.config.is_some();
+    let several = ConvertConfig::preset(arguments.preset).windows == Windows::All;
+    (!asked && several && arguments.stage != Stage::Prepared)
+        .then_some("note: only the first window of each record is kept; --windows all keeps all")
 }
 
 /// Reads a configuration from a file of its own, in the TOML or JSON form of [`ConvertConfig`].
@@ -573,6 +585,28 @@ mod tests {
         }
         let config = configured(&["--preset", "corrected", "--seconds", "20"]).expect("sound");
         assert_eq!(config, ConvertConfig::corrected().with_max_seconds(20.0));
+    }
+
+    #[test]
+    fn a_note_says_that_only_first_windows_are_kept() {
+        let noted = |more: &str| {
+            let line = format!("convert --data d --out o.npz {more}");
+            note_of_windows(&Arguments::parse_from(line.split_whitespace())).is_some()
+        };
+        for (more, expected) in [
+            ("--preset corrected --stage volume", true),
+            ("--preset corrected --stage images", true),
+            ("--preset corrected --stage images --windows first", false),
+            ("--preset corrected --stage images --windows all", false),
+            ("--preset corrected", false),
+            ("--stage volume", false),
+            ("--config c.toml --stage volume", false),
+        ] {
+            assert_eq!(noted(more), expected, "{more}");
+        }
+        let volumes = ["--preset", "corrected", "--stage", "volume"];
+        let config = configured(&volumes).expect("sound");
+        assert_eq!(config, ConvertConfig::corrected().with_windows(Windows::First));
     }
 
     #[test]

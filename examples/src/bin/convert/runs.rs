@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Parser;
 use ecg_io::{Dataset, LabelMap};
 use ecg_synth::SynthOptions;
-use ecg3d_examples::source::{LabelArgs, load};
+use ecg3d_examples::source::{LabelArgs, Needs, load};
 use ecg3d_examples::synthetic::{Format as Recorded, write_folder};
 use ecg3d_examples::{SOME_FAILED, sha256};
 use serde_json::{Map, Value};
@@ -359,7 +359,8 @@ fn an_unknown_patient_is_null() {
     let patients = &manifest(&dir, "x.json")["patients"];
     assert_eq!((&patients[0], &patients[1]), (&Value::Null, &Value::from("synth00001")));
     let config = configuration(&arguments(&dir, "x.npz", "")).expect("sound");
-    let source = load(&dir.path().join("x.npz"), &config, &LabelArgs::default()).expect("loads");
+    let (path, labels) = (dir.path().join("x.npz"), LabelArgs::default());
+    let source = load(&path, &config, &labels, Needs::default()).expect("loads");
     assert_eq!(source.patients[..2], [None, Some("synth00001".to_owned())]);
 }
 
@@ -374,7 +375,8 @@ fn records_without_labels_are_listed_and_have_rows_of_zeros() {
     let listed = manifest(&dir, "x.json")["unlabelled"].as_array().expect("a list").clone();
     assert_eq!((listed.len(), &listed[2]), (10, &Value::from("synth00003")));
     let config = configuration(&given).expect("sound");
-    let read = |name: &str| load(&dir.path().join(name), &config, &LabelArgs::default());
+    let labels = LabelArgs::default();
+    let read = |name: &str| load(&dir.path().join(name), &config, &labels, Needs::default());
     let mut source = read("x.npz").expect("loads");
     assert_eq!(source.labels[1..3], [None, Some(vec![false, true])]);
     source.drop_unlabelled().expect("two have labels");
@@ -409,7 +411,9 @@ fn an_archive_is_not_converted_again() {
     fs::write(dir.path().join("x.npz"), "rows").expect("writes");
     let line = "convert --data @/x.npz --out @/y.npz";
     let error = convert(&parse(&dir, line)).expect_err("no folder").to_string();
-    assert!(error.ends_with("x.npz is already converted"), "{error}");
+    let expected = "x.npz is already converted; --data takes the folder of recordings that it was made from, and --join \
+                    the archives of shares";
+    assert!(error.ends_with(expected), "{error}");
 }
 
 fn is_temporary(path: &Path) -> bool {

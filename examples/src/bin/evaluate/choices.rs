@@ -32,30 +32,19 @@ impl FromStr for Rule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Ok(Self::Label(match text {
-            "youden" => ThresholdRule::Youden,
-            "f1" => ThresholdRule::MaxF1,
-            "gbeta" => ThresholdRule::MaxGBeta,
-            "challenge" => return Ok(Self::Challenge),
-            other => {
-                let wanted = other.strip_prefix("sensitivity=").and_then(|v| v.parse().ok());
-                let wanted = wanted.filter(|v| (0.0..=1.0).contains(v)).ok_or_else(|| {
-                    "expected youden, f1, gbeta, challenge, or sensitivity=VALUE from 0 to 1"
-                        .to_owned()
-                })?;
-                ThresholdRule::Sensitivity(wanted)
-            }
-        }))
+        if text == "challenge" {
+            return Ok(Self::Challenge);
+        }
+        text.parse().map(Self::Label).map_err(|_| {
+            "expected youden, f1, gbeta, challenge, or sensitivity=VALUE from 0 to 1".to_owned()
+        })
     }
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Label(ThresholdRule::MaxF1) => f.write_str("largest F1"),
-            Self::Label(ThresholdRule::MaxGBeta) => f.write_str("largest G-beta"),
-            Self::Label(ThresholdRule::Sensitivity(wanted)) => write!(f, "sensitivity {wanted}"),
-            Self::Label(_) => f.write_str("Youden"),
+            Self::Label(rule) => write!(f, "{rule}"),
             Self::Challenge => f.write_str("largest challenge score"),
         }
     }
@@ -86,9 +75,9 @@ impl Cutoffs {
 pub struct Chosen {
     /// Thresholds for the evaluated predictions.
     pub own: Cutoffs,
-    /// Thresholds for the other predictions, in their order.
-    pub against: Vec<Cutoffs>,
     pub source: String,
+    /// The same for the other predictions, in their order.
+    pub against: Vec<(Cutoffs, String)>,
 }
 
 /// Everything asked for beside the predictions, read and checked against the labels before the long work.
@@ -203,14 +192,15 @@ impl Choices {
             }
         };
         let own = Cutoffs::Labels(own);
-        Ok(Chosen { against: vec![own.clone(); judged.against.len()], own, source })
+        let against = vec![(own.clone(), source.clone()); judged.against.len()];
+        Ok(Chosen { own, source, against })
     }
 
     /// Chooses thresholds for the records of each fold on those of all others, separately for each set of
     /// predictions.
     fn across_folds(&self, rule: Rule, judged: &Judged) -> Result<Chosen> {
         let folds: Vec<u32> = judged.folds.iter().copied().flatten().collect();
-        let choose = |what: &str, p: &Array2<f64>| -> Result<(Cutoffs, BTreeSet<String>)> {
+        let choose = |what: &str, p: &Array2<f64>| -> Result<(Cutoffs, String)> {
             let (mut by_fold, mut kept) = (BTreeMap::new(), BTreeSet::new());
             let (truth, p) = (judged.truth.view(), p.view());
             let all = thresholds_across_folds(truth, p, &folds, |fold, truth, p| {
@@ -221,13 +211,13 @@ impl Choices {
                 kept.extend(none);
                 Ok::<_, anyhow::Error>(own)
             });
-            Ok((Cutoffs::Folds { all: all.context("--across-folds")?, by_fold }, kept))
+            let cutoffs = Cutoffs::Folds { all: all.context("--across-folds")?, by_fold };
+            let source = format!("{rule} on the other folds{}", none_for(&kept, " in every fold"));
+            Ok((cutoffs, source))
         };
-        let (own, kept) = choose(&judged.what, &judged.probabilities)?;
-        let against = judged.against.iter().map(|(file, p)| Ok(choose(file, p)?.0));
-        let against = against.collect::<Result<Vec<_>>>()?;
-        let source = format!("{rule} on the other folds{}", none_for(&kept, " in every fold"));
-        Ok(Chosen { own, against, source })
+        let (own, source) = choose(&judged.what, &judged.probabilities)?;
+        let against = judged.against.iter().map(|(file, p)| choose(file, p));
+        Ok(Chosen { own, source, against: against.collect::<Result<_>>()? })
     }
 
     /// Chooses thresholds by a rule on the records of `what`. If the rule finds none, the `usual` one is used,
@@ -433,7 +423,17 @@ fn challenge_weights(
     }
     let own = ChallengeWeights::seven();
     let known = labels.iter().all(|label| own.weight(label, label).is_ok());
-    Ok((known && labels.index_of(own.normal()).is_some()).then_some(own))
+    if !known || labels.index_of(own.normal()).is_none() {
+        return Ok(None);
+    }
+    if labels.len() == LabelSet::seven().len() {
+        return Ok(Some(own));
+    }
+    let fewer = format!(
+        "published weights of {} of the seven labels; not the official score",
+        labels.len()
+    );
+    Ok(Some(own.with_description(fewer)))
 }
 
 fn parse_thresholds(text: &str, labels: &LabelSet) -> Result<Vec<Option<f64>>> {
@@ -494,7 +494,15 @@ mod tests {
             let labels = LabelSet::new(labels.iter().copied()).expect("labels");
             challenge_weights(None, "NSR", &labels).expect("no file")
         };
-        assert!(weights(&["AF", "NSR"]).is_some());
+        let described = |labels: &[&str]| weights(labels).map(|own| own.description().to_owned());
+        assert_eq!(
+            described(&["AF", "NSR"]).as_deref(),
+            Some("published weights of 2 of the seven labels; not the official score")
+        );
+        assert_eq!(
+            described(&["NSR", "AF", "IAVB", "LBBB", "RBBB", "SB", "STach"]).as_deref(),
+            Some("published weights of seven labels; not the official score")
+        );
         assert!(weights(&["AF", "SB"]).is_none() && weights(&["NSR", "other"]).is_none());
     }
 

@@ -10,7 +10,7 @@ use ecg_metrics::{
     Report, ReportOptions, calibration, curves, wilson,
 };
 use ecg3d_examples::metric_charts::{cross_table_svg, reliability_svg};
-use ecg3d_examples::source::{self, Failed, LabelArgs};
+use ecg3d_examples::source::{self, Failed, LabelArgs, Needs};
 use ecg3d_examples::{
     contradictory, remove_if_there, say_err, table_writer, write_atomic, write_json,
     write_predictions, write_text,
@@ -106,7 +106,8 @@ pub struct Run<'a> {
 
 impl Run<'_> {
     /// Predicts the records with the weights' own preprocessing, and writes the probabilities. `choices` are
-    /// read for the labels before the records are read, and checked before the records are classified.
+    /// read for the labels before the records are read, and checked before the records are classified. A label table
+    /// that lacks records or labels is noticed before all records are read.
     pub fn judged(
         self,
         choices: impl FnOnce(&LabelSet) -> Result<Choices>,
@@ -115,7 +116,8 @@ impl Run<'_> {
         let model = model(weights, device)?.with_precision(precision);
         warn_of_imitation(precision, model.network().architecture(), device);
         let choices = choices(model.labels())?;
-        let mut source = source::load(data, &model.card().preprocessing, labels)?;
+        let needs = Needs { labels: Some(model.labels()), every_record: true, ..Needs::default() };
+        let mut source = source::load(data, &model.card().preprocessing, labels, needs)?;
         let truth = source.require_labels(model.labels())?;
         choices.check(&source.names, &source.patients, &source.folds)?;
         let mut kept = kept(&model, &source, &out.join(PREDICTIONS), restart)?;
@@ -162,17 +164,27 @@ struct Metrics<'a> {
     failed: &'a [Failed],
     #[serde(skip_serializing_if = "Option::is_none")]
     calibrator: Option<&'a Calibrator>,
-    /// Thresholds by fold and label, if each fold has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
-    thresholds_by_fold: Option<BTreeMap<u32, BTreeMap<&'a str, f64>>>,
+    thresholds_by_fold: Option<ByFold<'a>>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     against: &'a [Against<'a>],
 }
 
-/// A comparison with other predictions, with the name of their file.
+/// Thresholds by label.
+type ByLabel<'a> = BTreeMap<&'a str, f64>;
+
+/// Thresholds by fold and label, if each fold has its own.
+type ByFold<'a> = BTreeMap<u32, ByLabel<'a>>;
+
+/// A comparison with other predictions, with the name of their file and the thresholds at which they are judged.
 #[derive(Serialize)]
 struct Against<'a> {
     file: &'a str,
+    threshold_source: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thresholds: Option<ByLabel<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thresholds_by_fold: Option<ByFold<'a>>,
     #[serde(flatten)]
     comparison: &'a Comparison,
 }
@@ -193,7 +205,7 @@ impl Judged {
 
     /// Computes confidence intervals by patient, and comparisons with the other predictions.
     pub fn resample(&mut self, chosen: &Chosen, options: &BootstrapOptions) -> Result<()> {
-        let patients = by_patient(&self.patients);
+        let patients = Patients::from_ids(self.patients.iter().map(Option::as_deref));
         if patients.len() < 2 {
             ensure!(
                 self.against.is_empty(),
@@ -208,14 +220,13 @@ impl Judged {
         let bootstrap =
             Bootstrap::new(&self.labels, truth, proba, chosen.own.view(), &patients, options);
         self.bootstrap = Some(bootstrap.context("--bootstrap")?);
-        let compare = |((file, other), cutoffs): (&(String, Array2<f64>), &Cutoffs)| {
+        let mut comparisons = Vec::with_capacity(self.against.len());
+        for ((file, other), (cutoffs, _)) in self.against.iter().zip(&chosen.against) {
             let first = Predictions::new(proba, chosen.own.view());
             let second = Predictions::new(other.view(), cutoffs.view());
-            Comparison::new(&self.labels, truth, first, second, &patients, options)
-                .with_context(|| format!("--against {file}"))
-        };
-        let pairs = self.against.iter().zip(&chosen.against);
-        let mut comparisons = pairs.map(compare).collect::<Result<Vec<_>>>()?;
+            let pair = Comparison::new(&self.labels, truth, first, second, &patients, options);
+            comparisons.push(pair.with_context(|| format!("--against {file}"))?);
+        }
         Comparison::correct(&mut comparisons);
         self.comparisons = comparisons;
         Ok(())
@@ -228,9 +239,9 @@ impl Judged {
     }
 
     /// Writes all files into `out`, including the probabilities again, since they may have been calibrated.
-    pub fn write(&self, own: &Cutoffs, options: &ReportOptions, out: &Path) -> Result<Report> {
+    pub fn write(&self, chosen: &Chosen, options: &ReportOptions, out: &Path) -> Result<Report> {
         let (truth, p) = (self.truth.view(), self.probabilities.view());
-        let mut report = Report::new(&self.labels, truth, p, own.view(), options)?;
+        let mut report = Report::new(&self.labels, truth, p, chosen.own.view(), options)?;
         if let Some(bootstrap) = &self.bootstrap {
             report = report.with_bootstrap(bootstrap.clone())?;
         }
@@ -260,31 +271,45 @@ impl Judged {
             }
             None => {}
         }
-        write_text(&out.join(REPORT), &self.markdown(&report, own))?;
-        let pairs = self.against.iter().zip(&self.comparisons);
-        let against: Vec<Against> =
-            pairs.map(|((file, _), comparison)| Against { file, comparison }).collect();
+        write_text(&out.join(REPORT), &self.markdown(&report, chosen))?;
+        let others = self.against.iter().zip(&chosen.against).zip(&self.comparisons);
+        let against: Vec<Against> = others
+            .map(|(((file, _), (cutoffs, source)), comparison)| Against {
+                file,
+                threshold_source: source,
+                thresholds: match cutoffs {
+                    Cutoffs::Labels(own) => Some(self.by_label(own)),
+                    Cutoffs::Folds { .. } => None,
+                },
+                thresholds_by_fold: self.by_fold(cutoffs),
+                comparison,
+            })
+            .collect();
         let metrics = Metrics {
             report: &report,
             failed: &self.failed,
             calibrator: self.calibrator.as_ref().map(|own| &own.0),
-            thresholds_by_fold: match own {
-                Cutoffs::Folds { by_fold, .. } => Some(self.named(by_fold)),
-                Cutoffs::Labels(_) => None,
-            },
+            thresholds_by_fold: self.by_fold(&chosen.own),
             against: &against,
         };
         write_json(&out.join(METRICS), &metrics)?;
         Ok(report)
     }
 
-    /// Returns the thresholds of each fold by label.
-    fn named(&self, by_fold: &BTreeMap<u32, Vec<f64>>) -> BTreeMap<u32, BTreeMap<&str, f64>> {
-        let named = |own: &Vec<f64>| self.labels.iter().zip(own.iter().copied()).collect();
-        by_fold.iter().map(|(fold, own)| (*fold, named(own))).collect()
+    fn by_label(&self, own: &[f64]) -> ByLabel<'_> {
+        self.labels.iter().zip(own.iter().copied()).collect()
     }
 
-    fn markdown(&self, report: &Report, own: &Cutoffs) -> String {
+    fn by_fold(&self, cutoffs: &Cutoffs) -> Option<ByFold<'_>> {
+        match cutoffs {
+            Cutoffs::Labels(_) => None,
+            Cutoffs::Folds { by_fold, .. } => {
+                Some(by_fold.iter().map(|(fold, own)| (*fold, self.by_label(own))).collect())
+            }
+        }
+    }
+
+    fn markdown(&self, report: &Report, chosen: &Chosen) -> String {
         let mut text = format!(
             "# Evaluation\n\nOf {}, against the labels of {}. {}\n\n{}",
             self.what,
@@ -305,7 +330,7 @@ impl Judged {
                 self.records.len()
             ));
         }
-        if let Cutoffs::Folds { by_fold, .. } = own {
+        if let Cutoffs::Folds { by_fold, .. } = &chosen.own {
             text.push_str(&folds_markdown(&self.labels, by_fold));
         }
         if let Some((calibrator, source)) = &self.calibrator {
@@ -317,10 +342,18 @@ impl Judged {
              ![ROC curves](roc.svg)\n\n![Precision against sensitivity](precision_recall.svg)\n\n\
              ![Calibration](calibration.svg)\n\n![Confusion](confusion.svg)\n",
         );
-        for ((file, _), comparison) in self.against.iter().zip(&self.comparisons) {
+        let others = self.against.iter().zip(&chosen.against).zip(&self.comparisons);
+        for (((file, _), (cutoffs, source)), comparison) in others {
             text.push_str(&format!(
-                "\n## Against {file}\n\nFirst is {}, second {file}. {}",
+                "\n## Against {file}\n\nFirst is {}, second {file}. {}\n\n{}",
                 self.what,
+                match cutoffs {
+                    Cutoffs::Labels(_) => "Both are judged at the thresholds above.".to_owned(),
+                    Cutoffs::Folds { by_fold, .. } => format!(
+                        "The first is judged at the thresholds above, the second at thresholds of its own ({source}).\n{}",
+                        folds_markdown(&self.labels, by_fold).trim_end()
+                    ),
+                },
                 comparison.to_markdown()
             ));
         }
@@ -332,12 +365,6 @@ impl Judged {
         }
         text
     }
-}
-
-/// Groups records by patient. A record whose patient is unknown belongs to nobody else, whatever other patients
-/// are called.
-fn by_patient(patients: &[Option<String>]) -> Patients {
-    Patients::from_ids(patients.iter().enumerate().map(|(row, own)| own.as_deref().ok_or(row)))
 }
 
 /// Formats the thresholds of each fold.
@@ -426,16 +453,10 @@ mod tests {
     use ecg_metrics::CalibrationMethod;
     use ecg_synth::SynthOptions;
     use ecg3d_examples::synthetic::{Format, write_folder};
-    use ecg3d_models::Model;
-    use ndarray::array;
-
-    #[test]
-    fn an_unknown_patient_is_nobody_else() {
-        // In the table, the second record's patient has the name of the first record, whose own patient is
-        // unknown.
-        let own = [None, Some("a"), None, Some("a"), Some("b")].map(|own| own.map(String::from));
-        assert_eq!(by_patient(&own).len(), 4);
-    }
+    use ecg3d_models::{Architecture, Model, ModelCard, Network, Preset};
+    use ndarray::{Array3, array};
+    use ndarray_npy::NpzWriter;
+    use std::fs::File;
 
     #[test]
     fn a_label_of_any_name_has_its_bins() {
@@ -501,10 +522,61 @@ mod tests {
         assert_eq!(decisions(&judged), before);
     }
 
+    /// Evaluates weights, or those that ship, with the usual arguments.
+    fn judged(weights: Option<&Path>, data: &Path, out: &Path) -> Result<Judged> {
+        let run = Run {
+            weights,
+            device: Device::Cpu,
+            precision: Precision::F32,
+            data,
+            labels: &LabelArgs::default(),
+            out,
+            restart: false,
+        };
+        let args = crate::Args::parse_from(["evaluate", "--data", "data", "--out", "out"]);
+        Ok(run.judged(|labels| Choices::read(&args, labels))?.0)
+    }
+
     #[test]
-    fn all_files_are_written() {
+    fn an_archive_without_a_sidecar_has_the_columns_of_the_weights() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut judged = Judged {
+        let labels = LabelSet::new(["STach", "SB", "RBBB", "LBBB", "IAVB", "AF", "NSR"]);
+        let labels = labels.expect("labels");
+        let (architecture, mode) = (Architecture::Ribeiro, Preset::Corrected);
+        let network =
+            Network::new(architecture, mode, labels.len(), Device::Cpu, 1).expect("builds");
+        let config = architecture.preprocessing(mode);
+        let card = ModelCard::new(architecture, mode, labels.clone(), config);
+        let weights = dir.path().join("w.safetensors");
+        Model::new(network, card).expect("fits").save(&weights).expect("writes");
+        let data = dir.path().join("x.npz");
+        let mut archive = NpzWriter::new(File::create(&data).expect("creates"));
+        archive.add_array("prepared", &Array3::<f32>::zeros((7, 12, 500))).expect("adds");
+        archive.add_array("labels", &Array2::<u8>::eye(7)).expect("adds");
+        archive.finish().expect("finishes");
+        let judged = judged(Some(&weights), &data, dir.path()).expect("judges");
+        assert_eq!(judged.labels, labels);
+        assert_eq!(judged.truth, Array2::from_shape_fn((7, 7), |(row, label)| row == label));
+    }
+
+    #[test]
+    fn a_table_that_lacks_records_is_refused_before_all_is_read() {
+        let [data, out] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let options = SynthOptions::default().with_seconds(3.0).with_sampling_rate_hz(100.0);
+        write_folder(data.path(), 3, options, Format::Wfdb).expect("synthesises");
+        let table = data.path().join("labels.csv");
+        let text = std::fs::read_to_string(&table).expect("reads");
+        let kept: Vec<&str> = text.lines().take(2).collect();
+        std::fs::write(&table, kept.join("\n")).expect("writes");
+        // It cannot be read, which is not noticed.
+        std::fs::write(data.path().join("synth00002.dat"), [0; 7]).expect("writes");
+        let error = judged(None, data.path(), out.path()).err().expect("refused").to_string();
+        assert!(error.starts_with("record synth00001 and 1 more have no labels in "), "{error}");
+    }
+
+    /// Three records of two patients, with other predictions to compare with.
+    fn small() -> Judged {
+        Judged {
             patients: ["p", "p", "q"].map(|own| Some(own.to_owned())).to_vec(),
             folds: vec![None; 3],
             against: vec![(
@@ -523,14 +595,56 @@ mod tests {
             probabilities: array![[0.9, 0.1, 0.2], [0.123456789012345, 0.5, 0.0], [0.6, 0.7, 1.0]],
             thresholds: None,
             failed: vec![Failed { record: "e".into(), reason: "is short".into() }],
+        }
+    }
+
+    #[test]
+    fn other_predictions_are_shown_with_thresholds_of_their_own() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut judged = small();
+        let folds = |low: f64, high: f64| {
+            let by_fold = BTreeMap::from([(0, vec![low; 3]), (7, vec![high; 3])]);
+            let all = Array2::from_shape_fn((3, 3), |(row, _)| if row < 2 { low } else { high });
+            Cutoffs::Folds { all, by_fold }
         };
+        let source = "largest F1 on the other folds, but not in every fold for never";
+        let chosen = Chosen {
+            own: folds(0.5, 0.25),
+            source: "largest F1 on the other folds".into(),
+            against: vec![(folds(0.125, 0.375), source.into())],
+        };
+        let options = BootstrapOptions::default().with_resamples(40);
+        judged.resample(&chosen, &options).expect("two patients");
+        judged.write(&chosen, &ReportOptions::default(), dir.path()).expect("writes");
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).expect(name);
+        let json: serde_json::Value = serde_json::from_str(&read(METRICS)).expect("JSON");
+        let against = &json["against"][0];
+        assert_eq!(json["thresholds_by_fold"]["7"]["AF"], 0.25);
+        assert_eq!(against["thresholds_by_fold"]["7"]["AF"], 0.375);
+        assert_eq!(against["threshold_source"], source);
+        assert!(against.get("thresholds").is_none());
+        let text = read(REPORT);
+        let (_, section) = text.split_once("## Against o.csv\n").expect("a section");
+        assert!(section.contains(&format!("the second at thresholds of its own ({source}).\n\n")));
+        assert!(
+            section.contains("\n| 7 | 0.3750 | 0.3750 | 0.3750 |\n\nDifferences are"),
+            "{section}"
+        );
+    }
+
+    #[test]
+    fn all_files_are_written() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut judged = small();
         let options = ReportOptions::default();
         let half = || Cutoffs::Labels(vec![0.5; 3]);
-        let chosen = Chosen { own: half(), against: vec![half()], source: "default".into() };
+        let source = || "default".to_owned();
+        let against = vec![(half(), source())];
+        let chosen = Chosen { own: half(), source: source(), against };
         judged.resample(&chosen, &BootstrapOptions::default()).expect("two patients");
         let calibrator = dir.path().join("calibrator.json");
         std::fs::write(&calibrator, "{}").expect("writes");
-        judged.write(&chosen.own, &options, dir.path()).expect("writes");
+        judged.write(&chosen, &options, dir.path()).expect("writes");
         assert!(!calibrator.exists());
         let written = std::fs::read_dir(dir.path())
             .expect("lists")
@@ -553,7 +667,11 @@ mod tests {
             (&"o.csv".into(), &3.into())
         );
         assert_eq!(against["tests"]["NSR"]["mcnemar"]["first_only"], 2);
-        assert!(read("report.md").contains("## Against o.csv"));
+        assert_eq!(against["thresholds"], serde_json::json!({"NSR": 0.5, "AF": 0.5, "never": 0.5}));
+        assert_eq!(against["threshold_source"], "default");
+        assert!(against.get("thresholds_by_fold").is_none());
+        let section = "\n## Against o.csv\n\nFirst is p.csv, second o.csv. Both are judged at the thresholds above.\n\n";
+        assert!(read("report.md").contains(section));
         assert!(read("report.md").contains("Some patients have several records"));
         let table = read("predictions.csv");
         assert!(table.starts_with(

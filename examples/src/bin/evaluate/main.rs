@@ -53,8 +53,8 @@ struct Args {
     /// Table of predictions: record, then one probability for each label
     #[arg(long, value_name = "FILE", requires = "labels", conflicts_with_all = ["data", "ReadingArgs"])]
     predictions: Option<PathBuf>,
-    /// Another table of predictions of the same records and labels, to be compared with the first; may be given
-    /// several times
+    /// Another table of predictions of the same records and labels, to be compared with the first at the same
+    /// thresholds (with --across-folds, at thresholds of its own); may be given several times
     #[arg(long, value_name = "FILE", requires = "predictions")]
     against: Vec<PathBuf>,
     #[command(flatten)]
@@ -154,7 +154,7 @@ fn main() -> ExitCode {
         if args.bootstrap > 0 {
             judged.resample(&chosen, &resampling)?;
         }
-        let report = judged.write(&chosen.own, &options, &args.out)?;
+        let report = judged.write(&chosen, &options, &args.out)?;
         print_result(&report.to_string())?;
         say!("written to {}", args.out.display());
         Ok(exit_code(&judged.failed))

@@ -12,7 +12,7 @@ use ecg3d_convert::ConvertPlan;
 use ecg3d_examples::say_err;
 use ecg3d_examples::source::{Rows, Source};
 use ecg3d_models::Model;
-use ndarray::{Array3, Axis, CowArray, Ix3, s};
+use ndarray::{Array3, Axis, CowArray, Ix3};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -187,7 +187,7 @@ impl<'a> Stock<'a> {
         let options = SynthOptions::default()
             .with_seed(asked.seed)
             .with_sampling_rate_hz(rate.hz())
-            .with_seconds(seconds.ceil().clamp(1.0, 3600.0));
+            .with_seconds(synthetic_s(seconds, rate));
         let plan = ConvertPlan::new(config.clone(), rate)?;
         let (mut values, mut shape) = (Vec::new(), (0, 0));
         let wanted = match stock.kinds.contains(&Kind::MeanImage) {
@@ -358,11 +358,18 @@ impl<'a> Stock<'a> {
         let made_of = format!("{} of {}", names.join(", "), self.origin);
         let signal = |own: &&Other| {
             let rows: Vec<usize> = rows.iter().map(|&row| own.rows[row]).collect();
-            self.signals.slice(s![own.record, .., ..samples]).select(Axis(0), &rows)
+            self.signals.index_axis(Axis(0), own.record).select(Axis(0), &rows)
         };
         let signals = chosen.iter().map(signal).collect();
         Ok(Named { baseline: Baseline::Background(signals), made_of })
     }
+}
+
+/// Returns the duration in s that can be synthesised at this rate and is nearest to `seconds`, rounded up.
+fn synthetic_s(seconds: f64, rate: SamplingRate) -> f64 {
+    /// The most samples per lead that can be synthesised.
+    const SAMPLES: f64 = 3_600_000.0;
+    seconds.ceil().clamp(1.0, (SAMPLES / rate.hz()).min(3600.0))
 }
 
 /// Returns the leads that most records have, in their order; of several, those of the first record.
@@ -378,7 +385,7 @@ mod tests {
     use super::*;
     use crate::tests::{args, model, untrained};
     use ecg_core::{LabelSet, Lead};
-    use ecg3d_examples::source::{LabelArgs, load};
+    use ecg3d_examples::source::{LabelArgs, Needs, load};
     use ecg3d_models::{Architecture, Preset};
 
     fn standard() -> Vec<LeadName> {
@@ -409,6 +416,22 @@ mod tests {
         }
         stock.add_images().expect("images");
         stock
+    }
+
+    #[test]
+    fn recordings_of_any_rate_and_length_have_synthetic_ones_like_them() {
+        for (hz, seconds, nearest) in [
+            (500.0, 9.2, 10.0),
+            (100.0, 0.1, 1.0),
+            (1000.0, 7000.0, 3600.0),
+            (5000.0, 900.0, 720.0),
+        ] {
+            let rate = SamplingRate::new(hz).expect("a rate");
+            let found = synthetic_s(seconds, rate);
+            assert_eq!(found, nearest);
+            let options = SynthOptions::default().with_sampling_rate_hz(hz).with_seconds(found);
+            Synthesizer::new(options).expect("can be synthesised");
+        }
     }
 
     #[test]
@@ -522,7 +545,8 @@ mod tests {
         let model = model(Architecture::Ribeiro, Preset::Published, LabelSet::seven());
         let asked = background(&model);
         let config = &model.card().preprocessing;
-        let source = load(dir.path(), config, &LabelArgs::default()).expect("loads");
+        let source = load(dir.path(), config, &LabelArgs::default(), Needs::default());
+        let source = source.expect("loads");
         assert_eq!(source.names, ["a", "b", "c", "d"]);
         assert!(source.leads[1] == turned);
         let stock = Stock::of_source(&asked, &model, &source, "data").expect("a stock");

@@ -88,8 +88,8 @@ struct Args {
     /// for networks that read volumes, zero and background for others and for --segments]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     baseline: Vec<Kind>,
-    /// Folder of records or .npz from which mean-image and background are made [default: --data; with --record,
-    /// synthetic recordings in normal sinus rhythm]
+    /// Folder of records, or .npz of prepared signals, from which mean-image and background are made [default: --data;
+    /// with --record, synthetic recordings in normal sinus rhythm]
     #[arg(long, value_name = "DIR|FILE.npz")]
     reference: Option<PathBuf>,
     /// Number of recordings for the background baseline

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use ecg_core::LabelSet;
 use ecg_lime::{Agreement, Baseline, Cohort, CohortOptions, Explanation, LimeError, MeanAgreement};
-use ecg3d_examples::source::{self, Failed, Rows, Source};
+use ecg3d_examples::source::{self, Failed, Needs, Rows, Source};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
 use ecg3d_examples::{KeptLines, Progress, say, say_err, status, write_json};
 use ecg3d_models::Model;
@@ -168,13 +168,9 @@ fn load(model: &Model, data: &Path, reference: Option<&Path>, args: &Args) -> Re
         Some(reference) if !source::is_npz(reference) => args.labels.beside(data),
         _ => args.labels.clone(),
     };
-    let mut source = source::load(data, config, &labels)?;
-    let prepared = matches!(source.rows, Rows::Prepared { .. }) && source.row_record.is_none();
-    ensure!(
-        prepared,
-        "{}: explanations need prepared signals (convert --stage prepared)",
-        data.display()
-    );
+    let prepared = Some("explanations need prepared signals, one row per record");
+    let needs = Needs { labels: Some(model.labels()), prepared, ..Needs::default() };
+    let mut source = source::load(data, config, &labels, needs)?;
     drop_unusable(&mut source, model.card().architecture, config)?;
     name_leads(&mut source, config, data);
     Ok(source)
@@ -381,14 +377,13 @@ impl<'a> Work<'a> {
 
     /// Sums up the results of each label, and draws their pictures.
     fn summarise(&self, said: &[(usize, Said)], out: &Path) -> Result<Vec<OfLabel>> {
-        let patients = self.source.patient_ids();
         let mut all = Vec::new();
         for (k, label) in self.asked.labels.iter().enumerate() {
             let true_positives = self.found.iter().filter(|(_, own)| *own == k).count();
-            let own: Vec<(&str, &Said)> = said
+            let own: Vec<(Option<&str>, &Said)> = said
                 .iter()
                 .filter(|(_, own)| own.outcome.label() == label.name)
-                .map(|(row, own)| (patients[*row].as_str(), own))
+                .map(|(row, own)| (self.source.patients[*row].as_deref(), own))
                 .collect();
             all.push(summarise(self.asked, label, true_positives, &own, out)?);
         }
@@ -399,8 +394,8 @@ impl<'a> Work<'a> {
 /// Whether all records are of one patient. A record of unknown patient counts as one of its own, as in the
 /// baselines.
 fn is_of_one_patient(source: &Source) -> bool {
-    let patients = source.patient_ids();
-    patients.iter().all(|patient| *patient == patients[0])
+    let [first, others @ ..] = &source.patients[..] else { return true };
+    others.iter().all(|patient| patient.is_some() && patient == first)
 }
 
 /// Returns, for every true positive, its row of `source` and its index among the labels asked for, in the order
@@ -461,10 +456,10 @@ fn summarise(
     asked: &Asked,
     label: &Label,
     true_positives: usize,
-    said: &[(&str, &Said)],
+    said: &[(Option<&str>, &Said)],
     out: &Path,
 ) -> Result<OfLabel> {
-    let explained: Vec<(&str, &Explanation)> = said
+    let explained: Vec<(Option<&str>, &Explanation)> = said
         .iter()
         .filter_map(|(patient, own)| Some((*patient, own.outcome.explanation()?)))
         .collect();
@@ -476,7 +471,7 @@ fn summarise(
     let further = said.iter().map(|(_, own)| own.other_baselines.len()).max().unwrap_or(0);
     let mut other_baselines = Vec::new();
     for k in 0..further {
-        let under: Vec<(&str, &Explanation)> = said
+        let under: Vec<(Option<&str>, &Explanation)> = said
             .iter()
             .filter_map(|(patient, own)| {
                 Some((*patient, own.other_baselines.get(k)?.explanation()?))
@@ -524,10 +519,10 @@ fn summarise(
 
 /// Returns the explanations, with time segments summed by lead, and what they have in common.
 fn cohort<'a>(
-    explained: &[(&str, &'a Explanation)],
+    explained: &[(Option<&str>, &'a Explanation)],
     asked: &Asked,
 ) -> Result<(Vec<Cow<'a, Explanation>>, Cohort), LimeError> {
-    let (patients, mut own): (Vec<&str>, Vec<Cow<'a, Explanation>>) =
+    let (patients, mut own): (Vec<Option<&str>>, Vec<Cow<'a, Explanation>>) =
         explained.iter().map(|(patient, own)| (*patient, Cow::Borrowed(*own))).unzip();
     if asked.segments > 1 {
         for own in &mut own {
@@ -603,9 +598,12 @@ impl OfLabel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::{args, untrained};
+    use crate::tests::{args, model, untrained};
     use ecg_lime::Target;
-    use ndarray::Array3;
+    use ecg3d_models::{Architecture, Preset};
+    use ndarray::{Array2, Array3};
+    use ndarray_npy::NpzWriter;
+    use std::fs::File;
 
     #[test]
     fn flags_meant_for_a_reference_that_is_not_read_are_refused() {
@@ -632,6 +630,42 @@ mod tests {
     }
 
     #[test]
+    fn archives_of_volumes_are_refused_before_they_are_read() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let data = dir.path().join("x.npz");
+        let mut archive = NpzWriter::new(File::create(&data).expect("creates"));
+        // An array that cannot be read.
+        archive.add_array("volume", &Array3::<i64>::zeros((1, 1, 1))).expect("adds");
+        archive.finish().expect("finishes");
+        let (model, args) = (untrained(), args(&["--label", "AF", "--data", "x"]));
+        let advice = "one row per record; make them with convert --stage prepared";
+        for (result, what) in [
+            (load(&model, &data, None, &args), "explanations"),
+            (others(&model, &data, &args), "baselines"),
+        ] {
+            let error = result.expect_err("refused").to_string();
+            let expected = format!("x.npz holds volume; {what} need prepared signals, {advice}");
+            assert!(error.ends_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn columns_that_no_sidecar_names_are_those_of_the_weights() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let data = dir.path().join("x.npz");
+        let mut archive = NpzWriter::new(File::create(&data).expect("creates"));
+        archive.add_array("prepared", &Array3::<f32>::zeros((2, 12, 500))).expect("adds");
+        archive.add_array("labels", &Array2::<u8>::eye(2)).expect("adds");
+        archive.finish().expect("finishes");
+        let labels = LabelSet::new(["PVC", "AF"]).expect("labels");
+        let model = model(Architecture::Ribeiro, Preset::Corrected, labels.clone());
+        let args = args(&["--label", "AF", "--data", "x"]);
+        let source = load(&model, &data, None, &args).expect("loads");
+        assert_eq!(source.label_set, labels);
+        assert_eq!(source.labels, [Some(vec![true, false]), Some(vec![false, true])]);
+    }
+
+    #[test]
     fn a_summary_says_where_limb_leads_contradict_each_other() {
         let of = |leads: &[&str], fallback: bool| {
             let values = leads.iter().map(|lead| (*lead, 0.5));
@@ -642,7 +676,7 @@ mod tests {
             own
         };
         let lines = |explained: &[Explanation]| {
-            let patients = vec!["A"; explained.len()];
+            let patients = vec![Some("A"); explained.len()];
             let cohort = Cohort::of(explained, &patients, &CohortOptions::default());
             let own = OfLabel {
                 label: "AF".to_owned(),
@@ -704,6 +738,21 @@ mod tests {
         // The name of a single record is no obstacle; only the rest of the line is missing.
         let error = format!("{:#}", taken("key\n{\"record\":\"b\"}\n").expect_err("half a line"));
         assert!(!error.contains("several records"), "{error}");
+    }
+
+    #[test]
+    fn a_record_of_an_unknown_patient_is_of_one_of_its_own() {
+        let of_one = |patients: &[Option<&str>]| {
+            let n = patients.len();
+            let rows = Rows::Prepared { signals: Array3::zeros((n, 12, 1)), lengths: vec![1; n] };
+            let mut source = Source::unlabelled(vec!["a".to_owned(); n], rows);
+            source.patients = patients.iter().map(|own| own.map(str::to_owned)).collect();
+            is_of_one_patient(&source)
+        };
+        assert!(of_one(&[None]) && of_one(&[Some("p"), Some("p")]));
+        assert!(
+            !of_one(&[None, None]) && !of_one(&[Some("p"), None]) && !of_one(&[None, Some("p")])
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use ecg_io::read_recording;
 use ecg_lime::{LimeError, Settings};
 use ecg3d_convert::{ConvertConfig, ConvertPlan, Resample};
 use ecg3d_examples::ecg_paper::ecg_svg;
-use ecg3d_examples::source::{self, LabelArgs, Source};
+use ecg3d_examples::source::{self, LabelArgs, Needs, Source};
 use ecg3d_examples::stop::{self, INTERRUPTED, stopped};
 use ecg3d_examples::{Progress, picture, remove_if_there, say, say_err, write_json};
 use ecg3d_models::{Model, ModelCard};
@@ -174,7 +174,9 @@ fn baselines(
 pub fn others(model: &Model, reference: &Path, args: &Args) -> Result<Source> {
     let ModelCard { architecture, preprocessing, .. } = model.card();
     let labels = args.labels.for_reference(reference);
-    let mut source = source::load(reference, preprocessing, &labels)?;
+    let prepared = Some("baselines need prepared signals, one row per record");
+    let needs = Needs { prepared, ..Needs::default() };
+    let mut source = source::load_of_any_length(reference, preprocessing, &labels, needs)?;
     drop_unusable(&mut source, *architecture, preprocessing)?;
     source.report_failures();
     name_leads(&mut source, preprocessing, reference);

@@ -17,13 +17,13 @@ use ecg_io::{Dataset, LabelSource, NsrRule};
 use ecg_metrics::{Report, ReportOptions};
 use ecg_synth::SynthOptions;
 use ecg3d_convert::{ConvertConfig, ImagePlan, RecurrencePlot, Scratch};
-use ecg3d_examples::source::{LabelArgs, Rows, Source, check_outputs, load};
+use ecg3d_examples::source::{LabelArgs, Needs, Rows, Source, check_outputs, load};
 use ecg3d_examples::stages::Stages;
 use ecg3d_examples::synthetic::{Format, write_folder};
 use ecg3d_examples::{
     Kept, contradictory, remove_if_there, say, say_err, write_json, write_predictions, write_text,
 };
-use ecg3d_models::{Model, ModelCard, Precision};
+use ecg3d_models::{Model, ModelCard, Precision, WindowPooling};
 use ndarray::{Array2, Array3, ArrayView2, Axis, s, stack};
 
 use crate::example::{choose, explain};
@@ -188,7 +188,8 @@ fn input(arguments: &Arguments, steps: &mut Steps) -> Result<(PathBuf, String)> 
     };
     ensure!(
         dir.is_dir(),
-        "{} is not a folder; quickstart shows recordings, which an archive of arrays does not contain",
+        "{} is not a folder; quickstart shows recordings, which an archive of arrays does not contain: give it the folder of \
+         the recordings",
         dir.display()
     );
     if arguments.seed.is_some() {
@@ -211,7 +212,7 @@ fn converted(
     steps: &mut Steps,
 ) -> Result<Source> {
     let start = Instant::now();
-    let mut source = load(data, config, labels)?;
+    let mut source = load(data, config, labels, Needs::default())?;
     source.drop_without_volumes(plan)?;
     steps.done(start, "read and prepared", format!("{} recordings", source.names.len()));
 
@@ -299,10 +300,14 @@ fn method(
         "Preparation: the corrected preset, the whole recording denoised at 0.5 Hz and resampled to 50 Hz, windows of 2 s every 1 s."
             .to_owned(),
         format!(
-            "Network: {model}, {} trainable parameters, arithmetic in {}; the mean of the logits of a recording's windows. \
+            "Network: {model}, {} trainable parameters, arithmetic in {}; the {} of the logits of a recording's windows. \
              Its weights: {}.",
             network.parameter_count().1,
             network.precision(),
+            match model.card().window_pooling {
+                WindowPooling::Mean => "mean",
+                WindowPooling::Max => "maximum",
+            },
             model.card().origin.as_deref().unwrap_or("of unknown origin")
         ),
         match lacking {
@@ -459,6 +464,14 @@ mod tests {
     fn thresholds_are_those_of_the_weights() {
         let model = Model::shipped(Device::Cpu).expect("loads");
         assert_eq!(report_options(model.card()).threshold_source, "weights");
+    }
+
+    #[test]
+    fn an_archive_is_refused_with_advice() {
+        let arguments = Arguments::parse_from(["quickstart", "--data", "x.npz"]);
+        let error = input(&arguments, &mut Steps(Vec::new())).expect_err("no folder").to_string();
+        assert!(error.starts_with("x.npz is not a folder; "), "{error}");
+        assert!(error.ends_with(": give it the folder of the recordings"), "{error}");
     }
 
     #[test]

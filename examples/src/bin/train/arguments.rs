@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
 use ecg_io::PUBLISHED_FOLDS;
 use ecg3d_examples::source::LabelArgs;
-use ecg3d_models::{Architecture, Loss, Precision, Preset, Thresholds, TrainConfig};
+use ecg3d_models::{Architecture, Loss, Precision, Preset, Thresholds, TrainConfig, WindowPooling};
 
 use crate::with_model::threads::ThreadsArgs;
 
@@ -86,6 +86,11 @@ pub struct Arguments {
     /// and resnet1d [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub val_windows: Option<u32>,
+    /// Probability of a record from the logits of its windows: mean, or max, the largest for each label. Stays in the
+    /// card, by which the weights then predict. max is not for networks that read one window of each record
+    /// [default: mean]
+    #[arg(long, value_name = "HOW")]
+    pub window_pooling: Option<WindowPooling>,
     /// Ends the run after N epochs without improvement [default: never]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub patience: Option<u32>,
@@ -270,6 +275,7 @@ impl Arguments {
                 LossName::Asymmetric => Loss::ASYMMETRIC,
             })
             .with_validation_windows(self.val_windows.map(|windows| windows as usize))
+            .with_window_pooling(self.window_pooling.unwrap_or_default())
             .with_patience(self.patience.map(|epochs| epochs as usize));
         let (epochs, batch, lr, body) = (config.epochs, config.batch, config.lr, config.body_rate);
         let limit = config.positive_weight_limit;

@@ -55,6 +55,11 @@ impl Init {
         Ok(Self { network, labels: card.labels, start })
     }
 
+    /// Returns the labels of the weights.
+    pub fn labels(&self) -> &LabelSet {
+        &self.labels
+    }
+
     /// Returns the labels of the weights, in their order, if the data has the same ones in any order.
     pub fn same_labels(&self, labels: &LabelSet) -> Option<LabelSet> {
         let [own, others] = [&self.labels, labels].map(|set| set.iter().collect::<BTreeSet<_>>());

@@ -51,9 +51,7 @@ impl Judged<'_> {
         };
         let labels = &card.labels;
         let report = Report::new(labels, truth.view(), probabilities, &thresholds, &options)?;
-        // A record whose patient is unknown belongs to nobody else.
-        let patients =
-            Patients::from_ids(rows.iter().map(|&row| patients[row].as_deref().ok_or(row)));
+        let patients = Patients::from_ids(rows.iter().map(|&row| patients[row].as_deref()));
         if patients.len() < 2 {
             return Ok(report);
         }

@@ -15,11 +15,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use ecg3d_convert::{Resample, Windows};
-use ecg3d_examples::source::{Rows, Source, load};
+use ecg3d_examples::source::{Needs, Rows, Source, load_of_any_length};
 use ecg3d_examples::{say, say_err};
 use ecg3d_models::{
-    Architecture, Model, ModelCard, ModelError, Network, TrainData, check_run_dir, replace_best,
-    train,
+    Architecture, Model, ModelCard, ModelError, Network, TrainData, WindowPooling, check_run_dir,
+    replace_best, train,
 };
 use ndarray::{Array2, Array3, Axis, concatenate};
 use tch::Device;
@@ -29,6 +29,7 @@ use crate::init::Init;
 use crate::judge::Judged;
 use crate::shown::Shown;
 use crate::splits::{OneFold, names_sha256, splits, summarise, tested_patients_seen};
+use with_model::classify::predict_rows;
 use with_model::device::device;
 use with_model::precision::warn_of_imitation;
 use with_model::usable::drop_unusable;
@@ -49,15 +50,27 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     check_folder(arguments)?;
 
     let mut preprocessing = architecture.preprocessing(preset);
-    ensure!(
-        arguments.val_windows.is_none() || preprocessing.windows == Windows::All,
-        "--val-windows has no effect: {architecture} ({preset}) reads only the first window of each record"
-    );
+    for (flag, given) in [
+        ("--val-windows", arguments.val_windows.is_some()),
+        ("--window-pooling max", arguments.window_pooling == Some(WindowPooling::Max)),
+    ] {
+        ensure!(
+            !given || preprocessing.windows == Windows::All,
+            "{flag} has no effect: {architecture} ({preset}) reads only the first window of each record"
+        );
+    }
     let init = arguments.init.as_deref();
     let init = init
         .map(|from| Init::read(from, architecture, preset, &preprocessing, device))
         .transpose()?;
-    let mut source = load(&arguments.data, &preprocessing, &arguments.labels)?;
+    let needs = Needs {
+        labels: init.as_ref().map(Init::labels),
+        prepared: Some(
+            "training takes prepared signals, one row per record (it cuts windows and makes volumes itself)",
+        ),
+        ..Needs::default()
+    };
+    let mut source = load_of_any_length(&arguments.data, &preprocessing, &arguments.labels, needs)?;
     source.drop_unlabelled()?;
     drop_unusable(&mut source, architecture, &preprocessing)?;
     if split_by == SplitBy::Labels && !arguments.trains_on_all(split_by) {
@@ -283,7 +296,8 @@ impl Job<'_> {
             let signals = data.prepared.select(Axis(0), &split.test);
             let lengths: Vec<usize> = split.test.iter().map(|&row| data.lengths[row]).collect();
             let model = Model::new(network, card.clone())?;
-            let probabilities = model.predict_prepared(signals.view(), Some(&lengths))?;
+            let rows = Rows::Prepared { signals, lengths };
+            let probabilities = predict_rows(&model, &rows, "test records", None)?;
             (network, card) = model.into_parts();
             let judged = Judged {
                 data,
@@ -345,17 +359,8 @@ fn train_data(source: &mut Source, path: &Path, init: Option<&Init>) -> Result<T
     let label_set = label_set.unwrap_or_else(|| source.label_set.clone());
     let labels = source.require_labels(&label_set)?;
     let none = Rows::Prepared { signals: Array3::zeros((0, 0, 0)), lengths: Vec::new() };
-    ensure!(
-        source.row_record.is_none(),
-        "{} holds several rows per record (row_record); training takes one row per record and cuts windows itself",
-        path.display()
-    );
     let Rows::Prepared { signals, lengths } = std::mem::replace(&mut source.rows, none) else {
-        bail!(
-            "{} holds images or volumes; training takes prepared signals, as convert --stage prepared writes them, \
-             and makes the volumes itself",
-            path.display()
-        );
+        bail!("{}: no prepared signals", path.display());
     };
     Ok(TrainData {
         prepared: signals,
@@ -376,6 +381,8 @@ mod tests {
     use ecg_synth::SynthOptions;
     use ecg3d_examples::synthetic::{Format, write_folder};
     use ecg3d_models::Preset;
+    use ndarray_npy::NpzWriter;
+    use std::fs::File;
 
     #[test]
     fn the_other_folds_are_trained_after_one_that_diverged() {
@@ -408,18 +415,25 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let at = |name: &str| dir.path().join(name).display().to_string();
         let (data, out) = (at("absent"), at("run"));
-        let said = |model: &str, preset: &str| {
-            let line = ["train", "--data", &data, "--out", &out, "--val-windows", "2"];
+        let said = |[flag, value]: [&str; 2], model: &str, preset: &str| {
+            let line = ["train", "--data", &data, "--out", &out, flag, value];
             let line = line.into_iter().chain(["--model", model, "--preset", preset]);
             format!("{:#}", run(&Arguments::parse_from(line)).expect_err("refused"))
         };
-        for (model, preset) in [("ribeiro", "published"), ("resnet1d", "corrected")] {
-            let text = said(model, preset);
-            let expected = format!("--val-windows has no effect: {model} ({preset}) reads only");
-            assert!(text.starts_with(&expected), "{text}");
+        for (own, name) in [
+            (["--val-windows", "2"], "--val-windows"),
+            (["--window-pooling", "max"], "--window-pooling max"),
+        ] {
+            for (model, preset) in [("ribeiro", "published"), ("resnet1d", "corrected")] {
+                let text = said(own, model, preset);
+                let expected = format!("{name} has no effect: {model} ({preset}) reads only");
+                assert!(text.starts_with(&expected), "{text}");
+            }
+            let text = said(own, "ribeiro", "corrected");
+            assert!(text.contains(&data), "now the data is missed: {text}");
         }
-        let text = said("ribeiro", "corrected");
-        assert!(text.contains(&data), "now the data is missed: {text}");
+        let text = said(["--window-pooling", "mean"], "resnet1d", "corrected");
+        assert!(text.contains(&data), "the mean of one window is harmless: {text}");
     }
 
     #[test]
@@ -447,6 +461,44 @@ mod tests {
         assert!(said(&weights, "zhang", "corrected").contains(&weights));
         let text = said("shipped", "3decgnet", "corrected");
         assert!(text.contains(&data), "now the data is missed: {text}");
+    }
+
+    #[test]
+    fn archives_are_refused_before_their_rows_are_read() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        let (data, out, weights) = (at("x.npz"), at("run"), at("w.safetensors"));
+        let said = |more: &[&str]| {
+            let line = ["train", "--data", &data, "--out", &out, "--model", "ribeiro"];
+            let line = [&line[..], &["--preset", "corrected"], more].concat();
+            run(&Arguments::parse_from(line)).expect_err("refused").to_string()
+        };
+        let write = |add: &dyn Fn(&mut NpzWriter<File>)| {
+            let mut archive = NpzWriter::new(File::create(&data).expect("creates"));
+            add(&mut archive);
+            archive.finish().expect("finishes");
+        };
+        // An array that cannot be read.
+        write(&|archive| {
+            archive.add_array("volume", &Array3::<i64>::zeros((1, 1, 1))).expect("adds");
+        });
+        let expected = "x.npz holds volume; training takes prepared signals, one row per record (it cuts windows and makes \
+                        volumes itself); make them with convert --stage prepared";
+        let text = said(&[]);
+        assert!(text.ends_with(expected), "{text}");
+
+        // Without a sidecar, the columns are the labels of the weights to start from.
+        let (architecture, mode) = (Architecture::Ribeiro, Preset::Corrected);
+        let network = Network::new(architecture, mode, 2, Device::Cpu, 1).expect("builds");
+        let labels = LabelSet::new(["PVC", "AF"]).expect("labels");
+        let card = ModelCard::new(architecture, mode, labels, architecture.preprocessing(mode));
+        Model::new(network, card).expect("fits").save(&weights).expect("writes");
+        write(&|archive| {
+            archive.add_array("prepared", &Array3::<f32>::zeros((1, 12, 500))).expect("adds");
+            archive.add_array("labels", &Array2::<u8>::zeros((1, 7))).expect("adds");
+        });
+        let text = said(&["--init", &weights]);
+        assert!(text.ends_with("array labels has shape [1, 7], expected [1, 2]"), "{text}");
     }
 
     #[test]

@@ -6,13 +6,17 @@ use ecg3d_models::Event;
 /// The display of a training run on the terminal.
 pub struct Shown {
     epochs: usize,
+    /// Number of steps done, and of all steps.
+    steps: (u64, u64),
+    /// That of the steps or of a validation, so that there is one bar at a time.
     progress: Option<Progress>,
+    validating: bool,
 }
 
 impl Shown {
     /// Starts the display of a run of this many epochs.
     pub fn new(epochs: usize) -> Self {
-        Self { epochs, progress: None }
+        Self { epochs, steps: (0, 0), progress: None, validating: false }
     }
 
     /// Removes the bar.
@@ -20,6 +24,22 @@ impl Shown {
         if let Some(progress) = self.progress {
             progress.finish();
         }
+    }
+
+    /// Shows the steps, those before a validation included, or the windows of a validation, in place of the bar that is
+    /// there.
+    fn begin(&mut self, validated: Option<usize>) {
+        if let Some(earlier) = self.progress.take() {
+            earlier.finish();
+        }
+        let (done, all, what) = match validated {
+            Some(windows) => (0, windows as u64, "validation windows"),
+            None => (self.steps.0, self.steps.1, "steps"),
+        };
+        let progress = Progress::new(all, what);
+        progress.skip(done);
+        self.progress = Some(progress);
+        self.validating = validated.is_some();
     }
 
     fn line(&self, line: &str) {
@@ -36,9 +56,20 @@ impl Shown {
                     self.line(&format!("resuming after epoch {done}"));
                 }
                 let steps = epochs.saturating_sub(*done).saturating_mul(*batches);
-                self.progress = Some(Progress::new(steps as u64, "steps"));
+                self.steps = (0, steps as u64);
+                self.begin(None);
+            }
+            Event::Validated { done: 0, total } => self.begin(Some(*total)),
+            Event::Validated { done, .. } => {
+                if let Some(progress) = &self.progress {
+                    progress.reach(*done as u64);
+                }
             }
             Event::Batch { epoch, loss, lr, records_per_s, .. } => {
+                if self.validating {
+                    self.begin(None);
+                }
+                self.steps.0 += 1;
                 if let Some(progress) = &self.progress {
                     progress.message(format!(
                         "epoch {epoch}/{}, loss {loss:.4}, rate {lr:.2e}, {records_per_s:.0} records/s",
@@ -78,6 +109,35 @@ mod tests {
     fn any_number_of_epochs_is_shown() {
         let mut shown = Shown::new(usize::MAX);
         shown.event(&Event::Start { epochs: usize::MAX, done: 0, batches: 2, train: 2, val: 0 });
+        shown.finish();
+    }
+
+    #[test]
+    fn steps_and_validations_take_turns_and_the_steps_are_counted_on() {
+        let mut shown = Shown::new(2);
+        let place = |shown: &Shown| {
+            let progress = shown.progress.as_ref().expect("a bar");
+            (shown.validating, progress.position())
+        };
+        // What a resumed run may have to do first.
+        shown.event(&Event::Validated { done: 0, total: 9 });
+        shown.event(&Event::Validated { done: 9, total: 9 });
+        assert_eq!(place(&shown), (true, 9));
+        shown.event(&Event::Start { epochs: 2, done: 0, batches: 2, train: 2, val: 3 });
+        let remaining = std::time::Duration::ZERO;
+        for epoch in 1..=2 {
+            for batch in 1..=2 {
+                let (batches, loss, lr, records_per_s) = (2, 0.5, 1e-3, 1.0);
+                let event =
+                    Event::Batch { epoch, batch, batches, loss, lr, records_per_s, remaining };
+                shown.event(&event);
+                assert_eq!(place(&shown), (false, 2 * (epoch as u64 - 1) + batch as u64));
+            }
+            for done in [0, 4, 6] {
+                shown.event(&Event::Validated { done, total: 6 });
+                assert_eq!(place(&shown), (true, done as u64));
+            }
+        }
         shown.finish();
     }
 }

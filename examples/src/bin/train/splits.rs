@@ -67,8 +67,8 @@ pub fn splits(
         _ => {
             // In the order of the source, because that of the data may be the order of the weights to start from.
             let labels = source.require_labels(&source.label_set)?;
-            let (patients, folds) = (&data.patients, arguments.n_folds());
-            let folds = folds_by_patient(labels.view(), patients, folds, arguments.seed)?;
+            let (patients, folds) = (patients(data), arguments.n_folds());
+            let folds = folds_by_patient(labels.view(), &patients, folds, arguments.seed)?;
             (folds, arguments.one_fold())
         }
     };
@@ -97,9 +97,14 @@ pub fn splits(
     folds.into_iter().map(split).collect()
 }
 
+/// Returns the patient of each record. Those who are unknown have ids of their own.
+fn patients(data: &TrainData) -> Vec<Option<&str>> {
+    data.patients.iter().map(|id| Some(id.as_str())).collect()
+}
+
 /// Counts the patients who have records both for testing and for training or validation.
 pub fn tested_patients_seen(data: &TrainData, split: &Split) -> usize {
-    shared_patients(&data.patients, &[&split.train[..], &split.val].concat(), &split.test)
+    shared_patients(&patients(data), &[&split.train[..], &split.val].concat(), &split.test)
 }
 
 /// Returns the SHA-256 of the sorted names of some records, each followed by a line feed, by which to see
