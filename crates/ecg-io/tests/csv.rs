@@ -96,11 +96,11 @@ fn a_given_rate_stands_in_for_times_that_give_none() {
     let quirks = [
         (
             "time,I\n0,1\n0.001,1\n0.001,1\n",
-            ":4: sampling rate: 1024 Hz, as the times give no rate: found 0.001 s, expected a later time than the one before",
+            ":4: sampling rate: 1024 Hz, as given; the times are not used: found 0.001 s, expected a later time than the one before",
         ),
         (
             "# fs: 1024\ntime,I\n0,1\n1,1\n3,1\n4,1\n",
-            ":5: sampling rate: 1024 Hz, as the times give no rate: found 3 s, expected 2 s",
+            ":5: sampling rate: 1024 Hz, as the comment states; the times are not used: found 3 s, expected 2 s",
         ),
     ];
     for (text, given, hz, warning) in remarks {
@@ -131,17 +131,32 @@ fn a_time_may_stand_before_column_numbers() {
         assert_eq!(read.standard_rows(), Ok(std::array::from_fn(|k| k)), "{text}");
         assert_eq!((read.sampling_rate.hz(), row(&read, 11)), (500.0, vec![11.5, 11.5]));
     }
-    // Fewer columns are called by their numbers.
-    let few = read("time,0,1\n0,1,2\n0.002,3,4\n");
-    assert_eq!((few.leads[1].as_str(), row(&few, 1)), ("1", vec![2.0, 4.0]));
-    assert_eq!(few.sampling_rate.hz(), 500.0);
+    // Other numbers of columns are called by their numbers.
+    for count in [2, 8, 11, 13, 15] {
+        let names: String = (0..count).map(|k| format!(",{k}")).collect();
+        let values: String = (0..count).map(|k| format!(",{k}.5")).collect();
+        for text in [
+            format!("time{names}\n0{values}\n0.002{values}\n"),
+            format!("# fs: 500\nindex{names}\n0{values}\n1{values}\n"),
+        ] {
+            let other = read(&text);
+            assert_eq!((other.leads[1].as_str(), row(&other, 1)), ("1", vec![1.5, 1.5]), "{text}");
+            assert_eq!((other.leads.len(), other.sampling_rate.hz()), (count, 500.0));
+        }
+    }
     // Rows of leads, with and without names, below their times.
     let named = read(&format!("time_ms{}\nI{values}\nMLII{values}\n", numbers(0)));
     assert_eq!((named.signal.dim(), named.sampling_rate.hz()), ((2, 12), 1000.0));
     let odd = read(&format!("time_ms{}\nMLII{values}\n", numbers(0)));
     assert_eq!((odd.signal.dim(), odd.sampling_rate.hz()), ((1, 12), 1000.0));
-    let unnamed = read("time,0,0.002,0.004\n1,2,3\n4,5,6\n");
-    assert_eq!((unnamed.signal.dim(), row(&unnamed, 1)), ((2, 3), vec![4.0, 5.0, 6.0]));
+    for text in [
+        "time,0,0.002,0.004\n1,2,3\n4,5,6\n",
+        "time,0,0.002,0.004\n1,2,3,\n4,5,6,\n",
+        "time_ms,0,1,2\n1,2,3,\n4,5,6,\n",
+    ] {
+        let unnamed = read(text);
+        assert_eq!((unnamed.signal.dim(), row(&unnamed, 1)), ((2, 3), vec![4.0, 5.0, 6.0]));
+    }
 }
 
 #[test]

@@ -372,6 +372,12 @@ fn a_table_with_as_many_leads_as_are_named_is_a_recording() {
     assert_eq!(dataset.names(), ["a"]);
     let recording = dataset.load(0).expect("loads").recording;
     assert_eq!(recording.standard_rows(), Ok(std::array::from_fn(|k| k)));
+
+    // A list of as many columns is none.
+    fs::write(dir.join("list.csv"), "name\nA0001\n").expect("writes");
+    fs::write(dir.join("units.csv"), "time,ch1\ns,uV\n0,1\n0.002,1\n").expect("writes");
+    options.read.csv = options.read.csv.with_leads(["II"]);
+    assert_eq!(Dataset::open(dir, &options).expect("opens").names(), ["c", "units"]);
 }
 
 #[test]

@@ -138,8 +138,7 @@ fn more_in_a_flac_file_than_the_header_says() {
         let loaded = read(dir.path(), false).expect("reads");
         assert_eq!(loaded.recording.n_samples(), 350);
         let found: Vec<_> = loaded.warnings.iter().map(|w| (w.field, w.message.as_str())).collect();
-        let message =
-            "150 samples per channel follow the 350 frames that the header states, ignored";
+        let message = "150 samples per channel follow the 350 frames that are stated, ignored";
         let expected = [("number of samples", message)];
         assert_eq!(found, expected[..usize::from(warned)], "{format}");
         assert_eq!(matches!(read(dir.path(), true), Err(IoError::Strict(_))), warned, "{format}");

@@ -176,6 +176,9 @@ fn a_part_of_a_record_is_a_recording() {
         let end = record.n_frames() as usize;
         assert_eq!(all.path, whole.path);
         assert_eq!(all.warnings, whole.warnings, "{name}");
+        // A signal that is selected twice is noted once.
+        let twice = Selection::default().with_signals([0, 1, 0, 1]);
+        assert_eq!(record.recording(&twice).expect(name).warnings, whole.warnings, "{name}");
         for frames in [0..end, 0..1, 7..20, 30..end, end - 2..end, end - 1..end, 5..5] {
             for rows in [&[0, 1][..], &[1, 0][..], &[1, 0, 1][..]] {
                 let selection = Selection::default()

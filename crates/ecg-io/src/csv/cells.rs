@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ecg_core::LeadName;
+use ecg_core::{Lead, LeadName};
 
 use super::{CsvColumn, CsvOptions, CsvOrientation};
 use crate::header::{Unit, unit_of};
@@ -30,19 +30,26 @@ impl Layout {
         let cells = layout.split(first_row);
         let is_text = |cell: &Cow<'_, str>| number(cell, delimiter).is_none();
         let texts = cells.iter().filter(|cell| is_text(cell)).count();
+        let start = usize::from(cells.get(1).is_some_and(|cell| cell == "1"));
+        let counted =
+            || cells.iter().skip(1).zip(start..).all(|(cell, count)| *cell == count.to_string());
         let is_sample = |row: &str| {
-            let mut below = layout.each(row);
-            (0..cells.len())
-                .all(|_| below.next().is_some_and(|cell| number(&cell, delimiter).is_some()))
+            let (mut below, mut ends_empty) = (layout.each(row), false);
+            let mut is_number = |cell: Cow<'_, str>| {
+                ends_empty = cell.is_empty();
+                number(&cell, delimiter).is_some()
+            };
+            (0..cells.len()).all(|_| below.next().is_some_and(&mut is_number))
                 && below.next().is_none()
+                && !ends_empty
         };
-        // A name followed by numbers, or more numbers than a recording has leads. If the row below a time and numbers
-        // is as many numbers, it is a sample, and the numbers above are names.
+        // A name followed by numbers, or more numbers than a recording has leads. If the numbers after a time count
+        // the columns, and the row below is as many numbers, it is a sample, and the numbers above are names.
         let lead_first = texts == 1
             && cells.len() > 2
             && is_text(&cells[0])
             && match Column::of(&cells[0]) {
-                Column::Time { .. } => !second_row.is_some_and(is_sample),
+                Column::Time { .. } => !(counted() && second_row.is_some_and(is_sample)),
                 column => column.is_standard_lead(),
             };
         let names_samples = options.has_names != Some(false)
@@ -62,7 +69,13 @@ impl Layout {
             }
         });
         if options.has_names.is_none() {
+            // After a named time or row number, other numbers of columns than there are leads are their names.
+            let named_index = !cells[0].is_empty() && !Column::of(&cells[0]).is_lead();
+            let usual = options.leads.as_ref().map_or(Lead::STANDARD_12.len(), Vec::len);
             layout.numbered = !names_samples
+                && (!named_index
+                    || layout.orientation == CsvOrientation::LeadsInRows
+                    || cells.len() - 1 == usual)
                 && second_row.is_some_and(|row| layout.numbers_columns(first_row, row));
             layout.has_names |= layout.numbered;
         }
@@ -151,6 +164,14 @@ impl Layout {
                 || below.all(|cell| cell.is_empty()))
     }
 
+    /// Returns whether a row has only numbers and times, or states units.
+    pub fn holds_values(&self, row: &str) -> bool {
+        let is_value = |cell: &str| {
+            number(cell, self.delimiter).is_some() || time(cell, self.delimiter).is_some()
+        };
+        self.each(row).all(|cell| is_value(&cell)) || self.each(row).any(|cell| is_voltage(&cell))
+    }
+
     /// Returns the cells of a row without surrounding whitespace and quotes; at most one more than the limit of
     /// columns.
     pub fn split<'a>(&self, row: &'a str) -> Vec<Cow<'a, str>> {
@@ -161,6 +182,11 @@ impl Layout {
     pub fn each<'a>(&self, row: &'a str) -> Box<dyn Iterator<Item = Cow<'a, str>> + 'a> {
         each(row, self.delimiter)
     }
+}
+
+/// Returns whether a cell in a row of units is a unit of voltage.
+pub(super) fn is_voltage(cell: &str) -> bool {
+    unit_of(cell.trim_matches(['(', ')', '[', ']'])).mv().is_some()
 }
 
 /// Returns the delimiter of a row: a tab, else a semicolon, a comma or a bar, else blanks.
@@ -463,8 +489,6 @@ mod tests {
         assert!(numbered("0,1,2,3,4,5,6,7", floats));
         assert!(numbered("1,2,3,4,5,6,7,8", floats));
         assert!(numbered(",0,1,2,3,4,5,6,7", &format!("0,{floats}")));
-        assert!(numbered("time,0,1,2,3,4,5,6,7", &format!("0,{floats}")));
-        assert!(numbered("index,1,2,3,4,5,6,7,8", &format!("0,{floats}")));
         assert!(numbered("0,1,2,3,4,5,6,7", ",,,,,,,"));
         assert!(numbered(",0,1,2,3,4,5,6,7", "0,,,,,,,,"));
         assert!(numbered("0;1;2;3;4;5;6;7", "0,5;1;2;3;4;5;6;7"));
@@ -473,6 +497,10 @@ mod tests {
         assert!(!numbered("0,1,2,3,4,5,6,7", "nan,NA,,+5,12,13,14,15"));
         let twelve = "0,1,2,3,4,5,6,7,8,9,10,11";
         assert!(numbered(twelve, "8,-9,10,11,12,13,14,15,16,17,18,19"));
+        assert!(numbered(&format!("time,{twelve}"), &format!("0,{twelve}")));
+        assert!(numbered(&format!("index,{twelve}"), &format!("0,{twelve}")));
+        let eight = Layout::detect("index,0,1,2,3,4,5,6,7", Some(floats), &CsvOptions::default());
+        assert!(eight.names_columns());
         assert!(!numbered("0,1,2,3,4,5,6,8", floats));
         assert!(!numbered("0,1,2,3,4,5,6,7.0", floats));
         assert!(!numbered("0,1,2,3,4,5,6", "0.5,1,2,3,4,5,6"));

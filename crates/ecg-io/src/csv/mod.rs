@@ -77,8 +77,9 @@ pub(crate) fn looks_like_recording(path: &Path, options: &CsvOptions) -> bool {
     }
     if layout.names_columns() {
         let leads = || cells.iter().map(|cell| Column::of(cell)).filter(Column::is_lead);
-        // The caller names the leads of a table that has as many.
-        let named = options.leads.as_ref().is_some_and(|own| own.len() == leads().count());
+        // The caller names the leads of a table that has as many columns of numbers.
+        let named = options.leads.as_ref().is_some_and(|own| own.len() == leads().count())
+            && second.is_none_or(|row| layout.holds_values(row));
         !is_other && (named || leads().any(|lead| lead.is_standard_lead()))
     } else {
         names.len() == cells.len()

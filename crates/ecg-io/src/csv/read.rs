@@ -12,7 +12,7 @@ use super::lines::{Blocks, count_lines, open_table};
 use super::table::{Size, Table};
 use super::time::rate_of;
 use crate::error::clip;
-use crate::header::{Clinical, Comment, MAX_COMMENTS, Unit, unit_of};
+use crate::header::{Clinical, Comment, MAX_COMMENTS, unit_of};
 use crate::read::recording_stem;
 use crate::text::{check_text, decode_text};
 use crate::warning::Notes;
@@ -29,13 +29,13 @@ use crate::{IoError, Loaded, ReadOptions};
 ///   others are leads, unless [`CsvOptions::columns`] says which are. Without names there are twelve columns in the
 ///   standard order, or those of [`CsvOptions::leads`].
 /// - A first row that counts eight columns or more, from 0 or 1, names no columns and is not a sample, if decimals
-///   follow or if there are twelve columns or more. A column of times or an ignored one may precede those.
+///   follow or if there are twelve columns or more. A column of times or an ignored one may precede twelve of them.
 /// - A line that starts with `#` above a first row of numbers names the columns if it has a standard lead name, or the
 ///   name of a time or ignored column, for each of them.
 /// - A second row may hold units.
 /// - Rows are leads if the first one is a lead's name followed by numbers, or has more than 4096 numbers. It may be
-///   preceded by a row of `time` and numbers, unless the row below is as many numbers, or by a row of sample names if a
-///   standard lead's name and numbers follow. Rows without names are the twelve leads in the standard order. If the row
+///   preceded by a row of `time` and numbers, unless these count the columns and the row below is as many numbers, or by
+///   a row of sample names if a standard lead's name and numbers follow. Rows without names are the twelve leads in the standard order. If the row
 ///   above counts the samples after an empty cell, each row starts with its number or its lead's name.
 /// - Lines that start with `#` are comments: `# fs: 500`, `# units: uV`, `# Age: 61`, `# Sex: Female`,
 ///   `# Dx: 426783006`, `# Patient: 7`.
@@ -247,7 +247,8 @@ impl State {
         note_names(&table, &options.csv, &mut notes);
         let default_mv = match (stated.mv, &options.csv.units) {
             (Some(mv), _) => mv,
-            (None, Some(units)) => mv_of(units)
+            (None, Some(units)) => unit_of(units)
+                .mv()
                 .ok_or_else(|| IoError::CsvUnits { path: path.to_owned(), found: units.clone() })?,
             (None, None) => 1.0,
         };
@@ -299,7 +300,8 @@ fn sampling_rate(
                 }
                 other => return Err(other),
             };
-            let message = format!("{hz} Hz, as the times give no rate: {why}");
+            let source = if stated.is_some() { "the comment states" } else { "given" };
+            let message = format!("{hz} Hz, as {source}; the times are not used: {why}");
             notes.quirk(Some(line), FIELD, message)?;
             None
         }
@@ -456,7 +458,7 @@ fn stated(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Stated, IoError
                 _ => return Err(bad("sampling rate", "a positive number of Hz")),
             }
         } else if is_units_key(key) {
-            let mv = mv_of(value).ok_or_else(|| bad("units", "mV, uV or V"))?;
+            let mv = unit_of(value).mv().ok_or_else(|| bad("units", "mV, uV or V"))?;
             if stated.mv.replace(mv).is_some_and(|other| other != mv) {
                 let message = format!("{value}, but other units above; the last are used");
                 notes.quirk(Some(*line), "units", message)?;
@@ -469,11 +471,4 @@ fn stated(comments: &[Comment], notes: &mut Notes<'_>) -> Result<Stated, IoError
 /// Returns whether a comment with this key states the units.
 pub(super) fn is_units_key(key: &str) -> bool {
     ["unit", "units"].iter().any(|own| key.trim().eq_ignore_ascii_case(own))
-}
-
-fn mv_of(units: &str) -> Option<f64> {
-    match unit_of(units) {
-        Unit::Voltage { mv, .. } => Some(mv),
-        Unit::Other => None,
-    }
 }

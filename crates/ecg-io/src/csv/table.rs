@@ -7,10 +7,9 @@ use std::path::Path;
 use ecg_core::{Lead, LeadName};
 use ndarray::{Array2, Axis};
 
-use super::cells::{Column, Layout, MAX_COLUMNS, find, number, time};
+use super::cells::{Column, Layout, MAX_COLUMNS, find, is_voltage, number, time};
 use super::float::{Shape, simple};
 use super::{CsvColumn, CsvOptions, CsvOrientation};
-use crate::header::{Unit, unit_of};
 use crate::{IoError, error::clip};
 
 /// Leads and their signal in mV, `[lead, sample]`.
@@ -369,9 +368,7 @@ impl Table {
     /// Reads a row of units; `false`, without having changed anything, if it is not one.
     fn take_units(&mut self, cells: &Cells<'_>) -> bool {
         let mut columns = self.columns.clone();
-        let voltage = cells.iter().any(|cell| {
-            matches!(unit_of(cell.trim_matches(['(', ')', '[', ']'])), Unit::Voltage { .. })
-        });
+        let voltage = cells.iter().any(|cell| is_voltage(cell));
         let units = voltage && columns.iter_mut().zip(cells).all(|(c, cell)| c.set_unit(cell));
         if units {
             self.columns = columns;

@@ -204,10 +204,7 @@ impl SignalSpec {
     ///
     /// V, mV, uV and nV are voltages, in upper or lower case.
     pub fn mv_per_unit(&self) -> Option<f64> {
-        match unit_of(&self.units) {
-            Unit::Voltage { mv, .. } => Some(mv),
-            Unit::Other => None,
-        }
+        unit_of(&self.units).mv()
     }
 
     /// Returns the name of a signal: its description, or else its number.

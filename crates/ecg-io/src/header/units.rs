@@ -14,6 +14,16 @@ pub(crate) enum Unit {
     Other,
 }
 
+impl Unit {
+    /// Returns the size of a voltage unit in mV.
+    pub fn mv(self) -> Option<f64> {
+        match self {
+            Self::Voltage { mv, .. } => Some(mv),
+            Self::Other => None,
+        }
+    }
+}
+
 /// Returns the meaning of a unit: V, mV, uV or nV, ignoring case, with the micro sign (U+00B5) and Greek mu (U+03BC)
 /// accepted.
 pub(crate) fn unit_of(text: &str) -> Unit {

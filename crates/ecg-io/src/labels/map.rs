@@ -201,10 +201,13 @@ impl LabelMap {
 
     /// Removes NSR if the rule requires it.
     fn settle(&self, row: &mut [bool], diagnoses: &[SnomedCode], rule: NsrRule) {
-        let is_other = |code| OTHER_RHYTHM_CODES.contains(code);
+        let Some(nsr) = self.labels.index_of("NSR") else { return };
+        // A code that the map takes for NSR does not contradict it.
+        let is_other = |code: &SnomedCode| {
+            OTHER_RHYTHM_CODES.contains(code) && !self.snomed.contains(&(*code, nsr))
+        };
         if rule == NsrRule::Rhythm
             && (diagnoses.iter().any(is_other) || is_contradictory(&self.labels, row))
-            && let Some(nsr) = self.labels.index_of("NSR")
         {
             row[nsr] = false;
         }
@@ -336,6 +339,10 @@ mod tests {
         }
         let codes = [sinus, SnomedCode(427_172_004)];
         assert_eq!(map.apply(&codes, NsrRule::Rhythm), [true, true]);
+        // A code that the map takes for NSR does not contradict it.
+        let wide = "label,system,code\nNSR,snomed,426177001\n";
+        let wide = LabelMap::parse(wide.as_bytes(), "own.csv").expect("a map");
+        assert_eq!(wide.apply(&[SnomedCode(426_177_001)], NsrRule::Rhythm), [true]);
         // Words beside the codes do not bring it back.
         let rate = SamplingRate::new(500.0).expect("a rate");
         let signal = Array2::zeros((1, 5));

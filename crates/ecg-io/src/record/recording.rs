@@ -1,5 +1,6 @@
 //! Reads recordings in mV.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
@@ -27,8 +28,9 @@ impl Record {
     /// Reads a part of the record as a recording in mV, as [`crate::read_recording`] reads the whole.
     ///
     /// The recording has the selected signals in the order of the selection, and whole frames: of each signal, all
-    /// samples of the selected frames. Its samples equal those of the whole record there. Units are converted in the
-    /// same way, skew is corrected, and name, comments, patient and diagnoses are those of the record.
+    /// samples of the selected frames. Its samples equal those of the whole record there, unless the record has signals
+    /// of several rates and the selected ones have only one: they are not averaged then (see
+    /// [`Selection::with_average_frames`]). Units are converted in the same way, skew is corrected, and name, comments, patient and diagnoses are those of the record.
     ///
     /// [`Recording::adc`] has the stored values of the same samples. It is empty for a multi-segment record, and if
     /// signals are averaged over each frame: on request, or because the selected signals have different numbers of
@@ -78,9 +80,14 @@ impl Record {
         let chosen = self.choose::<f64>(selection)?;
         let signals: Vec<&SignalSpec> =
             chosen.signals.iter().map(|signal| &self.signals()[*signal]).collect();
-        let gain_per_mv: Vec<f64> =
-            signals.iter().map(|spec| gain_per_mv(spec, &mut notes)).collect::<Result<_, _>>()?;
-        note_repeated_leads(&signals, &mut notes);
+        // A signal may be selected twice, and is noted once.
+        let distinct: BTreeSet<usize> = chosen.signals.iter().copied().collect();
+        let gains_of = distinct
+            .into_iter()
+            .map(|signal| Ok((signal, gain_per_mv(&self.signals()[signal], &mut notes)?)))
+            .collect::<Result<BTreeMap<usize, f64>, IoError>>()?;
+        let gain_per_mv: Vec<f64> = chosen.signals.iter().map(|signal| gains_of[signal]).collect();
+        note_repeated_leads(gains_of.keys().map(|signal| &self.signals()[*signal]), &mut notes);
         // The gains of segments are checked where they are read.
         let mut gains = signals.iter().zip(&gain_per_mv);
         if !self.is_multi_segment()
@@ -205,7 +212,7 @@ pub(super) fn unusable_gain(header: &Path, spec: &SignalSpec) -> IoError {
     }
 }
 
-fn note_repeated_leads(signals: &[&SignalSpec], notes: &mut Notes<'_>) {
+fn note_repeated_leads<'a>(signals: impl Iterator<Item = &'a SignalSpec>, notes: &mut Notes<'_>) {
     let mut seen = 0_u32;
     for spec in signals {
         if let Ok(lead) = spec.description.parse::<ecg_core::Lead>() {

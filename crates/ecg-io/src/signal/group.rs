@@ -143,7 +143,7 @@ impl Group {
         };
         if found > most {
             let message = format!(
-                "{} {unit} follow the {n_frames} frames that the header states, ignored",
+                "{} {unit} follow the {n_frames} frames that are stated, ignored",
                 found - needed
             );
             notes.quirk(Some(header.line), "number of samples", message)?;
