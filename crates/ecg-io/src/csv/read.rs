@@ -34,9 +34,10 @@ use crate::{IoError, Loaded, ReadOptions};
 ///   name of a time or ignored column, for each of them.
 /// - A second row may hold units.
 /// - Rows are leads if the first one is a lead's name followed by numbers, or has more than 4096 numbers. It may be
-///   preceded by a row of `time` and numbers, unless these count the columns and the row below is as many numbers, or by
-///   a row of sample names if a standard lead's name and numbers follow. Rows without names are the twelve leads in the standard order. If the row
-///   above counts the samples after an empty cell, each row starts with its number or its lead's name.
+///   preceded by a row of `time` and numbers, unless these count the columns and the row below is as many numbers, or
+///   by a row of sample names if a standard lead's name and numbers follow. Rows without names are the twelve leads in
+///   the standard order. If the row above counts the samples after an empty cell, each row starts with its number or
+///   its lead's name.
 /// - Lines that start with `#` are comments: `# fs: 500`, `# units: uV`, `# Age: 61`, `# Sex: Female`,
 ///   `# Dx: 426783006`, `# Patient: 7`.
 /// - Cells may be in double or single quotes, and times may be clock times, `0:01.500`, as PhysioNet's `rdsamp` writes
