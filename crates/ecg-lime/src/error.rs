@@ -248,8 +248,9 @@ pub enum LimeError {
     },
     /// A signal of the baseline has another number of leads than the explained one, or fewer samples.
     #[error(
-        "record {record} (from 0) of the baseline has {} leads of {} samples, expected {} leads of at least {} samples",
-        found[0], found[1], expected[0], expected[1]
+        "record {record} (from 0) of the baseline has {} lead{} of {} sample{}, expected {} lead{} of at least {} sample{}",
+        found[0], plural(found[0]), found[1], plural(found[1]),
+        expected[0], plural(expected[0]), expected[1], plural(expected[1])
     )]
     BaselineShape {
         /// Index of the baseline's record.

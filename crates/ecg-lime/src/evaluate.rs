@@ -194,7 +194,7 @@ impl SubsetEvaluations {
     ///
     /// # Errors
     /// Returns an error in these cases:
-    /// - The signal does not have the players' leads, or the baseline has another shape.
+    /// - The signal does not have the players' leads, or the baseline does not fit it ([`Baseline`]).
     /// - There are too many players for all subsets, or two of one name.
     /// - A given subset keeps a player that does not exist, or subsets are given and the limb leads contradict each
     ///   other ([`LimeError::Fallback`]).

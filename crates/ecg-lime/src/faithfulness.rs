@@ -120,7 +120,8 @@ impl SubsetEvaluations {
 ///
 /// # Errors
 /// Returns an error in these cases:
-/// - The signal or the baseline does not have the shape of the segments.
+/// - The signal does not have the shape of the segments, or the baseline does not fit it
+///   ([`Baseline`](crate::Baseline)).
 /// - The label is unknown.
 /// - The explanation has other players.
 /// - The predictor fails, or returns values that are not probabilities.

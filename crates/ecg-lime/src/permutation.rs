@@ -140,7 +140,8 @@ impl SampledShapley {
     ///
     /// # Errors
     /// Returns an error in these cases:
-    /// - The signal or the baseline does not have the shape of the segments.
+    /// - The signal does not have the shape of the segments, or the baseline does not fit it
+    ///   ([`Baseline`](crate::Baseline)).
     /// - There are no permutations, or the tolerance of the limb leads is not a number.
     /// - Two lead players have one name.
     /// - The unions do not contain each player exactly once. If the limb leads contradict each other, so that each lead

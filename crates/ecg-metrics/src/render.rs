@@ -242,10 +242,10 @@ impl Report {
         if !self.undefined.is_empty() {
             let _ = writeln!(
                 text,
-                "\nUndefined (a division by zero gives {}; a score without a value is left out of averages):\n",
+                "\nUndefined (a division by zero gives {}, except in ranking figures; a score without a value is left out of averages):\n",
                 self.zero_division
             );
-            let mut rows = vec![["Where", "Score", "Why", "Reported"].map(String::from).to_vec()];
+            let mut rows = vec![["Where", "Score", "Why", "Counted as"].map(String::from).to_vec()];
             rows.extend(self.undefined.iter().map(|u| {
                 vec![u.scope.clone(), u.score.clone(), u.reason.clone(), number(u.reported)]
             }));

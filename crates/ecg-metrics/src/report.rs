@@ -375,7 +375,8 @@ impl Report {
         self.check_labels("calibration", own.iter().map(|one| one.label.as_str()))?;
         for one in &own {
             if one.n != self.n as u64 {
-                let (what, truth, found) = ("probabilities", self.n, one.n as usize);
+                let (what, truth, found) =
+                    ("probabilities of the calibration", self.n, one.n as usize);
                 return Err(MetricsError::RowCount { what, truth, found });
             }
         }

@@ -75,7 +75,7 @@ pub enum Ectopy {
     /// than 2 RR apart).
     Atrial,
     /// Premature ventricular beats: early and wide, without a P wave of their own, with a full pause in sinus rhythm:
-    /// the P wave of the sinus node falls into them or after them and is not conducted.
+    /// the P wave of the sinus node falls shortly before, into or after them, and is not conducted.
     Ventricular,
 }
 

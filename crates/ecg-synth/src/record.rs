@@ -93,7 +93,7 @@ pub struct Truth {
     pub rate_bpm: f64,
     /// The beats whose reference point lies within the recording, in order.
     pub beats: Vec<Beat>,
-    /// Starts of the P waves of the sinus node that are not conducted because a premature ventricular beat comes first,
+    /// Starts of the P waves of the sinus node that are not conducted because of a premature ventricular beat,
     /// in seconds from the first sample, in order: those within the recording. No beat has them as its P wave. Default
     /// if left out when deserialising: none.
     #[serde(default)]

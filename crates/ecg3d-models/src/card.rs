@@ -4,6 +4,7 @@ use ecg_core::LabelSet;
 use ecg3d_convert::ConvertConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::train::is_default;
 use crate::{Architecture, ModelError, Preset, WindowPooling};
 
 /// What a weights file says about itself: the network, its labels, and how its input is made.
@@ -25,7 +26,7 @@ pub struct ModelCard {
     /// [`ConvertConfig::hash`] of the preprocessing at the time when the card was made.
     pub preprocessing_hash: String,
     /// How the logits of a record's windows become those of the record. Left out of files if it is the mean.
-    #[serde(default, skip_serializing_if = "is_mean")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub window_pooling: WindowPooling,
     /// The probability above which each label is predicted; `None` means 0.5 for all labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,9 +84,12 @@ impl ModelCard {
 
     /// Sets how the logits of a record's windows become those of the record.
     ///
-    /// Thresholds and metrics belong to the pooling with which they were found.
+    /// Thresholds and metrics belong to the pooling with which they were found: another one removes them.
     #[must_use]
     pub fn with_window_pooling(mut self, window_pooling: WindowPooling) -> Self {
+        if window_pooling != self.window_pooling {
+            (self.thresholds, self.metrics) = (None, None);
+        }
         self.window_pooling = window_pooling;
         self
     }
@@ -164,11 +168,6 @@ impl ModelCard {
     }
 }
 
-/// Returns whether a card need not name its pooling. Cards from before there was a choice do not name it.
-fn is_mean(pooling: &WindowPooling) -> bool {
-    *pooling == WindowPooling::Mean
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +196,9 @@ mod tests {
         assert_eq!(read(&text(&mean)).window_pooling, WindowPooling::Mean);
         assert!(text(&max).contains("\"window_pooling\":\"max\""));
         assert_eq!(read(&text(&max)), max);
+        let judged = card().with_thresholds(&[0.25; 7]).expect("seven");
+        assert_eq!(judged.clone().with_window_pooling(WindowPooling::Mean), judged);
+        assert_eq!(judged.with_window_pooling(WindowPooling::Max).thresholds, None);
     }
 
     #[test]

@@ -216,7 +216,8 @@ impl Model {
     ///
     /// Print the [`warnings`](Prepared::warnings): a prediction does not show that a lead was flat, or that the
     /// integers are in other units than the network knows. `ecg_io::read_recording` has warnings too, in
-    /// `Loaded::warnings`. The filters for the last eight sampling rates are kept, so that they are designed only once.
+    /// `Loaded::warnings`. The filters for the last eight sampling rates that were new are kept; those of an odd rate may
+    /// take 30 MB.
     ///
     /// ```
     /// use ecg3d_models::{Model, ecg_core, ndarray, tch};
@@ -418,14 +419,12 @@ impl Model {
         rows: ArrayView4<'_, f32>,
         logits: impl Fn(ArrayView4<'_, f32>) -> Result<Array2<f64>, ModelError>,
     ) -> Result<Array2<f64>, ModelError> {
-        let mut pooled = self.pooled(rows.len_of(Axis(0)));
-        for (c, chunk) in rows.axis_chunks_iter(Axis(0), self.batch).enumerate() {
-            let logits = logits(chunk)?;
-            for k in 0..chunk.len_of(Axis(0)) {
-                pooled.add(c * self.batch + k, logits.row(k));
-            }
+        let mut out = Array2::zeros((rows.len_of(Axis(0)), self.labels().len()));
+        let parts = out.axis_chunks_iter_mut(Axis(0), self.batch);
+        for (chunk, mut part) in rows.axis_chunks_iter(Axis(0), self.batch).zip(parts) {
+            part.assign(&logits(chunk)?);
         }
-        Ok(sigmoid(pooled.logits()))
+        Ok(sigmoid(out))
     }
 
     /// Returns the logits `[n, label]` of a batch of volumes.

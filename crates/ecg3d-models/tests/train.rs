@@ -167,7 +167,7 @@ fn a_run_that_was_cut_off_goes_on_to_the_same_bits() {
     let error = run(&resume(config(3).with_lr(0.5)), 14).expect_err("other rate").to_string();
     assert!(error.contains("lr has changed from 0.001 to 0.5"), "{error}");
     let error = run(&resume(config(3).with_start("old weights")), 14).expect_err("other start");
-    assert!(error.to_string().contains("start has changed from null"), "{error}");
+    assert!(error.to_string().contains("start has changed from the default to "), "{error}");
     // The same goes for other windows, even if a network can mix them.
     let mut first = card();
     first.preprocessing = first.preprocessing.with_windows(Windows::First);
@@ -623,7 +623,7 @@ fn the_pooling_of_windows_belongs_to_the_run_and_its_weights() {
     // The epochs of a run are judged in one way.
     let other = config.with_window_pooling(WindowPooling::Mean).with_resume(true);
     let error = run(&other, 14).expect_err("another pooling").to_string();
-    assert!(error.contains("window_pooling has changed from \"max\" to null"), "{error}");
+    assert!(error.contains("window_pooling has changed from \"max\" to the default"), "{error}");
     // A card to start from does not decide.
     let (old, rows) = (outcome.card, (0..6).collect::<Vec<usize>>());
     let further = self::config(1).with_start("the weights of before");

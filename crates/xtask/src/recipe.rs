@@ -309,12 +309,16 @@ fn link_umbrella(linker: &mut Command, tree: &Path) -> Result<()> {
 }
 
 /// Loads the result once, so that, for example, a C library that is too old shows here and not in a later
-/// build. The libraries of an `LD_LIBRARY_PATH` would be loaded in place of those to be tried.
+/// build. A libtorch in `LD_LIBRARY_PATH` would be loaded in place of the one to be tried.
 fn try_loading(python: &Python, tree: &Path) -> Result<()> {
     let program = "import ctypes, os, sys; ctypes.CDLL(sys.argv[1], os.RTLD_NOW)";
-    let output = python
-        .command()
-        .env_remove(LIBRARY_PATH)
+    let mut command = python.command();
+    if let Some(folders) = std::env::var_os(LIBRARY_PATH) {
+        let other = |folder: &PathBuf| folder.join("libtorch_cpu.so").is_file();
+        let folders = std::env::split_paths(&folders).filter(|folder| !other(folder));
+        command.env(LIBRARY_PATH, std::env::join_paths(folders)?);
+    }
+    let output = command
         .args(["-c", program])
         .arg(tree.join("lib/libtorch.so"))
         .output()

@@ -83,7 +83,13 @@ pub fn load_npz(
     let patients = of_each(sidecar.patients, "patients", path, records)?;
     let folds = of_each(sidecar.folds, "folds", path, records)?;
 
-    let other_windows = differences(&sidecar.config, config, Some(windows_by(&rows, config)))?;
+    let mut other_windows = differences(&sidecar.config, config, Some(windows_by(&rows, config)))?;
+    if let Rows::Prepared { signals, lengths } = &rows {
+        // Only records that are longer than wanted, or may have been cut, have other windows.
+        let (stored, wanted) = (signals.len_of(Axis(2)), config.prepared_shape()[1]);
+        let is_other = |&length: &usize| length > wanted || stored < wanted && length == stored;
+        other_windows = other_windows.filter(|_| lengths.iter().any(is_other));
+    }
     let mut source = Source::unlabelled(sidecar.records, rows);
     source.other_windows = other_windows;
     source.row_record = row_record;
@@ -611,6 +617,7 @@ mod tests {
             let (dir, path) = npz(|archive| {
                 let added = match array {
                     "prepared" => archive.add_array(array, &Array3::<f32>::zeros((1, 12, 500))),
+                    "short" => archive.add_array("prepared", &Array3::<f32>::zeros((1, 12, 150))),
                     "images" => archive.add_array(array, &Array4::<f32>::zeros((1, 12, 45, 45))),
                     _ => archive.add_array(array, &Array4::<f32>::zeros((1, 45, 45, 45))),
                 };
@@ -637,7 +644,9 @@ mod tests {
         // Windows of prepared signals are cut when they are used.
         assert_eq!(noticed("prepared", &json(first), &corrected), None);
         let expected = Some("max_seconds is 3.0, not 10.0".to_owned());
-        assert_eq!(noticed("prepared", &denser, &corrected), expected);
+        assert_eq!(noticed("short", &denser, &corrected), expected);
+        // Whole recordings have the same windows, however long they might have been.
+        assert_eq!(noticed("prepared", &denser, &corrected), None);
         for own in [serde_json::json!({}), serde_json::json!({"max_seconds": 10})] {
             assert_eq!(noticed("prepared", &own, &corrected), None);
         }

@@ -440,7 +440,7 @@ pub fn load(
     let source = load_of_any_length(data, config, labels, needs)?;
     if let Some(difference) = &source.other_windows {
         say_err!(
-            "warning: {} has other windows than the weights use ({difference}); probabilities differ from those of the recordings",
+            "warning: {} has other windows than the weights use ({difference}); probabilities may differ from those of the recordings",
             data.display()
         );
     }

@@ -105,8 +105,8 @@ pub fn predict_rows(
 /// Returns one row for each record: the probability that belongs to the logits of its rows, pooled; NaN for a record
 /// without rows.
 ///
-/// A probability that was rounded to 0 or 1 counts as the nearest number, so that no single window outweighs
-/// all others in a mean.
+/// In a mean, a probability that was rounded to 0 or 1 counts as the nearest number, so that no single window outweighs
+/// all others. The largest logit is that of the largest probability.
 fn pooled(
     rows: &Array2<f64>,
     row_record: &[usize],
@@ -116,25 +116,23 @@ fn pooled(
     let mut out = Array2::<f64>::zeros((records, rows.ncols()));
     let mut counts = vec![0.0; records];
     for (row, &record) in rows.rows().into_iter().zip(row_record) {
-        let first = counts[record] == 0.0;
         counts[record] += 1.0;
-        out.row_mut(record).zip_mut_with(&row, |pooled, p| {
-            let p = p.clamp(f64::EPSILON / 2.0, 1.0 - f64::EPSILON / 2.0);
-            let logit = (p / (1.0 - p)).ln();
-            match pooling {
-                WindowPooling::Mean => *pooled += logit,
-                // What is not a number stays, as in a mean.
-                WindowPooling::Max if first || logit > *pooled || logit.is_nan() => *pooled = logit,
-                WindowPooling::Max => {}
+        out.row_mut(record).zip_mut_with(&row, |pooled, &p| match pooling {
+            WindowPooling::Mean => {
+                let p = p.clamp(f64::EPSILON / 2.0, 1.0 - f64::EPSILON / 2.0);
+                *pooled += (p / (1.0 - p)).ln();
             }
+            // What is not a number stays, as in a mean.
+            WindowPooling::Max if p > *pooled || p.is_nan() => *pooled = p,
+            WindowPooling::Max => {}
         });
     }
     for (mut row, count) in out.rows_mut().into_iter().zip(counts) {
-        let divisor = match pooling {
-            WindowPooling::Max if count > 0.0 => 1.0,
-            _ => count,
-        };
-        row.mapv_inplace(|pooled| 1.0 / (1.0 + (-pooled / divisor).exp()));
+        match pooling {
+            WindowPooling::Mean => row.mapv_inplace(|sum| 1.0 / (1.0 + (-sum / count).exp())),
+            WindowPooling::Max if count == 0.0 => row.fill(f64::NAN),
+            WindowPooling::Max => {}
+        }
     }
     out
 }

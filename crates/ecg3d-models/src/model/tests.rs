@@ -482,6 +482,9 @@ fn a_copy_on_another_device_is_the_same_model() {
         .with_batch(3)
         .with_thresholds(&[0.25; 7])
         .expect("seven");
+    let rounded = model.with_precision(Precision::Bf16).to_device(Device::Cpu).expect("copies");
+    assert_eq!(rounded.network().precision(), Precision::Bf16);
+    let model = rounded.with_precision(Precision::F32);
     let copy = model.to_device(Device::Cpu).expect("copies");
     assert_eq!((copy.card(), copy.batch()), (model.card(), 3));
     let x = signals(2, 100);

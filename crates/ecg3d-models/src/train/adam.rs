@@ -216,7 +216,8 @@ impl KerasAdam {
     /// moments.
     ///
     /// # Errors
-    /// - No parameter has a gradient ([`ModelError::NoGradient`]); nothing is changed then.
+    /// - No parameter has ever had a gradient ([`ModelError::NoGradient`]): there was no backward pass, or the parameters
+    ///   are copies. Nothing is changed then. Gradients that were set to zero count as gradients.
     /// - libtorch fails.
     pub fn step(&mut self, lr: f64) -> Result<(), ModelError> {
         // Those that take no step may be the only ones with a gradient, and then there is nothing to do.

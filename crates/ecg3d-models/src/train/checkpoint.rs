@@ -406,12 +406,16 @@ fn difference(
     then: &serde_json::Value,
 ) -> Option<(String, String, String)> {
     let (now, then) = (now.as_object()?, then.as_object()?);
-    let none = serde_json::Value::Null;
+    let shown = |value: Option<&serde_json::Value>| {
+        // What has its default value may be left out.
+        value.map_or_else(|| "the default".to_owned(), ToString::to_string)
+    };
     let mut keys: Vec<&String> = now.keys().chain(then.keys()).collect();
     keys.sort_by_key(|key| *key == "data");
     keys.into_iter().find_map(|key| {
-        let (a, b) = (now.get(key).unwrap_or(&none), then.get(key).unwrap_or(&none));
-        (a != b).then(|| (key.clone(), a.to_string(), b.to_string()))
+        let (a, b) = (now.get(key), then.get(key));
+        (a.filter(|a| !a.is_null()) != b.filter(|b| !b.is_null()))
+            .then(|| (key.clone(), shown(a), shown(b)))
     })
 }
 

@@ -110,7 +110,7 @@ pub struct TrainConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_windows: Option<usize>,
     /// How the logits of a validation record's windows become those of the record. The card of the result says so, and
-    /// its model predicts in the same way. Default: [`WindowPooling::Mean`].
+    /// its model predicts in the same way. A resumed run must have the same. Default: [`WindowPooling::Mean`].
     #[serde(default, skip_serializing_if = "is_default")]
     pub window_pooling: WindowPooling,
     /// Ends the run after this many epochs, at least one, without a better one.
@@ -447,7 +447,7 @@ impl TrainConfig {
 
 /// Returns whether a value is the default, which is left out of files, so that checkpoints from before the setting
 /// existed can still be resumed.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 

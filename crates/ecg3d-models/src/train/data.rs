@@ -78,7 +78,7 @@ impl TrainData {
     /// and whether it has each label, in the order of `label_set`.
     ///
     /// A record without `patient` counts as one of a patient of its own: its id begins with a zero byte, and equals
-    /// that of no other record, whatever patients are called.
+    /// that of no other record that was added in this way, if none was removed in between.
     ///
     /// # Errors
     /// The signal has another shape than the preprocessing gives, or there are not as many values as labels

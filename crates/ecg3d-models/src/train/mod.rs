@@ -19,6 +19,7 @@ mod thresholds;
 pub use adam::KerasAdam;
 pub use augment::Augment;
 pub use checkpoint::{check_run_dir, replace_best};
+pub(crate) use config::is_default;
 pub use config::{BestBy, TrainConfig};
 pub use data::TrainData;
 pub use event::{EpochLog, Event, Observer, Warning};

@@ -52,7 +52,11 @@ impl<'a> Judge<'a> {
     /// Returns an error if the data cannot be read, was made with another preprocessing, or lacks labels.
     pub fn metrics(&mut self, model: &Model) -> Result<Metrics> {
         let preprocessing = &model.card().preprocessing;
-        let labels = is_npz(self.data).then(|| model.labels());
+        // Only in an archive without a manifest do the weights name the columns.
+        let unnamed = is_npz(self.data)
+            && self.labels.labels.is_none()
+            && !self.data.with_extension("json").exists();
+        let labels = unnamed.then(|| model.labels());
         // The whole configuration, because its hash covers only the volumes, not which windows and records
         // there are.
         let key = serde_json::to_string(&(preprocessing, labels))?;

@@ -12,7 +12,7 @@ use ecg3d_convert::ConvertPlan;
 use ecg3d_examples::say_err;
 use ecg3d_examples::source::{Rows, Source};
 use ecg3d_models::Model;
-use ndarray::{Array3, Axis, CowArray, Ix3};
+use ndarray::{Array3, Axis, CowArray, Ix3, s};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -358,7 +358,7 @@ impl<'a> Stock<'a> {
         let made_of = format!("{} of {}", names.join(", "), self.origin);
         let signal = |own: &&Other| {
             let rows: Vec<usize> = rows.iter().map(|&row| own.rows[row]).collect();
-            self.signals.index_axis(Axis(0), own.record).select(Axis(0), &rows)
+            self.signals.slice(s![own.record, .., ..samples]).select(Axis(0), &rows)
         };
         let signals = chosen.iter().map(signal).collect();
         Ok(Named { baseline: Baseline::Background(signals), made_of })

@@ -23,7 +23,7 @@ use ecg3d_examples::synthetic::{Format, write_folder};
 use ecg3d_examples::{
     Kept, contradictory, remove_if_there, say, say_err, write_json, write_predictions, write_text,
 };
-use ecg3d_models::{Model, ModelCard, Precision, WindowPooling};
+use ecg3d_models::{Model, ModelCard, Precision};
 use ndarray::{Array2, Array3, ArrayView2, Axis, s, stack};
 
 use crate::example::{choose, explain};
@@ -304,10 +304,7 @@ fn method(
              Its weights: {}.",
             network.parameter_count().1,
             network.precision(),
-            match model.card().window_pooling {
-                WindowPooling::Mean => "mean",
-                WindowPooling::Max => "maximum",
-            },
+            model.card().window_pooling,
             model.card().origin.as_deref().unwrap_or("of unknown origin")
         ),
         match lacking {

@@ -11,12 +11,14 @@ pub struct Shown {
     /// That of the steps or of a validation, so that there is one bar at a time.
     progress: Option<Progress>,
     validating: bool,
+    /// Whether there are records for validation.
+    validates: bool,
 }
 
 impl Shown {
     /// Starts the display of a run of this many epochs.
     pub fn new(epochs: usize) -> Self {
-        Self { epochs, steps: (0, 0), progress: None, validating: false }
+        Self { epochs, steps: (0, 0), progress: None, validating: false, validates: false }
     }
 
     /// Removes the bar.
@@ -51,7 +53,8 @@ impl Shown {
 
     pub fn event(&mut self, event: &Event) {
         match event {
-            Event::Start { epochs, done, batches, .. } => {
+            Event::Start { epochs, done, batches, val, .. } => {
+                self.validates = *val > 0;
                 if *done > 0 {
                     self.line(&format!("resuming after epoch {done}"));
                 }
@@ -65,14 +68,19 @@ impl Shown {
                     progress.reach(*done as u64);
                 }
             }
-            Event::Batch { epoch, loss, lr, records_per_s, .. } => {
+            Event::Batch { epoch, loss, lr, records_per_s, remaining, .. } => {
                 if self.validating {
                     self.begin(None);
                 }
                 self.steps.0 += 1;
                 if let Some(progress) = &self.progress {
+                    // The time that the bar shows is that of the steps alone.
+                    let all = match self.validates {
+                        true => format!(", {:.0} s with validation", remaining.as_secs_f64()),
+                        false => String::new(),
+                    };
                     progress.message(format!(
-                        "epoch {epoch}/{}, loss {loss:.4}, rate {lr:.2e}, {records_per_s:.0} records/s",
+                        "epoch {epoch}/{}, loss {loss:.4}, rate {lr:.2e}, {records_per_s:.0} records/s{all}",
                         self.epochs
                     ));
                     progress.inc(1);
