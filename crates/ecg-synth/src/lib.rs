@@ -76,5 +76,5 @@ pub use atrial::AtrialWave;
 pub use condition::{Condition, Conduction, Ectopy, Quality, Rhythm};
 pub use error::SynthError;
 pub use noise::Electrode;
-pub use record::{Beat, SynthOptions, SynthRecord, Synthesizer, Truth};
+pub use record::{Beat, MOST_SAMPLES, SynthOptions, SynthRecord, Synthesizer, Truth};
 pub use rhythm::BeatKind;

@@ -20,7 +20,7 @@ const SHORTEST_S: f64 = 1.0;
 /// Longest recording in s.
 const LONGEST_S: f64 = 3600.0;
 /// Most samples per lead, an hour at 1000 Hz. A record takes about 350 bytes of memory for each.
-const MOST_SAMPLES: usize = 3_600_000;
+pub const MOST_SAMPLES: usize = 3_600_000;
 /// Seconds of rhythm drawn beyond the end, so that a beat after the end still contributes its P wave.
 const RUN_OUT_S: f64 = 2.0;
 

@@ -580,13 +580,8 @@ fn best_weights_of_another_epoch_are_neither_taken_nor_replaced() {
     wrong(run(&config.with_resume(true), 14).map(|_| ()));
 }
 
-#[test]
-fn the_best_weights_predict_as_in_validation() {
-    let _turn = turn();
-    let dir = tempfile::tempdir().expect("a folder");
-    let (_, outcome) = run(&config(2).with_run_dir(dir.path()), 14).expect("trains");
-    let model = Model::load(dir.path().join("best.safetensors"), Device::Cpu).expect("loads");
-    assert_eq!(model.card(), &outcome.card);
+/// Checks that a model predicts for the validation records of `run` with 14 training records what the run did.
+fn assert_validated(model: &Model, outcome: &Outcome) {
     let (data, rows) = (data(20), [14, 15, 16, 17, 18, 19]);
     let signals = data.prepared.select(ndarray::Axis(0), &rows);
     let lengths = rows.map(|row| data.lengths[row]);
@@ -595,6 +590,16 @@ fn the_best_weights_predict_as_in_validation() {
         // Another batch size sums in another order.
         assert!((found - expected).abs() < 1e-5, "{found} {expected}");
     }
+}
+
+#[test]
+fn the_best_weights_predict_as_in_validation() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().expect("a folder");
+    let (_, outcome) = run(&config(2).with_run_dir(dir.path()), 14).expect("trains");
+    let model = Model::load(dir.path().join("best.safetensors"), Device::Cpu).expect("loads");
+    assert_eq!(model.card(), &outcome.card);
+    assert_validated(&model, &outcome);
     for file in ["last.safetensors", "log.csv", "model.json", "checkpoint.safetensors"] {
         assert!(dir.path().join(file).is_file(), "{file}");
     }
@@ -612,14 +617,8 @@ fn the_pooling_of_windows_belongs_to_the_run_and_its_weights() {
     let model = Model::load(dir.path().join("best.safetensors"), Device::Cpu).expect("loads");
     assert_eq!(model.card(), &outcome.card);
     assert_eq!(outcome.card.window_pooling, WindowPooling::Max);
-    let (data, rows) = (data(20), [14, 15, 16, 17, 18, 19]);
-    let signals = data.prepared.select(ndarray::Axis(0), &rows);
-    let lengths = rows.map(|row| data.lengths[row]);
-    let found = model.predict_prepared(signals.view(), Some(&lengths)).expect("predicts");
-    for (found, expected) in found.iter().zip(&outcome.validation) {
-        // Another batch size sums in another order.
-        assert!((found - expected).abs() < 1e-5, "{found} {expected}");
-    }
+    assert_validated(&model, &outcome);
+    let data = data(20);
     // The epochs of a run are judged in one way.
     let other = config.with_window_pooling(WindowPooling::Mean).with_resume(true);
     let error = run(&other, 14).expect_err("another pooling").to_string();

@@ -106,10 +106,14 @@ pub fn lib(folder: &Path) -> PathBuf {
     folder_or("LIBTORCH_LIB", folder).join("lib")
 }
 
+/// Returns whether programs on Linux would load libtorch from a folder of a library path.
+pub fn is_lib(folder: &Path) -> bool {
+    folder.join("libtorch_cpu.so").is_file()
+}
+
 /// Returns the folder of a library path whose libtorch programs load, if that is not the folder `used`.
 pub fn loaded_instead(library_path: &OsStr, used: &Path) -> Option<PathBuf> {
-    let loaded = std::env::split_paths(library_path)
-        .find(|folder| folder.join("libtorch_cpu.so").is_file())?;
+    let loaded = std::env::split_paths(library_path).find(|folder| is_lib(folder))?;
     let is_used = loaded.canonicalize().ok() == used.canonicalize().ok();
     (!is_used).then_some(loaded)
 }

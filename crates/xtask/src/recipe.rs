@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::libtorch::{LIBRARY_PATH, STAMP_FILE, VERSION, is_complete, stamp};
+use crate::libtorch::{LIBRARY_PATH, STAMP_FILE, VERSION, is_complete, is_lib, stamp};
 use crate::pip;
 use crate::tools::{self, Python, Temporary, beside, last_line};
 
@@ -314,8 +314,7 @@ fn try_loading(python: &Python, tree: &Path) -> Result<()> {
     let program = "import ctypes, os, sys; ctypes.CDLL(sys.argv[1], os.RTLD_NOW)";
     let mut command = python.command();
     if let Some(folders) = std::env::var_os(LIBRARY_PATH) {
-        let other = |folder: &PathBuf| folder.join("libtorch_cpu.so").is_file();
-        let folders = std::env::split_paths(&folders).filter(|folder| !other(folder));
+        let folders = std::env::split_paths(&folders).filter(|folder| !is_lib(folder));
         command.env(LIBRARY_PATH, std::env::join_paths(folders)?);
     }
     let output = command

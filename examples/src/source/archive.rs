@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::numpy::{Number, read_array, read_floats, read_integers};
-use super::{Failed, Needs, Rows, Source};
+use super::{Failed, Needs, Rows, Source, manifest};
 use crate::say_err;
 
 /// The manifest that `convert` writes beside an `.npz`.
@@ -73,7 +73,7 @@ pub fn load_npz(
     ensure!(
         named == records,
         "{} names {named} records, but {shown} holds {records}",
-        path.with_extension("json").display()
+        manifest(path).display()
     );
     let sidecar = sidecar.unwrap_or_else(|| Sidecar {
         records: (0..records).map(|record| record.to_string()).collect(),
@@ -241,7 +241,7 @@ fn of_each<T>(
     ensure!(
         found == records,
         "{}: {key} has {found} values, expected one for each of {records} records",
-        npz.with_extension("json").display()
+        manifest(npz).display()
     );
     Ok(list)
 }
@@ -257,13 +257,13 @@ fn assumed(npz: &Path, columns: Option<&LabelSet>) -> String {
     format!(
         "{} has no {} beside it; assuming the same preprocessing{labels}",
         npz.display(),
-        npz.with_extension("json").display()
+        manifest(npz).display()
     )
 }
 
 /// Reads the sidecar, if there is one, and refuses an archive that was made with another preprocessing.
 fn read_sidecar(npz: &Path, config: &ConvertConfig) -> Result<Option<Sidecar>> {
-    let path = npz.with_extension("json");
+    let path = manifest(npz);
     if !path.exists() {
         return Ok(None);
     }

@@ -426,6 +426,17 @@ pub fn is_npz(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz"))
 }
 
+/// Returns the path of the manifest of an `.npz`.
+fn manifest(npz: &Path) -> PathBuf {
+    npz.with_extension("json")
+}
+
+/// Returns whether the labels of [`Needs::labels`] name the columns of `data`: those of an `.npz` without a manifest, if
+/// no table is given in their place.
+pub fn has_unnamed_labels(data: &Path, labels: &LabelArgs) -> bool {
+    is_npz(data) && labels.labels.is_none() && !manifest(data).exists()
+}
+
 /// Loads a folder of recordings, prepared according to `config`, or an `.npz`, of which a warning says if it has other
 /// windows than a network of this `config` would get of the recordings.
 ///
@@ -493,7 +504,7 @@ fn label_table(labels: &LabelArgs) -> Result<Option<(RecordTable<bool>, Vec<Warn
 /// Returns an error if one of `outs` is such a file, or if a folder cannot be opened.
 pub fn check_not_read(outs: &[impl AsRef<Path>], data: &PathBuf, labels: &LabelArgs) -> Result<()> {
     if is_npz(data) {
-        let inputs = [data, &data.with_extension("json")];
+        let inputs = [data, &manifest(data)];
         return outs.iter().try_for_each(|out| check_inputs(out.as_ref(), inputs));
     }
     let folder = data.canonicalize();

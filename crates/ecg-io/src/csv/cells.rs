@@ -30,9 +30,6 @@ impl Layout {
         let cells = layout.split(first_row);
         let is_text = |cell: &Cow<'_, str>| number(cell, delimiter).is_none();
         let texts = cells.iter().filter(|cell| is_text(cell)).count();
-        let start = usize::from(cells.get(1).is_some_and(|cell| cell == "1"));
-        let counted =
-            || cells.iter().skip(1).zip(start..).all(|(cell, count)| *cell == count.to_string());
         let is_sample = |row: &str| {
             let (mut below, mut ends_empty) = (layout.each(row), false);
             let mut is_number = |cell: Cow<'_, str>| {
@@ -49,7 +46,9 @@ impl Layout {
             && cells.len() > 2
             && is_text(&cells[0])
             && match Column::of(&cells[0]) {
-                Column::Time { .. } => !(counted() && second_row.is_some_and(is_sample)),
+                Column::Time { .. } => {
+                    !(count_up(cells.iter().skip(1)).is_some() && second_row.is_some_and(is_sample))
+                }
                 column => column.is_standard_lead(),
             };
         let names_samples = options.has_names != Some(false)
@@ -144,14 +143,7 @@ impl Layout {
         let above_samples = self.orientation == CsvOrientation::SamplesInRows;
         let is_index = |cell: &str| cell.is_empty() || above_samples && !Column::of(cell).is_lead();
         let index = numbers.next_if(|cell| is_index(cell)).is_some();
-        let start = usize::from(numbers.peek().is_some_and(|cell| cell == "1"));
-        let mut count = 0;
-        for number in numbers {
-            if number != (start + count).to_string() {
-                return false;
-            }
-            count += 1;
-        }
+        let Some(count) = count_up(numbers) else { return false };
         let is_decimal = |cell: &str| {
             number(cell, self.delimiter).is_some_and(f64::is_finite)
                 && cell.contains(['.', ',', 'e', 'E'])
@@ -182,6 +174,20 @@ impl Layout {
     pub fn each<'a>(&self, row: &'a str) -> Box<dyn Iterator<Item = Cow<'a, str>> + 'a> {
         each(row, self.delimiter)
     }
+}
+
+/// Returns the number of cells if they count up from 0 or 1.
+fn count_up(cells: impl Iterator<Item = impl AsRef<str>>) -> Option<usize> {
+    let mut cells = cells.peekable();
+    let start = usize::from(cells.peek().is_some_and(|cell| cell.as_ref() == "1"));
+    let mut count = 0;
+    for cell in cells {
+        if cell.as_ref() != (start + count).to_string() {
+            return None;
+        }
+        count += 1;
+    }
+    Some(count)
 }
 
 /// Returns whether a cell in a row of units is a unit of voltage.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use ecg_metrics::{Report, ReportOptions};
-use ecg3d_examples::source::{self, LabelArgs, Needs, Source, is_npz};
+use ecg3d_examples::source::{self, LabelArgs, Needs, Source};
 use ecg3d_models::Model;
 use ndarray::Axis;
 use serde::Serialize;
@@ -52,11 +52,7 @@ impl<'a> Judge<'a> {
     /// Returns an error if the data cannot be read, was made with another preprocessing, or lacks labels.
     pub fn metrics(&mut self, model: &Model) -> Result<Metrics> {
         let preprocessing = &model.card().preprocessing;
-        // Only in an archive without a manifest do the weights name the columns.
-        let unnamed = is_npz(self.data)
-            && self.labels.labels.is_none()
-            && !self.data.with_extension("json").exists();
-        let labels = unnamed.then(|| model.labels());
+        let labels = source::has_unnamed_labels(self.data, self.labels).then(|| model.labels());
         // The whole configuration, because its hash covers only the volumes, not which windows and records
         // there are.
         let key = serde_json::to_string(&(preprocessing, labels))?;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use ecg_core::{LeadName, SamplingRate};
 use ecg_io::base_name;
 use ecg_lime::Baseline;
-use ecg_synth::{Condition, Rhythm, SynthOptions, Synthesizer};
+use ecg_synth::{Condition, MOST_SAMPLES, Rhythm, SynthOptions, Synthesizer};
 use ecg3d_convert::ConvertPlan;
 use ecg3d_examples::say_err;
 use ecg3d_examples::source::{Rows, Source};
@@ -367,9 +367,7 @@ impl<'a> Stock<'a> {
 
 /// Returns the duration in s that can be synthesised at this rate and is nearest to `seconds`, rounded up.
 fn synthetic_s(seconds: f64, rate: SamplingRate) -> f64 {
-    /// The most samples per lead that can be synthesised.
-    const SAMPLES: f64 = 3_600_000.0;
-    seconds.ceil().clamp(1.0, (SAMPLES / rate.hz()).min(3600.0))
+    seconds.ceil().clamp(1.0, (MOST_SAMPLES as f64 / rate.hz()).min(3600.0))
 }
 
 /// Returns the leads that most records have, in their order; of several, those of the first record.
